@@ -1,0 +1,59 @@
+# Two commands matter on a fresh machine: `make demo` and `make test`. Each brings what it needs
+# (Python packages, Go, Prometheus) into .venv/ and .local/ and nowhere else.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+
+BOOTSTRAP := .local/bootstrap
+UV := $(BOOTSTRAP)/bin/uv
+SETUP := .local/setup.stamp
+PROMETHEUS := .local/prometheus/bin/prometheus
+# Everything runs with the project's own tools first: Python, Go, Prometheus.
+RUN := env PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$$PATH"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint format demo lock proto clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(SETUP) $(PROMETHEUS) ## Bring Python packages, Go and Prometheus into .venv/ and .local/
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "fleetpgo needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(BOOTSTRAP) || \
+	  { rm -rf $(BOOTSTRAP); echo "$(PYTHON) cannot make a virtual environment. On Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(BOOTSTRAP)/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(SETUP): $(UV) requirements.txt requirements-dev.txt pyproject.toml Makefile
+	@echo "installing Python packages and Go into .venv …"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	@$(UV) pip sync --quiet --python .venv requirements.txt requirements-dev.txt
+	@$(UV) pip install --quiet --python .venv --no-deps --editable .
+	@touch $@
+
+$(PROMETHEUS): tools/get-prometheus
+	@tools/get-prometheus .local/prometheus
+
+test: setup ## Run every check: lint, types, import directions, tests
+	@$(RUN) tools/check
+
+lint: setup ## Run only the static checks
+	@$(RUN) tools/check --static
+
+format: setup ## Format the Python code
+	@$(RUN) ruff format . && $(RUN) ruff check --fix .
+
+demo: setup ## Run the whole loop on a local Go fleet (DEMO_EXIT=1: end by itself)
+	@$(RUN) python demo/run.py $(if $(filter 1,$(DEMO_EXIT)),--exit)
+
+lock: $(UV) ## Compile the pinned requirements from pyproject.toml
+	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
+	  --custom-compile-command 'make lock' pyproject.toml -o requirements.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
+	  --custom-compile-command 'make lock' --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+clean: ## Remove everything that was brought or made
+	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache include/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
