@@ -1,0 +1,102 @@
+"""What fleetpgo needs of a forge: a place that keeps a repository and its pull requests.
+
+Each kind of forge is one module with one class; :func:`connect` picks it. A forge is asked anew every time:
+its answers are the state, nothing is remembered between calls. Git itself (clone, commit, push) is
+:mod:`fleetpgo.repository`'s; a forge only says where to clone from and with which credentials.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+State = Literal["open", "merged", "closed"]
+"""``closed`` means closed without a merge."""
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """A pull request as the forge showed it at one moment.
+
+    Attributes:
+        number: the forge's number for it, unique in its repository.
+        url: where a person reads it.
+        title: one line.
+        body: Markdown.
+        state: open, merged, or closed without a merge.
+        branch: the branch it comes from.
+        head: full SHA of the newest commit of that branch that belongs to it.
+        base: the branch it goes to.
+        merged_at: when it was merged (with time zone), if it was.
+        merge_commit: full SHA of the commit that merged it into the base, if it was.
+    """
+
+    number: int
+    url: str
+    title: str
+    body: str
+    state: State
+    branch: str
+    head: str
+    base: str
+    merged_at: datetime | None = None
+    merge_commit: str | None = None
+
+
+class Forge(Protocol):
+    """One repository on one forge. Every method raises ForgeError if the forge cannot or will not."""
+
+    @property
+    def clone_url(self) -> str:
+        """Where git clones from and pushes to; holds no credentials."""
+
+    def git_config(self) -> dict[str, str]:
+        """Git configuration that holds the credentials; for git's environment only, never for a file."""
+
+    def find(self, branch: str, base: str) -> PullRequest | None:
+        """The open pull request from a branch to a base, if there is one."""
+
+    def get(self, number: int) -> PullRequest:
+        """The pull request of that number, whatever its state."""
+
+    def create(self, branch: str, base: str, title: str, body: str) -> PullRequest:
+        """Open a pull request; an error if one is open for the same branch and base."""
+
+    def update(self, number: int, title: str, body: str) -> PullRequest:
+        """Replace the title and the body of a pull request."""
+
+    def comment(self, number: int, body: str, key: str) -> None:
+        """Write the one comment called `key` on a pull request: made the first time, replaced after that."""
+
+
+def comment_marker(key: str) -> str:
+    """The invisible line by which a comment is found again."""
+    return f"<!-- fleetpgo:{key} -->"
+
+
+def connect(kind: Literal["local", "github"], project: str, *, address: str, token: str | None) -> Forge:
+    """Reach a repository on a forge. Sends nothing yet.
+
+    Args:
+        kind: which kind of forge.
+        project: the repository there, such as ``owner/name``.
+        address: the forge's own address: a directory for ``local``; ``https://github.com`` or that of an
+            Enterprise server for ``github``.
+        token: what the forge authenticates by; ``local`` needs none.
+
+    Raises:
+        ForgeError: if address or token are not what that kind of forge needs.
+    """
+    # Imported late: a forge's client library is loaded only by those who use that forge.
+    match kind:
+        case "local":
+            from fleetpgo.forges.local import LocalForge  # noqa: PLC0415
+
+            return LocalForge(address, project)
+        case "github":
+            from fleetpgo.forges.github import GitHubForge  # noqa: PLC0415
+
+            return GitHubForge(address, project, token)
