@@ -156,8 +156,11 @@ class Measurement(_Part):
     requests: PromQL | None = Field(
         default=None, description="PromQL that gives one series per instance: requests per second"
     )
-    step: Duration = Field(default=timedelta(minutes=1), description="resolution of the comparison")
-    settle: Duration = Field(default=timedelta(minutes=15), description="time left out around the rollout")
+    step: Duration = Field(default=timedelta(minutes=1), description="finest resolution of the comparison")
+    settle: Duration = Field(
+        default=timedelta(minutes=15),
+        description="time left out after the rollout, for caches to warm and rates to catch up",
+    )
     window: Duration = Field(default=timedelta(hours=1), description="time compared just before and after it")
     week: Duration = Field(default=timedelta(days=7), description="time compared in the long comparison")
 

@@ -1,0 +1,76 @@
+"""When the new build went out, as the metrics tell it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from string import Template
+from typing import TYPE_CHECKING
+
+from fleetpgo.errors import MeasurementError
+from fleetpgo.prometheus import from_timestamp
+
+if TYPE_CHECKING:
+    from fleetpgo.config import Rollout as Rules
+    from fleetpgo.prometheus import Prometheus
+
+_POINTS = 5_000
+"""Resolution of the search: a two-hour rollout found a week later is placed to within two minutes."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """The time in which the fleet went over to the build with that profile, and how far it went."""
+
+    profile: str
+    start: datetime
+    end: datetime
+    fraction: float
+
+
+def expression(template: str, profile: str) -> str:
+    """PromQL of the service file with the profile's digest filled in."""
+    return Template(template).substitute(profile=profile)
+
+
+def find_rollout(
+    prometheus: Prometheus, rules: Rules, *, profile: str, since: datetime, now: datetime
+) -> tuple[float, Rollout | None]:
+    """The fraction that is on the new build now, and the rollout if it is complete.
+
+    Args:
+        prometheus: where to look.
+        rules: what to look for.
+        profile: digest of the new profile, as instances expose it.
+        since: a time before which the rollout cannot have begun (the merge).
+        now: when to look.
+
+    Returns:
+        The fraction, 0 to 1. The rollout begins after the last point at which no instance was on the new
+        build, and ends at the first point from which on the fraction stayed at or above `rules.complete`.
+
+    Raises:
+        MeasurementError: the query does not give one number.
+        PrometheusError: unreachable, or the query is refused.
+    """
+    query = expression(rules.fraction, profile)
+    fraction, _ = prometheus.number(query, at=now)
+    if fraction < rules.complete:
+        return fraction, None
+    step = timedelta(seconds=max(1, math.ceil((now - since).total_seconds() / _POINTS)))
+    answer = prometheus.range(query, start=since, end=now, step=step)
+    points = [point for point in answer.series[0].points if math.isfinite(point[1])] if answer.series else []
+    below = [at for at, share in points if share < rules.complete]
+    untouched = [at for at, share in points if share == 0]
+    complete = [at for at, _ in points if not below or at > below[-1]]
+    if not complete:  # complete at this very moment only: the next look will see it stay
+        return fraction, None
+    start = from_timestamp(untouched[-1]) if untouched else since
+    end = from_timestamp(complete[0])
+    if end < start:
+        raise MeasurementError(
+            f"the rollout of {profile} seems to end ({end}) before it begins ({start})",
+            hint=f"rollout.fraction must rise from 0 to {rules.complete}: {query}",
+        )
+    return fraction, Rollout(profile, start, end, fraction)

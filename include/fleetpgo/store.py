@@ -1,0 +1,106 @@
+"""Where a run keeps what it makes: ``<store>/<service>/<run>/<name>``.
+
+The store is the state that outlives tasks and workers; what travels between tasks only refers to it. Its
+root is anything that behaves like :class:`pathlib.Path`: a local path, a ``UPath``, Airflow's
+``ObjectStoragePath``. A name in it appears whole or not at all: local files are renamed into place, and
+object stores put objects atomically by themselves.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from fleetpgo.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from upath import UPath
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]")
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """The artifacts of one run of one service.
+
+    Args:
+        root: the store.
+        service: name of the service.
+        run: id of the run; characters that paths do not like are replaced.
+    """
+
+    root: Path | UPath
+    service: str
+    run: str
+
+    @property
+    def directory(self) -> Path | UPath:
+        """Where this run's artifacts are."""
+        return self.root / self.service / _UNSAFE.sub("_", self.run)
+
+    def path(self, name: str) -> Path | UPath:
+        """Where the artifact of that name is, or would be."""
+        return self.directory.joinpath(*name.split("/"))
+
+    def exists(self, name: str) -> bool:
+        """Whether the artifact is there."""
+        return self.path(name).exists()
+
+    def read(self, name: str) -> bytes:
+        """The artifact's bytes.
+
+        Raises:
+            ArtifactError: it is not there.
+        """
+        try:
+            return self.path(name).read_bytes()
+        except OSError as error:
+            raise ArtifactError(
+                f"artifact {self.path(name)} cannot be read: {error}",
+                hint="clear the task that makes it, and its downstream tasks",
+            ) from error
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put an artifact, whole or not at all; an older one of that name is replaced."""
+        self.copy(name, io.BytesIO(data))
+
+    def copy(self, name: str, source: BinaryIO) -> None:
+        """Put what is left to read of an open file, as :meth:`write` does, without holding it in memory."""
+        path = self.path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not isinstance(path, Path):
+            with path.open("wb") as target:
+                shutil.copyfileobj(source, target)
+            return
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        try:
+            with part.open("wb") as target:
+                shutil.copyfileobj(source, target)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def read_json(self, name: str) -> Any:  # noqa: ANN401  # JSON is whatever was written
+        """The JSON artifact of that name."""
+        return json.loads(self.read(name))
+
+    def write_json(self, name: str, value: object) -> None:
+        """Put a JSON artifact, for people as well as for programs."""
+        text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+        self.write(name, text.encode() + b"\n")
+
+    def names(self, folder: str, suffix: str) -> Iterator[str]:
+        """Names of the artifacts in a folder that end in a suffix, sorted."""
+        path = self.path(folder)
+        if path.is_dir():
+            yield from sorted(
+                f"{folder}/{item.name}" for item in path.iterdir() if item.name.endswith(suffix)
+            )
