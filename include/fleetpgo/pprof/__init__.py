@@ -1,0 +1,46 @@
+"""The profile format: read and checked, merged, reduced to what Go's compiler reads, and compared.
+
+Bytes come in and bytes go out, gzipped; nothing here touches a network or a file of the user's.
+
+- :func:`check`: is it a CPU profile that can be used? Its :class:`Facts`, or an error with a named reason.
+- :func:`merge`: many profiles to one, as google/pprof's ``profile.Merge`` does.
+- :func:`call_edges`: the compiler's view; :func:`preprofile`: the same from the Go toolchain itself.
+- :func:`minimise`: the smallest profile that builds the same bytes, with proof.
+- :func:`guard`: neutralise functions that are known to go wrong when inlined by a profile.
+- :func:`compare`, :func:`sufficiency`, :func:`top`: what changed, whether it is enough, where the time goes.
+
+A profile of the wrong kind, damaged or hostile raises :class:`fleetpgo.errors.ProfileError` and nothing else.
+"""
+
+from fleetpgo.pprof.callgraph import call_edges
+from fleetpgo.pprof.checking import Facts, check
+from fleetpgo.pprof.comparing import Comparison, compare
+from fleetpgo.pprof.edges import Edge, Edges
+from fleetpgo.pprof.guarding import GUARDS, Guard, guard
+from fleetpgo.pprof.merging import merge
+from fleetpgo.pprof.minimising import Minimised, minimise, preprofile
+from fleetpgo.pprof.ranking import Rank, top
+from fleetpgo.pprof.reading import Limits
+from fleetpgo.pprof.sufficiency import Sufficiency, sufficiency
+
+__all__ = [
+    "GUARDS",
+    "Comparison",
+    "Edge",
+    "Edges",
+    "Facts",
+    "Guard",
+    "Limits",
+    "Minimised",
+    "Rank",
+    "Sufficiency",
+    "call_edges",
+    "check",
+    "compare",
+    "guard",
+    "merge",
+    "minimise",
+    "preprofile",
+    "sufficiency",
+    "top",
+]

@@ -1,0 +1,5 @@
+"""Call edges of a profile."""
+
+from fleetpgo.pprof.reference import call_edges
+
+__all__ = ["call_edges"]

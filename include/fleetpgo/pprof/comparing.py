@@ -1,0 +1,50 @@
+"""How alike two profiles are for the compiler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fleetpgo.pprof.callgraph import call_edges
+from fleetpgo.pprof.edges import Edge, Edges
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What changes for the compiler from an old to a new profile.
+
+    Args:
+        overlap: Σ min(pᵢ, qᵢ) over all edges, p and q being each profile's weights as shares; 0 … 1.
+        unchanged: the compiler reads the same edges with the same weights: the build is the same, byte for byte.
+        hot_gained: edges that are hot in the new profile only, heaviest first.
+        hot_lost: edges that are hot in the old profile only, heaviest first.
+    """
+
+    overlap: float
+    unchanged: bool
+    hot_gained: tuple[Edge, ...]
+    hot_lost: tuple[Edge, ...]
+
+
+def compare(old: bytes, new: bytes) -> Comparison:
+    """Compare two profiles by their call edges.
+
+    Raises:
+        ProfileError: one of them cannot be read.
+    """
+    before, after = call_edges(old), call_edges(new)
+    was_hot, is_hot = set(before.hot), set(after.hot)
+    return Comparison(
+        overlap=overlap(before, after),
+        unchanged=before.weights == after.weights,
+        hot_gained=tuple(edge for edge in after.hot if edge not in was_hot),
+        hot_lost=tuple(edge for edge in before.hot if edge not in is_hot),
+    )
+
+
+def overlap(one: Edges, other: Edges) -> float:
+    """Σ min(pᵢ, qᵢ) over edges: 1 for equal shares, 0 where no edge is common or one side has none."""
+    if not one.total or not other.total:
+        return 0.0
+    return sum(
+        min(weight / one.total, other.weights.get(edge, 0) / other.total) for edge, weight in one.weights.items()
+    )
