@@ -19,7 +19,7 @@ import pandas as pd
 
 from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement.holdback import Estimate, estimate
-from fleetpgo.measurement.rollout import expression
+from fleetpgo.measurement.rollout import expression, ready_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,11 +87,6 @@ class Comparison:
     no_estimate: str
     queries: Mapping[str, str]
     warnings: tuple[str, ...]
-
-
-def ready_at(service: Service, rollout: Rollout, window: timedelta) -> datetime:
-    """When the window after the rollout has passed, and can be measured."""
-    return rollout.end + service.measurement.settle + window
 
 
 def compare(

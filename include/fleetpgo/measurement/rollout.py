@@ -13,6 +13,7 @@ from fleetpgo.prometheus import from_timestamp
 
 if TYPE_CHECKING:
     from fleetpgo.config import Rollout as Rules
+    from fleetpgo.config import Service
     from fleetpgo.prometheus import Prometheus
 
 _POINTS = 5_000
@@ -74,3 +75,8 @@ def find_rollout(
             hint=f"rollout.fraction must rise from 0 to {rules.complete}: {query}",
         )
     return fraction, Rollout(profile, start, end, fraction)
+
+
+def ready_at(service: Service, rollout: Rollout, window: timedelta) -> datetime:
+    """When a window of that length after the rollout has passed, and can be measured."""
+    return rollout.end + service.measurement.settle + window

@@ -1,0 +1,132 @@
+"""One DAG for each service file: a fresh profile every week, from the fleet to a measured saving."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from airflow.sdk import DAG, Param, chain
+
+from fleetpgo.config import Service, load_service, service_files
+from fleetpgo.errors import ServiceFileError
+from fleetpgo_airflow.operators import (
+    BrokenServiceOperator,
+    BuildAndOpenPROperator,
+    FetchProfileOperator,
+    MeasureOperator,
+    MergeProfilesOperator,
+    SelectInstancesOperator,
+)
+from fleetpgo_airflow.waits import WaitForMergeOperator, WaitForRolloutOperator, WaitForWeekOperator
+
+DOC = """
+Takes CPU profiles of the busiest instances of **{name}** ({description}), merges them, builds `{project}`
+without and with the result, opens one pull request, and after the rollout measures what was saved.
+
+| stage | what it does | when it fails |
+|---|---|---|
+| select_instances | asks Prometheus for the busiest instances | the log holds the query: paste it there |
+| fetch_profile | one mapped task per instance or datacenter | skipped: no profile, the log says why |
+| merge_profiles | checks, merges, minimises; applies the quorum | the log names each lost instance |
+| build_and_open_pr | builds twice, pushes `{branch}`, opens or updates the PR | the log holds the build's words |
+| wait_for_merge | holds no slot | skipped: the PR was closed, or a newer run took it over |
+| wait_for_rollout | holds no slot | look at `rollout.fraction` in the service file |
+| measure_rollout, measure_week | compare CPU; comment on the PR | the log holds the PromQL |
+
+Trigger it by hand for another number of instances, a longer profile, or a dry run: everything but the push.
+"""
+
+DEFAULTS = {
+    "retries": 3,
+    "retry_delay": timedelta(seconds=30),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=10),
+    "execution_timeout": timedelta(minutes=15),
+}
+
+
+def pgo_refresh(service: Service) -> DAG:
+    """The DAG of one service."""
+    with DAG(
+        dag_id=f"pgo_refresh__{service.name}",
+        description=f"PGO refresh of {service.name}: {service.description}",
+        doc_md=DOC.format(
+            name=service.name,
+            description=service.description,
+            project=service.repository.project,
+            branch=service.branch,
+        ),
+        schedule=service.schedule,
+        start_date=datetime(2025, 1, 1),  # noqa: DTZ001  # Airflow takes it in its own default time zone
+        catchup=False,
+        # A run waits for days (review, rollout, week); next week's must not wait for it.
+        max_active_runs=8,
+        tags=["fleetpgo", "pgo", service.owner],
+        default_args={**DEFAULTS, "owner": service.owner},
+        params={
+            "instances": Param(
+                service.selection.instances,
+                type="integer",
+                minimum=1,
+                title="Instances",
+                description="how many of the busiest instances to profile",
+            ),
+            "seconds": Param(
+                service.collection.seconds,
+                type="integer",
+                minimum=1,
+                maximum=600,
+                title="Seconds",
+                description="length of each CPU profile",
+            ),
+            "dry_run": Param(
+                default=False,
+                type="boolean",
+                title="Dry run",
+                description="do everything but push and open the pull request",
+            ),
+        },
+    ) as dag:
+        name = service.name
+        select = SelectInstancesOperator(task_id="select_instances", service=name)
+        fetch = FetchProfileOperator.partial(
+            task_id="fetch_profile", service=name, map_index_template="{{ task.pack['name'] }}"
+        ).expand(pack=select.output)
+        chain(
+            fetch,
+            # Runs whatever became of the fetches: the quorum decides.
+            MergeProfilesOperator(task_id="merge_profiles", service=name, trigger_rule="all_done"),
+            BuildAndOpenPROperator(
+                task_id="build_and_open_pr",
+                service=name,
+                execution_timeout=2 * service.build.timeout + timedelta(minutes=15),
+            ),
+            WaitForMergeOperator(task_id="wait_for_merge", service=name),
+            WaitForRolloutOperator(task_id="wait_for_rollout", service=name),
+            MeasureOperator(task_id="measure_rollout", service=name, period="rollout"),
+            WaitForWeekOperator(task_id="wait_for_week", service=name),
+            MeasureOperator(task_id="measure_week", service=name, period="week"),
+        )
+    return dag
+
+
+def broken_service(name: str, mistakes: str) -> DAG:
+    """A DAG that says what is wrong with a service file: to the eye, and to whoever runs or schedules it."""
+    with DAG(
+        dag_id=f"pgo_refresh__{re.sub('[^A-Za-z0-9_.-]', '_', name)}",
+        description=f"The service file of {name} has a mistake",
+        doc_md=f"The service file has a mistake:\n```\n{mistakes}\n```",
+        schedule="@weekly",
+        start_date=datetime(2025, 1, 1),  # noqa: DTZ001  # as above
+        catchup=False,
+        tags=["fleetpgo", "broken service file"],
+    ) as dag:
+        BrokenServiceOperator(task_id="read_service_file", mistakes=mistakes)
+    return dag
+
+
+for file in service_files():
+    try:
+        pgo_refresh(load_service(file))
+    except ServiceFileError as mistake:
+        broken_service(file.stem, str(mistake))

@@ -1,0 +1,218 @@
+"""A refresh, step by step: each step reads what the earlier ones left in the run's store, and adds its own.
+
+The Airflow operators and the ``fleetpgo`` command call these functions and add nothing but their manners.
+Each step may be repeated: it finds what it left before and brings it up to date.
+
+==================  ========================================================================
+artifact            made by
+==================  ========================================================================
+selection.json      :func:`select_instances`: the query, the targets, what was left out
+profiles/           :func:`collect_profiles`: a profile and a record per instance
+merged.pb.gz        :func:`merge_profiles`: everything that the instances sent, added up
+profile.pprof       :func:`merge_profiles`: what will be committed
+manifest.json       :func:`merge_profiles`: who gave what, who did not and why, and the figures
+pull_request.json   :func:`propose_profile`
+merge.json          :func:`look_for_merge`: when the pull request was merged, or why it never will be
+rollout.json        :func:`look_for_rollout`: when the new build went out
+measure_*.json/.md  :func:`measure`: the saving
+==================  ========================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from fleetpgo import collection, selection
+from fleetpgo.measurement.report import as_json, markdown
+from fleetpgo.measurement.rollout import Rollout, find_rollout, ready_at
+from fleetpgo.proposal import Proposed, propose
+from fleetpgo.pullrequest import Provenance, marker
+from fleetpgo.selection import Pack, Selection, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from fleetpgo.collection import Record
+    from fleetpgo.config import Service
+    from fleetpgo.forges import Forge
+    from fleetpgo.measurement.comparison import Comparison
+    from fleetpgo.merging import Manifest
+    from fleetpgo.prometheus import Prometheus
+    from fleetpgo.store import RunStore
+
+Period = Literal["rollout", "week"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a look at something that takes its time has shown, and the sentence that says so."""
+
+    state: Literal["waiting", "done", "skipped"]
+    message: str
+
+
+def select_instances(
+    service: Service,
+    store: RunStore,
+    prometheus: Prometheus,
+    *,
+    instances: int | None = None,
+    seconds: int | None = None,
+) -> tuple[Selection, list[Pack]]:
+    """Choose the instances to profile, and pack them for the tasks that will fetch.
+
+    Args:
+        service: whose instances.
+        store: takes ``selection.json``.
+        prometheus: knows them.
+        instances: how many; default: the service file's.
+        seconds: length of each profile; default: the service file's.
+    """
+    chosen = selection.select(
+        prometheus, service.selection, instances=instances or service.selection.instances
+    )
+    seconds = seconds or service.collection.seconds
+    store.write_json("selection.json", {**asdict(chosen), "seconds": seconds})
+    return chosen, selection.pack(chosen.targets, max_tasks=service.collection.max_tasks)
+
+
+def read_selection(store: RunStore) -> tuple[Selection, int]:
+    """What :func:`select_instances` chose, and the length of the profiles in seconds."""
+    record = store.read_json("selection.json")
+    targets = tuple(Target(**target) for target in record["targets"])
+    return Selection(record["query"], targets, tuple(record["warnings"])), record["seconds"]
+
+
+async def collect_profiles(service: Service, store: RunStore, targets: Iterable[Target]) -> list[Record]:
+    """Fetch the targets' profiles into the store; one record each, failed ones included."""
+    _, seconds = read_selection(store)
+    return await collection.collect(targets, service.collection, store, seconds=seconds)
+
+
+def merge_profiles(service: Service, store: RunStore, *, go: str | None = "go") -> Manifest:
+    """Merge what arrived; see :func:`fleetpgo.merging.merge_run`."""
+    from fleetpgo.merging import merge_run  # noqa: PLC0415  # protobuf and numpy: not for the waiting steps
+
+    chosen, seconds = read_selection(store)
+    return merge_run(service, store, chosen, seconds=seconds, go=go)
+
+
+def propose_profile(
+    service: Service, store: RunStore, forge: Forge, *, dry_run: bool, cache: Path, run_url: str | None = None
+) -> Proposed:
+    """Build with and without the run's profile, and open or update the pull request.
+
+    Args:
+        service: whose repository.
+        store: holds the profile and its manifest; takes ``pull_request.json``.
+        forge: where the repository is.
+        dry_run: everything but the push and the pull request.
+        cache: directory for Go's caches, kept between runs.
+        run_url: where a person looks at the run.
+    """
+    manifest = store.read_json("manifest.json")
+    provenance = Provenance(
+        run=store.run,
+        query=manifest["query"],
+        selected=manifest["selected"],
+        missing={
+            each["instance"]: each["reason"] for each in manifest["instances"] if each["state"] != "used"
+        },
+        samples=manifest["samples"],
+        run_url=run_url,
+        figures=manifest["figures"],
+        notes=manifest["warnings"],
+    )
+    proposed = propose(service, forge, store.read("profile.pprof"), provenance, dry_run=dry_run, cache=cache)
+    store.write_json("pull_request.json", asdict(proposed))
+    return proposed
+
+
+def look_for_merge(store: RunStore, forge: Forge) -> Outcome:
+    """Whether the run's pull request has been merged, closed, or taken over by a newer run."""
+    proposed = Proposed(**store.read_json("pull_request.json"))
+    if proposed.dry_run:
+        return _skip(store, "dry run: no pull request was opened")
+    if proposed.pull_request is None:
+        return _skip(store, f"{proposed.base} holds this profile already: there was nothing to propose")
+    pull_request = forge.get(proposed.pull_request)
+    name = f"pull request #{pull_request.number} ({pull_request.url})"
+    about = marker(pull_request.body)
+    if about is not None and about.profile != proposed.profile:
+        return _skip(store, f"superseded by run {about.run}, which took over {name}")
+    match pull_request.state:
+        case "open":
+            return Outcome("waiting", f"{name} is open")
+        case "closed":
+            return _skip(store, f"{name} was closed without a merge")
+        case "merged":
+            merged_at = pull_request.merged_at or datetime.now(UTC)
+            commit = pull_request.merge_commit
+            store.write_json("merge.json", {"state": "merged", "merged_at": merged_at, "commit": commit})
+            return Outcome("done", f"{name} was merged at {merged_at:%Y-%m-%d %H:%M:%S %Z}")
+
+
+def _skip(store: RunStore, reason: str) -> Outcome:
+    """The run ends here, and not in failure; the store remembers why."""
+    store.write_json("merge.json", {"state": "skipped", "reason": reason})
+    return Outcome("skipped", reason)
+
+
+def look_for_rollout(service: Service, store: RunStore, prometheus: Prometheus, now: datetime) -> Outcome:
+    """Whether the fleet runs the new build, and has done so for long enough to be measured."""
+    if not store.exists("rollout.json"):
+        profile = store.read_json("pull_request.json")["profile"]
+        merged_at = datetime.fromisoformat(store.read_json("merge.json")["merged_at"])
+        fraction, rollout = find_rollout(
+            prometheus, service.rollout, profile=profile, since=merged_at, now=now
+        )
+        if rollout is None:
+            return Outcome(
+                "waiting",
+                f"{fraction:.0%} of the instances run the build with profile {profile}; "
+                f"the rollout is complete at {service.rollout.complete:.0%}",
+            )
+        store.write_json("rollout.json", asdict(rollout))
+    rollout = _read_rollout(store)
+    moment = measurable_at(service, store, "rollout")
+    return Outcome(
+        "done" if now >= moment else "waiting",
+        f"rolled out from {rollout.start} to {rollout.end}, to {rollout.fraction:.0%} of the instances; "
+        f"measurable at {moment}",
+    )
+
+
+def measurable_at(service: Service, store: RunStore, period: Period) -> datetime:
+    """When that period after the rollout will have passed."""
+    return ready_at(service, _read_rollout(store), _window(service, period))
+
+
+def measure(
+    service: Service, store: RunStore, prometheus: Prometheus, forge: Forge, *, period: Period
+) -> Comparison:
+    """Measure the saving over a period, and say it in the pull request's one comment on it."""
+    from fleetpgo.measurement.comparison import compare  # noqa: PLC0415  # pandas and scipy, likewise
+
+    comparison = compare(
+        prometheus, service, _read_rollout(store), period=period, window=_window(service, period)
+    )
+    store.write_json(f"measure_{period}.json", as_json(comparison))
+    store.write(f"measure_{period}.md", markdown(comparison).encode())
+    number = store.read_json("pull_request.json")["pull_request"]
+    reports = [f"measure_{each}.md" for each in ("rollout", "week")]
+    text = "\n".join(store.read(report).decode() for report in reports if store.exists(report))
+    forge.comment(number, text, "measurement")
+    return comparison
+
+
+def _read_rollout(store: RunStore) -> Rollout:
+    record = store.read_json("rollout.json")
+    times = {key: datetime.fromisoformat(record[key]) for key in ("start", "end")}
+    return Rollout(**{**record, **times})
+
+
+def _window(service: Service, period: Period) -> timedelta:
+    return service.measurement.window if period == "rollout" else service.measurement.week

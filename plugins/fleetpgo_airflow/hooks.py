@@ -1,0 +1,57 @@
+"""From Airflow's connections and configuration to the domain's clients and store."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from airflow.configuration import AIRFLOW_HOME
+from airflow.providers.http.hooks.http import HttpHook
+from airflow.sdk import BaseHook, ObjectStoragePath
+
+from fleetpgo import forges
+from fleetpgo.prometheus import Prometheus
+from fleetpgo.store import RunStore
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+    from fleetpgo.config import Service
+
+
+def prometheus(service: Service) -> Prometheus:
+    """The service's Prometheus, through an ``http`` connection (its authentication, headers and TLS)."""
+    hook = HttpHook(http_conn_id=service.prometheus.connection)
+    session = hook.get_conn()
+    return Prometheus(hook.base_url, session)
+
+
+def forge(service: Service) -> forges.Forge:
+    """The service's forge.
+
+    The connection's host is the forge's address (for the ``local`` forge: its extra ``path``, a directory),
+    and its password the token.
+    """
+    connection = BaseHook.get_connection(service.repository.connection)
+    address = connection.extra_dejson.get("path") or connection.host or ""
+    return forges.connect(
+        service.repository.forge, service.repository.project, address=address, token=connection.password
+    )
+
+
+def run_store(service: Service, run: str) -> RunStore:
+    """The run's artifacts, below ``$FLEETPGO_STORE``: a directory, or an object storage URL.
+
+    The URL may name an Airflow connection: ``s3://aws_default@bucket/prefix``. All workers and the triggerer
+    must see the same store.
+    """
+    root = os.environ.get("FLEETPGO_STORE") or str(home() / "store")
+    # Airflow's path type is a UPath in all but its static type.
+    path = cast("UPath", ObjectStoragePath(root)) if "://" in root else Path(root)
+    return RunStore(path, service.name, run)
+
+
+def home() -> Path:
+    """Where a machine keeps what may be lost: Go's caches, and by default the store."""
+    return Path(AIRFLOW_HOME) / "fleetpgo"

@@ -1,0 +1,176 @@
+"""One operator for each step of a refresh. What a step does stands in :mod:`fleetpgo.refresh`.
+
+What an operator pushes to XCom is small and refers to the store: records and digests, never profiles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseAsyncOperator, BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from fleetpgo.config import load_named
+from fleetpgo_airflow import hooks
+from fleetpgo_airflow.outcomes import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.sdk import Context
+
+    from fleetpgo.config import Service
+    from fleetpgo.refresh import Period
+    from fleetpgo.store import RunStore
+
+
+class RefreshOperator(BaseOperator):
+    """A step of a service's refresh.
+
+    Args:
+        service: name of the service; its file is read when the task runs.
+    """
+
+    ui_color = "#dff0e4"
+
+    def __init__(self, *, service: str, **kwargs: Any) -> None:  # noqa: ANN401  # BaseOperator's own
+        super().__init__(**kwargs)
+        self.service = service
+
+    def opened(self, context: Context) -> tuple[Service, RunStore]:
+        """The service and the run's store."""
+        service = load_named(self.service)
+        return service, hooks.run_store(service, context["run_id"])
+
+
+class SelectInstancesOperator(RefreshOperator):
+    """Choose the instances to profile; returns the packs that the fetching tasks are mapped over."""
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Ask Prometheus; params ``instances`` and ``seconds`` override the service file."""
+        from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+
+        params = context["params"]
+        with translated():
+            service, store = self.opened(context)
+            chosen, packs = refresh.select_instances(
+                service,
+                store,
+                hooks.prometheus(service),
+                instances=params["instances"],
+                seconds=params["seconds"],
+            )
+        self.log.info("query: %s", chosen.query)
+        for warning in chosen.warnings:
+            self.log.warning("%s", warning)
+        for target in chosen.targets:
+            self.log.info("%-24s %-8s %8.3f cores", target.instance, target.datacenter, target.cores)
+        return [asdict(pack) for pack in packs]
+
+
+class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
+    """Fetch the profiles of one pack of instances, all at once; returns one record per instance.
+
+    Args:
+        pack: what :class:`SelectInstancesOperator` returned, one element of it.
+    """
+
+    template_fields = ("pack",)
+
+    def __init__(self, *, pack: Mapping[str, Any], **kwargs: Any) -> None:  # noqa: ANN401  # BaseOperator's own
+        super().__init__(**kwargs)
+        self.pack = pack
+
+    async def aexecute(self, context: Context) -> list[dict[str, Any]]:
+        """Fetch; skipped, not failed, if not one instance of the pack gave a profile: the quorum decides."""
+        from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.selection import Target  # noqa: PLC0415
+
+        targets = [Target(**target) for target in self.pack["targets"]]
+        with translated():
+            service, store = self.opened(context)
+            records = await refresh.collect_profiles(service, store, targets)
+        if all(record.state == "missing" for record in records):
+            reasons = "; ".join(f"{record.instance}: {record.reason}" for record in records)
+            raise AirflowSkipException(f"no profile from {self.pack['name']}: {reasons}")
+        return [asdict(record) for record in records]
+
+
+class MergeProfilesOperator(RefreshOperator):
+    """Merge what arrived, if it is enough; returns the manifest's figures."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Check, merge, minimise, and account for every instance."""
+        from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+
+        with translated():
+            manifest = refresh.merge_profiles(*self.opened(context))
+        for warning in manifest.warnings:
+            self.log.warning("%s", warning)
+        self.log.info("%d of %d instances, %s samples", manifest.used, manifest.selected, manifest.samples)
+        for name, figure in manifest.figures.items():
+            self.log.info("%s: %s", name, figure)
+        return {name: getattr(manifest, name) for name in ("used", "selected", "samples", "profile")}
+
+
+class BuildAndOpenPROperator(RefreshOperator):
+    """Build without and with the profile, push, open or update the pull request; returns what came of it."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Propose; param ``dry_run``: everything but the push and the pull request."""
+        from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+
+        with translated():
+            service, store = self.opened(context)
+            proposed = refresh.propose_profile(
+                service,
+                store,
+                hooks.forge(service),
+                dry_run=context["params"]["dry_run"],
+                cache=hooks.home() / "cache",
+                run_url=context["task_instance"].log_url,
+            )
+        self.log.info("pull request: %s", proposed.url or "none")
+        return asdict(proposed)
+
+
+class MeasureOperator(RefreshOperator):
+    """Measure the saving over a period after the rollout, and comment on the pull request.
+
+    Args:
+        period: ``rollout`` or ``week``.
+    """
+
+    def __init__(self, *, period: Period, **kwargs: Any) -> None:  # noqa: ANN401  # BaseOperator's own
+        super().__init__(**kwargs)
+        self.period = period
+
+    def execute(self, context: Context) -> str:
+        """Compare, store, comment; returns the headline."""
+        from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.measurement.report import headline, markdown  # noqa: PLC0415
+
+        with translated():
+            service, store = self.opened(context)
+            comparison = refresh.measure(
+                service, store, hooks.prometheus(service), hooks.forge(service), period=self.period
+            )
+        self.log.info("\n%s", markdown(comparison))
+        return headline(comparison)
+
+
+class BrokenServiceOperator(BaseOperator):
+    """Fails with the mistakes of a service file, so that nobody wonders where its DAG went.
+
+    Args:
+        mistakes: what is wrong, with path and line.
+    """
+
+    def __init__(self, *, mistakes: str, **kwargs: Any) -> None:  # noqa: ANN401  # BaseOperator's own
+        super().__init__(**kwargs)
+        self.mistakes = mistakes
+
+    def execute(self, context: Context) -> None:  # noqa: ARG002  # BaseOperator's own
+        """Fail."""
+        raise AirflowFailException(self.mistakes)

@@ -1,0 +1,162 @@
+"""Waiting for days without a worker: operators that look once, then leave the looking to the triggerer.
+
+The trigger itself ends the task (success or skip): resuming on a worker costs a process, and sometimes fails
+(docs/decisions/0003). What a look found is in the run's store, so nothing is lost with a triggerer; a
+restarted one simply looks again. An error while looking is logged and the look repeated: a Prometheus that is
+down for an hour must not cost a run that waits for a week.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+from airflow.sdk.exceptions import AirflowSkipException
+from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TaskSuccessEvent
+
+from fleetpgo.config import load_named
+from fleetpgo.errors import FleetPGOError
+from fleetpgo_airflow import hooks
+from fleetpgo_airflow.operators import RefreshOperator
+from fleetpgo_airflow.outcomes import translated
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from airflow.sdk import Context
+    from airflow.triggers.base import TriggerEvent
+
+    from fleetpgo.refresh import Outcome
+
+What = Literal["merge", "rollout"]
+
+
+def look(what: What, service_name: str, run: str) -> Outcome:
+    """Look once, blocking. The store remembers what was found if the wait is over."""
+    from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+
+    service = load_named(service_name)
+    store = hooks.run_store(service, run)
+    match what:
+        case "merge":
+            return refresh.look_for_merge(store, hooks.forge(service))
+        case "rollout":
+            return refresh.look_for_rollout(service, store, hooks.prometheus(service), datetime.now(UTC))
+
+
+class LookTrigger(BaseTrigger):
+    """Looks every `poll` seconds until the wait is over; ends the task by itself.
+
+    Args:
+        what: what is waited for.
+        service: name of the service.
+        run: id of the DAG run.
+        poll: seconds between two looks.
+    """
+
+    def __init__(self, *, what: What, service: str, run: str, poll: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's is not typed
+        self.what = what
+        self.service = service
+        self.run_id = run
+        self.poll = poll
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and arguments, from which a triggerer makes it anew."""
+        arguments = {"what": self.what, "service": self.service, "run": self.run_id, "poll": self.poll}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look, sleep, look again."""
+        said = ""
+        while True:
+            try:
+                outcome = await asyncio.to_thread(look, self.what, self.service, self.run_id)
+            except FleetPGOError as error:
+                self.log.warning("cannot look now, will try again: %s", error)
+            else:
+                if outcome.message != said:
+                    self.log.info("%s", outcome.message)
+                    said = outcome.message
+                match outcome.state:
+                    case "done":
+                        yield TaskSuccessEvent()
+                        return
+                    case "skipped":
+                        yield TaskSkippedEvent()
+                        return
+            await asyncio.sleep(self.poll)
+
+
+class WaitOperator(RefreshOperator):
+    """Looks once; if there is nothing to see yet, defers to a :class:`LookTrigger`."""
+
+    ui_color = "#eef1f5"
+
+    @property
+    @abstractmethod
+    def what(self) -> What:
+        """What is waited for."""
+
+    def poll(self) -> timedelta:
+        """Time between two looks."""
+        return load_named(self.service).rollout.poll
+
+    def execute(self, context: Context) -> None:
+        """Look; skip with the reason, or defer."""
+        with translated():
+            outcome = look(self.what, self.service, context["run_id"])
+        self.log.info("%s", outcome.message)
+        match outcome.state:
+            case "skipped":
+                raise AirflowSkipException(outcome.message)
+            case "waiting":
+                self.defer(
+                    trigger=LookTrigger(
+                        what=self.what,
+                        service=self.service,
+                        run=context["run_id"],
+                        poll=self.poll().total_seconds(),
+                    ),
+                    method_name="execute_again",
+                )
+
+    def execute_again(self, context: Context, event: object = None) -> None:  # noqa: ARG002
+        """Never called by a scheduler: `dag.test` resumes even tasks whose trigger has ended them."""
+        self.execute(context)
+
+
+class WaitForMergeOperator(WaitOperator):
+    """Waits until the pull request is merged; skips if it is closed or a newer run takes it over."""
+
+    what: What = "merge"
+
+
+class WaitForRolloutOperator(WaitOperator):
+    """Waits until the fleet runs the new build, and the first period after that can be measured."""
+
+    what: What = "rollout"
+
+
+class WaitForWeekOperator(RefreshOperator):
+    """Waits until the long period after the rollout (``measurement.week``) has passed."""
+
+    ui_color = WaitOperator.ui_color
+
+    def execute(self, context: Context) -> None:
+        """Defer to the standard provider's trigger for a moment in time."""
+        from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+
+        with translated():
+            moment = refresh.measurable_at(*self.opened(context), "week")
+        self.log.info("measurable at %s", moment)
+        if moment > datetime.now(UTC):
+            self.defer(
+                trigger=DateTimeTrigger(moment=moment, end_from_trigger=True), method_name="execute_again"
+            )
+
+    def execute_again(self, context: Context, event: object = None) -> None:
+        """Never called by a scheduler; see :meth:`WaitOperator.execute_again`."""
