@@ -1,0 +1,229 @@
+"""The Go toolchain: builds the service by its own command, and reads what a binary was built with.
+
+What a build runs is the repository's own code. It therefore gets an environment of its own
+(:func:`build_environment`): nothing of the caller's but what Go needs, so no token and nothing of Airflow.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleetpgo.errors import BuildError, ToolchainError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+    from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+PASSED_ON = (
+    "PATH",
+    "LANG",
+    "TMPDIR",
+    "GOFLAGS",
+    "GONOPROXY",
+    "GONOSUMDB",
+    "GOPRIVATE",
+    "GOPROXY",
+    "GOSUMDB",
+    "GOTOOLCHAIN",
+)
+"""The variables of the caller that a build sees."""
+
+_LAST_LINES = 20
+
+
+@dataclass(frozen=True)
+class Built:
+    """A binary that a build made.
+
+    Attributes:
+        path: where it is.
+        size: bytes.
+        seconds: how long the build took; less where Go's build cache held parts of it.
+    """
+
+    path: Path
+    size: int
+    seconds: float
+
+
+def build_environment(environment: Mapping[str, str], cache: Path) -> dict[str, str]:
+    """The environment of a build: the few variables that Go needs, and a home and caches of its own.
+
+    Args:
+        environment: the caller's environment, of which :data:`PASSED_ON` is taken.
+        cache: directory for home and caches, kept between runs; made if it is not there.
+    """
+    own = {
+        "HOME": cache / "home",
+        "GOCACHE": cache / "go-build",
+        "GOPATH": cache / "gopath",
+        "GOMODCACHE": cache / "gopath" / "pkg" / "mod",
+    }
+    for directory in own.values():
+        directory.mkdir(parents=True, exist_ok=True)
+    passed = {name: environment[name] for name in PASSED_ON if name in environment}
+    return passed | {name: str(directory.absolute()) for name, directory in own.items()}
+
+
+def build(
+    checkout: Path,
+    command: Sequence[str],
+    binary: str,
+    *,
+    timeout: timedelta,
+    environment: Mapping[str, str],
+) -> Built:
+    """Build a service by its own command; each line that it prints is logged as it comes.
+
+    Args:
+        checkout: directory that the command runs in.
+        command: program and arguments; no shell runs it.
+        binary: path of the binary that it makes, relative to the checkout. Removed first: a build that
+            finds it up to date would hand over the binary of another profile.
+        timeout: after this the command and all it started are killed.
+        environment: all that the command sees, usually from :func:`build_environment`.
+
+    Raises:
+        ToolchainError: if there is no Go on the environment's PATH.
+        BuildError: if the command cannot be started, fails, takes too long, or makes no binary.
+    """
+    _require_go(environment)
+    path = checkout / binary
+    path.unlink(missing_ok=True)
+    shown = shlex.join(command)
+    _log.info("building: %s", shown)
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    started = time.monotonic()
+    timed_out, status = _run(command, checkout, timeout, environment, last)
+    seconds = time.monotonic() - started
+    if timed_out:
+        raise BuildError(
+            _with_output(f"`{shown}` was stopped after {timeout.total_seconds():g} s", last),
+            hint="if it does need longer, raise build.timeout in the service file",
+        )
+    if status:
+        raise BuildError(
+            _with_output(f"`{shown}` failed with exit status {status}", last),
+            hint="run the command in a fresh clone; the whole output is in the log",
+        )
+    if not path.is_file():
+        raise BuildError(
+            _with_output(f"`{shown}` succeeded, but made no {binary}", last),
+            hint="set build.binary in the service file to the path of the binary that the command makes",
+        )
+    return Built(path, path.stat().st_size, seconds)
+
+
+def build_settings(binary: Path, *, environment: Mapping[str, str]) -> dict[str, str]:
+    """What a binary was built with, as ``go version -m`` tells it.
+
+    Returns:
+        ``go`` (the version of Go), ``path`` (of the main package) and each build setting, such as
+        ``-pgo`` (the absolute path of the profile; its name alone under ``-trimpath``).
+
+    Raises:
+        ToolchainError: if there is no Go on the environment's PATH.
+        BuildError: if the file is no Go binary.
+    """
+    _require_go(environment)
+    # GOTOOLCHAIN=local: any Go can read this, so none needs to be fetched for it.
+    told = subprocess.run(
+        ["go", "version", "-m", str(binary)],
+        env={**environment, "GOTOOLCHAIN": "local"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if told.returncode or ": " not in told.stdout:
+        raise BuildError(
+            f"{binary.name} is not a Go binary: {told.stderr.strip() or 'it holds no build information'}",
+            hint="build.binary in the service file must be what `go build` writes, not a packed form of it",
+        )
+    first, *rest = told.stdout.splitlines()
+    settings = {"go": first.rpartition(": ")[2]}
+    for line in rest:
+        match line.strip("\t").split("\t"):
+            case ["path", path]:
+                settings["path"] = path
+            case ["build", setting]:
+                name, _, value = setting.partition("=")
+                settings[name] = value
+    return settings
+
+
+def _require_go(environment: Mapping[str, str]) -> None:
+    if not shutil.which("go", path=environment.get("PATH")):
+        raise ToolchainError(
+            "there is no `go` on the PATH",
+            hint="install Go (https://go.dev/dl) where the task runs, or put it on the PATH",
+        )
+
+
+def _run(
+    command: Sequence[str],
+    directory: Path,
+    timeout: timedelta,
+    environment: Mapping[str, str],
+    last: deque[str],
+) -> tuple[bool, int]:
+    """Run a command to its end or its timeout: whether it timed out, and its exit status."""
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise BuildError(
+            f"the build command {command[0]!r} cannot be started: {error.strerror}",
+            hint="install it where the task runs, or correct build.command in the service file",
+        ) from error
+    timed_out = threading.Event()
+
+    def stop() -> None:
+        timed_out.set()
+        _kill_group(process)
+
+    timer = threading.Timer(timeout.total_seconds(), stop)
+    timer.start()
+    try:
+        for line in process.stdout or ():
+            last.append(line.rstrip())
+            _log.info("%s", last[-1])
+        return timed_out.is_set(), process.wait()
+    finally:
+        timer.cancel()
+        # Still there only if the caller itself is being stopped.
+        if process.poll() is None:
+            _kill_group(process)
+            process.wait()
+
+
+def _kill_group(process: subprocess.Popen[str]) -> None:
+    """Kill a command with everything that it started: a compiler left behind would go on for minutes."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _with_output(message: str, last: Sequence[str]) -> str:
+    return "\n".join([f"{message}; its last output:", *last]) if last else f"{message}, without a word"

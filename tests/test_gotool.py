@@ -1,0 +1,173 @@
+import logging
+import os
+import re
+import subprocess
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from fleetpgo.errors import BuildError, ToolchainError
+from fleetpgo.gotool import Built, build, build_environment, build_settings
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def environment(go_cache):
+    return build_environment(os.environ, go_cache)
+
+
+def test_a_build_gives_the_binary_and_its_size(go_module, environment):
+    built = build(
+        go_module, ("go", "build", "-o", "bin/tiny", "."), "bin/tiny", timeout=MINUTE, environment=environment
+    )
+
+    binary = go_module / "bin" / "tiny"
+    assert Built(binary, binary.stat().st_size, built.seconds) == built
+
+
+def test_a_failing_build_quotes_the_compiler(go_module, environment):
+    (go_module / "main.go").write_text("package main\n\nfunc main() { undefined() }\n")
+
+    with pytest.raises(BuildError) as error:
+        build(go_module, ("go", "build", "-o", "tiny"), "tiny", timeout=MINUTE, environment=environment)
+
+    assert error.value.message == (
+        "`go build -o tiny` failed with exit status 1; its last output:\n"
+        "# example.com/tiny\n"
+        "./main.go:3:15: undefined: undefined"
+    )
+
+
+def test_each_line_of_the_output_is_logged(tmp_path, environment, caplog):
+    caplog.set_level(logging.INFO)
+    script = "echo one; echo two >&2; touch made"
+
+    build(tmp_path, ("sh", "-c", script), "made", timeout=MINUTE, environment=environment)
+
+    assert [f"building: sh -c '{script}'", "one", "two"] == caplog.messages
+
+
+def test_only_the_last_lines_are_quoted(tmp_path, environment):
+    with pytest.raises(BuildError) as error:
+        build(tmp_path, ("sh", "-c", "seq 100; exit 3"), "x", timeout=MINUTE, environment=environment)
+
+    assert [str(number) for number in range(81, 101)] == error.value.message.splitlines()[1:]
+
+
+def test_a_build_that_takes_too_long_is_killed_with_its_children(tmp_path, environment):
+    script = "sleep 600 & echo $!; wait"
+
+    with pytest.raises(BuildError, match=r"was stopped after 0\.5 s") as error:
+        build(
+            tmp_path,
+            ("sh", "-c", script),
+            "x",
+            timeout=timedelta(seconds=0.5),
+            environment=environment,
+        )
+
+    child = int(error.value.message.splitlines()[-1])
+    assert _ends(child)
+
+
+def test_a_build_without_a_binary_is_an_error(tmp_path, environment):
+    with pytest.raises(BuildError, match=re.escape("`true` succeeded, but made no bin/x, without a word")):
+        build(tmp_path, ("true",), "bin/x", timeout=MINUTE, environment=environment)
+
+
+def test_a_binary_of_an_earlier_build_does_not_count(tmp_path, environment):
+    (tmp_path / "x").write_text("old")
+
+    with pytest.raises(BuildError, match="made no x"):
+        build(tmp_path, ("true",), "x", timeout=MINUTE, environment=environment)
+
+
+def test_a_command_that_is_not_there_is_named(tmp_path, environment):
+    with pytest.raises(BuildError, match=r"'\./nowhere' cannot be started: No such file or directory"):
+        build(tmp_path, ("./nowhere",), "x", timeout=MINUTE, environment=environment)
+
+
+def test_without_go_nothing_is_started(tmp_path):
+    with pytest.raises(ToolchainError, match="there is no `go` on the PATH"):
+        build(tmp_path, ("true",), "x", timeout=MINUTE, environment={"PATH": str(tmp_path)})
+
+
+def test_a_build_sees_nothing_of_airflow_and_no_token(tmp_path):
+    caller = {
+        "PATH": os.environ["PATH"],
+        "LANG": "C.UTF-8",
+        "GOPROXY": "off",
+        "GOTOOLCHAIN": "local",
+        "HOME": "/home/caller",
+        "AIRFLOW_CONN_FORGE": "secret",
+        "GITHUB_TOKEN": "secret",
+    }
+    cache = tmp_path / "cache"
+    environment = build_environment(caller, cache)
+
+    built = build(tmp_path, ("sh", "-c", "env > seen"), "seen", timeout=MINUTE, environment=environment)
+
+    seen = dict(line.split("=", 1) for line in built.path.read_text().splitlines())
+    assert {
+        "PATH": os.environ["PATH"],
+        "LANG": "C.UTF-8",
+        "GOPROXY": "off",
+        "GOTOOLCHAIN": "local",
+        "HOME": f"{cache}/home",
+        "GOCACHE": f"{cache}/go-build",
+        "GOPATH": f"{cache}/gopath",
+        "GOMODCACHE": f"{cache}/gopath/pkg/mod",
+    } == {name: value for name, value in seen.items() if name not in {"PWD", "OLDPWD", "SHLVL", "_"}}
+
+
+def test_the_settings_name_the_profile(go_module, go_profile, environment):
+    (go_module / "a.pprof").write_bytes(go_profile)
+    command = ("go", "build", "-pgo=a.pprof", "-o", "tiny")
+    built = build(go_module, command, "tiny", timeout=MINUTE, environment=environment)
+
+    settings = build_settings(built.path, environment=environment)
+
+    assert {"path": "example.com/tiny", "-pgo": str(go_module / "a.pprof"), "-compiler": "gc"} == {
+        name: settings[name] for name in ("path", "-pgo", "-compiler")
+    }
+    assert re.fullmatch(r"go1\.\d+(\.\d+)?", settings["go"])
+
+
+def test_a_file_that_is_no_go_binary_is_named(tmp_path, environment):
+    (tmp_path / "script").write_text("#!/bin/sh\n")
+
+    with pytest.raises(BuildError, match="script is not a Go binary"):
+        build_settings(tmp_path / "script", environment=environment)
+
+
+def test_an_empty_profile_is_no_profile_to_go(go_module, environment):
+    (go_module / "empty.pprof").touch()
+
+    def functions(flag):
+        """Name and size of each function; where it lies moves with the length of the build settings."""
+        command = ("go", "build", flag, "-o", "tiny")
+        built = build(go_module, command, "tiny", timeout=MINUTE, environment=environment)
+        symbols = subprocess.run(
+            ["go", "tool", "nm", "-size", built.path],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        rows = (line.split(maxsplit=3) for line in symbols.splitlines())
+        return {row[3]: row[1] for row in rows if row[2] in "Tt"}
+
+    assert functions("-pgo=off") == functions("-pgo=empty.pprof")
+
+
+def _ends(process):
+    """Whether a process that is no child of ours is gone, or a zombie, within a few seconds."""
+    for _ in range(100):
+        stat = Path(f"/proc/{process}/stat")
+        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.05)
+    return False
