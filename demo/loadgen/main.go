@@ -1,0 +1,113 @@
+// loadgen pushes batches of telemetry to instances of wshim, to each at the same fixed rate.
+//
+// The load is open: a slow or missing answer does not delay the next request, so the work that the instances get
+// does not depend on how fast they are.
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"io"
+	"log"
+	"net/http"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// maxWaiting bounds the requests that wait for one instance, in case it hangs.
+const maxWaiting = 64
+
+func main() {
+	rate := flag.Float64("rate", 30, "requests per second to each instance")
+	seed := flag.Uint64("seed", 1, "what the batches are made from")
+	flag.Usage = func() {
+		log.Print("usage: loadgen [-rate N] [-seed N] http://host:port/push …")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if flag.NArg() == 0 || *rate <= 0 {
+		flag.Usage()
+		log.Fatal("at least one address and a rate above zero are needed")
+	}
+	batches, err := makeBatches(*seed)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	interval := time.Duration(float64(time.Second) / *rate)
+	var running sync.WaitGroup
+	for i, url := range flag.Args() {
+		t := target{url: url, batches: batches}
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			// The instances' requests are spread over the interval: they do not compete for the processor.
+			time.Sleep(interval * time.Duration(i) / time.Duration(flag.NArg()))
+			t.drive(ctx, interval)
+			log.Printf("%s: %d accepted, %d failed", t.url, t.accepted.Load(), t.failed.Load())
+		}()
+	}
+	running.Wait()
+}
+
+// target is one instance and how it has answered.
+type target struct {
+	url      string
+	batches  []batch
+	accepted atomic.Int64
+	failed   atomic.Int64
+}
+
+// drive starts a request each interval until ctx ends.
+func (t *target) drive(ctx context.Context, interval time.Duration) {
+	client := &http.Client{
+		Timeout:   5 * time.Second,
+		Transport: &http.Transport{MaxIdleConnsPerHost: maxWaiting, DisableCompression: true},
+	}
+	waiting := make(chan struct{}, maxWaiting)
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		select {
+		case waiting <- struct{}{}:
+			go func() {
+				defer func() { <-waiting }()
+				t.push(ctx, client, t.batches[i%len(t.batches)])
+			}()
+		default:
+			t.failed.Add(1)
+		}
+	}
+}
+
+func (t *target) push(ctx context.Context, client *http.Client, b batch) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(b.body))
+	if err != nil {
+		log.Fatal(err)
+	}
+	request.Header.Set("Content-Type", b.contentType)
+	request.Header.Set("Content-Encoding", "gzip")
+	response, err := client.Do(request)
+	if err != nil {
+		t.failed.Add(1) // an instance that restarts: the next request tries again
+		return
+	}
+	defer response.Body.Close()
+	io.Copy(io.Discard, response.Body)
+	if response.StatusCode == http.StatusNoContent {
+		t.accepted.Add(1)
+	} else {
+		t.failed.Add(1)
+	}
+}

@@ -1,0 +1,3 @@
+module example.com/wshim
+
+go 1.23
