@@ -1,0 +1,243 @@
+"""Git: clone a repository's base branch, commit a few files on top of it, push them to one branch.
+
+Git itself is run, with its own words in the errors. Credentials reach it only through its environment
+(``GIT_CONFIG_COUNT`` …): never by URL, argument or file, so they cannot stay behind in ``.git/config``. No
+configuration of the user or the system has a say.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleetpgo.errors import RepositoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_log = logging.getLogger(__name__)
+
+BOT_NAME = "fleetpgo"
+BOT_EMAIL = "fleetpgo@localhost.invalid"
+"""Who the commits are by. The address can never exist, so no person is ever taken for the author."""
+
+_TIMEOUT = 600.0
+"""Seconds that one git command may take: a clone over a slow line, not one that hangs."""
+
+_PASSED_ON = (
+    "PATH",
+    "TMPDIR",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "GIT_SSL_CAINFO",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
+"""The variables of the caller that git sees: how to find programs and the network."""
+
+
+def git(directory: Path, *arguments: str, config: Mapping[str, str] | None = None) -> str:
+    """Run one git command and return what it prints, stripped.
+
+    Args:
+        directory: where it runs.
+        arguments: the command's arguments; they are visible to everybody on the machine.
+        config: git configuration for this command, through its environment; may hold credentials.
+
+    Raises:
+        RepositoryError: if it fails or takes longer than ten minutes, with git's own words.
+    """
+    entries = {"user.name": BOT_NAME, "user.email": BOT_EMAIL, **(config or {})}
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | {
+        "LC_ALL": "C.UTF-8",
+        "HOME": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CONFIG_COUNT": str(len(entries)),
+    }
+    for index, (key, value) in enumerate(entries.items()):
+        environment |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
+    shown = f"git {arguments[0]}"
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        # Without its cause: that would carry whatever the command printed.
+        raise RepositoryError(
+            f"`{shown}` did not end within {_TIMEOUT:g} s",
+            hint="see whether the forge answers, then run again",
+        ) from None
+    except FileNotFoundError as error:
+        raise RepositoryError(
+            "there is no `git` on the PATH", hint="install git where the task runs"
+        ) from error
+    if done.returncode:
+        raise RepositoryError(f"`{shown}` failed: {redact(done.stderr.strip() or done.stdout.strip())}")
+    return done.stdout.strip()
+
+
+def redact(text: str) -> str:
+    """Text without the user names and passwords of the URLs in it."""
+    return re.sub(r"(?<=://)[^/\s@]+@", "", text)
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A clone of one branch, with the work tree at its newest commit.
+
+    Attributes:
+        path: the work tree.
+        base: the branch that was cloned.
+        base_commit: full SHA of its newest commit.
+        branch: the branch that commits are pushed to.
+        seen: full SHA of that branch's newest commit when it was cloned; None where there was no such branch.
+        config: git configuration with the credentials.
+    """
+
+    path: Path
+    base: str
+    base_commit: str
+    branch: str
+    seen: str | None
+    config: Mapping[str, str]
+
+
+@contextmanager
+def clone(url: str, base: str, branch: str, *, config: Mapping[str, str]) -> Iterator[Checkout]:
+    """Clone the newest commit of a base branch into a temporary directory, which goes when the block ends.
+
+    Args:
+        url: where from; holds no credentials.
+        base: the branch to clone.
+        branch: the branch that commits will be pushed to; need not be there.
+        config: git configuration with the credentials, see Forge.git_config.
+
+    Raises:
+        RepositoryError: if it cannot be cloned, with git's own words; or if somebody else's commit is the
+            newest of the branch, which a push would throw away.
+    """
+    with tempfile.TemporaryDirectory(prefix="fleetpgo-", ignore_cleanup_errors=True) as directory:
+        path = Path(directory) / "checkout"
+        _log.info("cloning %s of %s", base, redact(url))
+        try:
+            git(
+                Path(directory),
+                *("clone", "--quiet", "--depth=1", "--single-branch", "--branch", base, url, str(path)),
+                config=config,
+            )
+        except RepositoryError as error:
+            raise RepositoryError(
+                f"{redact(url)} cannot be cloned: {error.message}",
+                hint="check project and base in the service file, and address and token of the connection",
+            ) from error
+        seen = _seen(path, branch, config)
+        yield Checkout(path, base, git(path, "rev-parse", "HEAD"), branch, seen, config)
+
+
+def commit(checkout: Checkout, files: Mapping[str, bytes], message: str) -> str:
+    """Commit files on top of the base, and nothing else that lies in the work tree.
+
+    Where the branch's newest commit has the same parent and the same tree already, that commit is returned
+    instead: to make it anew would only change its date, and start every check on the forge again.
+
+    Args:
+        checkout: the clone.
+        files: path and content of each file, written here.
+        message: the commit message.
+
+    Returns:
+        Full SHA of the commit.
+
+    Raises:
+        RepositoryError: if nothing differs from the base, or git would not commit the very bytes.
+    """
+    for name, content in files.items():
+        write(checkout, name, content)
+    # --force: the service file names these files, so a .gitignore has no say.
+    git(checkout.path, "add", "--force", "--", *files)
+    git(checkout.path, "commit", "--quiet", "--no-verify", "--message", message)
+    for name in files:
+        if git(checkout.path, "rev-parse", f"HEAD:{name}") != git(
+            checkout.path, "hash-object", "--no-filters", "--", name
+        ):
+            raise RepositoryError(
+                f"git would commit {name} with other bytes than it has",
+                hint=f"a .gitattributes of the repository converts it; add the line `{name} -text -filter`",
+            )
+    made = git(checkout.path, "rev-parse", "HEAD")
+    if checkout.seen and _content(checkout.path, checkout.seen) == _content(checkout.path, made):
+        return checkout.seen
+    return made
+
+
+def write(checkout: Checkout, name: str, content: bytes) -> None:
+    """Write one file of the work tree, with the directories above it."""
+    path = checkout.path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def push(checkout: Checkout, head: str) -> None:
+    """Make the branch point to a commit, unless somebody else moved the branch since it was cloned.
+
+    Raises:
+        RepositoryError: if the branch was moved meanwhile, or the push is refused.
+    """
+    if head == checkout.seen:
+        _log.info("%s holds this commit already: %s", checkout.branch, head)
+        return
+    reference = f"refs/heads/{checkout.branch}"
+    try:
+        git(
+            checkout.path,
+            *("push", "--quiet", f"--force-with-lease={reference}:{checkout.seen or ''}"),
+            *("origin", f"{head}:{reference}"),
+            config=checkout.config,
+        )
+    except RepositoryError as error:
+        raise RepositoryError(
+            f"the push to {checkout.branch} was refused: {error.message}",
+            hint="`stale info`: another run moved the branch, run again; otherwise let the token write to "
+            "this branch (contents: write, and no branch protection on it)",
+        ) from error
+    _log.info("pushed %s to %s", head, checkout.branch)
+
+
+def _seen(path: Path, branch: str, config: Mapping[str, str]) -> str | None:
+    """The newest commit of a branch of the origin, fetched with its parent; None without such a branch."""
+    reference = f"refs/heads/{branch}"
+    if not git(path, "ls-remote", "origin", reference, config=config):
+        return None
+    git(path, "fetch", "--quiet", "--depth=2", "origin", reference, config=config)
+    name, email = git(path, "show", "--no-patch", "--format=%an%n%ae", "FETCH_HEAD").split("\n")
+    if email != BOT_EMAIL:
+        raise RepositoryError(
+            f"the newest commit of {branch} is by {name}, so the branch is left alone",
+            hint="merge or close its pull request and delete the branch, then run again",
+        )
+    return git(path, "rev-parse", "FETCH_HEAD")
+
+
+def _content(path: Path, sha: str) -> str:
+    """What makes a commit the same proposal: its tree and its parents."""
+    return git(path, "show", "--no-patch", "--format=%T %P", sha)
