@@ -1,0 +1,179 @@
+"""Starting programs so that none outlives the demo, and ports of the loopback interface.
+
+Each program gets a log file and a process group of its own: Ctrl-C in the terminal reaches the demo only,
+which then stops the programs in order. Should the demo itself be killed, the kernel sends them SIGTERM.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+HOST = "127.0.0.1"
+_PATIENCE_S = 10.0
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A program that was started."""
+
+    name: str
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is also the id of its group."""
+        return self.popen.pid
+
+    def check(self) -> None:
+        """Raise DemoError with the end of the log if the program has ended."""
+        if self.popen.poll() is not None:
+            raise DemoError(
+                f"{self.name} ended with status {self.popen.returncode}. "
+                f"The end of {self.log}:\n{tail(self.log)}"
+            )
+
+    def stop(self) -> None:
+        """End the program and its children: SIGTERM, then SIGKILL to what is left."""
+        self.signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.popen.wait(_PATIENCE_S)
+        self.signal(signal.SIGKILL)
+        self.popen.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the program and its children, those included that it left behind."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+
+def start(name: str, argv: Sequence[str | Path], logs: Path, env: Mapping[str, str] | None = None) -> Process:
+    """Start a program whose output is appended to ``<logs>/<name>.log``.
+
+    The kernel ends it when the calling *thread* ends: call this from the main thread.
+
+    Args:
+        name: what the program is called in messages.
+        argv: the program and its arguments.
+        logs: a folder.
+        env: variables on top of this process' own.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / f"{name}.log"
+    with log.open("ab") as output:
+        popen = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", "--", *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(env or {})},
+            start_new_session=True,
+        )
+    return Process(name, popen, log)
+
+
+def stop_all(processes: Sequence[Process]) -> None:
+    """End all of them at the same time."""
+    for process in processes:
+        process.signal(signal.SIGTERM)
+    for process in processes:
+        process.stop()
+
+
+def run(argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str] | None = None) -> str:
+    """Run a command to its end and return its standard output; raise DemoError if it fails."""
+    command = " ".join(map(str, argv))
+    try:
+        done = subprocess.run(
+            argv, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise DemoError(
+            f"`{command}` needs {argv[0]}, which is not on PATH. Start the demo by `make demo`."
+        ) from error
+    if done.returncode:
+        raise DemoError(
+            f"`{command}` failed in {cwd} with status {done.returncode}:\n{done.stdout}{done.stderr}"
+        )
+    return done.stdout
+
+
+def wait_until(
+    condition: Callable[[], bool], what: str, processes: Sequence[Process], timeout_s: float
+) -> None:
+    """Wait until the condition holds; raise DemoError if it does not in time, or if a process has ended."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        for process in processes:
+            process.check()
+        if time.monotonic() > deadline:
+            raise DemoError(f"{what}: not after {timeout_s:.0f} seconds. The logs may say why.")
+        time.sleep(0.2)
+
+
+def tail(log: Path, lines: int = 25) -> str:
+    """The last lines of a log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def free_port() -> int:
+    """A TCP port that nothing listens on.
+
+    It lies below the kernel's range for outgoing connections: nothing takes it while its server restarts.
+    """
+    while True:
+        port = random.randrange(20_000, 30_000)  # noqa: S311  not for secrets
+        if not _is_taken(port):
+            return port
+
+
+def claim_port(port: int, purpose: str) -> int:
+    """Return the port that was asked for; raise DemoError that names what takes it if it is not free."""
+    if _is_taken(port):
+        raise DemoError(
+            f"Port {port}, wanted for {purpose}, is taken by {_owner(port)}. "
+            "End that, or choose another port."
+        )
+    return port
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+    return False
+
+
+def _owner(port: int) -> str:
+    for connection in psutil.net_connections("tcp"):
+        if connection.laddr and connection.laddr.port == port and connection.pid:
+            with contextlib.suppress(psutil.Error):
+                return f"{' '.join(psutil.Process(connection.pid).cmdline())} (process {connection.pid})"
+    return "a process of another user"
+
+
+def exit_on_sigterm() -> None:
+    """Let SIGTERM end this program like an exit: whatever is open is closed first."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
