@@ -118,7 +118,8 @@ class Repository(_Part):
     forge: Literal["local", "github"] = Field(description="kind of forge")
     connection: str = Field(description="Airflow connection that holds the forge's address and token")
     project: str = Field(
-        pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$", description="the repository on the forge: owner/name"
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$",
+        description="the repository on the forge: owner/name",
     )
     base: str = Field(default="main", description="branch that pull requests go to")
     profile: RepositoryPath = Field(default="pgo/profile.pprof", description="path of the committed profile")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import timedelta
 
     from fleetpgo.measurement.comparison import Change, Comparison
 
@@ -56,8 +57,8 @@ def markdown(comparison: Comparison) -> str:
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:
-    length = comparison.after[1] - comparison.after[0]
-    yield f"### Measured over {length} before and after the rollout"
+    span = _span(comparison.after[1] - comparison.after[0])
+    yield f"### Measured over {span} before and after the rollout"
     yield ""
     yield headline(comparison)
     yield ""
@@ -104,7 +105,16 @@ def _percent(share: float) -> str:
 
 
 def _signed(share: float) -> str:
-    return f"{100 * share:+.1f} %"
+    return f"{round(100 * share, 1) + 0.0:+.1f} %"  # + 0.0: never "-0.0"
+
+
+def _span(length: timedelta) -> str:
+    """A length of time in the largest unit that divides it."""
+    seconds = round(length.total_seconds())
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds % size == 0 and seconds > size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} seconds"
 
 
 def _time(seconds: float | None) -> str:

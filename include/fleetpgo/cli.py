@@ -1,0 +1,240 @@
+"""The ``fleetpgo`` command: every step of a refresh by hand, and the tools around it.
+
+For people without Airflow, for reviewers, and for finding out what went wrong. What Airflow takes from its
+connections is an option here, with an environment variable; a token is taken from the environment only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import rich
+from rich.logging import RichHandler
+from rich.table import Table
+
+from fleetpgo import config, forges, refresh
+from fleetpgo.errors import FleetPGOError, ServiceFileError
+from fleetpgo.pr_cli import pr
+from fleetpgo.profile_cli import profile
+from fleetpgo.prometheus import Prometheus
+from fleetpgo.store import RunStore
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+service_argument = click.argument("service", metavar="SERVICE")
+prometheus_option = click.option(
+    "--prometheus",
+    "prometheus_address",
+    metavar="URL",
+    envvar="FLEETPGO_PROMETHEUS",
+    show_envvar=True,
+    required=True,
+    help="Prometheus or Thanos that knows the service.",
+)
+store_option = click.option(
+    "--store",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="FLEETPGO_STORE",
+    show_envvar=True,
+    required=True,
+    help="Where artifacts are kept: <store>/<service>/<run>/.",
+)
+run_option = click.option("--run", metavar="ID", help="Id of the run. Default: the latest in the store.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fleetpgo")
+def cli() -> None:
+    """Profile-guided optimisation of a fleet of Go services.
+
+    \b
+    A refresh by hand, from the fleet to the pull request:
+      fleetpgo select  wshim --prometheus http://localhost:9090
+      fleetpgo collect wshim --prometheus http://localhost:9090 --store ./store
+      fleetpgo propose wshim --store ./store --forge https://github.com --dry-run
+
+    Services are described in files: `fleetpgo services schema` explains each key.
+    """  # noqa: D301  # \b is click's mark for "do not wrap", not an escape gone wrong
+
+
+@cli.group()
+def services() -> None:
+    """The service files: list, check, explain.
+
+    They are read from $FLEETPGO_SERVICES, else from include/services.
+    """
+
+
+@services.command("list")
+@as_json
+def list_services(*, as_json: bool) -> None:
+    """List the services that have a file."""
+    found = [config.load_service(file) for file in config.service_files()]
+    if as_json:
+        click.echo(json.dumps([each.model_dump(mode="json") | {"name": each.name} for each in found]))
+        return
+    table = Table("service", "schedule", "forge", "project", "description", box=None)
+    for each in found:
+        repository = each.repository
+        table.add_row(each.name, each.schedule or "–", repository.forge, repository.project, each.description)
+    rich.print(table)
+
+
+@services.command()
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def check(files: tuple[Path, ...]) -> None:
+    """Check service files (default: all); name every mistake with its line. Exit code 1 if there is any."""
+    mistakes = 0
+    for file in files or config.service_files():
+        try:
+            config.load_service(file)
+        except ServiceFileError as error:
+            mistakes += 1
+            click.echo(str(error), err=True)
+        else:
+            click.echo(f"{file}: ok")
+    if mistakes:
+        raise SystemExit(1)
+
+
+@services.command()
+def schema() -> None:
+    """Print the JSON Schema of a service file; editors complete and check with it."""
+    click.echo(json.dumps(config.Service.model_json_schema(), indent=2))
+
+
+@cli.command()
+@service_argument
+@prometheus_option
+@click.option("--instances", type=click.IntRange(1), help="How many to choose. Default: the service file's.")
+@as_json
+def select(service: str, prometheus_address: str, instances: int | None, *, as_json: bool) -> None:
+    """Show which instances would be profiled, and profile nothing."""
+    from fleetpgo.selection import select as choose  # noqa: PLC0415  # the command has the step's name
+
+    rules = config.load_named(service).selection
+    chosen = choose(Prometheus(prometheus_address), rules, instances=instances or rules.instances)
+    if as_json:
+        click.echo(json.dumps(asdict(chosen)))
+        return
+    table = Table("instance", "datacenter", "cores", box=None)
+    for target in chosen.targets:
+        table.add_row(target.instance, target.datacenter, f"{target.cores:.3f}")
+    rich.print(table)
+    click.echo(f"\nquery: {chosen.query}")
+    for warning in chosen.warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+@cli.command()
+@service_argument
+@prometheus_option
+@store_option
+@click.option("--run", metavar="ID", help="Id of the run; an id used before goes on where that run stopped.")
+@click.option("--instances", type=click.IntRange(1), help="How many to profile. Default: the service file's.")
+@click.option("--seconds", type=click.IntRange(1, 600), help="Length of each. Default: the service file's.")
+@as_json
+def collect(
+    service: str,
+    prometheus_address: str,
+    store: Path,
+    run: str | None,
+    instances: int | None,
+    seconds: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Select, fetch and merge: from the fleet to the profile to commit.
+
+    Exit code 1 if fewer instances than the service's quorum gave a profile.
+    """
+    described = config.load_named(service)
+    run_store = RunStore(store, service, run or f"cli-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}")
+    if not run_store.exists("selection.json"):
+        refresh.select_instances(
+            described, run_store, Prometheus(prometheus_address), instances=instances, seconds=seconds
+        )
+    chosen, length = refresh.read_selection(run_store)
+    click.echo(f"profiling {len(chosen.targets)} instances for {length} s …", err=True)
+    asyncio.run(refresh.collect_profiles(described, run_store, chosen.targets))
+    manifest = refresh.merge_profiles(described, run_store)
+    if as_json:
+        click.echo(json.dumps(asdict(manifest), default=str))
+        return
+    click.echo(f"{manifest.used} of {manifest.selected} instances, {manifest.samples:,} samples")
+    for name, figure in manifest.figures.items():
+        click.echo(f"{name}: {figure}")
+    click.echo(run_store.path("profile.pprof"))
+
+
+@cli.command()
+@service_argument
+@store_option
+@run_option
+@click.option(
+    "--forge",
+    "address",
+    metavar="ADDRESS",
+    envvar="FLEETPGO_FORGE",
+    show_envvar=True,
+    required=True,
+    help="Address of the service's forge; its token is taken from $FLEETPGO_TOKEN.",
+)
+@click.option("--dry-run", is_flag=True, help="Build, but neither push nor open a pull request.")
+@as_json
+def propose(
+    service: str,
+    store: Path,
+    run: str | None,
+    address: str,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Build with a collected profile, and open or update the pull request."""
+    described = config.load_named(service)
+    forge = forges.connect(
+        described.repository.forge,
+        described.repository.project,
+        address=address,
+        token=os.environ.get("FLEETPGO_TOKEN"),
+    )
+    proposed = refresh.propose_profile(
+        described,
+        RunStore(store, service, run or _latest(store, service)),
+        forge,
+        dry_run=dry_run,
+        cache=Path(click.get_app_dir("fleetpgo")) / "cache",
+    )
+    click.echo(json.dumps(asdict(proposed)) if as_json else proposed.url or "nothing was proposed")
+
+
+cli.add_command(profile)
+cli.add_command(pr)
+
+
+def _latest(store: Path, service: str) -> str:
+    """The run of that service whose artifacts are newest."""
+    manifests = (store / service).glob("*/manifest.json")
+    latest = max(manifests, key=lambda manifest: manifest.stat().st_mtime, default=None)
+    if latest is None:
+        raise click.UsageError(f"{store / service} holds no merged run; make one with `fleetpgo collect`")
+    return latest.parent.name
+
+
+def main() -> Any:  # noqa: ANN401  # click's own
+    """Run the command; errors that a user can act on are printed without a traceback."""
+    handler = RichHandler(show_path=False, console=rich.console.Console(stderr=True))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="%X", handlers=[handler])
+    try:
+        return cli()
+    except FleetPGOError as error:
+        raise SystemExit(f"fleetpgo: {error}") from error

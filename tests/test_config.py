@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from fleetpgo import config
+from fleetpgo.errors import ServiceFileError
+
+MINIMAL = """\
+prometheus: {connection: prometheus}
+selection: {cpu: "cpu{tier='1'}"}
+repository: {forge: github, connection: github, project: acme/api}
+build: {binary: bin/api}
+rollout: {fraction: 'count(build_info{pgo="$profile"}) / count(build_info)'}
+measurement: {cpu: cpu}
+"""
+
+
+def write(directory: Path, text: str, name: str = "api.yaml") -> Path:
+    file = directory / name
+    file.write_text(text)
+    return file
+
+
+def test_a_service_is_named_by_its_file(tmp_path):
+    assert config.load_service(write(tmp_path, MINIMAL)).name == "api"
+
+
+def test_what_a_file_leaves_out_has_safe_defaults(tmp_path):
+    service = config.load_service(write(tmp_path, MINIMAL))
+    assert (service.schedule, service.collection.seconds, service.build.command, service.branch) == (
+        "@weekly",
+        30,
+        ("make", "build"),
+        "fleetpgo/api",
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("selection: {", "selection: {cpus: x, ", "api.yaml:2: selection.cpus: unknown key"),
+        ("build: {binary: bin/api}\n", "", "api.yaml:1: build: this key is required"),
+        ("{binary: bin/api}", "{}", "api.yaml:4: build.binary: this key is required"),
+        ("binary: bin/api", "binary: ../api", "api.yaml:4: build.binary: the path must be relative"),
+        ("$profile", "$digest", "api.yaml:5: rollout.fraction: unknown placeholder $digest"),
+        ('"$profile"', '~".*$"', "api.yaml:5: rollout.fraction: a lone $ is not a placeholder"),
+        ("{cpu: cpu}", "{cpu: cpu, week: 7 days}", "api.yaml:6: measurement.week: a duration is written"),
+        ("forge: github", "forge: svn", "api.yaml:3: repository.forge: Input should be 'local' or 'github'"),
+        ("acme/api", "../etc", "api.yaml:3: repository.project: String should match pattern"),
+        (MINIMAL, "prometheus: {connection", "not valid YAML"),
+        (MINIMAL, "- a list\n", "api.yaml:1: a service file is a mapping"),
+        ("prometheus:", "name: api\nprometheus:", "api.yaml:1: name: the file's own name is"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(tmp_path, before, after, message):
+    file = write(tmp_path, MINIMAL.replace(before, after, 1))
+    with pytest.raises(ServiceFileError) as raised:
+        config.load_service(file)
+    assert message in str(raised.value)
+
+
+def test_all_mistakes_are_named_at_once(tmp_path):
+    file = write(tmp_path, MINIMAL.replace("cpu: cpu}", "cpus: cpu}").replace("binary", "binaries"))
+    with pytest.raises(ServiceFileError) as raised:
+        config.load_service(file)
+    assert sorted(line.split(":")[1] for line in raised.value.message.splitlines()) == ["4", "4", "6", "6"]
+
+
+def test_a_name_that_cannot_be_a_dag_id_is_refused(tmp_path):
+    with pytest.raises(ServiceFileError, match="cannot be a service's name"):
+        config.load_service(write(tmp_path, MINIMAL, "My API.yaml"))
+
+
+def test_an_unknown_service_is_answered_with_the_known_ones(tmp_path):
+    write(tmp_path, MINIMAL)
+    with pytest.raises(ServiceFileError, match="known services: api"):
+        config.load_named("web", tmp_path)
+
+
+@pytest.mark.parametrize("file", config.service_files(), ids=lambda file: file.stem)
+def test_the_projects_own_service_files_are_valid(file):
+    assert config.load_service(file).name == file.stem
+
+
+@given(st.lists(st.integers(0, 99), min_size=5, max_size=5).filter(any))
+def test_durations_are_read_as_prometheus_writes_them(counts):
+    written = "".join(f"{count}{unit}" for count, unit in zip(counts, "wdhms", strict=True) if count)
+    weeks, days, hours, minutes, seconds = counts
+    assert TypeAdapter(config.Duration).validate_python(written) == timedelta(
+        weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds
+    )
+
+
+@pytest.mark.parametrize("written", ["", "5", "5 m", "m5", "1s1m", -1])
+def test_what_prometheus_would_not_write_is_no_duration(written):
+    with pytest.raises(ValidationError):
+        TypeAdapter(config.Duration).validate_python(written)
+
+
+def test_the_schema_explains_every_key():
+    definitions = config.Service.model_json_schema()["$defs"]
+    unexplained = [
+        f"{part}.{key}"
+        for part, definition in definitions.items()
+        for key, about in definition["properties"].items()
+        if "description" not in about
+    ]
+    assert unexplained == []
