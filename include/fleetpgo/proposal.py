@@ -6,15 +6,30 @@ the branch, its commit and the pull request are found and brought up to date, ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import logging
+import os
+import posixpath
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from fleetpgo.errors import BuildError, RepositoryError
+from fleetpgo.gotool import Built, build, build_environment, build_settings
+from fleetpgo.makefile import wire_makefile
+from fleetpgo.pullrequest import Proposal, body, ensure_pull_request, title
+from fleetpgo.repository import Checkout, clone, commit, push, write
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from fleetpgo.config import Service
     from fleetpgo.forges import Forge
     from fleetpgo.pullrequest import Provenance
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,129 @@ def propose(
     Raises:
         RepositoryError: if git fails, or the Makefile cannot be made to pass the profile on.
         ToolchainError: if Go is missing.
-        BuildError: if the service does not build, with the compiler's last words.
+        BuildError: if the service does not build, with the compiler's last words, or builds without the
+            profile.
         ForgeError: if the forge cannot be reached, or refuses.
     """
-    raise NotImplementedError
+    repository = service.repository
+    with clone(forge.clone_url, repository.base, service.branch, config=forge.git_config()) as checkout:
+        proposed = Proposed(
+            service.branch, repository.base, digest(profile), unchanged=False, dry_run=dry_run
+        )
+        current = _read(checkout, repository.profile)
+        files = {repository.profile: profile, repository.makefile: _wired(checkout, service)}
+        if all(_read(checkout, name) == content for name, content in files.items()):
+            _log.info("%s holds this profile already: there is nothing to propose", repository.base)
+            return replace(proposed, unchanged=True)
+
+        builds = _build_both(checkout, service, files, cache)
+        proposed = replace(
+            proposed,
+            toolchain=builds.toolchain,
+            size_without=builds.without.size,
+            size_with=builds.with_profile.size,
+            seconds_without=builds.without.seconds,
+            seconds_with=builds.with_profile.seconds,
+        )
+        proposal = Proposal(
+            service=service.name,
+            path=repository.profile,
+            profile=proposed.profile,
+            size=len(profile),
+            # An empty file is no profile to Go, so it is none to the reader.
+            current=digest(current) if current else None,
+            current_size=len(current) if current else None,
+            toolchain=builds.toolchain,
+            without=builds.without,
+            with_profile=builds.with_profile,
+            provenance=provenance,
+        )
+        head = commit(checkout, files, _message(proposal))
+        if dry_run:
+            _log.info("dry run: nothing is pushed and no pull request opened")
+            return proposed
+        push(checkout, head)
+
+    pull_request = ensure_pull_request(
+        forge, service.branch, repository.base, title(proposal), body(proposal)
+    )
+    _log.info("pull request %d: %s", pull_request.number, pull_request.url)
+    return replace(proposed, head=head, pull_request=pull_request.number, url=pull_request.url)
+
+
+def digest(profile: bytes) -> str:
+    """The first 12 hex digits of a profile's SHA-256: enough to tell the profiles of a fleet apart."""
+    return hashlib.sha256(profile).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class _Builds:
+    """The same commit, built twice."""
+
+    without: Built
+    with_profile: Built
+    toolchain: str
+
+
+def _build_both(checkout: Checkout, service: Service, files: Mapping[str, bytes], cache: Path) -> _Builds:
+    """Build without and with the profile, by the same command with the same flags.
+
+    To Go an empty file is no profile: so -pgo is passed both times, and only what it names differs.
+    """
+    path = service.repository.profile
+    environment = build_environment(os.environ, cache)
+    built = []
+    for content in (b"", files[path]):
+        for name, text in {**files, path: content}.items():
+            write(checkout, name, text)
+        _log.info("building with %s", "the profile" if content else "no profile")
+        built.append(
+            build(
+                checkout.path,
+                service.build.command,
+                service.build.binary,
+                timeout=service.build.timeout,
+                environment=environment,
+            )
+        )
+    without, with_profile = built
+    settings = build_settings(with_profile.path, environment=environment)
+    passed = settings.get("-pgo", "")
+    # With -trimpath Go keeps the name alone, without it the absolute path.
+    if passed not in (PurePosixPath(path).name, str((checkout.path / path).resolve())):
+        raise BuildError(
+            f"{service.build.binary} was built {f'with -pgo={passed}' if passed else 'without -pgo'}, "
+            f"not with {path}",
+            hint=f"see that `{shlex.join(service.build.command)}` runs a `go build` of "
+            f"{service.repository.makefile} that makes {service.build.binary}",
+        )
+    return _Builds(without, with_profile, settings["go"])
+
+
+def _wired(checkout: Checkout, service: Service) -> bytes:
+    """The repository's Makefile, passing the profile on."""
+    makefile = service.repository.makefile
+    text = _read(checkout, makefile)
+    if text is None:
+        raise RepositoryError(
+            f"there is no {makefile} on {checkout.base}, so nothing passes the profile to `go build`",
+            hint="set repository.makefile in the service file to the Makefile that builds the service",
+        )
+    # Make runs recipes in the directory of the Makefile. Bytes that are no UTF-8 come out as they went in.
+    profile = posixpath.relpath(service.repository.profile, posixpath.dirname(makefile) or ".")
+    return wire_makefile(text.decode(errors="surrogateescape"), profile).encode(errors="surrogateescape")
+
+
+def _read(checkout: Checkout, name: str) -> bytes | None:
+    """A file of the work tree; None where there is none."""
+    path = checkout.path / name
+    return path.read_bytes() if path.is_file() else None
+
+
+def _message(proposal: Proposal) -> str:
+    """The commit message. It names no run: the same change is the same commit, whichever run makes it."""
+    return (
+        f"{title(proposal)}\n\n"
+        f"{proposal.path} (SHA-256 {proposal.profile}…) is what {proposal.service} spent its CPU time on, "
+        "for `go build -pgo`.\n"
+    )
