@@ -1,9 +1,11 @@
-"""Real servers for the tests, on free loopback ports, stopped with the test or the session that asked."""
+"""Real parts for the tests: Prometheus on a free port, a Go service in a git origin, a CPU profile."""
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,19 @@ import pytest
 import requests
 
 from fleetpgo.prometheus import Prometheus
+from fleetpgo.repository import git
+
+ROOT = Path(__file__).parents[1]
+
+# Airflow reads its configuration when it is first imported, which a test module does: so it stands here.
+# Never the user's own Airflow: tools/check gives a fresh home, and so does this for a test run by hand.
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="fleetpgo-airflow-")
+os.environ |= {
+    "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+    "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+}
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,6 +36,27 @@ if TYPE_CHECKING:
 
 
 TESTDATA = Path(__file__).parent / "testdata"
+
+TINY = """\
+package main
+
+import "fmt"
+
+type shape interface{ area() int }
+
+type square struct{ side int }
+
+func (s square) area() int { return s.side * s.side }
+
+func total(shapes []shape) (sum int) {
+	for _, s := range shapes {
+		sum += s.area()
+	}
+	return sum
+}
+
+func main() { fmt.Println(total([]shape{square{2}, square{3}})) }
+"""
 
 
 @pytest.fixture
@@ -101,3 +137,41 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-golden", action="store_true", help="write the golden files; read them after")
+
+
+@pytest.fixture(scope="session")
+def go_cache(pytestconfig: pytest.Config) -> Path:
+    """A cold cache costs half a minute for each set of flags, so it is kept with pytest's own."""
+    assert pytestconfig.cache is not None
+    return pytestconfig.cache.mkdir("go")
+
+
+@pytest.fixture(scope="session")
+def go_profile() -> bytes:
+    """The profile that the Go compiler itself is built with."""
+    goroot = subprocess.run(["go", "env", "GOROOT"], capture_output=True, text=True, check=True).stdout
+    return (Path(goroot.strip()) / "src/cmd/compile/default.pgo").read_bytes()
+
+
+@pytest.fixture
+def go_module(tmp_path: Path) -> Path:
+    """A Go module of one small program."""
+    module = tmp_path / "module"
+    module.mkdir()
+    (module / "go.mod").write_text("module example.com/tiny\n\ngo 1.24\n")
+    (module / "main.go").write_text(TINY)
+    return module
+
+
+@pytest.fixture
+def origin(tmp_path: Path, go_module: Path) -> Path:
+    """A directory that is a local forge, with the tiny module and its Makefile as ``tiny.git``."""
+    forge = tmp_path / "forge"
+    forge.mkdir()
+    (go_module / "Makefile").write_text("build:\n\tgo build -o bin/tiny .\n")
+    (go_module / ".gitignore").write_text("bin/\n*.pprof\n")
+    git(go_module, "init", "--quiet", "--initial-branch=main")
+    git(go_module, "add", ".")
+    git(go_module, "commit", "--quiet", "--message", "Begin")
+    git(forge, "clone", "--quiet", "--bare", str(go_module), "tiny.git")
+    return forge

@@ -20,8 +20,6 @@ from fleetpgo.pullrequest import (
     title,
 )
 
-GOLDEN = Path(__file__).parent / "testdata" / "pullrequest"
-
 FIRST = Proposal(
     service="wshim",
     path="pgo/profile.pprof",
@@ -71,10 +69,8 @@ HOSTILE = dataclasses.replace(
 
 
 @pytest.mark.parametrize(("name", "proposal"), [("first", FIRST), ("refresh", REFRESH), ("hostile", HOSTILE)])
-def test_the_body_is_the_golden_one(name, proposal):
-    golden = GOLDEN / f"{name}.md"
-
-    assert golden.read_text(encoding="utf-8") == body(proposal) + "\n"
+def test_the_body_is_the_golden_one(name, proposal, golden):
+    golden(f"pullrequest/{name}.md", body(proposal) + "\n")
 
 
 def test_the_title_names_the_service():

@@ -1,0 +1,256 @@
+import os
+import subprocess
+import threading
+from base64 import b64encode
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from fleetpgo.errors import RepositoryError
+from fleetpgo.repository import Checkout, clone, commit, git, push, redact, write
+
+FILES = {"pgo/profile.pprof": b"\x1f\x8b\r\n\0", "Makefile": b"build:\n\tgo build -pgo=pgo/profile.pprof .\n"}
+
+
+@pytest.fixture
+def bare(origin):
+    return origin / "tiny.git"
+
+
+def cloned(bare, base="main"):
+    return clone(bare.as_uri(), base, "bot", config={})
+
+
+def proposed(bare, files=FILES):
+    """Push a commit with files to the branch, as a run does, and return its SHA."""
+    with cloned(bare) as checkout:
+        head = commit(checkout, files, "Refresh")
+        push(checkout, head)
+    return head
+
+
+def person_commits(bare, tmp_path, branch):
+    """Push a commit of a person's to a branch."""
+    work = tmp_path / f"person-{branch}"
+    git(tmp_path, "clone", "--quiet", bare.as_uri(), str(work))
+    git(work, "checkout", "--quiet", branch)
+    (work / "README").write_text("by hand\n")
+    git(work, "add", "README")
+    git(work, "commit", "--quiet", "--message", "By hand", "--author", "Ada <ada@example.com>")
+    git(work, "push", "--quiet", "origin", f"HEAD:{branch}")
+    return git(work, "rev-parse", "HEAD")
+
+
+def test_a_clone_is_the_newest_commit_of_the_base(bare):
+    base_commit = git(bare, "rev-parse", "main")
+
+    with cloned(bare) as checkout:
+        assert Checkout(checkout.path, "main", base_commit, "bot", None, {}) == checkout
+        assert git(checkout.path, "rev-list", "--count", "HEAD") == "1"
+        assert (checkout.path / "go.mod").is_file()
+
+
+def test_a_clone_is_gone_after_its_block(bare):
+    with cloned(bare) as checkout:
+        pass
+
+    assert not checkout.path.parent.exists()
+
+
+def test_a_repository_that_is_not_there_is_named_in_git_s_own_words(tmp_path):
+    with pytest.raises(RepositoryError) as error, cloned(tmp_path / "nowhere"):
+        pass
+
+    assert error.value.message == (
+        f"file://{tmp_path}/nowhere cannot be cloned: `git clone` failed: "
+        f"fatal: '{tmp_path}/nowhere' does not appear to be a git repository\n"
+        "fatal: Could not read from remote repository.\n\n"
+        "Please make sure you have the correct access rights\nand the repository exists."
+    )
+
+
+def test_a_base_that_is_not_there_is_named(bare):
+    with (
+        pytest.raises(RepositoryError, match="Remote branch trunk not found in upstream origin"),
+        cloned(bare, "trunk"),
+    ):
+        pass
+
+
+def test_a_commit_holds_the_files_and_nothing_else(bare):
+    with cloned(bare) as checkout:
+        write(checkout, "stray.txt", b"left by the build")
+        head = commit(checkout, FILES, "Refresh")
+        push(checkout, head)
+
+    assert head == git(bare, "rev-parse", "bot")
+    assert git(bare, "diff", "--name-only", "main", "bot") == "Makefile\npgo/profile.pprof"
+    assert git(bare, "log", "-1", "--format=%an <%ae>|%s|%P", "bot") == (
+        f"fleetpgo <fleetpgo@localhost.invalid>|Refresh|{git(bare, 'rev-parse', 'main')}"
+    )
+
+
+def test_the_committed_bytes_are_the_very_bytes(bare):
+    proposed(bare)
+
+    blob = subprocess.run(
+        ["git", "cat-file", "blob", "bot:pgo/profile.pprof"], cwd=bare, capture_output=True, check=True
+    ).stdout
+    assert FILES["pgo/profile.pprof"] == blob
+
+
+def test_a_repository_that_would_convert_the_bytes_is_told_how_not_to(bare):
+    attributes = {".gitattributes": b"* text eol=lf\n"}
+
+    with cloned(bare) as checkout, pytest.raises(RepositoryError) as error:
+        commit(checkout, {**attributes, **FILES}, "Refresh")
+
+    assert error.value.message == "git would commit pgo/profile.pprof with other bytes than it has"
+    assert "`pgo/profile.pprof -text -filter`" in error.value.hint
+
+
+def test_the_same_change_again_is_the_same_commit(bare):
+    first = proposed(bare)
+
+    assert first == proposed(bare)
+
+
+def test_another_change_takes_the_branch_over(bare):
+    proposed(bare)
+    second = proposed(bare, {**FILES, "pgo/profile.pprof": b"other"})
+
+    assert second == git(bare, "rev-parse", "bot")
+    assert git(bare, "rev-list", "--count", "main..bot") == "1"
+
+
+def test_a_base_that_moved_is_the_new_parent(bare, tmp_path):
+    proposed(bare)
+    moved = person_commits(bare, tmp_path, "main")
+    proposed(bare)
+
+    assert moved == git(bare, "rev-parse", "bot^")
+
+
+def test_a_branch_that_moved_meanwhile_is_not_overwritten(bare):
+    with cloned(bare) as checkout:
+        other = proposed(bare, {**FILES, "pgo/profile.pprof": b"other"})
+        head = commit(checkout, FILES, "Refresh")
+        with pytest.raises(RepositoryError, match=r"(?s)the push to bot was refused: .*stale info"):
+            push(checkout, head)
+
+    assert other == git(bare, "rev-parse", "bot")
+
+
+def test_a_branch_that_holds_a_person_s_commit_is_left_alone(bare, tmp_path):
+    proposed(bare)
+    person_commits(bare, tmp_path, "bot")
+
+    with pytest.raises(RepositoryError, match="the newest commit of bot is by Ada"), cloned(bare):
+        pass
+
+
+def test_a_refused_push_quotes_the_server(bare):
+    hook = bare / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'branch is protected' >&2\nexit 1\n")
+    hook.chmod(0o755)
+
+    with pytest.raises(RepositoryError, match=r"(?s)the push to bot was refused: .*branch is protected"):
+        proposed(bare)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://bot:s3cret@example.com/a.git", "https://example.com/a.git"),
+        ("fatal: 'https://s3cret@example.com/a' failed", "fatal: 'https://example.com/a' failed"),
+        ("ask me@example.com", "ask me@example.com"),
+    ],
+)
+def test_credentials_in_urls_are_not_shown(text, shown):
+    assert shown == redact(text)
+
+
+class GitOverHTTP(BaseHTTPRequestHandler):
+    """git's own HTTP server, behind a password."""
+
+    root: Path
+    expected: str
+
+    def do_GET(self):
+        self._serve(b"")
+
+    def do_POST(self):
+        self._serve(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def _serve(self, body):
+        if self.headers.get("Authorization") != self.expected:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", "Basic realm=git")
+            self.end_headers()
+            return
+        path, _, query = self.path.partition("?")
+        answer = subprocess.run(
+            ["git", "http-backend"],
+            input=body,
+            capture_output=True,
+            check=True,
+            env={
+                "PATH": os.environ["PATH"],
+                "GIT_PROJECT_ROOT": str(self.root),
+                "GIT_HTTP_EXPORT_ALL": "1",
+                "REQUEST_METHOD": self.command,
+                "PATH_INFO": path,
+                "QUERY_STRING": query,
+                "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+                "REMOTE_USER": "bot",
+            },
+        ).stdout
+        head, _, content = answer.partition(b"\r\n\r\n")
+        self.send_response(200)
+        for line in head.decode().splitlines():
+            self.send_header(*line.split(": ", 1))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def http_origin(origin):
+    """The origin over HTTP, and the git configuration that opens it."""
+    header = f"Basic {b64encode(b'x-access-token:s3cret').decode()}"
+    handler = type("Handler", (GitOverHTTP,), {"root": origin, "expected": header})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    yield f"{address}/tiny.git", {f"http.{address}/.extraHeader": f"Authorization: {header}"}
+    server.shutdown()
+    server.server_close()
+
+
+def test_credentials_reach_the_server_and_stay_in_no_file(http_origin, bare):
+    url, config = http_origin
+
+    with clone(url, "main", "bot", config=config) as checkout:
+        head = commit(checkout, FILES, "Refresh")
+        push(checkout, head)
+        written = b"".join(file.read_bytes() for file in checkout.path.rglob("*") if file.is_file())
+
+    assert head == git(bare, "rev-parse", "bot")
+    assert b"s3cret" not in written
+    assert b64encode(b"x-access-token:s3cret") not in written
+
+
+def test_wrong_credentials_end_the_clone_without_a_question_and_without_the_secret(http_origin):
+    url, config = http_origin
+    wrong = dict.fromkeys(config, "Authorization: Basic d3Jvbmc6czNjcmV0")
+
+    with pytest.raises(RepositoryError) as error, clone(url, "main", "bot", config=wrong):
+        pass
+
+    assert "cannot be cloned" in error.value.message
+    assert "d3Jvbmc6czNjcmV0" not in f"{error.value} {error.value.__cause__}"
