@@ -1,0 +1,113 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from fleetpgo.errors import ForgeError
+from fleetpgo.forges.local import LocalForge
+from fleetpgo.pr_cli import pr
+from fleetpgo.repository import clone, commit, push
+
+SERVICE = """\
+prometheus: {connection: prometheus}
+selection: {cpu: up}
+repository: {forge: FORGE, connection: forge, project: tiny}
+build: {binary: bin/tiny}
+rollout: {fraction: up}
+measurement: {cpu: up}
+"""
+
+
+@pytest.fixture
+def forge(origin):
+    """A local forge with one open pull request."""
+    forge = LocalForge(str(origin), "tiny")
+    add(forge, "bot")
+    return forge
+
+
+def add(forge, branch):
+    with clone(forge.clone_url, "main", branch, config={}) as checkout:
+        push(checkout, commit(checkout, {branch: b"one\n"}, "Refresh"))
+    forge.create(branch, "main", "Title [bold]x[/]", "# Body\n")
+
+
+@pytest.fixture
+def run(origin, tmp_path):
+    """Run `fleetpgo pr …` for the services tiny (here) and distant (on GitHub), and return what it prints."""
+    (tmp_path / "tiny.yaml").write_text(SERVICE.replace("FORGE", "local"))
+    (tmp_path / "distant.yaml").write_text(SERVICE.replace("FORGE", "github"))
+    environment = {"FLEETPGO_SERVICES": str(tmp_path), "FLEETPGO_FORGE": str(origin), "COLUMNS": "200"}
+
+    def run_it(*arguments):
+        return CliRunner().invoke(pr, arguments, env=environment, catch_exceptions=False).stdout
+
+    return run_it
+
+
+def test_the_list_shows_each_with_its_state(run, forge):
+    head = forge.get(1).head[:12]
+
+    assert run("list", "tiny").split() == [
+        *("number", "state", "branch", "base", "head", "title"),
+        *("1", "open", "bot", "main", head, "Title", "[bold]x[/]"),
+    ]
+
+
+def test_the_list_is_json_for_programs(run, forge):
+    assert [(1, "open", forge.get(1).head)] == [
+        (each["number"], each["state"], each["head"]) for each in json.loads(run("list", "tiny", "--json"))
+    ]
+
+
+def test_one_is_shown_with_its_body_and_comments(run, forge):
+    forge.comment(1, "Saved 3 %", "measurement")
+
+    shown = run("show", "tiny")
+
+    assert "#1 Title [bold]x[/] (open)" in shown
+    assert "Body" in shown
+    assert "Saved 3 %" in shown
+
+
+def test_merge_without_a_number_takes_the_only_open_one(run, forge):
+    printed = run("merge", "tiny")
+
+    assert printed == f"pull request 1 is merged as {forge.get(1).merge_commit}\n"
+
+
+def test_merge_is_told_as_json(run, forge):
+    merged = json.loads(run("merge", "tiny", "1", "--json"))
+
+    assert ("merged", forge.get(1).merge_commit) == (merged["state"], merged["merge_commit"])
+
+
+def test_close_leaves_the_base_as_it_is(run, forge):
+    assert run("close", "tiny", "1") == "pull request 1 is closed\n"
+    assert forge.get(1).state == "closed"
+
+
+def test_of_several_open_ones_a_number_must_be_named(run, forge):
+    add(forge, "other")
+
+    with pytest.raises(ForgeError, match="not exactly one pull request is open: 1, 2"):
+        run("merge", "tiny")
+
+
+def test_with_none_open_there_is_nothing_to_take(run, forge):
+    forge.close(1)
+
+    with pytest.raises(ForgeError, match="not exactly one pull request is open: none"):
+        run("merge", "tiny")
+
+
+def test_a_service_on_another_forge_is_reviewed_there(run):
+    with pytest.raises(ForgeError, match="the repository of distant is on github, not on a local forge"):
+        run("list", "distant")
+
+
+def test_the_help_teaches_the_commands(run):
+    shown = run("--help")
+
+    assert "fleetpgo pr merge wshim" in shown
+    assert "NUMBER" in shown
