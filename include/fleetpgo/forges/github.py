@@ -24,7 +24,7 @@ _HINTS = {
     401: "the connection's token is wrong or has expired: make a new one",
     403: "let the connection's token read and write contents and pull requests of this repository",
     404: "check repository.project in the service file; a token that may not see it gets this answer too",
-    422: "the hint is in the forge's answer; if a pull request was opened meanwhile, run the step again",
+    422: "correct what the answer names; if a pull request was opened meanwhile, run the step again",
 }
 
 _LONGEST_WAIT = 120.0
