@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof import reference
+from fleetpgo.pprof.callgraph import COMPILER_DEPTH
+from fleetpgo.pprof.columns import CPU_VALUE_TYPES, Columns, ValueType
+from fleetpgo.pprof.decoding import read
 from fleetpgo.pprof.edges import go_name
-from fleetpgo.pprof.reading import Limits, message
+from fleetpgo.pprof.reading import Limits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fleetpgo.pprof.columns import Ints
+
+SAMPLES = CPU_VALUE_TYPES[0]
+NANOSECONDS = 1e-9
+MAIN = b"main."
+"""What the symbols of package main start with, whatever its import path is."""
+
+OTHER_KINDS = {
+    "inuse_space": "heap-profile",
+    "alloc_space": "heap-profile",
+    "contentions": "contention-profile",
+    "goroutine": "goroutine-profile",
+    "threadcreate": "thread-profile",
+    "wall": "wall-profile",
+    "time": "wall-profile",
+}
+"""A sample type that only such profiles have → the reason for refusing them."""
 
 
 @dataclass(frozen=True)
@@ -19,16 +46,18 @@ class Facts:
         message_bytes: size after unzipping.
         sample_types: (type, unit) of each value of a sample.
         samples: CPU samples in it.
-        stacks: different stacks (sample records) in it.
+        stacks: sample records in it: different stacks, or stacks with different labels.
         weight: Σ of the value that the compiler reads: samples, or nanoseconds.
-        duration_seconds: how long was profiled; 0: not said.
-        period: nanoseconds of CPU time between two samples.
-        cores: mean cores in use: samples × period ÷ duration; 0: unknown.
+        duration_seconds: how long was profiled; 0: it does not say.
+        period: nanoseconds of CPU time between two samples; 0: it does not say.
+        cores: mean number of cores in use: samples × period ÷ duration; 0: unknown.
         build_id: of the main binary; "": none.
         binary: file name of the main binary, without its folder.
-        main_package: import path (or folder) of package main, from the files of its functions; "": none was seen.
+        main_package: import path of package main, or its folder if the binary was built without
+            ``-trimpath``, from the file of its functions; "": none was seen.
         main_share: share of the weight whose stack has a function of package main.
-        start_line_share: share of the weight whose two leaf-most locations carry ``start_line`` throughout.
+        start_line_share: share of the weight whose COMPILER_DEPTH leaf-most locations carry ``start_line``
+            throughout.
         functions: number of functions.
         comments: comments in the profile.
     """
@@ -51,45 +80,163 @@ class Facts:
     comments: tuple[str, ...]
 
 
-def check(data: bytes, *, limits: Limits = Limits(), seconds: float | None = None) -> Facts:  # noqa: B008 -- frozen
-    """Check a profile."""
-    p = reference.parse(data, limits)
-    s = p.string_table
-    types = reference.types(p)
-    index = reference.value_index(p)
-    weight = sum(x.value[index] for x in p.sample)
+def check(
+    data: bytes,
+    *,
+    limits: Limits = Limits(),  # noqa: B008 -- frozen
+    seconds: float | None = None,
+    main_package: str | None = None,
+) -> Facts:
+    """Check a profile.
+
+    Args:
+        data: the profile, gzipped or not.
+        limits: what it may be.
+        seconds: the duration that was asked for; None: any.
+        main_package: the binary that was asked for, as ``Facts.main_package`` names it; None: any. A profile
+            in which no function of package main was seen passes.
+
+    Raises:
+        ProfileError: what :func:`facts` raises, or one of ``wrong-duration``, ``idle``, ``no-start-line``,
+            ``partial-start-line`` and ``another-binary``.
+    """
+    found = facts(data, limits=limits)
+    if seconds is not None and abs(found.duration_seconds - seconds) > limits.duration_tolerance * seconds:
+        raise ProfileError(
+            f"The profile covers {found.duration_seconds:.1f} s; {seconds:g} s were asked for.",
+            reason="wrong-duration",
+            hint="A proxy may answer from a cache, or the server limits the duration.",
+        )
+    if found.duration_seconds and found.period and found.cores < limits.min_cores:
+        raise ProfileError(
+            f"The process was idle: {found.samples} samples in {found.duration_seconds:.1f} s are "
+            f"{found.cores:.3f} cores; the least is {limits.min_cores:g}.",
+            reason="idle",
+            hint="Profile a busier instance.",
+        )
+    if not found.start_line_share:
+        raise ProfileError(
+            "No function of the profile has a start_line; the compiler refuses such a profile.",
+            reason="no-start-line",
+            hint="Build the program with Go 1.20 or newer; `go tool pprof` loses start_line unless "
+            "-symbolize=none.",
+        )
+    if found.start_line_share < limits.start_line_share:
+        raise ProfileError(
+            f"Only {found.start_line_share:.1%} of the weight is in functions with a start_line; the "
+            "compiler would take wrong lines for the rest.",
+            reason="partial-start-line",
+            hint="Was it merged with profiles from before Go 1.20, or symbolized again?",
+        )
+    if main_package is not None and found.main_package not in ("", main_package):
+        raise ProfileError(
+            f"The profile is of {found.main_package}, not of {main_package}.",
+            reason="another-binary",
+            hint="Check which process answers at this address.",
+        )
+    return found
+
+
+def facts(data: bytes, *, limits: Limits = Limits()) -> Facts:  # noqa: B008 -- frozen
+    """The facts of a CPU profile, whether it is any good or not.
+
+    Raises:
+        ProfileError: it cannot be read, is no CPU profile (``no-cpu-samples``, or ``heap-profile`` and other
+        kinds),
+            has ``no-samples``, ``negative-values``, or a function with a ``bad-name``.
+    """
+    profile = read(data, limits)
+    kind = _cpu_type(profile)
+    weights = profile.values[:, profile.value_index]
+    if np.any(weights < 0):
+        raise ProfileError(
+            "The profile has samples with negative values.",
+            reason="negative-values",
+            hint="It is the difference of two profiles (pprof -base or -diff_base): take either of them.",
+        )
+    weight = sum(weights.tolist())  # as Python's integers, which do not overflow
     if not weight:
         raise ProfileError(
             "The profile has no samples: the process used no CPU while it was profiled.",
             reason="no-samples",
             hint="Profile a busier instance, or for longer.",
         )
-    samples = weight if types[index] == ("samples", "count") else weight // (p.period or 1)
-    duration = p.duration_nanos / 1e9
-    cores = samples * p.period / p.duration_nanos if p.duration_nanos else 0.0
-    starts = {f.id: f.start_line for f in p.function}
-    lines = {x.id: all(starts.get(ln.function_id) for ln in x.line) for x in p.location}
-    started = sum(x.value[index] for x in p.sample if all(lines[i] for i in x.location_id[:2]))
-    if not started:
-        raise ProfileError("No function has a start_line.", reason="no-start-line")
-    mains = {f.id: go_name(s[f.filename]) for f in p.function if s[f.name].startswith(b"main.")}
-    has_main = {x.id: any(ln.function_id in mains for ln in x.line) for x in p.location}
-    m = p.mapping[0] if p.mapping else None
+    if any(b"\n" in profile.strings[row] for row in profile.functions[:, 0].tolist()):
+        raise ProfileError(
+            "The profile has a function with a line break in its name.",
+            reason="bad-name",
+            hint="No Go symbol has such a name, and Go hands names to the compiler line by line.",
+        )
+    header = profile.header
+    period = header.period if header.period_type == ("cpu", "nanoseconds") else 0
+    samples = weight if kind == SAMPLES or not period else weight // period
+    seconds = header.duration * NANOSECONDS
+    main = [profile.strings[row].startswith(MAIN) for row in profile.functions[:, 0].tolist()]
+    in_main = _any_line(profile, np.array([*main, False]))
+    lacks_start = _any_line(profile, np.array([*(profile.functions[:, 3] == 0), True]))
+    lacks_start |= np.diff(profile.line_starts) == 0
+    binary = profile.mappings[0].tolist() if len(profile.mappings) else None
     return Facts(
         bytes=len(data),
-        message_bytes=len(message(data, limits)),
-        sample_types=tuple(types),
+        message_bytes=profile.message_bytes,
+        sample_types=tuple((kind.type, kind.unit) for kind in header.sample_types),
         samples=samples,
-        stacks=len(p.sample),
+        stacks=len(weights),
         weight=weight,
-        duration_seconds=duration,
-        period=p.period,
-        cores=cores,
-        build_id=go_name(s[m.build_id]) if m else "",
-        binary=go_name(s[m.filename]).rpartition("/")[2] if m else "",
-        main_package=next((name.rpartition("/")[0] for name in mains.values()), ""),
-        main_share=sum(x.value[index] for x in p.sample if any(has_main[i] for i in x.location_id)) / weight,
-        start_line_share=started / weight,
-        functions=len(p.function),
-        comments=tuple(go_name(s[c]) for c in p.comment),
+        duration_seconds=seconds,
+        period=period,
+        cores=samples * period * NANOSECONDS / seconds if seconds > 0 else 0.0,
+        build_id=go_name(profile.strings[binary[4]]) if binary else "",
+        binary=go_name(profile.strings[binary[3]]).rpartition("/")[2] if binary else "",
+        main_package=_main_package(profile, np.array(main, np.bool_)),
+        main_share=_share(weights, _any_location(profile, in_main, None)),
+        start_line_share=_share(weights, ~_any_location(profile, lacks_start, COMPILER_DEPTH)),
+        functions=len(profile.functions),
+        comments=header.comments,
     )
+
+
+def _cpu_type(profile: Columns) -> ValueType:
+    types = profile.header.sample_types
+    for kind in types:
+        if kind.type in OTHER_KINDS:
+            reason = OTHER_KINDS[kind.type]
+            raise ProfileError(
+                f"This is a {reason.replace('-', ' ')}: it counts {', '.join(map(str, types))}.",
+                reason=reason,
+                hint="Go's CPU profile is at /debug/pprof/profile.",
+            )
+    return types[profile.value_index]
+
+
+def _main_package(profile: Columns, main: NDArray[np.bool_]) -> str:
+    """The folder of the files of package main: most of its functions' files lie there."""
+    files = [go_name(profile.strings[row]) for row in profile.functions[main, 2].tolist()]
+    folders = Counter(file.rpartition("/")[0] for file in files)
+    return max(folders, key=lambda folder: (folders[folder], folder), default="")
+
+
+def _any_line(profile: Columns, of_function: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(locations,) whether one of its lines is in such a function; its last item is that of NONE."""
+    owner = np.repeat(np.arange(len(profile.locations)), np.diff(profile.line_starts))
+    found = np.zeros(len(profile.locations), np.bool_)
+    found[owner[of_function[profile.lines[:, 0]]]] = True
+    return found
+
+
+def _any_location(profile: Columns, of_location: NDArray[np.bool_], depth: int | None) -> NDArray[np.bool_]:
+    """(samples,) whether one of the ``depth`` leaf-most locations of its stack (None: all) is such."""
+    stops = np.cumsum(profile.depths)
+    owner = np.repeat(np.arange(len(stops)), profile.depths)
+    level = np.arange(len(profile.stacks)) - np.repeat(stops - profile.depths, profile.depths)
+    marked = of_location[profile.stacks]
+    if depth is not None:
+        marked &= level < depth
+    found = np.zeros(len(stops), np.bool_)
+    found[owner[marked]] = True
+    return found
+
+
+def _share(weights: Ints, chosen: NDArray[np.bool_]) -> float:
+    total = float(weights.sum(dtype=np.float64))
+    return float(weights[chosen].sum(dtype=np.float64)) / total

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fleetpgo.pprof.callgraph import call_edges
-from fleetpgo.pprof.edges import Edge, Edges
+
+if TYPE_CHECKING:
+    from fleetpgo.pprof.edges import Edge, Edges
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,8 @@ class Comparison:
 
     Args:
         overlap: Σ min(pᵢ, qᵢ) over all edges, p and q being each profile's weights as shares; 0 … 1.
-        unchanged: the compiler reads the same edges with the same weights: the build is the same, byte for byte.
+        unchanged: the compiler reads the same edges with the same weights: the build is the same, byte for
+            byte.
         hot_gained: edges that are hot in the new profile only, heaviest first.
         hot_lost: edges that are hot in the old profile only, heaviest first.
     """
@@ -45,6 +49,9 @@ def overlap(one: Edges, other: Edges) -> float:
     """Σ min(pᵢ, qᵢ) over edges: 1 for equal shares, 0 where no edge is common or one side has none."""
     if not one.total or not other.total:
         return 0.0
-    return sum(
-        min(weight / one.total, other.weights.get(edge, 0) / other.total) for edge, weight in one.weights.items()
+    # In whole numbers, so that equal profiles overlap by exactly 1.
+    common = sum(
+        min(weight * other.total, other.weights.get(edge, 0) * one.total)
+        for edge, weight in one.weights.items()
     )
+    return common / (one.total * other.total)

@@ -1,13 +1,13 @@
 """What Go's compiler reads from a profile: weighted call edges.
 
-The rules are those of Go 1.27's ``cmd/internal/pgo/pprof.go`` and ``internal/profile/graph.go``: of each sample
-the two leaf-most locations count, with every inlined line in them; each step from a line to the one it called is
-an edge ``(caller, callee, line − start_line of the caller)``, counted once a sample. Files, mappings, labels,
-columns, times and all deeper frames are not read. An address only tells two lines apart that are otherwise equal
-(a function that calls itself on one line).
+The rules are those of Go 1.27's ``cmd/internal/pgo/pprof.go`` and ``internal/profile/graph.go``: of each
+sample the two leaf-most locations count, with every inlined line in them; each step from a line to the one it
+called is an edge ``(caller, callee, line − start_line of the caller)``, counted once a sample. Files,
+mappings, labels, columns, times and all deeper frames are not read. An address only tells two lines apart
+that are otherwise equal (a function that calls itself on one line).
 
-This module knows edges as values: their order, the hot ones, and the text of ``go tool preprofile``. How they are
-found in a profile's bytes is :mod:`fleetpgo.pprof.callgraph`'s part.
+This module knows edges as values: their order, the hot ones, and the text of ``go tool preprofile``. How they
+are found in a profile's bytes is :mod:`fleetpgo.pprof.callgraph`'s part.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Edge(NamedTuple):
 
 
 def go_bytes(name: str) -> bytes:
-    """The bytes of a name: Go orders names by these. Bytes that are not UTF-8 survive the way to ``str`` and back."""
+    """The bytes of a name, by which Go orders names; the inverse of :func:`go_name`."""
     return name.encode("utf-8", "surrogateescape")
 
 
 def go_name(name: bytes) -> str:
-    """The name as text; the inverse of :func:`go_bytes`."""
+    """The name as text. Bytes that are not UTF-8 survive the way there and back."""
     return name.decode("utf-8", "surrogateescape")
 
 
@@ -46,8 +46,8 @@ class Edges:
     """Call edges with their weights, heaviest first, as the compiler orders them.
 
     Args:
-        weights: edge → weight, in the unit of the sample type that the compiler reads (samples, or nanoseconds).
-            Build it with :meth:`of`, which brings it in order.
+        weights: edge → weight, in the unit of the sample type that the compiler reads (samples, or
+            nanoseconds). Build it with :meth:`of`, which brings it in order.
     """
 
     weights: Mapping[Edge, int]
@@ -84,7 +84,7 @@ class Edges:
         return tuple(self.weights)
 
     def preprofile(self) -> bytes:
-        """The text that ``go tool preprofile`` prints for these edges (format: cmd/internal/pgo/serialize.go)."""
+        """What ``go tool preprofile`` prints for these edges; its format: cmd/internal/pgo/serialize.go."""
         lines = [b"GO PREPROFILE V1\n"]
         lines += [
             b"%b\n%b\n%d %d\n" % (go_bytes(edge.caller), go_bytes(edge.callee), edge.offset, weight)

@@ -1,8 +1,9 @@
 """The smallest profile that builds the same bytes, and the proof of it.
 
-The compiler reads call edges only (:mod:`fleetpgo.pprof.edges`). So the minimal profile holds one sample for each
-edge, of two locations: the called function, and the line that called it. Every function starts at line 1; a call
-site stands at its offset below that. Nothing else is in it: no path, label, address of the build, or time.
+The compiler reads call edges only (:mod:`fleetpgo.pprof.edges`). So the minimal profile holds one sample for
+each edge, of two locations: the called function, and the line that called it. Every function starts at line
+1; a call site stands at its offset below that. Nothing else is in it: no path, label, address of the build,
+or time.
 
 Proof: ``go tool preprofile`` prints exactly what the compiler will see. Where it prints the same for both
 profiles, both build the same binary. Without that proof the full profile is given back.
@@ -14,12 +15,23 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fleetpgo.errors import ToolchainError
-from fleetpgo.pprof import profile_pb2
-from fleetpgo.pprof.callgraph import call_edges
-from fleetpgo.pprof.edges import Edge, Edges, go_bytes
-from fleetpgo.pprof.writing import gzipped
+from fleetpgo.pprof.callgraph import COMPILER_DEPTH, call_edges
+from fleetpgo.pprof.columns import CPU_VALUE_TYPES, NONE, Columns, Header, ValueType
+from fleetpgo.pprof.edges import Edges, go_bytes
+from fleetpgo.pprof.reading import Limits
+from fleetpgo.pprof.writing import write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fleetpgo.pprof.columns import Ints
+
+SAMPLES = CPU_VALUE_TYPES[0]
 
 PREPROFILE_SECONDS = 120
 START_LINE = 1
@@ -50,17 +62,23 @@ class Minimised:
     size_after: int
 
 
-def minimise(data: bytes, *, go: str | None = "go") -> Minimised:
+def minimise(
+    data: bytes,
+    *,
+    go: str | None = "go",
+    limits: Limits = Limits(),  # noqa: B008 -- frozen
+) -> Minimised:
     """The smallest profile that the compiler cannot tell from ``data``.
 
     Args:
         data: a CPU profile, gzipped or not.
         go: the ``go`` command (1.23 or newer) for the proof; None: none is at hand, so nothing is proven.
+        limits: what the profile may be.
 
     Raises:
         ProfileError: ``data`` cannot be read.
     """
-    edges = call_edges(data)
+    edges = call_edges(data, limits=limits)
     small = from_edges(edges)
     proof = _proof(data, small, go)
     kept = small if proof == IDENTICAL else data
@@ -95,7 +113,8 @@ def preprofile(data: bytes, *, go: str = "go") -> bytes:
             said = error.stderr.decode(errors="replace").strip()
             raise ToolchainError(
                 f"`{go} tool preprofile` failed: {said}",
-                hint="It needs Go 1.23 or newer, and a profile with start_line (from a program of Go 1.20 or newer).",
+                hint="It needs Go 1.23 or newer, and a profile with start_line (from a program of Go 1.20 or "
+                "newer).",
             ) from error
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ToolchainError(
@@ -107,40 +126,50 @@ def preprofile(data: bytes, *, go: str = "go") -> bytes:
 
 def from_edges(edges: Edges) -> bytes:
     """A gzipped profile from which Go's compiler reads exactly ``edges``. Equal edges give equal bytes."""
-    names = sorted({go_bytes(name) for edge in edges.weights for name in (edge.caller, edge.callee)} - {b""})
-    strings = [b"", b"samples", b"count", *names]
-    # One function for each name, with the name's place in the string table as its id.
-    place = {name: index for index, name in enumerate(strings)}
-    function_of = {name: place[name] for name in names} | {b"": 1}
-    profile = profile_pb2.Profile(string_table=strings)
-    profile.sample_type.add(type=1, unit=2)
+    names = sorted({go_bytes(name) for edge in edges.weights for name in (edge.caller, edge.callee)})
+    # Locations: first one for each function as a callee, then the call sites.
+    function_of = {name: row for row, name in enumerate(names)}
+    sites = sorted({(go_bytes(edge.caller), edge.offset) for edge in edges.weights})
+    site_of = {site: row for row, site in enumerate(sites, start=len(names))}
+    stacks = [
+        (function_of[go_bytes(edge.callee)], site_of[go_bytes(edge.caller), edge.offset])
+        for edge in edges.weights
+    ]
+    lines = [(row, 0, 0) for row in range(len(names))]
+    lines += [(function_of[caller], START_LINE + offset, 0) for caller, offset in sites]
+    addresses = [0] * len(names) + [CALL_SITE_ADDRESS] * len(sites)
+    no_type = ValueType("", "")
+    return write(
+        Columns(
+            header=Header((ValueType(*SAMPLES),), no_type, 0, 0, 0, (), "", "", "", ""),
+            message_bytes=0,
+            strings=[b"", *names],
+            functions=_table([(row, 0, 0, START_LINE) for row in range(1, len(names) + 1)], 4),
+            mappings=_table([], 9),
+            locations=_table([(NONE, address, 0) for address in addresses], 3),
+            line_starts=np.arange(len(lines) + 1),
+            lines=_table(lines, 3),
+            values=_table([(weight,) for weight in edges.weights.values()], 1),
+            depths=np.full(len(stacks), COMPILER_DEPTH),
+            stacks=_table(stacks, COMPILER_DEPTH).ravel(),
+            labels=_table([], 4),
+            label_starts=np.zeros(len(stacks) + 1, np.int64),
+        )
+    )
 
-    callees = sorted({go_bytes(edge.callee) for edge in edges.weights})
-    call_sites = sorted({(go_bytes(edge.caller), edge.offset) for edge in edges.weights})
-    callee_id = {name: index for index, name in enumerate(callees, start=1)}
-    call_site_id = {site: index for index, site in enumerate(call_sites, start=len(callees) + 1)}
 
-    def by_call_site(item: tuple[Edge, int]) -> tuple[bytes, int, bytes]:
-        edge = item[0]
-        return go_bytes(edge.caller), edge.offset, go_bytes(edge.callee)
-
-    for edge, weight in sorted(edges.weights.items(), key=by_call_site):
-        stack = (callee_id[go_bytes(edge.callee)], call_site_id[go_bytes(edge.caller), edge.offset])
-        profile.sample.add(location_id=stack, value=(weight,))
-    for name, location in callee_id.items():
-        profile.location.add(id=location).line.add(function_id=function_of[name])
-    for (name, offset), location in call_site_id.items():
-        line = profile.location.add(id=location, address=CALL_SITE_ADDRESS).line.add()
-        line.function_id, line.line = function_of[name], START_LINE + offset
-    for name, function in sorted(function_of.items(), key=lambda item: item[1]):
-        profile.function.add(id=function, name=place[name], start_line=START_LINE)
-    return gzipped(profile.SerializeToString(deterministic=True))
+def _table(rows: Sequence[tuple[int, ...]], columns: int) -> Ints:
+    return np.array(rows, np.int64).reshape(-1, columns)
 
 
 def _proof(full: bytes, small: bytes, go: str | None) -> str:
     if go is None:
         return "not proven: no Go toolchain was given"
     try:
-        return IDENTICAL if preprofile(full, go=go) == preprofile(small, go=go) else "not identical for the compiler"
+        return (
+            IDENTICAL
+            if preprofile(full, go=go) == preprofile(small, go=go)
+            else "not identical for the compiler"
+        )
     except ToolchainError as error:
         return f"not proven: {error.message}"

@@ -1,8 +1,8 @@
 """From the bytes that somebody sent to the bytes of one protobuf message, within limits.
 
 A profile comes from a network, so nothing about it is believed: the size of what is unpacked, the number of
-records, the depth of a stack each have a bound, and each refusal has a name. This module knows gzip and what is
-commonly sent instead of a profile; it does not know what is in the message.
+records, the depth of a stack each have a bound, and each refusal has a name. This module knows gzip and what
+is commonly sent instead of a profile; it does not know what is in the message.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from fleetpgo.errors import ProfileError
 
 MIB = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
+SHORTEST_TEXT = 4
 GZIP_WINDOW = 31
 """zlib's ``wbits`` for a gzip stream: a window of 2¹⁵ bytes, plus 16 for the gzip header and its checksum."""
 
@@ -27,7 +28,8 @@ class Limits:
         message_bytes: most bytes after unzipping; a gzip stream can hold a thousand times its own size.
         records: most samples, locations, functions, mappings and strings together.
         stack_depth: most locations in one sample; Go's runtime writes at most 128.
-        min_cores: least mean use of CPU, in cores, over the profile's duration; below it the process was idle.
+        min_cores: least mean use of CPU, in cores, over the profile's duration; below it the process was
+            idle.
         duration_tolerance: how far the duration may be from what was asked for, as a share of that.
         start_line_share: least share of the weight that must come from functions with ``start_line``.
     """
@@ -45,7 +47,8 @@ def message(data: bytes, limits: Limits) -> bytes:
     """The protobuf message in ``data``, which is either it or its gzip stream.
 
     Raises:
-        ProfileError: ``empty``, ``html``, ``text``, ``too-large``, ``truncated``, ``corrupt`` or ``concatenated``.
+        ProfileError: ``empty``, ``html``, ``text``, ``too-large``, ``truncated``, ``corrupt`` or
+        ``concatenated``.
     """
     if not data:
         raise ProfileError(
@@ -106,12 +109,13 @@ def _refuse_text(data: bytes) -> None:
             hint="The URL leads to a login or an error page: check the path and the credentials.",
         )
     start = data[:64]
-    if len(start) > 3 and all(byte in b"\t\n\r" or 0x20 <= byte < 0x7F for byte in start):  # noqa: PLR2004 -- a word
+    if len(start) >= SHORTEST_TEXT and all(byte in b"\t\n\r" or 0x20 <= byte < 0x7F for byte in start):  # noqa: PLR2004
         shown = start.decode("ascii").splitlines()[0] if start.strip() else ""
         raise ProfileError(
             f"Text came instead of a profile: {shown!r}.",
             reason="text",
-            hint="Ask for the binary form (no ?debug=1); while another CPU profile runs, Go answers with an error.",
+            hint="Ask for the binary form (no ?debug=1); while another CPU profile runs, Go answers with an "
+            "error.",
         )
 
 

@@ -1,9 +1,10 @@
 """Do these instances together say enough about the program?
 
 Two halves of the fleet, each drawn by instance, are two independent answers to the same question. Where they
-agree, more instances would change little. Three figures tell it: the overlap of the halves; the share of one half's
-weight that the other half's hot edges cover (what the compiler would have optimised for, against what it met); and
-the overlap of each single instance with all others, which names the ones that run something else.
+agree, more instances would change little. Three figures tell it: the overlap of the halves; the share of one
+half's weight that the other half's hot edges cover (what the compiler would have optimised for, against what
+it met); and the overlap of each single instance with all others, which names the ones that run something
+else.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Sufficiency:
         instances: how many profiles there are.
         weight: Σ of all edge weights.
         split_half_overlap: mean overlap of two random halves, 0 … 1; None with fewer than two instances.
-        held_out_coverage: mean share of one half's weight on edges that are hot in the other half, 0 … 1; None as above.
+        held_out_coverage: mean share of one half's weight on edges that are hot in the other half, 0 … 1;
+            None as above.
         leave_one_out: instance → overlap of its profile with all others together; empty with fewer than two.
         outliers: the instances far below the median of ``leave_one_out``, the worst first.
     """

@@ -29,7 +29,9 @@ def parse(data: bytes, limits: Limits) -> profile_pb2.Profile:
         and all(x.mapping_id in mids for x in p.location)
         and all(ln.function_id in fids or not ln.function_id for x in p.location for ln in x.line)
         and all(i in lids for s in p.sample for i in s.location_id)
-        and all(0 <= i < n for i in (p.drop_frames, p.keep_frames, p.default_sample_type, p.doc_url, *p.comment))
+        and all(
+            0 <= i < n for i in (p.drop_frames, p.keep_frames, p.default_sample_type, p.doc_url, *p.comment)
+        )
     )
     if not ok:
         raise ProfileError("The profile refers to records that it does not hold.", reason="bad-reference")

@@ -1,0 +1,104 @@
+"""A profile as columns: what the message ``Profile`` of profile.proto holds, as numpy arrays.
+
+Ids of the message are row numbers here, and nothing refers outside its table: whoever holds a
+:class:`Columns` may index without checking. Why columns: docs/decisions/0100-profiles-as-columns.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from fleetpgo.errors import ProfileError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+
+NONE = -1
+"""In place of a row number: no mapping, no function."""
+
+NOT_A_PROFILE = "Go's CPU profile is at /debug/pprof/profile."
+"""The hint to whoever sent something else."""
+
+CPU_VALUE_TYPES = (("samples", "count"), ("cpu", "nanoseconds"))
+"""What makes a CPU profile for the compiler (cmd/internal/pgo/pprof.go); the first such type counts."""
+
+
+class ValueType(NamedTuple):
+    """What is counted, and in which unit."""
+
+    type: str
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.type}/{self.unit}"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a profile says beside its tables: times in nanoseconds; 0 or "" where it does not say."""
+
+    sample_types: tuple[ValueType, ...]
+    period_type: ValueType
+    period: int
+    time: int
+    duration: int
+    comments: tuple[str, ...]
+    drop_frames: str
+    keep_frames: str
+    default_sample_type: str
+    doc_url: str
+
+
+@dataclass(frozen=True)
+class Columns:
+    """One profile.
+
+    Args:
+        header: what is said beside the tables.
+        message_bytes: size of the unzipped message.
+        strings: the string table.
+        functions: (functions, 4): name, system name, file name as rows of ``strings``; start line.
+        mappings: (mappings, 9): start, limit and offset in memory; file name and build id as rows of
+            ``strings``; has functions, file names, line numbers, inline frames (0 or 1).
+        locations: (locations, 3): row of the mapping or NONE, address, 1 if folded.
+        line_starts: (locations + 1,): first row of ``lines`` of each location, and the end of the last.
+        lines: (lines, 3): row of the function or NONE, line, column; a location's innermost call first.
+        values: (samples, value types).
+        depths: (samples,): how many locations each sample's stack has; with ``depth``, how many are kept.
+        stacks: rows of ``locations``, all stacks one behind the other, each leaf first.
+        labels: (labels, 4): key and text as rows of ``strings``, number, unit as a row of ``strings``.
+        label_starts: (samples + 1,): first row of ``labels`` of each sample, and the end of the last.
+    """
+
+    header: Header
+    message_bytes: int
+    strings: list[bytes]
+    functions: Ints
+    mappings: Ints
+    locations: Ints
+    line_starts: Ints
+    lines: Ints
+    values: Ints
+    depths: Ints
+    stacks: Ints
+    labels: Ints
+    label_starts: Ints
+
+    @property
+    def value_index(self) -> int:
+        """Which value of a sample the compiler reads.
+
+        Raises:
+            ProfileError: ``no-cpu-samples``.
+        """
+        for index, kind in enumerate(self.header.sample_types):
+            if kind in CPU_VALUE_TYPES:
+                return index
+        counted = ", ".join(map(str, self.header.sample_types)) or "nothing"
+        raise ProfileError(
+            f"The profile counts {counted}: no CPU samples.", reason="no-cpu-samples", hint=NOT_A_PROFILE
+        )
