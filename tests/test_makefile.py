@@ -2,10 +2,11 @@ import re
 import subprocess
 
 import pytest
-from fleetpgo.errors import RepositoryError
-from fleetpgo.makefile import wire_makefile
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fleetpgo.errors import RepositoryError
+from fleetpgo.makefile import wire_makefile
 
 PROFILE = "pgo/profile.pprof"
 

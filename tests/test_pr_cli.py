@@ -28,7 +28,7 @@ def forge(origin):
 
 def add(forge, branch):
     with clone(forge.clone_url, "main", branch, config={}) as checkout:
-        push(checkout, commit(checkout, {branch: b"one\n"}, "Refresh"))
+        push(checkout, commit(checkout, {branch: b"one\n"}, "Refresh", exact=branch))
     forge.create(branch, "main", "Title [bold]x[/]", "# Body\n")
 
 

@@ -10,7 +10,8 @@ import pytest
 from fleetpgo.errors import RepositoryError
 from fleetpgo.repository import Checkout, clone, commit, git, push, redact, write
 
-FILES = {"pgo/profile.pprof": b"\x1f\x8b\r\n\0", "Makefile": b"build:\n\tgo build -pgo=pgo/profile.pprof .\n"}
+PROFILE = "pgo/profile.pprof"
+FILES = {PROFILE: b"\x1f\x8b\r\n\0", "Makefile": b"build:\n\tgo build -pgo=pgo/profile.pprof .\n"}
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def cloned(bare, base="main"):
 def proposed(bare, files=FILES):
     """Push a commit with files to the branch, as a run does, and return its SHA."""
     with cloned(bare) as checkout:
-        head = commit(checkout, files, "Refresh")
+        head = commit(checkout, files, "Refresh", exact=PROFILE)
         push(checkout, head)
     return head
 
@@ -81,7 +82,7 @@ def test_a_base_that_is_not_there_is_named(bare):
 def test_a_commit_holds_the_files_and_nothing_else(bare):
     with cloned(bare) as checkout:
         write(checkout, "stray.txt", b"left by the build")
-        head = commit(checkout, FILES, "Refresh")
+        head = commit(checkout, FILES, "Refresh", exact=PROFILE)
         push(checkout, head)
 
     assert head == git(bare, "rev-parse", "bot")
@@ -104,10 +105,29 @@ def test_a_repository_that_would_convert_the_bytes_is_told_how_not_to(bare):
     attributes = {".gitattributes": b"* text eol=lf\n"}
 
     with cloned(bare) as checkout, pytest.raises(RepositoryError) as error:
-        commit(checkout, {**attributes, **FILES}, "Refresh")
+        commit(checkout, {**attributes, **FILES}, "Refresh", exact=PROFILE)
 
     assert error.value.message == "git would commit pgo/profile.pprof with other bytes than it has"
     assert "`pgo/profile.pprof -text -filter`" in error.value.hint
+
+
+def test_line_ends_of_the_makefile_are_the_repository_s_business(bare):
+    files = {
+        ".gitattributes": b"Makefile text eol=crlf\n",
+        **FILES,
+        "Makefile": b"build:\r\n\tgo build .\r\n",
+    }
+
+    proposed(bare, files)
+
+    assert git(bare, "cat-file", "blob", "bot:Makefile") == "build:\n\tgo build ."
+
+
+def test_credentials_are_not_shown_with_a_checkout(bare):
+    config = {"http.https://example.com/.extraHeader": "Authorization: s3cret"}
+
+    with clone(bare.as_uri(), "main", "bot", config=config) as checkout:
+        assert "s3cret" not in repr(checkout)
 
 
 def test_the_same_change_again_is_the_same_commit(bare):
@@ -135,7 +155,7 @@ def test_a_base_that_moved_is_the_new_parent(bare, tmp_path):
 def test_a_branch_that_moved_meanwhile_is_not_overwritten(bare):
     with cloned(bare) as checkout:
         other = proposed(bare, {**FILES, "pgo/profile.pprof": b"other"})
-        head = commit(checkout, FILES, "Refresh")
+        head = commit(checkout, FILES, "Refresh", exact=PROFILE)
         with pytest.raises(RepositoryError, match=r"(?s)the push to bot was refused: .*stale info"):
             push(checkout, head)
 
@@ -236,7 +256,7 @@ def test_credentials_reach_the_server_and_stay_in_no_file(http_origin, bare):
     url, config = http_origin
 
     with clone(url, "main", "bot", config=config) as checkout:
-        head = commit(checkout, FILES, "Refresh")
+        head = commit(checkout, FILES, "Refresh", exact=PROFILE)
         push(checkout, head)
         written = b"".join(file.read_bytes() for file in checkout.path.rglob("*") if file.is_file())
 

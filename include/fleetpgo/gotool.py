@@ -103,7 +103,8 @@ def build(
     """
     _require_go(environment)
     path = checkout / binary
-    path.unlink(missing_ok=True)
+    if path.is_file():
+        path.unlink()
     shown = shlex.join(command)
     _log.info("building: %s", shown)
     last: deque[str] = deque(maxlen=_LAST_LINES)
@@ -210,7 +211,8 @@ def _run(
         for line in process.stdout or ():
             last.append(line.rstrip())
             _log.info("%s", last[-1])
-        return timed_out.is_set(), process.wait()
+        status = process.wait()
+        return timed_out.is_set(), status
     finally:
         timer.cancel()
         # Still there only if the caller itself is being stopped.

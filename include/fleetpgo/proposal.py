@@ -126,7 +126,7 @@ def propose(
             with_profile=builds.with_profile,
             provenance=provenance,
         )
-        head = commit(checkout, files, _message(proposal))
+        head = commit(checkout, files, _message(proposal), exact=repository.profile)
         if dry_run:
             _log.info("dry run: nothing is pushed and no pull request opened")
             return proposed

@@ -13,7 +13,7 @@ import re
 import subprocess
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,7 +111,7 @@ class Checkout:
         base_commit: full SHA of its newest commit.
         branch: the branch that commits are pushed to.
         seen: full SHA of that branch's newest commit when it was cloned; None where there was no such branch.
-        config: git configuration with the credentials.
+        config: git configuration with the credentials; not shown.
     """
 
     path: Path
@@ -119,7 +119,7 @@ class Checkout:
     base_commit: str
     branch: str
     seen: str | None
-    config: Mapping[str, str]
+    config: Mapping[str, str] = field(repr=False)
 
 
 @contextmanager
@@ -154,7 +154,7 @@ def clone(url: str, base: str, branch: str, *, config: Mapping[str, str]) -> Ite
         yield Checkout(path, base, git(path, "rev-parse", "HEAD"), branch, seen, config)
 
 
-def commit(checkout: Checkout, files: Mapping[str, bytes], message: str) -> str:
+def commit(checkout: Checkout, files: Mapping[str, bytes], message: str, *, exact: str) -> str:
     """Commit files on top of the base, and nothing else that lies in the work tree.
 
     Where the branch's newest commit has the same parent and the same tree already, that commit is returned
@@ -164,6 +164,8 @@ def commit(checkout: Checkout, files: Mapping[str, bytes], message: str) -> str:
         checkout: the clone.
         files: path and content of each file, written here.
         message: the commit message.
+        exact: the one of the files whose very bytes must be committed; the others are text, whose line ends
+            are the repository's business.
 
     Returns:
         Full SHA of the commit.
@@ -176,14 +178,12 @@ def commit(checkout: Checkout, files: Mapping[str, bytes], message: str) -> str:
     # --force: the service file names these files, so a .gitignore has no say.
     git(checkout.path, "add", "--force", "--", *files)
     git(checkout.path, "commit", "--quiet", "--no-verify", "--message", message)
-    for name in files:
-        if git(checkout.path, "rev-parse", f"HEAD:{name}") != git(
-            checkout.path, "hash-object", "--no-filters", "--", name
-        ):
-            raise RepositoryError(
-                f"git would commit {name} with other bytes than it has",
-                hint=f"a .gitattributes of the repository converts it; add the line `{name} -text -filter`",
-            )
+    committed = git(checkout.path, "rev-parse", f"HEAD:{exact}")
+    if committed != git(checkout.path, "hash-object", "--no-filters", "--", exact):
+        raise RepositoryError(
+            f"git would commit {exact} with other bytes than it has",
+            hint=f"a .gitattributes of the repository converts it; add the line `{exact} -text -filter`",
+        )
     made = git(checkout.path, "rev-parse", "HEAD")
     if checkout.seen and _content(checkout.path, checkout.seen) == _content(checkout.path, made):
         return checkout.seen

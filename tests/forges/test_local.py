@@ -18,7 +18,7 @@ def forge(origin):
 
 def push_branch(forge, content=b"one\n", branch="bot", name="profile"):
     with clone(forge.clone_url, "main", branch, config={}) as checkout:
-        head = commit(checkout, {name: content}, "Refresh")
+        head = commit(checkout, {name: content}, "Refresh", exact=name)
         push(checkout, head)
     return head
 
