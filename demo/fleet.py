@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import shutil
 import signal
 import time
@@ -37,6 +38,7 @@ CPU_SERIES = "instance:container_cpu_time_seconds_total:rate2m"
 
 # Whoever runs the demo may sign commits, or call their main branch otherwise: not here.
 GIT_ENV = {
+    **os.environ,
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_NOSYSTEM": "1",
     **{
@@ -99,7 +101,7 @@ class Fleet:
         self,
         root: Path,
         instances: int = 6,
-        requests_per_second: float = 20,
+        requests_per_second: float = 15,
         prometheus_port: int | None = None,
     ) -> None:
         self.root = root.resolve()
@@ -163,17 +165,21 @@ class Fleet:
 
     def stop(self) -> None:
         """Stop everything that was started."""
-        processes.stop_all([*self._others, *(instance.process for instance in self.instances)])
+        processes.stop_all(self._processes())
         self._others.clear()
         self.instances.clear()
 
+    def check(self) -> None:
+        """Raise DemoError if anything of the fleet has ended."""
+        for process in self._processes():
+            process.check()
+
     def wait_ready(self, timeout_s: float = 60) -> None:
         """Wait until Prometheus holds the CPU series of every instance."""
-        everything = [*self._others, *(instance.process for instance in self.instances)]
         wait_until(
             lambda: self._series() == {instance.address for instance in self.instances},
             f"{CPU_SERIES} of all {self._size} instances in Prometheus",
-            everything,
+            self._processes(),
             timeout_s,
         )
 
@@ -202,6 +208,9 @@ class Fleet:
         process = self.instances[i].process
         process.signal(signal.SIGKILL)
         process.popen.wait()
+
+    def _processes(self) -> list[Process]:
+        return [*self._others, *(instance.process for instance in self.instances)]
 
     def _make_origin(self) -> None:
         self.origin.parent.mkdir(parents=True, exist_ok=True)
@@ -274,7 +283,7 @@ def main() -> None:
     up = commands.add_parser("up", help="bring a fleet up and keep it until Ctrl-C")
     up.add_argument("--root", type=Path, required=True, help="folder for everything the fleet makes")
     up.add_argument("--instances", type=int, default=6)
-    up.add_argument("--requests-per-second", type=float, default=20, help="load on each instance")
+    up.add_argument("--requests-per-second", type=float, default=15, help="load on each instance")
     up.add_argument("--prometheus-port", type=int, help="default: any free port")
     args = parser.parse_args()
 

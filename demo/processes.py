@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOST = "127.0.0.1"
-_PATIENCE_S = 10.0
+_PATIENCE_S = 15.0
 
 
 class DemoError(Exception):
@@ -75,7 +75,7 @@ def start(name: str, argv: Sequence[str | Path], logs: Path, env: Mapping[str, s
         name: what the program is called in messages.
         argv: the program and its arguments.
         logs: a folder.
-        env: variables on top of this process' own.
+        env: all variables of the program; default: this process' own.
     """
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"{name}.log"
@@ -85,7 +85,7 @@ def start(name: str, argv: Sequence[str | Path], logs: Path, env: Mapping[str, s
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(env or {})},
+            env=env,
             start_new_session=True,
         )
     return Process(name, popen, log)
@@ -100,21 +100,32 @@ def stop_all(processes: Sequence[Process]) -> None:
 
 
 def run(argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str] | None = None) -> str:
-    """Run a command to its end and return its standard output; raise DemoError if it fails."""
+    """Run a command to its end and return its standard output; raise DemoError if it fails.
+
+    Args:
+        argv: the program and its arguments.
+        cwd: where it runs.
+        env: all its variables; default: this process' own.
+    """
     command = " ".join(map(str, argv))
+    pipe = subprocess.PIPE
     try:
-        done = subprocess.run(
-            argv, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
+        popen = subprocess.Popen(
+            argv, cwd=cwd, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True
         )
     except FileNotFoundError as error:
         raise DemoError(
             f"`{command}` needs {argv[0]}, which is not on PATH. Start the demo by `make demo`."
         ) from error
-    if done.returncode:
-        raise DemoError(
-            f"`{command}` failed in {cwd} with status {done.returncode}:\n{done.stdout}{done.stderr}"
-        )
-    return done.stdout
+    with popen:
+        try:
+            output, errors = popen.communicate()
+        except BaseException:  # Ctrl-C: what the command has started must not go on
+            os.killpg(popen.pid, signal.SIGKILL)
+            raise
+    if popen.returncode:
+        raise DemoError(f"`{command}` failed in {cwd} with status {popen.returncode}:\n{output}{errors}")
+    return output
 
 
 def wait_until(

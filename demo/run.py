@@ -1,0 +1,155 @@
+"""The whole loop on this machine: a Go fleet is profiled, rebuilt, reviewed, rolled out and measured.
+
+    make demo                 leaves everything up until Ctrl-C
+    make demo DEMO_EXIT=1     ends by itself; exit code 0 only if every stage did its work
+
+Everything lies under .local/demo and is made anew each time; only Go's build cache stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import itertools
+import json
+import os
+import shutil
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from demo import processes, summary
+from demo.airflow import PROJECT, USER, Airflow
+from demo.fleet import DATACENTERS, Fleet
+from demo.processes import DemoError
+from demo.progress import Progress
+from rich.console import Console
+from rich.markup import escape
+
+from fleetpgo.store import RunStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DAG_ID = "pgo_refresh__wshim"
+ROOT = PROJECT / ".local" / "demo"
+GO_CACHES = PROJECT / ".local" / "demo-go"
+
+# A profile must hold enough samples, and an instance uses a tenth of a core: 30 s of five are some 1,300.
+PARAMS = {"seconds": 30}
+
+# The building has kept the machine busy. The window before the rollout must not hold that, so the reviewer
+# takes as long over the pull request as the longest window is (measurement.week in the service file).
+REVIEW_S = 90
+
+console = Console()
+
+
+def main() -> None:
+    """Run the demo."""
+    parser = argparse.ArgumentParser(prog="python -m demo.run", description=__doc__)
+    parser.add_argument("--exit", action="store_true", help="end after the summary")
+    parser.add_argument("--port", type=int, default=8080, help="of Airflow's web interface")
+    args = parser.parse_args()
+    processes.exit_on_sigterm()
+    try:
+        demo(port=args.port, leave=args.exit)
+    except KeyboardInterrupt as error:
+        console.print("Stopped before the end.")
+        raise SystemExit(130) from error
+    except DemoError as error:
+        console.print(f"[bold red]The demo failed.[/bold red] {escape(str(error))}", highlight=False)
+        console.print(f"The logs are in {ROOT / 'logs'}.")
+        raise SystemExit(1) from error
+
+
+def demo(*, port: int, leave: bool) -> None:
+    """Start everything, play the loop through, and stay until Ctrl-C unless told to leave."""
+    start = time.monotonic()
+    processes.claim_port(port, "Airflow's web interface")
+    with _fresh_root():
+        fleet = Fleet(ROOT)
+        variables = {
+            "AIRFLOW_CONN_WSHIM_PROMETHEUS": fleet.prometheus_url,
+            "AIRFLOW_CONN_WSHIM_FORGE": json.dumps(
+                {"conn_type": "generic", "extra": {"path": str(ROOT / "forge")}}
+            ),
+            "FLEETPGO_STORE": str(ROOT / "store"),
+        }
+        console.print("Starting Airflow, building the service …")
+        # Airflow first: it starts while Go builds.
+        with Airflow(ROOT, port, variables) as airflow, fleet:
+            fleet.wait_ready()
+            console.print(f"Fleet       {len(fleet.instances)} instances in {', '.join(DATACENTERS)}")
+            console.print(f"Prometheus  {fleet.prometheus_url}")
+            airflow.wait_ready(DAG_ID)
+            console.print(f"Airflow     {airflow.url}  login: {USER}  password: {airflow.password}")
+            run_id = play(fleet, airflow)
+            summary.show(console, RunStore(ROOT / "store", "wshim", run_id), time.monotonic() - start)
+            if not leave:
+                console.print(
+                    f"\n{airflow.url} ({USER}, {airflow.password}) stays up. Ctrl-C ends everything."
+                )
+                with suppress(KeyboardInterrupt):
+                    for _ in itertools.count():
+                        time.sleep(60)
+
+
+def play(fleet: Fleet, airflow: Airflow) -> str:
+    """One run of the DAG, with us as the reviewer and the deployer; returns its id."""
+    run_id = airflow.trigger(DAG_ID, PARAMS)
+    console.print(f"Run         {airflow.url}/dags/{DAG_ID}/runs/{run_id}\n")
+    progress = Progress(console, airflow, fleet, DAG_ID, run_id)
+
+    progress.follow_until("wait_for_merge", {"running", "deferred", "success"})
+    progress.say(f"[bold]reviewer[/bold]  reads the pull request for {REVIEW_S} seconds")
+    time.sleep(REVIEW_S)
+    review = {**os.environ, "FLEETPGO_FORGE": str(ROOT / "forge")}
+    merged = processes.run(["fleetpgo", "pr", "merge", "wshim"], PROJECT, review)
+    progress.say(f"[bold]reviewer[/bold]  {escape(merged.strip())}")
+    summary.check_origin(fleet.origin)
+
+    old, new = fleet.instances[0].binary, fleet.build()
+    progress.say(f"[bold]deployer[/bold]  built {new.name} from main")
+    deploy(fleet, old, new)
+    progress.say(
+        "[bold]deployer[/bold]  rolled it through one instance per datacenter; the others are control"
+    )
+
+    progress.follow_until("measure_week", {"success"})
+    return run_id
+
+
+def deploy(fleet: Fleet, old: Path, new: Path) -> None:
+    """Roll the new binary through one instance per datacenter; the rest stays as the control group.
+
+    The control group is restarted as well: a fresh process alone can use another amount of CPU.
+    """
+    treated = range(len(DATACENTERS))
+    control = range(len(DATACENTERS), len(fleet.instances))
+    fleet.roll(control, old)
+    fleet.roll(treated, new)
+
+
+@contextmanager
+def _fresh_root() -> Iterator[None]:
+    """An empty ROOT with Go's caches linked in, held by this demo only."""
+    ROOT.parent.mkdir(exist_ok=True)
+    with (ROOT.parent / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DemoError(f"A demo is running in {ROOT} already. End it first.") from error
+        shutil.rmtree(ROOT, ignore_errors=True)
+        # One cache for the deployer's builds and the DAG's: whoever builds second finds the work done.
+        caches = ROOT / "airflow" / "fleetpgo" / "cache"
+        caches.parent.mkdir(parents=True)
+        GO_CACHES.mkdir(exist_ok=True)
+        caches.symlink_to(GO_CACHES)
+        os.environ["GOCACHE"] = str(GO_CACHES / "go-build")
+        yield
+
+
+if __name__ == "__main__":
+    main()
