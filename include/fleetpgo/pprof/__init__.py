@@ -3,7 +3,8 @@
 Bytes come in and bytes go out, gzipped; nothing here touches a network or a file of the user's.
 
 - :func:`check`: is it a CPU profile that can be used? Its :class:`Facts`, or an error with a named reason.
-- :func:`merge`: many profiles to one, as google/pprof's ``profile.Merge`` does.
+- :func:`merge`: many profiles to one, as google/pprof's ``profile.Merge`` does; :func:`merge_edges`:
+  only what the compiler reads of it, in half the time.
 - :func:`call_edges`: the compiler's view; :func:`preprofile`: the same from the Go toolchain itself.
 - :func:`minimise`: the smallest profile that builds the same bytes, with proof.
 - :func:`guard`: neutralise functions that are known to go wrong when inlined by a profile.
@@ -13,12 +14,12 @@ A profile of the wrong kind, damaged or hostile raises :class:`fleetpgo.errors.P
 """
 
 from fleetpgo.pprof.callgraph import call_edges
-from fleetpgo.pprof.checking import Facts, check
+from fleetpgo.pprof.checking import Facts, check, facts
 from fleetpgo.pprof.comparing import Comparison, compare
 from fleetpgo.pprof.edges import Edge, Edges
 from fleetpgo.pprof.guarding import GUARDS, Guard, guard
-from fleetpgo.pprof.merging import merge
-from fleetpgo.pprof.minimising import Minimised, minimise, preprofile
+from fleetpgo.pprof.merging import merge, merge_edges, stratum_factors
+from fleetpgo.pprof.minimising import Minimised, minimise, minimise_edges, preprofile
 from fleetpgo.pprof.ranking import Rank, top
 from fleetpgo.pprof.reading import Limits
 from fleetpgo.pprof.sufficiency import Sufficiency, sufficiency
@@ -37,10 +38,14 @@ __all__ = [
     "call_edges",
     "check",
     "compare",
+    "facts",
     "guard",
     "merge",
+    "merge_edges",
     "minimise",
+    "minimise_edges",
     "preprofile",
+    "stratum_factors",
     "sufficiency",
     "top",
 ]

@@ -61,6 +61,11 @@ class Minimised:
     size_before: int
     size_after: int
 
+    @property
+    def proven(self) -> bool:
+        """Whether ``data`` is the minimal profile."""
+        return self.proof == IDENTICAL
+
 
 def minimise(
     data: bytes,
@@ -160,6 +165,28 @@ def from_edges(edges: Edges) -> bytes:
 
 def _table(rows: Sequence[tuple[int, ...]], columns: int) -> Ints:
     return np.array(rows, np.int64).reshape(-1, columns)
+
+
+def minimise_edges(edges: Edges, *, go: str, size_before: int) -> Minimised:
+    """The smallest profile for edges that were merged without making the full profile.
+
+    Proof: ``go tool preprofile`` prints for it just what it would print for ``edges``.
+
+    Args:
+        edges: what the compiler shall read.
+        go: the ``go`` command (1.23 or newer).
+        size_before: bytes of what the edges come from.
+
+    Raises:
+        ToolchainError: there is no such ``go``, or it reads other edges: nothing is given back unproven.
+    """
+    small = from_edges(edges)
+    if preprofile(small, go=go) != edges.preprofile():
+        raise ToolchainError(
+            f"`{go} tool preprofile` reads other edges from the minimal profile than were merged.",
+            hint="Merge without minimising, and minimise the result: that keeps the full profile.",
+        )
+    return Minimised(small, IDENTICAL, len(edges), len(edges.hot), size_before, len(small))
 
 
 def _proof(full: bytes, small: bytes, go: str | None) -> str:

@@ -291,7 +291,8 @@ def _starts(counts: Ints) -> Ints:
 def _ranges(starts: Ints, counts: Ints) -> Ints:
     """``starts[0] … + counts[0]``, then ``starts[1] …``, one behind the other."""
     stops = np.cumsum(counts)
-    return np.arange(stops[-1] if len(stops) else 0) + np.repeat(starts - (stops - counts), counts)
+    rows: Ints = np.arange(stops[-1] if len(stops) else 0) + np.repeat(starts - (stops - counts), counts)
+    return rows
 
 
 def _slices(data: bytes, stops: Ints) -> list[bytes]:

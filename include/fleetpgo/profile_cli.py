@@ -1,0 +1,248 @@
+"""``fleetpgo profile …``: look at profiles, merge and shrink them, without Airflow.
+
+The commands only read files, call :mod:`fleetpgo.pprof` and print; exit codes are in the group's help.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fleetpgo import pprof
+from fleetpgo.errors import FleetPGOError, ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fleetpgo.pprof.merging import Weights
+
+STDIN = "-"
+REFUSED = 1
+UNPROVEN = 3
+
+PROFILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+go_command = click.option("--go", default="go", show_default=True, help="The go command (1.23 or newer).")
+output = click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, allow_dash=True),
+    help="File to write, or -.",
+)
+
+
+class _Group(click.Group):
+    """Says a refused profile's reason, for people on stderr and for programs as JSON, and exits with 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 -- as click declares it
+        try:
+            return super().invoke(ctx)
+        except FleetPGOError as error:
+            if "--json" in sys.argv or "--json" in ctx.args:
+                reason = error.reason if isinstance(error, ProfileError) else type(error).__name__
+                click.echo(json.dumps({"error": error.message, "reason": reason, "hint": error.hint}))
+            else:
+                click.echo(f"error: {error}", err=True)
+            ctx.exit(REFUSED)
+
+
+@click.group(cls=_Group)
+def profile() -> None:
+    r"""Look at CPU profiles of Go programs, merge them, and shrink them to what the compiler reads.
+
+    PROFILE is a file in pprof format, gzipped or not, or - for standard input.
+
+    \b
+    Exit codes:
+      0  done
+      1  a profile was refused; the reason is printed
+      2  wrong usage
+      3  minimise: not proven, so the full profile was written
+    """
+
+
+@profile.command()
+@click.argument("path", metavar="PROFILE", type=PROFILE)
+@as_json
+def info(path: str, *, as_json: bool) -> None:
+    """Print what a profile says about itself."""
+    _show(asdict(pprof.facts(_read(path))), as_json=as_json)
+
+
+@profile.command()
+@click.argument("paths", metavar="PROFILE…", nargs=-1, required=True, type=PROFILE)
+@click.option("--seconds", type=float, help="Duration that was asked for; another one is refused.")
+@click.option("--main-package", help="Package main that was asked for, as `info` prints it.")
+@as_json
+def check(paths: tuple[str, ...], *, seconds: float | None, main_package: str | None, as_json: bool) -> None:
+    """Say of each profile whether a build can use it, and if not, why."""
+    results: list[dict[str, str | None]] = []
+    for path in paths:
+        try:
+            pprof.check(_read(path), seconds=seconds, main_package=main_package)
+        except ProfileError as error:
+            results.append(
+                {"profile": path, "reason": error.reason, "message": error.message, "hint": error.hint}
+            )
+        else:
+            results.append({"profile": path, "reason": None})
+    if as_json:
+        click.echo(json.dumps(results))
+    else:
+        for result in results:
+            click.echo(
+                f"{result['profile']}: "
+                + (f"{result['reason']}: {result['message']}" if result["reason"] else "ok")
+            )
+    if any(result["reason"] for result in results):
+        click.get_current_context().exit(REFUSED)
+
+
+@profile.command()
+@click.argument("paths", metavar="PROFILE…", nargs=-1, required=True, type=PROFILE)
+@output
+@click.option("--minimise", "minimal", is_flag=True, help="Keep only what the compiler reads; needs Go.")
+@click.option(
+    "--weights",
+    type=click.Choice(["none", "equal"]),
+    default="none",
+    show_default=True,
+    help="none: a sample is a sample. equal: each profile counts for as much as any other.",
+)
+@click.option("--keep-labels", is_flag=True, help="Keep samples apart that differ in their labels.")
+@go_command
+@as_json
+def merge(
+    paths: tuple[str, ...],
+    *,
+    output: str,
+    minimal: bool,
+    weights: Weights,
+    keep_labels: bool,
+    go: str,
+    as_json: bool,
+) -> None:
+    """Add profiles up to one. Their order makes no difference."""
+    if minimal and keep_labels:
+        raise click.UsageError("--minimise keeps no labels: the compiler reads none.")
+    sizes: list[int] = []
+    profiles = _each(paths, sizes)
+    record: dict[str, object] = {"output": output, "profiles": len(paths), "weights": weights}
+    if minimal:
+        edges = pprof.merge_edges(profiles, weights=weights)
+        small = pprof.minimise_edges(edges, go=go, size_before=sum(sizes))
+        data = small.data
+        record |= {"proof": small.proof, "edges": small.edges, "hot_edges": small.hot_edges}
+    else:
+        data = pprof.merge(profiles, weights=weights, keep_labels=keep_labels)
+    _write(output, data)
+    _show(record | {"size_before": sum(sizes), "size_after": len(data)}, as_json=as_json, err=output == STDIN)
+
+
+@profile.command()
+@click.argument("path", metavar="PROFILE", type=PROFILE)
+@output
+@go_command
+@as_json
+def minimise(path: str, *, output: str, go: str, as_json: bool) -> None:
+    """Write the smallest profile that builds the same bytes, proven with `go tool preprofile`.
+
+    Without the proof the profile is written as it is, and the exit code is 3.
+    """
+    small = pprof.minimise(_read(path), go=go)
+    _write(output, small.data)
+    record = asdict(small)
+    del record["data"]
+    _show(record, as_json=as_json, err=output == STDIN)
+    if not small.proven:
+        click.get_current_context().exit(UNPROVEN)
+
+
+@profile.command()
+@click.argument("old", type=PROFILE)
+@click.argument("new", type=PROFILE)
+@as_json
+def compare(old: str, new: str, *, as_json: bool) -> None:
+    """Say what changes for the compiler from one profile to another."""
+    found = pprof.compare(_read(old), _read(new))
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+        return
+    click.echo("nothing changed for the compiler" if found.unchanged else f"overlap: {found.overlap:.4f}")
+    for sign, edges in (("+", found.hot_gained), ("-", found.hot_lost)):
+        for edge in edges:
+            click.echo(f"{sign} {_edge(edge)}")
+
+
+@profile.command()
+@click.argument("path", metavar="PROFILE", type=PROFILE)
+@click.option(
+    "-n", "count", default=20, show_default=True, type=click.IntRange(min=1), help="How many functions."
+)
+@as_json
+def top(path: str, *, count: int, as_json: bool) -> None:
+    """Print the functions with the most weight."""
+    ranks = pprof.top(_read(path), count)
+    if as_json:
+        click.echo(json.dumps([asdict(rank) for rank in ranks]))
+        return
+    click.echo(f"{'flat':>12} {'flat%':>7} {'cum':>12} {'cum%':>7}  function")
+    for rank in ranks:
+        click.echo(
+            f"{rank.flat:>12} {rank.flat_share:>7.2%} {rank.cum:>12} {rank.cum_share:>7.2%}  {rank.function}"
+        )
+
+
+@profile.command()
+@click.argument("path", metavar="PROFILE", type=PROFILE)
+@click.option("--hot", is_flag=True, help="Only those that are hot by Go's 99 % rule.")
+@as_json
+def edges(path: str, *, hot: bool, as_json: bool) -> None:
+    """Print the call edges that the compiler derives, heaviest first."""
+    found = pprof.call_edges(_read(path))
+    shown = {edge: found.weights[edge] for edge in (found.hot if hot else found.weights)}
+    if as_json:
+        click.echo(json.dumps([edge._asdict() | {"weight": weight} for edge, weight in shown.items()]))
+        return
+    for edge, weight in shown.items():
+        click.echo(f"{weight:>12}  {_edge(edge)}")
+
+
+def _edge(edge: pprof.Edge) -> str:
+    return f"{edge.caller}:{edge.offset} → {edge.callee}"
+
+
+def _read(path: str) -> bytes:
+    return sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
+
+
+def _each(paths: Sequence[str], sizes: list[int]) -> Iterator[bytes]:
+    """Read file after file, noting their sizes; with a progress bar on a terminal."""
+    with click.progressbar(paths, label="merging", file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
+        for path in shown:
+            data = _read(path)
+            sizes.append(len(data))
+            yield data
+
+
+def _write(path: str, data: bytes) -> None:
+    if path == STDIN:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        Path(path).write_bytes(data)
+
+
+def _show(record: dict[str, Any], *, as_json: bool, err: bool = False) -> None:
+    if as_json:
+        click.echo(json.dumps(record), err=err)
+        return
+    for name, value in record.items():
+        click.echo(f"{name.replace('_', ' ')}: {value}", err=err)
