@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetpgo.errors import ProfileError
+from fleetpgo.pprof import call_edges, merge, merge_edges, stratum_factors
+from fleetpgo.pprof.merging import EQUAL_SAMPLES
+from tests.pprof.messages import contents, message, packed, unpacked
+from tests.pprof.test_callgraph import profiles
+
+LEAF, CALLER = [("main.leaf", 50, 51)], [("main.caller", 10, 17)]
+
+
+def counts(data: bytes) -> list[int]:
+    return [sample.value[0] for sample in unpacked(data).sample]
+
+
+@pytest.fixture(scope="session")
+def pprof(tmp_path_factory):
+    """``go tool pprof``'s merge, which is google/pprof's."""
+    folder = tmp_path_factory.mktemp("pprof")
+
+    def merged(inputs: list[bytes]) -> bytes:
+        names = []
+        for number, data in enumerate(inputs):
+            names.append(f"{number}.pb.gz")
+            (folder / names[-1]).write_bytes(data)
+        command = ["go", "tool", "pprof", "-proto", "-symbolize=none", "-output=out.pb.gz", *names]
+        subprocess.run(command, cwd=folder, capture_output=True, check=True)
+        return (folder / "out.pb.gz").read_bytes()
+
+    return merged
+
+
+def test_two_runs_of_one_binary_merge_as_with_go_tool_pprof(pprof, reals):
+    inputs = reals[-2:]
+    assert contents(unpacked(merge(inputs))) == contents(unpacked(pprof(inputs)))
+
+
+def test_binaries_of_several_go_versions_merge_as_with_go_tool_pprof(pprof, reals):
+    assert contents(unpacked(merge(reals))) == contents(unpacked(pprof(reals)))
+
+
+def test_kept_labels_are_those_of_go_tool_pprof(pprof, reals):
+    ours, theirs = unpacked(merge(reals, keep_labels=True)), unpacked(pprof(reals))
+    assert contents(ours, with_labels=True) == contents(theirs, with_labels=True)
+
+
+def test_a_large_profile_merges_as_with_go_tool_pprof(pprof, default_pgo):
+    ours, theirs = merge([default_pgo, default_pgo]), pprof([default_pgo, default_pgo])
+    assert contents(unpacked(ours)) == contents(unpacked(theirs))
+
+
+@given(st.lists(profiles, min_size=1, max_size=4), st.randoms())
+def test_the_order_of_the_inputs_makes_no_difference(made, random):
+    inputs = [packed(profile) for profile in made]
+    shuffled = random.sample(inputs, len(inputs))
+    assert merge(inputs) == merge(shuffled)
+
+
+@given(st.lists(profiles, min_size=3, max_size=3))
+def test_merging_in_steps_gives_the_same(made):
+    one, two, three = map(packed, made)
+    assert merge([merge([one, two]), three]) == merge([one, two, three])
+
+
+@given(profiles)
+def test_merging_one_profile_again_changes_nothing(profile):
+    once = merge([packed(profile)])
+    assert merge([once]) == once
+
+
+@given(st.lists(profiles, min_size=1, max_size=4))
+def test_edges_merged_straight_are_those_of_the_merged_profile(made):
+    inputs = [packed(profile) for profile in made]
+    assert merge_edges(inputs) == call_edges(merge(inputs))
+
+
+def test_equal_stacks_become_one_sample():
+    data = packed(message([([LEAF, CALLER], 3)]))
+    assert counts(merge([data, data])) == [6]
+
+
+def test_zero_samples_and_what_only_they_use_are_left_out():
+    merged = unpacked(merge([packed(message([([LEAF], 0), ([CALLER], 2)]))]))
+    assert [merged.string_table[function.name] for function in merged.function] == [b"main.caller"]
+
+
+def test_one_binary_at_two_addresses_is_one_mapping():
+    here, there = (message([([LEAF, CALLER], 1)], start=start) for start in (0x400000, 0x7F0000))
+    merged = unpacked(merge([packed(there), packed(here)]))
+    assert [mapping.memory_start for mapping in merged.mapping] == [0x400000]
+    assert [sample.value[0] for sample in merged.sample] == [2]
+
+
+def test_labels_are_dropped():
+    labelled = message([([LEAF], 1), ([LEAF], 2)], labels=[{"worker": "a"}, {"worker": "b"}])
+    assert counts(merge([packed(labelled)])) == [3]
+
+
+def test_labels_are_kept_when_asked_for():
+    labelled = message([([LEAF], 1), ([LEAF], 2)], labels=[{"worker": "a"}, {"worker": "b"}])
+    assert contents(unpacked(merge([packed(labelled)], keep_labels=True)), with_labels=True) == contents(
+        labelled, with_labels=True
+    )
+
+
+def test_header_fields_are_combined():
+    early, late = message([([LEAF], 1)]), message([([LEAF], 1)])
+    late.time_nanos, late.period, early.time_nanos = 7, 5, 9
+    merged = unpacked(merge([packed(early), packed(late)]))
+    assert (merged.time_nanos, merged.period, merged.duration_nanos) == (7, 10**7, 2 * 10**9)
+
+
+def test_equal_weights_give_each_profile_the_same_say():
+    busy, calm = packed(message([([LEAF], 900)])), packed(message([([CALLER], 3)]))
+    assert counts(merge([busy, calm], weights="equal")) == [EQUAL_SAMPLES, EQUAL_SAMPLES]
+
+
+def test_given_weights_multiply_each_profile():
+    one, two = packed(message([([LEAF], 10)])), packed(message([([LEAF], 4)]))
+    assert counts(merge([one, two], weights=[0.5, 2])) == [13]
+
+
+def test_a_small_factor_loses_no_stack():
+    assert counts(merge([packed(message([([LEAF], 1)]))], weights=[0.001])) == [1]
+
+
+def test_weights_are_noted_in_the_result():
+    merged = unpacked(merge([packed(message([([LEAF], 1)]))], weights="equal"))
+    assert [merged.string_table[row] for row in merged.comment] == [b"fleetpgo merge: weights equal"]
+
+
+def test_strata_get_the_same_say():
+    assert stratum_factors([100, 300, 100], ["ams", "ams", "fra"]) == [0.625, 0.625, 2.5]
+
+
+def test_other_sample_types_are_incompatible(reals):
+    heap = packed(message([], types=(("inuse_space", "bytes"),)))
+    with pytest.raises(ProfileError, match="Profile 1: .* sample types") as caught:
+        merge([reals[0], heap])
+    assert caught.value.reason == "incompatible"
+
+
+def test_nothing_cannot_be_merged():
+    with pytest.raises(ProfileError) as caught:
+        merge([])
+    assert caught.value.reason == "no-profiles"
+
+
+def test_sums_beyond_64_bits_are_refused():
+    huge = message([([LEAF], 1)])
+    huge.sample[0].value[0] = 1 << 62
+    with pytest.raises(ProfileError) as caught:
+        merge([packed(huge), packed(huge)])
+    assert caught.value.reason == "overflow"
+
+
+def test_the_bad_input_is_named(reals):
+    with pytest.raises(ProfileError, match="Profile 1: ") as caught:
+        merge([reals[0], b"<html>"])
+    assert caught.value.reason == "html"
+
+
+def test_inputs_are_taken_one_by_one(reals):
+    taken = []
+
+    def inputs():
+        for number in range(20):
+            taken.append(number)
+            yield reals[0] if number != 3 else b""
+
+    with pytest.raises(ProfileError):
+        merge(inputs())
+    assert len(taken) < 8
