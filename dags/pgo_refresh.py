@@ -28,10 +28,11 @@ without and with the result, opens one pull request, and after the rollout measu
 | select_instances | asks Prometheus for the busiest instances | the log holds the query: paste it there |
 | fetch_profile | one mapped task per instance or datacenter | skipped: no profile, the log says why |
 | merge_profiles | checks, merges, minimises; applies the quorum | the log names each lost instance |
-| build_and_open_pr | builds twice, pushes `{branch}`, opens or updates the PR | the log holds the build's words |
-| wait_for_merge | holds no slot | skipped: the PR was closed, or a newer run took it over |
-| wait_for_rollout | holds no slot | look at `rollout.fraction` in the service file |
-| measure_rollout, measure_week | compare CPU; comment on the PR | the log holds the PromQL |
+| build_and_open_pr | builds twice, opens or updates the PR of `{branch}` | the log has the build's words |
+| wait_for_merge | until the PR is merged | skipped: the PR was closed, or a newer run took it over |
+| wait_for_rollout | until the fleet runs the new build | look at `rollout.fraction` in the service file |
+| measure_rollout | compares CPU before and after; comments on the PR | the log holds the PromQL |
+| wait_for_week, measure_week | the same over the long period | the log holds the PromQL |
 
 Trigger it by hand for another number of instances, a longer profile, or a dry run: everything but the push.
 """

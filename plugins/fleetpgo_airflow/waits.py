@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 What = Literal["merge", "rollout"]
 
+PATIENCE = timedelta(days=60)
+"""A wait that has not ended by then is forgotten work; it fails, so that somebody looks."""
+
 
 def look(what: What, service_name: str, run: str) -> Outcome:
     """Look once, blocking. The store remembers what was found if the wait is over."""
@@ -122,6 +125,7 @@ class WaitOperator(RefreshOperator):
                         poll=self.poll().total_seconds(),
                     ),
                     method_name="execute_again",
+                    timeout=PATIENCE,
                 )
 
     def execute_again(self, context: Context, event: object = None) -> None:  # noqa: ARG002

@@ -1,0 +1,171 @@
+"""The whole DAG in this process, against a real Go fleet, a real Prometheus and a real git origin."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+
+import pytest
+
+from demo.fleet import Fleet
+from fleetpgo.config import services_directory
+from fleetpgo.forges.local import LocalForge
+from fleetpgo.store import RunStore
+
+FASTER = {
+    "seconds: 10": "seconds: 3",
+    "step: 2s": "step: 1s",
+    "settle: 25s": "settle: 20s",
+    "window: 60s": "window: 10s",
+    "week: 90s": "week: 15s",
+    "poll: 5s": "poll: 1s",
+}
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    """Eight instances, six of them in tier 1, where the service file looks."""
+    with Fleet(tmp_path_factory.mktemp("fleet"), instances=8, requests_per_second=10) as running:
+        running.wait_ready()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def dag(fleet, airflow_database, tmp_path_factory):
+    services = tmp_path_factory.mktemp("services")
+    text = (services_directory() / "wshim.yaml").read_text()
+    for slow, fast in FASTER.items():
+        assert slow in text
+        text = text.replace(slow, fast)
+    (services / "wshim.yaml").write_text(text)
+    os.environ |= {
+        "FLEETPGO_SERVICES": str(services),
+        "FLEETPGO_STORE": str(fleet.root / "store"),
+        "AIRFLOW_CONN_WSHIM_PROMETHEUS": fleet.prometheus_url,
+        "AIRFLOW_CONN_WSHIM_FORGE": json.dumps(
+            {"conn_type": "generic", "extra": {"path": str(fleet.origin.parent)}}
+        ),
+    }
+    from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  # the environment comes first
+
+    bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+    assert bag.import_errors == {}
+    return bag.dags["pgo_refresh__wshim"]
+
+
+def states(run) -> dict[str, list[str]]:
+    """Task id → states of its task instances, in the order of the map index."""
+    found: dict[str, list[str]] = {}
+    for instance in sorted(run.get_task_instances(), key=lambda each: each.map_index):
+        found.setdefault(instance.task_id, []).append(str(instance.state))
+    return found
+
+
+def run_store(fleet, run) -> RunStore:
+    return RunStore(fleet.root / "store", "wshim", run.run_id)
+
+
+@pytest.fixture
+def killed(fleet):
+    """Kill tier-1 instances; bring them back after the test."""
+    dead = []
+
+    def kill(count):
+        tier_1 = [i for i, instance in enumerate(fleet.instances) if instance.tier == "1"]
+        for i in tier_1[:count]:
+            fleet.kill(i)
+            dead.append(i)
+        return [fleet.instances[i].address for i in dead]
+
+    yield kill
+    for i in dead:
+        fleet.roll([i], fleet.instances[i].binary)
+    fleet.wait_ready()
+
+
+def test_below_the_quorum_the_run_fails_and_names_who_is_missing(fleet, dag, killed, capsys):
+    dead = killed(4)
+    run = dag.test(run_conf={"instances": 6, "seconds": 1, "dry_run": True})
+    found = states(run)
+    assert (run.state, sorted(found["fetch_profile"])) == ("failed", ["skipped"] * 4 + ["success"] * 2)
+    assert found["merge_profiles"] == ["failed"]
+    assert found["build_and_open_pr"] == ["upstream_failed"]
+    said = capsys.readouterr().out
+    assert "2 of 6 instances gave a usable profile; the quorum is 50%" in said
+    for address in dead:
+        assert re.search(rf"{address} \((ams|lhr|sjc)\): unreachable", said)
+
+
+def test_the_whole_loop(fleet, dag, killed):
+    forge = LocalForge(str(fleet.origin.parent), "wshim")
+    dead = killed(2)
+
+    measured = threading.Event()
+
+    def review_and_deploy():
+        while not (waiting := [each for each in forge.pull_requests() if each.state == "open"]):
+            time.sleep(0.5)
+        forge.merge(waiting[0].number)
+        fleet.roll([4, 5, 6, 7], fleet.build("main"))  # the rest, two of them dead, is the control group
+        measured.wait()  # instances die with the thread that started them
+
+    human = threading.Thread(target=review_and_deploy, daemon=True)
+    human.start()
+    try:
+        run = dag.test(run_conf={"instances": 6})
+    finally:
+        measured.set()
+    store = run_store(fleet, run)
+
+    # Every stage did its work; the two dead instances are skipped, not failed.
+    found = states(run)
+    assert run.state == "success"
+    assert sorted(found.pop("fetch_profile")) == ["skipped"] * 2 + ["success"] * 4
+    assert set(map(tuple, found.values())) == {("success",)}
+
+    # The manifest accounts for all six.
+    manifest = store.read_json("manifest.json")
+    assert (manifest["used"], manifest["selected"]) == (4, 6)
+    missing = {each["instance"] for each in manifest["instances"] if each["state"] == "missing"}
+    assert missing == set(dead)
+
+    # The pull request names them, too, and is merged with its comment.
+    (pull_request,) = forge.pull_requests()
+    assert (pull_request.state, pull_request.branch) == ("merged", "fleetpgo/wshim")
+    assert all(address in pull_request.body for address in dead)
+    assert list(forge.comments(pull_request.number)) == ["measurement"]
+
+    # The origin's main holds the profile and passes it on.
+    def on_main(path):
+        show = ["git", "-C", str(fleet.origin), "show", f"main:{path}"]
+        return subprocess.run(show, check=True, capture_output=True).stdout
+
+    assert on_main("pgo/profile.pprof") == store.read("profile.pprof")
+    assert b"go build -pgo=pgo/profile.pprof" in on_main("Makefile")
+
+    # Both measurements have their figures and windows.
+    for period, seconds in (("rollout", 10), ("week", 15)):
+        measured = store.read_json(f"measure_{period}.json")
+        assert measured["raw"]["before"]["cores"] > 0
+        assert f"[{seconds}s:1s]" in measured["queries"]["cpu after"]
+        assert measured["groups"]["treated"]["instances"] == 4
+
+    # And what was merged is what Go's own tool makes of the same inputs.
+    profiles = [str(store.path(name)) for name in store.names("profiles", ".pb.gz")]
+    theirs = fleet.root / "theirs.pb.gz"
+    go = shutil.which("go")
+    subprocess.run(
+        [go, "tool", "pprof", "-proto", "-symbolize=none", f"-output={theirs}", *profiles],
+        check=True,
+        capture_output=True,
+    )
+    views = [
+        subprocess.run([go, "tool", "preprofile", "-i", path], check=True, capture_output=True).stdout
+        for path in (theirs, store.path("merged.pb.gz"), store.path("profile.pprof"))
+    ]
+    assert views[0] == views[1] == views[2]

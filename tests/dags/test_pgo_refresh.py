@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from fleetpgo.config import service_files, services_directory
+
+STAGES = [
+    "select_instances",
+    "fetch_profile",
+    "merge_profiles",
+    "build_and_open_pr",
+    "wait_for_merge",
+    "wait_for_rollout",
+    "measure_rollout",
+    "wait_for_week",
+    "measure_week",
+]
+
+
+@pytest.fixture(scope="module")
+def dags():
+    from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  # imports Airflow
+
+    bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
+    assert bag.import_errors == {}
+    return bag.dags
+
+
+@pytest.fixture(scope="module")
+def dag(dags):
+    return dags["pgo_refresh__wshim"]
+
+
+def load(services) -> dict:
+    """DAG ids, import errors and imported modules of a fresh process that parses the DAG file."""
+    script = (
+        "import json, sys\n"
+        "from airflow.dag_processing.dagbag import DagBag\n"
+        "bag = DagBag(sys.argv[1])\n"
+        "docs = {name: dag.doc_md for name, dag in bag.dags.items()}\n"
+        "print(json.dumps([docs, bag.import_errors, sorted(sys.modules)]), file=sys.stderr)\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", script, os.environ["AIRFLOW__CORE__DAGS_FOLDER"]],
+        env={**os.environ, "FLEETPGO_SERVICES": str(services)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    docs, errors, modules = json.loads(process.stderr.splitlines()[-1])
+    return {"docs": docs, "errors": errors, "modules": set(modules)}
+
+
+def test_there_is_one_dag_per_service_file(dags):
+    assert sorted(dags) == [f"pgo_refresh__{file.stem}" for file in service_files()]
+
+
+def test_the_stages_follow_each_other(dag):
+    graph = {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}
+    assert graph == {
+        stage: [following] if following else []
+        for stage, following in zip(STAGES, [*STAGES[1:], ""], strict=True)
+    }
+
+
+def test_the_merge_runs_whatever_became_of_the_fetches(dag):
+    rules = {task.task_id: task.trigger_rule.value for task in dag.tasks}
+    assert rules == {**dict.fromkeys(STAGES, "all_success"), "merge_profiles": "all_done"}
+
+
+def test_runs_are_weekly_never_caught_up_and_may_overlap(dag):
+    assert (dag.schedule, dag.catchup) == ("@weekly", False)
+    assert dag.max_active_runs > 1
+
+
+def test_the_form_starts_from_the_service_file(dag):
+    assert dag.params.dump() == {"instances": 6, "seconds": 10, "dry_run": False}
+    assert all(dag.params.get_param(name).description for name in dag.params)
+
+
+def test_every_task_has_a_timeout_and_retries(dag):
+    assert [task.task_id for task in dag.tasks if not task.execution_timeout or not task.retries] == []
+
+
+def test_mapped_tasks_are_named_by_their_pack(dag):
+    assert dag.get_task("fetch_profile").map_index_template == "{{ task.pack['name'] }}"
+
+
+def test_the_dag_explains_each_stage(dag):
+    assert [stage for stage in STAGES if stage not in dag.doc_md] == []
+
+
+def test_parsing_imports_nothing_heavy():
+    heavy = {"pandas", "numpy", "scipy", "pyarrow", "google.protobuf", "github", "fleetpgo.refresh"}
+    assert load(services_directory())["modules"] & heavy == set()
+
+
+def test_a_broken_service_file_keeps_its_dag_and_no_other_is_touched(tmp_path):
+    good = services_directory() / "wshim.yaml"
+    shutil.copy(good, tmp_path)
+    (tmp_path / "broken.yaml").write_text(good.read_text().replace("quorum:", "quorom:"))
+    found = load(tmp_path)
+    assert (sorted(found["docs"]), found["errors"]) == (["pgo_refresh__broken", "pgo_refresh__wshim"], {})
+    page = found["docs"]["pgo_refresh__broken"]
+    line = good.read_text().splitlines().index("  quorum: 0.5") + 1
+    assert f"{tmp_path / 'broken.yaml'}:{line}: collection.quorom: unknown key" in page
+
+
+def test_a_broken_service_file_fails_its_run_with_the_mistake():
+    from airflow.sdk.exceptions import AirflowFailException  # noqa: PLC0415  # imports Airflow
+
+    from fleetpgo_airflow.operators import BrokenServiceOperator  # noqa: PLC0415
+
+    task = BrokenServiceOperator(task_id="read_service_file", mistakes="api.yaml:3: unknown key")
+    with pytest.raises(AirflowFailException, match=r"api\.yaml:3: unknown key"):
+        task.execute({})

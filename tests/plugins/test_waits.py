@@ -1,0 +1,117 @@
+"""The trigger against a real store and a real git forge."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+
+import pytest
+
+from fleetpgo.forges.local import LocalForge
+from fleetpgo.store import RunStore
+
+RUN = "manual__1"
+PROFILE = "0123456789ab"
+
+
+def git(*arguments):
+    subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments], check=True, capture_output=True
+    )
+
+
+@pytest.fixture
+def forge(tmp_path, monkeypatch):
+    """A forge with one open pull request that proposes PROFILE, and the store of the run that opened it."""
+    origin, work = tmp_path / "forge" / "wshim.git", tmp_path / "work"
+    git("init", "--bare", "-b", "main", str(origin))
+    git("clone", str(origin), str(work))
+    for branch in ("main", "fleetpgo/wshim"):
+        git("-C", str(work), "checkout", "-B", branch)
+        git("-C", str(work), "commit", "--allow-empty", "-m", branch)
+        git("-C", str(work), "push", "origin", branch)
+    forge = LocalForge(str(origin.parent), "wshim")
+    forge.create("fleetpgo/wshim", "main", "Refresh", body(RUN, PROFILE))
+    proposed = {"branch": "fleetpgo/wshim", "base": "main", "profile": PROFILE, "unchanged": False}
+    store = RunStore(tmp_path / "store", "wshim", RUN)
+    store.write_json("pull_request.json", {**proposed, "dry_run": False, "pull_request": 1})
+    monkeypatch.setenv("FLEETPGO_STORE", str(tmp_path / "store"))
+    extra = {"path": str(origin.parent)}
+    monkeypatch.setenv("AIRFLOW_CONN_WSHIM_FORGE", json.dumps({"conn_type": "generic", "extra": extra}))
+    return forge
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "store", "wshim", RUN)
+
+
+def body(run, profile):
+    return f'text\n<!-- fleetpgo {{"run": "{run}", "profile": "{profile}"}} -->\n'
+
+
+def trigger(what="merge"):
+    from fleetpgo_airflow.waits import LookTrigger  # noqa: PLC0415  # imports Airflow
+
+    return LookTrigger(what=what, service="wshim", run=RUN, poll=0.01)
+
+
+async def first_event(trigger):
+    return await anext(trigger.run())
+
+
+def test_a_trigger_survives_being_stored():
+    path, arguments = trigger().serialize()
+    assert path == "fleetpgo_airflow.waits.LookTrigger"
+    assert type(trigger())(**json.loads(json.dumps(arguments))).serialize() == (path, arguments)
+
+
+async def test_a_merge_ends_the_task_in_success_and_is_remembered(forge, store):
+    waiting = asyncio.create_task(first_event(trigger()))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    merged = forge.merge(1)
+    event = await waiting
+    assert event.payload == "success"
+    assert store.read_json("merge.json") == {
+        "state": "merged",
+        "merged_at": str(merged.merged_at),
+        "commit": merged.merge_commit,
+    }
+
+
+async def test_a_closed_pull_request_skips_the_rest_with_its_reason(forge, store):
+    forge.close(1)
+    event = await first_event(trigger())
+    assert event.payload == "skipped"
+    assert "was closed without a merge" in store.read_json("merge.json")["reason"]
+
+
+async def test_a_pull_request_that_a_newer_run_took_over_skips_the_rest(forge, store):
+    forge.update(1, "Refresh", body("manual__2", "ffffffffffff"))
+    event = await first_event(trigger())
+    assert event.payload == "skipped"
+    assert "superseded by run manual__2" in store.read_json("merge.json")["reason"]
+
+
+async def test_a_dry_run_waits_for_nothing(forge, store):
+    record = store.read_json("pull_request.json")
+    store.write_json("pull_request.json", {**record, "dry_run": True, "pull_request": None})
+    event = await first_event(trigger())
+    assert (event.payload, store.read_json("merge.json")["reason"]) == (
+        "skipped",
+        "dry run: no pull request was opened",
+    )
+
+
+async def test_an_outage_while_waiting_does_not_end_the_wait(forge, tmp_path):
+    repository, elsewhere = tmp_path / "forge" / "wshim.git", tmp_path / "elsewhere"
+    repository.rename(elsewhere)
+    waiting = asyncio.create_task(first_event(trigger()))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    elsewhere.rename(repository)
+    forge.merge(1)
+    event = await waiting
+    assert event.payload == "success"
