@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetpgo.errors import ProfileError
+from fleetpgo.pprof import Facts, Limits, call_edges, check, merge
+from tests.pprof.corpus import LEAF, changed, corpus, good
+from tests.pprof.messages import message, packed
+
+CORPUS = corpus()
+
+LOOK = """
+import json, resource, sys, time
+from fleetpgo import pprof
+from fleetpgo.errors import ProfileError
+found = []
+for line in sys.stdin:
+    data = open(line.strip(), "rb").read()
+    start = time.process_time()
+    try:
+        reason = pprof.check(data) and None
+    except ProfileError as error:
+        reason = error.reason
+    found.append((reason, time.process_time() - start))
+json.dump({"found": found, "kilobytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}, sys.stdout)
+"""
+
+
+def reason_of(data: bytes, **asked: object) -> str:
+    with pytest.raises(ProfileError) as caught:
+        check(data, **asked)
+    assert caught.value.hint
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("name", CORPUS)
+def test_a_bad_input_is_refused_with_its_reason(name):
+    reason, data = CORPUS[name]
+    assert reason_of(data) == reason
+
+
+def test_no_bad_input_takes_two_seconds_or_300_megabytes(tmp_path):
+    paths = []
+    for name, (_, data) in CORPUS.items():
+        paths.append(tmp_path / name)
+        paths[-1].write_bytes(data)
+    listed = "\n".join(map(str, paths))
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK], input=listed, capture_output=True, check=True, text=True
+    )
+    said = json.loads(done.stdout)
+    assert [reason for reason, _ in said["found"]] == [reason for reason, _ in CORPUS.values()]
+    assert max(seconds for _, seconds in said["found"]) < 2
+    assert said["kilobytes"] < 300 * 1024
+
+
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_are_refused_by_name(data):
+    assert reason_of(data)
+
+
+@given(st.data())
+def test_a_mutated_profile_is_read_or_refused_by_name(data):
+    raw = bytearray(good().SerializeToString())
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(1, len(raw)))
+    for read in (check, call_edges, lambda given: merge([given])):
+        try:
+            read(gzip.compress(bytes(raw[:cut])))
+        except ProfileError as error:
+            assert error.reason
+
+
+def test_the_facts_of_a_profile():
+    profile = good()
+    profile.string_table[profile.function[0].filename] = b"example.com/app/main.go"
+    data = packed(profile)
+    assert check(data) == Facts(
+        bytes=len(data),
+        message_bytes=len(profile.SerializeToString()),
+        sample_types=(("samples", "count"), ("cpu", "nanoseconds")),
+        samples=1000,
+        stacks=2,
+        weight=1000,
+        duration_seconds=10.0,
+        period=10**7,
+        cores=1.0,
+        build_id="",
+        binary="app",
+        main_package="example.com/app",
+        main_share=1.0,
+        start_line_share=1.0,
+        functions=2,
+        comments=(),
+    )
+
+
+def test_a_real_profile_passes(real):
+    facts = check(real, seconds=3)
+    assert (facts.main_package, facts.start_line_share, facts.period) == ("example.com/profiled", 1.0, 10**7)
+
+
+def test_samples_are_counted_from_nanoseconds_where_there_is_nothing_else():
+    profile = message([([LEAF], 50 * 10**7)], types=(("cpu", "nanoseconds"),))
+    facts = check(packed(profile))
+    assert (facts.samples, facts.weight) == (50, 50 * 10**7)
+
+
+def test_main_share_is_the_weight_of_stacks_with_a_function_of_main():
+    profile = message([([[("runtime.gc", 5, 6)]], 75), ([[("runtime.gc", 5, 6)], *[LEAF]], 25)])
+    assert check(packed(profile)).main_share == 0.25
+
+
+def test_start_lines_of_deeper_frames_do_not_matter():
+    old = [("main.old", 0, 9)]
+    assert check(packed(message([([LEAF, LEAF, old], 100)]))).start_line_share == 1.0
+
+
+def test_another_duration_than_asked_for_is_refused():
+    assert reason_of(packed(good()), seconds=30) == "wrong-duration"
+
+
+def test_nearly_the_duration_asked_for_passes():
+    assert check(packed(good()), seconds=11).duration_seconds == 10
+
+
+def test_another_binary_is_refused():
+    data = changed(lambda p: p.string_table.__setitem__(p.function[0].filename, b"example.com/app/main.go"))
+    assert reason_of(data, main_package="example.com/other") == "another-binary"
+
+
+def test_thresholds_can_be_moved():
+    idle = packed(message([([LEAF], 1)], duration=30 * 10**9))
+    assert check(idle, limits=replace(Limits(), min_cores=0.0)).samples == 1
+
+
+def test_a_field_from_a_later_format_is_passed_over():
+    raw = good().SerializeToString() + b"\xf2\x3f\x03new"
+    assert check(gzip.compress(raw)).samples == 1000
