@@ -43,7 +43,7 @@ PARAMS = {"seconds": 30}
 # takes as long over the pull request as the longest window is (measurement.week in the service file).
 REVIEW_S = 90
 
-console = Console()
+console = Console(soft_wrap=True)  # addresses stay in one piece
 
 
 def main() -> None:
