@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import requests
+
 from demo import processes
 from demo.processes import HOST, DemoError, Process
 

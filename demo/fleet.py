@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import requests
+
 from demo import processes
 from demo.processes import HOST, DemoError, Process, run, wait_until
 
