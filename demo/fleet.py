@@ -264,9 +264,12 @@ class Fleet:
         )
 
     def _series(self) -> set[str]:
-        answer = requests.get(
-            f"{self.prometheus_url}/api/v1/query", params={"query": CPU_SERIES}, timeout=10
-        ).json()
+        try:
+            answer = requests.get(
+                f"{self.prometheus_url}/api/v1/query", params={"query": CPU_SERIES}, timeout=10
+            ).json()
+        except requests.RequestException:  # busy: the next question may be answered
+            return set()
         return {series["metric"]["instance"] for series in answer["data"]["result"]}
 
 
