@@ -129,9 +129,8 @@ def main() -> None:
         for name, kind in (("merge", "full"), ("merge, minimal", "minimal")):
             command, output = ours(kind, many)
             memory = run(command, output).memory
-            print(
-                f"{name}: {asked.many} inputs take {memory:.0f} MB, {memory / best[name].memory:.2f} of {len(paths)}'s"
-            )
+            ratio = memory / best[name].memory
+            print(f"{name}: {asked.many} inputs take {memory:.0f} MB, {ratio:.2f} of {len(paths)}'s")
 
 
 if __name__ == "__main__":
