@@ -128,7 +128,7 @@ class BuildAndOpenPROperator(RefreshOperator):
                 store,
                 hooks.forge(service),
                 dry_run=context["params"]["dry_run"],
-                cache=hooks.home() / "cache",
+                cache=hooks.cache(),
                 run_url=context["task_instance"].log_url,
             )
         self.log.info("pull request: %s", proposed.url or "none")
