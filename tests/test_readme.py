@@ -13,7 +13,7 @@ MAKE = {"make demo", "make test"}  # CI runs `make test`; tests/demo/test_demo.p
 def commands() -> list[str]:
     """The lines of the README's sh blocks."""
     blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
-    return [line.strip() for block in blocks for line in block.splitlines()]
+    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
 
 
 def test_every_make_command_is_one_that_ci_or_a_slow_test_runs():

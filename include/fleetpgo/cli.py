@@ -224,7 +224,11 @@ def propose(
         dry_run=dry_run,
         cache=cache,
     )
-    click.echo(json.dumps(asdict(proposed)) if as_json else proposed.url or "nothing was proposed")
+    click.echo(
+        json.dumps(asdict(proposed))
+        if as_json
+        else proposed.url or proposed.reason or "dry run: nothing was pushed"
+    )
 
 
 cli.add_command(profile)

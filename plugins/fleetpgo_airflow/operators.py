@@ -131,7 +131,7 @@ class BuildAndOpenPROperator(RefreshOperator):
                 cache=hooks.cache(),
                 run_url=context["task_instance"].log_url,
             )
-        self.log.info("pull request: %s", proposed.url or "none")
+        self.log.info("pull request: %s", proposed.url or f"none: {proposed.reason or 'dry run'}")
         return asdict(proposed)
 
 

@@ -71,7 +71,7 @@ def dag(fleet, airflow_database, go_cache, tmp_path_factory):
 def commands() -> list[str]:
     """The lines of the README's sh blocks."""
     blocks = re.findall(r"```sh\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    return [line.strip() for block in blocks for line in block.splitlines()]
+    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
 
 
 def states(run) -> dict[str, list[str]]:
