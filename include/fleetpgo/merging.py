@@ -83,7 +83,6 @@ class Manifest:
     def figures(self) -> dict[str, str]:
         """The figures of the profile for people, by name."""
         figures = {
-            "Samples": f"{self.samples:,}",
             "Call edges": f"{self.edges:,}, {self.hot_edges:,} of them hot",
             "Merged, as sent": f"{self.merged_size:,} bytes",
             "Minimised": f"{self.profile_size:,} bytes; proof: {self.proof}",
