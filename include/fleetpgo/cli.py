@@ -211,6 +211,7 @@ def propose(
 ) -> None:
     """Build with a collected profile, and open or update the pull request."""
     described = config.load_named(service)
+    run_store = RunStore(store, service, run or _latest(store, service))
     forge = forges.connect(
         described.repository.forge,
         described.repository.project,
@@ -219,7 +220,7 @@ def propose(
     )
     proposed = refresh.propose_profile(
         described,
-        RunStore(store, service, run or _latest(store, service)),
+        run_store,
         forge,
         dry_run=dry_run,
         cache=cache,
@@ -248,6 +249,7 @@ def main() -> Any:  # noqa: ANN401  # click's own
     """Run the command; errors that a user can act on are printed without a traceback."""
     handler = RichHandler(show_path=False, console=rich.console.Console(stderr=True))
     logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="%X", handlers=[handler])
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries end in our own error
     try:
         return cli()
     except FleetPGOError as error:
