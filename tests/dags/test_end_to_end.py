@@ -36,23 +36,30 @@ CHANGES = {
 
 
 @pytest.fixture(scope="module")
-def fleet(go_cache, tmp_path_factory):
+def environment():
+    """Environment variables that are taken back when this module's tests are done."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def fleet(environment, go_cache, tmp_path_factory):
     """Eight instances, six of them in tier 1, where the service file looks."""
-    os.environ["GOCACHE"] = str(go_cache / "go-build")
+    environment.setenv("GOCACHE", str(go_cache / "go-build"))
     with Fleet(tmp_path_factory.mktemp("fleet"), instances=8, requests_per_second=12) as running:
         running.wait_ready()
         yield running
 
 
 @pytest.fixture(scope="module")
-def dag(fleet, airflow_database, go_cache, tmp_path_factory):
+def dag(fleet, environment, airflow_database, go_cache, tmp_path_factory):
     services = tmp_path_factory.mktemp("services")
     text = (services_directory() / "wshim.yaml").read_text()
     for old, new in CHANGES.items():
         assert old in text
         text = text.replace(old, new, 1)
     (services / "wshim.yaml").write_text(text)
-    os.environ |= {
+    variables = {
         "FLEETPGO_SERVICES": str(services),
         "FLEETPGO_STORE": str(fleet.root / "store"),
         "FLEETPGO_CACHE": str(go_cache),
@@ -61,6 +68,8 @@ def dag(fleet, airflow_database, go_cache, tmp_path_factory):
             {"conn_type": "generic", "extra": {"path": str(fleet.origin.parent)}}
         ),
     }
+    for name, value in variables.items():
+        environment.setenv(name, value)
     from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  # the environment comes first
 
     bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])

@@ -1,7 +1,6 @@
 """Two runs at once on a real scheduler and triggerer: the second takes the first one's pull request over."""
 
 import json
-import os
 import time
 
 import pytest
@@ -30,8 +29,10 @@ def wait_for(airflow: Airflow, run: str, task: str, states: set[str], timeout_s:
     raise TimeoutError(f"{task} of {run} is {found.get(task)}, not one of {states}")
 
 
-def test_the_second_run_updates_the_same_pull_request_and_the_first_steps_back(tmp_path, go_cache):
-    os.environ["GOCACHE"] = str(go_cache / "go-build")
+def test_the_second_run_updates_the_same_pull_request_and_the_first_steps_back(
+    tmp_path, go_cache, monkeypatch
+):
+    monkeypatch.setenv("GOCACHE", str(go_cache / "go-build"))
     fleet = Fleet(tmp_path)
     forge_root = tmp_path / "forge"
     variables = {
