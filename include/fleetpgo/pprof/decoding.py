@@ -6,6 +6,7 @@ reference in them is checked and resolved.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,14 +50,15 @@ def parse(raw: bytes, limits: Limits, *, depth: int | None = None) -> Columns:
     Args:
         raw: the unzipped message.
         limits: what it may be.
-        depth: keep only this many leaf-most locations of each stack; None: all.
+        depth: keep only this many leaf-most locations of each stack, and leave out what the compiler does not
+            read in them: system and file names, columns; None: keep everything.
 
     Raises:
         ProfileError: the bytes are no well-formed pprof message within ``limits``.
     """
     batch = _decode(raw, limits)
     # A batch of one row, so the values of its list columns are the tables.
-    strings: list[bytes] = batch.column("string_table").values.to_pylist()
+    strings = _texts(batch.column("string_table").values)
     if not strings or strings[0]:
         raise ProfileError(
             "The bytes are not a profile: there is no string table that starts with the empty string.",
@@ -73,6 +75,9 @@ def parse(raw: bytes, limits: Limits, *, depth: int | None = None) -> Columns:
 
     line_lists = locations.field("line")
     lines = _table(line_lists.values, "function_id", "line", "column")
+    if depth is not None:
+        function_table[:, 1:3] = 0
+        lines[:, 2] = 0
     lines[:, 0] = _Ids(functions, "function").rows_or_none(lines[:, 0])
     location_table = _table(locations, "mapping_id", "address", flags=("is_folded",))
     location_table[:, 0] = _Ids(mappings, "mapping").rows_or_none(location_table[:, 0])
@@ -137,6 +142,16 @@ def _numbers(column: pa.Array) -> Ints:
     return np.frombuffer(column.buffers()[1], np.int64, len(column))
 
 
+def _texts(column: pa.Array) -> list[bytes]:
+    """A column of bytes; ``to_pylist`` goes through an object of its own for each item."""
+    if not len(column):
+        return []
+    _, offsets, octets = column.buffers()
+    ends = np.frombuffer(offsets, np.int32, len(column) + 1).tolist()
+    data = octets.to_pybytes() if octets else b""
+    return [data[start:stop] for start, stop in pairwise(ends)]
+
+
 def _offsets(lists: pa.ListArray) -> Ints:
     """(lists + 1,) where in its values each list of a column starts, and where the last one ends."""
     if not len(lists):
@@ -192,6 +207,8 @@ class _Ids:
     def rows_or_none(self, ids: Ints) -> Ints:
         """The row of each id, and NONE for id 0."""
         given = ids != 0
+        if given.all():
+            return self.rows(ids)
         rows = np.full(len(ids), NONE, np.int64)
         rows[given] = self.rows(ids[given])
         return rows

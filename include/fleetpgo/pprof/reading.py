@@ -7,8 +7,9 @@ is commonly sent instead of a profile; it does not know what is in the message.
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
+
+from isal import isal_zlib
 
 from fleetpgo.errors import ProfileError
 
@@ -71,10 +72,10 @@ def message(data: bytes, limits: Limits) -> bytes:
 
 
 def _unzip(data: bytes, most: int) -> bytes:
-    stream = zlib.decompressobj(GZIP_WINDOW)
+    stream = isal_zlib.decompressobj(GZIP_WINDOW)
     try:
         raw = stream.decompress(data, most + 1)
-    except zlib.error as error:
+    except isal_zlib.error as error:  # type: ignore[misc]  # its stub declares an exception, not a class
         raise ProfileError(
             f"The profile's gzip stream is damaged: {error}.",
             reason="corrupt",

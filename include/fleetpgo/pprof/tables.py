@@ -1,26 +1,25 @@
 """What a merge has met so far: every different string, function, mapping, location and stack, numbered.
 
-A record is looked up by its bytes in a dict: the rows of one profile are first rewritten, all at once, from
-the profile's own numbers to the ones here, so equal records are equal bytes. Numbers are given in the order
-of arrival; :mod:`fleetpgo.pprof.writing` brings them in an order that does not depend on it.
+The rows of one profile are first rewritten, all at once, from the profile's own numbers to the ones here, so
+equal records are equal rows; :mod:`fleetpgo.pprof.numbering` finds them. Numbers are given in the order of
+arrival; :mod:`fleetpgo.pprof.writing` brings them in an order that does not depend on it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.columns import NONE, Columns, Header
+from fleetpgo.pprof.numbering import Numbering, Rows, ranges, starts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from fleetpgo.pprof.columns import Ints
-
-Key = TypeVar("Key")
 
 PAGE = 0x1000
 """Sizes of mappings are compared in whole pages, as google/pprof does."""
@@ -30,20 +29,8 @@ FRACTION = 1 << 10
 
 MOST = float(1 << 62)
 
-STACK_DTYPE = np.dtype(np.int32)
-"""Location numbers in the key of a stack."""
-
-
-class Numbering(dict[Key, int]):
-    """Keys and their numbers; an unknown key gets the next number when it is looked up."""
-
-    def __missing__(self, key: Key) -> int:
-        number = self[key] = len(self)
-        return number
-
-    def of(self, keys: Iterable[Key], count: int) -> Ints:
-        """(count,) the number of each key."""
-        return np.fromiter(map(self.__getitem__, keys), np.int64, count)
+LOCATION_ROW = 3
+"""Numbers in each row of a location: first mapping, address in it, if folded; then those of each line."""
 
 
 class Label(NamedTuple):
@@ -67,15 +54,13 @@ class Tables:
         self.weighted = weighted
         self.keep_labels = keep_labels
         self.strings: Numbering[bytes] = Numbering({b"": 0})
-        self.functions: Numbering[bytes] = Numbering()
-        self.locations: Numbering[bytes] = Numbering()
-        self.stacks: Numbering[bytes] = Numbering()
+        self.functions, self.locations, self.stacks = Rows(), Rows(), Rows()
         self.label_sets: Numbering[tuple[Label, ...]] = Numbering()
         self.mappings: Numbering[tuple[int, int, bytes]] = Numbering()
         # The mapping to write for each key: start, limit, offset, file, build id, four flags.
         self.mapping_records: list[tuple[int, int, int, bytes, bytes, int, int, int, int]] = []
         self.first_mappings: Counter[int] = Counter()
-        self.sums = np.zeros((0, 0), np.int64)
+        self.sums = np.zeros((0, 0), np.int64)  # (value types, stacks), with room for more stacks
         self.magnitude = 0.0
         self.headers: list[Header] = []
         self.comments: set[str] = set()
@@ -87,38 +72,35 @@ class Tables:
             ProfileError: ``incompatible`` or ``overflow``.
         """
         self._add_header(profile.header)
-        kept = profile.values.any(axis=1)
-        stacks = profile.stacks if kept.all() else profile.stacks[np.repeat(kept, profile.depths)]
-        depths, values = profile.depths[kept], profile.values[kept]
-        used = _used(stacks, len(profile.locations))
-        numbers = np.zeros(len(profile.locations), STACK_DTYPE)
-        numbers[used] = self._number_locations(profile, used)
-        stops = np.cumsum(depths) * numbers.itemsize
-        keys = _slices(numbers[stacks].tobytes(), stops)
+        stacks, depths, values = profile.stacks, profile.depths, profile.values.T
+        kept = np.zeros(len(depths), np.bool_)
+        for of_type in values:
+            kept |= of_type != 0
+        if not kept.all():
+            stacks, depths, values = stacks[np.repeat(kept, depths)], depths[kept], values[:, kept]
+        stacks = _renumber(stacks, len(profile.locations), lambda used: self._number_locations(profile, used))
         if self.keep_labels:
             # The number of a sample's labels goes behind its stack's locations.
-            sets = self.label_sets.of(_labels(profile, np.flatnonzero(kept)), len(keys)).astype(STACK_DTYPE)
-            keys = [key + label_set.tobytes() for key, label_set in zip(keys, sets, strict=True)]
-        rows = self.stacks.of(keys, len(keys))
+            sets = self.label_sets.of(_labels(profile, np.flatnonzero(kept)), len(depths))
+            stacks, depths = np.insert(stacks, np.cumsum(depths), sets), depths + 1
+        rows = self.stacks.of(stacks, depths)
         self._add_values(rows, values, factor)
 
     def profile(self) -> Columns:
         """The sum of what was added."""
-        sums = self.sums[: len(self.stacks)]
+        sums = self.sums[:, : len(self.stacks)].T
         if self.weighted:
             # What was seen stays seen, however small its factor.
             rounded = np.rint(sums / FRACTION).astype(np.int64)
             sums = np.where(rounded == 0, np.sign(sums), rounded)
-        keys, label_sets = list(self.stacks), list(self.label_sets)
-        labels: list[tuple[Label, ...]] = [()] * len(keys)
+        stacks, depths = self.stacks.all()
+        labels: list[tuple[Label, ...]] = [()] * len(depths)
         if self.keep_labels:
-            labels = [label_sets[np.frombuffer(key, STACK_DTYPE)[-1]] for key in keys]
-            keys = [key[: -STACK_DTYPE.itemsize] for key in keys]
-        depths = np.fromiter(map(len, keys), np.int64, len(keys)) // STACK_DTYPE.itemsize
-        stacks = np.frombuffer(b"".join(keys), STACK_DTYPE).astype(np.int64)
-
-        rows = np.frombuffer(b"".join(self.locations), np.int64).reshape(-1, 3).copy()
-        sizes = np.fromiter(map(len, self.locations), np.int64, len(self.locations)) // rows.strides[0]
+            label_sets, last = list(self.label_sets), np.cumsum(depths) - 1
+            labels = [label_sets[number] for number in stacks[last].tolist()]
+            stacks, depths = np.delete(stacks, last), depths - 1
+        data, counts = self.locations.all()
+        rows, sizes = data.reshape(-1, LOCATION_ROW), counts // LOCATION_ROW
         is_head = np.zeros(len(rows), np.bool_)
         is_head[np.cumsum(sizes) - sizes] = True
         locations = rows[is_head]
@@ -131,21 +113,20 @@ class Tables:
             for of_stack in labels
             for label in of_stack
         ]
-        functions = np.frombuffer(b"".join(self.functions), np.int64).reshape(-1, 4)
         return Columns(
             header=self._header(),
             message_bytes=0,
             strings=list(self.strings),
-            functions=functions,
+            functions=self.functions.all()[0].reshape(-1, 4),
             mappings=mappings,
             locations=locations,
-            line_starts=_starts(sizes - 1),
+            line_starts=starts_of(sizes - 1),
             lines=rows[~is_head],
             values=sums,
             depths=depths,
             stacks=stacks,
             labels=np.array(label_rows, np.int64).reshape(-1, 4),
-            label_starts=_starts(np.fromiter(map(len, labels), np.int64, len(labels))),
+            label_starts=starts_of(np.fromiter(map(len, labels), np.int64, len(labels))),
         )
 
     def _header(self) -> Header:
@@ -184,7 +165,7 @@ class Tables:
 
     def _add_header(self, header: Header) -> None:
         if not self.headers:
-            self.sums = np.zeros((1024, len(header.sample_types)), np.int64)
+            self.sums = np.zeros((len(header.sample_types), 1024), np.int64)
         else:
             first = self.headers[0]
             for what, ours, theirs in (
@@ -211,42 +192,43 @@ class Tables:
                 reason="overflow",
                 hint="No CPU profile counts that far: leave it out.",
             )
-        while len(self.stacks) > len(self.sums):
-            self.sums = np.concatenate((self.sums, np.zeros_like(self.sums)))
-        np.add.at(self.sums, rows, values)
+        while len(self.stacks) > self.sums.shape[1]:
+            self.sums = np.concatenate((self.sums, np.zeros_like(self.sums)), axis=1)
+        for sums, of_type in zip(self.sums, values, strict=True):
+            np.add.at(sums, rows, of_type)
 
     def _number_locations(self, profile: Columns, used: Ints) -> Ints:
         """Numbers of the locations ``used``: rows (mapping, address in it, folded), then its lines."""
         counts = np.diff(profile.line_starts)[used]
-        lines = profile.lines[_ranges(profile.line_starts[used], counts)]
+        lines = np.take(profile.lines, ranges(profile.line_starts[used], counts), axis=0)
         lines[:, 0] = _renumber(
             lines[:, 0], len(profile.functions), lambda rows: self._number_functions(profile, rows)
         )
-        heads = profile.locations[used]
+        heads = np.take(profile.locations, used, axis=0)
         starts = np.append(profile.mappings[:, 0], 0)  # the last one is that of NONE
         heads[:, 1] -= starts[heads[:, 0]]
         heads[:, 0] = self._number_mappings(profile, heads[:, 0])
+        # Each location's lines go behind it.
         stops = np.cumsum(counts + 1)
-        table = np.empty((len(used) + len(lines), 3), np.int64)
-        is_head = np.zeros(len(table), np.bool_)
-        is_head[stops - counts - 1] = True
-        table[is_head] = heads
-        table[~is_head] = lines
-        return self.locations.of(_slices(table.tobytes(), stops * table.strides[0]), len(used))
+        order = np.empty(len(heads) + len(lines), np.int64)
+        order[stops - counts - 1] = np.arange(len(heads))
+        order[ranges(stops - counts, counts)] = np.arange(len(heads), len(order))
+        table = np.take(np.concatenate((heads, lines)), order, axis=0)
+        return self.locations.of(table.ravel(), (counts + 1) * LOCATION_ROW)
 
     def _number_functions(self, profile: Columns, rows: Ints) -> Ints:
-        table = profile.functions[rows]
+        table = np.take(profile.functions, rows, axis=0)
         texts = table[:, :3]
         table[:, :3] = _renumber(
             texts.ravel(),
             len(profile.strings),
             lambda used: self.strings.of(map(profile.strings.__getitem__, used.tolist()), len(used)),
         ).reshape(texts.shape)
-        return self.functions.of(table.view(f"V{table.strides[0]}").ravel().tolist(), len(rows))
+        return self.functions.of(table.ravel(), np.full(len(rows), table.shape[1]))
 
     def _number_mappings(self, profile: Columns, rows: Ints) -> Ints:
         # The first mapping is the main binary, whether a sample lies in it or not.
-        used = sorted({0, *np.unique(rows).tolist()} - {NONE}) if len(profile.mappings) else []
+        used = [0, *_used(rows[rows > 0], len(profile.mappings)).tolist()] if len(profile.mappings) else []
         numbers = np.full(len(profile.mappings) + 1, NONE, np.int64)
         for row in used:
             start, limit, offset, file, build_id, *flags = profile.mappings[row].tolist()
@@ -278,25 +260,6 @@ def _used(rows: Ints, count: int) -> Ints:
     marks = np.zeros(count, np.bool_)
     marks[rows] = True
     return np.flatnonzero(marks)
-
-
-def _starts(counts: Ints) -> Ints:
-    """Where in a list of lists each list of these sizes starts, and where the last one ends."""
-    starts: Ints = np.concatenate(([0], np.cumsum(counts)))
-    return starts
-
-
-def _ranges(starts: Ints, counts: Ints) -> Ints:
-    """``starts[0] … + counts[0]``, then ``starts[1] …``, one behind the other."""
-    stops = np.cumsum(counts)
-    rows: Ints = np.arange(stops[-1] if len(stops) else 0) + np.repeat(starts - (stops - counts), counts)
-    return rows
-
-
-def _slices(data: bytes, stops: Ints) -> list[bytes]:
-    """``data`` cut at ``stops``."""
-    ends = stops.tolist()
-    return [data[start:stop] for start, stop in zip([0, *ends], ends, strict=False)]
 
 
 def _labels(profile: Columns, samples: Ints) -> list[tuple[Label, ...]]:
