@@ -1,26 +1,29 @@
 """From the profiles that arrived to the one that is committed, with an account of every instance.
 
-A profile that is no CPU profile of this service does not stop the run: it is refused by name, like an
-instance that did not answer, and the quorum decides whether the rest will do.
+An instance that did not answer, or whose answer was no profile, does not stop the run: it is named, and the
+quorum decides whether the rest will do.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from fleetpgo import pprof
-from fleetpgo.collection import profile_name, read_record
-from fleetpgo.errors import ProfileError, QuorumError
+from fleetpgo.collection import read_record, record_name
+from fleetpgo.errors import QuorumError
+from fleetpgo.selection import merge_weights
+from fleetpgo.selection.weights import unrepresented
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fleetpgo.collection import Record
     from fleetpgo.config import Service
-    from fleetpgo.selection import Selection, Target
+    from fleetpgo.selection import Selection
     from fleetpgo.store import RunStore
 
 log = logging.getLogger(__name__)
@@ -28,7 +31,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one selected instance gave: a profile that was used, one that was refused, or none."""
+    """What one instance that was asked gave: a profile that was used, one that was refused, or none.
+
+    `weight` is the factor of its profile in the merge (:mod:`fleetpgo.selection.weights`).
+    """
 
     instance: str
     datacenter: str
@@ -38,6 +44,7 @@ class Contribution:
     size: int = 0
     sha256: str = ""
     samples: int = 0
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -67,19 +74,27 @@ class Manifest:
 def merge_run(
     service: Service, store: RunStore, selection: Selection, *, seconds: int, go: str | None
 ) -> Manifest:
-    """Check every profile, merge the good ones, write ``merged.pb.gz``, ``profile.pprof``, ``manifest.json``.
+    """Merge the profiles that arrived, write ``merged.pb.gz``, ``profile.pprof``, ``manifest.json``.
 
     Args:
         service: whose profiles.
         store: holds them.
-        selection: the instances that were to give one.
+        selection: the instances that were to give one; of its later rounds, those that were asked count.
         seconds: length that was asked for.
         go: the Go command that proves that the small profile says the same; None: no proof.
 
     Raises:
         QuorumError: fewer instances than the quorum gave a profile; names those that did not.
     """
-    instances = [_contribution(store, target, seconds=seconds) for target in selection.targets]
+    asked = [
+        target
+        for target in selection.targets
+        if target.round == 1 or store.exists(record_name(target.instance))
+    ]
+    records = [read_record(store, target) for target in asked]
+    samples = {record.instance: record.samples for record in records if record.state == "fetched"}
+    weights = merge_weights(selection, samples)
+    instances = [_contribution(record, weights.get(record.instance, 1.0)) for record in records]
     used = [each for each in instances if each.state == "used"]
     lost = [each for each in instances if each.state != "used"]
     for each in lost:
@@ -92,7 +107,10 @@ def merge_run(
             hint="bring them back or mend what they answer, then trigger a new run; or lower "
             "collection.quorum in the service file",
         )
-    merged = pprof.merge(store.read(profile_name(each.instance)) for each in used)
+    merged = pprof.merge(
+        (store.read(record.artifact) for record in records if record.state == "fetched"),
+        weights=[each.weight for each in used] if selection.strata else "none",
+    )
     minimal = pprof.minimise(merged, go=go)
     store.write("merged.pb.gz", merged)
     store.write("profile.pprof", minimal.data)
@@ -114,21 +132,28 @@ def merge_run(
             "call edges": f"{minimal.edges:,}, {minimal.hot_edges:,} of them hot",
             "minimised": f"to {len(minimal.data):,} bytes; proof: {minimal.proof}",
         },
-        warnings=selection.warnings,
+        warnings=(
+            *selection.warnings,
+            *(
+                f"{name} ({share:.1%} of the CPU) is not represented: none of its instances gave a profile"
+                for name, share in unrepresented(selection, samples).items()
+            ),
+        ),
     )
     store.write_json("manifest.json", asdict(manifest))
     return manifest
 
 
-def _contribution(store: RunStore, target: Target, *, seconds: int) -> Contribution:
-    """What became of a target, after a look into its profile."""
-    record = read_record(store, target)
-    account = Contribution(target.instance, target.datacenter, target.cores, "missing", record.reason)
-    if record.state == "missing":
-        return account
-    account = replace(account, size=record.size, sha256=record.sha256)
-    try:
-        facts = pprof.check(store.read(profile_name(target.instance)), seconds=seconds)
-    except ProfileError as error:
-        return replace(account, state="refused", reason=f"{error.reason}: {error.message}")
-    return replace(account, state="used", samples=facts.samples)
+def _contribution(record: Record, weight: float) -> Contribution:
+    """A record as the account of a merge gives it."""
+    return Contribution(
+        record.instance,
+        record.datacenter,
+        record.cores,
+        "used" if record.state == "fetched" else record.state,
+        record.reason,
+        record.size,
+        record.sha256,
+        record.samples,
+        weight,
+    )
