@@ -4,8 +4,8 @@
 
 A simulated fleet of 1,000 instances in 10 datacenters. Each datacenter has work of its own: its distribution
 over 2,000 call edges is half the fleet's common one and half one that only it has. The datacenters differ in
-size and in how busy their instances are; an instance's CPU varies log-normally within its datacenter. A profile of
-30 s holds 100 samples for each second of CPU, drawn from the distribution of its datacenter.
+size and in how busy their instances are; an instance's CPU varies log-normally within its datacenter. A
+profile of 30 s holds 100 samples for each second of CPU, drawn from the distribution of its datacenter.
 
 The error is the total variation distance between the merged profile's edge distribution and the fleet's true
 one, Σ_i c_i p_i ÷ Σ_i c_i: half the sum of the absolute differences, 0 … 1, the share of the profile's weight
@@ -60,13 +60,13 @@ class Fleet:
     def _edges(self) -> Array:
         """A distribution over the edges with a few hot ones and a long tail, as profiles have."""
         weights = self._random.permutation(1 / np.arange(1, EDGES + 1))
-        return weights / weights.sum()
+        return np.asarray(weights / weights.sum())
 
     def merged(self, factors: Sequence[float], targets: Sequence[Target]) -> Array:
         """The distribution over the edges that instances of those weights have together."""
         homes = [int(target.datacenter.removeprefix("dc")) for target in targets]
         shares = np.bincount(homes, weights=factors, minlength=DATACENTERS)
-        return shares / shares.sum() @ self.work
+        return np.asarray(shares / shares.sum() @ self.work)
 
     def error(self, selection: Selection) -> float:
         """Profile the selection, merge it with its weights, and compare with the truth."""
@@ -107,7 +107,7 @@ def errors(instances: int, fleets: int) -> Mapping[str, list[float]]:
 def main() -> None:
     """Print the table of docs/selection.md."""
     parser = argparse.ArgumentParser(description="The error of each selection strategy, by simulation.")
-    parser.add_argument("--fleets", type=int, default=200, help="how many fleets are simulated")
+    parser.add_argument("--fleets", type=int, default=60, help="how many fleets are simulated")
     fleets = parser.parse_args().fleets
     sizes = (10, 20, 40, 80)
     rows: dict[str, list[str]] = {}
