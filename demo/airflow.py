@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
 from demo import processes
 from demo.processes import HOST, DemoError, Process
 
@@ -55,6 +58,9 @@ class Airflow:
         self._logs = root / "logs"
         self._components: list[Process] = []
         self._session = requests.Session()
+        # While Go builds, two processors are busy, and an answer may fail or come late.
+        retry = Retry(total=3, backoff_factor=1, status_forcelist=(500, 503), raise_on_status=False)
+        self._session.mount("http://", HTTPAdapter(max_retries=retry))
         # What configures another Airflow of the user's must not reach this one, least of all its database.
         self._env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
@@ -110,7 +116,7 @@ class Airflow:
         password: str = json.loads(file.read_text())[USER]
         return password
 
-    def wait_ready(self, dag_id: str, timeout_s: float = 120) -> None:
+    def wait_ready(self, dag_id: str, timeout_s: float = 300) -> None:
         """Wait until all components are healthy and the DAG is there, then log in."""
         processes.wait_until(self._is_healthy, "Airflow is healthy", self._components, timeout_s)
         token = self._session.post(
@@ -171,7 +177,10 @@ class Airflow:
         return self._session.get(f"{self.url}/api/v2/dags/{dag_id}", timeout=30).ok
 
     def _call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401  # JSON
-        answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=30)
+        try:
+            answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=30)
+        except requests.RequestException as error:
+            raise DemoError(f"Airflow's API does not answer {method} {path}: {error}") from error
         if not answer.ok:
             raise DemoError(f"Airflow's API answers {answer.status_code} to {method} {path}: {answer.text}")
         return answer.json()

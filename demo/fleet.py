@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import requests
+
 from demo import processes
 from demo.processes import HOST, DemoError, Process, run, wait_until
 
@@ -263,9 +264,12 @@ class Fleet:
         )
 
     def _series(self) -> set[str]:
-        answer = requests.get(
-            f"{self.prometheus_url}/api/v1/query", params={"query": CPU_SERIES}, timeout=10
-        ).json()
+        try:
+            answer = requests.get(
+                f"{self.prometheus_url}/api/v1/query", params={"query": CPU_SERIES}, timeout=10
+            ).json()
+        except requests.RequestException:  # busy: the next question may be answered
+            return set()
         return {series["metric"]["instance"] for series in answer["data"]["result"]}
 
 

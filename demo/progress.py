@@ -11,9 +11,10 @@ from demo.processes import DemoError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rich.console import Console
+
     from demo.airflow import Airflow
     from demo.fleet import Fleet
-    from rich.console import Console
 
 STAGES = (
     "select_instances",

@@ -18,14 +18,15 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.markup import escape
+
 from demo import processes, summary
 from demo.airflow import PROJECT, USER, Airflow
 from demo.fleet import DATACENTERS, Fleet
 from demo.processes import DemoError
 from demo.progress import Progress
-from rich.console import Console
-from rich.markup import escape
-
+from fleetpgo.config import load_named
 from fleetpgo.store import RunStore
 
 if TYPE_CHECKING:
@@ -39,11 +40,7 @@ GO_CACHES = PROJECT / ".local" / "demo-go"
 # A profile must hold enough samples, and an instance uses a tenth of a core: 30 s of five are some 1,300.
 PARAMS = {"seconds": 30}
 
-# The building has kept the machine busy. The window before the rollout must not hold that, so the reviewer
-# takes as long over the pull request as the longest window is (measurement.week in the service file).
-REVIEW_S = 90
-
-console = Console()
+console = Console(soft_wrap=True)  # addresses stay in one piece
 
 
 def main() -> None:
@@ -76,6 +73,7 @@ def demo(*, port: int, leave: bool) -> None:
                 {"conn_type": "generic", "extra": {"path": str(ROOT / "forge")}}
             ),
             "FLEETPGO_STORE": str(ROOT / "store"),
+            "FLEETPGO_CACHE": str(GO_CACHES),
         }
         console.print("Starting Airflow, building the service …")
         # Airflow first: it starts while Go builds.
@@ -103,8 +101,11 @@ def play(fleet: Fleet, airflow: Airflow) -> str:
     progress = Progress(console, airflow, fleet, DAG_ID, run_id)
 
     progress.follow_until("wait_for_merge", {"running", "deferred", "success"})
-    progress.say(f"[bold]reviewer[/bold]  reads the pull request for {REVIEW_S} seconds")
-    time.sleep(REVIEW_S)
+    # The builds have kept the machine busy; the longest window before the rollout must not hold that.
+    rules = load_named("wshim").measurement
+    review_s = (rules.week + rules.settle).total_seconds()
+    progress.say(f"[bold]reviewer[/bold]  reads the pull request for {review_s:.0f} seconds")
+    time.sleep(review_s)
     review = {**os.environ, "FLEETPGO_FORGE": str(ROOT / "forge")}
     merged = processes.run(["fleetpgo", "pr", "merge", "wshim"], PROJECT, review)
     progress.say(f"[bold]reviewer[/bold]  {escape(merged.strip())}")
@@ -134,7 +135,7 @@ def deploy(fleet: Fleet, old: Path, new: Path) -> None:
 
 @contextmanager
 def _fresh_root() -> Iterator[None]:
-    """An empty ROOT with Go's caches linked in, held by this demo only."""
+    """An empty ROOT, held by this demo only."""
     ROOT.parent.mkdir(exist_ok=True)
     with (ROOT.parent / "demo.lock").open("w") as lock:
         try:
@@ -143,10 +144,6 @@ def _fresh_root() -> Iterator[None]:
             raise DemoError(f"A demo is running in {ROOT} already. End it first.") from error
         shutil.rmtree(ROOT, ignore_errors=True)
         # One cache for the deployer's builds and the DAG's: whoever builds second finds the work done.
-        caches = ROOT / "airflow" / "fleetpgo" / "cache"
-        caches.parent.mkdir(parents=True)
-        GO_CACHES.mkdir(exist_ok=True)
-        caches.symlink_to(GO_CACHES)
         os.environ["GOCACHE"] = str(GO_CACHES / "go-build")
         yield
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich.table import Table
+
 from demo.fleet import GIT_ENV
 from demo.processes import DemoError, run
-from rich.table import Table
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -233,6 +233,15 @@ def collect(
     required=True,
     help="Address of the service's forge; its token is taken from $FLEETPGO_TOKEN.",
 )
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="FLEETPGO_CACHE",
+    show_envvar=True,
+    default=Path(click.get_app_dir("fleetpgo")) / "cache",
+    show_default=True,
+    help="Where Go's caches are kept between runs.",
+)
 @click.option("--dry-run", is_flag=True, help="Build, but neither push nor open a pull request.")
 @as_json
 def propose(
@@ -240,6 +249,7 @@ def propose(
     store: Path,
     run: str | None,
     address: str,
+    cache: Path,
     *,
     dry_run: bool,
     as_json: bool,
@@ -257,9 +267,13 @@ def propose(
         RunStore(store, service, run or _latest(store, service)),
         forge,
         dry_run=dry_run,
-        cache=Path(click.get_app_dir("fleetpgo")) / "cache",
+        cache=cache,
     )
-    click.echo(json.dumps(asdict(proposed)) if as_json else proposed.url or "nothing was proposed")
+    click.echo(
+        json.dumps(asdict(proposed))
+        if as_json
+        else proposed.url or proposed.reason or "dry run: nothing was pushed"
+    )
 
 
 cli.add_command(profile)

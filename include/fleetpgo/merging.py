@@ -1,32 +1,36 @@
 """From the profiles that arrived to the one that is committed, with an account of every instance.
 
-An instance that did not answer, or whose answer was no profile, does not stop the run: it is named, and the
-quorum decides whether the rest will do.
+A profile that is no CPU profile of this service does not stop the run: it is refused by name, like an
+instance that did not answer, and the quorum decides whether the rest will do.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from fleetpgo import pprof
-from fleetpgo.collection import read_record, record_name
-from fleetpgo.errors import QuorumError
+from fleetpgo.collection import profile_name, read_record, record_name
+from fleetpgo.errors import ProfileError, QuorumError
 from fleetpgo.selection import merge_weights
 from fleetpgo.selection.weights import unrepresented
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from fleetpgo.collection import Record
     from fleetpgo.config import Service
+    from fleetpgo.config import Sufficiency as Least
     from fleetpgo.selection import Selection
     from fleetpgo.store import RunStore
 
 log = logging.getLogger(__name__)
+
+MERGED_LIMITS = pprof.Limits(packed_bytes=256 << 20, message_bytes=1 << 30, records=50_000_000)
+"""Our own merge of many profiles is larger than what one instance may send."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,16 @@ class Contribution:
 class Manifest:
     """The account of a merge: who gave what, and what came out.
 
-    ``profile`` is the first 12 hex digits of the SHA-256 of the bytes to commit: the name by which instances
-    expose what they were built with. ``figures`` are for people, ``warnings`` for the reviewer.
+    Attributes:
+        profile: first 12 hex digits of the SHA-256 of the bytes to commit: the name by which instances expose
+            what they were built with.
+        samples: CPU samples of all used profiles together.
+        edges: call edges that the compiler will read; ``hot_edges`` of them decide what is inlined.
+        merged_size: bytes of everything that arrived, merged; ``profile_size`` of what is to be committed.
+        proof: ``identical`` if Go's own tool reads the same from both, else why that is not known.
+        sufficiency: how far the instances agree; see :class:`fleetpgo.pprof.Sufficiency`.
+        renamed: functions of the guard list that were renamed.
+        warnings: sentences that the reviewer must read.
     """
 
     service: str
@@ -63,12 +75,49 @@ class Manifest:
     selected: int
     used: int
     samples: int
+    edges: int
+    hot_edges: int
     profile: str
     merged_size: int
     profile_size: int
+    proof: str
+    sufficiency: pprof.Sufficiency
+    renamed: Sequence[str]
     instances: Sequence[Contribution]
-    figures: Mapping[str, str]
     warnings: Sequence[str]
+
+    @property
+    def figures(self) -> dict[str, str]:
+        """The figures of the profile for people, by name."""
+        figures = {
+            "Call edges": f"{self.edges:,}, {self.hot_edges:,} of them hot",
+            "Merged, as sent": f"{self.merged_size:,} bytes",
+            "Minimised": f"{self.profile_size:,} bytes; proof: {self.proof}",
+        }
+        agreement = self.sufficiency
+        if agreement.split_half_overlap is not None and agreement.held_out_coverage is not None:
+            figures["Overlap of two halves of the instances"] = f"{agreement.split_half_overlap:.2f}"
+            figures["Held-out weight covered by the hot edges"] = f"{agreement.held_out_coverage:.2f}"
+        if self.renamed:
+            figures["Kept from inlining (guard list)"] = ", ".join(self.renamed)
+        return figures
+
+
+class _Profiles(Mapping[str, bytes]):
+    """The used profiles by instance, read from the store one at a time."""
+
+    def __init__(self, store: RunStore, instances: Sequence[Contribution]) -> None:
+        self._store = store
+        self._digests = {each.instance: each.sha256 for each in instances}
+
+    def __getitem__(self, instance: str) -> bytes:
+        return self._store.read(profile_name(self._digests[instance]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._digests)
+
+    def __len__(self) -> int:
+        return len(self._digests)
 
 
 def merge_run(
@@ -85,35 +134,31 @@ def merge_run(
 
     Raises:
         QuorumError: fewer instances than the quorum gave a profile; names those that did not.
+        ProfileError: the merged profile is below ``profile.fail_below`` (reason ``insufficient``).
     """
     asked = [
-        target
-        for target in selection.targets
-        if target.round == 1 or store.exists(record_name(target.instance))
+        each for each in selection.targets if each.round == 1 or store.exists(record_name(each.instance))
     ]
-    records = [read_record(store, target) for target in asked]
-    samples = {record.instance: record.samples for record in records if record.state == "fetched"}
-    weights = merge_weights(selection, samples)
-    instances = [_contribution(record, weights.get(record.instance, 1.0)) for record in records]
+    instances = _contributions([read_record(store, target) for target in asked])
+    _require_quorum(service, instances)
+    given = {each.instance: each.samples for each in instances if each.state == "used"}
+    weights = merge_weights(selection, given)
+    instances = [replace(each, weight=weights.get(each.instance, 1.0)) for each in instances]
     used = [each for each in instances if each.state == "used"]
-    lost = [each for each in instances if each.state != "used"]
-    for each in lost:
-        log.warning("%s: %s: %s", each.instance, each.state, each.reason)
-    if not used or len(used) < service.collection.quorum * len(instances):
-        raise QuorumError(
-            f"{len(used)} of {len(instances)} instances gave a usable profile; the quorum is "
-            f"{service.collection.quorum:.0%}. Without one:\n"
-            + "\n".join(f"  {each.instance} ({each.datacenter}): {each.reason}" for each in lost),
-            hint="bring them back or mend what they answer, then trigger a new run; or lower "
-            "collection.quorum in the service file",
-        )
+    profiles = _Profiles(store, used)
     merged = pprof.merge(
-        (store.read(record.artifact) for record in records if record.state == "fetched"),
-        weights=[each.weight for each in used] if selection.strata else "none",
+        profiles.values(), weights=[each.weight for each in used] if selection.strata else "none"
     )
-    minimal = pprof.minimise(merged, go=go)
+    guards = [
+        pprof.Guard(function=each.function, since="", until="", issue=each.issue, why="")
+        for each in service.profile.guards
+    ]
+    guarded, renamed = pprof.guard(merged, extra=guards, limits=MERGED_LIMITS)
+    minimal = pprof.minimise(guarded, go=go, limits=MERGED_LIMITS)
     store.write("merged.pb.gz", merged)
     store.write("profile.pprof", minimal.data)
+    samples = sum(each.samples for each in used)
+    sufficiency = pprof.sufficiency(profiles)
     manifest = Manifest(
         service=service.name,
         run=store.run,
@@ -122,31 +167,77 @@ def merge_run(
         seconds=seconds,
         selected=len(instances),
         used=len(used),
-        samples=sum(each.samples for each in used),
+        samples=samples,
+        edges=minimal.edges,
+        hot_edges=minimal.hot_edges,
         profile=hashlib.sha256(minimal.data).hexdigest()[:12],
         merged_size=len(merged),
         profile_size=len(minimal.data),
+        proof=minimal.proof,
+        sufficiency=sufficiency,
+        renamed=renamed,
         instances=instances,
-        figures={
-            "merged profile": f"{len(merged):,} bytes",
-            "call edges": f"{minimal.edges:,}, {minimal.hot_edges:,} of them hot",
-            "minimised": f"to {len(minimal.data):,} bytes; proof: {minimal.proof}",
-        },
         warnings=(
             *selection.warnings,
             *(
                 f"{name} ({share:.1%} of the CPU) is not represented: none of its instances gave a profile"
-                for name, share in unrepresented(selection, samples).items()
+                for name, share in unrepresented(selection, given).items()
             ),
+            *_shortfalls(service.profile.warn_below, samples, sufficiency),
+            *(f"{each} differs much from all others together" for each in sufficiency.outliers),
+            *(() if minimal.proven else (f"the profile is committed whole: {minimal.proof}",)),
         ),
     )
-    store.write_json("manifest.json", asdict(manifest))
+    store.write_json("manifest.json", {**asdict(manifest), "figures": manifest.figures})
+    if short := _shortfalls(service.profile.fail_below, samples, sufficiency):
+        raise ProfileError(
+            f"the merged profile is not sufficient: {'; '.join(short)}",
+            reason="insufficient",
+            hint="profile more instances, or for longer; or lower profile.fail_below in the service file",
+        )
     return manifest
 
 
-def _contribution(record: Record, weight: float) -> Contribution:
+def _require_quorum(service: Service, instances: Sequence[Contribution]) -> None:
+    """Log what is lost; raise if it is too much."""
+    lost = [each for each in instances if each.state != "used"]
+    for each in lost:
+        log.warning("%s: %s: %s", each.instance, each.state, each.reason)
+    used, quorum = len(instances) - len(lost), service.collection.quorum
+    if not used or used < quorum * len(instances):
+        raise QuorumError(
+            f"{used} of {len(instances)} instances gave a usable profile; the quorum is {quorum:.0%}. "
+            "Without one:\n"
+            + "\n".join(f"  {each.instance} ({each.datacenter}): {each.reason}" for each in lost),
+            hint="bring them back or mend what they answer, then trigger a new run; or lower "
+            "collection.quorum in the service file",
+        )
+
+
+def _shortfalls(least: Least, samples: int, found: pprof.Sufficiency) -> list[str]:
+    """What lies below the least figures, in sentences."""
+    judged = [
+        ("samples", samples, least.samples),
+        ("overlap of two halves of the instances", found.split_half_overlap, least.split_half_overlap),
+        ("held-out weight covered by the hot edges", found.held_out_coverage, least.held_out_coverage),
+    ]
+    return [
+        f"{name}: {round(value, 2):,}, below {bound:,}"
+        for name, value, bound in judged
+        if value is not None and value < bound
+    ]
+
+
+def _contributions(records: Sequence[Record]) -> list[Contribution]:
+    """What became of each target that was asked. A profile of another binary than most others' is refused."""
+    packages = Counter(record.main_package for record in records if record.main_package)
+    usual = packages.most_common(1)[0][0] if packages else ""
+    return [_contribution(record, usual) for record in records]
+
+
+def _contribution(record: Record, usual: str) -> Contribution:
     """A record as the account of a merge gives it."""
-    return Contribution(
+    account = Contribution(
         record.instance,
         record.datacenter,
         record.cores,
@@ -155,5 +246,8 @@ def _contribution(record: Record, weight: float) -> Contribution:
         record.size,
         record.sha256,
         record.samples,
-        weight,
     )
+    if record.main_package and record.main_package != usual:
+        reason = f"another-binary: {record.main_package} instead of {usual}"
+        return replace(account, state="refused", reason=reason)
+    return account

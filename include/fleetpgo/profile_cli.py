@@ -27,7 +27,18 @@ UNPROVEN = 3
 
 PROFILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+JSON = "fleetpgo.json"
+"""Where click's shared store holds whether the answer, or the error, is to be JSON."""
+
+
+def _note_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:  # noqa: FBT001 -- as click calls it
+    ctx.meta[JSON] = value
+    return value
+
+
+as_json = click.option(
+    "--json", "as_json", is_flag=True, callback=_note_json, help="Print one JSON document instead of text."
+)
 go_command = click.option("--go", default="go", show_default=True, help="The go command (1.23 or newer).")
 output = click.option(
     "-o",
@@ -45,7 +56,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except FleetPGOError as error:
-            if "--json" in sys.argv or "--json" in ctx.args:
+            if ctx.meta.get(JSON):
                 reason = error.reason if isinstance(error, ProfileError) else type(error).__name__
                 click.echo(json.dumps({"error": error.message, "reason": reason, "hint": error.hint}))
             else:

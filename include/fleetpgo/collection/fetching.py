@@ -44,6 +44,7 @@ class Kept:
     size: int
     sha256: str
     samples: int
+    main_package: str
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def keep(
         raise kind(access.blotted(f"{error.reason}: {error.message}")) from error
     sha256 = hashlib.sha256(data).hexdigest()
     store.write(profile_name(sha256), data)
-    return Kept(profile_name(sha256), len(data), sha256, facts.samples)
+    return Kept(profile_name(sha256), len(data), sha256, facts.samples, facts.main_package)
 
 
 def _refuse(response: aiohttp.ClientResponse, said: bytes, access: Access) -> NoReturn:

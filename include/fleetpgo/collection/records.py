@@ -25,7 +25,7 @@ class Record:
     """What became of one target: its profile's place and digest, or why there is none.
 
     ``refused``: something came, and it is no profile that can be used; it is not kept. ``size`` is in bytes,
-    ``samples`` in CPU samples.
+    ``samples`` in CPU samples, ``main_package`` the import path of the program's package main.
     """
 
     instance: str
@@ -37,6 +37,7 @@ class Record:
     size: int = 0
     sha256: str = ""
     samples: int = 0
+    main_package: str = ""
 
 
 def name_of(instance: str) -> str:

@@ -177,7 +177,9 @@ class _Look:
         columns: dict[str, pd.Series[float]] = {}
         datacenters: dict[str, str] = {}
         for kind, of in (("cpu", cpu), ("requests", requests)):
-            for window, query in zip(("before", "after"), self.averages(f"({of})"), strict=True):
+            # The expression may split an instance further (by status code, say): its CPU is their sum.
+            by_instance = f"sum by ({self.instance_label}, {datacenter_label}) ({of})"
+            for window, query in zip(("before", "after"), self.averages(f"({by_instance})"), strict=True):
                 series = self._by_instance(query) if of else {}
                 columns[f"{kind}_{window}"] = pd.Series(
                     {name: s.value for name, s in series.items()}, dtype=float

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from fleetpgo.pprof.columns import Ints
 
-LINE_TAG = bytes([4 << 3 | 2])
+NESTED_TAGS = (bytes([4 << 3 | 2]), bytes([3 << 3 | 2]))
+"""What each Line of a Location, and each Label of a Sample, begins with."""
 
 SMALL_MESSAGE = 2 << 20
 """Bytes up to which any message fits in memory, whatever is in it; a longer one is looked through first."""
@@ -100,9 +101,9 @@ def parse(raw: bytes, limits: Limits, *, depth: int | None = None) -> Columns:
 
 def _decode(raw: bytes, limits: Limits) -> pa.RecordBatch:
     if len(raw) > SMALL_MESSAGE:
-        # Every line of a location has this tag, so there are no more lines than such bytes.
-        most_lines = raw.count(LINE_TAG)
-        if most_lines > limits.records or walk(raw, limits.records) is Walk.TOO_MANY:
+        # There are no more nested records than bytes that could be their tag.
+        nested = max(map(raw.count, NESTED_TAGS))
+        if nested > limits.records or walk(raw, limits.records) is Walk.TOO_MANY:
             raise ProfileError(
                 f"The profile holds more than {limits.records:,} records.",
                 reason="too-large",

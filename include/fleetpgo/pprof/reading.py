@@ -34,9 +34,9 @@ class Limits:
         start_line_share: least share of the weight that must come from functions with ``start_line``.
     """
 
-    packed_bytes: int = 32 * MIB
-    message_bytes: int = 64 * MIB
-    records: int = 1_000_000
+    packed_bytes: int = 16 * MIB
+    message_bytes: int = 16 * MIB
+    records: int = 500_000
     stack_depth: int = 4096
     min_cores: float = 0.02
     duration_tolerance: float = 0.2

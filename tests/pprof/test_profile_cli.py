@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fleetpgo.pprof import call_edges, merge
+from fleetpgo.profile_cli import profile
+
+PROFILES = Path(__file__).parents[1] / "testdata/profiles"
+ONE, TWO = str(PROFILES / "go1.27.3.pb.gz"), str(PROFILES / "go1.27.3-b.pb.gz")
+
+
+@pytest.fixture
+def run():
+    def invoke(*arguments: object, stdin: bytes | None = None):
+        return CliRunner().invoke(profile, [str(argument) for argument in arguments], input=stdin)
+
+    return invoke
+
+
+@pytest.fixture
+def page(tmp_path) -> Path:
+    path = tmp_path / "page.html"
+    path.write_bytes(b"<html>login</html>")
+    return path
+
+
+def test_info_prints_the_facts(run):
+    said = json.loads(run("info", ONE, "--json").stdout)
+    assert (said["main_package"], said["samples"]) == ("example.com/profiled", 133)
+
+
+def test_a_profile_is_read_from_stdin(run):
+    assert "samples: 133" in run("info", "-", stdin=Path(ONE).read_bytes()).stdout
+
+
+def test_a_refused_profile_exits_with_1_and_says_why(run, page):
+    done = run("info", page)
+    assert (done.exit_code, done.stderr.splitlines()[0]) == (
+        1,
+        "error: A web page came instead of a profile.",
+    )
+
+
+def test_a_refusal_as_json_names_the_reason(run, page):
+    done = run("info", page, "--json")
+    assert (done.exit_code, json.loads(done.stdout)["reason"]) == (1, "html")
+
+
+def test_check_says_it_of_every_profile(run, page):
+    done = run("check", ONE, page)
+    assert (done.exit_code, done.stdout) == (
+        1,
+        f"{ONE}: ok\n{page}: html: A web page came instead of a profile.\n",
+    )
+
+
+def test_check_of_good_profiles_exits_with_0(run):
+    done = run("check", ONE, TWO, "--seconds", 3, "--json")
+    assert (done.exit_code, json.loads(done.stdout)) == (
+        0,
+        [{"profile": ONE, "reason": None}, {"profile": TWO, "reason": None}],
+    )
+
+
+def test_merge_writes_the_merged_profile(run, tmp_path):
+    done = run("merge", ONE, TWO, "-o", tmp_path / "out.pb.gz")
+    assert done.exit_code == 0
+    assert (tmp_path / "out.pb.gz").read_bytes() == merge([Path(ONE).read_bytes(), Path(TWO).read_bytes()])
+
+
+def test_merge_straight_to_the_minimal_profile(run, tmp_path):
+    done = run("merge", ONE, TWO, "-o", tmp_path / "out.pgo", "--minimise", "--json")
+    assert json.loads(done.stdout)["proof"] == "identical"
+    merged = merge([Path(ONE).read_bytes(), Path(TWO).read_bytes()])
+    assert call_edges((tmp_path / "out.pgo").read_bytes()) == call_edges(merged)
+
+
+def test_merge_to_stdout_keeps_the_record_apart(run):
+    done = run("merge", ONE, TWO, "-o", "-")
+    assert done.stdout_bytes == merge([Path(ONE).read_bytes(), Path(TWO).read_bytes()])
+    assert "profiles: 2" in done.stderr
+
+
+def test_minimise_prints_sizes_and_proof(run, tmp_path):
+    done = run("minimise", ONE, "-o", tmp_path / "out.pgo")
+    size = (tmp_path / "out.pgo").stat().st_size
+    before = Path(ONE).stat().st_size
+    edges = call_edges(Path(ONE).read_bytes())
+    assert done.stdout == (
+        f"proof: identical\nedges: {len(edges)}\nhot edges: {len(edges.hot)}\n"
+        f"size before: {before}\nsize after: {size}\n"
+    )
+
+
+def test_minimise_without_proof_keeps_the_profile_and_exits_with_3(run, tmp_path):
+    done = run("minimise", ONE, "-o", tmp_path / "out.pgo", "--go", "/no/such/go")
+    assert (done.exit_code, (tmp_path / "out.pgo").read_bytes()) == (3, Path(ONE).read_bytes())
+
+
+def test_compare_says_that_nothing_changed(run):
+    assert run("compare", ONE, ONE).stdout == "nothing changed for the compiler\n"
+
+
+def test_compare_gives_the_overlap(run):
+    said = json.loads(run("compare", ONE, TWO, "--json").stdout)
+    assert (said["unchanged"], 0 < said["overlap"] < 1) == (False, True)
+
+
+def test_top_prints_a_table(run):
+    assert run("top", ONE, "-n", 1).stdout.count("\n") == 2
+
+
+def test_edges_are_printed_heaviest_first(run):
+    said = json.loads(run("edges", ONE, "--json").stdout)
+    assert [edge["weight"] for edge in said] == list(call_edges(Path(ONE).read_bytes()).weights.values())
