@@ -141,8 +141,9 @@ async def test_a_task_killed_half_way_and_retried_fetches_only_the_rest(store, t
         select(described, store, *quick, *slow)
 
         killed = await start_collecting(described, store)
-        while len(list(store.names("profiles", ".json"))) < 3 or not all(each.heard for each in slow):
-            await asyncio.sleep(0.01)  # noqa: ASYNC110  # another process decides
+        # What is waited for happens in another process.
+        while len(list(store.names("profiles", ".json"))) < 3 or not all(each.heard for each in slow):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         killed.kill()
         assert await killed.wait() == -signal.SIGKILL
 
