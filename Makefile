@@ -12,7 +12,7 @@ PROMETHEUS := .local/prometheus/bin/prometheus
 RUN := env PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow lint format demo bench-merge proto lock clean
+.PHONY: help setup test test-slow lint format demo bench-merge bench-collect proto lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench-merge: setup ## Time the merge against go tool pprof, both in turn
 proto: setup ## Generate the profile format's Python code from its .proto
 	@$(RUN) python -m grpc_tools.protoc -I include --python_out=include --mypy_out=include \
 	  --plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy fleetpgo/pprof/profile.proto
+
+bench-collect: setup ## Measure what collecting from 1,000 instances costs
+	@$(RUN) python -m bench.collect
 
 lock: $(UV) ## Compile the pinned requirements from pyproject.toml
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \

@@ -16,6 +16,7 @@ from fleetpgo_airflow.operators import (
     MeasureOperator,
     MergeProfilesOperator,
     SelectInstancesOperator,
+    TopUpOperator,
 )
 from fleetpgo_airflow.waits import WaitForMergeOperator, WaitForRolloutOperator, WaitForWeekOperator
 
@@ -27,6 +28,7 @@ without and with the result, opens one pull request, and after the rollout measu
 |---|---|---|
 | select_instances | asks Prometheus for the busiest instances | the log holds the query: paste it there |
 | fetch_profile | one mapped task per instance or datacenter | skipped: no profile, the log says why |
+| top_up | takes further rounds while there are too few samples | the log says what there is |
 | merge_profiles | checks, merges, minimises; applies the quorum | the log names each lost instance |
 | build_and_open_pr | builds twice, opens or updates the PR of `{branch}` | the log has the build's words |
 | wait_for_merge | until the PR is merged | skipped: the PR was closed, or a newer run took it over |
@@ -44,6 +46,10 @@ DEFAULTS = {
     "max_retry_delay": timedelta(minutes=10),
     "execution_timeout": timedelta(minutes=15),
 }
+
+
+# With `max_share` 5 %, a datacenter whose every instance is profiled takes 20 turns of a profile's length.
+FETCH_TIME = timedelta(hours=2)
 
 
 def pgo_refresh(service: Service) -> DAG:
@@ -70,7 +76,7 @@ def pgo_refresh(service: Service) -> DAG:
                 type="integer",
                 minimum=1,
                 title="Instances",
-                description="how many of the busiest instances to profile",
+                description="how many instances to profile in a round",
             ),
             "seconds": Param(
                 service.collection.seconds,
@@ -79,6 +85,12 @@ def pgo_refresh(service: Service) -> DAG:
                 maximum=600,
                 title="Seconds",
                 description="length of each CPU profile",
+            ),
+            "matchers": Param(
+                service.selection.matchers,
+                type="string",
+                title="Build",
+                description='only instances whose build has these labels, such as revision="4f2a"',
             ),
             "dry_run": Param(
                 default=False,
@@ -91,11 +103,17 @@ def pgo_refresh(service: Service) -> DAG:
         name = service.name
         select = SelectInstancesOperator(task_id="select_instances", service=name)
         fetch = FetchProfileOperator.partial(
-            task_id="fetch_profile", service=name, map_index_template="{{ task.pack['name'] }}"
+            task_id="fetch_profile",
+            service=name,
+            map_index_template="{{ task.pack['name'] }}",
+            execution_timeout=FETCH_TIME,
         ).expand(pack=select.output)
         chain(
             fetch,
-            # Runs whatever became of the fetches: the quorum decides.
+            # These two run whatever became of the fetches: the quorum decides.
+            TopUpOperator(
+                task_id="top_up", service=name, trigger_rule="all_done", execution_timeout=FETCH_TIME
+            ),
             MergeProfilesOperator(task_id="merge_profiles", service=name, trigger_rule="all_done"),
             BuildAndOpenPROperator(
                 task_id="build_and_open_pr",

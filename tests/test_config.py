@@ -53,6 +53,25 @@ def test_what_a_file_leaves_out_has_safe_defaults(tmp_path):
         ("{cpu: cpu}", "{cpu: cpu, week: 7 days}", "api.yaml:6: measurement.week: a duration is written"),
         ("forge: github", "forge: svn", "api.yaml:3: repository.forge: Input should be 'local' or 'github'"),
         ("acme/api", "../etc", "api.yaml:3: repository.project: String should match pattern"),
+        (
+            "selection: {",
+            "selection: {matchers: 'a=1', ",
+            "api.yaml:2: selection.matchers: matchers are written",
+        ),
+        (
+            "selection: {",
+            """selection: {matchers: 'a="1"', """,
+            "api.yaml:2: selection: `matchers` needs `builds`",
+        ),
+        (
+            "build:",
+            "collection: {url: 'http://$instance/p'}\nbuild:",
+            "api.yaml:4: collection: `url` takes the port from a label",
+        ),
+        ("build:", "collection: {url: 'ftp://a/'}\nbuild:", "api.yaml:4: collection.url: a URL starts with"),
+        ("build:", "collection: {url: 'http://u:p@a/'}\nbuild:", "collection.url: credentials do not belong"),
+        ("build:", "collection: {connection: c}\nbuild:", "collection: `connection` sends credentials"),
+        ("build:", "collection: {allow: ['a/24']}\nbuild:", "collection.allow: 'a/24' is neither a network"),
         (MINIMAL, "prometheus: {connection", "not valid YAML"),
         (MINIMAL, "- a list\n", "api.yaml:1: a service file is a mapping"),
         ("prometheus:", "name: api\nprometheus:", "api.yaml:1: name: the file's own name is"),
@@ -112,3 +131,10 @@ def test_the_schema_explains_every_key():
         if "description" not in about
     ]
     assert unexplained == []
+
+
+def test_values_for_one_run_are_checked_like_the_files(tmp_path):
+    rules = config.load_service(write(tmp_path, MINIMAL)).selection
+    assert config.override(rules, instances=3, matchers=None).instances == 3
+    with pytest.raises(ServiceFileError, match="instances: Input should be greater"):
+        config.override(rules, instances=0)

@@ -36,13 +36,29 @@ def store(tmp_path):
 
 @pytest.fixture
 def selection():
-    return Selection("topk(5, cpu)", tuple(map(target, "abcde")), ("store lhr is down",))
+    return Selection(tuple(map(target, "abcde")), "cpu", ("store lhr is down",))
 
 
 def put(store, name, data):
-    instance = target(name).instance
-    store.write(profile_name(instance), data)
-    record = Record(instance, "ams", 1.0, "fetched", "", profile_name(instance), len(data), "0" * 64)
+    """Leave a profile and its record, as collecting does."""
+    instance, sha256 = target(name).instance, hashlib.sha256(data).hexdigest()
+    try:
+        facts = pprof.check(data, seconds=SECONDS)
+    except ProfileError as error:
+        record = Record(instance, "ams", 1.0, "refused", f"{error.reason}: {error.message}")
+    else:
+        record = Record(
+            instance,
+            "ams",
+            1.0,
+            "fetched",
+            artifact=profile_name(sha256),
+            size=len(data),
+            sha256=sha256,
+            samples=facts.samples,
+            main_package=facts.main_package,
+        )
+        store.write(profile_name(sha256), data)
     store.write_json(record_name(instance), asdict(record))
 
 

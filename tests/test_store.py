@@ -37,6 +37,13 @@ def test_writing_again_replaces(store):
     assert store.read("manifest.json") == b"new"
 
 
+def test_what_is_removed_is_gone_and_may_be_removed_again(store):
+    store.write("stop.json", b"1")
+    store.remove("stop.json")
+    store.remove("stop.json")
+    assert not store.exists("stop.json")
+
+
 def test_a_run_id_becomes_one_folder(tmp_path):
     directory = RunStore(tmp_path, "wshim", "../manual/2026:01").directory
     assert directory == tmp_path / "wshim" / ".._manual_2026_01"

@@ -21,13 +21,16 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from fleetpgo import config, forges, refresh
+from fleetpgo.collection import Access, forget_stop
 from fleetpgo.errors import FleetPGOError, ServiceFileError
 from fleetpgo.pr_cli import pr
 from fleetpgo.profile_cli import profile
+from fleetpgo.progress import watching
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.store import RunStore
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 service_argument = click.argument("service", metavar="SERVICE")
 prometheus_option = click.option(
     "--prometheus",
@@ -48,6 +51,13 @@ store_option = click.option(
     help="Where artifacts are kept: <store>/<service>/<run>/.",
 )
 run_option = click.option("--run", metavar="ID", help="Id of the run. Default: the latest in the store.")
+
+
+matchers_option = click.option(
+    "--matchers",
+    metavar="PROMQL",
+    help="""Only builds whose labels match, such as 'revision="4f2a"'. Default: the service file's.""",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -115,21 +125,33 @@ def schema() -> None:
 @service_argument
 @prometheus_option
 @click.option("--instances", type=click.IntRange(1), help="How many to choose. Default: the service file's.")
+@matchers_option
 @as_json
-def select(service: str, prometheus_address: str, instances: int | None, *, as_json: bool) -> None:
-    """Show which instances would be profiled, and profile nothing."""
+def select(
+    service: str, prometheus_address: str, instances: int | None, matchers: str | None, *, as_json: bool
+) -> None:
+    """Show which instances would be profiled and why, and profile nothing.
+
+    Instances of a round after the first are asked only if the earlier rounds gave too few samples.
+    """
     from fleetpgo.selection import select as choose  # noqa: PLC0415  # the command has the step's name
 
-    rules = config.load_named(service).selection
-    chosen = choose(Prometheus(prometheus_address), rules, instances=instances or rules.instances)
+    described = config.load_named(service)
+    rules = config.override(described.selection, instances=instances, matchers=matchers)
+    chosen = choose(Prometheus(prometheus_address), rules, seed=_new_run())
     if as_json:
         click.echo(json.dumps(asdict(chosen)))
         return
-    table = Table("instance", "datacenter", "cores", box=None)
+    table = Table("round", "instance", "datacenter", "cores", "why", box=None)
     for target in chosen.targets:
-        table.add_row(target.instance, target.datacenter, f"{target.cores:.3f}")
+        table.add_row(
+            str(target.round), target.instance, target.datacenter, f"{target.cores:.3f}", target.why
+        )
     rich.print(table)
     click.echo(f"\nquery: {chosen.query}")
+    for name, limit in sorted(chosen.at_once(described.collection.max_share).items()):
+        known = name or "without a datacenter"
+        click.echo(f"{known}: {chosen.datacenters[name]:,} instances, at most {limit} profiled at once")
     for warning in chosen.warnings:
         click.echo(f"warning: {warning}", err=True)
 
@@ -141,6 +163,10 @@ def select(service: str, prometheus_address: str, instances: int | None, *, as_j
 @click.option("--run", metavar="ID", help="Id of the run; an id used before goes on where that run stopped.")
 @click.option("--instances", type=click.IntRange(1), help="How many to profile. Default: the service file's.")
 @click.option("--seconds", type=click.IntRange(1, 600), help="Length of each. Default: the service file's.")
+@matchers_option
+@click.option("--ca", type=_file, help="Certificate authorities to trust, in PEM. Default: the system's.")
+@click.option("--cert", type=_file, help="Our own certificate, in PEM, its key with it or in --key.")
+@click.option("--key", type=_file, help="The key of --cert.")
 @as_json
 def collect(
     service: str,
@@ -149,22 +175,41 @@ def collect(
     run: str | None,
     instances: int | None,
     seconds: int | None,
+    matchers: str | None,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
     *,
     as_json: bool,
 ) -> None:
     """Select, fetch and merge: from the fleet to the profile to commit.
 
+    Headers for the instances, such as a token, are taken from $FLEETPGO_HEADERS: one `Name: value` a line.
     Exit code 1 if fewer instances than the service's quorum gave a profile.
     """
     described = config.load_named(service)
-    run_store = RunStore(store, service, run or f"cli-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}")
+    run_store = RunStore(store, service, run or _new_run())
+    # Whoever starts a stopped run again has mended what stopped it.
+    forget_stop(run_store)
     if not run_store.exists("selection.json"):
         refresh.select_instances(
-            described, run_store, Prometheus(prometheus_address), instances=instances, seconds=seconds
+            described,
+            run_store,
+            Prometheus(prometheus_address),
+            instances=instances,
+            seconds=seconds,
+            matchers=matchers,
         )
     chosen, length = refresh.read_selection(run_store)
-    click.echo(f"profiling {len(chosen.targets)} instances for {length} s …", err=True)
-    asyncio.run(refresh.collect_profiles(described, run_store, chosen.targets))
+    click.echo(f"profiling {len(chosen.of_round(1))} instances for {length} s …", err=True)
+    access = Access(_headers(os.environ.get("FLEETPGO_HEADERS", "")), ca, cert, key)
+    with watching(chosen.targets) as watch:
+        asyncio.run(
+            refresh.collect_profiles(described, run_store, chosen.of_round(1), access=access, watch=watch)
+        )
+        said = asyncio.run(refresh.top_up(described, run_store, access=access, watch=watch))
+    for verdict in said:
+        click.echo(verdict, err=True)
     manifest = refresh.merge_profiles(described, run_store)
     if as_json:
         click.echo(json.dumps(asdict(manifest), default=str))
@@ -234,6 +279,19 @@ def propose(
 
 cli.add_command(profile)
 cli.add_command(pr)
+
+
+def _new_run() -> str:
+    """An id for a run that has none."""
+    return f"cli-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}"
+
+
+def _headers(text: str) -> dict[str, str]:
+    """Headers from lines of ``Name: value``."""
+    pairs = [line.partition(":") for line in text.splitlines() if line.strip()]
+    if any(not (colon and name.strip() and value.strip()) for name, colon, value in pairs):
+        raise click.UsageError("$FLEETPGO_HEADERS holds a line that is not `Name: value`")
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _latest(store: Path, service: str) -> str:

@@ -16,13 +16,23 @@ import shlex
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from string import Template
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError
 
+from fleetpgo.addresses import parse_allow
 from fleetpgo.errors import ServiceFileError
 
 if TYPE_CHECKING:
@@ -33,6 +43,9 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 _DURATION_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _DURATION = re.compile("".join(rf"(?:(?P<{name}>\d+){unit})?" for unit, name in _DURATION_UNITS.items()))
+
+_MATCHER = r'\s*[a-zA-Z_]\w*\s*(?:=~|!~|!=|=)\s*"(?:[^"\\\n]|\\.)*"\s*'
+_MATCHERS = re.compile(rf"{_MATCHER}(?:,{_MATCHER})*")
 
 
 def _duration(value: object) -> object:
@@ -55,6 +68,13 @@ def _profile_template(value: object) -> object:
     return value
 
 
+def _matchers(value: object) -> object:
+    """Accept PromQL label matchers, without the braces."""
+    if isinstance(value, str) and value and not _MATCHERS.fullmatch(value):
+        raise ValueError('matchers are written as in PromQL, without braces: revision="4f2a", pgo!=""')
+    return value
+
+
 def _arguments(value: object) -> object:
     """Split a command line as a POSIX shell would; no shell runs it."""
     return tuple(shlex.split(value)) if isinstance(value, str) else value
@@ -67,10 +87,25 @@ def _inside(value: object) -> object:
     return value
 
 
+def _url_template(value: object) -> object:
+    """Accept an http(s) URL without credentials in it, whose placeholders are labels."""
+    if isinstance(value, str):
+        template = Template(value)
+        if not template.is_valid():
+            raise ValueError("a lone $ is not a placeholder; write $$ for a dollar sign")
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ValueError("a URL starts with http:// or https:// and a host")
+        if "@" in parts.netloc:
+            raise ValueError("credentials do not belong into a URL; use `connection`")
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 PromQL = Annotated[str, Field(min_length=1)]
 ProfilePromQL = Annotated[str, Field(min_length=1), BeforeValidator(_profile_template)]
 RepositoryPath = Annotated[str, Field(min_length=1), BeforeValidator(_inside)]
+UrlTemplate = Annotated[str, BeforeValidator(_url_template)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -93,23 +128,124 @@ class Selection(_Part):
         description="PromQL that gives one series per candidate instance: the CPU it uses, in cores. "
         "Matchers (tier, environment …) belong here"
     )
-    instances: int = Field(default=40, ge=1, le=10_000, description="how many of the busiest to profile")
+    strategy: Literal["topk", "stratified", "weighted"] = Field(
+        default="topk",
+        description="topk: the busiest; stratified: some of each stratum; weighted: at random, the busier "
+        "the likelier. docs/selection.md says when to use which",
+    )
+    instances: int = Field(
+        default=40, ge=1, le=10_000, description="how many instances to profile in a round"
+    )
+    strata: tuple[str, ...] = Field(
+        default=("datacenter",), min_length=1, description="stratified: labels whose values make the strata"
+    )
+    allocation: Literal["proportional", "equal"] | dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default="proportional",
+        description="stratified: instances of a stratum in proportion to its CPU, equally many of each, or a "
+        "number for each (`ams: 3`; values of several labels are joined by `/`); at least one of each",
+    )
+    builds: str | None = Field(
+        default=None,
+        pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$",
+        description="metric with one series per instance whose labels say what it runs (`api_build_info`); "
+        "needed for `matchers`",
+    )
+    matchers: Annotated[str, BeforeValidator(_matchers)] = Field(
+        default="",
+        description='only instances whose series of `builds` matches: `revision="4f2a"`, `pgo!=""`',
+    )
+    target_samples: int = Field(
+        default=40_000,
+        ge=0,
+        description="CPU samples that will do; while there are fewer, another round is taken from instances "
+        "not yet profiled",
+    )
+    target_coverage: Share = Field(
+        default=0.8,
+        description="share of one half's CPU that the hot call edges of the other half must cover; below it, "
+        "another round is taken",
+    )
+    max_rounds: int = Field(
+        default=3, ge=1, le=10, description="most rounds in a run, the first one included"
+    )
+    partial_response: bool = Field(
+        default=True, description="whether an answer will do for which Thanos could not ask all of its stores"
+    )
     instance_label: str = Field(default="instance", description="label that names an instance (host:port)")
     datacenter_label: str = Field(default="datacenter", description="label that names its datacenter")
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.matchers and not self.builds:
+            raise ValueError("`matchers` needs `builds`, the metric whose labels say what an instance runs")
+        return self
+
 
 class Collection(_Part):
-    """How profiles are fetched."""
+    """How profiles are fetched, and what that may cost production."""
 
-    url: str = Field(
-        default="http://$instance/debug/pprof/profile?seconds=$seconds",
-        description="where an instance serves its CPU profile; $seconds and the labels of its series",
+    url: UrlTemplate = Field(
+        default="http://$host:6060/debug/pprof/profile?seconds=$seconds",
+        description="where an instance serves its CPU profile; $seconds, $instance (host:port), $host "
+        "(without the port) and the labels of its series",
+    )
+    connection: str | None = Field(
+        default=None,
+        description="Airflow connection (type http) whose extra holds `headers`, `ca`, `cert` and `key`; "
+        "its password becomes a bearer token",
+    )
+    allow: tuple[str, ...] = Field(
+        default=(),
+        description="where requests may go: networks (10.0.0.0/8), addresses, host names, *.domains; "
+        "required with credentials. Loopback, link-local and metadata addresses must be named here",
+    )
+    ports: tuple[int, int] | None = Field(
+        default=None,
+        description="lowest and highest port that a label may give; null: `url` itself fixes the port",
     )
     seconds: int = Field(default=30, ge=1, le=600, description="length of each profile")
+    grace: Duration = Field(
+        default=timedelta(seconds=30),
+        description="time beyond `seconds` for symbolizing and sending a profile",
+    )
     attempts: int = Field(default=3, ge=1, le=10, description="how often one instance is asked")
-    quorum: Share = Field(default=0.5, description="share of the selected instances that must give a profile")
+    quorum: Share = Field(default=0.5, description="share of the asked instances that must give a profile")
     max_tasks: int = Field(default=16, ge=1, le=512, description="most mapped tasks that share the fetching")
-    max_bytes: int = Field(default=64 << 20, ge=1, description="largest profile that is accepted, as sent")
+    max_share: Share = Field(
+        default=0.05,
+        description="share of a datacenter's instances that are profiled at once; at least one is",
+    )
+    per_host: int = Field(default=1, ge=1, description="most profiles taken at once on one host")
+    concurrency: int = Field(
+        default=256, ge=1, le=10_000, description="most profiles taken at once by one task"
+    )
+    max_errors: Share = Field(
+        default=0.2,
+        description="share of a task's instances that may answer with server errors before nobody is asked "
+        "any more; three instances at least",
+    )
+    max_bytes: int = Field(default=32 << 20, ge=1, description="largest profile that is accepted, as sent")
+    max_unpacked_bytes: int = Field(
+        default=64 << 20, ge=1, description="largest profile that is accepted, after unzipping"
+    )
+
+    @field_validator("allow")
+    @classmethod
+    def _readable(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        parse_allow(entries)
+        return entries
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.connection and not self.allow:
+            raise ValueError("`connection` sends credentials: say in `allow` where they may go")
+        placeholders = Template(urlsplit(self.url).netloc).get_identifiers()
+        if self.ports is None and {"instance", "port"} & set(placeholders):
+            raise ValueError(
+                "`url` takes the port from a label, which anybody may forge: write http://$host:6060/…, "
+                "or say in `ports` which ports a label may give"
+            )
+        return self
 
 
 class Sufficiency(_Part):
@@ -223,6 +359,20 @@ class Service(_Part):
     def branch(self) -> str:
         """The one branch that pull requests for this service come from."""
         return f"fleetpgo/{self.name}"
+
+
+def override(rules: Selection, **values: object) -> Selection:
+    """Selection rules with some values given for one run only; None: keep the service file's.
+
+    Raises:
+        ServiceFileError: a value is not allowed.
+    """
+    given = {key: value for key, value in values.items() if value is not None}
+    try:
+        return Selection.model_validate({**rules.model_dump(), **given})
+    except ValidationError as error:
+        mistakes = [f"{'.'.join(map(str, mistake['loc']))}: {_say(mistake)}" for mistake in error.errors()]
+        raise ServiceFileError("selection: " + "; ".join(mistakes)) from error
 
 
 def services_directory() -> Path:

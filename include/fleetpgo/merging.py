@@ -15,13 +15,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from fleetpgo import pprof
-from fleetpgo.collection import profile_name, read_record
+from fleetpgo.collection import profile_name, read_record, record_name
 from fleetpgo.errors import ProfileError, QuorumError
+from fleetpgo.selection import merge_weights
+from fleetpgo.selection.weights import unrepresented
 
 if TYPE_CHECKING:
+    from fleetpgo.collection import Record
     from fleetpgo.config import Service
     from fleetpgo.config import Sufficiency as Least
-    from fleetpgo.selection import Selection, Target
+    from fleetpgo.selection import Selection
     from fleetpgo.store import RunStore
 
 log = logging.getLogger(__name__)
@@ -32,7 +35,10 @@ MERGED_LIMITS = pprof.Limits(packed_bytes=256 << 20, message_bytes=1 << 30, reco
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one selected instance gave: a profile that was used, one that was refused, or none."""
+    """What one instance that was asked gave: a profile that was used, one that was refused, or none.
+
+    `weight` is the factor of its profile in the merge (:mod:`fleetpgo.selection.weights`).
+    """
 
     instance: str
     datacenter: str
@@ -42,6 +48,7 @@ class Contribution:
     size: int = 0
     sha256: str = ""
     samples: int = 0
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -101,27 +108,27 @@ class _Profiles(Mapping[str, bytes]):
 
     def __init__(self, store: RunStore, instances: Sequence[Contribution]) -> None:
         self._store = store
-        self._instances = [each.instance for each in instances]
+        self._digests = {each.instance: each.sha256 for each in instances}
 
     def __getitem__(self, instance: str) -> bytes:
-        return self._store.read(profile_name(instance))
+        return self._store.read(profile_name(self._digests[instance]))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._instances)
+        return iter(self._digests)
 
     def __len__(self) -> int:
-        return len(self._instances)
+        return len(self._digests)
 
 
 def merge_run(
     service: Service, store: RunStore, selection: Selection, *, seconds: int, go: str | None
 ) -> Manifest:
-    """Check every profile, merge the good ones, write ``merged.pb.gz``, ``profile.pprof``, ``manifest.json``.
+    """Merge the profiles that arrived, write ``merged.pb.gz``, ``profile.pprof``, ``manifest.json``.
 
     Args:
         service: whose profiles.
         store: holds them.
-        selection: the instances that were to give one.
+        selection: the instances that were to give one; of its later rounds, those that were asked count.
         seconds: length that was asked for.
         go: the Go command that proves that the small profile says the same; None: no proof.
 
@@ -129,11 +136,19 @@ def merge_run(
         QuorumError: fewer instances than the quorum gave a profile; names those that did not.
         ProfileError: the merged profile is below ``profile.fail_below`` (reason ``insufficient``).
     """
-    instances = _contributions(store, selection.targets, seconds=seconds)
-    used = [each for each in instances if each.state == "used"]
+    asked = [
+        each for each in selection.targets if each.round == 1 or store.exists(record_name(each.instance))
+    ]
+    instances = _contributions([read_record(store, target) for target in asked])
     _require_quorum(service, instances)
+    given = {each.instance: each.samples for each in instances if each.state == "used"}
+    weights = merge_weights(selection, given)
+    instances = [replace(each, weight=weights.get(each.instance, 1.0)) for each in instances]
+    used = [each for each in instances if each.state == "used"]
     profiles = _Profiles(store, used)
-    merged = pprof.merge(profiles.values())
+    merged = pprof.merge(
+        profiles.values(), weights=[each.weight for each in used] if selection.strata else "none"
+    )
     guards = [
         pprof.Guard(function=each.function, since="", until="", issue=each.issue, why="")
         for each in service.profile.guards
@@ -164,6 +179,10 @@ def merge_run(
         instances=instances,
         warnings=(
             *selection.warnings,
+            *(
+                f"{name} ({share:.1%} of the CPU) is not represented: none of its instances gave a profile"
+                for name, share in unrepresented(selection, given).items()
+            ),
             *_shortfalls(service.profile.warn_below, samples, sufficiency),
             *(f"{each} differs much from all others together" for each in sufficiency.outliers),
             *(() if minimal.proven else (f"the profile is committed whole: {minimal.proof}",)),
@@ -209,28 +228,26 @@ def _shortfalls(least: Least, samples: int, found: pprof.Sufficiency) -> list[st
     ]
 
 
-def _contributions(store: RunStore, targets: Sequence[Target], *, seconds: int) -> list[Contribution]:
-    """What became of each target. A profile of another binary than most others' is refused, too."""
-    looked = [_look(store, target, seconds=seconds) for target in targets]
-    packages = Counter(package for _, package in looked if package)
+def _contributions(records: Sequence[Record]) -> list[Contribution]:
+    """What became of each target that was asked. A profile of another binary than most others' is refused."""
+    packages = Counter(record.main_package for record in records if record.main_package)
     usual = packages.most_common(1)[0][0] if packages else ""
-    return [
-        replace(each, state="refused", reason=f"another-binary: {package} instead of {usual}")
-        if package and package != usual
-        else each
-        for each, package in looked
-    ]
+    return [_contribution(record, usual) for record in records]
 
 
-def _look(store: RunStore, target: Target, *, seconds: int) -> tuple[Contribution, str]:
-    """What became of a target, after a look into its profile; and the main package of that."""
-    record = read_record(store, target)
-    account = Contribution(target.instance, target.datacenter, target.cores, "missing", record.reason)
-    if record.state == "missing":
-        return account, ""
-    account = replace(account, size=record.size, sha256=record.sha256)
-    try:
-        facts = pprof.check(store.read(profile_name(target.instance)), seconds=seconds)
-    except ProfileError as error:
-        return replace(account, state="refused", reason=f"{error.reason}: {error.message}"), ""
-    return replace(account, state="used", samples=facts.samples), facts.main_package
+def _contribution(record: Record, usual: str) -> Contribution:
+    """A record as the account of a merge gives it."""
+    account = Contribution(
+        record.instance,
+        record.datacenter,
+        record.cores,
+        "used" if record.state == "fetched" else record.state,
+        record.reason,
+        record.size,
+        record.sha256,
+        record.samples,
+    )
+    if record.main_package and record.main_package != usual:
+        reason = f"another-binary: {record.main_package} instead of {usual}"
+        return replace(account, state="refused", reason=reason)
+    return account

@@ -7,7 +7,8 @@ Each step may be repeated: it finds what it left before and brings it up to date
 artifact            made by
 ==================  ========================================================================
 selection.json      :func:`select_instances`: the query, the targets, what was left out
-profiles/           :func:`collect_profiles`: a profile and a record per instance
+profiles/           :func:`collect_profiles`, :func:`top_up`: a profile and a record per instance
+stop.json           the same: why nobody was asked any more
 merged.pb.gz        :func:`merge_profiles`: everything that the instances sent, added up
 profile.pprof       :func:`merge_profiles`: what will be committed
 manifest.json       :func:`merge_profiles`: who gave what, who did not and why, and the figures
@@ -20,21 +21,23 @@ measure_*.json/.md  :func:`measure`: the saving
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from fleetpgo import collection, selection
+from fleetpgo import selection
+from fleetpgo.config import override
 from fleetpgo.measurement.report import as_json, markdown
 from fleetpgo.measurement.rollout import Rollout, find_rollout, ready_at
 from fleetpgo.pullrequest import Provenance, marker
 from fleetpgo.selection import Pack, Selection, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from fleetpgo.collection import Record
+    from fleetpgo.collection import Access, Record
     from fleetpgo.config import Service
     from fleetpgo.forges import Forge
     from fleetpgo.measurement.comparison import Comparison
@@ -43,7 +46,13 @@ if TYPE_CHECKING:
     from fleetpgo.proposal import Proposed
     from fleetpgo.store import RunStore
 
+    Watch = Callable[[str, str], None]
+
 Period = Literal["rollout", "week"]
+
+
+def unwatched(_instance: str, _state: str) -> None:
+    """For those who do not want to see each instance's progress; it is in the log anyway."""
 
 
 @dataclass(frozen=True)
@@ -61,35 +70,87 @@ def select_instances(
     *,
     instances: int | None = None,
     seconds: int | None = None,
+    matchers: str | None = None,
 ) -> tuple[Selection, list[Pack]]:
-    """Choose the instances to profile, and pack them for the tasks that will fetch.
+    """Choose the instances to profile, and pack those of the first round for the tasks that will fetch.
 
     Args:
         service: whose instances.
-        store: takes ``selection.json``.
+        store: takes ``selection.json``; a stop of an earlier attempt is forgotten.
         prometheus: knows them.
-        instances: how many; default: the service file's.
+        instances: how many in a round; default: the service file's.
         seconds: length of each profile; default: the service file's.
+        matchers: of the builds to profile; default: the service file's.
     """
-    chosen = selection.select(
-        prometheus, service.selection, instances=instances or service.selection.instances
-    )
+    from fleetpgo.collection import forget_stop  # noqa: PLC0415  # aiohttp and numpy: not for the waiting steps
+
+    rules = override(service.selection, instances=instances, matchers=matchers)
+    chosen = selection.select(prometheus, rules, seed=store.run)
     seconds = seconds or service.collection.seconds
+    forget_stop(store)
     store.write_json("selection.json", {**asdict(chosen), "seconds": seconds})
-    return chosen, selection.pack(chosen.targets, max_tasks=service.collection.max_tasks)
+    packs = selection.pack(
+        chosen.of_round(1),
+        max_tasks=service.collection.max_tasks,
+        limits=chosen.at_once(service.collection.max_share),
+        per_host=service.collection.per_host,
+    )
+    return chosen, packs
 
 
 def read_selection(store: RunStore) -> tuple[Selection, int]:
     """What :func:`select_instances` chose, and the length of the profiles in seconds."""
     record = store.read_json("selection.json")
+    seconds = record.pop("seconds")
     targets = tuple(Target(**target) for target in record["targets"])
-    return Selection(record["query"], targets, tuple(record["warnings"])), record["seconds"]
+    return Selection(**{**record, "targets": targets, "warnings": tuple(record["warnings"])}), seconds
 
 
-async def collect_profiles(service: Service, store: RunStore, targets: Iterable[Target]) -> list[Record]:
+async def collect_profiles(
+    service: Service,
+    store: RunStore,
+    targets: Sequence[Target],
+    *,
+    access: Access | None = None,
+    watch: Watch = unwatched,
+) -> list[Record]:
     """Fetch the targets' profiles into the store; one record each, failed ones included."""
-    _, seconds = read_selection(store)
-    return await collection.collect(targets, service.collection, store, seconds=seconds)
+    from fleetpgo import collection  # noqa: PLC0415  # likewise
+
+    chosen, seconds = read_selection(store)
+    return await collection.collect(
+        targets,
+        service.collection,
+        store,
+        seconds=seconds,
+        limits=chosen.at_once(service.collection.max_share),
+        access=access or collection.Access(),
+        watch=watch,
+    )
+
+
+async def top_up(
+    service: Service, store: RunStore, *, access: Access | None = None, watch: Watch = unwatched
+) -> list[str]:
+    """Take further rounds from instances not yet profiled, while what there is does not suffice.
+
+    Returns:
+        one sentence for each look: what there was, and whether that was enough.
+    """
+    from fleetpgo.enough import judge  # noqa: PLC0415  # likewise
+
+    chosen, _ = read_selection(store)
+    said = []
+    for number in range(2, service.selection.max_rounds + 2):
+        verdict = await asyncio.to_thread(judge, service.selection, store, chosen)
+        targets = chosen.of_round(number)
+        said.append(
+            verdict.message if verdict.enough or targets else f"{verdict.message}; nobody is left to ask"
+        )
+        if verdict.enough or not targets:
+            break
+        await collect_profiles(service, store, targets, access=access, watch=watch)
+    return said
 
 
 def merge_profiles(service: Service, store: RunStore, *, go: str | None = "go") -> Manifest:

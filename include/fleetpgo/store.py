@@ -88,6 +88,10 @@ class RunStore:
         finally:
             part.unlink(missing_ok=True)
 
+    def remove(self, name: str) -> None:
+        """Remove an artifact, if it is there."""
+        self.path(name).unlink(missing_ok=True)
+
     def read_json(self, name: str) -> Any:  # noqa: ANN401  # JSON is whatever was written
         """The JSON artifact of that name."""
         return json.loads(self.read(name))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import BaseHook, ObjectStoragePath
+from airflow.sdk.log import mask_secret
 
 from fleetpgo import forges
 from fleetpgo.prometheus import Prometheus
@@ -17,6 +18,7 @@ from fleetpgo.store import RunStore
 if TYPE_CHECKING:
     from upath import UPath
 
+    from fleetpgo.collection import Access
     from fleetpgo.config import Service
 
 
@@ -25,6 +27,27 @@ def prometheus(service: Service) -> Prometheus:
     hook = HttpHook(http_conn_id=service.prometheus.connection)
     session = hook.get_conn()
     return Prometheus(hook.base_url, session)
+
+
+async def access(service: Service) -> Access:
+    """Credentials and TLS for the service's instances, from ``collection.connection`` (type ``http``).
+
+    Its extra may hold ``headers`` (a mapping), ``ca``, ``cert`` and ``key`` (files on the worker); its
+    password becomes a bearer token. All of it is masked in logs.
+    """
+    from fleetpgo.collection import Access  # noqa: PLC0415  # not when the DAG file is parsed
+
+    if service.collection.connection is None:
+        return Access()
+    connection = await BaseHook.aget_connection(service.collection.connection)
+    extra = connection.extra_dejson
+    headers = dict(extra.get("headers", {}))
+    if connection.password:
+        headers["Authorization"] = f"Bearer {connection.password}"
+    for value in headers.values():
+        mask_secret(value)
+    files = {name: Path(extra[name]) if name in extra else None for name in ("ca", "cert", "key")}
+    return Access(headers, files["ca"], files["cert"], files["key"])
 
 
 def forge(service: Service) -> forges.Forge:

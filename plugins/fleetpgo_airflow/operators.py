@@ -48,7 +48,7 @@ class SelectInstancesOperator(RefreshOperator):
     """Choose the instances to profile; returns the packs that the fetching tasks are mapped over."""
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Ask Prometheus; params ``instances`` and ``seconds`` override the service file."""
+        """Ask Prometheus; params ``instances``, ``seconds`` and ``matchers`` override the service file."""
         from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         params = context["params"]
@@ -60,12 +60,20 @@ class SelectInstancesOperator(RefreshOperator):
                 hooks.prometheus(service),
                 instances=params["instances"],
                 seconds=params["seconds"],
+                matchers=params["matchers"],
             )
         self.log.info("query: %s", chosen.query)
         for warning in chosen.warnings:
             self.log.warning("%s", warning)
         for target in chosen.targets:
-            self.log.info("%-24s %-8s %8.3f cores", target.instance, target.datacenter, target.cores)
+            self.log.info(
+                "round %d: %-24s %-8s %8.3f cores: %s",
+                target.round,
+                target.instance,
+                target.datacenter,
+                target.cores,
+                target.why,
+            )
         return [asdict(pack) for pack in packs]
 
 
@@ -90,11 +98,28 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
         targets = [Target(**target) for target in self.pack["targets"]]
         with translated():
             service, store = self.opened(context)
-            records = await refresh.collect_profiles(service, store, targets)
-        if all(record.state == "missing" for record in records):
+            records = await refresh.collect_profiles(
+                service, store, targets, access=await hooks.access(service)
+            )
+        if all(record.state != "fetched" for record in records):
             reasons = "; ".join(f"{record.instance}: {record.reason}" for record in records)
             raise AirflowSkipException(f"no profile from {self.pack['name']}: {reasons}")
         return [asdict(record) for record in records]
+
+
+class TopUpOperator(BaseAsyncOperator, RefreshOperator):
+    """Take further rounds while there are too few samples; returns what was said of each look."""
+
+    async def aexecute(self, context: Context) -> list[str]:
+        """Look, fetch, look again; most often the first look is enough."""
+        from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+
+        with translated():
+            service, store = self.opened(context)
+            said = await refresh.top_up(service, store, access=await hooks.access(service))
+        for verdict in said:
+            self.log.info("%s", verdict)
+        return said
 
 
 class MergeProfilesOperator(RefreshOperator):

@@ -1,0 +1,189 @@
+"""What collecting from a thousand instances costs, beside a shell loop of curl; and what selecting costs.
+
+    python -m bench.collect            # make bench-collect
+    python -m bench.collect --seconds 10
+
+Each row is measured in a process of its own: wall time, CPU (user + system, its children's included), and
+its largest resident memory (for the shell that of one curl, of which there are a thousand at a time). The
+server that plays the instances is another process and not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.fleet_server import INSTANCES, address
+from fleetpgo.collection import collect
+from fleetpgo.config import Collection, Selection
+from fleetpgo.prometheus import Prometheus
+from fleetpgo.selection import Target, select
+from fleetpgo.store import RunStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERIES = 100_000
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of wall time and CPU, bytes of memory, and what came of it."""
+
+    wall: float
+    cpu: float
+    memory: int
+    got: str
+
+
+@contextmanager
+def fleet(folder: Path, seconds: int) -> Iterator[int]:
+    """A thousand instances; their port."""
+    argv = [sys.executable, "-m", "bench.fleet_server", str(folder / "profiles"), str(seconds)]
+    server = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout  # it was asked for  # noqa: S101
+        yield int(server.stdout.readline())
+    finally:
+        server.kill()
+        server.wait()
+
+
+def collecting(port: int, seconds: int, folder: Path) -> str:
+    """Collect from all instances at once."""
+    # A socket and a file for each instance: more than the usual 1,024.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    rules = Collection(
+        url=f"http://$host:{port}/debug/pprof/profile?seconds=$seconds",
+        allow=("127.0.0.0/8",),
+        concurrency=INSTANCES,
+        attempts=1,
+    )
+    targets = [Target(address(number), "ams", 1.0, {}) for number in range(INSTANCES)]
+    store = RunStore(folder, "bench", "run")
+    records = asyncio.run(collect(targets, rules, store, seconds=seconds, limits={"ams": INSTANCES}))
+    return f"{sum(record.state == 'fetched' for record in records)} profiles"
+
+
+def curling(port: int, seconds: int, folder: Path) -> str:
+    """The shell's way: all at once in the background, failures ignored."""
+    path = f":{port}/debug/pprof/profile?seconds={seconds}"
+    script = "".join(
+        f"curl -s -o {number}.pb.gz 'http://{address(number)}{path}' &\n" for number in range(INSTANCES)
+    )
+    subprocess.run(["bash", "-c", script + "wait"], cwd=folder, check=True)
+    return f"{len(list(folder.glob('*.pb.gz')))} files, good or not"
+
+
+def write_answer(body: Path) -> None:
+    """What Prometheus would answer for a fleet of 100,000 instances in 50 datacenters."""
+    result = [
+        {
+            "metric": {
+                "instance": f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}:6060",
+                "datacenter": f"dc{n % 50}",
+                "job": "api",
+                "tier": "1",
+            },
+            "value": [1_700_000_000.0, str(1 + n % 977 / 100)],
+        }
+        for n in range(SERIES)
+    ]
+    body.write_text(json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}))
+
+
+def asking(body: Path) -> str:
+    """Select against a server that answers so."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(body.stat().st_size))
+            self.end_headers()
+            with body.open("rb") as file:
+                while part := file.read(MIB):
+                    self.wfile.write(part)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        rules = Selection(cpu="cpu", strategy="stratified")
+        chosen = select(Prometheus(f"http://127.0.0.1:{server.server_port}"), rules, seed="run")
+        server.shutdown()
+    return f"{len(chosen.of_round(1))} of {sum(chosen.datacenters.values()):,}"
+
+
+def measured(what: str, port: int, seconds: int, folder: Path) -> Cost:
+    """Do it in a process of its own."""
+    argv = [sys.executable, "-m", "bench.collect", "--row", what, str(port), str(seconds), str(folder)]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True)
+    return Cost(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def row(what: str, port: int, seconds: int, folder: Path) -> None:
+    """The process of its own: do it, and print what it cost."""
+    before = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    started = time.monotonic()
+    match what:
+        case "collecting":
+            got = collecting(port, seconds, folder)
+        case "curling":
+            got = curling(port, seconds, folder)
+        case _:
+            got = asking(folder)
+    wall = time.monotonic() - started
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    cpu = sum(own[:2]) + sum(children[:2]) - before
+    memory = (children if what == "curling" else own).ru_maxrss * 1024
+    print(json.dumps({"wall": wall, "cpu": cpu, "memory": memory, "got": got}))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--seconds", type=int, help="only profiles of that length; default: 10 and 30")
+    parser.add_argument("--row", nargs=4, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.row:
+        what, port, seconds, folder = args.row
+        row(what, int(port), int(seconds), Path(folder))
+        return
+    table = Table("what", "wall s", "CPU s", "memory MB", "result")
+
+    def add(name: str, cost: Cost) -> None:
+        table.add_row(name, f"{cost.wall:.1f}", f"{cost.cpu:.1f}", f"{cost.memory / MIB:.0f}", cost.got)
+
+    for seconds in [args.seconds] if args.seconds else [10, 30]:
+        with tempfile.TemporaryDirectory() as made, fleet(Path(made), seconds) as port:
+            for name, what in (("fleetpgo", "collecting"), ("bash: curl … & wait", "curling")):
+                with tempfile.TemporaryDirectory() as folder:
+                    cost = measured(what, port, seconds, Path(folder))
+                add(f"{INSTANCES:,} instances × {seconds} s, {name}", cost)
+    with tempfile.TemporaryDirectory() as folder:
+        body = Path(folder) / "answer.json"
+        write_answer(body)
+        add(f"selection over {SERIES:,} series", measured("asking", 0, 0, body))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Fetch a CPU profile of each target into the store, and a record of each, failed ones included.
+
+The only part that talks to production. That an instance does not answer is normal and is data: its record
+says why. What the store already holds is not fetched again.
+
+What a profile costs production, and what a stranger's answer may cost us, is bounded here:
+
+- :mod:`.rounds`: one round over many targets; retries, records, what is asked again.
+- :mod:`.guards`: how many at once of a datacenter, of a host, in all; and when a round stops.
+- :mod:`.fetching`: one answer, streamed to disk, checked, and only then put into the store.
+- :mod:`.resolving`: where a request may go, judged on the resolved address (:mod:`fleetpgo.addresses`).
+- :mod:`.access`: credentials and TLS; no secret is ever part of a URL, a record or a log line.
+- :mod:`.sources`: what to ask, and how to read the answer: the instance itself, Pyroscope, Parca.
+- :mod:`.records`: what became of each target.
+"""
+
+from fleetpgo.collection.access import Access
+from fleetpgo.collection.guards import forget_stop
+from fleetpgo.collection.records import FOLDER, Record, profile_name, read_record, record_name
+from fleetpgo.collection.rounds import collect
+
+__all__ = [
+    "FOLDER",
+    "Access",
+    "Record",
+    "collect",
+    "forget_stop",
+    "profile_name",
+    "read_record",
+    "record_name",
+]

@@ -1,0 +1,101 @@
+"""Credentials and TLS for talking to instances, and the HTTP session that carries them.
+
+No secret is part of a URL. What a server says is repeated in records and logs only after every secret in it
+has been blotted out: a server may well echo the header that it did not like.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from fleetpgo.addresses import parse_allow
+from fleetpgo.collection.resolving import JudgingResolver
+from fleetpgo.errors import ServiceFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from aiohttp.abc import AbstractResolver
+
+    from fleetpgo.config import Collection as Rules
+
+CONNECT_SECONDS = 10.0
+_SHORTEST_SECRET = 4  # characters; blotting out shorter words would only garble messages
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to be let in.
+
+    Args:
+        headers: sent with every request, such as ``Authorization`` or ``CF-Access-Client-Secret``.
+        ca: file of the certificate authorities to trust; None: the system's.
+        certificate: file of our own certificate, and its key if `key` is None.
+        key: file of our key.
+    """
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether a stranger who gets our requests gets something to keep."""
+        return bool(self.headers or self.certificate)
+
+    def blotted(self, text: str) -> str:
+        """The text without any header's value, nor any word of one (the token of ``Bearer <token>``)."""
+        values = [part for value in self.headers.values() for part in (value, *value.split())]
+        for value in sorted(values, key=len, reverse=True):
+            if len(value) >= _SHORTEST_SECRET:
+                text = text.replace(value, "•••")
+        return text
+
+
+def open_session(rules: Rules, access: Access, resolver: AbstractResolver) -> aiohttp.ClientSession:
+    """A session whose connections go only where `rules` allow; close it after use.
+
+    Raises:
+        ServiceFileError: credentials would be sent, and ``collection.allow`` does not say where they may go;
+            or a file of certificates cannot be used.
+    """
+    if access.has_credentials and not rules.allow:
+        raise ServiceFileError(
+            "credentials would go wherever a metric's label points",
+            hint="say in collection.allow which hosts (*.example.com) or networks (10.0.0.0/8) may get them",
+        )
+    connector = aiohttp.TCPConnector(
+        limit=0,  # the guard bounds what is under way
+        # A profile takes seconds: a kept connection saves nothing, and looks like a leak over there.
+        force_close=True,
+        use_dns_cache=False,
+        resolver=JudgingResolver(resolver, parse_allow(rules.allow)),
+        ssl=_tls(access),
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+        headers={"Accept-Encoding": "identity", "User-Agent": "fleetpgo", **access.headers},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    )
+
+
+def _tls(access: Access) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=access.ca)
+        if access.certificate:
+            context.load_cert_chain(access.certificate, access.key)
+    except OSError as error:  # ssl.SSLError is one
+        files = ", ".join(str(file) for file in (access.ca, access.certificate, access.key) if file)
+        raise ServiceFileError(
+            f"cannot use the certificates ({files}): {error}",
+            hint="PEM files, readable on the machine that fetches; the key must belong to the certificate",
+        ) from error
+    return context

@@ -1,0 +1,179 @@
+"""One answer: streamed to disk, refused by name if it is not a profile, else put into the store.
+
+A body is never held in memory while it arrives; it is read once, in a thread, to be checked. Only what has
+passed the check gets into the store, so a truncated body never counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+import aiohttp
+
+from fleetpgo import pprof
+from fleetpgo.collection.access import CONNECT_SECONDS
+from fleetpgo.collection.faults import ForbiddenError, NeverError, NotNowError, ServerError, UnusableError
+from fleetpgo.collection.records import profile_name
+from fleetpgo.collection.resolving import check_literal
+from fleetpgo.errors import ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleetpgo.addresses import Allow
+    from fleetpgo.collection.access import Access
+    from fleetpgo.collection.sources import ProfileSource, Request
+    from fleetpgo.store import RunStore
+
+_CHUNK = 1 << 16
+_SAID = 200  # bytes of an error's body that are worth repeating
+_BUSY = b"Could not enable CPU profiling"
+"""What net/http/pprof answers, with HTTP 500, while somebody else takes a CPU profile."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A profile that has passed the check and is in the store."""
+
+    artifact: str
+    size: int
+    sha256: str
+    samples: int
+    main_package: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an answer may cost: seconds for all of it; bytes as sent, and after unzipping."""
+
+    seconds: float
+    packed_bytes: int
+    unpacked_bytes: int
+
+
+async def ask_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request that failed a second time by itself: a profile is not for free."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientSSLError as error:
+        raise NeverError(f"TLS: {_tls_reason(error)}") from error
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise NotNowError(f"unreachable: {error}") from error
+
+
+async def receive(
+    session: aiohttp.ClientSession,
+    request: Request,
+    body: BinaryIO,
+    *,
+    limits: Limits,
+    allow: Allow,
+    access: Access,
+    received: Callable[[int], None],
+) -> None:
+    """Send the request, and stream the answer into a file.
+
+    Args:
+        session: see :func:`fleetpgo.collection.access.open_session`.
+        request: what to send.
+        body: takes what is answered.
+        limits: how long, and how much, at most.
+        allow: where a request may go.
+        access: whose secrets are blotted out of what the instance says.
+        received: is told how many bytes have come.
+
+    Raises:
+        NoProfileError: one of its kinds, with the reason.
+    """
+    check_literal(request.url.host or "", allow)
+    size, started = 0, time.monotonic()
+    try:
+        async with (
+            asyncio.timeout(limits.seconds),
+            # Redirects stay off: an instance has no business sending us elsewhere.
+            session.request(
+                request.method,
+                request.url,
+                data=request.body,
+                headers=request.headers,
+                allow_redirects=False,
+                middlewares=(ask_once,),
+            ) as response,
+        ):
+            if response.status != 200:  # noqa: PLR2004  # OK
+                _refuse(response, await response.content.read(_SAID), access)
+            async for chunk in response.content.iter_chunked(_CHUNK):
+                size += len(chunk)
+                if size > limits.packed_bytes:
+                    raise NeverError(f"larger than {limits.packed_bytes:,} bytes (collection.max_bytes)")
+                body.write(chunk)
+                received(size)
+    except TimeoutError as error:
+        raise NotNowError(_timed_out(error, time.monotonic() - started, size, limits)) from error
+    except aiohttp.ClientPayloadError as error:
+        raise NotNowError(
+            f"the connection broke off in the middle of the profile, after {size:,} bytes"
+        ) from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise NotNowError(f"unreachable: {error}") from error
+
+
+def keep(
+    body: BinaryIO, source: ProfileSource, store: RunStore, *, limits: Limits, access: Access, seconds: int
+) -> Kept:
+    """Check what has come, and put it into the store under its digest. Blocks.
+
+    Raises:
+        UnusableError: it is no profile that can be used.
+        NotNowError: its end is missing.
+    """
+    body.seek(0)
+    try:
+        data = source.profile(body.read())
+        allowed = pprof.Limits(packed_bytes=limits.packed_bytes, message_bytes=limits.unpacked_bytes)
+        facts = pprof.check(data, limits=allowed, seconds=seconds)
+    except ProfileError as error:
+        kind = NotNowError if error.reason == "truncated" else UnusableError
+        raise kind(access.blotted(f"{error.reason}: {error.message}")) from error
+    sha256 = hashlib.sha256(data).hexdigest()
+    store.write(profile_name(sha256), data)
+    return Kept(profile_name(sha256), len(data), sha256, facts.samples, facts.main_package)
+
+
+def _refuse(response: aiohttp.ClientResponse, said: bytes, access: Access) -> NoReturn:
+    """Raise the kind of refusal that an answer other than HTTP 200 is."""
+    status = response.status
+    text = said.decode("utf-8", "replace").strip().partition("\n")[0]
+    answer = f"HTTP {status} {response.reason or ''}".strip() + (f": {text}" if text else "")
+    answer = access.blotted("".join(letter for letter in answer if letter.isprintable()))
+    match status:
+        case 401 | 403:
+            raise ForbiddenError(answer)
+        case 404:
+            raise NeverError(f"{answer} (nothing at {response.url.path})")
+        case 500 if _BUSY in said:
+            raise NotNowError(f"busy: {answer}")
+        case _ if status >= 500:  # noqa: PLR2004  # server errors
+            raise ServerError(answer)
+        case _ if 300 <= status < 400:  # noqa: PLR2004  # redirections
+            raise NeverError(f"{answer} (redirects are not followed)")
+        case _:
+            raise NeverError(answer)
+
+
+def _timed_out(error: TimeoutError, seconds: float, size: int, limits: Limits) -> str:
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return f"unreachable: no connection within {CONNECT_SECONDS:.0f} s"
+    return f"no complete answer within {min(seconds, limits.seconds):.0f} s: {size:,} bytes had come"
+
+
+def _tls_reason(error: aiohttp.ClientSSLError) -> str:
+    cause = error.__cause__
+    return cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else str(cause or error)

@@ -1,0 +1,99 @@
+"""What keeps a round from being felt in production.
+
+Never more than ``max_share`` of a datacenter's instances are profiled at once, nor more than ``per_host`` on
+one host, nor more than ``concurrency`` in one task. A datacenter is never split over tasks
+(:func:`fleetpgo.selection.pack`), so counting inside one process is enough.
+
+A round *stops* when an instance refuses our credentials (more askers would only be more refusals, and alarms
+over there) or when too many answer with server errors (then something is wrong that profiling must not make
+worse). Nobody is asked after that; what is under way is let finish. The other tasks of the round learn it
+from the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fleetpgo.collection.faults import ForbiddenError, ServerError, StoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from fleetpgo.config import Collection as Rules
+    from fleetpgo.store import RunStore
+
+log = logging.getLogger(__name__)
+
+STOP = "stop.json"
+"""Artifact that says why the round was stopped."""
+
+FEWEST_ERRORS = 3
+"""So many instances in trouble are needed at least to stop a round: of three, one is already a third."""
+
+
+def forget_stop(store: RunStore) -> None:
+    """Let a stopped run go on, after somebody has mended what stopped it."""
+    store.remove(STOP)
+
+
+class Guard:
+    """Hands out turns to ask an instance, and stops the round.
+
+    Args:
+        rules: how many at once, and how many server errors are too many.
+        limits: datacenter → most instances of it at once; one of a datacenter that it does not name.
+        instances: how many instances this task is to ask.
+        store: where the round's tasks tell each other that it was stopped.
+    """
+
+    def __init__(self, rules: Rules, limits: Mapping[str, int], *, instances: int, store: RunStore) -> None:
+        self._all = asyncio.Semaphore(rules.concurrency)
+        self._hosts: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(rules.per_host)
+        )
+        self._datacenters: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(1))
+        self._datacenters.update({name: asyncio.Semaphore(limit) for name, limit in limits.items()})
+        self._most_errors = max(FEWEST_ERRORS - 1, rules.max_errors * instances)
+        self._in_trouble: set[str] = set()
+        self._store = store
+        self.stopped = ""
+
+    @asynccontextmanager
+    async def turn(self, instance: str, *, datacenter: str, host: str) -> AsyncIterator[None]:
+        """Wait until the instance may be asked; what comes of it decides whether others still may.
+
+        Raises:
+            StoppedError: the round was stopped.
+        """
+        async with AsyncExitStack() as turns:
+            for semaphore in (self._datacenters[datacenter], self._hosts[host], self._all):
+                await turns.enter_async_context(semaphore)
+            await self._go_on()
+            try:
+                yield
+            except ForbiddenError as error:
+                await self._stop(f"{instance} answered {error}")
+                raise
+            except ServerError:
+                self._in_trouble.add(instance)
+                if len(self._in_trouble) > self._most_errors:
+                    await self._stop(
+                        f"{len(self._in_trouble)} instances answer with server errors (collection.max_errors)"
+                    )
+                raise
+
+    async def _go_on(self) -> None:
+        if not self.stopped and await asyncio.to_thread(self._store.exists, STOP):
+            self.stopped = (await asyncio.to_thread(self._store.read_json, STOP))["reason"]
+        if self.stopped:
+            raise StoppedError(f"not asked: the round was stopped: {self.stopped}")
+
+    async def _stop(self, reason: str) -> None:
+        if not self.stopped:
+            self.stopped = reason
+            log.error("the round is stopped: %s", reason)
+            await asyncio.to_thread(self._store.write_json, STOP, {"reason": reason})

@@ -1,0 +1,65 @@
+"""Between the resolver and the socket: only addresses that may be asked get through.
+
+A connection goes to the very addresses that were judged here, and each connection resolves anew. So a name
+that changes what it points to between two looks (DNS rebinding) gains nothing by it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import TYPE_CHECKING
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from fleetpgo.collection.faults import NeverError
+
+if TYPE_CHECKING:
+    from fleetpgo.addresses import Allow
+
+
+def check_literal(host: str, allow: Allow) -> None:
+    """Judge a host that is an address already, which no resolver will see.
+
+    Raises:
+        NeverError: it is an address to which nothing may be sent.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return
+    if objection := allow.objection(host, address):
+        raise NeverError(objection)
+
+
+class JudgingResolver(AbstractResolver):
+    """Resolves names, and passes on only those addresses to which something may be sent.
+
+    Args:
+        resolver: asks the DNS.
+        allow: where requests may go.
+    """
+
+    def __init__(self, resolver: AbstractResolver, allow: Allow) -> None:
+        self._resolver = resolver
+        self._allow = allow
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The allowed addresses of a host.
+
+        Raises:
+            NeverError: none of its addresses is allowed.
+            OSError: it has none.
+        """
+        found = await self._resolver.resolve(host, port, family)
+        objections = [self._allow.objection(host, ipaddress.ip_address(each["host"])) for each in found]
+        allowed = [each for each, objection in zip(found, objections, strict=True) if objection is None]
+        if not allowed:
+            raise NeverError("; ".join(filter(None, objections)))
+        return allowed
+
+    async def close(self) -> None:
+        """Release what the resolver holds."""
+        await self._resolver.close()

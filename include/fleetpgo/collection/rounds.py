@@ -1,0 +1,165 @@
+"""One round: every target is asked, some again, and each gets its record.
+
+An instance that is busy with somebody else's profile, in trouble or out of reach is asked again after a
+random pause, so that many askers do not march in step; for the same reason a round does not start everywhere
+in the same moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import tempfile
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from aiohttp import ThreadedResolver
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from fleetpgo.addresses import parse_allow
+from fleetpgo.collection.access import Access, open_session
+from fleetpgo.collection.faults import NoProfileError, NotNowError, UnusableError
+from fleetpgo.collection.fetching import Limits, keep, receive
+from fleetpgo.collection.guards import Guard
+from fleetpgo.collection.records import Record, read_record, record_name
+from fleetpgo.collection.sources.pprof_http import PprofHttp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import aiohttp
+    from aiohttp.abc import AbstractResolver
+
+    from fleetpgo.collection.fetching import Kept
+    from fleetpgo.collection.sources import ProfileSource
+    from fleetpgo.config import Collection as Rules
+    from fleetpgo.selection import Target
+    from fleetpgo.store import RunStore
+
+log = logging.getLogger(__name__)
+
+_JITTER = 0.05  # of a profile's length: over this time the starts of a round are spread
+
+
+async def collect(
+    targets: Sequence[Target],
+    rules: Rules,
+    store: RunStore,
+    *,
+    seconds: int,
+    limits: Mapping[str, int],
+    access: Access = Access(),  # noqa: B008  # frozen
+    resolver: AbstractResolver | None = None,
+    watch: Callable[[str, str], None] = lambda _instance, _state: None,
+) -> list[Record]:
+    """Fetch the targets' profiles; one record each, in the order of the targets.
+
+    Args:
+        targets: instances to profile.
+        rules: how.
+        store: takes profiles and records; instances whose profile it holds are not asked.
+        seconds: length of each profile.
+        limits: datacenter → most of its instances at once; see :class:`fleetpgo.collection.guards.Guard`.
+        access: credentials and TLS.
+        resolver: asks the DNS; default: the system's.
+        watch: is told an instance and what it is doing, whenever that changes.
+
+    Raises:
+        ServiceFileError: credentials, but no word of where they may go; certificates that cannot be used.
+    """
+    guard = Guard(rules, limits, instances=len(targets), store=store)
+    async with open_session(rules, access, resolver or ThreadedResolver()) as session:
+        round_ = _Round(rules, store, guard, session, access, watch, seconds)
+        return await asyncio.gather(*(round_.record(target) for target in targets))
+
+
+class _Round:
+    """What all requests of a round share."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        store: RunStore,
+        guard: Guard,
+        session: aiohttp.ClientSession,
+        access: Access,
+        watch: Callable[[str, str], None],
+        seconds: int,
+    ) -> None:
+        self._rules = rules
+        self._store = store
+        self._guard = guard
+        self._session = session
+        self._access = access
+        self._watch = watch
+        self._seconds = seconds
+        self._source: ProfileSource = PprofHttp(rules.url, rules.ports)
+        self._allow = parse_allow(rules.allow)
+        self._limits = Limits(
+            seconds + rules.grace.total_seconds(), rules.max_bytes, rules.max_unpacked_bytes
+        )
+
+    async def record(self, target: Target) -> Record:
+        """Fetch one target's profile unless the store has it; write its record."""
+        earlier = await asyncio.to_thread(read_record, self._store, target)
+        if earlier.state == "fetched":
+            self._tell(target, "already in the store", logging.INFO)
+            return earlier
+        record = Record(target.instance, target.datacenter, target.cores, "missing")
+        try:
+            kept = await self._persist(target)
+        except NoProfileError as error:
+            reason = str(error)
+            record = replace(
+                record, state="refused" if isinstance(error, UnusableError) else "missing", reason=reason
+            )
+            self._tell(target, f"no profile: {reason}", logging.WARNING)
+        else:
+            record = replace(record, state="fetched", **asdict(kept))
+            self._tell(target, f"{kept.samples:,} samples in {kept.size:,} bytes", logging.INFO)
+        await asyncio.to_thread(self._store.write_json, record_name(target.instance), asdict(record))
+        return record
+
+    def _tell(self, target: Target, state: str, level: int) -> None:
+        log.log(level, "%s: %s", target.instance, state)
+        self._watch(target.instance, state)
+
+    async def _persist(self, target: Target) -> Kept:
+        """Ask until there is a profile, or no sense in asking again."""
+        await asyncio.sleep(random.uniform(0, _JITTER * self._seconds))  # noqa: S311  # not for secrets
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(
+                lambda error: isinstance(error, NotNowError) and not self._guard.stopped
+            ),
+            stop=stop_after_attempt(self._rules.attempts),
+            wait=wait_random_exponential(multiplier=self._seconds / 2, max=2 * self._seconds),
+            reraise=True,
+        )
+        return await retrying(self._ask, target)
+
+    async def _ask(self, target: Target) -> Kept:
+        """Ask once, when it is the target's turn."""
+        request = self._source.request(target, seconds=self._seconds)
+        host = request.url.host or ""
+        with tempfile.TemporaryFile() as body:
+            async with self._guard.turn(target.instance, datacenter=target.datacenter, host=host):
+                self._watch(target.instance, "asked")
+                await receive(
+                    self._session,
+                    request,
+                    body,
+                    limits=self._limits,
+                    allow=self._allow,
+                    access=self._access,
+                    received=lambda size: self._watch(target.instance, f"{size:,} bytes"),
+                )
+            return await asyncio.to_thread(
+                keep,
+                body,
+                self._source,
+                self._store,
+                limits=self._limits,
+                access=self._access,
+                seconds=self._seconds,
+            )

@@ -1,0 +1,45 @@
+"""Where a profile comes from: what to ask, and where in the answer it is.
+
+A source knows one API and nothing of time limits, retries, addresses or credentials. It builds the
+:class:`Request` for a target, and takes the profile out of the body that was answered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from yarl import URL
+
+    from fleetpgo.selection import Target
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request: no credentials, these are the session's."""
+
+    url: URL
+    method: str = "GET"
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class ProfileSource(Protocol):
+    """Knows how a CPU profile of a target is asked for."""
+
+    def request(self, target: Target, *, seconds: int) -> Request:
+        """What to send for a profile of that length.
+
+        Raises:
+            NeverError: the target's labels do not make a request that may be sent.
+        """
+
+    def profile(self, body: bytes) -> bytes:
+        """The profile in the body of an answer with HTTP 200, as protobuf or gzipped protobuf.
+
+        Raises:
+            UnusableError: there is none in it.
+        """

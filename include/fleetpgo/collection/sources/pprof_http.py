@@ -1,0 +1,46 @@
+"""The instance itself, through ``net/http/pprof`` (https://pkg.go.dev/net/http/pprof).
+
+``GET /debug/pprof/profile?seconds=30`` profiles the process for that time and answers with the profile,
+gzipped. A process profiles for one asker at a time; the second gets HTTP 500.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from string import Template
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from yarl import URL
+
+from fleetpgo.collection.faults import NeverError
+from fleetpgo.collection.sources import Request
+from fleetpgo.collection.sources.labels import fill
+
+if TYPE_CHECKING:
+    from fleetpgo.selection import Target
+
+
+@dataclass(frozen=True)
+class PprofHttp:
+    """Asks each instance.
+
+    Args:
+        url: template of the URL.
+        ports: lowest and highest port that a label may give; None: the template fixes it.
+    """
+
+    url: str
+    ports: tuple[int, int] | None = None
+
+    def request(self, target: Target, *, seconds: int) -> Request:
+        """A GET of the filled-in URL; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
+        url = URL(fill(self.url, target, seconds=seconds))
+        from_label = {"instance", "port"} & set(Template(urlsplit(self.url).netloc).get_identifiers())
+        if from_label and not (self.ports and url.port and self.ports[0] <= url.port <= self.ports[1]):
+            raise NeverError(f"port {url.port} is not within collection.ports")
+        return Request(url)
+
+    def profile(self, body: bytes) -> bytes:
+        """The body itself."""
+        return body

@@ -1,0 +1,47 @@
+"""What each instance is doing, as a live table in a terminal; elsewhere the log has a line for each."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from fleetpgo.selection import Target
+
+_ROWS = 30
+"""Most rows; those that changed last are shown."""
+
+
+@contextmanager
+def watching(
+    targets: Sequence[Target], console: Console | None = None
+) -> Iterator[Callable[[str, str], None]]:
+    """Give a function that is told an instance and its state, and shows it on standard error."""
+    console = console or Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _instance, _state: None
+        return
+    states: dict[str, str] = {}
+    datacenters = {target.instance: target.datacenter for target in targets}
+
+    def table() -> Table:
+        shown = Table("instance", "datacenter", "", box=None)
+        for instance, state in list(states.items())[-_ROWS:]:
+            shown.add_row(instance, datacenters.get(instance, ""), state)
+        if len(states) > _ROWS:
+            shown.add_row(f"and {len(states) - _ROWS:,} more", "", "")
+        return shown
+
+    def watch(instance: str, state: str) -> None:
+        # Whoever changes moves to the end of the dictionary, and so into sight.
+        states.pop(instance, None)
+        states[instance] = state
+
+    with Live(console=console, get_renderable=table, refresh_per_second=4):
+        yield watch

@@ -1,0 +1,84 @@
+"""Which instances to profile.
+
+The whole fleet is asked for at once (one instant query: the CPU of every candidate), then a strategy chooses:
+
+- :mod:`.topk`: the busiest.
+- :mod:`.stratified`: some of each datacenter, hardware generation, role …
+- :mod:`.weighted`: at random, the busier the likelier.
+
+Instances for later rounds are chosen with the first: which of them are asked is seen when the samples are
+counted. :mod:`.weights` undoes in the merge what the choice has put out of proportion, and :mod:`.packing`
+deals the targets out to tasks.
+
+Labels come from whoever can push a metric. What ends in a URL is checked here, and again before it is sent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fleetpgo.errors import SelectionError
+from fleetpgo.selection import stratified, topk, weighted
+from fleetpgo.selection.fleet import read_fleet
+from fleetpgo.selection.packing import pack
+from fleetpgo.selection.targets import Pack, Selection, Target
+from fleetpgo.selection.weights import merge_weights
+
+if TYPE_CHECKING:
+    from fleetpgo.config import Selection as Rules
+    from fleetpgo.prometheus import Prometheus
+
+__all__ = ["Pack", "Selection", "Target", "merge_weights", "pack", "query_of", "select"]
+
+
+def query_of(rules: Rules) -> str:
+    """The PromQL that gives the candidates: one series each."""
+    if not rules.matchers:
+        return rules.cpu
+    return f"({rules.cpu}) and on ({rules.instance_label}) {rules.builds}{{{rules.matchers}}}"
+
+
+def select(prometheus: Prometheus, rules: Rules, *, seed: str) -> Selection:
+    """Choose the instances to profile.
+
+    Args:
+        prometheus: knows them.
+        rules: how to choose, and how many.
+        seed: the run's id: what is drawn at random is drawn alike by a retry of the same run.
+
+    Raises:
+        SelectionError: the query gives nothing that can be profiled, or a partial answer that is not allowed.
+        PrometheusError: unreachable, or the query is refused.
+    """
+    query = query_of(rules)
+    answer = prometheus.instant(query, partial_response=rules.partial_response)
+    # PromQL's own remarks are no sign that something is missing.
+    partial = [warning for warning in answer.warnings if not warning.startswith("PromQL ")]
+    if partial and not rules.partial_response:
+        raise SelectionError(
+            "the answer is partial: " + "; ".join(partial),
+            hint="try again when all stores answer, or allow it: selection.partial_response",
+        )
+    fleet, left_out = read_fleet(answer, rules)
+    warnings = (*answer.warnings, *left_out)
+    if not fleet:
+        raise SelectionError(
+            "no instance to profile: the query gives nothing usable\n"
+            + "\n".join([f"query: {query}", *warnings]),
+            hint="paste the query into Prometheus; check its matchers, and selection.instance_label",
+        )
+    match rules.strategy:
+        case "topk":
+            chosen = topk.choose(fleet, rules)
+        case "stratified":
+            chosen = stratified.choose(fleet, rules, seed=seed)
+        case "weighted":
+            chosen = weighted.choose(fleet, rules, seed=seed)
+    return replace(
+        chosen,
+        query=query,
+        warnings=(*warnings, *chosen.warnings),
+        datacenters=dict(Counter(target.datacenter for target in fleet)),
+    )

@@ -1,0 +1,53 @@
+"""From Prometheus' answer to the candidates: what cannot be an instance is left out, and said so.
+
+A series that has become stale is not in an answer at all: that is Prometheus' own doing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from fleetpgo.addresses import INSTANCE
+from fleetpgo.selection.targets import Target
+
+if TYPE_CHECKING:
+    from fleetpgo.config import Selection as Rules
+    from fleetpgo.prometheus import Answer, Series
+
+
+def read_fleet(answer: Answer, rules: Rules) -> tuple[list[Target], list[str]]:
+    """The candidates, the busiest first, and what was left out and why: one line per kind of reason."""
+    fleet: dict[str, Target] = {}
+    left_out: dict[str, list[str]] = {}
+    for series in answer.series:
+        if reason := _objection(series, rules):
+            kind, text = reason
+            left_out.setdefault(kind, []).append(text)
+            continue
+        instance = series.labels[rules.instance_label]
+        if instance in fleet:
+            left_out.setdefault("several", []).append(f"{instance} has several series; the busiest counts")
+            if fleet[instance].cores >= series.value:
+                continue
+        datacenter = series.labels.get(rules.datacenter_label, "")
+        fleet[instance] = Target(instance, datacenter, series.value, series.labels)
+    warnings = [
+        f"{texts[0]} (and {len(texts) - 1:,} more like it)" if len(texts) > 1 else texts[0]
+        for texts in left_out.values()
+    ]
+    return sorted(fleet.values(), key=lambda target: (-target.cores, target.instance)), warnings
+
+
+def _objection(series: Series, rules: Rules) -> tuple[str, str] | None:
+    """Why a series is no candidate: the kind of reason, and the words; None: it is one."""
+    instance, value = series.labels.get(rules.instance_label), series.value
+    if instance is None:
+        return "label", f"left out: a series without the label {rules.instance_label}: {dict(series.labels)}"
+    if not INSTANCE.fullmatch(instance):
+        return "address", f"left out: {rules.instance_label}={instance!r} is not host:port"
+    if not (math.isfinite(value) and value >= 0):
+        return "value", f"left out: {instance} uses {value} cores, which cannot be"
+    if value == 0:
+        return "idle", f"left out: {instance} uses no CPU, so it has nothing to show"
+    return None

@@ -1,0 +1,77 @@
+"""Some of each part of the fleet: of each datacenter, hardware generation, role, or their combinations.
+
+Use it when parts of the fleet do different work, as datacenters with other customers and other hardware do.
+None is left out because its instances happen to be less busy, and the merge gives each the share of the
+profile that it has of the fleet's CPU (:mod:`.weights`). Within a stratum instances are drawn as
+:mod:`.weighted` draws them.
+
+``proportional`` (to CPU) is the allocation to start with; ``equal`` is for comparing strata; numbers of
+one's own for a stratum of special interest.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fleetpgo.selection.targets import Selection, Target
+from fleetpgo.selection.weighted import draw
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fleetpgo.config import Selection as Rules
+
+
+def choose(fleet: Sequence[Target], rules: Rules, *, seed: str) -> Selection:
+    """``rules.instances`` for each round, spread over the strata; at least one of each."""
+    strata: defaultdict[str, list[Target]] = defaultdict(list)
+    for target in fleet:
+        strata["/".join(target.labels.get(label) or f"no {label}" for label in rules.strata)].append(target)
+    cores = {name: sum(target.cores for target in members) for name, members in strata.items()}
+    sizes = {name: len(members) for name, members in strata.items()}
+    warnings = []
+    match rules.allocation:
+        case "proportional":
+            counts = allocate(rules.instances, cores, sizes)
+        case "equal":
+            counts = allocate(rules.instances, dict.fromkeys(strata, 1.0), sizes)
+        case quotas:
+            counts = {name: min(quotas.get(name, 1), sizes[name]) for name in strata}
+            warnings += [
+                f"selection.allocation names {name}, of which there is no instance"
+                for name in sorted(quotas.keys() - strata.keys())
+            ]
+    if isinstance(rules.allocation, str) and len(strata) > rules.instances:
+        warnings.append(f"{len(strata)} instances instead of {rules.instances}: one of each stratum")
+    targets = [
+        replace(
+            target,
+            stratum=name,
+            round=1 + place // counts[name],
+            why=f"drawn from {name}, {cores[name] / sum(cores.values()):.1%} of the CPU",
+        )
+        for name, members in strata.items()
+        for place, target in enumerate(draw(members, seed=seed)[: counts[name] * rules.max_rounds])
+    ]
+    targets.sort(key=lambda target: target.round)
+    return Selection(tuple(targets), warnings=tuple(warnings), strata=cores)
+
+
+def allocate(total: int, shares: Mapping[str, float], sizes: Mapping[str, int]) -> dict[str, int]:
+    """Divide `total` among strata in proportion to their shares: at least 1 each, at most their size.
+
+    One after the other goes to the stratum that has the least of what is due to it, which is how seats are
+    divided by the method of Webster and Sainte-Laguë: s ÷ (2n + 1) is largest.
+
+    Args:
+        total: how many to divide; what exceeds the sum of all sizes is not given out.
+        shares: stratum → how much is due to it, on any scale.
+        sizes: stratum → how many it can take, at least 1.
+    """
+    counts = dict.fromkeys(shares, 1)
+    for _ in range(min(total, sum(sizes.values())) - len(counts)):
+        open_ = [name for name in counts if counts[name] < sizes[name]]
+        counts[max(open_, key=lambda name: shares[name] / (2 * counts[name] + 1))] += 1
+    return counts

@@ -1,0 +1,67 @@
+"""The values of selection: a target, what was chosen and why, and the pack that one task fetches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Target:
+    """An instance to profile.
+
+    Args:
+        instance: its address, host:port.
+        datacenter: where it is; "": not known.
+        cores: the CPU it uses.
+        labels: of its series.
+        stratum: which part of the fleet it was drawn from; "": it stands for itself only.
+        round: in which round it is asked, from 1; later rounds only if the earlier ones gave too few samples.
+        why: what made it chosen.
+    """
+
+    instance: str
+    datacenter: str
+    cores: float
+    labels: Mapping[str, str]
+    stratum: str = ""
+    round: int = 1
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was chosen from which fleet.
+
+    Args:
+        targets: the chosen ones of all rounds, by round.
+        query: the PromQL that gave the fleet.
+        warnings: what Prometheus warned of; what was left out and why.
+        strata: stratum → the CPU of all its instances, in cores; empty: targets stand for themselves only.
+        datacenters: datacenter → how many instances the fleet has there.
+    """
+
+    targets: tuple[Target, ...]
+    query: str = ""
+    warnings: tuple[str, ...] = ()
+    strata: Mapping[str, float] = field(default_factory=dict)
+    datacenters: Mapping[str, int] = field(default_factory=dict)
+
+    def of_round(self, number: int) -> tuple[Target, ...]:
+        """The targets of that round."""
+        return tuple(target for target in self.targets if target.round == number)
+
+    def at_once(self, max_share: float) -> dict[str, int]:
+        """Datacenter → how many of its instances that share is, at least one."""
+        return {name: max(1, int(max_share * count)) for name, count in self.datacenters.items()}
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Targets that one mapped task fetches, and its name in the UI."""
+
+    name: str
+    targets: tuple[Target, ...]

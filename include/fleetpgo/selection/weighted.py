@@ -1,0 +1,57 @@
+"""At random, without replacement, each instance with a chance in proportion to its CPU.
+
+Use it when nobody knows by which label a fleet differs: each core of the fleet has the same chance to be
+looked at, whatever kind of instance it is in.
+
+The draw is sequential Poisson sampling (Ohlsson, "Sequential Poisson Sampling", Journal of Official
+Statistics 14(2), 1998): instance i with c_i cores gets a number u_i, uniform in (0, 1], and those with the
+smallest u_i ÷ c_i are taken. u_i is a hash of the run's id and the instance's name. So a retry draws alike
+even if Prometheus has other CPU values by then, and further rounds only add to the earlier ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fleetpgo.selection.targets import Selection, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fleetpgo.config import Selection as Rules
+
+EVERYTHING = "the fleet"
+"""The one stratum that there is when the whole fleet is drawn from."""
+
+
+def choose(fleet: Sequence[Target], rules: Rules, *, seed: str) -> Selection:
+    """``rules.instances`` for each round, drawn from the fleet."""
+    cores = sum(target.cores for target in fleet)
+    drawn = draw(fleet, seed=seed)[: rules.instances * rules.max_rounds]
+    return Selection(
+        tuple(
+            replace(
+                target,
+                stratum=EVERYTHING,
+                round=1 + place // rules.instances,
+                why=f"drawn; it has {target.cores / cores:.2%} of the CPU",
+            )
+            for place, target in enumerate(drawn)
+        ),
+        strata={EVERYTHING: cores},
+    )
+
+
+def draw(targets: Iterable[Target], *, seed: str) -> list[Target]:
+    """All targets in the order in which they are drawn."""
+    return sorted(
+        targets, key=lambda target: (_uniform(seed, target.instance) / target.cores, target.instance)
+    )
+
+
+def _uniform(seed: str, instance: str) -> float:
+    """A number in (0, 1] that looks random, and is the same for the same seed and instance."""
+    digest = hashlib.blake2b(f"{seed}\0{instance}".encode(), digest_size=8).digest()
+    return (int.from_bytes(digest) + 1) / 2**64

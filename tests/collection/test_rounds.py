@@ -1,0 +1,97 @@
+"""What a round does with instances that answer, and with those that do at the second try."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+
+import pytest
+
+from fleetpgo.collection import Access, Record, collect, profile_name, record_name
+from fleetpgo.errors import ServiceFileError
+from tests.collection.instances import (
+    BUSY,
+    OK,
+    PROFILE,
+    SECONDS,
+    cpu_profile,
+    http,
+    rules,
+    serving,
+    target_at,
+)
+
+
+async def test_a_profile_ends_in_the_store_with_its_record(fetch, store):
+    async with serving(OK) as ams:
+        records = await fetch(ams)
+    sha256 = hashlib.sha256(PROFILE).hexdigest()
+    expected = Record(
+        instance=ams.target.instance,
+        datacenter="ams",
+        cores=1.0,
+        state="fetched",
+        artifact=profile_name(sha256),
+        size=len(PROFILE),
+        sha256=sha256,
+        samples=80,
+        main_package="/src",
+    )
+    assert records == [expected]
+    assert store.read(expected.artifact) == PROFILE
+    assert store.read_json(record_name(ams.target.instance)) == asdict(expected)
+    assert ams.heard[0].startswith(b"GET /debug/pprof/profile?seconds=1 HTTP/1.1\r\n")
+    assert b"\r\nConnection: close\r\n" in ams.heard[0]
+
+
+async def test_an_instance_that_is_being_profiled_is_asked_again(fetch):
+    async with serving(BUSY, OK) as ams:
+        (record,) = await fetch(ams)
+    assert (record.state, len(ams.heard)) == ("fetched", 2)
+
+
+async def test_records_come_in_the_order_of_the_targets(fetch):
+    async with serving(BUSY, OK) as slow, serving(OK) as quick:
+        records = await fetch(slow, quick)
+    assert [record.instance for record in records] == [slow.target.instance, quick.target.instance]
+
+
+async def test_a_repeated_collection_fetches_only_what_is_missing(fetch):
+    async with serving(OK) as ams, serving(BUSY, BUSY, http(cpu_profile(5))) as lhr:
+        first = await fetch(ams, lhr)
+        second = await fetch(ams, lhr)
+    assert [record.state for record in first + second] == ["fetched", "missing", "fetched", "fetched"]
+    assert (len(ams.heard), len(lhr.heard)) == (1, 3)
+
+
+async def test_whoever_watches_is_told_each_step(store):
+    told = []
+    async with serving(OK) as ams:
+        await collect(
+            [ams.target],
+            rules(),
+            store,
+            seconds=SECONDS,
+            limits={},
+            watch=lambda instance, state: told.append((instance, state)),
+        )
+    size = f"{len(PROFILE):,} bytes"
+    assert told == [(ams.target.instance, state) for state in ("asked", size, f"80 samples in {size}")]
+
+
+async def test_headers_of_the_connection_are_sent(fetch):
+    access = Access({"CF-Access-Client-Id": "id", "CF-Access-Client-Secret": "s3cr3t"})
+    async with serving(OK) as ams:
+        await fetch(ams, access=access)
+    assert b"\r\nCF-Access-Client-Secret: s3cr3t\r\n" in ams.heard[0]
+
+
+async def test_credentials_need_to_be_told_where_they_may_go(fetch):
+    with pytest.raises(ServiceFileError, match="wherever a metric"):
+        await fetch(target_at("127.0.0.1:80"), access=Access({"Authorization": "x"}), allow=())
+
+
+async def test_an_ipv6_instance_is_asked(fetch):
+    async with serving(OK, host="::1", name="[::1]") as ams:
+        (record,) = await fetch(ams, allow=("::1",))
+    assert record.state == "fetched"

@@ -1,0 +1,157 @@
+"""Steps over a run's store, with instances that are real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+
+import pytest
+
+from fleetpgo import refresh
+from fleetpgo.config import Service
+from fleetpgo.store import RunStore
+from tests.collection.instances import OK, cpu_profile, http, serving
+from tests.selection.fleets import Answering
+
+SECONDS = 1
+
+
+def service(**selection) -> Service:
+    return Service.model_validate(
+        {
+            "name": "wshim",
+            "prometheus": {"connection": "prometheus"},
+            "selection": {"cpu": "cpu", **selection},
+            "collection": {
+                "url": "http://$instance/debug/pprof/profile?seconds=$seconds",
+                "ports": (1024, 65535),
+                "allow": ("127.0.0.1",),
+                "per_host": 100,
+                "max_share": 1,
+                "max_tasks": 1,
+                "attempts": 1,
+            },
+            "repository": {"forge": "local", "connection": "forge", "project": "wshim"},
+            "build": {"binary": "bin/wshim"},
+            "rollout": {"fraction": "vector(1)"},
+            "measurement": {"cpu": "cpu"},
+        }
+    )
+
+
+def select(described, store, *instances):
+    fleet = [
+        ({"instance": each.target.instance, "datacenter": "ams"}, 10.0 - place)
+        for place, each in enumerate(instances)
+    ]
+    _, (pack,) = refresh.select_instances(described, store, Answering(*fleet), seconds=SECONDS)
+    return pack.targets
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path, "wshim", "run")
+
+
+async def test_a_round_that_gives_enough_is_the_only_one(store):
+    described = service(instances=1, target_samples=80)
+    async with serving(OK) as one, serving(OK) as other:
+        await refresh.collect_profiles(described, store, select(described, store, one, other))
+        said = await refresh.top_up(described, store)
+    assert said == ["80 samples from 1 instances, as many as are wanted"]
+    assert other.heard == []
+
+
+async def test_too_few_samples_take_another_round_from_those_not_yet_asked(store):
+    described = service(instances=1, target_samples=100)
+    async with serving(OK) as one, serving(OK) as other, serving(OK) as third:
+        await refresh.collect_profiles(described, store, select(described, store, one, other, third))
+        said = await refresh.top_up(described, store)
+    assert said == [
+        "80 samples from 1 instances; the target is 100",
+        "160 samples from 2 instances; one half covers 100% of the other half's CPU",
+    ]
+    assert [len(each.heard) for each in (one, other, third)] == [1, 1, 0]
+    manifest = refresh.merge_profiles(described, store, go=None)
+    assert (manifest.selected, manifest.used, manifest.samples) == (2, 2, 160)
+
+
+async def test_rounds_end_when_nobody_is_left_to_ask(store):
+    described = service(instances=2, target_samples=1000)
+    async with serving(OK) as one:
+        await refresh.collect_profiles(described, store, select(described, store, one))
+        said = await refresh.top_up(described, store)
+    assert said == ["80 samples from 1 instances; the target is 1,000; nobody is left to ask"]
+
+
+async def test_rounds_end_at_the_most_that_are_allowed(store):
+    described = service(instances=1, target_samples=1000, max_rounds=2)
+    async with serving(OK) as one, serving(OK) as other, serving(OK) as third:
+        await refresh.collect_profiles(described, store, select(described, store, one, other, third))
+        await refresh.top_up(described, store)
+    assert third.heard == []
+
+
+COLLECT = """
+import asyncio, pickle, sys
+from fleetpgo import refresh
+service, store = pickle.load(sys.stdin.buffer)
+chosen, _ = refresh.read_selection(store)
+asyncio.run(refresh.collect_profiles(service, store, chosen.targets))
+"""
+
+
+async def start_collecting(described, store):
+    """A process of its own that collects the run's whole selection, as a task does."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        COLLECT,
+        stdin=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    process.stdin.write(pickle.dumps((described, store)))
+    process.stdin.close()
+    return process
+
+
+def account(described, store):
+    """The manifest, without the time when it was made."""
+    manifest = asdict(refresh.merge_profiles(described, store, go=None))
+    return {key: value for key, value in manifest.items() if key != "made_at"}
+
+
+async def test_a_task_killed_half_way_and_retried_fetches_only_the_rest(store, tmp_path):
+    described = service(instances=6, max_rounds=1)
+    held = asyncio.Event()
+
+    async def hold(writer):
+        await held.wait()
+
+    async with AsyncExitStack() as running:
+        answers = [http(cpu_profile(50 + number)) for number in range(6)]
+        quick = [await running.enter_async_context(serving(answer)) for answer in answers[:3]]
+        slow = [await running.enter_async_context(serving(hold, answer)) for answer in answers[3:]]
+        running.callback(held.set)
+        select(described, store, *quick, *slow)
+
+        killed = await start_collecting(described, store)
+        # What is waited for happens in another process.
+        while len(list(store.names("profiles", ".json"))) < 3 or not all(each.heard for each in slow):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        killed.kill()
+        assert await killed.wait() == -signal.SIGKILL
+
+        assert await (await start_collecting(described, store)).wait() == 0
+        assert [len(each.heard) for each in (*quick, *slow)] == [1, 1, 1, 2, 2, 2]
+
+        undisturbed = RunStore(tmp_path / "undisturbed", "wshim", "run")
+        select(described, undisturbed, *quick, *slow)
+        assert await (await start_collecting(described, undisturbed)).wait() == 0
+    assert account(described, store) == account(described, undisturbed)
+    assert sorted(store.names("profiles", "")) == sorted(undisturbed.names("profiles", ""))
