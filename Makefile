@@ -12,7 +12,7 @@ PROMETHEUS := .local/prometheus/bin/prometheus
 RUN := env PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo lock proto clean
+.PHONY: help setup test lint format study-measurement demo lock proto clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ lint: setup ## Run only the static checks
 
 format: setup ## Format the Python code
 	@$(RUN) ruff format . && $(RUN) ruff check --fix .
+
+study-measurement: setup ## Simulate fleets with known savings; tables into docs/measurement.md (minutes)
+	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	  python -m studies.measurement.study --write docs/measurement.md
 
 demo: setup ## Run the whole loop on a local Go fleet (DEMO_EXIT=1: end by itself)
 	@$(RUN) python demo/run.py $(if $(filter 1,$(DEMO_EXIT)),--exit)

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from fleetpgo import config, forges, refresh
 from fleetpgo.errors import FleetPGOError, ServiceFileError
+from fleetpgo.measure_cli import history, measure
 from fleetpgo.pr_cli import pr
 from fleetpgo.profile_cli import profile
 from fleetpgo.prometheus import Prometheus
@@ -219,6 +220,8 @@ def propose(
 
 cli.add_command(profile)
 cli.add_command(pr)
+cli.add_command(measure)
+cli.add_command(history)
 
 
 def _latest(store: Path, service: str) -> str:

@@ -16,9 +16,17 @@ import shlex
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from string import Template
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError
@@ -35,7 +43,7 @@ _DURATION_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s":
 _DURATION = re.compile("".join(rf"(?:(?P<{name}>\d+){unit})?" for unit, name in _DURATION_UNITS.items()))
 
 
-def _duration(value: object) -> object:
+def duration(value: object) -> timedelta:
     """Read a duration as Prometheus writes it: ``90s``, ``1h30m``, ``7d``."""
     if isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
         return timedelta(**{name: int(count) for name, count in match.groupdict(default="0").items()})
@@ -67,7 +75,7 @@ def _inside(value: object) -> object:
     return value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(duration)]
 PromQL = Annotated[str, Field(min_length=1)]
 ProfilePromQL = Annotated[str, Field(min_length=1), BeforeValidator(_profile_template)]
 RepositoryPath = Annotated[str, Field(min_length=1), BeforeValidator(_inside)]
@@ -137,17 +145,57 @@ class Build(_Part):
 
 
 class Rollout(_Part):
-    """How to see that the new build is out."""
+    """How to see that the new build is out: by what instances say of themselves, or when they started."""
 
-    fraction: ProfilePromQL = Field(
+    fraction: ProfilePromQL | None = Field(
+        default=None,
         description="PromQL that gives one number, the share of instances on the new build; "
-        "$profile is the first 12 hex digits of the committed profile's SHA-256"
+        "$profile is the first 12 hex digits of the committed profile's SHA-256. "
+        "Default: the share that was started since the merge",
     )
     treated: ProfilePromQL | None = Field(
-        default=None, description="PromQL that gives one series per instance on the new build"
+        default=None,
+        description="PromQL that gives one series per instance on the new build; the others are the "
+        "control group. Instances keep their name over a rollout (else choose another instance_label)",
+    )
+    started: PromQL | None = Field(
+        default=None,
+        description="PromQL that gives one series per instance: the Unix time at which its process started; "
+        "shows restarts and other deploys in the windows that are compared",
+    )
+    revision: PromQL | None = Field(
+        default=None,
+        description="PromQL that gives one series per revision of the source that runs, with label revision",
     )
     complete: Share = Field(default=0.95, description="share from which the rollout counts as complete")
     poll: Duration = Field(default=timedelta(minutes=5), description="time between two looks")
+    deadline: Duration = Field(
+        default=timedelta(days=14), description="time after the merge at which waiting for the rollout ends"
+    )
+
+    @model_validator(mode="after")
+    def _can_be_seen(self) -> Self:
+        if self.fraction is None and self.started is None:
+            raise ValueError("one of fraction and started is required, else no rollout can be seen")
+        return self
+
+
+class Exclusion(_Part):
+    """A span of time that no comparison uses: an incident, a load test, another deploy."""
+
+    start: AwareDatetime = Field(description="its first moment, with time zone")
+    end: AwareDatetime = Field(description="the first moment after it")
+    reason: str = Field(default="", description="what was going on")
+
+
+class Guardrail(_Part):
+    """Something that a saving of CPU must not cost."""
+
+    name: str = Field(min_length=1, description="what is guarded: resident memory, p99 latency, restarts …")
+    query: PromQL = Field(description="PromQL that gives one series per instance; less is better")
+    bound: float = Field(
+        default=0.05, ge=0, description="largest rise of its average over the instances, as a share"
+    )
 
 
 class Measurement(_Part):
@@ -155,7 +203,9 @@ class Measurement(_Part):
 
     cpu: PromQL = Field(description="PromQL that gives one series per instance: the CPU it uses, in cores")
     requests: PromQL | None = Field(
-        default=None, description="PromQL that gives one series per instance: requests per second"
+        default=None,
+        description="PromQL that gives one series per instance: requests per second. Without it CPU is "
+        "compared per instance, and traffic that changes looks like a saving or a loss",
     )
     step: Duration = Field(default=timedelta(minutes=1), description="finest resolution of the comparison")
     settle: Duration = Field(
@@ -164,6 +214,9 @@ class Measurement(_Part):
     )
     window: Duration = Field(default=timedelta(hours=1), description="time compared just before and after it")
     week: Duration = Field(default=timedelta(days=7), description="time compared in the long comparison")
+    material: Share = Field(default=0.005, description="smallest saving or loss that matters, as a share")
+    excluded: tuple[Exclusion, ...] = Field(default=(), description="spans that no comparison uses")
+    guardrails: tuple[Guardrail, ...] = Field(default=(), description="what a saving of CPU must not cost")
 
 
 class Service(_Part):

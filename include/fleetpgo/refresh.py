@@ -14,7 +14,7 @@ manifest.json       :func:`merge_profiles`: who gave what, who did not and why, 
 pull_request.json   :func:`propose_profile`
 merge.json          :func:`look_for_merge`: when the pull request was merged, or why it never will be
 rollout.json        :func:`look_for_rollout`: when the new build went out
-measure_*.json/.md  :func:`measure`: the saving
+measure_*           :func:`measure`: the saving, as .json, .md and .svg, for ``rollout`` and ``week``
 ==================  ========================================================================
 """
 
@@ -25,7 +25,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from fleetpgo import collection, selection
-from fleetpgo.measurement.report import as_json, markdown
 from fleetpgo.measurement.rollout import Rollout, find_rollout, ready_at
 from fleetpgo.proposal import Proposed, propose
 from fleetpgo.pullrequest import Provenance, marker
@@ -193,19 +192,24 @@ def measurable_at(service: Service, store: RunStore, period: Period) -> datetime
 def measure(
     service: Service, store: RunStore, prometheus: Prometheus, forge: Forge, *, period: Period
 ) -> Comparison:
-    """Measure the saving over a period, and say it in the pull request's one comment on it."""
-    from fleetpgo.measurement.comparison import compare  # noqa: PLC0415  # pandas and scipy, likewise
+    """Measure the saving over a period, draw it, and say it in the pull request's one comment on it."""
+    from fleetpgo.measurement import measuring  # noqa: PLC0415  # scipy and matplotlib: not for waiting steps
 
-    comparison = compare(
-        prometheus, service, _read_rollout(store), period=period, window=_window(service, period)
+    measured = measuring.measure(
+        prometheus,
+        service,
+        _read_rollout(store),
+        period=period,
+        window=_window(service, period),
+        commit=store.read_json("merge.json")["commit"],
     )
-    store.write_json(f"measure_{period}.json", as_json(comparison))
-    store.write(f"measure_{period}.md", markdown(comparison).encode())
+    for extension, content in measured.files().items():
+        store.write(f"measure_{period}.{extension}", content)
     number = store.read_json("pull_request.json")["pull_request"]
     reports = [f"measure_{each}.md" for each in ("rollout", "week")]
     text = "\n".join(store.read(report).decode() for report in reports if store.exists(report))
     forge.comment(number, text, "measurement")
-    return comparison
+    return measured.comparison
 
 
 def _read_rollout(store: RunStore) -> Rollout:
