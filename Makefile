@@ -12,7 +12,7 @@ PROMETHEUS := .local/prometheus/bin/prometheus
 RUN := env PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format study-measurement demo lock proto clean
+.PHONY: help setup test test-slow lint format demo bench-merge study-measurement proto lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,18 +39,28 @@ $(PROMETHEUS): tools/get-prometheus
 test: setup ## Run every check: lint, types, import directions, tests
 	@$(RUN) tools/check
 
+test-slow: setup ## Run the tests that take minutes each
+	@$(RUN) tools/check --slow
+
 lint: setup ## Run only the static checks
 	@$(RUN) tools/check --static
 
 format: setup ## Format the Python code
 	@$(RUN) ruff format . && $(RUN) ruff check --fix .
 
+demo: setup ## Run the whole loop on a local Go fleet (DEMO_EXIT=1: end by itself; DEMO_PORT=…: Airflow's port)
+	@$(RUN) python -m demo.run $(if $(filter 1,$(DEMO_EXIT)),--exit) $(if $(DEMO_PORT),--port $(DEMO_PORT))
+
+bench-merge: setup ## Time the merge against go tool pprof, both in turn
+	@$(RUN) python bench/merge.py
+
 study-measurement: setup ## Simulate fleets with known savings; tables into docs/measurement.md (minutes)
 	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	  python -m studies.measurement.study --write docs/measurement.md
 
-demo: setup ## Run the whole loop on a local Go fleet (DEMO_EXIT=1: end by itself)
-	@$(RUN) python demo/run.py $(if $(filter 1,$(DEMO_EXIT)),--exit)
+proto: setup ## Generate the profile format's Python code from its .proto
+	@$(RUN) python -m grpc_tools.protoc -I include --python_out=include --mypy_out=include \
+	  --plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy fleetpgo/pprof/profile.proto
 
 lock: $(UV) ## Compile the pinned requirements from pyproject.toml
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \

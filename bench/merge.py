@@ -1,8 +1,8 @@
 """The merge against Go's own: CPU time, wall time and peak memory, both timed in turn in one run.
 
-Peer: ``cmd/pprof`` of the Go toolchain, built once, run as ``pprof -proto -symbolize=none``. Inputs: bench/inputs.py.
-Each side runs as a process of its own, so start and imports count; what they take is shown apart. The least of some
-rounds stands for each figure: noise only ever adds. Run it by ``make bench-merge``.
+Peer: ``cmd/pprof`` of the Go toolchain, built once, run as ``pprof -proto -symbolize=none``. Inputs:
+bench/inputs.py. Each side runs as a process of its own, so start and imports count; what the imports take
+is shown apart. The least of some rounds stands for each figure: noise only ever adds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ print(Path("/proc/self/status").read_text())
 
 @dataclass(frozen=True)
 class Run:
-    """One run: CPU seconds, wall seconds, peak memory in MB, CPU seconds of the imports, bytes of the result."""
+    """One run: CPU and wall seconds, peak memory in MB, CPU seconds of the imports, bytes of the result."""
 
     cpu: float
     wall: float
@@ -72,7 +72,8 @@ def peer(paths: list[str]) -> tuple[list[str], Path]:
     if not binary.exists():
         subprocess.run(["go", "build", "-o", binary, "cmd/pprof"], check=True)
     watch = (
-        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL); "
+        "import resource, subprocess, sys; "
+        "subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL); "
         "print('peak', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
     command = [sys.executable, "-S", "-c", watch]
@@ -95,13 +96,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profiles", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--many", type=int, default=1000, help="inputs for the comparison of memory; 0: skip it")
+    parser.add_argument(
+        "--many", type=int, default=1000, help="inputs for the comparison of memory; 0: skip it"
+    )
     asked = parser.parse_args()
 
     paths = [str(path) for path in make(FOLDER / "inputs", asked.profiles)]
     megabytes = sum(Path(path).stat().st_size for path in paths) / 1e6
     print(f"{len(paths)} profiles, {megabytes:.0f} MB gzipped; least of {asked.rounds} rounds\n")
-    sides = {"go tool pprof": peer(paths), "merge": ours("full", paths), "merge, minimal": ours("minimal", paths)}
+    sides = {
+        "go tool pprof": peer(paths),
+        "merge": ours("full", paths),
+        "merge, minimal": ours("minimal", paths),
+    }
     runs: dict[str, list[Run]] = {name: [] for name in sides}
     for _ in range(asked.rounds):
         for name, (command, output) in sides.items():
@@ -122,7 +129,8 @@ def main() -> None:
         for name, kind in (("merge", "full"), ("merge, minimal", "minimal")):
             command, output = ours(kind, many)
             memory = run(command, output).memory
-            print(f"{name}: {asked.many} inputs take {memory:.0f} MB, {memory / best[name].memory:.2f} of {len(paths)}'s")
+            ratio = memory / best[name].memory
+            print(f"{name}: {asked.many} inputs take {memory:.0f} MB, {ratio:.2f} of {len(paths)}'s")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Literal
 
 from fleetpgo import collection, selection
 from fleetpgo.measurement.rollout import Rollout, find_rollout, ready_at
-from fleetpgo.proposal import Proposed, propose
 from fleetpgo.pullrequest import Provenance, marker
 from fleetpgo.selection import Pack, Selection, Target
 
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from fleetpgo.measurement.comparison import Comparison
     from fleetpgo.merging import Manifest
     from fleetpgo.prometheus import Prometheus
+    from fleetpgo.proposal import Proposed
     from fleetpgo.store import RunStore
 
 Period = Literal["rollout", "week"]
@@ -49,7 +49,7 @@ Period = Literal["rollout", "week"]
 class Outcome:
     """What a look at something that takes its time has shown, and the sentence that says so."""
 
-    state: Literal["waiting", "done", "skipped"]
+    state: Literal["waiting", "done", "skipped", "failed"]
     message: str
 
 
@@ -112,6 +112,8 @@ def propose_profile(
         cache: directory for Go's caches, kept between runs.
         run_url: where a person looks at the run.
     """
+    from fleetpgo.proposal import propose  # noqa: PLC0415  # it compares profiles: likewise
+
     manifest = store.read_json("manifest.json")
     provenance = Provenance(
         run=store.run,
@@ -132,15 +134,15 @@ def propose_profile(
 
 def look_for_merge(store: RunStore, forge: Forge) -> Outcome:
     """Whether the run's pull request has been merged, closed, or taken over by a newer run."""
-    proposed = Proposed(**store.read_json("pull_request.json"))
-    if proposed.dry_run:
+    proposed = store.read_json("pull_request.json")
+    if proposed["unchanged"]:
+        return _skip(store, f"nothing was proposed: {proposed['reason']}")
+    if proposed["dry_run"]:
         return _skip(store, "dry run: no pull request was opened")
-    if proposed.pull_request is None:
-        return _skip(store, f"{proposed.base} holds this profile already: there was nothing to propose")
-    pull_request = forge.get(proposed.pull_request)
+    pull_request = forge.get(proposed["pull_request"])
     name = f"pull request #{pull_request.number} ({pull_request.url})"
     about = marker(pull_request.body)
-    if about is not None and about.profile != proposed.profile:
+    if about is not None and about.profile != proposed["profile"]:
         return _skip(store, f"superseded by run {about.run}, which took over {name}")
     match pull_request.state:
         case "open":
@@ -169,10 +171,12 @@ def look_for_rollout(service: Service, store: RunStore, prometheus: Prometheus, 
             prometheus, service.rollout, profile=profile, since=merged_at, now=now
         )
         if rollout is None:
+            late = now - merged_at > service.rollout.deadline
             return Outcome(
-                "waiting",
+                "failed" if late else "waiting",
                 f"{fraction:.0%} of the instances run the build with profile {profile}; "
-                f"the rollout is complete at {service.rollout.complete:.0%}",
+                f"the rollout is complete at {service.rollout.complete:.0%}"
+                + (f" and was not within {service.rollout.deadline} of the merge" if late else ""),
             )
         store.write_json("rollout.json", asdict(rollout))
     rollout = _read_rollout(store)

@@ -73,6 +73,17 @@ def test_without_a_traffic_expression_only_cores_are_compared(fleet, service, ro
     assert comparison.estimate.saving == pytest.approx(0.05, abs=0.0005)
 
 
+def test_series_that_split_an_instance_are_added_up(fleet, service, rollout, comparison):
+    def split(metric):
+        coded = [f'label_replace({metric} / 2, "code", "{code}", "", "")' for code in (200, 500)]
+        return " or ".join(coded)
+
+    by_code = change(service, "measurement", cpu=split("cpu"), requests=split("requests"))
+    found = compare(fleet, by_code, rollout, period="rollout", window=WINDOW)
+    assert found.groups == comparison.groups
+    assert found.estimate == comparison.estimate
+
+
 def test_no_cpu_in_a_window_is_an_error_that_names_the_query(fleet, service, rollout):
     absent = change(service, "measurement", cpu="absent_metric")
     with pytest.raises(MeasurementError, match="absent_metric"):

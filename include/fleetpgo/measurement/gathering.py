@@ -95,6 +95,7 @@ class _Reader:
     def raw(self) -> Change:
         """The fleet before and after, each figure the answer to the literal PromQL in `queries`."""
         rules, end = self.service.measurement, self.windows.after[1]
+        instance = self.service.selection.instance_label
         self.queries["evaluated at"] = from_timestamp(end).isoformat()
         amounts = []
         for side, offset in (("before", f" offset {end - self.windows.rolling[0]}s"), ("after", "")):
@@ -114,16 +115,20 @@ class _Reader:
                         hint="no rate is negative; take rate() of a counter, not deriv() or delta()",
                     )
             amounts.append(Amount(figures["cpu"] or 0.0, figures["requests"]))
-        return change(round(self.ask.number(f"count({rules.cpu})", end)), *amounts)
+        return change(round(self.ask.number(f"count(count by ({instance}) ({rules.cpu}))", end)), *amounts)
 
     def usage(self, spans: Sequence[Span], step: int, cpu: str, requests: str | None) -> Usage:
         """Sums and counts over those spans, by group and datacenter."""
         label = self.service.selection.datacenter_label
-        kinds = [("sum", cpu), ("count", cpu), *([("sum", requests)] if requests is not None else [])]
+        # An expression may split an instance further (by status code, say): it is counted once.
+        once = f"count by ({label}) (count by ({label}, {self.service.selection.instance_label})"
+        kinds = [(f"sum by ({label})", cpu, ""), (once, cpu, ")")]
+        if requests is not None:
+            kinds.append((f"sum by ({label})", requests, ""))
         groups = [
             [
-                self.ask.matrix(f"{how} by ({label}) (({of}){group})", spans, step, label)[0]
-                for how, of in kinds
+                self.ask.matrix(f"{how} (({of}){group}){close}", spans, step, label)[0]
+                for how, of, close in kinds
             ]
             for group in self._groups()
         ]

@@ -240,11 +240,9 @@ class Tables:
         table[:, :3] = _renumber(
             texts.ravel(),
             len(profile.strings),
-            lambda used: self.strings.of((profile.strings[row] for row in used.tolist()), len(used)),
+            lambda used: self.strings.of(map(profile.strings.__getitem__, used.tolist()), len(used)),
         ).reshape(texts.shape)
-        return self.functions.of(
-            _slices(table.tobytes(), np.arange(1, len(rows) + 1) * table.strides[0]), len(rows)
-        )
+        return self.functions.of(table.view(f"V{table.strides[0]}").ravel().tolist(), len(rows))
 
     def _number_mappings(self, profile: Columns, rows: Ints) -> Ints:
         # The first mapping is the main binary, whether a sample lies in it or not.

@@ -19,7 +19,7 @@ from fleetpgo.pprof.edges import go_bytes
 if TYPE_CHECKING:
     from fleetpgo.pprof.columns import Columns, Ints
 
-GZIP_LEVEL = 9
+GZIP_LEVEL = 6
 
 
 def gzipped(message: bytes) -> bytes:
