@@ -12,7 +12,7 @@ PROMETHEUS := .local/prometheus/bin/prometheus
 RUN := env PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow lint format demo bench-merge bench-collect proto lock clean
+.PHONY: help setup test test-slow lint format demo bench-merge bench-collect study-measurement proto lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ demo: setup ## Run the whole loop on a local Go fleet (DEMO_EXIT=1: end by itsel
 
 bench-merge: setup ## Time the merge against go tool pprof, both in turn
 	@$(RUN) python bench/merge.py
+
+study-measurement: setup ## Simulate fleets with known savings; tables into docs/measurement.md (minutes)
+	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	  python -m studies.measurement.study --write docs/measurement.md
 
 proto: setup ## Generate the profile format's Python code from its .proto
 	@$(RUN) python -m grpc_tools.protoc -I include --python_out=include --mypy_out=include \

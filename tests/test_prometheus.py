@@ -87,6 +87,19 @@ def test_warnings_travel_with_a_partial_answer():
     assert Prometheus("http://p").instant("up").warnings == ("store ams: deadline exceeded",)
 
 
+@responses.activate
+def test_advice_on_how_a_query_is_written_is_no_warning():
+    responses.post(
+        "http://p/api/v1/query",
+        json={
+            "status": "success",
+            "data": {"resultType": "vector", "result": []},
+            "infos": ["PromQL info: metric might not be a counter"],
+        },
+    )
+    assert Prometheus("http://p").instant("up").warnings == ()
+
+
 @pytest.mark.parametrize("partial", [True, False])
 @responses.activate
 def test_thanos_is_told_whether_a_partial_answer_will_do(partial):
@@ -95,7 +108,12 @@ def test_thanos_is_told_whether_a_partial_answer_will_do(partial):
         json={"status": "success", "data": {"resultType": "vector", "result": []}},
         match=[
             responses.matchers.urlencoded_params_matcher(
-                {"query": "up", "dedup": "true", "partial_response": str(partial).lower()}
+                {
+                    "query": "up",
+                    "dedup": "true",
+                    "max_source_resolution": "0s",
+                    "partial_response": str(partial).lower(),
+                }
             )
         ],
     )

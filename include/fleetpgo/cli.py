@@ -23,6 +23,7 @@ from rich.table import Table
 from fleetpgo import config, forges, refresh
 from fleetpgo.collection import Access, forget_stop
 from fleetpgo.errors import FleetPGOError, ServiceFileError
+from fleetpgo.measure_cli import history, measure
 from fleetpgo.pr_cli import pr
 from fleetpgo.profile_cli import profile
 from fleetpgo.progress import watching
@@ -279,6 +280,8 @@ def propose(
 
 cli.add_command(profile)
 cli.add_command(pr)
+cli.add_command(measure)
+cli.add_command(history)
 
 
 def _new_run() -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -48,7 +49,7 @@ _MATCHER = r'\s*[a-zA-Z_]\w*\s*(?:=~|!~|!=|=)\s*"(?:[^"\\\n]|\\.)*"\s*'
 _MATCHERS = re.compile(rf"{_MATCHER}(?:,{_MATCHER})*")
 
 
-def _duration(value: object) -> object:
+def duration(value: object) -> timedelta:
     """Read a duration as Prometheus writes it: ``90s``, ``1h30m``, ``7d``."""
     if isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
         return timedelta(**{name: int(count) for name, count in match.groupdict(default="0").items()})
@@ -101,7 +102,7 @@ def _url_template(value: object) -> object:
     return value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(duration)]
 PromQL = Annotated[str, Field(min_length=1)]
 ProfilePromQL = Annotated[str, Field(min_length=1), BeforeValidator(_profile_template)]
 RepositoryPath = Annotated[str, Field(min_length=1), BeforeValidator(_inside)]
@@ -308,17 +309,57 @@ class Build(_Part):
 
 
 class Rollout(_Part):
-    """How to see that the new build is out."""
+    """How to see that the new build is out: by what instances say of themselves, or when they started."""
 
-    fraction: ProfilePromQL = Field(
+    fraction: ProfilePromQL | None = Field(
+        default=None,
         description="PromQL that gives one number, the share of instances on the new build; "
-        "$profile is the first 12 hex digits of the committed profile's SHA-256"
+        "$profile is the first 12 hex digits of the committed profile's SHA-256. "
+        "Default: the share that was started since the merge",
     )
     treated: ProfilePromQL | None = Field(
-        default=None, description="PromQL that gives one series per instance on the new build"
+        default=None,
+        description="PromQL that gives one series per instance on the new build; the others are the "
+        "control group. Instances keep their name over a rollout (else choose another instance_label)",
+    )
+    started: PromQL | None = Field(
+        default=None,
+        description="PromQL that gives one series per instance: the Unix time at which its process started; "
+        "shows restarts and other deploys in the windows that are compared",
+    )
+    revision: PromQL | None = Field(
+        default=None,
+        description="PromQL that gives one series per revision of the source that runs, with label revision",
     )
     complete: Share = Field(default=0.95, description="share from which the rollout counts as complete")
     poll: Duration = Field(default=timedelta(minutes=5), description="time between two looks")
+    deadline: Duration = Field(
+        default=timedelta(days=14), description="time after the merge at which waiting for the rollout ends"
+    )
+
+    @model_validator(mode="after")
+    def _can_be_seen(self) -> Self:
+        if self.fraction is None and self.started is None:
+            raise ValueError("one of fraction and started is required, else no rollout can be seen")
+        return self
+
+
+class Exclusion(_Part):
+    """A span of time that no comparison uses: an incident, a load test, another deploy."""
+
+    start: AwareDatetime = Field(description="its first moment, with time zone")
+    end: AwareDatetime = Field(description="the first moment after it")
+    reason: str = Field(default="", description="what was going on")
+
+
+class Guardrail(_Part):
+    """Something that a saving of CPU must not cost."""
+
+    name: str = Field(min_length=1, description="what is guarded: resident memory, p99 latency, restarts …")
+    query: PromQL = Field(description="PromQL that gives one series per instance; less is better")
+    bound: float = Field(
+        default=0.05, ge=0, description="largest rise of its average over the instances, as a share"
+    )
 
 
 class Measurement(_Part):
@@ -326,7 +367,9 @@ class Measurement(_Part):
 
     cpu: PromQL = Field(description="PromQL that gives one series per instance: the CPU it uses, in cores")
     requests: PromQL | None = Field(
-        default=None, description="PromQL that gives one series per instance: requests per second"
+        default=None,
+        description="PromQL that gives one series per instance: requests per second. Without it CPU is "
+        "compared per instance, and traffic that changes looks like a saving or a loss",
     )
     step: Duration = Field(default=timedelta(minutes=1), description="finest resolution of the comparison")
     settle: Duration = Field(
@@ -335,6 +378,9 @@ class Measurement(_Part):
     )
     window: Duration = Field(default=timedelta(hours=1), description="time compared just before and after it")
     week: Duration = Field(default=timedelta(days=7), description="time compared in the long comparison")
+    material: Share = Field(default=0.005, description="smallest saving or loss that matters, as a share")
+    excluded: tuple[Exclusion, ...] = Field(default=(), description="spans that no comparison uses")
+    guardrails: tuple[Guardrail, ...] = Field(default=(), description="what a saving of CPU must not cost")
 
 
 class Service(_Part):

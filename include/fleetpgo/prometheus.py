@@ -1,7 +1,8 @@
 """Instant and range queries against the HTTP API of Prometheus, Thanos or anything that speaks it.
 
-Knows the API (https://prometheus.io/docs/prometheus/latest/querying/api/) and Thanos' two extra parameters
-(``dedup``, ``partial_response``; Prometheus ignores them). Refuses to know what the queries mean.
+Knows the API (https://prometheus.io/docs/prometheus/latest/querying/api/) and Thanos' extra parameters
+(``dedup``, ``partial_response``, ``max_source_resolution``; Prometheus ignores them). Refuses to know what
+the queries mean.
 
 An answer can be partial and still be HTTP 200: then it carries ``warnings``. They travel with the
 :class:`Answer`; whoever asked decides whether a partial answer will do.
@@ -135,6 +136,8 @@ class Prometheus:
     ) -> tuple[Any, tuple[str, ...]]:
         """Send a query; the answer's ``data`` and its warnings."""
         form |= {"dedup": "true", "partial_response": str(partial_response).lower()}
+        # Thanos would answer long ranges from downsampled data: another resolution than that of short ones.
+        form["max_source_resolution"] = "0s"
         url = f"{self.address.rstrip('/')}/api/v1/{endpoint}"
         try:
             response = self.session.post(url, data=form, timeout=(_CONNECT_TIMEOUT, _READ_TIMEOUT))
@@ -146,7 +149,8 @@ class Prometheus:
         try:
             answer = response.json()
             if answer["status"] == "success":
-                return answer["data"], (*answer.get("warnings", ()), *answer.get("infos", ()))
+                # Its `infos` are advice to whoever wrote the query; the data are whole.
+                return answer["data"], tuple(answer.get("warnings", ()))
             complaint = f"{answer['errorType']}: {answer['error']}"
         except (ValueError, KeyError, TypeError) as error:
             raise PrometheusError(

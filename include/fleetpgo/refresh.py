@@ -15,7 +15,7 @@ manifest.json       :func:`merge_profiles`: who gave what, who did not and why, 
 pull_request.json   :func:`propose_profile`
 merge.json          :func:`look_for_merge`: when the pull request was merged, or why it never will be
 rollout.json        :func:`look_for_rollout`: when the new build went out
-measure_*.json/.md  :func:`measure`: the saving
+measure_*           :func:`measure`: the saving, as .json, .md and .svg, for ``rollout`` and ``week``
 ==================  ========================================================================
 """
 
@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Literal
 
 from fleetpgo import selection
 from fleetpgo.config import override
-from fleetpgo.measurement.report import as_json, markdown
 from fleetpgo.measurement.rollout import Rollout, find_rollout, ready_at
 from fleetpgo.pullrequest import Provenance, marker
 from fleetpgo.selection import Pack, Selection, Target
@@ -59,7 +58,7 @@ def unwatched(_instance: str, _state: str) -> None:
 class Outcome:
     """What a look at something that takes its time has shown, and the sentence that says so."""
 
-    state: Literal["waiting", "done", "skipped"]
+    state: Literal["waiting", "done", "skipped", "failed"]
     message: str
 
 
@@ -233,10 +232,12 @@ def look_for_rollout(service: Service, store: RunStore, prometheus: Prometheus, 
             prometheus, service.rollout, profile=profile, since=merged_at, now=now
         )
         if rollout is None:
+            late = now - merged_at > service.rollout.deadline
             return Outcome(
-                "waiting",
+                "failed" if late else "waiting",
                 f"{fraction:.0%} of the instances run the build with profile {profile}; "
-                f"the rollout is complete at {service.rollout.complete:.0%}",
+                f"the rollout is complete at {service.rollout.complete:.0%}"
+                + (f" and was not within {service.rollout.deadline} of the merge" if late else ""),
             )
         store.write_json("rollout.json", asdict(rollout))
     rollout = _read_rollout(store)
@@ -256,19 +257,24 @@ def measurable_at(service: Service, store: RunStore, period: Period) -> datetime
 def measure(
     service: Service, store: RunStore, prometheus: Prometheus, forge: Forge, *, period: Period
 ) -> Comparison:
-    """Measure the saving over a period, and say it in the pull request's one comment on it."""
-    from fleetpgo.measurement.comparison import compare  # noqa: PLC0415  # pandas and scipy, likewise
+    """Measure the saving over a period, draw it, and say it in the pull request's one comment on it."""
+    from fleetpgo.measurement import measuring  # noqa: PLC0415  # scipy and matplotlib: not for waiting steps
 
-    comparison = compare(
-        prometheus, service, _read_rollout(store), period=period, window=_window(service, period)
+    measured = measuring.measure(
+        prometheus,
+        service,
+        _read_rollout(store),
+        period=period,
+        window=_window(service, period),
+        commit=store.read_json("merge.json")["commit"],
     )
-    store.write_json(f"measure_{period}.json", as_json(comparison))
-    store.write(f"measure_{period}.md", markdown(comparison).encode())
+    for extension, content in measured.files().items():
+        store.write(f"measure_{period}.{extension}", content)
     number = store.read_json("pull_request.json")["pull_request"]
     reports = [f"measure_{each}.md" for each in ("rollout", "week")]
     text = "\n".join(store.read(report).decode() for report in reports if store.exists(report))
     forge.comment(number, text, "measurement")
-    return comparison
+    return measured.comparison
 
 
 def _read_rollout(store: RunStore) -> Rollout:

@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
-from airflow.sdk.exceptions import AirflowSkipException
-from airflow.triggers.base import BaseTrigger, TaskSkippedEvent, TaskSuccessEvent
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 
 from fleetpgo.config import load_named
 from fleetpgo.errors import FleetPGOError
@@ -91,6 +91,9 @@ class LookTrigger(BaseTrigger):
                     case "skipped":
                         yield TaskSkippedEvent()
                         return
+                    case "failed":
+                        yield TaskFailedEvent()
+                        return
             await asyncio.sleep(self.poll)
 
 
@@ -116,6 +119,8 @@ class WaitOperator(RefreshOperator):
         match outcome.state:
             case "skipped":
                 raise AirflowSkipException(outcome.message)
+            case "failed":
+                raise AirflowFailException(outcome.message)
             case "waiting":
                 self.defer(
                     trigger=LookTrigger(

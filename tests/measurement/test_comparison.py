@@ -1,94 +1,99 @@
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fleetpgo.errors import MeasurementError
-from fleetpgo.measurement.comparison import compare
+from fleetpgo.config import Guardrail, Measurement
+from fleetpgo.measurement.comparison import as_json, conclude, schema
+from fleetpgo.measurement.evidence import Amount, Evidence, change
+from fleetpgo.measurement.guardrails import compare_guardrails
+from fleetpgo.measurement.plot import svg
+from fleetpgo.measurement.rollout import Rollout
+from fleetpgo.measurement.usage import Usage
+from fleetpgo.measurement.windows import WEEK, Windows
+from fleetpgo.prometheus import from_timestamp
 
-WINDOW = timedelta(minutes=30)
-
-
-def change(service, part, **fields):
-    return service.model_copy(update={part: getattr(service, part).model_copy(update=fields)})
-
-
-@pytest.fixture
-def comparison(fleet, service, rollout):
-    return compare(fleet, service, rollout, period="rollout", window=WINDOW)
-
-
-def test_the_raw_figures_are_what_the_literal_promql_gives(fleet, comparison):
-    queries, raw = comparison.queries, comparison.raw
-    at = comparison.after[1]
-    names = ["cpu before", "cpu after", "requests before", "requests after"]
-    said = [fleet.number(queries[name], at=at)[0] for name in names]
-    assert said == [raw.before.cores, raw.after.cores, raw.before.requests, raw.after.requests]
+DOCS = Path(__file__).parents[2] / "docs"
+STEP, START = 3_600, 5 * WEEK
+TIMES = np.arange(0, START + WEEK, STEP)
+WINDOWS = Windows(after=(START, START + WEEK), shift=WEEK, rolling=(START - 7_200, START))
+ROLLOUT = Rollout("0123456789ab", from_timestamp(START - 7_200), from_timestamp(START - 3_600), 0.9)
+RULES = Measurement(cpu="cpu", settle="1h")
 
 
-def test_the_windows_lie_around_the_rollout_and_its_settling(comparison, rollout):
-    assert comparison.before == (rollout.start - WINDOW, rollout.start)
-    start = rollout.end + timedelta(minutes=5)
-    assert comparison.after == (start, start + WINDOW)
+def usage(saving=0.03, *, groups=2):
+    random = np.random.default_rng(8)
+    cpu = 10 * np.exp(random.normal(0, 0.01, (2, 4, len(TIMES))))
+    cpu[0] *= 1 - saving * (TIMES >= START)
+    requests = 100 * np.exp(random.normal(0, 0.001, cpu.shape))
+    return Usage(
+        TIMES, STEP, ("a", "b", "c", "d"), cpu[:groups], requests[:groups], np.full(cpu.shape, 5.0)[:groups]
+    )
 
 
-def test_growth_of_traffic_is_a_loss_to_raw_cores_and_none_per_request(comparison):
-    # Before: 6 × 1 core. After: traffic × 1.2, and half the fleet saves 5 %.
-    assert comparison.raw.saved_share == pytest.approx(-0.17)
-    assert comparison.raw.saved_share_per_request == pytest.approx(0.025)
+def concluded(measured, **fields):
+    raw = change(40, Amount(80.0, 800.0), Amount(79.0, 800.0))
+    evidence = Evidence(measured, measured, panel=None, raw=raw, **fields)
+    return conclude(evidence, WINDOWS, ROLLOUT, RULES, period="week")
 
 
-def test_groups_are_told_apart_by_their_build(comparison):
-    shares = {name: each.saved_share_per_request for name, each in comparison.groups.items()}
-    assert shares == {"treated": pytest.approx(0.05), "control": pytest.approx(0, abs=1e-12)}
+def test_the_control_group_leads_and_the_weeks_support():
+    comparison = concluded(usage())
+    assert (comparison.estimate.method, [each.method for each in comparison.supporting]) == ("A", ["B"])
+    assert set(comparison.not_possible) == {"S", "E"}
 
 
-def test_the_known_saving_lies_within_the_interval_against_the_control_group(comparison):
-    found = comparison.estimate
-    assert found.saving == pytest.approx(0.05, abs=0.0005)
-    assert found.low < 0.05 < found.high
-    assert found.datacenters == 3
+def test_without_a_control_group_the_weeks_lead():
+    comparison = concluded(usage(groups=1))
+    assert comparison.estimate.method == "B"
+    assert "no control group" in comparison.not_possible["A"]
 
 
-def test_without_a_control_group_there_is_no_interval_and_it_says_so(fleet, service, rollout):
-    without = change(service, "rollout", treated=None)
-    comparison = compare(fleet, without, rollout, period="rollout", window=WINDOW)
-    assert comparison.estimate is None
-    assert "no control group is known" in comparison.no_estimate
+def test_a_defect_of_the_evidence_makes_it_invalid():
+    assert concluded(usage(), defects=("store lhr is down",)).verdict.call == "invalid"
 
 
-def test_without_a_traffic_expression_only_cores_are_compared(fleet, service, rollout):
-    without = change(service, "measurement", requests=None)
-    comparison = compare(fleet, without, rollout, period="rollout", window=WINDOW)
-    assert (comparison.raw.before.requests, comparison.raw.saved_share_per_request) == (None, None)
-    assert comparison.estimate.saving == pytest.approx(0.05, abs=0.0005)
+def test_nothing_changed_is_no_saving():
+    assert concluded(usage(0.0)).verdict.call in {"no material change", "inconclusive"}
 
 
-def test_series_that_split_an_instance_are_added_up(fleet, service, rollout, comparison):
-    coded = [f'label_replace(requests / 2, "code", "{code}", "", "")' for code in (200, 500)]
-    by_code = change(service, "measurement", requests=" or ".join(coded))
-    split = compare(fleet, by_code, rollout, period="rollout", window=WINDOW)
-    assert split.groups == comparison.groups
-    assert split.estimate == comparison.estimate
+def test_the_json_is_plain_and_says_when():
+    record = json.loads(json.dumps(as_json(concluded(usage()))))
+    assert record["rollout"]["start"] == from_timestamp(START - 7_200).isoformat().replace("+00:00", "Z")
+    assert record["estimate"]["method"] == "A"
 
 
-def test_no_cpu_in_a_window_is_an_error_that_names_the_query(fleet, service, rollout):
-    absent = change(service, "measurement", cpu="absent_metric")
-    with pytest.raises(MeasurementError, match="absent_metric"):
-        compare(fleet, absent, rollout, period="rollout", window=WINDOW)
+def test_the_documented_schema_is_that_of_the_json():
+    assert json.loads((DOCS / "measurement.schema.json").read_text()) == schema()
 
 
-def test_no_requests_in_a_window_is_an_error(fleet, service, rollout):
-    idle = change(service, "measurement", requests="requests * 0")
-    with pytest.raises(MeasurementError, match="no requests in one of the windows"):
-        compare(fleet, idle, rollout, period="rollout", window=WINDOW)
+def test_the_same_comparison_gives_the_same_picture():
+    comparison = concluded(usage())
+    first = svg(comparison, usage(), WINDOWS)
+    assert first == svg(comparison, usage(), WINDOWS)
 
 
-def test_an_instance_that_was_there_in_one_window_only_is_named(fleet, service, rollout):
-    at = rollout.end.timestamp()
-    newcomer = f'cpu{{instance="a1:80"}} and on() (vector(time()) > {at})'
-    late = change(service, "measurement", cpu=f'cpu{{instance!="a1:80"}} or ({newcomer})')
-    comparison = compare(fleet, late, rollout, period="rollout", window=WINDOW)
-    assert comparison.warnings == ("1 instance(s) were there in one window only and are in no group: a1:80",)
-    assert comparison.groups["treated"].instances == 2
+@pytest.mark.parametrize(("rise", "breached"), [(0.2, True), (0.01, False)])
+def test_a_guardrail_is_breached_beyond_its_bound(rise, breached):
+    memory = usage(-rise)
+    alone = Usage(TIMES, STEP, memory.datacenters, memory.cpu, None, memory.instances)
+    (guarded,) = compare_guardrails({"rss": alone}, WINDOWS, [Guardrail(name="rss", query="rss")])
+    assert guarded.breached == breached
+    assert guarded.low < rise < guarded.high
+
+
+def test_what_appears_from_nothing_breaches_its_guardrail():
+    counts = np.zeros((1, 1, len(TIMES)))
+    counts[..., TIMES >= START] = 1
+    errors = Usage(TIMES, STEP, ("a",), counts, None, np.ones_like(counts))
+    (guarded,) = compare_guardrails({"errors": errors}, WINDOWS, [Guardrail(name="errors", query="errors")])
+    assert (guarded.before, guarded.rise, guarded.breached) == (0.0, None, True)
+
+
+def test_a_window_is_named_in_the_report_by_its_first_and_last_moment():
+    comparison = concluded(usage())
+    assert comparison.after[1] == (from_timestamp(START) + timedelta(days=7)).isoformat()

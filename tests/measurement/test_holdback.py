@@ -1,66 +1,105 @@
 from __future__ import annotations
 
-import math
-
-import pandas as pd
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
+from fleetpgo.measurement.estimate import NotPossibleError
 from fleetpgo.measurement.holdback import estimate
+from fleetpgo.measurement.usage import Usage
+from fleetpgo.measurement.windows import DAY, WEEK, Windows
 
-COLUMNS = ["datacenter", "treated", "cpu_before", "cpu_after", "requests_before", "requests_after"]
+STEP = 3_600
+WINDOWS = Windows(after=(2 * WEEK, 3 * WEEK), shift=WEEK, rolling=(2 * WEEK - 2 * STEP, 2 * WEEK))
 
 
-def usage(*rows) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=COLUMNS)
+def fleet(changes, *, control=0.0, noise=0.0, requests=True):
+    """Treated datacenters whose ln CPU changes so much at the rollout, and controls that share the rest."""
+    random = np.random.default_rng(1)
+    times = np.arange(0, 3 * WEEK, STEP)
+    new = times >= WINDOWS.after[0]
+    cpu = np.exp(random.normal(0, noise, (2, len(changes), len(times))))
+    cpu[0] *= np.exp(np.asarray(changes)[:, None] * new)
+    cpu[1] *= np.exp(control * new)
+    ones = np.ones_like(cpu)
+    names = tuple(f"dc{d}" for d in range(len(changes)))
+    return Usage(times, STEP, names, 10 * cpu, 100 * ones if requests else None, 5 * ones)
 
 
-def test_the_figures_are_those_of_a_hand_calculation():
-    found, _ = estimate(
-        usage(
-            ("ams", True, 1.0, 0.90, 100.0, 100.0),
-            ("ams", False, 1.0, 1.0, 100.0, 100.0),
-            ("lhr", True, 1.0, 0.94, 100.0, 100.0),
-            ("lhr", False, 1.0, 1.0, 100.0, 100.0),
-        )
-    )
-    differences = [math.log(0.90), math.log(0.94)]
-    tau = sum(differences) / 2
-    half = 12.7062 * abs(differences[0] - differences[1]) / 2  # t(97.5 %, 1 degree of freedom); s/√2 = |Δ|/2
-    assert found.saving == pytest.approx(1 - math.exp(tau))
+def test_the_figures_are_those_of_a_t_test_over_the_datacenters():
+    changes = [-0.03, -0.01, -0.02, -0.05]
+    found = estimate(fleet(changes), WINDOWS)
+    oracle = stats.ttest_1samp(changes, 0).confidence_interval(0.95)
+    assert found.saving == pytest.approx(1 - np.exp(np.mean(changes)))
     assert (found.low, found.high) == (
-        pytest.approx(1 - math.exp(tau + half), abs=1e-4),
-        pytest.approx(1 - math.exp(tau - half), abs=1e-4),
+        pytest.approx(1 - np.exp(oracle.high)),
+        pytest.approx(1 - np.exp(oracle.low)),
     )
-    assert found.cores == pytest.approx(1.84 * found.saving / (1 - found.saving))
+    assert found.degrees == 3
 
 
-@given(
-    saving=st.floats(-0.5, 0.5),
-    common=st.lists(st.floats(0.5, 2), min_size=2, max_size=10),
-    traffic=st.floats(0.5, 2),
-)
-def test_what_happens_to_both_groups_of_a_datacenter_is_not_the_build(saving, common, traffic):
-    rows = []
-    for number, factor in enumerate(common):
-        rows += [
-            (f"dc{number}", True, 2.0, 2.0 * factor * traffic * (1 - saving), 50.0, 50.0 * traffic),
-            (f"dc{number}", False, 1.0, 1.0 * factor, 70.0, 70.0),
-        ]
-    found, _ = estimate(usage(*rows))
-    assert found.saving == pytest.approx(saving, abs=1e-9)
-    assert found.high - found.low == pytest.approx(0, abs=1e-6)
+@given(common=st.floats(-0.5, 0.5), change=st.floats(-0.5, 0.5))
+def test_what_happens_to_both_groups_is_not_the_build(common, change):
+    found = estimate(fleet([common + change] * 3, control=common), WINDOWS)
+    assert found.saving == pytest.approx(1 - np.exp(change), abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("rows", "why"),
-    [
-        ([("ams", True, 1.0, 1.0, 1.0, 1.0)], "0 datacenter"),
-        ([("ams", True, 1.0, 1.0, 1.0, 1.0), ("ams", False, 1.0, 1.0, 1.0, 1.0)], "1 datacenter"),
-    ],
-)
-def test_too_few_datacenters_give_no_interval_and_say_so(rows, why):
-    found, reason = estimate(usage(*rows))
-    assert found is None
-    assert reason.startswith(why)
+@given(slope=st.floats(0.5, 1.0), shift=st.floats(-0.3, 0.3))
+def test_traffic_that_moves_from_one_group_to_the_other_is_not_the_build(slope, shift):
+    usage = fleet([0.0, 0.0])
+    moved = np.exp(shift * (usage.times >= WINDOWS.after[0]))
+    usage.requests[0] *= moved
+    usage.cpu[0] *= moved**slope
+    found = estimate(usage, WINDOWS, elasticity=slope)
+    assert found.saving == pytest.approx(0, abs=1e-9)
+
+
+def test_cores_are_what_the_treated_would_have_used_more():
+    found = estimate(fleet([np.log(0.9)] * 2), WINDOWS)
+    assert found.cores == pytest.approx(2 * 10 * 0.1)
+
+
+def test_datacenters_that_agree_by_chance_do_not_outdo_their_noise_over_time():
+    usage = fleet([0.0, 0.0], noise=0.05)
+    usage.cpu[:, 1] = usage.cpu[:, 0]
+    found = estimate(usage, WINDOWS)
+    assert found.high - found.low > 0.001
+
+
+def test_placebos_are_the_weeks_before():
+    found = estimate(fleet([-0.02] * 3, noise=0.01), WINDOWS)
+    assert len(found.placebos) == 1
+    assert abs(found.placebos[0]) < 0.005
+
+
+def test_a_datacenter_without_a_hold_back_is_left_out():
+    usage = fleet([-0.02, -0.02, -0.5])
+    usage.cpu[1, 2] = np.nan
+    found = estimate(usage, WINDOWS)
+    assert (found.degrees, found.saving) == (1, pytest.approx(1 - np.exp(-0.02)))
+
+
+def test_a_day_without_data_is_left_out():
+    usage = fleet([-0.02, -0.02])
+    usage.cpu[:, :, (usage.times >= 2 * WEEK) & (usage.times < 2 * WEEK + DAY)] = np.nan
+    assert estimate(usage, WINDOWS).saving == pytest.approx(1 - np.exp(-0.02))
+
+
+def test_without_a_control_group_it_is_not_possible():
+    usage = fleet([0.0, 0.0])
+    alone = Usage(
+        usage.times, STEP, usage.datacenters, usage.cpu[:1], usage.requests[:1], usage.instances[:1]
+    )
+    with pytest.raises(NotPossibleError, match="no control group"):
+        estimate(alone, WINDOWS)
+
+
+def test_one_datacenter_gives_no_interval():
+    with pytest.raises(NotPossibleError, match="1 datacenter"):
+        estimate(fleet([0.0]), WINDOWS)
+
+
+def test_few_datacenters_are_noted():
+    assert "3 datacenters" in estimate(fleet([0.0, 0.01, 0.02]), WINDOWS).notes[0]

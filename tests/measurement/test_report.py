@@ -1,62 +1,104 @@
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fleetpgo.measurement.comparison import Change, Comparison, Usage
-from fleetpgo.measurement.holdback import Estimate
-from fleetpgo.measurement.report import as_json, headline, markdown
+from fleetpgo.measurement.comparison import Comparison
+from fleetpgo.measurement.estimate import Estimate
+from fleetpgo.measurement.evidence import Amount, change
+from fleetpgo.measurement.guardrails import Guarded
+from fleetpgo.measurement.report import headline, markdown
+from fleetpgo.measurement.rollout import Rollout
+from fleetpgo.measurement.verdict import Verdict
 
 NOON = datetime(2026, 1, 7, 12, tzinfo=UTC)
-HOUR = timedelta(hours=1)
+A = Estimate("A", "t interval over 10 datacenters", 0.031, 0.026, 0.036, 85.2, 9, (0.002, -0.001))
+COMPARISON = Comparison(
+    period="rollout",
+    rollout=Rollout("0123456789ab", NOON, NOON + timedelta(minutes=30), 0.9),
+    before=("2026-01-07T11:00:00+00:00", "2026-01-07T12:00:00+00:00"),
+    after=("2026-01-07T13:00:00+00:00", "2026-01-07T14:00:00+00:00"),
+    per="request",
+    verdict=Verdict("saved", (), 0.005),
+    estimate=A,
+    supporting=(
+        Estimate(
+            "S",
+            "400 instances",
+            0.029,
+            0.02,
+            0.038,
+            79.6,
+            399,
+            notes=("no control was restarted",),
+            allowance=0.007,
+        ),
+    ),
+    not_possible={"B": "the windows are not between a day and a week long"},
+    elasticity=0.85,
+    raw=change(500, Amount(3000.0, 500_000.0), Amount(3050.0, 520_000.0)),
+    groups={
+        "treated": change(450, Amount(2700.0, 450_000.0), Amount(2730.0, 468_000.0)),
+        "control": change(50, Amount(300.0, 50_000.0), Amount(320.0, 52_000.0)),
+    },
+    guardrails=(Guarded("resident memory", 1e8, 1.12e8, 0.12, 0.1, 0.14, 0.05, breached=True),),
+    queries={
+        "evaluated at": NOON.isoformat(),
+        "cpu before": "avg_over_time(sum(cpu)[3600s:60s] offset 7200s)",
+    },
+)
+NOTHING = replace(
+    COMPARISON,
+    verdict=Verdict("inconclusive", ("no estimator is possible with these data",), None),
+    estimate=None,
+    supporting=(),
+    not_possible={"A": "no instance stayed on the old build: there is no control group"},
+    elasticity=None,
+    groups={},
+    guardrails=(),
+)
 
 
-def comparison(**changes) -> Comparison:
-    fields = {
-        "period": "rollout",
-        "before": (NOON - HOUR, NOON),
-        "after": (NOON + HOUR, NOON + 2 * HOUR),
-        "raw": Change(4, Usage(4.0, 200.0), Usage(4.2, 220.0)),
-        "groups": {
-            "treated": Change(2, Usage(2.0, 100.0), Usage(2.0, 110.0)),
-            "control": Change(2, Usage(2.0, 100.0), Usage(2.2, 110.0)),
-        },
-        "estimate": Estimate("difference in differences", 0.09, 0.04, 0.14, 0.2, 2),
-        "no_estimate": "",
-        "queries": {"evaluated at": NOON.isoformat(), "cpu before": "sum(cpu offset 1h)"},
-        "warnings": ("store lhr is down",),
-    }
-    return Comparison(**{**fields, **changes})
+def called(call, *reasons, **fields):
+    return headline(replace(COMPARISON, verdict=Verdict(call, reasons, 0.005, **fields)))
 
 
 def test_the_comment_is_the_golden_one(golden):
-    golden("measurement/comment.md", markdown(comparison()))
+    golden("measurement/comment.md", markdown(COMPARISON))
 
 
 def test_the_comment_without_an_estimate_is_the_golden_one(golden):
-    raw_only = comparison(estimate=None, no_estimate="no control group is known", groups={}, warnings=())
-    golden("measurement/comment-raw.md", markdown(raw_only))
+    golden("measurement/comment-raw.md", markdown(NOTHING))
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "doubt"),
-    [(0.01, 0.1, False), (-0.1, -0.01, False), (-0.01, 0.1, True), (-0.1, 0.0, True)],
-)
-def test_an_interval_that_includes_zero_says_that_it_cannot_be_told(low, high, doubt):
-    found = Estimate("did", (low + high) / 2, low, high, 0.2, 2)
-    assert ("cannot be told" in headline(comparison(estimate=found))) == doubt
-
-
-def test_a_loss_is_called_a_loss():
-    assert headline(comparison(estimate=Estimate("did", -0.02, -0.03, -0.01, -0.1, 3))).startswith(
-        "CPU lost: 2.0 % [-3.0 %, -1.0 %] (95 % interval), -0.10 cores"
+def test_a_saving_is_said_with_its_interval_cores_and_method():
+    assert called("saved") == (
+        "Saved 3.1 % of the CPU [2.6 %, 3.6 %] (95 % interval), +85.20 cores, "
+        "against the instances that kept the old build."
     )
 
 
-def test_the_json_holds_figures_and_what_follows_from_them():
-    record = json.loads(json.dumps(as_json(comparison())))
-    assert record["raw"]["saved_share"] == pytest.approx(-0.05)
-    assert record["groups"]["treated"]["saved_share_per_request"] == pytest.approx(1 / 11)
-    assert record["before"] == ["2026-01-07T11:00:00+00:00", "2026-01-07T12:00:00+00:00"]
+def test_a_guardrail_that_broke_turns_saved_into_saved_but():
+    said = called("saved", but=("resident memory",))
+    assert said.endswith(", but: resident memory rose by 12.0 % (bound 5.0 %).")
+
+
+@pytest.mark.parametrize("call", ["inconclusive", "no material change"])
+def test_what_is_not_a_saving_says_why(call):
+    assert "the reason why" in called(call, "the reason why")
+
+
+def test_an_invalid_comparison_quotes_no_figure():
+    assert called("invalid", "store lhr is down") == "Invalid, no figure may be quoted: store lhr is down."
+
+
+def test_a_regression_is_called_one():
+    worse = replace(COMPARISON, estimate=replace(A, saving=-0.02, low=-0.03, high=-0.01, cores=-55.0))
+    said = headline(replace(worse, verdict=Verdict("regression", (), 0.005)))
+    assert said.startswith("Regression, 2.0 % more CPU: a saving of [-3.0 %, -1.0 %] (95 % interval)")
+
+
+def test_a_release_that_went_out_together_is_named():
+    assert "Release effect, not PGO" in called("saved", attribution="release")

@@ -6,6 +6,8 @@ import pytest
 
 from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement.rollout import find_rollout, ready_at
+from fleetpgo.refresh import look_for_rollout
+from fleetpgo.store import RunStore
 
 NOON = datetime(2026, 1, 7, 12, tzinfo=UTC)
 PROFILE = "0123456789ab"
@@ -41,6 +43,32 @@ def test_a_fraction_that_is_no_number_is_an_error_with_its_query(fleet, service)
     broken = service.model_copy(update={"rollout": service.rollout.model_copy(update={"fraction": "cpu"})})
     with pytest.raises(MeasurementError, match="6 series: cpu"):
         find(fleet, broken, NOON)
+
+
+def test_without_a_metric_that_names_the_build_start_times_tell(fleet, service):
+    started = f"0 * cpu + {NOON.timestamp()} * (time() > bool {NOON.timestamp()})"
+    rules = service.rollout.model_copy(update={"fraction": None, "started": started})
+    unnamed = service.model_copy(update={"rollout": rules})
+    _, rollout = find(fleet, unnamed, NOON + timedelta(hours=1))
+    assert abs(rollout.end - NOON) <= timedelta(seconds=35)
+
+
+def test_a_fraction_above_one_is_an_error(fleet, service):
+    wrong = service.model_copy(
+        update={"rollout": service.rollout.model_copy(update={"fraction": "count(cpu)"})}
+    )
+    with pytest.raises(MeasurementError, match=r"6\.0 of the instances cannot be on the new build"):
+        find(fleet, wrong, NOON)
+
+
+@pytest.mark.parametrize(("days", "state"), [(1, "waiting"), (15, "failed")])
+def test_a_rollout_that_never_finishes_ends_the_wait_at_its_deadline(fleet, service, tmp_path, days, state):
+    store = RunStore(tmp_path, "api", "run")
+    store.write_json("pull_request.json", {"profile": "ffffffffffff"})
+    merged_at = NOON + timedelta(minutes=30) - timedelta(days=days)
+    store.write_json("merge.json", {"merged_at": merged_at.isoformat()})
+    outcome = look_for_rollout(service, store, fleet, NOON + timedelta(minutes=30))
+    assert (outcome.state, outcome.message[:16]) == (state, "0% of the instan")
 
 
 def test_it_can_be_measured_when_the_settled_window_has_passed(service, rollout):

@@ -1,12 +1,22 @@
-"""What a new profile saved, and how sure that is.
+"""What a new build saved, and how sure that is.
 
 A saving is a comparison of two times, and between any two times more than the build changes: traffic, its
-mix, the hardware behind it, other releases. So a figure is never given bare. :mod:`.comparison` makes the
-plain before-and-after figures that everybody would make by hand, with the PromQL that anybody can paste, and
-calls them *raw*. Where part of the fleet stayed on the old build, :mod:`.holdback` uses it as the control
-group: what happened to both groups was not the build. Its estimate comes with an interval; where there is
-none, the result says that nothing but raw figures is to be had.
+mix, the hardware behind it, other releases. So a figure is never given bare. It is an estimate with an
+interval, from the estimator that assumes least among those that the data allow, each in its own module:
 
-The rollout's own start and end are read from the metrics (:mod:`.rollout`). :mod:`.report` says it all to
-people.
+* :mod:`.holdback` (A): against instances that stayed on the old build. What happened to both was not the
+  build.
+* :mod:`.weekly` (B): against the week before, adjusted for traffic; earlier weeks tell how far two weeks
+  differ without any rollout.
+* :mod:`.staggered` (S): while the rollout goes from instance to instance; a first answer, hours after it.
+* :mod:`.jump` (E): across the rollout, less the same hours' jump of other weeks; for want of better.
+
+:mod:`.windows` says which times are compared, :mod:`.checking` what makes them unfit to be,
+:mod:`.verdict` what may be said: that something was saved, or that it cannot be told and how much would have
+been seen. The plain figures that anybody would make by hand, with the PromQL to paste, are given beside,
+and called *raw*: they have the traffic in them.
+
+:mod:`.gathering` reads the evidence from Prometheus, :mod:`.frames` from a file, and the simulation study
+(docs/measurement.md) from fleets whose saving is known. :mod:`.comparison` concludes, :mod:`.report` and
+:mod:`.plot` say it to people, :mod:`.history` over the months.
 """

@@ -1,231 +1,212 @@
-"""CPU before and after a rollout: the raw figures, by group where there is a control group.
+"""From evidence to a conclusion: which estimators are possible, which leads, and what may be said.
 
-Raw means: the difference of two times. Traffic, its mix and other releases are in it. The total figures are
-what the literal PromQL in ``queries`` gives: an average over time of a sum over instances (the other order
-overcounts instances that come and go), shifted by ``offset``.
-
-The windows lie on either side of the rollout: ``window`` long, the one before it ending where the rollout
-starts, the one after it starting ``settle`` after the rollout's end.
+The headline is the first possible of A, B, S, E: the order of what they have to assume. Whatever else is
+possible supports it, or contradicts it; why the rest is not possible is part of the result.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import numpy as np
+from pydantic import TypeAdapter
 
 from fleetpgo.errors import MeasurementError
-from fleetpgo.measurement.holdback import Estimate, estimate
-from fleetpgo.measurement.rollout import expression, ready_at
+from fleetpgo.measurement import holdback, jump, staggered, weekly
+from fleetpgo.measurement.checking import defects, reject_impossible
+from fleetpgo.measurement.elasticity import elasticity
+from fleetpgo.measurement.estimate import Estimate, NotPossibleError
+from fleetpgo.measurement.evidence import Amount, Change, change
+from fleetpgo.measurement.guardrails import Guarded, compare_guardrails
+from fleetpgo.measurement.rollout import Rollout  # noqa: TC001  # pydantic reads the annotation
+from fleetpgo.measurement.usage import CONTROL, TREATED
+from fleetpgo.measurement.verdict import Verdict, detectable, judge
+from fleetpgo.prometheus import from_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
-    from fleetpgo.config import Service
-    from fleetpgo.measurement.rollout import Rollout
-    from fleetpgo.prometheus import Prometheus, Series
+    from fleetpgo.config import Measurement
+    from fleetpgo.measurement.evidence import Evidence
+    from fleetpgo.measurement.usage import Floats, Usage
+    from fleetpgo.measurement.windows import Windows
 
-_MOST_POINTS = 1_440
-"""Points per window and series: a longer window is sampled more coarsely, a week costs what a day does."""
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Average CPU, in cores, and average requests per second (None if there is no traffic expression)."""
-
-    cores: float
-    requests: float | None
-
-    @property
-    def cpu_per_request(self) -> float | None:
-        """CPU-seconds per request."""
-        return self.cores / self.requests if self.requests else None
-
-
-@dataclass(frozen=True)
-class Change:
-    """Usage of a group of instances in the window before and in the window after."""
-
-    instances: int
-    before: Usage
-    after: Usage
-
-    @property
-    def saved_cores(self) -> float:
-        """Cores used before less cores used after."""
-        return self.before.cores - self.after.cores
-
-    @property
-    def saved_share(self) -> float:
-        """The same as a share of the cores used before."""
-        return self.saved_cores / self.before.cores
-
-    @property
-    def saved_share_per_request(self) -> float | None:
-        """The share by which CPU per request fell."""
-        before, after = self.before.cpu_per_request, self.after.cpu_per_request
-        return None if before is None or after is None else 1 - after / before
+SCHEMA = 1
+"""Version of the JSON form of :class:`Comparison`; it rises when a field changes its meaning or goes."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What changed between two windows of equal length around a rollout.
+    """What a rollout did to CPU, as far as it can be told. Shares are fractions of 1, times ISO 8601 in JSON.
 
-    ``raw`` is the whole fleet; ``groups`` the instances that went over and those that did not; ``estimate``
-    the saving with its interval, or None, and then ``no_estimate`` says why.
+    Attributes:
+        period: ``rollout``, ``week``, or ``by hand``.
+        rollout: profile, start, end, and the share of the instances that went over.
+        before: the span compared with `after`; for long windows, what lies in the rollout is left out of it.
+        after: the span after the rollout and its settling.
+        per: ``request``, or ``instance`` where there is no traffic expression.
+        verdict: the call, its reasons, its exceptions.
+        estimate: the headline's estimate with its interval; None if no estimator is possible.
+        supporting: what the other possible estimators say.
+        not_possible: letter of each other estimator, and why it is not possible.
+        elasticity: of CPU in traffic, from history; None: not known, CPU per request is compared as it is.
+        raw: the whole fleet before and after, as anybody would compare it.
+        groups: the same for the ``treated`` and the ``control`` instances, over the times that are compared.
+        guardrails: what else was compared.
+        queries: literal PromQL, to be pasted.
+        schema_version: of this record.
     """
 
     period: str
-    before: tuple[datetime, datetime]
-    after: tuple[datetime, datetime]
-    raw: Change
-    groups: Mapping[str, Change]
+    rollout: Rollout
+    before: tuple[str, str]
+    after: tuple[str, str]
+    per: str
+    verdict: Verdict
     estimate: Estimate | None
-    no_estimate: str
-    queries: Mapping[str, str]
-    warnings: tuple[str, ...]
+    supporting: tuple[Estimate, ...]
+    not_possible: dict[str, str]
+    elasticity: float | None
+    raw: Change
+    groups: dict[str, Change]
+    guardrails: tuple[Guarded, ...]
+    queries: dict[str, str]
+    schema_version: int = SCHEMA
 
 
-def compare(
-    prometheus: Prometheus, service: Service, rollout: Rollout, *, period: str, window: timedelta
+ADAPTER: TypeAdapter[Comparison]
+
+
+def conclude(
+    evidence: Evidence,
+    windows: Windows,
+    rollout: Rollout,
+    rules: Measurement,
+    *,
+    period: str,
+    commit: str | None = None,
 ) -> Comparison:
-    """Compare CPU in the windows of that length before and after a rollout.
+    """Judge the evidence.
+
+    Args:
+        evidence: what was measured.
+        windows: what is compared.
+        rollout: what happened between.
+        rules: materiality, settling and guardrails.
+        period: name of the windows, for the report.
+        commit: the revision that differs from its parent by the profile alone, if known.
 
     Raises:
-        MeasurementError: a query does not give what it must, or there was no CPU or no traffic to compare.
-        PrometheusError: unreachable, or a query is refused.
+        MeasurementError: impossible values, no CPU, or no requests.
     """
-    rules = service.measurement
-    at = ready_at(service, rollout, window)
-    offset = at - rollout.start
-    step = max(rules.step, timedelta(seconds=math.ceil(window.total_seconds() / _MOST_POINTS)))
-    look = _Look(prometheus, at, window, step, offset, service.selection.instance_label)
-    cores_before, cores_after = look.total("cpu", rules.cpu)
-    requests_before, requests_after = (
-        look.total("requests", rules.requests) if rules.requests else (None, None)
-    )
-    if min(cores_before, cores_after) <= 0:
-        raise MeasurementError(
-            f"the fleet used {cores_before} cores before and {cores_after} after: nothing to compare",
-            hint=f"check measurement.cpu: {rules.cpu}",
-        )
-    if 0 in {requests_before, requests_after}:
-        raise MeasurementError(
-            "there were no requests in one of the windows: CPU per request has no meaning",
-            hint=f"check measurement.requests: {rules.requests}",
-        )
-    usage = look.instances(rules.cpu, rules.requests, service.selection.datacenter_label)
-    raw = Change(len(usage), Usage(cores_before, requests_before), Usage(cores_after, requests_after))
-    groups, found, why = {}, None, "the service file has no rollout.treated: no control group is known"
-    if service.rollout.treated:
-        treated = look.treated(expression(service.rollout.treated, rollout.profile))
-        usage["treated"] = usage.index.isin(treated)
-        groups = {
-            name: _change(usage[usage["treated"] == flag])
-            for name, flag in (("treated", True), ("control", False))
-            if (usage["treated"] == flag).any()
-        }
-        found, why = estimate(usage)
+    usage = evidence.usage
+    reject_impossible(usage)
+    wrong = (*evidence.defects, *defects(usage, windows))
+    slope = elasticity(evidence.history, until=windows.rolling[0])
+    found, not_possible = _estimates(evidence, windows, rules, slope)
+    headline, supporting = (found[0], found[1:]) if found else (None, ())
+    guarded = compare_guardrails(evidence.guardrails, windows, rules.guardrails)
+    call, reasons = judge(headline, supporting, wrong, material=rules.material)
     return Comparison(
         period=period,
-        before=(rollout.start - window, rollout.start),
-        after=(at - window, at),
-        raw=raw,
-        groups=groups,
-        estimate=found,
-        no_estimate=why,
-        queries=look.queries,
-        warnings=tuple(dict.fromkeys(look.warnings)),
+        rollout=rollout,
+        before=_iso(windows.before),
+        after=_iso(windows.after),
+        per="instance" if usage.requests is None else "request",
+        verdict=Verdict(
+            call,
+            reasons,
+            detectable(headline, rules.material) if headline else None,
+            but=tuple(each.name for each in guarded if each.breached),
+            attribution="release" if _released(evidence, commit) else "PGO",
+        ),
+        estimate=headline,
+        supporting=supporting,
+        not_possible=not_possible,
+        elasticity=slope,
+        raw=evidence.raw,
+        groups=_groups(usage, windows),
+        guardrails=guarded,
+        queries=dict(evidence.queries),
     )
 
 
-@dataclass
-class _Look:
-    """Asks for averages over the two windows; keeps each query asked and each warning heard."""
+def _estimates(
+    evidence: Evidence, windows: Windows, rules: Measurement, slope: float | None
+) -> tuple[tuple[Estimate, ...], dict[str, str]]:
+    """What each possible estimator says, best first, and why the others are not possible."""
+    usage, follow = evidence.usage, 1.0 if slope is None else slope
 
-    prometheus: Prometheus
-    at: datetime
-    window: timedelta
-    step: timedelta
-    offset: timedelta
-    instance_label: str
-    queries: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    def instances() -> Estimate:
+        if evidence.panel is None:
+            raise NotPossibleError("instances are followed only across a rollout, not over days")
+        return staggered.estimate(evidence.panel, settle=rules.settle.total_seconds(), elasticity=slope)
 
-    def __post_init__(self) -> None:
-        self.queries["evaluated at"] = self.at.isoformat()
+    estimators: dict[str, Callable[[], Estimate]] = {
+        "A": lambda: holdback.estimate(usage, windows, elasticity=follow),
+        "B": lambda: weekly.estimate(usage, windows, elasticity=follow),
+        "S": instances,
+        "E": lambda: jump.estimate(usage, windows, elasticity=follow),
+    }
+    found, not_possible = [], {}
+    for name, estimator in estimators.items():
+        try:
+            found.append(estimator())
+        except NotPossibleError as reason:
+            not_possible[name] = reason.message
+    return tuple(found), not_possible
 
-    def averages(self, of: str) -> tuple[str, str]:
-        """PromQL of an expression's average in the window before and in the window after."""
-        subquery = f"[{_seconds(self.window)}:{_seconds(self.step)}]"
-        return (
-            f"avg_over_time({of}{subquery} offset {_seconds(self.offset)})",
-            f"avg_over_time({of}{subquery})",
-        )
 
-    def total(self, name: str, of: str) -> tuple[float, float]:
-        """The fleet's average before and after."""
-        before, after = self.averages(f"sum({of})")
-        self.queries |= {f"{name} before": before, f"{name} after": after}
-        return self._number(before), self._number(after)
+def _groups(usage: Usage, windows: Windows) -> dict[str, Change]:
+    """The two groups' changes over the compared times; nothing if there is but one group."""
+    if not usage.has_control:
+        return {}
+    after, before = windows.pairs(usage.times)
 
-    def instances(self, cpu: str, requests: str | None, datacenter_label: str) -> pd.DataFrame:
-        """One row per instance that was there in both windows; the columns of :func:`.holdback.estimate`."""
-        columns: dict[str, pd.Series[float]] = {}
-        datacenters: dict[str, str] = {}
-        for kind, of in (("cpu", cpu), ("requests", requests)):
-            # The expression may split an instance further (by status code, say): its CPU is their sum.
-            by_instance = f"sum by ({self.instance_label}, {datacenter_label}) ({of})"
-            for window, query in zip(("before", "after"), self.averages(f"({by_instance})"), strict=True):
-                series = self._by_instance(query) if of else {}
-                columns[f"{kind}_{window}"] = pd.Series(
-                    {name: s.value for name, s in series.items()}, dtype=float
-                )
-                datacenters |= {name: s.labels.get(datacenter_label, "") for name, s in series.items()}
-        usage = pd.DataFrame(columns)
-        usage["datacenter"] = pd.Series(datacenters, dtype=str)
-        partly = usage[usage[["cpu_before", "cpu_after"]].isna().any(axis=1)]
-        if len(partly):
-            self.warnings.append(
-                f"{len(partly)} instance(s) were there in one window only and are in no group: "
-                + ", ".join(sorted(partly.index)[:5])
+    def mean(values: Floats, at: Any) -> float:  # noqa: ANN401  # an index array
+        there = np.isfinite(values[:, at])
+        sums = np.where(there, values[:, at], 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+        return float(sums.sum())
+
+    def amount(group: int, at: Any) -> Amount:  # noqa: ANN401
+        requests = None if usage.requests is None else mean(usage.requests[group], at)
+        return Amount(mean(usage.cpu[group], at), requests)
+
+    groups = {}
+    for name, group in (("treated", TREATED), ("control", CONTROL)):
+        try:
+            groups[name] = change(
+                round(mean(usage.instances[group], after)), amount(group, before), amount(group, after)
             )
-        return usage.drop(partly.index)
-
-    def treated(self, query: str) -> set[str]:
-        """The instances on the new build."""
-        self.queries["treated"] = query
-        return set(self._by_instance(query))
-
-    def _by_instance(self, query: str) -> dict[str, Series]:
-        answer = self.prometheus.instant(query, at=self.at)
-        self.warnings += answer.warnings
-        return {series.labels.get(self.instance_label, ""): series for series in answer.series}
-
-    def _number(self, query: str) -> float:
-        value, warnings = self.prometheus.number(query, at=self.at)
-        self.warnings += warnings
-        return value
+        except MeasurementError as error:
+            raise MeasurementError(
+                f"{name} instances: {error.message}",
+                hint="do instances keep their names over a rollout? If not, choose another "
+                "selection.instance_label, such as that of the machine",
+            ) from error
+    return groups
 
 
-def _change(usage: pd.DataFrame) -> Change:
-    """The sums of a group's rows."""
-    sums = usage[["cpu_before", "cpu_after", "requests_before", "requests_after"]].sum(min_count=1)
-
-    def requests(window: str) -> float | None:
-        value = float(sums[f"requests_{window}"])
-        return None if math.isnan(value) else value
-
-    return Change(
-        len(usage),
-        Usage(float(sums["cpu_before"]), requests("before")),
-        Usage(float(sums["cpu_after"]), requests("after")),
-    )
+def _released(evidence: Evidence, commit: str | None) -> bool:
+    """Whether another revision of the source went out together with the profile."""
+    before, after = evidence.revisions
+    return any(not commit or not commit.startswith(revision) for revision in after - before)
 
 
-def _seconds(duration: timedelta) -> str:
-    """A duration as PromQL takes it."""
-    return f"{round(duration.total_seconds())}s"
+def _iso(span: tuple[int, int]) -> tuple[str, str]:
+    return from_timestamp(span[0]).isoformat(), from_timestamp(span[1]).isoformat()
+
+
+ADAPTER = TypeAdapter(Comparison)
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as plain values; :func:`schema` describes them."""
+    record: dict[str, Any] = ADAPTER.dump_python(comparison, mode="json")
+    return record
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of `as_json`'s values."""
+    return ADAPTER.json_schema(mode="serialization")

@@ -1,83 +1,94 @@
-"""The saving against a hold-back control group: difference in differences of CPU per request.
+"""A: the saving against a hold-back control group, by difference in differences.
 
 Assumption: whatever else changed between the two windows (traffic, its mix, hardware, other releases) changed
 the treated and the held-back instances of a datacenter alike, and datacenters are independent of each other.
+The held-back instances were restarted in the same rollout, on the old build: a fresh process alone can look
+like a saving.
 
-For datacenter d, with C the CPU in cores and Q the requests per second, both summed over the group:
+For datacenter d and part b of the window (a day of a week), with C the CPU in cores and Q the requests per
+second, both summed over the group, ε the elasticity of CPU in traffic and Δ = after − before:
 
-    D_d = Δ ln(C/Q) of the treated − Δ ln(C/Q) of the hold-back,  Δ = after − before
-    τ   = mean of D_d over the n datacenters,  s = their standard deviation
-    interval: τ ± t(97.5 %, n − 1) · s/√n
+    D_db = [Δ ln C − ε Δ ln Q] of the treated − the same of the hold-back
+    τ    = mean of D_db
+    half-width = max(t(97.5 %, n − 1) · s_d/√n, t(97.5 %, m − 1) · s_b/√m)
 
-The saving, as a share of the CPU that would have been used, is 1 − exp(τ). Without a traffic expression Q
-is 1: then the groups' traffic must have changed alike, too.
+where s_d is the standard deviation of the n datacenters' means, and s_b that of the m parts' means: few
+datacenters may agree by chance better than their own noise over time allows. ε is 1 (CPU per request) where
+history does not tell it.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scipy import stats
+import numpy as np
+
+from fleetpgo.measurement.estimate import Estimate, NotPossibleError, from_tau, quantile
+from fleetpgo.measurement.usage import CONTROL, TREATED, log_ratio
+from fleetpgo.measurement.windows import PLACEBOS
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from fleetpgo.measurement.usage import Floats, Usage
+    from fleetpgo.measurement.windows import Windows
 
-CONFIDENCE = 0.95
 FEWEST_DATACENTERS = 2
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A saving as a share of the CPU (0.03: 3 % less), with its 95 % interval; a negative one is a loss.
+def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Estimate:
+    """The saving against the control group.
 
-    ``cores`` is the same in cores of the treated group, over the window after the rollout.
+    Raises:
+        NotPossibleError: no control group, or in fewer than two datacenters.
     """
-
-    method: str
-    saving: float
-    low: float
-    high: float
-    cores: float
-    datacenters: int
-
-
-def estimate(usage: pd.DataFrame) -> tuple[Estimate | None, str]:
-    """The estimate, or why there is none.
-
-    Args:
-        usage: one row per instance; columns ``datacenter``, ``treated`` (bool), ``cpu_before``, ``cpu_after``
-            (cores), ``requests_before``, ``requests_after`` (per second; NaN if not measured).
-    """
-    if usage["requests_before"].isna().all():
-        usage = usage.assign(requests_before=1.0, requests_after=1.0)
-    sums = usage.groupby(["datacenter", "treated"])[
-        ["cpu_before", "cpu_after", "requests_before", "requests_after"]
-    ].sum()
-    sums = sums[(sums > 0).all(axis=1)]
-    before, after = (sums[f"cpu_{window}"] / sums[f"requests_{window}"] for window in ("before", "after"))
-    change = (after / before).map(math.log)
-    groups = change.unstack("treated").reindex(columns=[True, False]).dropna()
-    differences = (groups[True] - groups[False]).to_numpy()
-    n = len(differences)
+    if not usage.has_control:
+        raise NotPossibleError("no instance stayed on the old build: there is no control group")
+    differences = _differences(usage, windows, elasticity)
+    n, m = differences.shape
     if n < FEWEST_DATACENTERS:
-        return None, (
+        raise NotPossibleError(
             f"{n} datacenter(s) with both a treated and a held-back group; "
             f"an interval needs at least {FEWEST_DATACENTERS}"
         )
-    tau = float(differences.mean())
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * differences.std(ddof=1) / math.sqrt(n))
-    saving = -math.expm1(tau)
-    cores_after = float(usage.loc[usage["treated"], "cpu_after"].sum())
-    return (
-        Estimate(
-            method="hold-back control group, difference in differences of CPU per request",
-            saving=saving,
-            low=-math.expm1(tau + half),
-            high=-math.expm1(tau - half),
-            cores=cores_after * saving / (1 - saving),
-            datacenters=n,
-        ),
-        "",
+    half = quantile(n - 1) * differences.mean(axis=1).std(ddof=1) / math.sqrt(n)
+    if m > 1:
+        half = max(half, quantile(m - 1) * differences.mean(axis=0).std(ddof=1) / math.sqrt(m))
+    after, _ = windows.pairs(usage.times)
+    return from_tau(
+        "A",
+        f"t interval over {n} datacenters",
+        float(differences.mean()),
+        float(half),
+        cores_after=float(np.nanmean(usage.cpu[TREATED][:, after], axis=1).sum()),
+        degrees=n - 1,
+        placebos=_placebos(usage, windows, elasticity),
+        notes=() if n > _FEW else (f"{n} datacenters: the interval leans on their noise being normal",),
+    )
+
+
+_FEW = 5
+"""Up to so many datacenters no sign test could tell anything at 95 %; only normality of the noise can."""
+
+
+def _differences(usage: Usage, windows: Windows, elasticity: float) -> Floats:
+    """D_db, shape (datacenters, parts): parts with anything in them, datacenters measured in all of those."""
+    after, before = windows.pairs(usage.times)
+    part = (usage.times[after] - windows.after[0]) // windows.block
+    changes = [log_ratio(usage, after[part == b], before[part == b], elasticity) for b in np.unique(part)]
+    differences = np.array([change[TREATED] - change[CONTROL] for change in changes]).T
+    differences = differences.reshape(len(usage.datacenters), len(changes))
+    there = np.isfinite(differences)
+    differences = differences[:, there.any(axis=0)]
+    complete: Floats = differences[np.isfinite(differences).all(axis=1) & there.any(axis=1)]
+    return complete
+
+
+def _placebos(usage: Usage, windows: Windows, elasticity: float) -> tuple[float, ...]:
+    """τ where nothing was rolled out: the weeks before, as far as they were measured."""
+    earlier = (_differences(usage, windows.placebo(k), elasticity) for k in range(1, PLACEBOS + 1))
+    parts = -(-windows.length // windows.block)
+    return tuple(
+        float(differences.mean())
+        for differences in earlier
+        if len(differences) >= FEWEST_DATACENTERS and differences.shape[1] == parts
     )

@@ -1,54 +1,56 @@
-"""A comparison for people: a Markdown comment for the pull request, JSON for the store."""
+"""A comparison for people: one sentence, and a Markdown comment for the pull request."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import timedelta
 
-    from fleetpgo.measurement.comparison import Change, Comparison
+    from fleetpgo.measurement.comparison import Comparison
+    from fleetpgo.measurement.estimate import Estimate
+    from fleetpgo.measurement.evidence import Change
+    from fleetpgo.measurement.guardrails import Guarded
 
-
-def as_json(comparison: Comparison) -> dict[str, Any]:
-    """The comparison and what follows from it, with ISO 8601 times."""
-    record = asdict(comparison)
-    for key in ("before", "after"):
-        record[key] = [when.isoformat() for when in record[key]]
-    record["raw"] |= _derived(comparison.raw)
-    for name, change in comparison.groups.items():
-        record["groups"][name] |= _derived(change)
-    return record
-
-
-def _derived(change: Change) -> dict[str, float | None]:
-    return {
-        "saved_cores": change.saved_cores,
-        "saved_share": change.saved_share,
-        "cpu_per_request_before": change.before.cpu_per_request,
-        "cpu_per_request_after": change.after.cpu_per_request,
-        "saved_share_per_request": change.saved_share_per_request,
-    }
+METHODS = {
+    "A": "against the instances that kept the old build",
+    "B": "week on week, adjusted for traffic",
+    "S": "from instance to instance as they went over",
+    "E": "jump across the rollout, less that of other weeks",
+}
 
 
 def headline(comparison: Comparison) -> str:
-    """The one sentence: the estimate with its interval, else the raw figure and why there is no better."""
-    if (found := comparison.estimate) is not None:
-        sign = "saved" if found.saving >= 0 else "lost"
-        doubt = (
-            "" if found.low > 0 or found.high < 0 else " The interval includes zero: it cannot be told yet."
-        )
-        return (
-            f"CPU {sign}: {_percent(abs(found.saving))} "
-            f"[{_percent(found.low)}, {_percent(found.high)}] (95 % interval), "
-            f"{found.cores:+.2f} cores, against the instances that kept the old build.{doubt}"
-        )
-    return (
-        f"CPU used: {_signed(-comparison.raw.saved_share)} ({-comparison.raw.saved_cores:+.2f} cores), raw; "
-        f"no interval can be given: {comparison.no_estimate}."
-    )
+    """The one sentence: the verdict, with the estimate and its interval."""
+    return f"{_called(comparison)}{_attributed(comparison)}"
+
+
+def _called(comparison: Comparison) -> str:
+    verdict, found = comparison.verdict, comparison.estimate
+    why = "; ".join(verdict.reasons)
+    if verdict.call == "invalid":
+        return f"Invalid, no figure may be quoted: {why}."
+    if found is None:
+        return f"It cannot be told what was saved: {why}."
+    figures = f"{interval(found)}, {found.cores:+.2f} cores, {METHODS[found.method]}"
+    match verdict.call:
+        case "saved":
+            but = f", but: {'; '.join(_worse(each) for each in comparison.guardrails if each.breached)}"
+            return f"Saved {_percent(found.saving)} of the CPU {figures}{but if verdict.but else ''}."
+        case "regression":
+            return f"Regression, {_percent(-found.saving)} more CPU: a saving of {figures}."
+        case "no material change":
+            return f"No material change: a saving of {_percent(found.saving)} {figures}; {why}."
+        case _:
+            return f"It cannot be told: a saving of {_percent(found.saving)} {figures}; {why}."
+
+
+def _attributed(comparison: Comparison) -> str:
+    if comparison.verdict.attribution == "release":
+        return " Release effect, not PGO: the source's revision changed together with the profile."
+    return ""
 
 
 def markdown(comparison: Comparison) -> str:
@@ -57,24 +59,30 @@ def markdown(comparison: Comparison) -> str:
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:
-    span = _span(comparison.after[1] - comparison.after[0])
-    yield f"### Measured over {span} before and after the rollout"
+    before, after = (
+        tuple(map(datetime.fromisoformat, each)) for each in (comparison.before, comparison.after)
+    )
+    yield f"### Measured over {_span(after[1] - after[0])} before and after the rollout"
     yield ""
-    yield headline(comparison)
+    yield f"**{headline(comparison)}**"
     yield ""
+    yield from _estimators(comparison)
     yield "| instances | cores before | cores after | change | CPU per request before | after | change |"
     yield "|---|--:|--:|--:|--:|--:|--:|"
     yield _row("all (raw)", comparison.raw)
     for name, change in comparison.groups.items():
         yield _row(name, change)
     yield ""
-    for name, (start, end) in (("Before", comparison.before), ("after", comparison.after)):
-        yield f"{name}: {start:%Y-%m-%d %H:%M:%S} to {end:%Y-%m-%d %H:%M:%S} UTC  "
-    if (found := comparison.estimate) is not None:
-        yield f"Method: {found.method}, t interval over {found.datacenters} datacenters."
+    if comparison.guardrails:
+        yield "| guardrail | before | after | rise | 95 % interval | bound |"
+        yield "|---|--:|--:|--:|---|--:|"
+        for guarded in comparison.guardrails:
+            yield _guarded(guarded)
+        yield ""
+    start, end = comparison.rollout.start, comparison.rollout.end
+    for name, span in (("Before", before), ("rollout", (start, end)), ("after", after)):
+        yield f"{name}: {span[0]:%Y-%m-%d %H:%M:%S} to {span[1]:%Y-%m-%d %H:%M:%S} UTC  "
     yield "Raw figures compare two times: traffic, its mix and other releases are in them."
-    for warning in comparison.warnings:
-        yield f"\n⚠ {warning}"
     yield ""
     yield "<details><summary>PromQL</summary>"
     yield ""
@@ -86,6 +94,56 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     yield "</details>"
 
 
+def _estimators(comparison: Comparison) -> Iterator[str]:
+    """What each estimator says, or why it says nothing."""
+    found = [*([comparison.estimate] if comparison.estimate else []), *comparison.supporting]
+    if found:
+        yield "| estimator | saving | 95 % interval | cores | interval from | where nothing changed |"
+        yield "|---|--:|---|--:|---|---|"
+        for each in found:
+            yield (
+                f"| {each.method}: {METHODS[each.method]} | {_percent(each.saving)} "
+                f"| {_percent(each.low)} to {_percent(each.high)} | {each.cores:+.2f} | {each.basis} "
+                f"| {', '.join(map(_signed, each.placebos)) or '–'} |"
+            )
+        yield ""
+    for each in found:
+        for note in each.notes:
+            yield f"- {each.method}: {note}"
+    for method, reason in comparison.not_possible.items():
+        yield f"- {method}, {METHODS[method]}: not possible; {reason}"
+    if comparison.per == "instance":
+        yield "- CPU is compared per instance: the service file has no traffic expression"
+    elif comparison.elasticity is None:
+        yield "- CPU is compared per request; history does not tell how it follows traffic"
+    else:
+        yield f"- CPU follows traffic with an elasticity of {comparison.elasticity:.2f}, from history"
+    yield ""
+
+
+def interval(found: Estimate) -> str:
+    """The estimate's interval, as the headline gives it."""
+    return f"[{_percent(found.low)}, {_percent(found.high)}] (95 % interval)"
+
+
+def _worse(guarded: Guarded) -> str:
+    rise = "appeared" if guarded.rise is None else f"rose by {_percent(guarded.rise)}"
+    return f"{guarded.name} {rise} (bound {_percent(guarded.bound)})"
+
+
+def _guarded(guarded: Guarded) -> str:
+    cells = [
+        f"{'⚠ ' if guarded.breached else ''}{guarded.name}",
+        *("–" if each is None else f"{each:.4g}" for each in (guarded.before, guarded.after)),
+        "–" if guarded.rise is None else _signed(guarded.rise),
+        "–"
+        if guarded.low is None or guarded.high is None
+        else f"{_signed(guarded.low)} to {_signed(guarded.high)}",
+        _percent(guarded.bound),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
 def _row(name: str, change: Change) -> str:
     per_request = change.saved_share_per_request
     cells = [
@@ -93,19 +151,19 @@ def _row(name: str, change: Change) -> str:
         f"{change.before.cores:.3f}",
         f"{change.after.cores:.3f}",
         _signed(-change.saved_share),
-        _time(change.before.cpu_per_request),
-        _time(change.after.cpu_per_request),
+        _time(change.cpu_per_request_before),
+        _time(change.cpu_per_request_after),
         "–" if per_request is None else _signed(-per_request),
     ]
     return f"| {' | '.join(cells)} |"
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{round(100 * share, 1) + 0.0:.1f} %"  # + 0.0: never "-0.0"
 
 
 def _signed(share: float) -> str:
-    return f"{round(100 * share, 1) + 0.0:+.1f} %"  # + 0.0: never "-0.0"
+    return f"{round(100 * share, 1) + 0.0:+.1f} %"
 
 
 def _span(length: timedelta) -> str:

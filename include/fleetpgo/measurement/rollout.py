@@ -22,7 +22,10 @@ _POINTS = 5_000
 
 @dataclass(frozen=True)
 class Rollout:
-    """The time in which the fleet went over to the build with that profile, and how far it went."""
+    """The time in which the fleet went over to the build with that profile, and how far it went.
+
+    ``profile`` is empty where a deploy without a profile is measured by hand.
+    """
 
     profile: str
     start: datetime
@@ -33,6 +36,14 @@ class Rollout:
 def expression(template: str, profile: str) -> str:
     """PromQL of the service file with the profile's digest filled in."""
     return Template(template).substitute(profile=profile)
+
+
+def fraction_query(rules: Rules, *, profile: str, since: datetime) -> str:
+    """PromQL of the share of instances on the new build; by their start times if they do not name it."""
+    if rules.fraction is not None:
+        return expression(rules.fraction, profile)
+    since_seconds = math.floor(since.timestamp())
+    return f"(count(({rules.started}) > {since_seconds}) or vector(0)) / count({rules.started})"
 
 
 def find_rollout(
@@ -52,11 +63,16 @@ def find_rollout(
         build, and ends at the first point from which on the fraction stayed at or above `rules.complete`.
 
     Raises:
-        MeasurementError: the query does not give one number.
+        MeasurementError: the query does not give one number, or not a share.
         PrometheusError: unreachable, or the query is refused.
     """
-    query = expression(rules.fraction, profile)
+    query = fraction_query(rules, profile=profile, since=since)
     fraction, _ = prometheus.number(query, at=now)
+    if not 0 <= fraction <= 1:
+        raise MeasurementError(
+            f"{fraction} of the instances cannot be on the new build: {query}",
+            hint="rollout.fraction is a share: instances on the new build / all instances",
+        )
     if fraction < rules.complete:
         return fraction, None
     step = timedelta(seconds=max(1, math.ceil((now - since).total_seconds() / _POINTS)))

@@ -1,0 +1,74 @@
+"""Asking Prometheus for numbers and matrices; keeps what it warned of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fleetpgo.prometheus import from_timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fleetpgo.measurement.usage import Floats, Times
+    from fleetpgo.measurement.windows import Span
+    from fleetpgo.prometheus import Answer, Prometheus
+
+_PIECE = 2_016
+"""Points asked at once: 20,000 instances stay within the 50 million samples that one query may load."""
+
+
+def grid(spans: Sequence[Span], step: int) -> Times:
+    """The times of half-open spans, in Unix seconds."""
+    return np.concatenate([np.arange(start, end, step) for start, end in spans])
+
+
+@dataclass
+class Asker:
+    """A Prometheus, and each warning heard from it."""
+
+    prometheus: Prometheus
+    warnings: list[str] = field(default_factory=list)
+
+    def number(self, query: str, at: int) -> float:
+        """The one number that the query gives at a Unix time."""
+        value, warnings = self.prometheus.number(query, at=from_timestamp(at))
+        self.warnings += warnings
+        return value
+
+    def instant(self, query: str, at: int) -> Answer:
+        """The series that the query gives at a Unix time."""
+        answer = self.prometheus.instant(query, at=from_timestamp(at))
+        self.warnings += answer.warnings
+        return answer
+
+    def matrix(
+        self, query: str, spans: Sequence[Span], step: int, label: str
+    ) -> tuple[dict[str, Floats], dict[str, Mapping[str, str]]]:
+        """Values at the spans' times (NaN: none), and all labels, by one label of the series.
+
+        Long spans are asked for in pieces.
+        """
+        times = grid(spans, step)
+        values: dict[str, Floats] = {}
+        labels: dict[str, Mapping[str, str]] = {}
+        for span_start, span_end in spans:
+            for start in range(span_start, span_end, _PIECE * step):
+                last = min(start + _PIECE * step, span_end) - 1
+                answer = self.prometheus.range(
+                    query,
+                    start=from_timestamp(start),
+                    end=from_timestamp(start + (last - start) // step * step),
+                    step=timedelta(seconds=step),
+                )
+                self.warnings += answer.warnings
+                for series in answer.series:
+                    name = series.labels.get(label, "")
+                    labels[name] = series.labels
+                    row = values.setdefault(name, np.full(len(times), np.nan))
+                    points = np.array(series.points)
+                    row[np.searchsorted(times, points[:, 0].astype(np.int64))] = points[:, 1]
+        return values, labels

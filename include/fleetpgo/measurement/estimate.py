@@ -1,0 +1,91 @@
+"""What every estimator answers: an estimate with its interval, or why it has none.
+
+Estimators work on τ, the change of the logarithm of CPU per request: there a saving of a given share is the
+same distance everywhere, and what multiplies two groups alike cancels. A saving is 1 − exp(τ).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from scipy import stats
+
+from fleetpgo.errors import MeasurementError
+
+CONFIDENCE = 0.95
+
+FRESH_PROCESS = 0.007
+"""What a restart alone was seen to do to CPU per request for hours, as a share: caches, heap, layout."""
+
+
+class NotPossibleError(MeasurementError):
+    """The data do not allow this estimator; the message says why, and the report repeats it."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A saving as a share of the CPU that would have been used (0.03: 3 % less); a negative one is a loss.
+
+    Attributes:
+        method: letter of the estimator: A, B, S or E.
+        basis: what the interval stands on, in words.
+        saving: the estimate.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        cores: the saving in cores, at the CPU used after the rollout by the instances that went over.
+        degrees: degrees of freedom of the interval's t distribution.
+        placebos: the same estimate at times when nothing was rolled out; their spread is the noise floor.
+        notes: what a reader must know to trust it as far as it goes, and no further.
+        allowance: the effect, as a share, that a fresh process alone can have, where the estimator cannot
+            tell it from the build's: the interval must clear it before anything is called.
+    """
+
+    method: str
+    basis: str
+    saving: float
+    low: float
+    high: float
+    cores: float
+    degrees: int
+    placebos: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+    allowance: float = 0.0
+
+
+def saving(tau: float) -> float:
+    """The share saved where the logarithm of CPU per request changed by `tau`."""
+    return -math.expm1(tau)
+
+
+def quantile(degrees: int) -> float:
+    """How many standard errors the 95 % interval reaches to each side."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees))
+
+
+def from_tau(
+    method: str,
+    basis: str,
+    tau: float,
+    half: float,
+    *,
+    cores_after: float,
+    degrees: int,
+    placebos: tuple[float, ...] = (),
+    notes: tuple[str, ...] = (),
+    allowance: float = 0.0,
+) -> Estimate:
+    """The estimate of a change of `tau` ± `half` in the logarithm; `placebos` are such changes, too."""
+    share = saving(tau)
+    return Estimate(
+        method=method,
+        basis=basis,
+        saving=share,
+        low=saving(tau + half),
+        high=saving(tau - half),
+        cores=cores_after * share / (1 - share),
+        degrees=degrees,
+        placebos=tuple(saving(placebo) for placebo in placebos),
+        notes=notes,
+        allowance=allowance,
+    )

@@ -1,0 +1,234 @@
+"""Evidence from a table instead of Prometheus: one row per instance and time.
+
+Columns: ``timestamp`` (ISO 8601 with time zone, or Unix seconds), ``instance``, ``datacenter``, ``cpu``
+(cores), ``requests`` (per second; may be left out), ``version``. Rows are averages over equal steps; what is
+missing is missing. The rollout is read from the versions: it begins when the new one is first seen, ends when
+the last of its instances has it, and who never has it is the control group.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from fleetpgo.errors import MeasurementError
+from fleetpgo.measurement.asking import grid
+from fleetpgo.measurement.evidence import Amount, Evidence, change
+from fleetpgo.measurement.rollout import Rollout
+from fleetpgo.measurement.staggered import Panel
+from fleetpgo.measurement.usage import COVERAGE, Usage
+from fleetpgo.measurement.windows import DAY, PLACEBOS, spans
+from fleetpgo.prometheus import from_timestamp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fleetpgo.measurement.evidence import Change
+    from fleetpgo.measurement.usage import Floats
+    from fleetpgo.measurement.windows import Span, Windows
+
+REQUIRED = ("timestamp", "instance", "datacenter", "cpu", "version")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A fleet's record: wide tables of shape (times, instances), index in Unix seconds on a regular grid."""
+
+    step: int
+    cpu: pd.DataFrame
+    requests: pd.DataFrame | None
+    version: pd.DataFrame
+    datacenter: pd.Series[str]
+
+
+def read(file: Path) -> pd.DataFrame:
+    """Read a CSV or Parquet file.
+
+    Raises:
+        MeasurementError: it cannot be read.
+    """
+    try:
+        return pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
+    except (OSError, ValueError) as error:
+        raise MeasurementError(f"{file} cannot be read: {error}") from error
+
+
+def record(frame: pd.DataFrame) -> Recorded:
+    """Check a table and bring it into its wide form.
+
+    Raises:
+        MeasurementError: a column is missing, a time has no zone, or a row is there twice.
+    """
+    if missing := [name for name in REQUIRED if name not in frame.columns]:
+        raise MeasurementError(
+            f"the table lacks {', '.join(missing)}",
+            hint="its columns are timestamp, instance, datacenter, cpu, requests (optional), version",
+        )
+    frame = frame.assign(timestamp=_seconds(frame["timestamp"]))
+    repeated = frame.duplicated(["timestamp", "instance"])
+    if repeated.any():
+        row = frame[repeated].iloc[0]
+        raise MeasurementError(
+            f"instance {row['instance']} has two rows for {from_timestamp(row['timestamp'])}"
+        )
+    times = np.unique(frame["timestamp"])
+    if len(times) < 2:  # noqa: PLR2004  # one time has no step
+        raise MeasurementError("the table holds fewer than two times")
+    step = int(np.median(np.diff(times)))
+
+    def wide(name: str) -> pd.DataFrame:
+        table = frame.pivot_table(index="timestamp", columns="instance", values=name, aggfunc="first")
+        return table.reindex(index=grid([(int(times[0]), int(times[-1]) + step)], step))
+
+    return Recorded(
+        step=step,
+        cpu=wide("cpu"),
+        requests=wide("requests") if "requests" in frame.columns else None,
+        version=wide("version"),
+        datacenter=frame.groupby("instance")["datacenter"].first().astype(str),
+    )
+
+
+def _seconds(timestamps: pd.Series[float] | pd.Series[str]) -> pd.Series[int]:
+    """Unix seconds."""
+    if pd.api.types.is_numeric_dtype(timestamps):
+        return timestamps.astype("int64")
+    try:
+        times = pd.to_datetime(timestamps)
+    except ValueError as error:
+        raise MeasurementError(f"a timestamp cannot be read: {error}") from error
+    if times.dt.tz is None:
+        raise MeasurementError(
+            f"timestamps such as {timestamps.iloc[0]} have no time zone", hint="write them as …Z or …+00:00"
+        )
+    return times.dt.tz_convert("UTC").dt.as_unit("s").astype("int64")
+
+
+def find_rollout(recorded: Recorded, version: str | None) -> tuple[Rollout, dict[str, float]]:
+    """The rollout of a version (default: the one that came last), and when each instance had it first.
+
+    Raises:
+        MeasurementError: there is no such version, or it was there from the start.
+    """
+    times = recorded.version.index.to_numpy()
+    versions = recorded.version.to_numpy()
+    known = list(dict.fromkeys(str(each) for each in versions[recorded.version.notna().to_numpy()]))
+    wanted = version or known[-1]  # row by row, the last one to be seen first came last
+    has = recorded.version.astype(str).to_numpy() == wanted
+    if wanted not in known or has[0].any():
+        raise MeasurementError(
+            f"version {wanted} is "
+            + ("there from the first row on" if wanted in known else "nowhere in the table"),
+            hint=f"the table must hold the time before the rollout, too; versions in it: {', '.join(known)}",
+        )
+    switched = {
+        name: float(times[flags.argmax()])
+        for name, flags in zip(recorded.version.columns, has.T, strict=True)
+        if flags.any()
+    }
+    start, end = min(switched.values()) - recorded.step, max(switched.values())
+    return (
+        Rollout(wanted, from_timestamp(start), from_timestamp(end), len(switched) / has.shape[1]),
+        {str(name): when for name, when in switched.items()},
+    )
+
+
+def evidence(recorded: Recorded, windows: Windows, switched: dict[str, float]) -> Evidence:
+    """The same evidence that Prometheus would give; nothing is known of guardrails."""
+    usage = _usage(recorded, list(spans(windows, weeks=PLACEBOS)), switched)
+    window = windows.length
+    before = _amount(recorded, (windows.rolling[0] - window, windows.rolling[0]))
+    after = _amount(recorded, windows.after)
+    return Evidence(
+        usage=usage,
+        history=_usage(recorded, [(int(recorded.cpu.index[0]), windows.rolling[0])], switched),
+        panel=_panel(recorded, windows, switched) if window < DAY else None,
+        raw=_raw(recorded, before, after),
+        defects=tuple(_other_deploys(recorded, windows)),
+    )
+
+
+def _usage(recorded: Recorded, needed: list[Span], switched: dict[str, float]) -> Usage:
+    times = grid(needed, recorded.step)
+    datacenters = tuple(sorted(recorded.datacenter.unique()))
+    names = recorded.cpu.columns
+    new = names.isin(list(switched))
+    groups = [new, ~new] if (~new).any() else [new]
+
+    def sums(table: pd.DataFrame) -> Floats:
+        at = table.reindex(times)
+        return np.array(
+            [
+                [
+                    at.loc[:, group & (recorded.datacenter.reindex(names) == d).to_numpy()]
+                    .sum(axis=1, min_count=1)
+                    .to_numpy()
+                    for d in datacenters
+                ]
+                for group in groups
+            ]
+        )
+
+    return Usage(
+        times=times,
+        step=recorded.step,
+        datacenters=datacenters,
+        cpu=sums(recorded.cpu),
+        requests=None if recorded.requests is None else sums(recorded.requests),
+        instances=sums(recorded.cpu.notna().astype(float).replace(0.0, np.nan)),
+    )
+
+
+def _panel(recorded: Recorded, windows: Windows, switched: dict[str, float]) -> Panel:
+    times = grid([(windows.rolling[0] - windows.length, windows.after[1])], recorded.step)
+    names = recorded.cpu.columns
+    when = np.array([switched.get(str(name), math.inf) for name in names])
+    return Panel(
+        times=times,
+        datacenter=np.unique(recorded.datacenter.reindex(names), return_inverse=True)[1],
+        cpu=recorded.cpu.reindex(times).to_numpy().T,
+        requests=None if recorded.requests is None else recorded.requests.reindex(times).to_numpy().T,
+        switched=when,
+        restarted=when,  # a table does not tell of restarts on the old build
+    )
+
+
+def _amount(recorded: Recorded, span: Span) -> Amount:
+    times = grid([span], recorded.step)
+
+    def mean(table: pd.DataFrame) -> float:
+        return float(table.reindex(times).sum(axis=1, min_count=1).mean())
+
+    requests = None if recorded.requests is None else mean(recorded.requests)
+    return Amount(mean(recorded.cpu), requests)
+
+
+def _raw(recorded: Recorded, before: Amount, after: Amount) -> Change:
+    if math.isnan(before.cores + after.cores):
+        raise MeasurementError(
+            "the table holds no row in one of the windows before and after the rollout",
+            hint="choose a shorter --window",
+        )
+    return change(recorded.cpu.shape[1], before, after)
+
+
+def _other_deploys(recorded: Recorded, windows: Windows) -> list[str]:
+    """Versions that instances changed to inside the windows, apart from the rollout."""
+    found = []
+    for side, (start, end) in (
+        ("before", (windows.before[0], windows.rolling[0])),
+        ("after", windows.after),
+    ):
+        versions = recorded.version.reindex(grid([(start, end)], recorded.step))
+        first = versions.bfill().iloc[0]
+        share = float((versions.ne(first) & versions.notna()).any().mean())
+        if share > 1 - COVERAGE:
+            found.append(
+                f"{100 * share:.0f} % of the instances changed their version in the window {side} the "
+                "rollout: another deploy"
+            )
+    return found

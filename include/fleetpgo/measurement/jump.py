@@ -1,0 +1,69 @@
+"""E: the jump of CPU per request across the rollout, less the same clock jump of the weeks before.
+
+Assumption: between the time just before the rollout and the time just after it, CPU per request moves as it
+moved between the same clock times of the weeks before. A fresh process may run cheaper or dearer than an old
+one for hours; the jump cannot tell that from the build. For want of anything better only.
+
+    J   = Δ ln(C/Q) across the rollout,  J_k the same k = 1 … K weeks earlier
+    τ   = J − mean of J_k
+    half-width = t(97.5 %, K − 1) · s · √(1 + 1/K),  s the standard deviation of the J_k
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fleetpgo.measurement.estimate import FRESH_PROCESS, Estimate, NotPossibleError, from_tau, quantile
+from fleetpgo.measurement.usage import COVERAGE, log_ratio
+from fleetpgo.measurement.windows import DAY, PLACEBOS
+
+if TYPE_CHECKING:
+    from fleetpgo.measurement.usage import Usage
+    from fleetpgo.measurement.windows import Windows
+
+FEWEST_WEEKS = 3
+_UNUSUAL = 4.0
+"""A traffic jump so many standard deviations from that of other weeks is no ordinary week."""
+
+
+def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Estimate:
+    """The saving across the rollout.
+
+    Raises:
+        NotPossibleError: the window is a day or longer, history holds fewer than three weeks, or traffic
+            jumped across this rollout as in no week before.
+    """
+    if windows.length >= DAY:
+        raise NotPossibleError("the windows are longer than a jump")
+    total = usage.total()
+    jumps, traffic = [], []
+    for each in map(windows.placebo, range(PLACEBOS + 1)):
+        after, before = each.pairs(total.times)
+        there = np.isfinite(total.cpu[0, 0, after] + total.cpu[0, 0, before]).sum()
+        complete = there >= max(1, COVERAGE * each.expected_pairs(total.step))
+        ratio = log_ratio(total, after, before, elasticity)[0, 0] if complete else np.nan
+        jumps.append(float(ratio))
+        # CPU's own jump less elasticity 0 is what is left: that of the work, by difference.
+        traffic.append(float(log_ratio(total, after, before, 0.0)[0, 0] - ratio) if complete else np.nan)
+    jump, placebos = jumps[0], [each for each in jumps[1:] if math.isfinite(each)]
+    count = len(placebos)
+    if not math.isfinite(jump) or count < FEWEST_WEEKS:
+        raise NotPossibleError(f"history holds the same hours of {count} week(s); {FEWEST_WEEKS} are needed")
+    usual = [each for each in traffic[1:] if math.isfinite(each)]
+    if abs(traffic[0] - np.mean(usual)) > _UNUSUAL * np.std(usual, ddof=1):
+        raise NotPossibleError("traffic jumped across this rollout as in no week before")
+    after, _ = windows.pairs(total.times)
+    return from_tau(
+        "E",
+        f"the same clock times of {count} weeks before",
+        jump - float(np.mean(placebos)),
+        quantile(count - 1) * float(np.std(placebos, ddof=1)) * math.sqrt(1 + 1 / count),
+        cores_after=float(np.nanmean(total.cpu[0, 0, after])),
+        degrees=count - 1,
+        placebos=tuple(each - float(np.mean(placebos)) for each in placebos),
+        notes=("a fresh process and a new build cannot be told apart by a jump",),
+        allowance=FRESH_PROCESS,
+    )

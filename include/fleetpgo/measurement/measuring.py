@@ -1,0 +1,111 @@
+"""Measuring one rollout from end to end: windows, evidence, conclusion, and the files that say it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleetpgo.measurement import frames
+from fleetpgo.measurement.comparison import Comparison, as_json, conclude
+from fleetpgo.measurement.gathering import gather, step_for
+from fleetpgo.measurement.plot import svg
+from fleetpgo.measurement.report import markdown
+from fleetpgo.measurement.windows import Windows, around
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime, timedelta
+
+    import pandas as pd
+
+    from fleetpgo.config import Measurement, Service
+    from fleetpgo.measurement.rollout import Rollout
+    from fleetpgo.measurement.usage import Usage
+    from fleetpgo.prometheus import Prometheus
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A comparison, and what its picture is drawn from."""
+
+    comparison: Comparison
+    usage: Usage
+    windows: Windows
+
+    def files(self) -> dict[str, bytes]:
+        """The comparison for programs, for people and for the eye, by file name extension."""
+        text = json.dumps(as_json(self.comparison), indent=2, ensure_ascii=False) + "\n"
+        return {
+            "json": text.encode(),
+            "md": markdown(self.comparison).encode(),
+            "svg": svg(self.comparison, self.usage, self.windows),
+        }
+
+
+def measure(
+    prometheus: Prometheus,
+    service: Service,
+    rollout: Rollout,
+    *,
+    period: str,
+    window: timedelta,
+    excluded: Iterable[tuple[datetime, datetime]] = (),
+    commit: str | None = None,
+) -> Measured:
+    """Compare CPU in windows of that length before and after a rollout.
+
+    Args:
+        prometheus: where the metrics are.
+        service: what they are called, and how a saving is judged.
+        rollout: when it happened.
+        period: name of the comparison: ``rollout``, ``week``, ``by hand``.
+        window: length of each window.
+        excluded: spans to leave out, besides those of the service file.
+        commit: the revision that differs from its parent by the profile alone, if known.
+
+    Raises:
+        MeasurementError: the metrics cannot be compared.
+        PrometheusError: unreachable, or a query is refused.
+    """
+    rules = service.measurement
+    step = step_for(service, window)
+    spans = [*((each.start, each.end) for each in rules.excluded), *excluded]
+    windows = around(rollout, settle=rules.settle, length=window, step=step, excluded=spans)
+    evidence = gather(prometheus, service, rollout, windows, step)
+    comparison = conclude(evidence, windows, rollout, rules, period=period, commit=commit)
+    return Measured(comparison, evidence.usage, windows)
+
+
+def measure_table(
+    table: pd.DataFrame,
+    rules: Measurement,
+    *,
+    window: timedelta,
+    version: str | None = None,
+    excluded: Iterable[tuple[datetime, datetime]] = (),
+) -> Measured:
+    """The same from a table of rows; see :mod:`.frames` for its columns.
+
+    Args:
+        table: one row per instance and time.
+        rules: settling and materiality; the queries in it are not used.
+        window: length of each window.
+        version: the one whose rollout is measured; default: the one that came last.
+        excluded: spans to leave out, besides those of the rules.
+
+    Raises:
+        MeasurementError: the table lacks something, or its figures cannot be compared.
+    """
+    recorded = frames.record(table)
+    rollout, switched = frames.find_rollout(recorded, version)
+    windows = around(
+        rollout,
+        settle=rules.settle,
+        length=window,
+        step=recorded.step,
+        excluded=[*((each.start, each.end) for each in rules.excluded), *excluded],
+    )
+    evidence = frames.evidence(recorded, windows, switched)
+    comparison = conclude(evidence, windows, rollout, rules, period="by hand")
+    return Measured(comparison, evidence.usage, windows)

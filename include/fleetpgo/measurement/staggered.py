@@ -1,0 +1,148 @@
+"""S: the saving while the rollout goes from instance to instance; a preliminary answer, hours after it.
+
+Assumption: the order in which instances went over has nothing to do with how their CPU was about to change;
+instances of a datacenter share what happens at a time; the effect is the same for all, and there at once
+after settling.
+
+With instance i of datacenter d at time t, by least squares over the hours around the rollout:
+
+    ln C_it = τ · new_it + φ · fresh_it + ε · ln Q_it + α_i + γ_dt + noise
+
+new_it: runs the new build; fresh_it: was restarted in this rollout, on whichever build. ε is given where
+history tells it, else found beside; then a load balancer that looks at CPU spoils it, because it makes
+traffic follow cost. φ can be told from τ only where held-back instances were restarted, too; elsewhere it is
+left out, and the estimate says so. The settling time after each instance's own restart is left out.
+
+Standard errors are clustered by instance (Liang and Zeger, Biometrika 1986), because an instance's noise
+lasts. The fixed effects α and γ are taken out of both sides by alternating projections, the slopes found on
+what is left (Frisch, Waugh and Lovell).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fleetpgo.measurement.estimate import FRESH_PROCESS, Estimate, NotPossibleError, from_tau, quantile
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fleetpgo.measurement.usage import Floats
+
+FEWEST_INSTANCES = 20
+"""Clustered standard errors need many clusters; with fewer they promise too much."""
+
+_TOLERANCE, _MOST_SWEEPS = 1e-9, 500
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Instances over the hours around a rollout.
+
+    Attributes:
+        times: Unix seconds, ascending; shape (times,).
+        datacenter: number of each instance's datacenter; shape (instances,).
+        cpu: cores; shape (instances, times); NaN: not measured.
+        requests: per second, likewise; None if the service has no traffic expression.
+        switched: Unix seconds at which each instance went over to the new build; infinite: it did not.
+        restarted: Unix seconds at which each was restarted in the rollout, on either build; infinite: not.
+    """
+
+    times: NDArray[np.int64]
+    datacenter: NDArray[np.int64]
+    cpu: Floats
+    requests: Floats | None
+    switched: Floats
+    restarted: Floats
+
+
+def estimate(panel: Panel, *, settle: float, elasticity: float | None = None) -> Estimate:
+    """The saving across the staggered rollout.
+
+    Args:
+        panel: the instances.
+        settle: seconds after each restart that are left out.
+        elasticity: of CPU in traffic; None: to be found from these hours.
+
+    Raises:
+        NotPossibleError: fewer than 20 instances, or all of a datacenter went over at once.
+    """
+    age = panel.times - np.minimum(panel.switched, panel.restarted)[:, None]
+    usable = (panel.cpu > 0) & ((age < 0) | (age >= settle))
+    if panel.requests is not None:
+        usable &= panel.requests > 0
+    usable &= (usable & (age < 0)).any(axis=1, keepdims=True)  # a newcomer has no before
+    count = int(usable.any(axis=1).sum())
+    if count < FEWEST_INSTANCES:
+        raise NotPossibleError(f"{count} instances were there throughout; {FEWEST_INSTANCES} are needed")
+    new = (panel.times >= panel.switched[:, None]).astype(float)
+    fresh = (age >= 0).astype(float)
+    controls_restarted = bool((np.isinf(panel.switched) & np.isfinite(panel.restarted)).any())
+    columns = [new, *([fresh] if controls_restarted else [])]
+    with np.errstate(divide="ignore", invalid="ignore"):  # what is not usable is never read
+        y = np.where(usable, np.log(panel.cpu), 0.0)
+        if panel.requests is not None:
+            traffic = np.where(usable, np.log(panel.requests), 0.0)
+            if elasticity is None:
+                columns.append(traffic)
+            else:
+                y -= elasticity * traffic
+    y, *x = (_within(values, usable, panel.datacenter) for values in (y, *columns))
+    if np.square(x[0]).sum() < _TOLERANCE * usable.sum():
+        raise NotPossibleError("all instances of a datacenter went over at once, and none was held back")
+    tau, error = _clustered(y, np.stack(x))
+    if not math.isfinite(error):
+        raise NotPossibleError("the instances' restarts and their new build cannot be told apart")
+    settled = np.where(usable & (new > 0), panel.cpu, np.nan)[np.isfinite(panel.switched)]
+    settled = settled[np.isfinite(settled).any(axis=1)]
+    return from_tau(
+        "S",
+        f"{count} instances, errors clustered by instance",
+        tau,
+        quantile(count - 1) * error,
+        cores_after=float(np.nanmean(settled, axis=1).sum()),
+        degrees=count - 1,
+        notes=()
+        if controls_restarted
+        else ("no held-back instance was restarted: a fresh process and a new build cannot be told apart",),
+        allowance=0.0 if controls_restarted else FRESH_PROCESS,
+    )
+
+
+def _within(values: Floats, usable: NDArray[np.bool_], datacenter: NDArray[np.int64]) -> Floats:
+    """What is left of the values after instance means and datacenter × time means are taken out."""
+    left: Floats = np.where(usable, values, 0.0)
+    per_instance = np.maximum(usable.sum(axis=1, keepdims=True), 1)
+    order = np.argsort(datacenter, kind="stable")
+    left, usable, per_instance = left[order], usable[order], per_instance[order]
+    names, starts = np.unique(datacenter[order], return_index=True)
+    row = np.searchsorted(names, datacenter[order])
+    per_time = np.maximum(np.add.reduceat(usable, starts, axis=0, dtype=float), 1)
+    for _ in range(_MOST_SWEEPS):
+        means = left.sum(axis=1, keepdims=True) / per_instance
+        left = np.where(usable, left - means, 0.0)
+        time_means = np.add.reduceat(left, starts, axis=0) / per_time
+        left = np.where(usable, left - time_means[row], 0.0)
+        if max(np.abs(means).max(), np.abs(time_means).max()) < _TOLERANCE:
+            break
+    restored = np.empty_like(left)
+    restored[order] = left
+    return restored
+
+
+def _clustered(y: Floats, x: Floats) -> tuple[float, float]:
+    """The first slope of y (instances, times) on x (slopes, instances, times), and its clustered error."""
+    bread = np.einsum("ait,bit->ab", x, x)
+    if np.linalg.cond(bread) > 1 / _TOLERANCE:
+        return math.nan, math.inf
+    inverse = np.linalg.inv(bread)
+    slopes = inverse @ np.einsum("ait,it->a", x, y)
+    residuals = y - np.einsum("a,ait->it", slopes, x)
+    scores = np.einsum("ait,it->ai", x, residuals)
+    clusters = int((np.abs(x[0]).sum(axis=1) > 0).sum())
+    variance = inverse @ (scores @ scores.T) @ inverse * clusters / max(clusters - 1, 1)
+    return float(slopes[0]), float(math.sqrt(variance[0, 0]))

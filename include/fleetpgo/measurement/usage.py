@@ -1,0 +1,85 @@
+"""What a fleet used over time: the one form that all sources give and all estimators read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Times = NDArray[np.int64]
+Positions = NDArray[np.intp]
+
+TREATED, CONTROL = 0, 1
+"""Positions of the two groups in the first dimension of :class:`Usage`'s arrays."""
+
+COVERAGE = 0.95
+"""The share of the points that must be there for a window to be believed."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """CPU, work and instances of a fleet, by group, datacenter and time.
+
+    The arrays have the shape (groups, datacenters, times): one group, the treated, or two, the second one
+    held back. NaN: not measured. Sums over the group's instances, never means of them.
+
+    Attributes:
+        times: Unix seconds, ascending multiples of `step`; there may be gaps.
+        step: seconds.
+        datacenters: their names.
+        cpu: cores.
+        requests: per second; None if the service has no traffic expression.
+        instances: how many were seen.
+    """
+
+    times: NDArray[np.int64]
+    step: int
+    datacenters: tuple[str, ...]
+    cpu: Floats
+    requests: Floats | None
+    instances: Floats
+
+    @property
+    def has_control(self) -> bool:
+        """Whether there is a hold-back group."""
+        return len(self.cpu) > CONTROL
+
+    @property
+    def work(self) -> Floats:
+        """What CPU is compared per: requests per second, else instances (so that churn does not count)."""
+        return self.instances if self.requests is None else self.requests
+
+    def total(self) -> Usage:
+        """The treated group of all datacenters as one; a time at which one of them is missing is missing."""
+
+        def summed(values: Floats) -> Floats:
+            total: Floats = values[:1].sum(axis=1, keepdims=True)
+            return total
+
+        return replace(
+            self,
+            datacenters=("all",),
+            cpu=summed(self.cpu),
+            requests=None if self.requests is None else summed(self.requests),
+            instances=summed(self.instances),
+        )
+
+
+def log_ratio(usage: Usage, after: NDArray[np.intp], before: NDArray[np.intp], elasticity: float) -> Floats:
+    """Δ ln C − elasticity · Δ ln Q between two sets of times; shape (groups, datacenters).
+
+    C and Q are sums over the times that are there on both sides. An elasticity of 1 compares CPU per request.
+    """
+    cpu, work = usage.cpu, usage.work
+    there = np.isfinite(cpu[..., after] + cpu[..., before] + work[..., after] + work[..., before])
+
+    def change(values: Floats) -> Floats:
+        sums = [np.where(there, values[..., at], 0.0).sum(axis=-1) for at in (after, before)]
+        with np.errstate(divide="ignore", invalid="ignore"):  # nothing on one side: NaN, which callers check
+            ratio: Floats = np.log(sums[0] / sums[1])
+        return ratio
+
+    result: Floats = change(cpu) - elasticity * change(work)
+    return np.where(np.isfinite(result), result, np.nan)

@@ -1,0 +1,95 @@
+"""What may be said of an estimate: saved, regression, no material change, or that it cannot be told.
+
+*Invalid* if the data have a defect; then no figure counts. *Inconclusive* if there is no estimate, or another
+estimator contradicts it. *Saved* if the whole interval lies above zero and the estimate is material;
+*regression* is its mirror image. *No material change* if the whole interval lies within ± material. Else
+*inconclusive*, with the smallest effect that could have been seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fleetpgo.measurement.estimate import Estimate
+
+Call = Literal["saved", "regression", "no material change", "inconclusive", "invalid"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The call, and why.
+
+    Attributes:
+        call: one of the five.
+        reasons: why it is not more than it is; empty for a plain *saved*.
+        detectable: the smallest effect, as a share, that would have been called; None without an estimate.
+        but: guardrails that worsened beyond their bound.
+        attribution: ``PGO``, or ``release`` where the source changed together with the profile.
+    """
+
+    call: Call
+    reasons: tuple[str, ...]
+    detectable: float | None
+    but: tuple[str, ...] = ()
+    attribution: Literal["PGO", "release"] = "PGO"
+
+
+def judge(
+    estimate: Estimate | None, supporting: Sequence[Estimate], defects: Sequence[str], *, material: float
+) -> tuple[Call, tuple[str, ...]]:
+    """The call and its reasons.
+
+    Args:
+        estimate: the headline's.
+        supporting: what other estimators say of the same rollout.
+        defects: what is wrong with the data.
+        material: the smallest share that matters.
+    """
+    if defects:
+        return "invalid", tuple(defects)
+    if estimate is None:
+        return "inconclusive", ("no estimator is possible with these data",)
+    against = [other.method for other in supporting if _contradict(estimate, other)]
+    if against:
+        return "inconclusive", (f"estimator {', '.join(against)} contradicts {estimate.method}",)
+    return _call(estimate, material)
+
+
+def _contradict(one: Estimate, other: Estimate) -> bool:
+    """Whether their intervals do not meet, whatever a fresh process may have done to either."""
+    gap = max(other.low - one.high, one.low - other.high)
+    return gap > other.allowance + one.allowance
+
+
+def _call(estimate: Estimate, material: float) -> tuple[Call, tuple[str, ...]]:
+    """The call of an estimate that nothing speaks against."""
+    if estimate.low > estimate.allowance and estimate.saving >= material:
+        return "saved", ()
+    if estimate.high < -estimate.allowance and estimate.saving <= -material:
+        return "regression", ()
+    if -material <= estimate.low and estimate.high <= material and not estimate.allowance:
+        return "no material change", (f"the whole interval lies within ±{100 * material:.1f} %",)
+    return "inconclusive", (_unseen(estimate, material),)
+
+
+def detectable(estimate: Estimate, material: float) -> float:
+    """The smallest effect, as a share, that would have been called had it been the estimate."""
+    return max(material, (estimate.high - estimate.low) / 2 + estimate.allowance)
+
+
+def _unseen(estimate: Estimate, material: float) -> str:
+    smallest = (
+        f"the smallest effect that could have been seen is {100 * detectable(estimate, material):.1f} %"
+    )
+    if estimate.low > 0 or estimate.high < 0:
+        why = (
+            "what is left after the effect that a fresh process alone can have includes zero"
+            if estimate.allowance
+            else f"the effect is smaller than what matters, {100 * material:.1f} %, but may be more"
+        )
+        return f"{why}; {smallest}"
+    return f"the interval includes zero; {smallest}"

@@ -1,0 +1,131 @@
+"""Which times are compared: a window before a rollout, one after it, and what is left out of both.
+
+Windows of a day or more are compared with the same clock times whole weeks earlier, because a day's and a
+week's rhythm is the largest change of all; a time whose partner lies in the rollout is left out. Shorter
+windows are compared with the time just before the rollout, because a week's drift is more than an hour's.
+All times are multiples of the step since the epoch, as Prometheus aligns its subqueries.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from fleetpgo.measurement.rollout import Rollout
+
+    Span = tuple[int, int]
+
+DAY, WEEK = 86_400, 604_800
+PLACEBOS = 5
+"""How many weeks before the rollout's own are measured the same way, if history reaches that far."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The times to compare, in Unix seconds: `after`, and the same `shift` earlier; both half-open.
+
+    Attributes:
+        after: the window after the rollout and its settling.
+        shift: distance to the partner of each time, seconds.
+        rolling: from the rollout's start to its end and settling; never compared.
+        excluded: other spans that are never compared: other deploys, incidents.
+    """
+
+    after: Span
+    shift: int
+    rolling: Span
+    excluded: tuple[Span, ...] = ()
+
+    @property
+    def length(self) -> int:
+        """Seconds of each window."""
+        return self.after[1] - self.after[0]
+
+    @property
+    def before(self) -> Span:
+        """The window before the rollout, before anything is left out of it."""
+        return self.after[0] - self.shift, self.after[1] - self.shift
+
+    @property
+    def block(self) -> int:
+        """Seconds of the parts of a window that are averaged over with equal weight."""
+        return min(DAY, max(1, self.length // 5))
+
+    def placebo(self, weeks: int) -> Windows:
+        """The same comparison some weeks earlier, when nothing of this was rolled out."""
+
+        def earlier(span: Span) -> Span:
+            return span[0] - weeks * WEEK, span[1] - weeks * WEEK
+
+        return replace(self, after=earlier(self.after), rolling=earlier(self.rolling))
+
+    def pairs(self, times: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Positions in `times` of the times after, and of their partners before."""
+        after = np.flatnonzero(self._usable(times) & (times >= self.after[0]) & (times < self.after[1]))
+        partners = times[after] - self.shift
+        before = np.searchsorted(times, partners)
+        there = (times[np.minimum(before, len(times) - 1)] == partners) & self._usable(partners)
+        return after[there], before[there]
+
+    def expected_pairs(self, step: int) -> int:
+        """How many pairs there are where nothing is missing."""
+        times = np.arange(self.after[0], self.after[1], step)
+        return int((self._usable(times) & self._usable(times - self.shift)).sum())
+
+    def _usable(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        usable = np.ones(len(times), dtype=bool)
+        for start, end in (self.rolling, *self.excluded):
+            usable &= (times < start) | (times >= end)
+        return usable
+
+
+def around(
+    rollout: Rollout,
+    *,
+    settle: timedelta,
+    length: timedelta,
+    step: int,
+    excluded: Iterable[tuple[datetime, datetime]] = (),
+) -> Windows:
+    """The windows of that length around a rollout.
+
+    Args:
+        rollout: its start and end.
+        settle: time left out after its end.
+        length: of each window.
+        step: seconds; the windows lie on its multiples.
+        excluded: spans that are never compared.
+    """
+    end = math.floor((rollout.end + settle + length).timestamp() / step) * step
+    start = end - math.floor(length.total_seconds() / step) * step
+    roll_start = math.floor(rollout.start.timestamp() / step) * step
+    weeks = math.ceil((end - start) / WEEK)
+    shift = weeks * WEEK if length >= timedelta(days=1) else end - roll_start
+    return Windows(
+        after=(start, end),
+        shift=shift,
+        rolling=(roll_start, start),
+        excluded=tuple((math.floor(a.timestamp()), math.ceil(b.timestamp())) for a, b in excluded),
+    )
+
+
+def spans(windows: Windows, *, weeks: int) -> Iterator[Span]:
+    """What must be read for the windows and their placebos of so many weeks: disjoint spans, ascending."""
+    needed = sorted((each.before[0], each.after[1]) for each in map(windows.placebo, range(weeks + 1)))
+    start, end = needed[0]
+    for next_start, next_end in needed[1:]:
+        if next_start > end:
+            yield start, end
+            start = next_start
+        end = max(end, next_end)
+    yield start, end

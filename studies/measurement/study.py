@@ -1,0 +1,159 @@
+"""How far the estimators can be believed: simulated fleets, known savings, counted answers.
+
+    python -m studies.measurement.study --runs 400 --write docs/measurement.md
+
+Each run draws one fleet from its own seed and asks every estimator about it, without and with each scenario.
+The tables are written between the marks in docs/measurement.md. A row that misses its bound says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import platform
+import re
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from fleetpgo.measurement import holdback, jump, staggered, weekly, windows
+from fleetpgo.measurement.checking import defects
+from fleetpgo.measurement.elasticity import elasticity
+from fleetpgo.measurement.estimate import NotPossibleError
+from fleetpgo.measurement.rollout import Rollout
+from fleetpgo.measurement.verdict import judge
+from fleetpgo.prometheus import from_timestamp
+from studies.measurement import fleet, scenarios, tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fleetpgo.measurement.estimate import Estimate
+
+TRUTHS = (0.0, 0.01, 0.02, 0.035, -0.01)
+STRESS_TRUTHS = (0.0, 0.02, -0.01)
+MATERIAL = 0.005
+
+ROLLOUT = Rollout("", from_timestamp(fleet.ROLL_START), from_timestamp(fleet.ROLL_END), 1.0)
+
+
+def _around(length: timedelta) -> windows.Windows:
+    return windows.around(ROLLOUT, settle=timedelta(seconds=fleet.SETTLE), length=length, step=fleet.STEP)
+
+
+WEEK, HOUR = _around(timedelta(days=7)), _around(timedelta(hours=1))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one estimator said of one fleet."""
+
+    estimator: str
+    scenario: str
+    truth: float
+    call: str
+    saving: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+
+
+def _answer(
+    estimator: str,
+    scenario: str,
+    truth: float,
+    estimate: Callable[[], Estimate],
+    wrong: tuple[str, ...] = (),
+) -> Answer:
+    try:
+        found = estimate()
+    except NotPossibleError:
+        found = None
+    call, _ = judge(found, (), wrong, material=MATERIAL)
+    if found is None:
+        return Answer(estimator, scenario, truth, call)
+    return Answer(estimator, scenario, truth, call, found.saving, found.low, found.high)
+
+
+def run(seed: int, stress: bool) -> list[Answer]:  # noqa: FBT001  # mapped over seeds
+    """Every estimator's answer about the fleet of that seed."""
+    drawn = fleet.draw(np.random.default_rng(seed))
+    slope = elasticity(drawn.usage, until=fleet.ROLL_START)
+    return [*_of_groups(drawn, seed, stress), *_of_instances(seed, stress, slope)]
+
+
+def _of_groups(drawn: fleet.Draw, seed: int, stress: bool) -> Iterator[Answer]:  # noqa: FBT001
+    """A, B and E."""
+    named = {tables.NO_SCENARIO: scenarios.nothing, **(scenarios.WEEKLY if stress else {})}
+    for (name, scenario), truth in itertools.product(named.items(), TRUTHS):
+        if name != tables.NO_SCENARIO and truth not in STRESS_TRUTHS:
+            continue
+        usage = scenario(fleet.saved(drawn, truth), np.random.default_rng(seed + 1))
+        slope = elasticity(usage, until=fleet.ROLL_START)
+        slope = 1.0 if slope is None else slope
+        told = (scenarios.SEEN,) if name == "second deploy" else ()
+        wrong = (*told, *defects(usage, WEEK))
+        if name != "short history":
+            yield _answer("A", name, truth, partial(holdback.estimate, usage, WEEK, elasticity=slope), wrong)
+        treated = fleet.without_control(usage)
+        yield _answer("B", name, truth, partial(weekly.estimate, treated, WEEK, elasticity=slope), wrong)
+        if name == tables.NO_SCENARIO or name in scenarios.HOURLY:
+            wrong = tuple(defects(treated, HOUR))
+            yield _answer("E", name, truth, partial(jump.estimate, treated, HOUR, elasticity=slope), wrong)
+
+
+def _of_instances(seed: int, stress: bool, slope: float | None) -> Iterator[Answer]:  # noqa: FBT001
+    """S."""
+    named = {tables.NO_SCENARIO: scenarios.panel_nothing, **(scenarios.STAGGERED if stress else {})}
+    for (name, scenario), truth in itertools.product(named.items(), TRUTHS):
+        if name != tables.NO_SCENARIO and truth not in STRESS_TRUTHS:
+            continue
+        panel = fleet.staggered(np.random.default_rng(seed), truth)
+        panel = scenario(panel, np.random.default_rng(seed + 1))
+        yield _answer(
+            "S", name, truth, partial(staggered.estimate, panel, settle=fleet.SETTLE, elasticity=slope)
+        )
+
+
+def main() -> None:
+    """Run the study and write its tables."""
+    parser = argparse.ArgumentParser(prog="python -m studies.measurement.study", description=__doc__)
+    parser.add_argument("--runs", type=int, default=400, help="fleets without a scenario")
+    parser.add_argument("--stress-runs", type=int, default=200, help="those of them that meet the scenarios")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--write", type=Path, help="Markdown file whose marked part is replaced")
+    arguments = parser.parse_args()
+
+    began = time.monotonic()
+    seeds = range(arguments.runs)
+    stress = [seed < arguments.stress_runs for seed in seeds]
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        answers = [
+            answer
+            for each in pool.map(run, (1_000 * s for s in seeds), stress, chunksize=4)
+            for answer in each
+        ]
+    table = tables.tabulate(pd.DataFrame(answers))
+    minutes = (time.monotonic() - began) / 60
+    made = (
+        f"Made by `make study-measurement` on {datetime.now(UTC):%Y-%m-%d}, {platform.machine()} "
+        f"{platform.system()}, Python {platform.python_version()}, {arguments.processes} processes, "
+        f"{minutes:.0f} minutes. Bias, SD and width in percentage points."
+    )
+    text = "\n".join([made, "", *tables.base(table), "", *tables.stress(table)])
+    print(text)
+    if arguments.write:
+        old = arguments.write.read_text(encoding="utf-8")
+        marked = re.compile(r"(<!-- study:begin -->\n).*(<!-- study:end -->)", re.DOTALL)
+        new = marked.sub(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", old)
+        arguments.write.write_text(new, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fleetpgo.config import Measurement
+from fleetpgo.errors import MeasurementError
+from fleetpgo.measurement import frames
+from fleetpgo.measurement.measuring import measure_table
+
+RULES = Measurement(cpu="cpu", settle="15m")
+SAVING = 0.05
+DEPLOYED = pd.Timestamp("2026-03-02T12:00Z")
+
+
+@pytest.fixture
+def table():
+    """Two datacenters of four instances, half of them on the new version from 12:00 on."""
+    random = np.random.default_rng(6)
+    rows = []
+    for at in pd.date_range("2026-03-02T08:00Z", "2026-03-02T16:00Z", freq="5min"):
+        for number in range(8):
+            new = number % 4 < 2 and at >= DEPLOYED
+            requests = 100 * np.exp(random.normal(0, 0.02))
+            cpu = 0.01 * requests * (1 - SAVING * new) * np.exp(random.normal(0, 0.01))
+            rows.append((at, f"i{number}", f"dc{number // 4}", cpu, requests, "v2" if new else "v1"))
+    return pd.DataFrame(rows, columns=["timestamp", "instance", "datacenter", "cpu", "requests", "version"])
+
+
+def measured(table, **options):
+    return measure_table(table, RULES, window=timedelta(hours=3), **options).comparison
+
+
+def test_the_known_saving_of_a_table_is_recovered(table):
+    found = measured(table).estimate
+    assert (found.method, found.saving) == ("A", pytest.approx(SAVING, abs=0.01))
+
+
+def test_the_rollout_is_read_from_the_versions(table):
+    rollout = measured(table).rollout
+    assert (rollout.profile, rollout.end, rollout.fraction) == ("v2", DEPLOYED, 0.5)
+
+
+def test_raw_figures_are_means_of_sums(table):
+    after = table[table["timestamp"] >= DEPLOYED + pd.Timedelta("15min")]
+    after = after[after["timestamp"] < DEPLOYED + pd.Timedelta("3h15min")]
+    assert measured(table).raw.after.cores == pytest.approx(after.groupby("timestamp")["cpu"].sum().mean())
+
+
+@pytest.mark.parametrize("write", ["to_csv", "to_parquet"])
+def test_files_give_what_the_table_gives(table, tmp_path, write):
+    file = tmp_path / f"fleet.{write.removeprefix('to_')}"
+    getattr(table, write)(file, index=False)
+    assert measured(frames.read(file)).estimate.saving == pytest.approx(measured(table).estimate.saving)
+
+
+def test_a_second_version_in_the_window_makes_it_invalid(table):
+    later = table["timestamp"] >= DEPLOYED + pd.Timedelta("1h")
+    again = table.assign(version=table["version"].where(~later, "v3"))
+    assert measured(again, version="v2").verdict.call == "invalid"
+
+
+def test_a_table_without_requests_is_compared_per_instance(table):
+    assert measured(table.drop(columns="requests")).per == "instance"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda table: table.drop(columns="version"), "lacks version"),
+        (lambda table: table.assign(timestamp=table["timestamp"].dt.tz_localize(None)), "no time zone"),
+        (lambda table: pd.concat([table, table.head(1)]), "two rows"),
+        (lambda table: table[table["version"] == "v1"], "there from the first row on"),
+        (lambda table: table.assign(cpu=-table["cpu"]), "cores were used"),
+        (lambda table: table[table["timestamp"] >= DEPLOYED - pd.Timedelta("5min")], "no row in one of"),
+    ],
+)
+def test_a_table_that_will_not_do_is_an_error_that_says_why(table, spoil, message):
+    with pytest.raises(MeasurementError, match=message):
+        measured(spoil(table))
+
+
+def test_a_version_that_nobody_has_is_an_error_that_names_those_there_are(table):
+    with pytest.raises(MeasurementError, match=r"(?s)v9 is nowhere.*v1, v2"):
+        measured(table, version="v9")

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fleetpgo.errors import MeasurementError
+from fleetpgo.measurement.asking import Asker
+from fleetpgo.measurement.measuring import measure
+from fleetpgo.prometheus import Prometheus
+
+NOON = datetime(2026, 1, 7, 12, tzinfo=UTC)
+WINDOW = timedelta(minutes=30)
+
+
+def change(service, part, **fields):
+    return service.model_copy(update={part: getattr(service, part).model_copy(update=fields)})
+
+
+def compare(*arguments, **options):
+    return measure(*arguments, **options).comparison
+
+
+@pytest.fixture
+def comparison(fleet, service, rollout):
+    return compare(fleet, service, rollout, period="rollout", window=WINDOW)
+
+
+def test_the_raw_figures_are_what_the_literal_promql_gives(fleet, comparison):
+    queries, raw = comparison.queries, comparison.raw
+    at = datetime.fromisoformat(comparison.after[1])
+    names = ["cpu before", "cpu after", "requests before", "requests after"]
+    said = [fleet.number(queries[name], at=at)[0] for name in names]
+    assert said == [raw.before.cores, raw.after.cores, raw.before.requests, raw.after.requests]
+
+
+def test_the_windows_lie_around_the_rollout_and_its_settling(comparison, rollout):
+    assert comparison.before == ((rollout.start - WINDOW).isoformat(), rollout.start.isoformat())
+    start = rollout.end + timedelta(minutes=5)
+    assert comparison.after == (start.isoformat(), (start + WINDOW).isoformat())
+
+
+def test_growth_of_traffic_is_a_loss_to_raw_cores_and_none_per_request(comparison):
+    # Before: 6 × 1 core. After: traffic × 1.2, and half the fleet saves 5 %.
+    assert comparison.raw.saved_share == pytest.approx(-0.17)
+    assert comparison.raw.saved_share_per_request == pytest.approx(0.025)
+
+
+def test_groups_are_told_apart_by_their_build(comparison):
+    shares = {name: each.saved_share_per_request for name, each in comparison.groups.items()}
+    assert shares == {"treated": pytest.approx(0.05), "control": pytest.approx(0, abs=1e-12)}
+
+
+def test_the_known_saving_lies_within_the_interval_against_the_control_group(comparison):
+    found = comparison.estimate
+    assert found.saving == pytest.approx(0.05, abs=0.0005)
+    assert found.low < 0.05 < found.high
+    assert found.degrees == 2
+
+
+def test_without_a_control_group_there_is_no_interval_and_it_says_so(fleet, service, rollout):
+    without = change(service, "rollout", treated=None)
+    comparison = compare(fleet, without, rollout, period="rollout", window=WINDOW)
+    assert comparison.estimate is None
+    assert "no control group" in comparison.not_possible["A"]
+
+
+def test_without_a_traffic_expression_only_cores_are_compared(fleet, service, rollout):
+    without = change(service, "measurement", requests=None)
+    comparison = compare(fleet, without, rollout, period="rollout", window=WINDOW)
+    assert (comparison.raw.before.requests, comparison.raw.saved_share_per_request) == (None, None)
+    assert comparison.estimate.saving == pytest.approx(0.05, abs=0.0005)
+
+
+def test_series_that_split_an_instance_are_added_up(fleet, service, rollout, comparison):
+    def split(metric):
+        coded = [f'label_replace({metric} / 2, "code", "{code}", "", "")' for code in (200, 500)]
+        return " or ".join(coded)
+
+    by_code = change(service, "measurement", cpu=split("cpu"), requests=split("requests"))
+    found = compare(fleet, by_code, rollout, period="rollout", window=WINDOW)
+    assert found.groups == comparison.groups
+    assert found.estimate == comparison.estimate
+
+
+def test_no_cpu_in_a_window_is_an_error_that_names_the_query(fleet, service, rollout):
+    absent = change(service, "measurement", cpu="absent_metric")
+    with pytest.raises(MeasurementError, match="absent_metric"):
+        compare(fleet, absent, rollout, period="rollout", window=WINDOW)
+
+
+def test_no_requests_in_a_window_is_an_error(fleet, service, rollout):
+    idle = change(service, "measurement", requests="requests * 0")
+    with pytest.raises(MeasurementError, match="no requests in one of the windows"):
+        compare(fleet, idle, rollout, period="rollout", window=WINDOW)
+
+
+def test_an_instance_that_was_there_in_one_window_only_makes_it_invalid(fleet, service, rollout):
+    at = rollout.end.timestamp()
+    newcomer = f'cpu{{instance="a1:80"}} and on() (vector(time()) > {at})'
+    late = change(service, "measurement", cpu=f'cpu{{instance!="a1:80"}} or ({newcomer})')
+    comparison = compare(fleet, late, rollout, period="rollout", window=WINDOW)
+    assert comparison.verdict.call == "invalid"
+    assert any("treated instances: 2 before and 3 after" in reason for reason in comparison.verdict.reasons)
+
+
+def test_a_warning_makes_the_result_invalid_not_smaller(fleet, service, rollout):
+    class Warned(Prometheus):
+        def range(self, query, **options):
+            return replace(super().range(query, **options), warnings=("store lhr: deadline exceeded",))
+
+    comparison = compare(Warned(fleet.address), service, rollout, period="rollout", window=WINDOW)
+    assert comparison.verdict.call == "invalid"
+    assert comparison.verdict.reasons == ("Prometheus warns: store lhr: deadline exceeded",)
+
+
+def test_long_ranges_are_read_in_pieces_that_fit_together(fleet):
+    start = int(NOON.timestamp()) - 7_200
+    values, _ = Asker(fleet).matrix("sum(requests)", [(start, start + 14_400)], 2, "")
+    (row,) = values.values()
+    assert len(row) == 7_200  # four pieces
+    assert (row[0], row[-1]) == (600, 720)
+
+
+def test_a_revision_that_changed_with_the_profile_is_a_release_effect(fleet, service, rollout):
+    at = rollout.start.timestamp()
+    revision = (
+        f'label_replace(vector(1) and on() (vector(time()) > {at}), "revision", "bbbb", "", "") '
+        f'or label_replace(vector(1) and on() (vector(time()) <= {at}), "revision", "aaaa", "", "")'
+    )
+    released = change(service, "rollout", revision=revision)
+    comparison = compare(fleet, released, rollout, period="rollout", window=WINDOW)
+    assert comparison.verdict.attribution == "release"
+
+
+def test_the_merge_of_the_profile_is_no_other_release(fleet, service, rollout):
+    merged = change(service, "rollout", revision='label_replace(vector(1), "revision", "bbbb", "", "")')
+    comparison = compare(fleet, merged, rollout, period="rollout", window=WINDOW, commit="bbbbcccc")
+    assert comparison.verdict.attribution == "PGO"

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fleetpgo.measurement.estimate import NotPossibleError, quantile
+from fleetpgo.measurement.usage import Usage
+from fleetpgo.measurement.weekly import estimate
+from fleetpgo.measurement.windows import DAY, WEEK, Windows
+
+HOURS = np.arange(0, 7 * WEEK, 3_600)
+START = 6 * WEEK
+WINDOWS = Windows(after=(START, START + WEEK), shift=WEEK, rolling=(START - 7_200, START))
+
+
+def fleet(weeks, *, slope=1.0, traffic=0.0):
+    """CPU whose logarithm changes by so much from each week to the next; then traffic after the rollout."""
+    level = np.cumsum([0, *weeks])[HOURS // WEEK]
+    requests = 100 * np.exp(traffic * (HOURS >= START))
+    cpu = np.exp(level) * requests**slope
+    shape = (1, 1, len(HOURS))
+    return Usage(HOURS, 3_600, ("ams",), cpu.reshape(shape), requests.reshape(shape), np.ones(shape))
+
+
+def test_estimate_and_interval_are_those_of_the_formula():
+    changes = [0.01, -0.02, 0.005, 0.0, 0.01, -0.04]
+    found = estimate(fleet(changes), WINDOWS)
+    placebos = changes[:5]
+    half = quantile(5) * np.sqrt(np.mean(np.square(placebos)) * (1 + 1 / 5))
+    assert found.saving == pytest.approx(1 - np.exp(-0.04))
+    assert found.low == pytest.approx(1 - np.exp(-0.04 + half))
+    assert found.placebos == pytest.approx([1 - np.exp(each) for each in reversed(placebos)])
+
+
+def test_traffic_is_taken_out_by_its_elasticity():
+    usage = fleet([0.0] * 5 + [-0.03], slope=0.8, traffic=0.2)
+    assert estimate(usage, WINDOWS, elasticity=0.8).saving == pytest.approx(1 - np.exp(-0.03))
+
+
+def test_an_attack_of_hours_passes_by():
+    usage = fleet([0.0] * 5 + [-0.03])
+    usage.cpu[..., (HOURS >= START + DAY) & (HOURS < START + 2 * DAY)] *= 2
+    assert estimate(usage, WINDOWS).saving == pytest.approx(1 - np.exp(-0.03))
+
+
+def test_a_placebo_week_that_was_not_measured_is_left_out_and_said():
+    usage = fleet([0.01] * 6)
+    usage.cpu[..., HOURS < 2 * WEEK] = np.nan
+    found = estimate(usage, WINDOWS)
+    assert len(found.placebos) == 3
+    assert "3 of 5 placebo weeks" in found.notes[0]
+
+
+def test_without_placebos_it_is_not_possible():
+    usage = fleet([0.01] * 6)
+    usage.cpu[..., HOURS < 4 * WEEK] = np.nan
+    with pytest.raises(NotPossibleError, match="history holds 1 week"):
+        estimate(usage, WINDOWS)
+
+
+def test_a_week_that_was_hardly_measured_is_not_possible():
+    usage = fleet([0.01] * 6)
+    usage.cpu[..., HOURS >= START + DAY] = np.nan
+    with pytest.raises(NotPossibleError, match="was not measured"):
+        estimate(usage, WINDOWS)
+
+
+def test_hours_are_too_short_for_it():
+    short = Windows(after=(START, START + 7_200), shift=14_400, rolling=(START - 7_200, START))
+    with pytest.raises(NotPossibleError, match="between a day and a week"):
+        estimate(fleet([0.0] * 6), short)

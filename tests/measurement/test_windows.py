@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetpgo.measurement.rollout import Rollout
+from fleetpgo.measurement.windows import DAY, WEEK, around, spans
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+ROLLOUT = Rollout("", NOON, NOON + timedelta(hours=2), 1.0)
+SETTLE = timedelta(minutes=15)
+ENDS = int(NOON.timestamp()) + 2 * 3_600 + 900
+
+
+def test_a_week_is_compared_with_the_same_clock_times_of_the_week_before():
+    windows = around(ROLLOUT, settle=SETTLE, length=timedelta(days=7), step=300)
+    assert (windows.after, windows.shift) == ((ENDS, ENDS + WEEK), WEEK)
+
+
+def test_hours_are_compared_with_the_time_just_before_the_rollout():
+    windows = around(ROLLOUT, settle=SETTLE, length=timedelta(hours=1), step=60)
+    assert windows.before == (int(NOON.timestamp()) - 3_600, int(NOON.timestamp()))
+
+
+def test_times_whose_partner_lies_in_the_rollout_are_left_out():
+    windows = around(ROLLOUT, settle=SETTLE, length=timedelta(days=7), step=300)
+    times = np.arange(ENDS - WEEK, ENDS + WEEK, 300)
+    after, before = windows.pairs(times)
+    assert len(after) == (WEEK - 2 * 3_600 - 900) // 300
+    assert times[before].max() < NOON.timestamp()
+
+
+def test_an_excluded_span_takes_its_partners_with_it():
+    incident = (NOON + timedelta(days=1), NOON + timedelta(days=1, hours=1))
+    windows = around(ROLLOUT, settle=SETTLE, length=timedelta(days=7), step=300, excluded=[incident])
+    plain = around(ROLLOUT, settle=SETTLE, length=timedelta(days=7), step=300)
+    assert plain.expected_pairs(300) - windows.expected_pairs(300) == 12
+
+
+@given(
+    start=st.integers(0, DAY),
+    length=st.sampled_from([60, 90, 3_600, DAY, 3 * DAY, WEEK]),
+    step=st.sampled_from([2, 15, 60, 300]),
+)
+def test_all_times_lie_on_multiples_of_the_step_and_each_pair_is_one_shift_apart(start, length, step):
+    rollout = Rollout("", NOON + timedelta(seconds=start), NOON + timedelta(seconds=start + 1_000), 1.0)
+    windows = around(rollout, settle=timedelta(seconds=25), length=timedelta(seconds=length), step=step)
+    (span,) = spans(windows, weeks=0)
+    times = np.arange(*span, step)
+    after, before = windows.pairs(times)
+    assert not np.any(times % step)
+    assert np.all(times[after] - times[before] == windows.shift)
+    assert np.all((times[before] < windows.rolling[0]) & (times[after] >= windows.rolling[1]))
+    assert len(after) == windows.expected_pairs(step)
+
+
+def test_the_spans_of_hours_and_their_placebos_leave_out_the_days_between():
+    windows = around(ROLLOUT, settle=SETTLE, length=timedelta(hours=1), step=60)
+    found = list(spans(windows, weeks=2))
+    assert [end - start for start, end in found] == [4 * 3_600 + 900] * 3
+
+
+def test_the_spans_of_weeks_grow_together():
+    windows = around(ROLLOUT, settle=SETTLE, length=timedelta(days=7), step=300)
+    assert list(spans(windows, weeks=2)) == [(ENDS - 3 * WEEK, ENDS + WEEK)]

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fleetpgo.cli import cli
+
+HEADER = "timestamp,instance,datacenter,cpu,requests,version"
+
+
+@pytest.fixture
+def run():
+    # Click's own way of giving a command its environment.
+    services = Path(__file__).parents[1] / "include" / "services"
+    return lambda *arguments: CliRunner(env={"FLEETPGO_SERVICES": str(services)}).invoke(cli, arguments)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Two datacenters of two instances, every ten seconds; one of each gets v2 after ten minutes."""
+    rows = [
+        (
+            at,
+            f"i{number}",
+            f"dc{number % 2}",
+            1.0 + at % 3 / 100,
+            10,
+            "v2" if number < 2 and at >= 600 else "v1",
+        )
+        for at in range(0, 1_200, 10)
+        for number in range(4)
+    ]
+    file = tmp_path / "fleet.csv"
+    file.write_text("\n".join([HEADER, *(",".join(map(str, row)) for row in rows)]))
+    return file
+
+
+def test_a_file_is_measured_and_its_report_printed(run, table):
+    result = run("measure", "wshim", "--from-csv", str(table), "--window", "5m")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("### Measured over 5 minutes before and after the rollout")
+
+
+def test_json_is_for_programs(run, table):
+    result = run("measure", "wshim", "--from-csv", str(table), "--window", "5m", "--json")
+    assert json.loads(result.output)["rollout"]["profile"] == "v2"
+
+
+def test_the_files_are_left_where_asked(run, table, tmp_path):
+    run("measure", "wshim", "--from-csv", str(table), "--window", "5m", "--out", str(tmp_path / "out"))
+    assert {each.name for each in (tmp_path / "out").iterdir()} == {
+        "measurement.json",
+        "measurement.md",
+        "measurement.svg",
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "--prometheus, --rollout-start and --rollout-end"),
+        (("--rollout-start", "2026-03-02T09:00"), "has no time zone"),
+        (("--rollout-start", "soon"), "is no time such as"),
+        (("--window", "a week"), "a duration is written as Prometheus writes it"),
+    ],
+)
+def test_what_is_missing_or_unreadable_is_said(run, options, message):
+    result = run("measure", "wshim", *options)
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_an_empty_history_says_so(run, tmp_path):
+    result = run("history", "wshim", "--store", str(tmp_path))
+    assert "holds no measured refresh yet" in result.output
