@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 STAGES = (
     "select_instances",
     "fetch_profile",
+    "top_up",
     "merge_profiles",
     "build_and_open_pr",
     "wait_for_merge",

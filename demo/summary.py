@@ -8,6 +8,7 @@ from rich.table import Table
 
 from demo.fleet import GIT_ENV
 from demo.processes import DemoError, run
+from fleetpgo.measurement.report import METHODS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,8 +66,10 @@ def _measurement(period: str, measured: dict[str, Any]) -> Table:
 
 
 def _saving(measured: dict[str, Any]) -> str:
-    estimate = measured["estimate"]
+    estimate, verdict = measured["estimate"], measured["verdict"]
+    why = "".join(f"; {reason}" for reason in verdict["reasons"])
     if estimate is None:
-        return f"no estimate: {measured['no_estimate']}"
+        return f"{verdict['call']}{why}"
     saving, low, high = (100 * estimate[name] for name in ("saving", "low", "high"))
-    return f"saved against the control group: {saving:.1f} % (95 % interval {low:.1f} to {high:.1f} %)"
+    method = METHODS[estimate["method"]]
+    return f"{verdict['call']}: {saving:.1f} % of the CPU {method} (95 % interval {low:.1f} to {high:.1f} %){why}"

@@ -23,7 +23,7 @@ def start():
 def test_every_stage_does_its_work():
     with start() as demo:
         output = demo.stdout.read()
-    assert (demo.returncode, "saved against the control group" in output) == (0, True), output
+    assert (demo.returncode, "against the instances that kept the old build" in output) == (0, True), output
 
 
 def test_ctrl_c_leaves_no_process():

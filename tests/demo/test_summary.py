@@ -23,8 +23,8 @@ def store(tmp_path):
     measured = {
         "raw": group,
         "groups": {"treated": group},
-        "estimate": {"saving": 0.1, "low": 0.08, "high": 0.12},
-        "no_estimate": "",
+        "estimate": {"method": "A", "saving": 0.1, "low": 0.08, "high": 0.12},
+        "verdict": {"call": "saved", "reasons": []},
     }
     store.write_json(
         "manifest.json",
@@ -42,9 +42,8 @@ def store(tmp_path):
         {"pull_request": 7, "url": "file:///7.md", "size_without": 10_000, "size_with": 11_000},
     )
     store.write_json("measure_rollout.json", measured)
-    store.write_json(
-        "measure_week.json", {**measured, "estimate": None, "no_estimate": "too few datacenters"}
-    )
+    untold = {"call": "inconclusive", "reasons": ["too few datacenters"]}
+    store.write_json("measure_week.json", {**measured, "estimate": None, "verdict": untold})
     return store
 
 
@@ -64,8 +63,8 @@ def shown(store):
         "10,000 → 11,000 bytes",
         "5.5 minutes",
         "treated │ 3 │ 5.000 ms │ 4.500 ms │ -10.0 %",
-        "saved against the control group: 10.0 % (95 % interval 8.0 to 12.0 %)",
-        "no estimate: too few datacenters",
+        "saved: 10.0 % of the CPU against the instances that kept the old build (95 % interval 8.0 to 12.0 %)",
+        "inconclusive; too few datacenters",
     ],
 )
 def test_the_summary_says(store, words):
