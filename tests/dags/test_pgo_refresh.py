@@ -13,6 +13,7 @@ from fleetpgo.config import service_files, services_directory
 STAGES = [
     "select_instances",
     "fetch_profile",
+    "top_up",
     "merge_profiles",
     "build_and_open_pr",
     "wait_for_merge",
@@ -71,7 +72,8 @@ def test_the_stages_follow_each_other(dag):
 
 def test_the_merge_runs_whatever_became_of_the_fetches(dag):
     rules = {task.task_id: task.trigger_rule.value for task in dag.tasks}
-    assert rules == {**dict.fromkeys(STAGES, "all_success"), "merge_profiles": "all_done"}
+    always = {"top_up": "all_done", "merge_profiles": "all_done"}
+    assert rules == {**dict.fromkeys(STAGES, "all_success"), **always}
 
 
 def test_runs_are_weekly_never_caught_up_and_may_overlap(dag):
@@ -80,7 +82,7 @@ def test_runs_are_weekly_never_caught_up_and_may_overlap(dag):
 
 
 def test_the_form_starts_from_the_service_file(dag):
-    assert dag.params.dump() == {"instances": 6, "seconds": 10, "dry_run": False}
+    assert dag.params.dump() == {"instances": 6, "seconds": 10, "matchers": "", "dry_run": False}
     assert all(dag.params.get_param(name).description for name in dag.params)
 
 
