@@ -73,6 +73,7 @@ def demo(*, port: int, leave: bool) -> None:
                 {"conn_type": "generic", "extra": {"path": str(ROOT / "forge")}}
             ),
             "FLEETPGO_STORE": str(ROOT / "store"),
+            "FLEETPGO_CACHE": str(GO_CACHES),
         }
         console.print("Starting Airflow, building the service …")
         # Airflow first: it starts while Go builds.
@@ -134,7 +135,7 @@ def deploy(fleet: Fleet, old: Path, new: Path) -> None:
 
 @contextmanager
 def _fresh_root() -> Iterator[None]:
-    """An empty ROOT with Go's caches linked in, held by this demo only."""
+    """An empty ROOT, held by this demo only."""
     ROOT.parent.mkdir(exist_ok=True)
     with (ROOT.parent / "demo.lock").open("w") as lock:
         try:
@@ -143,10 +144,6 @@ def _fresh_root() -> Iterator[None]:
             raise DemoError(f"A demo is running in {ROOT} already. End it first.") from error
         shutil.rmtree(ROOT, ignore_errors=True)
         # One cache for the deployer's builds and the DAG's: whoever builds second finds the work done.
-        caches = ROOT / "airflow" / "fleetpgo" / "cache"
-        caches.parent.mkdir(parents=True)
-        GO_CACHES.mkdir(exist_ok=True)
-        caches.symlink_to(GO_CACHES)
         os.environ["GOCACHE"] = str(GO_CACHES / "go-build")
         yield
 

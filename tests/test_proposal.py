@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ from fleetpgo.forges.local import LocalForge
 from fleetpgo.proposal import Proposed, digest, propose
 from fleetpgo.pullrequest import Marker, Provenance, marker
 from fleetpgo.repository import git
+
+TESTDATA = Path(__file__).parent / "testdata"
 
 PROVENANCE = Provenance(run="run-1", query="up", selected=6, missing={"a:1": "timeout"}, samples=1_234)
 
@@ -31,13 +34,19 @@ def bare(origin):
 def run(forge, go_profile, go_cache):
     """Propose as a run does; what a test does not name is as in the tiny service."""
 
-    def propose_it(*, profile=go_profile, provenance=PROVENANCE, forge=forge, dry_run=False, **build):
-        return propose(tiny(**build), forge, profile, provenance, dry_run=dry_run, cache=go_cache)
+    def propose_it(*, profile=go_profile, provenance=PROVENANCE, forge=forge, dry_run=False, **changes):
+        return propose(tiny(**changes), forge, profile, provenance, dry_run=dry_run, cache=go_cache)
 
     return propose_it
 
 
-def tiny(command="make build", binary="bin/tiny"):
+@pytest.fixture
+def another_profile():
+    """A profile of another program: few of its edges are those of the Go compiler's."""
+    return (TESTDATA / "profiles" / "go1.27.3.pb.gz").read_bytes()
+
+
+def tiny(command="make build", binary="bin/tiny", unchanged_above=0.95):
     return Service.model_validate(
         {
             "name": "tiny",
@@ -45,6 +54,7 @@ def tiny(command="make build", binary="bin/tiny"):
             "selection": {"cpu": "up"},
             "repository": {"forge": "local", "connection": "forge", "project": "tiny"},
             "build": {"command": command, "binary": binary, "timeout": "3m"},
+            "profile": {"unchanged_above": unchanged_above},
             "rollout": {"fraction": "up"},
             "measurement": {"cpu": "up"},
         }
@@ -144,16 +154,42 @@ def test_what_the_base_holds_already_is_not_proposed(run, forge, go_profile):
     run()
     forge.merge(1)
 
-    assert run() == Proposed("fleetpgo/tiny", "main", digest(go_profile), unchanged=True, dry_run=False)
+    assert run() == Proposed(
+        "fleetpgo/tiny",
+        "main",
+        digest(go_profile),
+        unchanged=True,
+        dry_run=False,
+        reason="nothing changed for the compiler since the profile on main",
+        overlap=1.0,
+    )
     assert [each.number for each in forge.pull_requests()] == [1]
 
 
-def test_after_a_merge_the_next_profile_gets_a_new_pull_request(run, forge, go_profile):
+def test_a_profile_with_the_same_edges_in_other_bytes_is_not_proposed(run, forge, go_profile):
     run()
     forge.merge(1)
-    proposed = run(profile=repacked(go_profile))
 
-    assert proposed.pull_request == 2
+    assert run(profile=repacked(go_profile)).unchanged
+    assert [each.number for each in forge.pull_requests()] == [1]
+
+
+def test_a_profile_that_overlaps_beyond_the_threshold_is_not_proposed(run, forge, another_profile):
+    run()
+    forge.merge(1)
+    proposed = run(profile=another_profile, unchanged_above=0.0)
+
+    assert proposed.reason.endswith("profile.unchanged_above is 0")
+    assert [each.number for each in forge.pull_requests()] == [1]
+
+
+def test_after_a_merge_the_next_profile_gets_a_new_pull_request(run, forge, go_profile, another_profile):
+    run()
+    forge.merge(1)
+    proposed = run(profile=another_profile)
+
+    assert (proposed.pull_request, proposed.unchanged) == (2, False)
+    assert f"- Overlap with the current profile: `{proposed.overlap:.2f}`" in forge.get(2).body
     assert f"| current | `{digest(go_profile)}` | {len(go_profile):,} |" in forge.get(2).body
     assert [each.state for each in forge.pull_requests()] == ["merged", "open"]
 

@@ -188,6 +188,15 @@ def collect(
     required=True,
     help="Address of the service's forge; its token is taken from $FLEETPGO_TOKEN.",
 )
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="FLEETPGO_CACHE",
+    show_envvar=True,
+    default=Path(click.get_app_dir("fleetpgo")) / "cache",
+    show_default=True,
+    help="Where Go's caches are kept between runs.",
+)
 @click.option("--dry-run", is_flag=True, help="Build, but neither push nor open a pull request.")
 @as_json
 def propose(
@@ -195,12 +204,14 @@ def propose(
     store: Path,
     run: str | None,
     address: str,
+    cache: Path,
     *,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Build with a collected profile, and open or update the pull request."""
     described = config.load_named(service)
+    run_store = RunStore(store, service, run or _latest(store, service))
     forge = forges.connect(
         described.repository.forge,
         described.repository.project,
@@ -209,12 +220,16 @@ def propose(
     )
     proposed = refresh.propose_profile(
         described,
-        RunStore(store, service, run or _latest(store, service)),
+        run_store,
         forge,
         dry_run=dry_run,
-        cache=Path(click.get_app_dir("fleetpgo")) / "cache",
+        cache=cache,
     )
-    click.echo(json.dumps(asdict(proposed)) if as_json else proposed.url or "nothing was proposed")
+    click.echo(
+        json.dumps(asdict(proposed))
+        if as_json
+        else proposed.url or proposed.reason or "dry run: nothing was pushed"
+    )
 
 
 cli.add_command(profile)
@@ -234,6 +249,7 @@ def main() -> Any:  # noqa: ANN401  # click's own
     """Run the command; errors that a user can act on are printed without a traceback."""
     handler = RichHandler(show_path=False, console=rich.console.Console(stderr=True))
     logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="%X", handlers=[handler])
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries end in our own error
     try:
         return cli()
     except FleetPGOError as error:

@@ -112,6 +112,41 @@ class Collection(_Part):
     max_bytes: int = Field(default=64 << 20, ge=1, description="largest profile that is accepted, as sent")
 
 
+class Sufficiency(_Part):
+    """Least figures by which a profile is judged; see docs/profile.md."""
+
+    samples: int = Field(default=0, ge=0, description="CPU samples in the merged profile")
+    split_half_overlap: Share = Field(
+        default=0, description="overlap of two random halves of the instances: how far they agree"
+    )
+    held_out_coverage: Share = Field(
+        default=0, description="share of one half's weight that the other half's hot edges cover"
+    )
+
+
+class Guard(_Part):
+    """A function that must not be inlined because of the profile, besides those that fleetpgo knows."""
+
+    function: str = Field(description="its linker symbol, as profiles name it")
+    issue: str = Field(description="link to the report of what goes wrong")
+
+
+class Profile(_Part):
+    """How the merged profile is judged."""
+
+    warn_below: Sufficiency = Field(
+        default=Sufficiency(samples=10_000, split_half_overlap=0.5, held_out_coverage=0.7),
+        description="figures below which the pull request warns",
+    )
+    fail_below: Sufficiency = Field(
+        default=Sufficiency(), description="figures below which the run fails and nothing is proposed"
+    )
+    unchanged_above: Share = Field(
+        default=0.95, description="overlap with the committed profile from which a new one is not proposed"
+    )
+    guards: tuple[Guard, ...] = Field(default=(), description="further functions to keep from inlining")
+
+
 class Repository(_Part):
     """Where the service's source is, and what the pull request changes in it."""
 
@@ -178,6 +213,7 @@ class Service(_Part):
     prometheus: Prometheus
     selection: Selection
     collection: Collection = Collection()
+    profile: Profile = Profile()
     repository: Repository
     build: Build
     rollout: Rollout

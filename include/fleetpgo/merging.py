@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -17,13 +19,15 @@ from fleetpgo.collection import profile_name, read_record
 from fleetpgo.errors import ProfileError, QuorumError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from fleetpgo.config import Service
+    from fleetpgo.config import Sufficiency as Least
     from fleetpgo.selection import Selection, Target
     from fleetpgo.store import RunStore
 
 log = logging.getLogger(__name__)
+
+MERGED_LIMITS = pprof.Limits(packed_bytes=256 << 20, message_bytes=1 << 30, records=50_000_000)
+"""Our own merge of many profiles is larger than what one instance may send."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,16 @@ class Contribution:
 class Manifest:
     """The account of a merge: who gave what, and what came out.
 
-    ``profile`` is the first 12 hex digits of the SHA-256 of the bytes to commit: the name by which instances
-    expose what they were built with. ``figures`` are for people, ``warnings`` for the reviewer.
+    Attributes:
+        profile: first 12 hex digits of the SHA-256 of the bytes to commit: the name by which instances expose
+            what they were built with.
+        samples: CPU samples of all used profiles together.
+        edges: call edges that the compiler will read; ``hot_edges`` of them decide what is inlined.
+        merged_size: bytes of everything that arrived, merged; ``profile_size`` of what is to be committed.
+        proof: ``identical`` if Go's own tool reads the same from both, else why that is not known.
+        sufficiency: how far the instances agree; see :class:`fleetpgo.pprof.Sufficiency`.
+        renamed: functions of the guard list that were renamed.
+        warnings: sentences that the reviewer must read.
     """
 
     service: str
@@ -56,12 +68,49 @@ class Manifest:
     selected: int
     used: int
     samples: int
+    edges: int
+    hot_edges: int
     profile: str
     merged_size: int
     profile_size: int
+    proof: str
+    sufficiency: pprof.Sufficiency
+    renamed: Sequence[str]
     instances: Sequence[Contribution]
-    figures: Mapping[str, str]
     warnings: Sequence[str]
+
+    @property
+    def figures(self) -> dict[str, str]:
+        """The figures of the profile for people, by name."""
+        figures = {
+            "Call edges": f"{self.edges:,}, {self.hot_edges:,} of them hot",
+            "Merged, as sent": f"{self.merged_size:,} bytes",
+            "Minimised": f"{self.profile_size:,} bytes; proof: {self.proof}",
+        }
+        agreement = self.sufficiency
+        if agreement.split_half_overlap is not None and agreement.held_out_coverage is not None:
+            figures["Overlap of two halves of the instances"] = f"{agreement.split_half_overlap:.2f}"
+            figures["Held-out weight covered by the hot edges"] = f"{agreement.held_out_coverage:.2f}"
+        if self.renamed:
+            figures["Kept from inlining (guard list)"] = ", ".join(self.renamed)
+        return figures
+
+
+class _Profiles(Mapping[str, bytes]):
+    """The used profiles by instance, read from the store one at a time."""
+
+    def __init__(self, store: RunStore, instances: Sequence[Contribution]) -> None:
+        self._store = store
+        self._instances = [each.instance for each in instances]
+
+    def __getitem__(self, instance: str) -> bytes:
+        return self._store.read(profile_name(instance))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._instances)
+
+    def __len__(self) -> int:
+        return len(self._instances)
 
 
 def merge_run(
@@ -78,24 +127,23 @@ def merge_run(
 
     Raises:
         QuorumError: fewer instances than the quorum gave a profile; names those that did not.
+        ProfileError: the merged profile is below ``profile.fail_below`` (reason ``insufficient``).
     """
-    instances = [_contribution(store, target, seconds=seconds) for target in selection.targets]
+    instances = _contributions(store, selection.targets, seconds=seconds)
     used = [each for each in instances if each.state == "used"]
-    lost = [each for each in instances if each.state != "used"]
-    for each in lost:
-        log.warning("%s: %s: %s", each.instance, each.state, each.reason)
-    if not used or len(used) < service.collection.quorum * len(instances):
-        raise QuorumError(
-            f"{len(used)} of {len(instances)} instances gave a usable profile; the quorum is "
-            f"{service.collection.quorum:.0%}. Without one:\n"
-            + "\n".join(f"  {each.instance} ({each.datacenter}): {each.reason}" for each in lost),
-            hint="bring them back or mend what they answer, then trigger a new run; or lower "
-            "collection.quorum in the service file",
-        )
-    merged = pprof.merge(store.read(profile_name(each.instance)) for each in used)
-    minimal = pprof.minimise(merged, go=go)
+    _require_quorum(service, instances)
+    profiles = _Profiles(store, used)
+    merged = pprof.merge(profiles.values())
+    guards = [
+        pprof.Guard(function=each.function, since="", until="", issue=each.issue, why="")
+        for each in service.profile.guards
+    ]
+    guarded, renamed = pprof.guard(merged, extra=guards, limits=MERGED_LIMITS)
+    minimal = pprof.minimise(guarded, go=go, limits=MERGED_LIMITS)
     store.write("merged.pb.gz", merged)
     store.write("profile.pprof", minimal.data)
+    samples = sum(each.samples for each in used)
+    sufficiency = pprof.sufficiency(profiles)
     manifest = Manifest(
         service=service.name,
         run=store.run,
@@ -104,31 +152,85 @@ def merge_run(
         seconds=seconds,
         selected=len(instances),
         used=len(used),
-        samples=sum(each.samples for each in used),
+        samples=samples,
+        edges=minimal.edges,
+        hot_edges=minimal.hot_edges,
         profile=hashlib.sha256(minimal.data).hexdigest()[:12],
         merged_size=len(merged),
         profile_size=len(minimal.data),
+        proof=minimal.proof,
+        sufficiency=sufficiency,
+        renamed=renamed,
         instances=instances,
-        figures={
-            "merged profile": f"{len(merged):,} bytes",
-            "call edges": f"{minimal.edges:,}, {minimal.hot_edges:,} of them hot",
-            "minimised": f"to {len(minimal.data):,} bytes; proof: {minimal.proof}",
-        },
-        warnings=selection.warnings,
+        warnings=(
+            *selection.warnings,
+            *_shortfalls(service.profile.warn_below, samples, sufficiency),
+            *(f"{each} differs much from all others together" for each in sufficiency.outliers),
+            *(() if minimal.proven else (f"the profile is committed whole: {minimal.proof}",)),
+        ),
     )
-    store.write_json("manifest.json", asdict(manifest))
+    store.write_json("manifest.json", {**asdict(manifest), "figures": manifest.figures})
+    if short := _shortfalls(service.profile.fail_below, samples, sufficiency):
+        raise ProfileError(
+            f"the merged profile is not sufficient: {'; '.join(short)}",
+            reason="insufficient",
+            hint="profile more instances, or for longer; or lower profile.fail_below in the service file",
+        )
     return manifest
 
 
-def _contribution(store: RunStore, target: Target, *, seconds: int) -> Contribution:
-    """What became of a target, after a look into its profile."""
+def _require_quorum(service: Service, instances: Sequence[Contribution]) -> None:
+    """Log what is lost; raise if it is too much."""
+    lost = [each for each in instances if each.state != "used"]
+    for each in lost:
+        log.warning("%s: %s: %s", each.instance, each.state, each.reason)
+    used, quorum = len(instances) - len(lost), service.collection.quorum
+    if not used or used < quorum * len(instances):
+        raise QuorumError(
+            f"{used} of {len(instances)} instances gave a usable profile; the quorum is {quorum:.0%}. "
+            "Without one:\n"
+            + "\n".join(f"  {each.instance} ({each.datacenter}): {each.reason}" for each in lost),
+            hint="bring them back or mend what they answer, then trigger a new run; or lower "
+            "collection.quorum in the service file",
+        )
+
+
+def _shortfalls(least: Least, samples: int, found: pprof.Sufficiency) -> list[str]:
+    """What lies below the least figures, in sentences."""
+    judged = [
+        ("samples", samples, least.samples),
+        ("overlap of two halves of the instances", found.split_half_overlap, least.split_half_overlap),
+        ("held-out weight covered by the hot edges", found.held_out_coverage, least.held_out_coverage),
+    ]
+    return [
+        f"{name}: {round(value, 2):,}, below {bound:,}"
+        for name, value, bound in judged
+        if value is not None and value < bound
+    ]
+
+
+def _contributions(store: RunStore, targets: Sequence[Target], *, seconds: int) -> list[Contribution]:
+    """What became of each target. A profile of another binary than most others' is refused, too."""
+    looked = [_look(store, target, seconds=seconds) for target in targets]
+    packages = Counter(package for _, package in looked if package)
+    usual = packages.most_common(1)[0][0] if packages else ""
+    return [
+        replace(each, state="refused", reason=f"another-binary: {package} instead of {usual}")
+        if package and package != usual
+        else each
+        for each, package in looked
+    ]
+
+
+def _look(store: RunStore, target: Target, *, seconds: int) -> tuple[Contribution, str]:
+    """What became of a target, after a look into its profile; and the main package of that."""
     record = read_record(store, target)
     account = Contribution(target.instance, target.datacenter, target.cores, "missing", record.reason)
     if record.state == "missing":
-        return account
+        return account, ""
     account = replace(account, size=record.size, sha256=record.sha256)
     try:
         facts = pprof.check(store.read(profile_name(target.instance)), seconds=seconds)
     except ProfileError as error:
-        return replace(account, state="refused", reason=f"{error.reason}: {error.message}")
-    return replace(account, state="used", samples=facts.samples)
+        return replace(account, state="refused", reason=f"{error.reason}: {error.message}"), ""
+    return replace(account, state="used", samples=facts.samples), facts.main_package

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from fleetpgo.errors import BuildError, RepositoryError
+from fleetpgo import pprof
+from fleetpgo.errors import BuildError, ProfileError, RepositoryError
 from fleetpgo.gotool import Built, build, build_environment, build_settings
 from fleetpgo.makefile import wire_makefile
 from fleetpgo.pullrequest import Proposal, body, ensure_pull_request, title
@@ -40,7 +41,9 @@ class Proposed:
         branch: branch that the pull request comes from.
         base: branch that it goes to.
         profile: first 12 hex digits of the SHA-256 of the profile's bytes.
-        unchanged: the base branch holds exactly this profile already: nothing was built, pushed or opened.
+        unchanged: the base branch holds a profile that is as good: nothing was built, pushed or opened.
+        reason: why it is unchanged; "" if it is not.
+        overlap: of this profile with the one on the base branch, 0 … 1; None if there is none.
         dry_run: everything was done but the push and the pull request.
         head: full SHA of the pushed commit; None where nothing was pushed.
         pull_request: its number; None where none was opened.
@@ -57,6 +60,8 @@ class Proposed:
     profile: str
     unchanged: bool
     dry_run: bool
+    reason: str = ""
+    overlap: float | None = None
     head: str | None = None
     pull_request: int | None = None
     url: str | None = None
@@ -100,9 +105,18 @@ def propose(
         )
         current = _read(checkout, repository.profile)
         files = {repository.profile: profile, repository.makefile: _wired(checkout, service)}
-        if all(_read(checkout, name) == content for name, content in files.items()):
-            _log.info("%s holds this profile already: there is nothing to propose", repository.base)
-            return replace(proposed, unchanged=True)
+        change = _compare(current, profile)
+        if change is not None:
+            proposed = replace(proposed, overlap=change.overlap)
+            passed_on = _read(checkout, repository.makefile) == files[repository.makefile]
+            if passed_on and (why := _nothing_new(change, service)):
+                _log.info("nothing to propose: %s", why)
+                return replace(proposed, unchanged=True, reason=why)
+            figures = {
+                "Overlap with the current profile": f"{change.overlap:.2f}",
+                "Hot edges gained and lost": f"{len(change.hot_gained):,} and {len(change.hot_lost):,}",
+            }
+            provenance = replace(provenance, figures={**provenance.figures, **figures})
 
         builds = _build_both(checkout, service, files, cache)
         proposed = replace(
@@ -137,6 +151,30 @@ def propose(
     )
     _log.info("pull request %d: %s", pull_request.number, pull_request.url)
     return replace(proposed, head=head, pull_request=pull_request.number, url=pull_request.url)
+
+
+def _compare(current: bytes | None, profile: bytes) -> pprof.Comparison | None:
+    """What changes for the compiler; None if there is no profile yet, or none that can be read."""
+    if not current:
+        return None
+    try:
+        return pprof.compare(current, profile)
+    except ProfileError as error:
+        _log.warning("the committed profile cannot be read, so it is not compared: %s", error.message)
+        return None
+
+
+def _nothing_new(change: pprof.Comparison, service: Service) -> str:
+    """Why the profile is not worth a pull request; "" if it is."""
+    base, threshold = service.repository.base, service.profile.unchanged_above
+    if change.unchanged:
+        return f"nothing changed for the compiler since the profile on {base}"
+    if change.overlap >= threshold:
+        return (
+            f"its overlap with the profile on {base} is {change.overlap:.3f}; "
+            f"profile.unchanged_above is {threshold:g}"
+        )
+    return ""
 
 
 def digest(profile: bytes) -> str:

@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Literal
 from fleetpgo import collection, selection
 from fleetpgo.measurement.report import as_json, markdown
 from fleetpgo.measurement.rollout import Rollout, find_rollout, ready_at
-from fleetpgo.proposal import Proposed, propose
 from fleetpgo.pullrequest import Provenance, marker
 from fleetpgo.selection import Pack, Selection, Target
 
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from fleetpgo.measurement.comparison import Comparison
     from fleetpgo.merging import Manifest
     from fleetpgo.prometheus import Prometheus
+    from fleetpgo.proposal import Proposed
     from fleetpgo.store import RunStore
 
 Period = Literal["rollout", "week"]
@@ -113,6 +113,8 @@ def propose_profile(
         cache: directory for Go's caches, kept between runs.
         run_url: where a person looks at the run.
     """
+    from fleetpgo.proposal import propose  # noqa: PLC0415  # it compares profiles: likewise
+
     manifest = store.read_json("manifest.json")
     provenance = Provenance(
         run=store.run,
@@ -133,15 +135,15 @@ def propose_profile(
 
 def look_for_merge(store: RunStore, forge: Forge) -> Outcome:
     """Whether the run's pull request has been merged, closed, or taken over by a newer run."""
-    proposed = Proposed(**store.read_json("pull_request.json"))
-    if proposed.dry_run:
+    proposed = store.read_json("pull_request.json")
+    if proposed["unchanged"]:
+        return _skip(store, f"nothing was proposed: {proposed['reason']}")
+    if proposed["dry_run"]:
         return _skip(store, "dry run: no pull request was opened")
-    if proposed.pull_request is None:
-        return _skip(store, f"{proposed.base} holds this profile already: there was nothing to propose")
-    pull_request = forge.get(proposed.pull_request)
+    pull_request = forge.get(proposed["pull_request"])
     name = f"pull request #{pull_request.number} ({pull_request.url})"
     about = marker(pull_request.body)
-    if about is not None and about.profile != proposed.profile:
+    if about is not None and about.profile != proposed["profile"]:
         return _skip(store, f"superseded by run {about.run}, which took over {name}")
     match pull_request.state:
         case "open":

@@ -46,12 +46,16 @@ def run_store(service: Service, run: str) -> RunStore:
     The URL may name an Airflow connection: ``s3://aws_default@bucket/prefix``. All workers and the triggerer
     must see the same store.
     """
-    root = os.environ.get("FLEETPGO_STORE") or str(home() / "store")
+    root = os.environ.get("FLEETPGO_STORE") or str(_home() / "store")
     # Airflow's path type is a UPath in all but its static type.
     path = cast("UPath", ObjectStoragePath(root)) if "://" in root else Path(root)
     return RunStore(path, service.name, run)
 
 
-def home() -> Path:
-    """Where a machine keeps what may be lost: Go's caches, and by default the store."""
+def cache() -> Path:
+    """Where Go's caches are kept between runs: ``$FLEETPGO_CACHE``; without them the next build is slow."""
+    return Path(os.environ.get("FLEETPGO_CACHE") or _home() / "cache")
+
+
+def _home() -> Path:
     return Path(AIRFLOW_HOME) / "fleetpgo"

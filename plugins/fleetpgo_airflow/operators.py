@@ -128,10 +128,10 @@ class BuildAndOpenPROperator(RefreshOperator):
                 store,
                 hooks.forge(service),
                 dry_run=context["params"]["dry_run"],
-                cache=hooks.home() / "cache",
+                cache=hooks.cache(),
                 run_url=context["task_instance"].log_url,
             )
-        self.log.info("pull request: %s", proposed.url or "none")
+        self.log.info("pull request: %s", proposed.url or f"none: {proposed.reason or 'dry run'}")
         return asdict(proposed)
 
 

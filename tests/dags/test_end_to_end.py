@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,8 @@ from demo.fleet import Fleet
 from fleetpgo.config import services_directory
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.store import RunStore
+
+README = Path(__file__).parents[2] / "README.md"
 
 CHANGES = {
     # An instance that was just killed is still selected, however slow this machine is.
@@ -32,34 +36,51 @@ CHANGES = {
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory):
+def environment():
+    """Environment variables that are taken back when this module's tests are done."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def fleet(environment, go_cache, tmp_path_factory):
     """Eight instances, six of them in tier 1, where the service file looks."""
+    environment.setenv("GOCACHE", str(go_cache / "go-build"))
     with Fleet(tmp_path_factory.mktemp("fleet"), instances=8, requests_per_second=12) as running:
         running.wait_ready()
         yield running
 
 
 @pytest.fixture(scope="module")
-def dag(fleet, airflow_database, tmp_path_factory):
+def dag(fleet, environment, airflow_database, go_cache, tmp_path_factory):
     services = tmp_path_factory.mktemp("services")
     text = (services_directory() / "wshim.yaml").read_text()
     for old, new in CHANGES.items():
         assert old in text
         text = text.replace(old, new, 1)
     (services / "wshim.yaml").write_text(text)
-    os.environ |= {
+    variables = {
         "FLEETPGO_SERVICES": str(services),
         "FLEETPGO_STORE": str(fleet.root / "store"),
+        "FLEETPGO_CACHE": str(go_cache),
         "AIRFLOW_CONN_WSHIM_PROMETHEUS": fleet.prometheus_url,
         "AIRFLOW_CONN_WSHIM_FORGE": json.dumps(
             {"conn_type": "generic", "extra": {"path": str(fleet.origin.parent)}}
         ),
     }
+    for name, value in variables.items():
+        environment.setenv(name, value)
     from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  # the environment comes first
 
     bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
     assert bag.import_errors == {}
     return bag.dags["pgo_refresh__wshim"]
+
+
+def commands() -> list[str]:
+    """The lines of the README's sh blocks."""
+    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
 
 
 def states(run) -> dict[str, list[str]]:
@@ -117,13 +138,14 @@ def test_the_whole_loop(fleet, dag, killed):
             time.sleep(0.5)
         forge.merge(waiting[0].number)
         fleet.roll([4, 5, 6, 7], fleet.build("main"))  # the rest, two of them dead, is the control group
-        measured.wait()  # instances die with the thread that started them
+        measured.wait()  # instances die with the thread that started them: see below
 
     human = threading.Thread(target=review_and_deploy, daemon=True)
     human.start()
     try:
         run = dag.test(run_conf={"instances": 6})
     finally:
+        fleet.roll(range(8), fleet.instances[0].binary)
         measured.set()
     store = run_store(fleet, run)
 
@@ -174,3 +196,20 @@ def test_the_whole_loop(fleet, dag, killed):
         for path in (theirs, store.path("merged.pb.gz"), store.path("profile.pprof"))
     ]
     assert views[0] == views[1] == views[2]
+
+
+def test_the_commands_of_the_readme(fleet, dag, tmp_path):
+    addresses = {"FLEETPGO_PROMETHEUS": fleet.prometheus_url, "FLEETPGO_FORGE": str(fleet.origin.parent)}
+    for line in commands():
+        if line.startswith("fleetpgo "):
+            done = subprocess.run(
+                shlex.split(line),
+                cwd=tmp_path,
+                env={**os.environ, **addresses, "FLEETPGO_STORE": "store"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, f"{line}\n{done.stderr}"
+    (profile,) = tmp_path.glob("store/wshim/*/profile.pprof")
+    assert profile.stat().st_size > 0
