@@ -4,7 +4,7 @@ Bytes come in and bytes go out, gzipped; nothing here touches a network or a fil
 
 - :func:`check`: is it a CPU profile that can be used? Its :class:`Facts`, or an error with a named reason.
 - :func:`merge`: many profiles to one, as google/pprof's ``profile.Merge`` does; :func:`merge_edges`:
-  only what the compiler reads of it, in half the time.
+  only what the compiler reads of it, in less time.
 - :func:`call_edges`: the compiler's view; :func:`preprofile`: the same from the Go toolchain itself.
 - :func:`minimise`: the smallest profile that builds the same bytes, with proof.
 - :func:`guard`: neutralise functions that are known to go wrong when inlined by a profile.
