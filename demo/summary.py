@@ -72,4 +72,5 @@ def _saving(measured: dict[str, Any]) -> str:
         return f"{verdict['call']}{why}"
     saving, low, high = (100 * estimate[name] for name in ("saving", "low", "high"))
     method = METHODS[estimate["method"]]
-    return f"{verdict['call']}: {saving:.1f} % of the CPU {method} (95 % interval {low:.1f} to {high:.1f} %){why}"
+    interval = f"95 % interval {low:.1f} to {high:.1f} %"
+    return f"{verdict['call']}: {saving:.1f} % of the CPU {method} ({interval}){why}"
