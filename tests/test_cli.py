@@ -51,8 +51,8 @@ def test_select_shows_who_would_be_profiled(start_prometheus):
         ]
     )
     done = run("select", "wshim", "--instances", "1", "--json", "--prometheus", prometheus.address)
-    (target,) = json.loads(done.output)["targets"]
-    assert (target["instance"], target["cores"]) == ("b:80", 2.0)
+    chosen = [(each["round"], each["instance"], each["cores"]) for each in json.loads(done.output)["targets"]]
+    assert chosen == [(1, "b:80", 2.0), (2, "a:80", 1.0)]
 
 
 def test_a_failure_is_told_without_a_traceback(free_port):
