@@ -12,7 +12,7 @@ PROMETHEUS := .local/prometheus/bin/prometheus
 RUN := env PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow lint format demo bench-merge bench-collect study-measurement proto lock clean
+.PHONY: help setup test test-slow lint format demo bench-merge bench-collect bench-measure study-measurement proto lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ demo: setup ## Run the whole loop on a local Go fleet (DEMO_EXIT=1: end by itsel
 
 bench-merge: setup ## Time the merge against go tool pprof, both in turn
 	@$(RUN) python bench/merge.py
+
+bench-measure: setup ## Time the measurement of a week of 2,000 instances (minutes, 3 GB of disk)
+	@$(RUN) python bench/measure.py
 
 study-measurement: setup ## Simulate fleets with known savings; tables into docs/measurement.md (minutes)
 	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
