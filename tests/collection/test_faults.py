@@ -12,10 +12,10 @@ import logging
 import socket
 import ssl
 import struct
-import subprocess
 from contextlib import asynccontextmanager
 
 import pytest
+import trustme
 from aiohttp.abc import AbstractResolver
 
 from fleetpgo.collection import Access
@@ -145,14 +145,9 @@ async def test_refused(fetch, free_port):
 def certificates(tmp_path_factory):
     """A certificate authority, and a certificate of it for 127.0.0.1: (ca, certificate with key)."""
     folder = tmp_path_factory.mktemp("certificates")
-    request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    ca = [*request, "-subj", "/CN=test", "-keyout", "ca.key", "-out", "ca.pem"]
-    own = ["-subj", "/CN=instance", "-addext", "subjectAltName=IP:127.0.0.1"]
-    leaf = [*request, *own, "-CA", "ca.pem", "-CAkey", "ca.key", "-keyout", "leaf.key", "-out", "leaf.pem"]
-    for command in (ca, leaf):
-        subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    both = folder / "both.pem"
-    both.write_bytes((folder / "leaf.pem").read_bytes() + (folder / "leaf.key").read_bytes())
+    authority, both = trustme.CA(), folder / "both.pem"
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(both)
     return folder / "ca.pem", both
 
 
