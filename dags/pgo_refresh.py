@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from airflow.sdk import DAG, Param, chain
 
-from fleetpgo.config import Service, load_service, service_files
 from fleetpgo.errors import ServiceFileError
+from fleetpgo.services import load_service, service_files
 from fleetpgo_airflow.operators import (
     BrokenServiceOperator,
     BuildAndOpenPROperator,
@@ -19,6 +20,9 @@ from fleetpgo_airflow.operators import (
     TopUpOperator,
 )
 from fleetpgo_airflow.waits import WaitForMergeOperator, WaitForRolloutOperator, WaitForWeekOperator
+
+if TYPE_CHECKING:
+    from fleetpgo.config import Service
 
 DOC = """
 Takes CPU profiles of the busiest instances of **{name}** ({description}), merges them, builds `{project}`

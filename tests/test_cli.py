@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from fleetpgo.cli import cli
-from fleetpgo.config import services_directory
+from fleetpgo.services import services_directory
 
 
 def run(*arguments: str, **environment: str):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from fleetpgo import config
+from fleetpgo import config, services
 from fleetpgo.errors import ServiceFileError
 
 MINIMAL = """\
@@ -28,11 +28,11 @@ def write(directory: Path, text: str, name: str = "api.yaml") -> Path:
 
 
 def test_a_service_is_named_by_its_file(tmp_path):
-    assert config.load_service(write(tmp_path, MINIMAL)).name == "api"
+    assert services.load_service(write(tmp_path, MINIMAL)).name == "api"
 
 
 def test_what_a_file_leaves_out_has_safe_defaults(tmp_path):
-    service = config.load_service(write(tmp_path, MINIMAL))
+    service = services.load_service(write(tmp_path, MINIMAL))
     assert (service.schedule, service.collection.seconds, service.build.command, service.branch) == (
         "@weekly",
         30,
@@ -80,31 +80,31 @@ def test_what_a_file_leaves_out_has_safe_defaults(tmp_path):
 def test_a_mistake_is_named_with_its_line(tmp_path, before, after, message):
     file = write(tmp_path, MINIMAL.replace(before, after, 1))
     with pytest.raises(ServiceFileError) as raised:
-        config.load_service(file)
+        services.load_service(file)
     assert message in str(raised.value)
 
 
 def test_all_mistakes_are_named_at_once(tmp_path):
     file = write(tmp_path, MINIMAL.replace("cpu: cpu}", "cpus: cpu}").replace("binary", "binaries"))
     with pytest.raises(ServiceFileError) as raised:
-        config.load_service(file)
+        services.load_service(file)
     assert sorted(line.split(":")[1] for line in raised.value.message.splitlines()) == ["4", "4", "6", "6"]
 
 
 def test_a_name_that_cannot_be_a_dag_id_is_refused(tmp_path):
     with pytest.raises(ServiceFileError, match="cannot be a service's name"):
-        config.load_service(write(tmp_path, MINIMAL, "My API.yaml"))
+        services.load_service(write(tmp_path, MINIMAL, "My API.yaml"))
 
 
 def test_an_unknown_service_is_answered_with_the_known_ones(tmp_path):
     write(tmp_path, MINIMAL)
     with pytest.raises(ServiceFileError, match="known services: api"):
-        config.load_named("web", tmp_path)
+        services.load_named("web", tmp_path)
 
 
-@pytest.mark.parametrize("file", config.service_files(), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", services.service_files(), ids=lambda file: file.stem)
 def test_the_projects_own_service_files_are_valid(file):
-    assert config.load_service(file).name == file.stem
+    assert services.load_service(file).name == file.stem
 
 
 @given(st.lists(st.integers(0, 99), min_size=5, max_size=5).filter(any))
@@ -134,7 +134,7 @@ def test_the_schema_explains_every_key():
 
 
 def test_values_for_one_run_are_checked_like_the_files(tmp_path):
-    rules = config.load_service(write(tmp_path, MINIMAL)).selection
-    assert config.override(rules, instances=3, matchers=None).instances == 3
+    rules = services.load_service(write(tmp_path, MINIMAL)).selection
+    assert services.override(rules, instances=3, matchers=None).instances == 3
     with pytest.raises(ServiceFileError, match="instances: Input should be greater"):
-        config.override(rules, instances=0)
+        services.override(rules, instances=0)

@@ -11,10 +11,10 @@ import pytest
 
 from fleetpgo import pprof
 from fleetpgo.collection import Record, profile_name, record_name
-from fleetpgo.config import load_named
 from fleetpgo.errors import ProfileError, QuorumError
 from fleetpgo.merging import merge_run
 from fleetpgo.selection import Selection, Target
+from fleetpgo.services import load_named
 from fleetpgo.store import RunStore
 
 PROFILES = sorted((Path(__file__).parent / "testdata" / "profiles").glob("*.pb.gz"))

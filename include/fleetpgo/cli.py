@@ -28,6 +28,7 @@ from fleetpgo.pr_cli import pr
 from fleetpgo.profile_cli import profile
 from fleetpgo.progress import watching
 from fleetpgo.prometheus import Prometheus
+from fleetpgo.services import load_named, load_service, override, service_files
 from fleetpgo.store import RunStore
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -88,7 +89,7 @@ def services() -> None:
 @as_json
 def list_services(*, as_json: bool) -> None:
     """List the services that have a file."""
-    found = [config.load_service(file) for file in config.service_files()]
+    found = [load_service(file) for file in service_files()]
     if as_json:
         click.echo(json.dumps([each.model_dump(mode="json") | {"name": each.name} for each in found]))
         return
@@ -104,9 +105,9 @@ def list_services(*, as_json: bool) -> None:
 def check(files: tuple[Path, ...]) -> None:
     """Check service files (default: all); name every mistake with its line. Exit code 1 if there is any."""
     mistakes = 0
-    for file in files or config.service_files():
+    for file in files or service_files():
         try:
-            config.load_service(file)
+            load_service(file)
         except ServiceFileError as error:
             mistakes += 1
             click.echo(str(error), err=True)
@@ -137,8 +138,8 @@ def select(
     """
     from fleetpgo.selection import select as choose  # noqa: PLC0415  # the command has the step's name
 
-    described = config.load_named(service)
-    rules = config.override(described.selection, instances=instances, matchers=matchers)
+    described = load_named(service)
+    rules = override(described.selection, instances=instances, matchers=matchers)
     chosen = choose(Prometheus(prometheus_address), rules, seed=_new_run())
     if as_json:
         click.echo(json.dumps(asdict(chosen)))
@@ -188,7 +189,7 @@ def collect(
     Headers for the instances, such as a token, are taken from $FLEETPGO_HEADERS: one `Name: value` a line.
     Exit code 1 if fewer instances than the service's quorum gave a profile.
     """
-    described = config.load_named(service)
+    described = load_named(service)
     run_store = RunStore(store, service, run or _new_run())
     # Whoever starts a stopped run again has mended what stopped it.
     forget_stop(run_store)
@@ -256,7 +257,7 @@ def propose(
     as_json: bool,
 ) -> None:
     """Build with a collected profile, and open or update the pull request."""
-    described = config.load_named(service)
+    described = load_named(service)
     run_store = RunStore(store, service, run or _latest(store, service))
     forge = forges.connect(
         described.repository.forge,

@@ -1,4 +1,4 @@
-"""What a service is: the service file, checked, with the line of every mistake.
+"""What a service is: every key of the service file, and what each may hold.
 
 A service file is ``<directory>/<service>.yaml``; its name is the service's name. It says where the service's
 metrics are, which instances to profile and how, where its repository is and how it builds, and how a saving
@@ -10,13 +10,12 @@ Where a value holds ``$name`` placeholders (:class:`string.Template`), its descr
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from datetime import timedelta
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from string import Template
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -25,19 +24,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError
 
 from fleetpgo.addresses import parse_allow
-from fleetpgo.errors import ServiceFileError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """What a service may be called: it becomes part of DAG ids, branch names and paths."""
@@ -405,102 +396,3 @@ class Service(_Part):
     def branch(self) -> str:
         """The one branch that pull requests for this service come from."""
         return f"fleetpgo/{self.name}"
-
-
-def override(rules: Selection, **values: object) -> Selection:
-    """Selection rules with some values given for one run only; None: keep the service file's.
-
-    Raises:
-        ServiceFileError: a value is not allowed.
-    """
-    given = {key: value for key, value in values.items() if value is not None}
-    try:
-        return Selection.model_validate({**rules.model_dump(), **given})
-    except ValidationError as error:
-        mistakes = [f"{'.'.join(map(str, mistake['loc']))}: {_say(mistake)}" for mistake in error.errors()]
-        raise ServiceFileError("selection: " + "; ".join(mistakes)) from error
-
-
-def services_directory() -> Path:
-    """Where service files are: ``$FLEETPGO_SERVICES``, else ``services/`` beside this package."""
-    return Path(os.environ.get("FLEETPGO_SERVICES") or Path(__file__).parents[1] / "services")
-
-
-def service_files(directory: Path | None = None) -> list[Path]:
-    """The service files of a directory, in the order of their names."""
-    return sorted((directory or services_directory()).glob("*.yaml"))
-
-
-def load_service(file: Path) -> Service:
-    """Read and check one service file.
-
-    Raises:
-        ServiceFileError: with path, line and key of every mistake.
-    """
-    if not NAME.fullmatch(file.stem):
-        raise ServiceFileError(
-            f"{file}: {file.stem!r} cannot be a service's name",
-            hint="use lower-case letters, digits, '-' and '_': the name becomes part of DAG ids and branches",
-        )
-    try:
-        document = YAML().load(file.read_text(encoding="utf-8"))
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ServiceFileError(f"{file}:{line}: not valid YAML: {error.problem}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ServiceFileError(f"{file}: cannot be read: {error}") from error
-    if not isinstance(document, CommentedMap):
-        raise ServiceFileError(f"{file}:1: a service file is a mapping (selection: …, repository: …)")
-    if "name" in document:
-        line = _line(document, ("name",))
-        raise ServiceFileError(
-            f"{file}:{line}: name: the file's own name is the service's name; remove the key"
-        )
-    try:
-        return Service.model_validate({"name": file.stem, **document})
-    except ValidationError as error:
-        mistakes = [
-            f"{file}:{_line(document, mistake['loc'])}: {'.'.join(map(str, mistake['loc']))}: {_say(mistake)}"
-            for mistake in error.errors()
-        ]
-        raise ServiceFileError(
-            "\n".join(mistakes), hint="`fleetpgo services schema` lists every key"
-        ) from error
-
-
-def load_named(name: str, directory: Path | None = None) -> Service:
-    """Read the service file of the service with that name.
-
-    Raises:
-        ServiceFileError: if there is none, or it has a mistake.
-    """
-    directory = directory or services_directory()
-    known = [file.stem for file in service_files(directory)]
-    if name not in known:
-        raise ServiceFileError(
-            f"no service {name!r} in {directory}", hint=f"known services: {', '.join(known) or 'none'}"
-        )
-    return load_service(directory / f"{name}.yaml")
-
-
-def _line(document: CommentedMap, location: Sequence[int | str]) -> int:
-    """The 1-based line of a key, or of the nearest mapping above it that the file does hold."""
-    node: Any = document
-    line: int = document.lc.line
-    for key in location:
-        if not isinstance(node, CommentedMap) or key not in node:
-            break
-        line = node.lc.key(key)[0]
-        node = node[key]
-    return line + 1
-
-
-def _say(mistake: Any) -> str:  # noqa: ANN401  # pydantic's ErrorDetails
-    """A mistake in a user's words rather than in the validator's."""
-    match mistake["type"]:
-        case "extra_forbidden":
-            return "unknown key"
-        case "missing":
-            return "this key is required"
-        case _:
-            return f"{mistake['msg'].removeprefix('Value error, ')} (found: {mistake['input']!r})"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fleetpgo import config
+from fleetpgo.services import load_named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +120,7 @@ def measure(
         --rollout-start 2026-03-02T09:00Z --rollout-end 2026-03-02T11:00Z
       fleetpgo measure wshim --from-csv fleet.csv --window 1d
     """  # noqa: D301  # \b is click's mark for "do not wrap", not an escape gone wrong
-    described = config.load_named(service)
+    described = load_named(service)
     length = window or described.measurement.week
     file = csv or parquet
     if file is not None:

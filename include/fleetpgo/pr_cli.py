@@ -12,9 +12,9 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
-from fleetpgo import config
 from fleetpgo.errors import ForgeError
 from fleetpgo.forges.local import LocalForge
+from fleetpgo.services import load_named
 
 if TYPE_CHECKING:
     from fleetpgo.forges import PullRequest
@@ -109,7 +109,7 @@ def close(service: str, number: int | None, directory: str, *, as_json: bool) ->
 
 
 def _connect(service: str, directory: str) -> LocalForge:
-    repository = config.load_named(service).repository
+    repository = load_named(service).repository
     if repository.forge != "local":
         raise ForgeError(
             f"the repository of {service} is on {repository.forge}, not on a local forge",

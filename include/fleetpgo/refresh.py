@@ -27,10 +27,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from fleetpgo import selection
-from fleetpgo.config import override
 from fleetpgo.measurement.rollout import Rollout, find_rollout, ready_at
 from fleetpgo.pullrequest import Provenance, marker
 from fleetpgo.selection import Pack, Selection, Target
+from fleetpgo.services import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

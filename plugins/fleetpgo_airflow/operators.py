@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseAsyncOperator, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from fleetpgo.config import load_named
+from fleetpgo.services import load_named
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.outcomes import translated
 

@@ -17,8 +17,8 @@ from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 
-from fleetpgo.config import load_named
 from fleetpgo.errors import FleetPGOError
+from fleetpgo.services import load_named
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.operators import RefreshOperator
 from fleetpgo_airflow.outcomes import translated

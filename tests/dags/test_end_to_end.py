@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from demo.fleet import Fleet
-from fleetpgo.config import services_directory
 from fleetpgo.forges.local import LocalForge
+from fleetpgo.services import services_directory
 from fleetpgo.store import RunStore
 
 README = Path(__file__).parents[2] / "README.md"
