@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof import call_edges, merge, merge_edges, stratum_factors
+from fleetpgo.pprof import call_edges, merge, merge_edges, merging, stratum_factors
 from fleetpgo.pprof.merging import EQUAL_SAMPLES
 from tests.pprof.messages import contents, message, packed, unpacked
 from tests.pprof.test_callgraph import profiles
@@ -168,14 +168,20 @@ def test_the_bad_input_is_named(reals):
     assert caught.value.reason == "html"
 
 
-def test_inputs_are_taken_one_by_one(reals):
+def test_profiles_are_added_the_same_together_and_one_by_one(reals, monkeypatch):
+    together = merge(reals), merge_edges(reals)
+    monkeypatch.setattr(merging, "TOGETHER", 1)
+    assert (merge(reals), merge_edges(reals)) == together
+
+
+def test_inputs_are_taken_a_few_at_a_time(reals):
     taken = []
 
     def inputs():
-        for number in range(20):
+        for number in range(100):
             taken.append(number)
             yield reals[0] if number != 3 else b""
 
     with pytest.raises(ProfileError):
         merge(inputs())
-    assert len(taken) < 8
+    assert len(taken) < 20

@@ -5,7 +5,6 @@ The rules are in :mod:`fleetpgo.pprof.edges`.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,22 +12,18 @@ import numpy as np
 from fleetpgo.pprof.columns import NONE
 from fleetpgo.pprof.decoding import read
 from fleetpgo.pprof.edges import Edge, Edges, go_name
+from fleetpgo.pprof.numbering import Numbering, Rows, Sums, ranges, renumbered
 from fleetpgo.pprof.reading import Limits
 
 if TYPE_CHECKING:
-    from fleetpgo.pprof.columns import Columns
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from fleetpgo.pprof.columns import Columns, Ints
 
 COMPILER_DEPTH = 2
 """Locations of a stack that the compiler reads, from the leaf."""
-
-
-class Node(NamedTuple):
-    """One line of one location. Two lines are one node to the compiler if they agree in all four."""
-
-    function: str
-    address: int
-    start_line: int
-    line: int
 
 
 def call_edges(data: bytes, *, limits: Limits = Limits()) -> Edges:  # noqa: B008 -- frozen
@@ -37,50 +32,114 @@ def call_edges(data: bytes, *, limits: Limits = Limits()) -> Edges:  # noqa: B00
     Raises:
         ProfileError: the profile cannot be read, or counts no CPU samples.
     """
-    return edges_of(read(data, limits, depth=COMPILER_DEPTH))
+    graph = CallGraph(weighted=False)
+    graph.add(read(data, limits, depth=COMPILER_DEPTH), [1.0])
+    return graph.edges()
 
 
-def edges_of(profile: Columns) -> Edges:
-    """The call edges of a profile whose stacks have two locations at the most."""
-    calls = np.full((len(profile.depths), COMPILER_DEPTH), NONE, np.int64)
-    calls[np.arange(COMPILER_DEPTH) < profile.depths[:, None]] = profile.stacks
-    different, which = np.unique(calls, axis=0, return_inverse=True)
-    sums = np.zeros(len(different), np.int64)
-    np.add.at(sums, which, profile.values[:, profile.value_index])
-    nodes = _nodes(profile)
-    nodes.append([])  # the last one is that of NONE
-    weights: dict[Edge, int] = {}
-    for (leaf, caller), weight in zip(different.tolist(), sums.tolist(), strict=True):
-        if weight:
-            for edge in _edges(nodes[caller] + nodes[leaf]):
-                weights[edge] = weights.get(edge, 0) + weight
-    return Edges.of(weights)
+class CallGraph:
+    """The sum of the call edges of some profiles.
+
+    Args:
+        weighted: profiles are multiplied by something other than 1.
+    """
+
+    def __init__(self, *, weighted: bool) -> None:
+        self._names: Numbering[bytes] = Numbering()
+        self._edges = Rows()  # caller, callee, offset
+        self._sums = Sums(weighted=weighted)
+
+    def add(self, profiles: Columns, factors: Sequence[float]) -> None:
+        """Add some profiles whose stacks have two locations at the most, each multiplied by its factor.
+
+        Raises:
+            ProfileError: ``no-cpu-samples`` or ``overflow``.
+        """
+        nodes = _nodes(profiles, lambda used: self._number(profiles, used), self._names[b""])
+        weights = profiles.values[:, profiles.value_index]
+        steps = _steps(nodes, weights != 0)
+        names, start_lines, lines, _ = nodes.table
+        callers = steps + 1
+        edges = np.column_stack((names[callers], names[steps], lines[callers] - start_lines[callers]))
+        rows = self._edges.of(edges.ravel(), np.full(len(edges), edges.shape[1]))
+        samples = nodes.samples[steps]
+        factor = np.repeat(factors, np.diff(profiles.sample_starts))
+        self._sums.add(rows, weights[samples, None], factor[samples], len(self._edges))
+
+    def edges(self) -> Edges:
+        """The edges with their weights."""
+        names = list(map(go_name, self._names))
+        edges, weights = self._edges.all()[0].reshape(-1, 3).tolist(), self._sums.of(len(self._edges))
+        return Edges.of(
+            {
+                Edge(names[caller], names[callee], offset): weight
+                for (caller, callee, offset), weight in zip(edges, weights[:, 0].tolist(), strict=True)
+            }
+        )
+
+    def _number(self, profiles: Columns, used: Ints) -> Ints:
+        rows = profiles.functions[used, 0].tolist()
+        return self._names.of(map(profiles.strings.__getitem__, rows), len(used))
 
 
-def _nodes(profile: Columns) -> list[list[Node]]:
-    """The nodes of each location, outermost call first."""
-    names = [go_name(profile.strings[row]) for row in profile.functions[:, 0].tolist()]
-    start_lines = profile.functions[:, 3].tolist()
-    addresses, starts = profile.locations[:, 1].tolist(), profile.line_starts.tolist()
-    lines = profile.lines.tolist()
-    nodes = []
-    for address, start, stop in zip(addresses, starts, starts[1:], strict=False):
-        of_location = [
-            Node("", address, 0, 0)
-            if function == NONE
-            else Node(names[function], address, start_lines[function], line)
-            for function, line, _ in reversed(lines[start:stop])
-        ]
-        # A location without lines is a node all the same, of a function without name.
-        nodes.append(of_location or [Node("", address, 0, 0)])
-    return nodes
+class Nodes(NamedTuple):
+    """The lines of all stacks, innermost call first.
+
+    Args:
+        table: (4, nodes): number of the function's name, its start line, line, address. To the compiler, two
+            lines are one node if they agree in all four.
+        samples: (nodes,) whose stack each is in.
+        repeats: (samples,) a step between two nodes may occur in this stack twice.
+    """
+
+    table: Ints
+    samples: Ints
+    repeats: NDArray[np.bool_]
 
 
-def _edges(stack: list[Node]) -> list[Edge]:
-    """The edges along some nodes, outermost first; each pair of nodes once."""
-    calls = dict.fromkeys(pairwise(stack))
-    return [
-        Edge(caller.function, callee.function, caller.line - caller.start_line)
-        for caller, callee in calls
-        if caller != callee
-    ]
+FEWEST_TO_REPEAT = 4
+"""Nodes of one address without which no step can occur twice: a, b, a, b."""
+
+
+def _nodes(profiles: Columns, number: Callable[[Ints], Ints], nameless: int) -> Nodes:
+    """All nodes; ``number`` numbers functions by their names, and ``nameless`` is the number of none."""
+    # A location without lines is a node all the same, of a function without name: the line behind the last.
+    lines = np.vstack((profiles.lines[:, :2], [[NONE, 0]]))
+    counts = np.diff(profiles.line_starts)
+    starts = np.where(counts, profiles.line_starts[:-1], len(profiles.lines))
+    stacks, sizes = profiles.stacks, np.maximum(counts, 1)[profiles.stacks]
+    samples = np.repeat(np.arange(len(profiles.depths)), profiles.depths)
+    addresses = profiles.locations[stacks, 1]
+
+    repeats = np.zeros(len(profiles.depths), np.bool_)
+    repeats[samples[sizes >= FEWEST_TO_REPEAT]] = True
+    one_address = (samples[1:] == samples[:-1]) & (addresses[1:] == addresses[:-1])
+    repeats[samples[1:][one_address & (sizes[1:] + sizes[:-1] >= FEWEST_TO_REPEAT)]] = True
+
+    functions, line = lines[ranges(starts[stacks], sizes)].T
+    names = renumbered(functions, len(profiles.functions), number)
+    start_lines = np.append(profiles.functions[:, 3], 0)  # the last one is that of NONE
+    table = np.stack(
+        (
+            np.where(functions == NONE, nameless, names),
+            start_lines[functions],
+            np.where(functions == NONE, 0, line),
+            np.repeat(addresses, sizes),
+        )
+    )
+    return Nodes(table, np.repeat(samples, sizes), repeats)
+
+
+def _steps(nodes: Nodes, counted: NDArray[np.bool_]) -> Ints:
+    """The nodes that were called by the next one, in the ``counted`` samples; each pair once a sample."""
+    table, samples = nodes.table, nodes.samples
+    differ = np.logical_or.reduce(table[:, 1:] != table[:, :-1])
+    called = (samples[1:] == samples[:-1]) & counted[samples[1:]] & differ
+    steps = np.flatnonzero(called)
+    in_doubt = nodes.repeats[samples[steps]]
+    if not in_doubt.any():
+        return steps
+    doubted = steps[in_doubt]
+    pairs = np.column_stack((samples[doubted], table[:, doubted].T, table[:, doubted + 1].T))
+    _, first = np.unique(pairs, axis=0, return_index=True)
+    return np.concatenate((steps[~in_doubt], doubted[first]))

@@ -1,7 +1,9 @@
-"""A profile as columns: what the message ``Profile`` of profile.proto holds, as numpy arrays.
+"""Profiles as columns: what the message ``Profile`` of profile.proto holds, as numpy arrays.
 
 Ids of the message are row numbers here, and nothing refers outside its table: whoever holds a
-:class:`Columns` may index without checking. Why columns: docs/decisions/0100-profiles-as-columns.md.
+:class:`Columns` may index without checking. Several profiles may lie in one :class:`Columns`, one behind the
+other in every table: what numpy does once for eight costs little more than once for one. Why columns:
+docs/decisions/0100-profiles-as-columns.md.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from fleetpgo.errors import ProfileError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -55,12 +59,12 @@ class Header:
 
 @dataclass(frozen=True)
 class Columns:
-    """One profile.
+    """One profile, or several that count the same things.
 
     Args:
-        header: what is said beside the tables.
-        message_bytes: size of the unzipped message.
-        strings: the string table.
+        headers: what each profile says beside its tables.
+        message_bytes: size of the unzipped messages.
+        strings: the string table; each profile's first string is empty.
         functions: (functions, 4): name, system name, file name as rows of ``strings``; start line.
         mappings: (mappings, 9): start, limit and offset in memory; file name and build id as rows of
             ``strings``; has functions, file names, line numbers, inline frames (0 or 1).
@@ -72,11 +76,13 @@ class Columns:
         stacks: rows of ``locations``, all stacks one behind the other, each leaf first.
         labels: (labels, 4): key and text as rows of ``strings``, number, unit as a row of ``strings``.
         label_starts: (samples + 1,): first row of ``labels`` of each sample, and the end of the last.
+        sample_starts: (profiles + 1,): first sample of each profile, and the end of the last.
+        mapping_starts: (profiles + 1,): first row of ``mappings`` of each profile, and the end of the last.
     """
 
-    header: Header
+    headers: tuple[Header, ...]
     message_bytes: int
-    strings: list[bytes]
+    strings: Sequence[bytes]
     functions: Ints
     mappings: Ints
     locations: Ints
@@ -87,6 +93,13 @@ class Columns:
     stacks: Ints
     labels: Ints
     label_starts: Ints
+    sample_starts: Ints
+    mapping_starts: Ints
+
+    @property
+    def header(self) -> Header:
+        """The header of the one profile, or of the first."""
+        return self.headers[0]
 
     @property
     def value_index(self) -> int:

@@ -6,7 +6,7 @@ reference in them is checked and resolved.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from fleetpgo.errors import ProfileError
 from fleetpgo.pprof import profile_pb2
 from fleetpgo.pprof.columns import NONE, NOT_A_PROFILE, Columns, Header, ValueType
 from fleetpgo.pprof.edges import go_name
+from fleetpgo.pprof.numbering import ranges, starts_of
 from fleetpgo.pprof.reading import Limits, message
 from fleetpgo.pprof.wire import Walk, walk
 
@@ -31,108 +32,149 @@ SMALL_MESSAGE = 2 << 20
 """Bytes up to which any message fits in memory, whatever is in it; a longer one is looked through first."""
 
 _POOL = ptars.HandlerPool([profile_pb2.DESCRIPTOR])
-_PROFILE = _POOL.get_for_message(profile_pb2.Profile.DESCRIPTOR)
+PROFILE = _POOL.get_for_message(profile_pb2.Profile.DESCRIPTOR)
 
-_MAPPING_FIELDS = ("memory_start", "memory_limit", "file_offset", "filename", "build_id")
-_MAPPING_FLAGS = ("has_functions", "has_filenames", "has_line_numbers", "has_inline_frames")
+MAPPING_FIELDS = ("memory_start", "memory_limit", "file_offset", "filename", "build_id")
+MAPPING_FLAGS = ("has_functions", "has_filenames", "has_line_numbers", "has_inline_frames")
 
 _REFETCH = "Fetch the profile again; if it stays so, whatever wrote it does not keep to the pprof format."
 
 
 def read(data: bytes, limits: Limits, *, depth: int | None = None) -> Columns:
     """Read a profile, gzipped or not; see :func:`parse`."""
-    return parse(message(data, limits), limits, depth=depth)
+    return parse([message(data, limits)], limits, depth=depth)
 
 
-def parse(raw: bytes, limits: Limits, *, depth: int | None = None) -> Columns:
-    """Read a profile's message.
+def parse(messages: Sequence[bytes], limits: Limits, *, depth: int | None = None) -> Columns:
+    """Read the messages of one or more profiles.
 
     Args:
-        raw: the unzipped message.
-        limits: what it may be.
-        depth: keep only this many leaf-most locations of each stack, and leave out what the compiler does not
-            read in them: system and file names, columns; None: keep everything.
+        messages: unzipped, one for each profile.
+        limits: what each may be.
+        depth: keep only this many leaf-most locations of each stack; None: all.
 
     Raises:
-        ProfileError: the bytes are no well-formed pprof message within ``limits``.
+        ProfileError: one of them is no well-formed pprof message within ``limits``, or they do not count the
+            same things (``incompatible``).
     """
-    batch = _decode(raw, limits)
-    # A batch of one row, so the values of its list columns are the tables.
-    strings = _texts(batch.column("string_table").values)
-    if not strings or strings[0]:
+    batch = _decode(messages, limits)
+    strings, samples, functions, mappings, locations = (
+        _Records(batch.column(table))
+        for table in ("string_table", "sample", "function", "mapping", "location")
+    )
+    texts = _Texts(strings.values)
+    if not strings.counts.all() or any(texts[row] for row in strings.starts[:-1].tolist()):
         raise ProfileError(
             "The bytes are not a profile: there is no string table that starts with the empty string.",
             reason="not-a-profile",
             hint=NOT_A_PROFILE,
         )
-    samples, functions, mappings, locations = (
-        batch.column(table).values for table in ("sample", "function", "mapping", "location")
-    )
-    function_table = _table(functions, "name", "system_name", "filename", "start_line")
-    mapping_table = _table(mappings, *_MAPPING_FIELDS, flags=_MAPPING_FLAGS)
-    _check_rows(function_table[:, :3], "string", len(strings))
-    _check_rows(mapping_table[:, 3:5], "string", len(strings))
+    headers = tuple(_header(batch, number, texts, strings) for number in range(len(messages)))
+    if len({(header.sample_types, header.period_type) for header in headers}) > 1:
+        raise ProfileError(
+            "The profiles do not count the same things.",
+            reason="incompatible",
+            hint="Read profiles of one kind only together.",
+        )
 
-    line_lists = locations.field("line")
+    function_table = _table(functions.values, "name", "system_name", "filename", "start_line")
+    function_table[:, :3] = strings.rows(function_table[:, :3], functions.starts, "string")
+    mapping_table = _table(mappings.values, *MAPPING_FIELDS, flags=MAPPING_FLAGS)
+    mapping_table[:, 3:5] = strings.rows(mapping_table[:, 3:5], mappings.starts, "string")
+
+    line_lists = locations.values.field("line")
+    line_starts = _offsets(line_lists)
     lines = _table(line_lists.values, "function_id", "line", "column")
-    if depth is not None:
-        function_table[:, 1:3] = 0
-        lines[:, 2] = 0
-    lines[:, 0] = _Ids(functions, "function").rows_or_none(lines[:, 0])
-    location_table = _table(locations, "mapping_id", "address", flags=("is_folded",))
-    location_table[:, 0] = _Ids(mappings, "mapping").rows_or_none(location_table[:, 0])
+    lines[:, 0] = _Ids(functions, "function").rows_or_none(lines[:, 0], line_starts[locations.starts])
+    location_table = _table(locations.values, "mapping_id", "address", flags=("is_folded",))
+    location_table[:, 0] = _Ids(mappings, "mapping").rows_or_none(location_table[:, 0], locations.starts)
 
-    header = _header(batch, strings)
     depths, stacks = _stacks(samples, _Ids(locations, "location"), limits.stack_depth, depth)
-    label_lists = samples.field("label")
+    label_lists = samples.values.field("label")
+    label_starts = _offsets(label_lists)
     labels = _table(label_lists.values, "key", "str", "num", "num_unit")
-    _check_rows(labels[:, [0, 1, 3]], "string", len(strings))
+    texts_of_labels = strings.rows(labels[:, [0, 1, 3]], label_starts[samples.starts], "string")
+    labels[:, [0, 1, 3]] = texts_of_labels
     return Columns(
-        header=header,
-        message_bytes=len(raw),
-        strings=strings,
+        headers=headers,
+        message_bytes=sum(map(len, messages)),
+        strings=texts,
         functions=function_table,
         mappings=mapping_table,
         locations=location_table,
-        line_starts=_offsets(line_lists),
+        line_starts=line_starts,
         lines=lines,
-        values=_values(samples, len(header.sample_types)),
+        values=_values(samples.values, len(headers[0].sample_types)),
         depths=depths,
         stacks=stacks,
         labels=labels,
-        label_starts=_offsets(label_lists),
+        label_starts=label_starts,
+        sample_starts=samples.starts,
+        mapping_starts=mappings.starts,
     )
 
 
-def _decode(raw: bytes, limits: Limits) -> pa.RecordBatch:
-    if len(raw) > SMALL_MESSAGE:
-        # There are no more nested records than bytes that could be their tag.
-        nested = max(map(raw.count, NESTED_TAGS))
-        if nested > limits.records or walk(raw, limits.records) is Walk.TOO_MANY:
-            raise ProfileError(
-                f"The profile holds more than {limits.records:,} records.",
-                reason="too-large",
-                hint="Real profiles hold some ten thousand; raise the limit for a source that you trust.",
-            )
+def _decode(messages: Sequence[bytes], limits: Limits) -> pa.RecordBatch:
+    """The messages as a batch of one row each."""
+    for raw in messages:
+        if len(raw) > SMALL_MESSAGE:
+            # There are no more nested records than bytes that could be their tag.
+            nested = max(map(raw.count, NESTED_TAGS))
+            if nested > limits.records or walk(raw, limits.records) is Walk.TOO_MANY:
+                raise ProfileError(
+                    f"The profile holds more than {limits.records:,} records.",
+                    reason="too-large",
+                    hint="Real profiles hold some ten thousand; raise the limit for a source that you trust.",
+                )
     try:
-        return _PROFILE.list_to_record_batch([raw])
+        return PROFILE.list_to_record_batch(messages)
     except ValueError as error:
         failure: BaseException = error
     except BaseException as error:  # a panic in Rust code is none of Python's exceptions
         if type(error).__name__ != "PanicException":
             raise
         failure = error
-    if walk(raw, limits.records) is Walk.CUT_OFF:
-        raise ProfileError(
-            f"The profile ends inside a record, after {len(raw):,} bytes.",
-            reason="truncated",
-            hint="Fetch it again with a timeout well above the profile's duration.",
-        ) from failure
+    for raw in messages:
+        if walk(raw, limits.records) is Walk.CUT_OFF:
+            raise ProfileError(
+                f"The profile ends inside a record, after {len(raw):,} bytes.",
+                reason="truncated",
+                hint="Fetch it again with a timeout well above the profile's duration.",
+            ) from failure
     raise ProfileError(
-        f"The {len(raw):,} bytes are not a profile: they are no protobuf message of that kind.",
+        f"The {len(messages[0]):,} bytes are not a profile: they are no protobuf message of that kind.",
         reason="not-a-profile",
         hint=NOT_A_PROFILE,
     ) from failure
+
+
+class _Records:
+    """One table of all profiles, one behind the other: its records, and where those of each profile start."""
+
+    def __init__(self, column: pa.ListArray) -> None:
+        self.values = column.values
+        self.starts = _offsets(column)
+        self.counts = np.diff(self.starts)
+
+    def rows(self, numbers: Ints, starts: Ints, table: str, *, lowest: int = 0) -> Ints:
+        """The row of each number.
+
+        Args:
+            numbers: (n,) or (n, some): one profile's behind the other's.
+            starts: (profiles + 1,) where the numbers of each profile start, and where the last ones end.
+            table: what this one is called, for the error.
+            lowest: number of each profile's first record.
+        """
+        sizes = np.diff(starts)
+        firsts, counts = np.repeat(self.starts[:-1], sizes), np.repeat(self.counts, sizes)
+        if numbers.ndim > 1:
+            firsts, counts = firsts[:, None], counts[:, None]
+        places = numbers - lowest
+        known = (places >= 0) & (places < counts)
+        if not known.all():
+            raise _bad_reference(table, int(numbers[~known][0]))
+        rows: Ints = places + firsts
+        return rows
 
 
 def _numbers(column: pa.Array) -> Ints:
@@ -142,14 +184,21 @@ def _numbers(column: pa.Array) -> Ints:
     return np.frombuffer(column.buffers()[1], np.int64, len(column))
 
 
-def _texts(column: pa.Array) -> list[bytes]:
-    """A column of bytes; ``to_pylist`` goes through an object of its own for each item."""
-    if not len(column):
-        return []
-    _, offsets, octets = column.buffers()
-    ends = np.frombuffer(offsets, np.int32, len(column) + 1).tolist()
-    data = octets.to_pybytes() if octets else b""
-    return [data[start:stop] for start, stop in pairwise(ends)]
+class _Texts(Sequence[bytes]):
+    """A column of bytes, whose items are cut out when they are asked for: of most tables few are."""
+
+    def __init__(self, column: pa.Array) -> None:
+        self._ends, self._octets = [0], b""
+        if len(column):
+            _, offsets, octets = column.buffers()
+            self._ends = np.frombuffer(offsets, np.int32, len(column) + 1).tolist()
+            self._octets = octets.to_pybytes() if octets else b""
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, row: int) -> bytes:  # type: ignore[override]  # nobody asks for a slice
+        return self._octets[self._ends[row] : self._ends[row + 1]]
 
 
 def _offsets(lists: pa.ListArray) -> Ints:
@@ -172,51 +221,55 @@ def _table(records: pa.StructArray, *fields: str, flags: tuple[str, ...] = ()) -
 
 
 class _Ids:
-    """The rows of a table by the ids that the message gives them."""
+    """The rows of a table by the ids that each message gives its records."""
 
-    def __init__(self, records: pa.StructArray, table: str) -> None:
-        ids = _numbers(records.field("id"))
-        self.table = table
-        self.count = len(ids)
+    def __init__(self, records: _Records, table: str) -> None:
+        self.records, self.table = records, table
+        self.ids = _numbers(records.values.field("id"))
         # Go numbers from 1; others may not.
-        self.dense = np.array_equal(ids, np.arange(1, len(ids) + 1))
-        if self.dense:
-            return
-        self.order = np.argsort(ids, kind="stable")
-        self.sorted = ids[self.order]
-        if np.any(self.sorted == 0) or np.any(self.sorted[1:] == self.sorted[:-1]):
-            raise ProfileError(
-                f"Two {table}s of the profile have the same id, or one has id 0.",
-                reason="duplicate-id",
-                hint=_REFETCH,
-            )
+        from_one = np.arange(1, len(self.ids) + 1) - np.repeat(records.starts[:-1], records.counts)
+        self.dense = np.array_equal(self.ids, from_one)
 
-    def rows(self, ids: Ints) -> Ints:
-        """The row of each id."""
+    def rows(self, ids: Ints, starts: Ints) -> Ints:
+        """The row of each id; arguments as of ``_Records.rows``."""
         if self.dense:
-            rows = ids - 1
-            known = rows.view(np.uint64) < self.count
-        else:
-            place = np.minimum(np.searchsorted(self.sorted, ids), self.count - 1)
-            rows = self.order[place]
-            known = self.sorted[place] == ids
-        if not known.all():
-            raise _bad_reference(self.table, int(ids[np.argmin(known)]))
+            return self.records.rows(ids, starts, self.table, lowest=1)
+        rows = np.empty_like(ids)
+        ends = self.records.starts
+        for first, last, start, stop in zip(ends, ends[1:], starts, starts[1:], strict=False):
+            rows[start:stop] = first + self._find(self.ids[first:last], ids[start:stop])
         return rows
 
-    def rows_or_none(self, ids: Ints) -> Ints:
+    def rows_or_none(self, ids: Ints, starts: Ints) -> Ints:
         """The row of each id, and NONE for id 0."""
         given = ids != 0
         if given.all():
-            return self.rows(ids)
+            return self.rows(ids, starts)
         rows = np.full(len(ids), NONE, np.int64)
-        rows[given] = self.rows(ids[given])
+        rows[given] = self.rows(ids[given], np.append(0, np.cumsum(given))[starts])
+        return rows
+
+    def _find(self, known: Ints, ids: Ints) -> Ints:
+        """Where each of ``ids`` stands in one profile's ``known`` ones."""
+        order = np.argsort(known, kind="stable")
+        rising = known[order]
+        if np.any(rising == 0) or np.any(rising[1:] == rising[:-1]):
+            raise ProfileError(
+                f"Two {self.table}s of the profile have the same id, or one has id 0.",
+                reason="duplicate-id",
+                hint=_REFETCH,
+            )
+        place = np.minimum(np.searchsorted(rising, ids), len(rising) - 1)
+        found = rising[place] == ids if len(rising) else np.zeros(len(ids), np.bool_)
+        if not found.all():
+            raise _bad_reference(self.table, int(ids[np.argmin(found)]))
+        rows: Ints = order[place]
         return rows
 
 
-def _stacks(samples: pa.StructArray, ids: _Ids, deepest: int, depth: int | None) -> tuple[Ints, Ints]:
+def _stacks(records: _Records, ids: _Ids, deepest: int, depth: int | None) -> tuple[Ints, Ints]:
     """(samples,) depths, and the rows of all locations."""
-    lists = samples.field("location_id")
+    lists = records.values.field("location_id")
     offsets, location_ids = _offsets(lists), _numbers(lists.values)
     depths = np.diff(offsets)
     if len(depths) and depths.max() > deepest:
@@ -227,11 +280,9 @@ def _stacks(samples: pa.StructArray, ids: _Ids, deepest: int, depth: int | None)
         )
     if depth is not None:
         depths = np.minimum(depths, depth)
-        stops = np.cumsum(depths)
-        location_ids = location_ids[
-            np.arange(depths.sum()) + np.repeat(offsets[:-1] - stops + depths, depths)
-        ]
-    return depths, ids.rows(location_ids)
+        location_ids = location_ids[ranges(offsets[:-1], depths)]
+        offsets = starts_of(depths)
+    return depths, ids.rows(location_ids, offsets[records.starts])
 
 
 def _values(samples: pa.StructArray, types: int) -> Ints:
@@ -247,37 +298,34 @@ def _values(samples: pa.StructArray, types: int) -> Ints:
     return _numbers(lists.values).reshape(len(counts), types)
 
 
-def _header(batch: pa.RecordBatch, strings: list[bytes]) -> Header:
+def _header(batch: pa.RecordBatch, row: int, texts: Sequence[bytes], strings: _Records) -> Header:
+    """What the profile in a row of the batch says beside its tables."""
+    first, count = int(strings.starts[row]), int(strings.counts[row])
+
     def number(field: str) -> int:
-        found: int = batch.column(field)[0].as_py()
+        found: int = batch.column(field)[row].as_py()
         return found
 
-    def text(row: int) -> str:
-        if not 0 <= row < len(strings):
-            raise _bad_reference("string", row)
-        return go_name(strings[row])
+    def text(place: int) -> str:
+        if not 0 <= place < count:
+            raise _bad_reference("string", place)
+        return go_name(texts[first + place])
 
     def value_type(fields: dict[str, int] | None) -> ValueType:
         return ValueType(text(fields["type"]), text(fields["unit"])) if fields else ValueType("", "")
 
     return Header(
-        sample_types=tuple(map(value_type, batch.column("sample_type")[0].as_py())),
-        period_type=value_type(batch.column("period_type")[0].as_py()),
+        sample_types=tuple(map(value_type, batch.column("sample_type")[row].as_py())),
+        period_type=value_type(batch.column("period_type")[row].as_py()),
         period=number("period"),
         time=number("time_nanos"),
         duration=number("duration_nanos"),
-        comments=tuple(map(text, batch.column("comment")[0].as_py())),
+        comments=tuple(map(text, batch.column("comment")[row].as_py())),
         drop_frames=text(number("drop_frames")),
         keep_frames=text(number("keep_frames")),
         default_sample_type=text(number("default_sample_type")),
         doc_url=text(number("doc_url")),
     )
-
-
-def _check_rows(rows: Ints, table: str, count: int) -> None:
-    outside = (rows < 0) | (rows >= count)
-    if outside.any():
-        raise _bad_reference(table, int(rows[outside][0]))
 
 
 def _bad_reference(table: str, number: int) -> ProfileError:

@@ -146,7 +146,7 @@ def from_edges(edges: Edges) -> bytes:
     no_type = ValueType("", "")
     return write(
         Columns(
-            header=Header((ValueType(*SAMPLES),), no_type, 0, 0, 0, (), "", "", "", ""),
+            headers=(Header((ValueType(*SAMPLES),), no_type, 0, 0, 0, (), "", "", "", ""),),
             message_bytes=0,
             strings=[b"", *names],
             functions=_table([(row, 0, 0, START_LINE) for row in range(1, len(names) + 1)], 4),
@@ -159,6 +159,8 @@ def from_edges(edges: Edges) -> bytes:
             stacks=_table(stacks, COMPILER_DEPTH).ravel(),
             labels=_table([], 4),
             label_starts=np.zeros(len(stacks) + 1, np.int64),
+            sample_starts=np.array([0, len(stacks)]),
+            mapping_starts=np.zeros(2, np.int64),
         )
     )
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.columns import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -28,6 +29,11 @@ FIRST_SIZE = 1 << 12
 
 FEWEST_SLOTS = 4
 """Slots for each row, at the least: so next to nobody has to look into a second one."""
+
+FRACTION = 1 << 10
+"""Weighted values are summed in 1024ths: whole numbers, so that their sum does not depend on the order."""
+
+MOST = float(1 << 62)
 
 GOLDEN = 0x9E3779B97F4A7C15
 """2⁶⁴ ÷ the golden ratio: Weyl's sequence, by which SplitMix64 spreads its states."""
@@ -140,6 +146,72 @@ class Rows:
         self._hashes[: len(hashes)] = hashes
         self._slots.fill(NONE)
         self._place(np.arange(len(hashes)))
+
+
+class Sums:
+    """Sums of values by row number. They do not depend on the order in which values came.
+
+    Args:
+        weighted: values are multiplied by something other than 1.
+    """
+
+    def __init__(self, *, weighted: bool) -> None:
+        self._weighted = weighted
+        self._sums = np.zeros((0, FIRST_SIZE), np.int64)  # (value types, rows), with room for more rows
+        self._magnitude = 0.0
+
+    def add(self, rows: Ints, values: Ints, factors: NDArray[np.float64], count: int) -> None:
+        """Add values.
+
+        Args:
+            rows: (n,) the row that each is added to.
+            values: (n, value types).
+            factors: (n,) what they are multiplied by.
+            count: of rows, so far.
+
+        Raises:
+            ProfileError: ``overflow``.
+        """
+        if self._weighted:
+            values = np.rint(values * (factors * FRACTION)[:, None]).astype(np.int64)
+        self._magnitude += float(np.abs(values.astype(np.float64)).sum())
+        if self._magnitude > MOST:
+            raise ProfileError(
+                "The profile's values are so large that their sum does not fit into 64 bits.",
+                reason="overflow",
+                hint="No CPU profile counts that far: leave it out.",
+            )
+        if not len(self._sums):
+            self._sums = np.zeros((values.shape[1], FIRST_SIZE), np.int64)
+        while count > self._sums.shape[1]:
+            self._sums = np.concatenate((self._sums, np.zeros_like(self._sums)), axis=1)
+        for sums, of_type in zip(self._sums, values.T, strict=True):
+            np.add.at(sums, rows, of_type)
+
+    def of(self, count: int) -> Ints:
+        """(count, value types) the sums of the first rows."""
+        sums = self._sums[:, :count].T
+        if self._weighted:
+            # What was seen stays seen, however small its factor.
+            rounded = np.rint(sums / FRACTION).astype(np.int64)
+            sums = np.where(rounded == 0, np.sign(sums), rounded)
+        return sums
+
+
+def renumbered(rows: Ints, count: int, number: Callable[[Ints], Ints]) -> Ints:
+    """``rows`` of a table of ``count`` rows, with each used row as ``number`` has it; NONE stays."""
+    used = used_rows(rows[rows != NONE], count)
+    numbers = np.full(count + 1, NONE, np.int64)  # the last one is that of NONE
+    numbers[used] = number(used)
+    found: Ints = numbers[rows]
+    return found
+
+
+def used_rows(rows: Ints, count: int) -> Ints:
+    """The rows of a table of ``count`` rows that occur in ``rows``, rising."""
+    marks = np.zeros(count, np.bool_)
+    marks[rows] = True
+    return np.flatnonzero(marks)
 
 
 def starts_of(counts: Ints) -> Ints:

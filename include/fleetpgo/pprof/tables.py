@@ -14,20 +14,15 @@ import numpy as np
 
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.columns import NONE, Columns, Header
-from fleetpgo.pprof.numbering import Numbering, Rows, ranges, starts_of
+from fleetpgo.pprof.numbering import Numbering, Rows, Sums, ranges, renumbered, starts_of, used_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from fleetpgo.pprof.columns import Ints
 
 PAGE = 0x1000
 """Sizes of mappings are compared in whole pages, as google/pprof does."""
-
-FRACTION = 1 << 10
-"""Weighted values are summed in 1024ths: whole numbers, so that their sum does not depend on the order."""
-
-MOST = float(1 << 62)
 
 LOCATION_ROW = 3
 """Numbers in each row of a location: first mapping, address in it, if folded; then those of each line."""
@@ -51,7 +46,6 @@ class Tables:
     """
 
     def __init__(self, *, weighted: bool, keep_labels: bool) -> None:
-        self.weighted = weighted
         self.keep_labels = keep_labels
         self.strings: Numbering[bytes] = Numbering({b"": 0})
         self.functions, self.locations, self.stacks = Rows(), Rows(), Rows()
@@ -60,39 +54,35 @@ class Tables:
         # The mapping to write for each key: start, limit, offset, file, build id, four flags.
         self.mapping_records: list[tuple[int, int, int, bytes, bytes, int, int, int, int]] = []
         self.first_mappings: Counter[int] = Counter()
-        self.sums = np.zeros((0, 0), np.int64)  # (value types, stacks), with room for more stacks
-        self.magnitude = 0.0
+        self.sums = Sums(weighted=weighted)
         self.headers: list[Header] = []
         self.comments: set[str] = set()
 
-    def add(self, profile: Columns, factor: float) -> None:
-        """Add one profile, its values multiplied by ``factor``.
+    def add(self, profiles: Columns, factors: Sequence[float]) -> None:
+        """Add some profiles, the values of each multiplied by its factor.
 
         Raises:
             ProfileError: ``incompatible`` or ``overflow``.
         """
-        self._add_header(profile.header)
-        stacks, depths, values = profile.stacks, profile.depths, profile.values.T
-        kept = np.zeros(len(depths), np.bool_)
-        for of_type in values:
-            kept |= of_type != 0
+        self._add_headers(profiles.headers)
+        stacks, depths, values = profiles.stacks, profiles.depths, profiles.values
+        factor = np.repeat(factors, np.diff(profiles.sample_starts))
+        kept = np.logical_or.reduce(values.T != 0)
         if not kept.all():
-            stacks, depths, values = stacks[np.repeat(kept, depths)], depths[kept], values[:, kept]
-        stacks = _renumber(stacks, len(profile.locations), lambda used: self._number_locations(profile, used))
+            stacks, depths = stacks[np.repeat(kept, depths)], depths[kept]
+            values, factor = values[kept], factor[kept]
+        stacks = renumbered(
+            stacks, len(profiles.locations), lambda used: self._number_locations(profiles, used)
+        )
         if self.keep_labels:
             # The number of a sample's labels goes behind its stack's locations.
-            sets = self.label_sets.of(_labels(profile, np.flatnonzero(kept)), len(depths))
+            sets = self.label_sets.of(_labels(profiles, np.flatnonzero(kept)), len(depths))
             stacks, depths = np.insert(stacks, np.cumsum(depths), sets), depths + 1
         rows = self.stacks.of(stacks, depths)
-        self._add_values(rows, values, factor)
+        self.sums.add(rows, values, factor, len(self.stacks))
 
     def profile(self) -> Columns:
         """The sum of what was added."""
-        sums = self.sums[:, : len(self.stacks)].T
-        if self.weighted:
-            # What was seen stays seen, however small its factor.
-            rounded = np.rint(sums / FRACTION).astype(np.int64)
-            sums = np.where(rounded == 0, np.sign(sums), rounded)
         stacks, depths = self.stacks.all()
         labels: list[tuple[Label, ...]] = [()] * len(depths)
         if self.keep_labels:
@@ -114,7 +104,7 @@ class Tables:
             for label in of_stack
         ]
         return Columns(
-            header=self._header(),
+            headers=(self._header(),),
             message_bytes=0,
             strings=list(self.strings),
             functions=self.functions.all()[0].reshape(-1, 4),
@@ -122,11 +112,13 @@ class Tables:
             locations=locations,
             line_starts=starts_of(sizes - 1),
             lines=rows[~is_head],
-            values=sums,
+            values=self.sums.of(len(depths)),
             depths=depths,
             stacks=stacks,
             labels=np.array(label_rows, np.int64).reshape(-1, 4),
             label_starts=starts_of(np.fromiter(map(len, labels), np.int64, len(labels))),
+            sample_starts=np.array([0, len(depths)]),
+            mapping_starts=np.array([0, len(mappings)]),
         )
 
     def _header(self) -> Header:
@@ -163,45 +155,17 @@ class Tables:
             rows.append((start, limit, offset, self.strings[file], self.strings[build_id], *flags))
         return np.array(rows, np.int64).reshape(-1, 9), places
 
-    def _add_header(self, header: Header) -> None:
-        if not self.headers:
-            self.sums = np.zeros((len(header.sample_types), 1024), np.int64)
-        else:
-            first = self.headers[0]
-            for what, ours, theirs in (
-                ("sample types", first.sample_types, header.sample_types),
-                ("the period type", (first.period_type,), (header.period_type,)),
-            ):
-                if ours != theirs:
-                    raise ProfileError(
-                        f"The profile differs from the first one in {what}: "
-                        f"{', '.join(map(str, theirs))} instead of {', '.join(map(str, ours))}.",
-                        reason="incompatible",
-                        hint="Merge profiles of one kind only.",
-                    )
-        self.headers.append(header)
-        self.comments.update(header.comments)
-
-    def _add_values(self, rows: Ints, values: Ints, factor: float) -> None:
-        if self.weighted:
-            values = np.rint(values * (factor * FRACTION)).astype(np.int64)
-        self.magnitude += float(np.abs(values.astype(np.float64)).sum())
-        if self.magnitude > MOST:
-            raise ProfileError(
-                "The profile's values are so large that their sum does not fit into 64 bits.",
-                reason="overflow",
-                hint="No CPU profile counts that far: leave it out.",
-            )
-        while len(self.stacks) > self.sums.shape[1]:
-            self.sums = np.concatenate((self.sums, np.zeros_like(self.sums)), axis=1)
-        for sums, of_type in zip(self.sums, values, strict=True):
-            np.add.at(sums, rows, of_type)
+    def _add_headers(self, headers: tuple[Header, ...]) -> None:
+        for header in headers:
+            check_compatible((self.headers or headers)[0], header)
+            self.comments.update(header.comments)
+        self.headers += headers
 
     def _number_locations(self, profile: Columns, used: Ints) -> Ints:
         """Numbers of the locations ``used``: rows (mapping, address in it, folded), then its lines."""
         counts = np.diff(profile.line_starts)[used]
         lines = np.take(profile.lines, ranges(profile.line_starts[used], counts), axis=0)
-        lines[:, 0] = _renumber(
+        lines[:, 0] = renumbered(
             lines[:, 0], len(profile.functions), lambda rows: self._number_functions(profile, rows)
         )
         heads = np.take(profile.locations, used, axis=0)
@@ -219,20 +183,21 @@ class Tables:
     def _number_functions(self, profile: Columns, rows: Ints) -> Ints:
         table = np.take(profile.functions, rows, axis=0)
         texts = table[:, :3]
-        table[:, :3] = _renumber(
+        table[:, :3] = renumbered(
             texts.ravel(),
             len(profile.strings),
             lambda used: self.strings.of(map(profile.strings.__getitem__, used.tolist()), len(used)),
         ).reshape(texts.shape)
         return self.functions.of(table.ravel(), np.full(len(rows), table.shape[1]))
 
-    def _number_mappings(self, profile: Columns, rows: Ints) -> Ints:
+    def _number_mappings(self, profiles: Columns, rows: Ints) -> Ints:
+        starts = profiles.mapping_starts
         # The first mapping is the main binary, whether a sample lies in it or not.
-        used = [0, *_used(rows[rows > 0], len(profile.mappings)).tolist()] if len(profile.mappings) else []
-        numbers = np.full(len(profile.mappings) + 1, NONE, np.int64)
-        for row in used:
-            start, limit, offset, file, build_id, *flags = profile.mappings[row].tolist()
-            name, build = profile.strings[file], profile.strings[build_id]
+        firsts = starts[:-1][np.diff(starts) > 0]
+        numbers = np.full(len(profiles.mappings) + 1, NONE, np.int64)  # the last one is that of NONE
+        for row in used_rows(np.append(firsts, rows[rows != NONE]), len(profiles.mappings)).tolist():
+            start, limit, offset, file, build_id, *flags = profiles.mappings[row].tolist()
+            name, build = profiles.strings[file], profiles.strings[build_id]
             number = self.mappings[(limit - start + PAGE - 1) // PAGE, offset, build or name]
             record = (start, limit, offset, name, build, *flags)
             if number == len(self.mapping_records):
@@ -241,25 +206,27 @@ class Tables:
             # first.
             self.mapping_records[number] = min(self.mapping_records[number], record)
             numbers[row] = number
-        if used:
-            self.first_mappings[int(numbers[0])] += 1
+        self.first_mappings.update(numbers[firsts].tolist())
         return numbers[rows]
 
 
-def _renumber(rows: Ints, count: int, number: Callable[[Ints], Ints]) -> Ints:
-    """``rows`` of a table of ``count`` rows, with each used row as ``number`` has it; NONE stays."""
-    used = _used(rows[rows != NONE], count)
-    numbers = np.full(count + 1, NONE, np.int64)  # the last one is that of NONE
-    numbers[used] = number(used)
-    renumbered: Ints = numbers[rows]
-    return renumbered
+def check_compatible(first: Header, other: Header) -> None:
+    """See that two profiles count the same things.
 
-
-def _used(rows: Ints, count: int) -> Ints:
-    """The rows of a table of ``count`` rows that occur in ``rows``, rising."""
-    marks = np.zeros(count, np.bool_)
-    marks[rows] = True
-    return np.flatnonzero(marks)
+    Raises:
+        ProfileError: ``incompatible``.
+    """
+    for what, ours, theirs in (
+        ("sample types", first.sample_types, other.sample_types),
+        ("the period type", (first.period_type,), (other.period_type,)),
+    ):
+        if ours != theirs:
+            raise ProfileError(
+                f"The profile differs from the first one in {what}: "
+                f"{', '.join(map(str, theirs))} instead of {', '.join(map(str, ours))}.",
+                reason="incompatible",
+                hint="Merge profiles of one kind only.",
+            )
 
 
 def _labels(profile: Columns, samples: Ints) -> list[tuple[Label, ...]]:

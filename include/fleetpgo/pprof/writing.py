@@ -3,23 +3,35 @@
 Every table is sorted by what its records say, not by when they came. Strings are in the order of their bytes,
 then functions, locations and samples in that of the numbers that these give them. Only the mappings stay as
 they are: the first one is the main binary. The gzip stream has fixed settings, no file name and no time.
+
+As in reading, ptars does the protobuf part: the tables become Arrow columns, and these the message.
 """
 
 from __future__ import annotations
 
 import gzip
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 
-from fleetpgo.pprof import profile_pb2
 from fleetpgo.pprof.columns import NONE
+from fleetpgo.pprof.decoding import MAPPING_FIELDS, MAPPING_FLAGS, PROFILE
 from fleetpgo.pprof.edges import go_bytes
+from fleetpgo.pprof.numbering import ranges, starts_of, used_rows
 
 if TYPE_CHECKING:
-    from fleetpgo.pprof.columns import Columns, Ints
+    from fleetpgo.pprof.columns import Columns, Header, Ints
 
 GZIP_LEVEL = 6
+
+Table = dict[str, Any]
+"""The columns of a repeated message by field: (records,) arrays of numbers, or :data:`Lists`. Fields that are
+left out are 0."""
+
+Lists = tuple[Any, Any]
+"""(records + 1,) where in the values each record's list starts, and the values: an array or a table."""
 
 
 def gzipped(message: bytes) -> bytes:
@@ -29,22 +41,49 @@ def gzipped(message: bytes) -> bytes:
 
 def write(profile: Columns) -> bytes:
     """The profile, gzipped."""
-    message = profile_pb2.Profile()
-    string_rows = _write_strings(message, profile)
-    function_ids = _write_functions(message, profile, string_rows)
-    _write_mappings(message, profile, string_rows)
-    location_ids = _write_locations(message, profile, function_ids)
-    _write_samples(message, profile, location_ids, string_rows)
-    return gzipped(message.SerializeToString())
+    header = profile.header
+    texts, text_rows = _strings(profile)
+    row_of = {text: row for row, text in enumerate(texts)}
+
+    def row(text: str) -> int:
+        return row_of[go_bytes(text)]
+
+    functions, function_ids = _functions(profile, text_rows)
+    locations, location_ids = _locations(profile, function_ids)
+    kinds = np.array([tuple(map(row, kind)) for kind in header.sample_types], np.int64).reshape(-1, 2)
+    period_type = np.array([tuple(map(row, header.period_type))])
+    fields: dict[str, Any] = {
+        "sample_type": {"type": kinds[:, 0], "unit": kinds[:, 1]},
+        "sample": _samples(profile, location_ids, text_rows),
+        "mapping": _mappings(profile, text_rows),
+        "location": locations,
+        "function": functions,
+        "string_table": texts,
+        "period_type": _by_name(("type", "unit"), period_type) if any(header.period_type) else None,
+        "period": header.period,
+        "time_nanos": header.time,
+        "duration_nanos": header.duration,
+        "comment": np.array([row(comment) for comment in header.comments], np.int64),
+        "drop_frames": row(header.drop_frames),
+        "keep_frames": row(header.keep_frames),
+        "default_sample_type": row(header.default_sample_type),
+        "doc_url": row(header.doc_url),
+    }
+    schema = PROFILE.schema()
+    columns = [_one(field.type, fields[field.name]) for field in schema]
+    batch = pa.RecordBatch.from_arrays(columns, schema=schema)
+    message: bytes = PROFILE.record_batch_to_array(batch)[0].as_py()
+    return gzipped(message)
 
 
-def _write_strings(message: profile_pb2.Profile, profile: Columns) -> Ints:
-    """Write header and string table. Returns where each row of ``profile.strings`` is now, or NONE."""
-    header, strings = profile.header, profile.strings
-    value_types = (*header.sample_types, header.period_type)
-    header_texts = [text for kind in value_types for text in kind]
-    header_texts += [header.drop_frames, header.keep_frames, header.default_sample_type, header.doc_url]
-    header_texts += header.comments
+def _header_texts(header: Header) -> list[str]:
+    of_types = [text for kind in (*header.sample_types, header.period_type) for text in kind]
+    others = [header.drop_frames, header.keep_frames, header.default_sample_type, header.doc_url]
+    return [*of_types, *others, *header.comments]
+
+
+def _strings(profile: Columns) -> tuple[list[bytes], Ints]:
+    """The string table, and where in it each row of ``profile.strings`` is now, or NONE."""
     used = np.concatenate(
         [
             profile.functions[:, :3].ravel(),
@@ -52,102 +91,138 @@ def _write_strings(message: profile_pb2.Profile, profile: Columns) -> Ints:
             profile.labels[:, [0, 1, 3]].ravel(),
         ]
     )
-    texts = {strings[row] for row in np.unique(used).tolist()} | set(map(go_bytes, header_texts)) | {b""}
-    message.string_table.extend(sorted(texts))
-    row_of = {text: row for row, text in enumerate(message.string_table)}
-
-    def row(text: str) -> int:
-        return row_of[go_bytes(text)]
-
-    for kind in header.sample_types:
-        message.sample_type.add(type=row(kind.type), unit=row(kind.unit))
-    if any(header.period_type):
-        message.period_type.type, message.period_type.unit = map(row, header.period_type)
-    message.period, message.time_nanos, message.duration_nanos = header.period, header.time, header.duration
-    message.comment.extend(map(row, header.comments))
-    message.drop_frames, message.keep_frames = row(header.drop_frames), row(header.keep_frames)
-    message.default_sample_type, message.doc_url = row(header.default_sample_type), row(header.doc_url)
-    return np.array([row_of.get(text, NONE) for text in strings], np.int64)
+    rows = used_rows(used, len(profile.strings)).tolist()
+    texts = sorted(
+        {*(profile.strings[row] for row in rows), *map(go_bytes, _header_texts(profile.header)), b""}
+    )
+    row_of = {text: row for row, text in enumerate(texts)}
+    places = np.full(len(profile.strings), NONE, np.int64)
+    places[rows] = [row_of[profile.strings[row]] for row in rows]
+    return texts, places
 
 
-def _write_functions(message: profile_pb2.Profile, profile: Columns, string_rows: Ints) -> Ints:
-    """Returns the id of each row of ``profile.functions``, and 0 for NONE."""
+def _functions(profile: Columns, text_rows: Ints) -> tuple[Table, Ints]:
+    """The functions; and the id of each row of ``profile.functions``, 0 for NONE."""
     table = profile.functions.copy()
-    table[:, :3] = string_rows[table[:, :3]]
+    table[:, :3] = text_rows[table[:, :3]]
     order = np.lexsort(table.T[::-1])
-    for number, (name, system_name, filename, start_line) in enumerate(table[order].tolist(), start=1):
-        message.function.add(
-            id=number, name=name, system_name=system_name, filename=filename, start_line=start_line
-        )
-    return _ids(order)
+    names = ("name", "system_name", "filename", "start_line")
+    return {"id": _from_one(order), **_by_name(names, table[order])}, _ids(order)
 
 
-def _write_mappings(message: profile_pb2.Profile, profile: Columns, string_rows: Ints) -> None:
-    for number, (start, limit, offset, file, build_id, *flags) in enumerate(
-        profile.mappings.tolist(), start=1
-    ):
-        functions, filenames, line_numbers, inline_frames = map(bool, flags)
-        message.mapping.add(
-            id=number,
-            memory_start=_unsigned(start),
-            memory_limit=_unsigned(limit),
-            file_offset=_unsigned(offset),
-            filename=string_rows[file],
-            build_id=string_rows[build_id],
-            has_functions=functions,
-            has_filenames=filenames,
-            has_line_numbers=line_numbers,
-            has_inline_frames=inline_frames,
-        )
+def _mappings(profile: Columns, text_rows: Ints) -> Table:
+    table = profile.mappings.copy()
+    table[:, 3:5] = text_rows[table[:, 3:5]]
+    return {"id": _from_one(table), **_by_name((*MAPPING_FIELDS, *MAPPING_FLAGS), table)}
 
 
-def _write_locations(message: profile_pb2.Profile, profile: Columns, function_ids: Ints) -> Ints:
-    """Returns the id of each row of ``profile.locations``."""
+def _locations(profile: Columns, function_ids: Ints) -> tuple[Table, Ints]:
+    """The locations; and the id of each row of ``profile.locations``."""
+    heads = profile.locations.copy()
+    heads[:, 0] += 1  # ids of mappings; 0 for NONE
     lines = profile.lines.copy()
     lines[:, 0] = function_ids[lines[:, 0]]
-    heads, starts = profile.locations.tolist(), profile.line_starts.tolist()
-    rows = lines.tolist()
-    records = [
-        (*head, rows[start:stop]) for head, start, stop in zip(heads, starts, starts[1:], strict=False)
-    ]
-    order = sorted(range(len(records)), key=records.__getitem__)
-    for number, row in enumerate(order, start=1):
-        mapping, address, folded, of_location = records[row]
-        location = message.location.add(
-            id=number, mapping_id=mapping + 1, address=_unsigned(address), is_folded=bool(folded)
-        )
-        for function_id, line, column in of_location:
-            location.line.add(function_id=function_id, line=line, column=column)
-    return _ids(np.array(order, np.int64))
+    starts = profile.line_starts
+    counts = np.diff(starts)
+    order = _order([(heads.ravel(), starts_of(np.full(len(heads), 3))), (lines.ravel(), 3 * starts)])
+    lines = lines[ranges(starts[order], counts[order])]
+    table = {
+        "id": _from_one(order),
+        **_by_name(("mapping_id", "address", "is_folded"), heads[order]),
+        "line": (starts_of(counts[order]), _by_name(("function_id", "line", "column"), lines)),
+    }
+    return table, _ids(order)
 
 
-def _write_samples(
-    message: profile_pb2.Profile, profile: Columns, location_ids: Ints, string_rows: Ints
-) -> None:
+def _samples(profile: Columns, location_ids: Ints, text_rows: Ints) -> Table:
+    kept = np.flatnonzero(np.logical_or.reduce(profile.values.T != 0))
     labels = profile.labels.copy()
-    labels[:, [0, 1, 3]] = string_rows[labels[:, [0, 1, 3]]]
-    label_rows, label_starts = labels.tolist(), profile.label_starts.tolist()
-    ids, values, stop = location_ids[profile.stacks].tolist(), profile.values.tolist(), 0
-    records = []
-    for number, depth in enumerate(profile.depths.tolist()):
-        start, stop = stop, stop + depth
-        of_sample = label_rows[label_starts[number] : label_starts[number + 1]]
-        if any(values[number]):
-            records.append((ids[start:stop], of_sample, values[number]))
-    records.sort()
-    for stack, of_sample, counts in records:
-        sample = message.sample.add(location_id=stack, value=counts)
-        for key, text, number, unit in of_sample:
-            sample.label.add(key=key, str=text, num=number, num_unit=unit)
+    labels[:, [0, 1, 3]] = text_rows[labels[:, [0, 1, 3]]]
+    stacks, stack_starts = location_ids[profile.stacks], starts_of(profile.depths)
+    types = np.full(len(profile.values), profile.values.shape[1])
+    # Ids count from 1: a 0 behind the last one ends a stack before any other that begins like it.
+    ends = np.zeros(len(types), np.int64), np.arange(len(types) + 1)
+    order = kept[
+        _order(
+            [
+                (stacks, stack_starts),
+                ends,
+                (labels.ravel(), 4 * profile.label_starts),
+                (profile.values.ravel(), starts_of(types)),
+            ],
+            kept,
+        )
+    ]
+    depths, label_counts = profile.depths[order], np.diff(profile.label_starts)[order]
+    labels = labels[ranges(profile.label_starts[order], label_counts)]
+    return {
+        "location_id": (starts_of(depths), stacks[ranges(stack_starts[order], depths)]),
+        "value": (starts_of(types[order]), profile.values[order].ravel()),
+        "label": (starts_of(label_counts), _by_name(("key", "str", "num", "num_unit"), labels)),
+    }
+
+
+def _order(parts: list[tuple[Ints, Ints]], rows: Ints | None = None) -> Ints:
+    """How to sort records that are lists of numbers, one ``(values, starts)`` list behind the other."""
+    counts = [np.diff(starts) for _, starts in parts]
+    sizes = np.sum(counts, axis=0)
+    ends = starts_of(sizes)
+    numbers = np.empty(ends[-1], np.int64)
+    at = ends[:-1]
+    for (values, _), count in zip(parts, counts, strict=True):
+        numbers[ranges(at, count)] = values
+        at = at + count
+    # Without sign and with the highest byte first, bytes are in the order of the numbers.
+    octets = (numbers.view(np.uint64) ^ np.uint64(1 << 63)).astype(">u8").tobytes()
+    cuts = (8 * ends).tolist()
+    keys = [octets[start:stop] for start, stop in pairwise(cuts)]
+    if rows is not None:
+        keys = [keys[row] for row in rows.tolist()]
+    return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
+
+
+def _by_name(names: tuple[str, ...], table: Ints) -> Table:
+    return dict(zip(names, table.T, strict=True))
+
+
+def _from_one(records: Ints) -> Ints:
+    return np.arange(1, len(records) + 1)
 
 
 def _ids(order: Ints) -> Ints:
     """Ids from 1 for rows in that order, by row; the last one, 0, is that of NONE."""
     ids = np.zeros(len(order) + 1, np.int64)
-    ids[order] = np.arange(1, len(order) + 1)
+    ids[order] = _from_one(order)
     return ids
 
 
-def _unsigned(number: int) -> int:
-    """64 bits with sign as 64 bits without."""
-    return number % (1 << 64)
+def _one(kind: pa.DataType, value: Any) -> pa.Array:  # noqa: ANN401  # what a field holds depends on its type
+    """A column of one row: what the message says in that field."""
+    if pa.types.is_list(kind):
+        column = next(iter(value.values())) if isinstance(value, dict) else value
+        count = len(column[0]) - 1 if isinstance(column, tuple) else len(column)
+        return _array(kind, (np.array([0, count]), value), 1)
+    if value is None:
+        return pa.nulls(1, kind)
+    return _array(kind, value if isinstance(value, dict) else np.array([value]), 1)
+
+
+def _array(kind: pa.DataType, data: Any, count: int) -> pa.Array:  # noqa: ANN401  # as above
+    """``count`` values of an Arrow type. ``pa.array`` of a numpy array would import pandas: a second."""
+    if pa.types.is_struct(kind):
+        none = np.zeros(count, np.int64)
+        children = [_array(field.type, data.get(field.name, none), count) for field in kind]
+        return pa.Array.from_buffers(kind, count, [None], children=children)
+    if pa.types.is_list(kind):
+        starts, values = data
+        items = _array(kind.value_type, values, int(starts[-1]))
+        return pa.Array.from_buffers(
+            kind, count, [None, pa.py_buffer(starts.astype(np.int32))], children=[items]
+        )
+    if pa.types.is_binary(kind):
+        ends = starts_of(np.fromiter(map(len, data), np.int64, count)).astype(np.int32)
+        return pa.Array.from_buffers(kind, count, [None, pa.py_buffer(ends), pa.py_buffer(b"".join(data))])
+    bits = np.packbits(data.astype(np.bool_), bitorder="little") if pa.types.is_boolean(kind) else None
+    return pa.Array.from_buffers(
+        kind, count, [None, pa.py_buffer(np.ascontiguousarray(data) if bits is None else bits)]
+    )
