@@ -37,7 +37,7 @@ HISTORY = 6  # weeks before the rollout that are simulated; one more after it
 DAILY, WEEKEND, GROWTH = 0.32, 0.15, 0.005  # growth: a week
 TRAFFIC_FLEET, TRAFFIC_DATACENTER = 0.03, 0.03  # standard deviation of weather, correlated over a day
 COST_FLEET, COST_DATACENTER, COST_INSTANCE = 0.006, 0.01, 0.05  # likewise, over 12 h, 12 h and 1 h
-DRIFT_FLEET, DRIFT_DATACENTER, DRIFT_INSTANCE = 0.003, 0.005, 0.012  # random walk: deviation after a week
+DRIFT_FLEET, DRIFT_DATACENTER, DRIFT_INSTANCE = 0.0052, 0.005, 0.014  # random walk: deviation after a week
 ATTACKS = 2.0  # a week
 DAY_POINTS, HALF_DAY, HOUR_POINTS = DAY // STEP, DAY // STEP // 2, 3_600 // STEP
 

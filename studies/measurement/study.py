@@ -41,6 +41,8 @@ TRUTHS = (0.0, 0.01, 0.02, 0.035, -0.01)
 STRESS_TRUTHS = (0.0, 0.02, -0.01)
 MATERIAL = 0.005
 
+SEEDS, CALIBRATION_SEEDS = 20_000_000, 90_000_000
+
 ROLLOUT = Rollout("", from_timestamp(fleet.ROLL_START), from_timestamp(fleet.ROLL_END), 1.0)
 
 
@@ -121,22 +123,50 @@ def _of_instances(seed: int, stress: bool, slope: float | None) -> Iterator[Answ
         )
 
 
+def calibrate(runs: int, processes: int) -> None:
+    """Print the standard deviation of A and B where nothing changes, in percentage points."""
+    seeds = (CALIBRATION_SEEDS + 1_000 * s for s in range(runs))
+    with ProcessPoolExecutor(processes) as pool:
+        savings = pd.DataFrame(pool.map(_unchanged, seeds, chunksize=4))
+    print((100 * savings.std()).round(3).to_string())
+
+
+def _unchanged(seed: int) -> dict[str, float]:
+    drawn = fleet.draw(np.random.default_rng(seed))
+    usage = fleet.saved(drawn, 0.0)
+    slope = elasticity(usage, until=fleet.ROLL_START)
+    slope = 1.0 if slope is None else slope
+    held_back = holdback.estimate(usage, WEEK, elasticity=slope)
+    week = weekly.estimate(fleet.without_control(usage), WEEK, elasticity=slope)
+    return {"A": held_back.saving, "B": week.saving}
+
+
 def main() -> None:
     """Run the study and write its tables."""
     parser = argparse.ArgumentParser(prog="python -m studies.measurement.study", description=__doc__)
     parser.add_argument("--runs", type=int, default=400, help="fleets without a scenario")
     parser.add_argument("--stress-runs", type=int, default=200, help="those of them that meet the scenarios")
+    parser.add_argument(
+        "--calibrate",
+        type=int,
+        metavar="RUNS",
+        help="print the SD of A and B over other fleets than the study's: what the noise in fleet.py "
+        "is set by",
+    )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--write", type=Path, help="Markdown file whose marked part is replaced")
     arguments = parser.parse_args()
 
+    if arguments.calibrate:
+        calibrate(arguments.calibrate, arguments.processes)
+        return
     began = time.monotonic()
     seeds = range(arguments.runs)
     stress = [seed < arguments.stress_runs for seed in seeds]
     with ProcessPoolExecutor(arguments.processes) as pool:
         answers = [
             answer
-            for each in pool.map(run, (1_000 * s for s in seeds), stress, chunksize=4)
+            for each in pool.map(run, (SEEDS + 1_000 * s for s in seeds), stress, chunksize=4)
             for answer in each
         ]
     table = tables.tabulate(pd.DataFrame(answers))

@@ -7,6 +7,9 @@ one for hours; the jump cannot tell that from the build. For want of anything be
     J   = Δ ln(C/Q) across the rollout,  J_k the same k = 1 … K weeks earlier
     τ   = J − mean of J_k
     half-width = t(97.5 %, K − 1) · s · √(1 + 1/K),  s the standard deviation of the J_k
+
+Traffic's own jump must lie in the interval that its jumps of those weeks give in the same way: what comes
+with an attack or a failover is not what came before.
 """
 
 from __future__ import annotations
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
     from fleetpgo.measurement.windows import Windows
 
 FEWEST_WEEKS = 3
-_UNUSUAL = 4.0
-"""A traffic jump so many standard deviations from that of other weeks is no ordinary week."""
 
 
 def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Estimate:
@@ -53,17 +54,22 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     if not math.isfinite(jump) or count < FEWEST_WEEKS:
         raise NotPossibleError(f"history holds the same hours of {count} week(s); {FEWEST_WEEKS} are needed")
     usual = [each for each in traffic[1:] if math.isfinite(each)]
-    if abs(traffic[0] - np.mean(usual)) > _UNUSUAL * np.std(usual, ddof=1):
+    if abs(traffic[0] - np.mean(usual)) > _half_width(usual):
         raise NotPossibleError("traffic jumped across this rollout as in no week before")
     after, _ = windows.pairs(total.times)
     return from_tau(
         "E",
         f"the same clock times of {count} weeks before",
         jump - float(np.mean(placebos)),
-        quantile(count - 1) * float(np.std(placebos, ddof=1)) * math.sqrt(1 + 1 / count),
+        _half_width(placebos),
         cores_after=float(np.nanmean(total.cpu[0, 0, after])),
         degrees=count - 1,
         placebos=tuple(each - float(np.mean(placebos)) for each in placebos),
         notes=("a fresh process and a new build cannot be told apart by a jump",),
         allowance=FRESH_PROCESS,
     )
+
+
+def _half_width(weeks: list[float]) -> float:
+    """How far from the mean of these weeks one more week may lie, with 95 %."""
+    return quantile(len(weeks) - 1) * float(np.std(weeks, ddof=1)) * math.sqrt(1 + 1 / len(weeks))
