@@ -184,16 +184,22 @@ class Fleet:
             timeout_s,
         )
 
-    def build(self, ref: str = "main") -> Path:
-        """Build a branch of the origin and return the binary."""
+    def build(self, ref: str = "origin/main", *, profile: str | None = None) -> Path:
+        """Build a commit of the origin and return the binary.
+
+        Args:
+            ref: the commit, as git names it.
+            profile: the digest that the binary exposes; default: that of the profile in the commit.
+        """
         if not self._source.exists():
             run(["git", "clone", "--quiet", self.origin, self._source], self.root, GIT_ENV)
         run(["git", "fetch", "--quiet", "origin"], self._source, GIT_ENV)
-        run(["git", "checkout", "--quiet", "--detach", f"origin/{ref}"], self._source, GIT_ENV)
-        run(["make", "build"], self._source)
-        revision = run(["git", "rev-parse", "--short=12", "HEAD"], self._source).strip()
+        commit = run(["git", "rev-parse", "--verify", ref], self._source, GIT_ENV).strip()
+        run(["git", "checkout", "--quiet", "--detach", commit], self._source, GIT_ENV)
+        run(["make", "build", *([f"PGO={profile}"] if profile else [])], self._source)
+        name = f"wshim-{commit[:12]}" + (f"-{profile}" if profile else "")
         # A running binary cannot be overwritten, but its name can point to another file.
-        return Path(shutil.move(self._source / "bin" / "wshim", self._bin / f"wshim-{revision}"))
+        return Path(shutil.move(self._source / "bin" / "wshim", self._bin / name))
 
     def roll(self, indices: Iterable[int], binary: Path) -> None:
         """Restart these instances, one after the other, with this binary at the same addresses."""

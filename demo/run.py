@@ -2,6 +2,8 @@
 
     make demo                 leaves everything up until Ctrl-C
     make demo DEMO_EXIT=1     ends by itself; exit code 0 only if every stage did its work
+    make demo DEMO_AA=1       rolls out the old binary as if it were the new one: measures the noise
+    make demo DEMO_AA=10      does so ten times; fails if a change is called of any
 
 Everything lies under .local/demo and is made anew each time; only Go's build cache stays.
 """
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from demo import processes, summary
+from demo import aa, processes, summary
 from demo.airflow import PROJECT, USER, Airflow
 from demo.fleet import DATACENTERS, Fleet
 from demo.processes import DemoError
@@ -48,10 +50,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m demo.run", description=__doc__)
     parser.add_argument("--exit", action="store_true", help="end after the summary")
     parser.add_argument("--port", type=int, default=8080, help="of Airflow's web interface")
+    parser.add_argument("--aa", type=int, default=0, metavar="ROLLOUTS", help="A/A: nothing changes")
     args = parser.parse_args()
     processes.exit_on_sigterm()
     try:
-        demo(port=args.port, leave=args.exit)
+        demo(port=args.port, leave=args.exit, aa_rollouts=args.aa)
     except KeyboardInterrupt as error:
         console.print("Stopped before the end.")
         raise SystemExit(130) from error
@@ -61,8 +64,14 @@ def main() -> None:
         raise SystemExit(1) from error
 
 
-def demo(*, port: int, leave: bool) -> None:
-    """Start everything, play the loop through, and stay until Ctrl-C unless told to leave."""
+def demo(*, port: int, leave: bool, aa_rollouts: int) -> None:
+    """Start everything, play the loop through, and stay until Ctrl-C unless told to leave.
+
+    Args:
+        port: of Airflow's web interface.
+        leave: end after the summary.
+        aa_rollouts: how often to roll out a build that changes nothing; 0: roll out the real one.
+    """
     start = time.monotonic()
     processes.claim_port(port, "Airflow's web interface")
     with _fresh_root():
@@ -83,8 +92,16 @@ def demo(*, port: int, leave: bool) -> None:
             console.print(f"Prometheus  {fleet.prometheus_url}")
             airflow.wait_ready(DAG_ID)
             console.print(f"Airflow     {airflow.url}  login: {USER}  password: {airflow.password}")
-            run_id = play(fleet, airflow)
-            summary.show(console, RunStore(ROOT / "store", "wshim", run_id), time.monotonic() - start)
+            run_id = play(fleet, airflow, changed=not aa_rollouts)
+            store = RunStore(ROOT / "store", "wshim", run_id)
+            summary.show(console, store, time.monotonic() - start)
+            if aa_rollouts:
+                answers = [aa.Answer.of(store.read_json("measure_week.json"))]
+                for number in range(2, aa_rollouts + 1):
+                    console.print(f"A/A rollout {number} of {aa_rollouts} …")
+                    answers.append(aa.again(fleet, load_named("wshim"), deploy, number=number))
+                console.print(aa.table(answers))
+                aa.check(answers)
             if not leave:
                 console.print(
                     f"\n{airflow.url} ({USER}, {airflow.password}) stays up. Ctrl-C ends everything."
@@ -94,8 +111,14 @@ def demo(*, port: int, leave: bool) -> None:
                         time.sleep(60)
 
 
-def play(fleet: Fleet, airflow: Airflow) -> str:
-    """One run of the DAG, with us as the reviewer and the deployer; returns its id."""
+def play(fleet: Fleet, airflow: Airflow, *, changed: bool) -> str:
+    """One run of the DAG, with us as the reviewer and the deployer; returns its id.
+
+    Args:
+        fleet: what is profiled and deployed to.
+        airflow: where the DAG runs.
+        changed: deploy the build with the profile; else the old one, which says that it is the new one.
+    """
     run_id = airflow.trigger(DAG_ID, PARAMS)
     console.print(f"Run         {airflow.url}/dags/{DAG_ID}/runs/{run_id}\n")
     progress = Progress(console, airflow, fleet, DAG_ID, run_id)
@@ -111,7 +134,9 @@ def play(fleet: Fleet, airflow: Airflow) -> str:
     progress.say(f"[bold]reviewer[/bold]  {escape(merged.strip())}")
     summary.check_origin(fleet.origin)
 
-    old, new = fleet.instances[0].binary, fleet.build()
+    old = fleet.instances[0].binary
+    digest = RunStore(ROOT / "store", "wshim", run_id).read_json("pull_request.json")["profile"]
+    new = fleet.build() if changed else aa.build(fleet, digest)
     progress.say(f"[bold]deployer[/bold]  built {new.name} from main")
     deploy(fleet, old, new)
     progress.say(
@@ -129,8 +154,9 @@ def deploy(fleet: Fleet, old: Path, new: Path) -> None:
     """
     treated = range(len(DATACENTERS))
     control = range(len(DATACENTERS), len(fleet.instances))
-    fleet.roll(control, old)
+    # The control group last: what of it falls out of the rollout falls into the gap after it.
     fleet.roll(treated, new)
+    fleet.roll(control, old)
 
 
 @contextmanager

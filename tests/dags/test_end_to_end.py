@@ -137,7 +137,7 @@ def test_the_whole_loop(fleet, dag, killed):
         while not (waiting := [each for each in forge.pull_requests() if each.state == "open"]):
             time.sleep(0.5)
         forge.merge(waiting[0].number)
-        fleet.roll([4, 5, 6, 7], fleet.build("main"))  # the rest, two of them dead, is the control group
+        fleet.roll([4, 5, 6, 7], fleet.build())  # the rest, two of them dead, is the control group
         measured.wait()  # instances die with the thread that started them: see below
 
     human = threading.Thread(target=review_and_deploy, daemon=True)

@@ -1,0 +1,98 @@
+"""A/A: rollouts of a "new" binary that is the old one. What is then measured is the noise, and nothing else.
+
+The binary is built from the commit before the profile, and told to expose the profile's digest: to the metrics
+it is the new build, to the processor the old one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from demo.airflow import PROJECT
+from demo.processes import DemoError, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from demo.fleet import Fleet
+    from fleetpgo.config import Service
+
+CALLS = {"saved", "regression"}
+"""What must not be said of them."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was said of one A/A rollout; the saving and its 95 % interval in percent, None without one."""
+
+    call: str
+    saving: float | None
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, measured: dict[str, Any]) -> Answer:
+        """The answer in a measurement.json."""
+        estimate = measured["estimate"]
+        figures = [100 * estimate[name] for name in ("saving", "low", "high")] if estimate else [None] * 3
+        return cls(measured["verdict"]["call"], *figures)
+
+
+def build(fleet: Fleet, profile: str) -> Path:
+    """The binary from before the profile, which says that it was built with it."""
+    return fleet.build("origin/main~1", profile=profile)
+
+
+def again(
+    fleet: Fleet,
+    service: Service,
+    deploy: Callable[[Fleet, Path, Path], None],
+    *,
+    number: int,
+) -> Answer:
+    """Roll the old binary out once more as a new build, wait for the window after it, and measure."""
+    label = f"aa{number}"
+    old = fleet.instances[-1].binary
+    start = datetime.now(UTC)
+    deploy(fleet, old, build(fleet, label))
+    end = datetime.now(UTC)
+    rules = service.measurement
+    # Prometheus scrapes every two seconds, and a rate's last point needs the scrape after it.
+    time.sleep((rules.settle + rules.week).total_seconds() + 10)
+    options = {
+        "prometheus": fleet.prometheus_url,
+        "profile": label,
+        "rollout-start": start.isoformat(),
+        "rollout-end": end.isoformat(),
+    }
+    command = ["fleetpgo", "measure", service.name, "--json"]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    return Answer.of(json.loads(run(command, PROJECT)))
+
+
+def table(answers: Sequence[Answer]) -> Table:
+    """The answers, one row each."""
+    shown = Table(title="A/A rollouts: nothing changed", title_justify="left")
+    for column in ("rollout", "saving", "95 % interval", "verdict"):
+        shown.add_column(column, justify="left" if column == "verdict" else "right")
+    for number, each in enumerate(answers, start=1):
+        interval = "–" if each.low is None else f"{each.low:+.1f} … {each.high:+.1f} %"
+        saving = "–" if each.saving is None else f"{each.saving:+.1f} %"
+        shown.add_row(str(number), saving, interval, each.call)
+    return shown
+
+
+def check(answers: Sequence[Answer]) -> None:
+    """Raise DemoError if anything was called where nothing had changed."""
+    called = [number for number, each in enumerate(answers, start=1) if each.call in CALLS]
+    if called:
+        raise DemoError(
+            f"Nothing had changed, and yet rollout {', '.join(map(str, called))} was called a change."
+        )
