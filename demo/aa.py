@@ -1,7 +1,7 @@
 """A/A: rollouts of a "new" binary that is the old one. What is then measured is the noise, and nothing else.
 
-The binary is built from the commit before the profile, and told to expose the profile's digest: to the metrics
-it is the new build, to the processor the old one.
+The binary is built from the commit before the profile, and told to expose the profile's digest: to the
+metrics it is the new build, to the processor the old one.
 """
 
 from __future__ import annotations
