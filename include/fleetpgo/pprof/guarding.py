@@ -50,15 +50,16 @@ GUARDS = (
         since="1.21",
         until="",
         issue="https://github.com/golang/go/issues/65532",
-        why="its 16 KB buffer moves into the frame of a goroutine that every connection keeps: stack memory "
-        "grows",
+        why="inlined three times into the loop that each connection keeps, its 16 KB buffer is on that stack "
+        "three times: memory grows with the connections",
     ),
     Guard(
         function="runtime.gopark",
         since="1.21",
         until="",
         issue="https://github.com/golang/go/issues/74045",
-        why="inlined into its callers, tracebacks and the tracer lose the frame that they look for",
+        why="inlined into runtime.ReadTrace, it leaves no point at which that loop can be preempted: a program "
+        "that stops the world while an execution trace ends hangs",
     ),
 )
 
