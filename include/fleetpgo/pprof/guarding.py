@@ -51,15 +51,15 @@ GUARDS = (
         until="",
         issue="https://github.com/golang/go/issues/65532",
         why="inlined three times into the loop that each connection keeps, its 16 KB buffer is on that stack "
-        "three times: memory grows with the connections",
+        "thrice: memory grows with the connections",
     ),
     Guard(
         function="runtime.gopark",
         since="1.21",
         until="",
         issue="https://github.com/golang/go/issues/74045",
-        why="inlined into runtime.ReadTrace, it leaves no point at which that loop can be preempted: a program "
-        "that stops the world while an execution trace ends hangs",
+        why="inlined into runtime.ReadTrace, it leaves no point at which that loop can be preempted: a "
+        "program that stops the world while an execution trace ends hangs",
     ),
 )
 
