@@ -115,3 +115,27 @@ async def test_an_outage_while_waiting_does_not_end_the_wait(forge, tmp_path):
     forge.merge(1)
     event = await waiting
     assert event.payload == "success"
+
+
+@pytest.fixture
+def too_late(monkeypatch):
+    """The rollout's deadline has passed, as ``look_for_rollout`` says it."""
+    from fleetpgo.refresh import Outcome  # noqa: PLC0415
+    from fleetpgo_airflow import waits  # noqa: PLC0415
+
+    monkeypatch.setattr(waits, "look", lambda *_: Outcome("failed", "0% of the instances after 14 days"))
+
+
+async def test_a_rollout_past_its_deadline_fails_the_task_from_the_trigger(too_late):
+    event = await first_event(trigger("rollout"))
+    assert event.payload == "failed"
+
+
+def test_a_rollout_past_its_deadline_fails_the_task_for_good_with_the_reason(too_late):
+    from airflow.sdk.exceptions import AirflowFailException  # noqa: PLC0415
+
+    from fleetpgo_airflow.waits import WaitForRolloutOperator  # noqa: PLC0415
+
+    operator = WaitForRolloutOperator(task_id="wait_for_rollout", service="wshim")
+    with pytest.raises(AirflowFailException, match="0% of the instances after 14 days"):
+        operator.execute({"run_id": RUN})
