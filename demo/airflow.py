@@ -9,18 +9,17 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from demo import processes
-from demo.processes import HOST, DemoError, Process
+from demo.processes import HOST, DemoError, Process, Running
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 PROJECT = Path(__file__).resolve().parents[1]
 USER = "admin"
@@ -43,7 +42,7 @@ CONFIG = {
 }
 
 
-class Airflow:
+class Airflow(Running):
     """Starts and stops Airflow, and speaks to its API; a context manager. Use it from the main thread.
 
     Args:
@@ -71,19 +70,6 @@ class Airflow:
             "AIRFLOW_HOME": str(self.home),
             **variables,
         }
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Make the database and start the components; :meth:`wait_ready` waits for them."""

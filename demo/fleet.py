@@ -22,16 +22,15 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import requests
 
 from demo import processes
-from demo.processes import HOST, DemoError, Process, run, wait_until
+from demo.processes import HOST, DemoError, Process, Running, run, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
 
 HERE = Path(__file__).resolve().parent
 DATACENTERS = ("ams", "lhr", "sjc")
@@ -88,7 +87,7 @@ class Instance:
         return self.process.pid
 
 
-class Fleet:
+class Fleet(Running):
     """Starts, changes and stops the fleet; a context manager. Use it from the main thread.
 
     Args:
@@ -124,19 +123,6 @@ class Fleet:
     def prometheus_url(self) -> str:
         """Where Prometheus answers, without a slash at the end."""
         return f"http://{HOST}:{self._prometheus_port}"
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Make the origin, build the service and the load generator, start everything."""

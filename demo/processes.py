@@ -14,14 +14,16 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import psutil
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+    from types import TracebackType
 
 HOST = "127.0.0.1"
 _PATIENCE_S = 15.0
@@ -29,6 +31,31 @@ _PATIENCE_S = 15.0
 
 class DemoError(Exception):
     """The demo cannot go on; the message says why and what to do."""
+
+
+class Running(ABC):
+    """What is started and stopped as a whole; a context manager that stops it in any case."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start all of it."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop what was started, all of it or a part."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+from tests.readme import README, commands
 
 MAKE = {"make demo", "make test"}  # CI runs `make test`; tests/demo/test_demo.py runs `make demo DEMO_EXIT=1`
-
-
-def commands() -> list[str]:
-    """The lines of the README's sh blocks."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
-    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
 
 
 def test_every_make_command_is_one_that_ci_or_a_slow_test_runs():

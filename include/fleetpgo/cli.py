@@ -24,6 +24,7 @@ from fleetpgo import config, forges, refresh
 from fleetpgo.collection import Access, forget_stop
 from fleetpgo.errors import FleetPGOError, ServiceFileError
 from fleetpgo.measure_cli import history, measure
+from fleetpgo.options import json_option, service_argument, store_option
 from fleetpgo.pr_cli import pr
 from fleetpgo.profile_cli import profile
 from fleetpgo.progress import watching
@@ -31,9 +32,7 @@ from fleetpgo.prometheus import Prometheus
 from fleetpgo.services import load_named, load_service, override, service_files
 from fleetpgo.store import RunStore
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
-service_argument = click.argument("service", metavar="SERVICE")
 prometheus_option = click.option(
     "--prometheus",
     "prometheus_address",
@@ -42,15 +41,6 @@ prometheus_option = click.option(
     show_envvar=True,
     required=True,
     help="Prometheus or Thanos that knows the service.",
-)
-store_option = click.option(
-    "--store",
-    metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="FLEETPGO_STORE",
-    show_envvar=True,
-    required=True,
-    help="Where artifacts are kept: <store>/<service>/<run>/.",
 )
 run_option = click.option("--run", metavar="ID", help="Id of the run. Default: the latest in the store.")
 
@@ -86,7 +76,7 @@ def services() -> None:
 
 
 @services.command("list")
-@as_json
+@json_option
 def list_services(*, as_json: bool) -> None:
     """List the services that have a file."""
     found = [load_service(file) for file in service_files()]
@@ -128,7 +118,7 @@ def schema() -> None:
 @prometheus_option
 @click.option("--instances", type=click.IntRange(1), help="How many to choose. Default: the service file's.")
 @matchers_option
-@as_json
+@json_option
 def select(
     service: str, prometheus_address: str, instances: int | None, matchers: str | None, *, as_json: bool
 ) -> None:
@@ -169,7 +159,7 @@ def select(
 @click.option("--ca", type=_file, help="Certificate authorities to trust, in PEM. Default: the system's.")
 @click.option("--cert", type=_file, help="Our own certificate, in PEM, its key with it or in --key.")
 @click.option("--key", type=_file, help="The key of --cert.")
-@as_json
+@json_option
 def collect(
     service: str,
     prometheus_address: str,
@@ -245,7 +235,7 @@ def collect(
     help="Where Go's caches are kept between runs.",
 )
 @click.option("--dry-run", is_flag=True, help="Build, but neither push nor open a pull request.")
-@as_json
+@json_option
 def propose(
     service: str,
     store: Path,

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from fleetpgo import config
+from fleetpgo.options import json_option, service_argument, store_option
 from fleetpgo.services import load_named
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from fleetpgo.measurement.measuring import Measured
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-_service = click.argument("service", metavar="SERVICE")
 
 
 class _Moment(click.ParamType[datetime]):
@@ -56,7 +54,7 @@ class _Length(click.ParamType[timedelta]):
 
 
 @click.command()
-@_service
+@service_argument
 @click.option(
     "--prometheus",
     "address",
@@ -97,7 +95,7 @@ class _Length(click.ParamType[timedelta]):
     type=click.Path(file_okay=False, path_type=Path),
     help="Directory that takes measurement.json, .md and .svg.",
 )
-@_json
+@json_option
 def measure(
     service: str,
     address: str | None,
@@ -165,18 +163,10 @@ def _measure_file(
 
 
 @click.command()
-@_service
-@click.option(
-    "--store",
-    metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="FLEETPGO_STORE",
-    show_envvar=True,
-    required=True,
-    help="Where artifacts are kept: <store>/<service>/<run>/.",
-)
+@service_argument
+@store_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, for a spreadsheet or pandas.")
-@_json
+@json_option
 def history(service: str, store: Path, *, as_csv: bool, as_json: bool) -> None:
     """Show every measured refresh of a service: estimate, interval, cores, core-hours reclaimed so far."""
     from fleetpgo.measurement.history import history as read_history  # noqa: PLC0415  # pandas

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from fleetpgo.errors import ForgeError
 from fleetpgo.forges.local import LocalForge
+from fleetpgo.options import json_option
 from fleetpgo.services import load_named
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _service = click.argument("service", metavar="SERVICE")
 _number = click.argument("number", metavar="[NUMBER]", type=int, required=False)
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 _forge = click.option(
     "--forge",
     "directory",
@@ -52,7 +52,7 @@ def pr() -> None:
 @pr.command("list")
 @_service
 @_forge
-@_json
+@json_option
 def list_pull_requests(service: str, directory: str, *, as_json: bool) -> None:
     """List all pull requests of a service, merged and closed ones too; the oldest first."""
     pull_requests = _connect(service, directory).pull_requests()
@@ -71,7 +71,7 @@ def list_pull_requests(service: str, directory: str, *, as_json: bool) -> None:
 @_service
 @_number
 @_forge
-@_json
+@json_option
 def show(service: str, number: int | None, directory: str, *, as_json: bool) -> None:
     """Show a pull request with its body and comments."""
     forge = _connect(service, directory)
@@ -90,7 +90,7 @@ def show(service: str, number: int | None, directory: str, *, as_json: bool) -> 
 @_service
 @_number
 @_forge
-@_json
+@json_option
 def merge(service: str, number: int | None, directory: str, *, as_json: bool) -> None:
     """Merge an open pull request into its base with a merge commit."""
     forge = _connect(service, directory)
@@ -101,7 +101,7 @@ def merge(service: str, number: int | None, directory: str, *, as_json: bool) ->
 @_service
 @_number
 @_forge
-@_json
+@json_option
 def close(service: str, number: int | None, directory: str, *, as_json: bool) -> None:
     """Close an open pull request without merging it; the run that waits for it ends as skipped."""
     forge = _connect(service, directory)

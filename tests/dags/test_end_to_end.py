@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -18,8 +17,7 @@ from demo.fleet import Fleet
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.services import services_directory
 from fleetpgo.store import RunStore
-
-README = Path(__file__).parents[2] / "README.md"
+from tests.readme import commands
 
 CHANGES = {
     # An instance that was just killed is still selected, however slow this machine is.
@@ -75,12 +73,6 @@ def dag(fleet, environment, airflow_database, go_cache, tmp_path_factory):
     bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
     assert bag.import_errors == {}
     return bag.dags["pgo_refresh__wshim"]
-
-
-def commands() -> list[str]:
-    """The lines of the README's sh blocks."""
-    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
 
 
 def states(run) -> dict[str, list[str]]:
