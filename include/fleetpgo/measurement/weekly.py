@@ -7,11 +7,13 @@ Over the fleet's hours, with C the CPU in cores and Q the requests per second of
 
     r_h = ln(C_h/C_{h−168}) − ε · ln(Q_h/Q_{h−168})      τ = median of r_h over the window after the rollout
 
-The same with the rollout thought k = 1 … K weeks earlier gives placebos: changes that no rollout made.
-Half-width: t(97.5 %, K) · √(1 + 1/K) · root of the mean of their squares. K, not K − 1, because their mean is
-not estimated: it is zero if nothing drifts, and if something drifts, that is doubt. √(1 + 1/K), as for any
-prediction from K past values: ε was fitted to the placebo weeks, which flatters them. The median lets an
-attack of hours pass by.
+The same with the rollout thought k = 1 … K weeks earlier gives placebos: changes that no rollout made. Those
+between them, a day apart, are placebos as well. Half-width: t(97.5 %, K) · root of the mean of all their
+squares. They overlap, so they tell more than K, but not seven times as much: by the autocorrelation of such
+differences, 29 of them over five weeks are worth 4.2 independent ones where cost drifts as a random walk, and
+6.9 where each week is a matter of its own (the equivalent degrees of freedom, as for the overlapping Allan
+variance); K = 5 lies between. Their mean is not estimated: it is zero if nothing drifts, and if something
+drifts, that is doubt. The median lets an attack of hours pass by.
 """
 
 from __future__ import annotations
@@ -49,20 +51,25 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     tau = _median(change_hours, changes, windows)
     if tau is None:
         raise NotPossibleError("the week before the rollout, or the one after it, was not measured")
-    found = (_median(change_hours, changes, windows.placebo(k)) for k in range(1, PLACEBOS + 1))
-    placebos = tuple(placebo for placebo in found if placebo is not None)
+    days = {
+        (week, day): _median(change_hours, changes, windows.placebo(week, day))
+        for week in range(1, PLACEBOS + 1)
+        for day in range(7 if week < PLACEBOS else 1)
+    }
+    placebos = tuple(change for (_, day), change in days.items() if day == 0 and change is not None)
     count = len(placebos)
     if count < FEWEST_PLACEBOS:
         raise NotPossibleError(
             f"history holds {count} week(s) to take as placebos; an interval needs {FEWEST_PLACEBOS}: "
             f"{FEWEST_PLACEBOS + 1} weeks of metrics before the rollout's own"
         )
+    squares = [change**2 for change in days.values() if change is not None]
     after, _ = windows.pairs(usage.times)
     return from_tau(
         "B",
         f"{count} placebo weeks",
         tau,
-        quantile(count) * math.sqrt((1 + 1 / count) * np.mean(np.square(placebos))),
+        quantile(count) * math.sqrt(np.mean(squares)),
         cores_after=float(np.nanmean(total.cpu[0, 0, after])),
         degrees=count,
         placebos=placebos,

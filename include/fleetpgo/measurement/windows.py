@@ -61,11 +61,12 @@ class Windows:
         """Seconds of the parts of a window that are averaged over with equal weight."""
         return min(DAY, max(1, self.length // 5))
 
-    def placebo(self, weeks: int) -> Windows:
-        """The same comparison some weeks earlier, when nothing of this was rolled out."""
+    def placebo(self, weeks: int, days: int = 0) -> Windows:
+        """The same comparison some weeks and days earlier, when nothing of this was rolled out."""
+        distance = weeks * WEEK + days * DAY
 
         def earlier(span: Span) -> Span:
-            return span[0] - weeks * WEEK, span[1] - weeks * WEEK
+            return span[0] - distance, span[1] - distance
 
         return replace(self, after=earlier(self.after), rolling=earlier(self.rolling))
 
