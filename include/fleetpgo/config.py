@@ -38,6 +38,7 @@ _DURATION = re.compile("".join(rf"(?:(?P<{name}>\d+){unit})?" for unit, name in 
 
 _MATCHER = r'\s*[a-zA-Z_]\w*\s*(?:=~|!~|!=|=)\s*"(?:[^"\\\n]|\\.)*"\s*'
 _MATCHERS = re.compile(rf"{_MATCHER}(?:,{_MATCHER})*")
+_PROFILE_QUERY = re.compile(rf"\w+(?::\w+){{4}}(?::delta)?\{{{_MATCHERS.pattern}\}}")
 
 
 def duration(value: object) -> timedelta:
@@ -90,6 +91,19 @@ def _url_template(value: object) -> object:
             raise ValueError("a URL starts with http:// or https:// and a host")
         if "@" in parts.netloc:
             raise ValueError("credentials do not belong into a URL; use `connection`")
+    return value
+
+
+def _profile_query(value: object) -> object:
+    """Accept a profile type with label matchers, and a placeholder in them."""
+    if isinstance(value, str) and value:
+        if not _PROFILE_QUERY.fullmatch(value):
+            raise ValueError('a query is a profile type and matchers: process_cpu:…{service_name="api", …}')
+        template = Template(value)
+        if not template.is_valid():
+            raise ValueError("a lone $ is not a placeholder; write $$ for a dollar sign")
+        if not template.get_identifiers():
+            raise ValueError("without a placeholder such as $instance every instance gets the same profile")
     return value
 
 
@@ -176,10 +190,21 @@ class Selection(_Part):
 class Collection(_Part):
     """How profiles are fetched, and what that may cost production."""
 
+    source: Literal["pprof_http", "pyroscope", "parca"] = Field(
+        default="pprof_http",
+        description="pprof_http: the instances themselves; pyroscope, parca: a server that profiles all the "
+        "time, asked for the last `seconds` of each instance. docs/collection.md has the calls",
+    )
     url: UrlTemplate = Field(
         default="http://$host:6060/debug/pprof/profile?seconds=$seconds",
         description="where an instance serves its CPU profile; $seconds, $instance (host:port), $host "
-        "(without the port) and the labels of its series",
+        "(without the port) and the labels of its series. pyroscope, parca: the server's base address",
+    )
+    query: Annotated[str, BeforeValidator(_profile_query)] = Field(
+        default="",
+        description="pyroscope, parca: profile type and label matchers that give one instance's profiles, as "
+        '`process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name="api", pod="$pod"}`; placeholders as in '
+        "`url` tell the instances apart",
     )
     connection: str | None = Field(
         default=None,
@@ -231,6 +256,10 @@ class Collection(_Part):
     def _consistent(self) -> Self:
         if self.connection and not self.allow:
             raise ValueError("`connection` sends credentials: say in `allow` where they may go")
+        if bool(self.query) != (self.source != "pprof_http"):
+            raise ValueError("`query` belongs to the sources pyroscope and parca, which need it")
+        if self.query and Template(self.url).get_identifiers():
+            raise ValueError("the `url` of pyroscope and parca is the server's address, without placeholders")
         placeholders = Template(urlsplit(self.url).netloc).get_identifiers()
         if self.ports is None and {"instance", "port"} & set(placeholders):
             raise ValueError(

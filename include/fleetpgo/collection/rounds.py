@@ -23,7 +23,9 @@ from fleetpgo.collection.faults import NoProfileError, NotNowError, UnusableErro
 from fleetpgo.collection.fetching import Limits, keep, receive
 from fleetpgo.collection.guards import Guard
 from fleetpgo.collection.records import Record, read_record, record_name
+from fleetpgo.collection.sources.parca import Parca
 from fleetpgo.collection.sources.pprof_http import PprofHttp
+from fleetpgo.collection.sources.pyroscope import Pyroscope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,6 +76,16 @@ async def collect(
         return await asyncio.gather(*(round_.record(target) for target in targets))
 
 
+def _source(rules: Rules) -> ProfileSource:
+    match rules.source:
+        case "pprof_http":
+            return PprofHttp(rules.url, rules.ports)
+        case "pyroscope":
+            return Pyroscope(rules.url, rules.query)
+        case "parca":
+            return Parca(rules.url, rules.query)
+
+
 class _Round:
     """What all requests of a round share."""
 
@@ -94,7 +106,7 @@ class _Round:
         self._access = access
         self._watch = watch
         self._seconds = seconds
-        self._source: ProfileSource = PprofHttp(rules.url, rules.ports)
+        self._source = _source(rules)
         self._allow = parse_allow(rules.allow)
         self._limits = Limits(
             seconds + rules.grace.total_seconds(), rules.max_bytes, rules.max_unpacked_bytes
