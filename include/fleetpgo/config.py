@@ -10,15 +10,18 @@ Where a value holds ``$name`` placeholders (:class:`string.Template`), its descr
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from datetime import timedelta
 from pathlib import PurePosixPath
 from string import Template
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -107,6 +110,15 @@ def _profile_query(value: object) -> object:
     return value
 
 
+def _timezone(value: str) -> str:
+    """Accept the name of a time zone."""
+    try:
+        return ZoneInfo(value).key
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # a folder of the database is an OSError
+        raise ValueError("a time zone is written by its IANA name: Europe/Lisbon, UTC") from error
+
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Duration = Annotated[timedelta, BeforeValidator(duration)]
 PromQL = Annotated[str, Field(min_length=1)]
 ProfilePromQL = Annotated[str, Field(min_length=1), BeforeValidator(_profile_template)]
@@ -125,6 +137,25 @@ class Prometheus(_Part):
     """The Prometheus or Thanos that knows the service."""
 
     connection: str = Field(description="Airflow connection (type http) of the Prometheus API")
+
+
+class Window(_Part):
+    """A phase of the day or the week in which some of the instances are profiled."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="what the phase is called: peak, night …"
+    )
+    at: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="local time at which it begins: 14:30")
+    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+        default="UTC", description="time zone of `at`, by its IANA name: Europe/Lisbon"
+    )
+    days: Annotated[tuple[Day, ...], Field(min_length=1)] = Field(
+        default=get_args(Day),
+        description="local days of the week on which it may be: mon, tue …; default: all",
+    )
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="share of `instances` that is taken in it; those of all windows add up to 1"
+    )
 
 
 class Selection(_Part):
@@ -160,6 +191,11 @@ class Selection(_Part):
         default="",
         description='only instances whose series of `builds` matches: `revision="4f2a"`, `pgo!=""`',
     )
+    windows: tuple[Window, ...] = Field(
+        default=(),
+        description="phases over which a run takes its instances, each when it comes; without any, all are "
+        "taken at once. A run that was triggered with `now` takes all at once, too",
+    )
     target_samples: int = Field(
         default=40_000,
         ge=0,
@@ -184,6 +220,10 @@ class Selection(_Part):
     def _consistent(self) -> Self:
         if self.matchers and not self.builds:
             raise ValueError("`matchers` needs `builds`, the metric whose labels say what an instance runs")
+        if self.windows and not math.isclose(sum(window.share for window in self.windows), 1, abs_tol=0.01):
+            raise ValueError("the shares of `windows` must add up to 1")
+        if len({window.name for window in self.windows}) < len(self.windows):
+            raise ValueError("two of `windows` have the same name")
         return self
 
 

@@ -45,10 +45,21 @@ class RefreshOperator(BaseOperator):
 
 
 class SelectInstancesOperator(RefreshOperator):
-    """Choose the instances to profile; returns the packs that the fetching tasks are mapped over."""
+    """Choose the instances to profile; returns the packs that the fetching tasks are mapped over.
+
+    Args:
+        window: name of the window whose share is chosen; None: the service has no windows.
+    """
+
+    def __init__(self, *, window: str | None = None, **kwargs: Any) -> None:  # noqa: ANN401  # BaseOperator's own
+        super().__init__(**kwargs)
+        self.window = window
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Ask Prometheus; params ``instances``, ``seconds`` and ``matchers`` override the service file."""
+        """Ask Prometheus; params ``instances``, ``seconds`` and ``matchers`` override the service file.
+
+        Param ``now``: choose all instances, whatever the window.
+        """
         from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         params = context["params"]
@@ -61,6 +72,7 @@ class SelectInstancesOperator(RefreshOperator):
                 instances=params["instances"],
                 seconds=params["seconds"],
                 matchers=params["matchers"],
+                window=None if params.get("now") else self.window,
             )
         self.log.info("query: %s", chosen.query)
         for warning in chosen.warnings:

@@ -18,8 +18,10 @@ class Answering:
         return Answer(query, self.series, self.warnings)
 
 
-def target(number: int, datacenter: str = "", cores: float = 1.0, **labels: str) -> Target:
-    return Target(f"10.0.0.{number}:80", datacenter, cores, {"datacenter": datacenter, **labels})
+def target(
+    number: int, datacenter: str = "", cores: float = 1.0, *, stratum: str = "", **labels: str
+) -> Target:
+    return Target(f"10.0.0.{number}:80", datacenter, cores, {"datacenter": datacenter, **labels}, stratum)
 
 
 def rules(**changes) -> Rules:

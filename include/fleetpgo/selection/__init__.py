@@ -8,7 +8,7 @@ The whole fleet is asked for at once (one instant query: the CPU of every candid
 
 Instances for later rounds are chosen with the first: which of them are asked is seen when the samples are
 counted. :mod:`.weights` undoes in the merge what the choice has put out of proportion, and :mod:`.packing`
-deals the targets out to tasks.
+deals the targets out to tasks. :mod:`.windows` spreads a run over phases of the day.
 
 Labels come from whoever can push a metric. What ends in a URL is checked here, and again before it is sent.
 """
@@ -25,12 +25,26 @@ from fleetpgo.selection.fleet import read_fleet
 from fleetpgo.selection.packing import pack
 from fleetpgo.selection.targets import Pack, Selection, Target
 from fleetpgo.selection.weights import merge_weights
+from fleetpgo.selection.windows import combined, find_window, opening
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from fleetpgo.config import Selection as Rules
     from fleetpgo.prometheus import Prometheus
 
-__all__ = ["Pack", "Selection", "Target", "merge_weights", "pack", "query_of", "select"]
+__all__ = [
+    "Pack",
+    "Selection",
+    "Target",
+    "combined",
+    "find_window",
+    "merge_weights",
+    "opening",
+    "pack",
+    "query_of",
+    "select",
+]
 
 
 def query_of(rules: Rules) -> str:
@@ -40,13 +54,22 @@ def query_of(rules: Rules) -> str:
     return f"({rules.cpu}) and on ({rules.instance_label}) {rules.builds}{{{rules.matchers}}}"
 
 
-def select(prometheus: Prometheus, rules: Rules, *, seed: str) -> Selection:
+def select(
+    prometheus: Prometheus,
+    rules: Rules,
+    *,
+    seed: str,
+    share: float = 1,
+    taken: Collection[str] = frozenset(),
+) -> Selection:
     """Choose the instances to profile.
 
     Args:
         prometheus: knows them.
         rules: how to choose, and how many.
         seed: the run's id: what is drawn at random is drawn alike by a retry of the same run.
+        share: of the instances that `rules` name, the share to choose; of a smaller fleet that share of it.
+        taken: instances that are not chosen: another window of the run has them.
 
     Raises:
         SelectionError: the query gives nothing that can be profiled, or a partial answer that is not allowed.
@@ -69,13 +92,21 @@ def select(prometheus: Prometheus, rules: Rules, *, seed: str) -> Selection:
             + "\n".join([f"query: {query}", *warnings]),
             hint="paste the query into Prometheus; check its matchers, and selection.instance_label",
         )
+    if share < 1:
+        count = max(1, round(share * min(rules.instances, len(fleet))))
+        rules = rules.model_copy(update={"instances": count})
     match rules.strategy:
         case "topk":
-            chosen = topk.choose(fleet, rules)
+            chosen = topk.choose(fleet, rules, taken=taken)
         case "stratified":
-            chosen = stratified.choose(fleet, rules, seed=seed)
+            chosen = stratified.choose(fleet, rules, seed=seed, taken=taken)
         case "weighted":
-            chosen = weighted.choose(fleet, rules, seed=seed)
+            chosen = weighted.choose(fleet, rules, seed=seed, taken=taken)
+    if not chosen.targets:
+        raise SelectionError(
+            f"no instance is left: the run's other windows have taken all {len(fleet)}",
+            hint="take fewer windows, or fewer instances in each (selection.windows)",
+        )
     return replace(
         chosen,
         query=query,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.selection.targets import Selection, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from fleetpgo.config import Selection as Rules
 
@@ -26,10 +26,11 @@ EVERYTHING = "the fleet"
 """The one stratum that there is when the whole fleet is drawn from."""
 
 
-def choose(fleet: Sequence[Target], rules: Rules, *, seed: str) -> Selection:
-    """``rules.instances`` for each round, drawn from the fleet."""
+def choose(fleet: Sequence[Target], rules: Rules, *, seed: str, taken: Collection[str] = ()) -> Selection:
+    """``rules.instances`` for each round, drawn from what is not taken of the fleet."""
     cores = sum(target.cores for target in fleet)
-    drawn = draw(fleet, seed=seed)[: rules.instances * rules.max_rounds]
+    free = [target for target in fleet if target.instance not in taken]
+    drawn = draw(free, seed=seed)[: rules.instances * rules.max_rounds]
     return Selection(
         tuple(
             replace(
