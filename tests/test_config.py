@@ -71,6 +71,11 @@ def test_what_a_file_leaves_out_has_safe_defaults(tmp_path):
         ("build:", "collection: {url: 'ftp://a/'}\nbuild:", "api.yaml:4: collection.url: a URL starts with"),
         ("build:", "collection: {url: 'http://u:p@a/'}\nbuild:", "collection.url: credentials do not belong"),
         ("build:", "collection: {connection: c}\nbuild:", "collection: `connection` sends credentials"),
+        (
+            "build:",
+            "collection: {connection: c, allow: [a]}\nbuild:",
+            "collection: `connection` sends credentials: write https://",
+        ),
         ("build:", "collection: {allow: ['a/24']}\nbuild:", "collection.allow: 'a/24' is neither a network"),
         (
             "selection: {",

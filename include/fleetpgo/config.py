@@ -256,6 +256,10 @@ class Collection(_Part):
         description="where requests may go: networks (10.0.0.0/8), addresses, host names, *.domains; "
         "required with credentials. Loopback, link-local and metadata addresses must be named here",
     )
+    plain_http: bool = Field(
+        default=False,
+        description="whether credentials may be sent over http://, where everybody on the way can read them",
+    )
     ports: tuple[int, int] | None = Field(
         default=None,
         description="lowest and highest port that a label may give; null: `url` itself fixes the port",
@@ -278,7 +282,7 @@ class Collection(_Part):
     )
     max_errors: Share = Field(
         default=0.2,
-        description="share of a task's instances that may answer with server errors before nobody is asked "
+        description="share of a round's instances that may answer with server errors before nobody is asked "
         "any more; three instances at least",
     )
     max_bytes: int = Field(default=32 << 20, ge=1, description="largest profile that is accepted, as sent")
@@ -296,6 +300,8 @@ class Collection(_Part):
     def _consistent(self) -> Self:
         if self.connection and not self.allow:
             raise ValueError("`connection` sends credentials: say in `allow` where they may go")
+        if self.connection and not self.plain_http and urlsplit(self.url).scheme == "http":
+            raise ValueError("`connection` sends credentials: write https:// in `url`, or set `plain_http`")
         if bool(self.query) != (self.source != "pprof_http"):
             raise ValueError("`query` belongs to the sources pyroscope and parca, which need it")
         if self.query and Template(self.url).get_identifiers():

@@ -9,6 +9,7 @@ artifact            made by
 selection.json      :func:`select_instances`: the query, the targets, what was left out;
                     ``selection-<window>.json`` for each window of a run that has them
 profiles/           :func:`collect_profiles`, :func:`top_up`: a profile and a record per instance
+in_trouble/         the same: who answered with a server error
 stop.json           the same: why nobody was asked any more
 merged.pb.gz        :func:`merge_profiles`: everything that the instances sent, added up
 profile.pprof       :func:`merge_profiles`: what will be committed
@@ -161,6 +162,7 @@ async def collect_profiles(
         store,
         seconds=seconds,
         limits=chosen.at_once(service.collection.max_share),
+        round_size=sum(each.round <= targets[0].round for each in chosen.targets),
         access=access or collection.Access(),
         watch=watch,
     )

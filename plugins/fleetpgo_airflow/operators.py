@@ -5,6 +5,7 @@ What an operator pushes to XCom is small and refers to the store: records and di
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,7 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
         targets = [Target(**target) for target in self.pack["targets"]]
         with translated():
             service, store = self.opened(context)
+            await _forget_mended_stop(context, store)
             records = await refresh.collect_profiles(
                 service, store, targets, access=await hooks.access(service)
             )
@@ -117,6 +119,14 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
             reasons = "; ".join(f"{record.instance}: {record.reason}" for record in records)
             raise AirflowSkipException(f"no profile from {self.pack['name']}: {reasons}")
         return [asdict(record) for record in records]
+
+
+async def _forget_mended_stop(context: Context, store: RunStore) -> None:
+    """A stopped round fails no task, so none is retried: whoever clears one has mended what stopped it."""
+    from fleetpgo.collection import forget_stop  # noqa: PLC0415  # not when the DAG file is parsed
+
+    if context["task_instance"].try_number > 1:
+        await asyncio.to_thread(forget_stop, store)
 
 
 class TopUpOperator(BaseAsyncOperator, RefreshOperator):
@@ -128,6 +138,7 @@ class TopUpOperator(BaseAsyncOperator, RefreshOperator):
 
         with translated():
             service, store = self.opened(context)
+            await _forget_mended_stop(context, store)
             said = await refresh.top_up(service, store, access=await hooks.access(service))
         for verdict in said:
             self.log.info("%s", verdict)

@@ -51,6 +51,7 @@ async def collect(
     *,
     seconds: int,
     limits: Mapping[str, int],
+    round_size: int | None = None,
     access: Access = Access(),  # noqa: B008  # frozen
     resolver: AbstractResolver | None = None,
     watch: Callable[[str, str], None] = lambda _instance, _state: None,
@@ -63,6 +64,8 @@ async def collect(
         store: takes profiles and records; instances whose profile it holds are not asked.
         seconds: length of each profile.
         limits: datacenter → most of its instances at once; see :class:`fleetpgo.collection.guards.Guard`.
+        round_size: how many instances the run's rounds have up to this one, in all tasks; default: as many
+            as there are targets.
         access: credentials and TLS.
         resolver: asks the DNS; default: the system's.
         watch: is told an instance and what it is doing, whenever that changes.
@@ -70,7 +73,7 @@ async def collect(
     Raises:
         ServiceFileError: credentials, but no word of where they may go; certificates that cannot be used.
     """
-    guard = Guard(rules, limits, instances=len(targets), store=store)
+    guard = Guard(rules, limits, instances=round_size or len(targets), store=store)
     async with open_session(rules, access, resolver or ThreadedResolver()) as session:
         round_ = _Round(rules, store, guard, session, access, watch, seconds)
         return await asyncio.gather(*(round_.record(target) for target in targets))
