@@ -74,11 +74,25 @@ async def test_too_few_samples_take_another_round_from_those_not_yet_asked(store
         said = await refresh.top_up(described, store)
     assert said == [
         "80 samples from 1 instances; the target is 100",
-        "160 samples from 2 instances; one half covers 100% of the other half's CPU",
+        "160 samples from 2 instances, as many as are wanted",
     ]
     assert [len(each.heard) for each in (one, other, third)] == [1, 1, 0]
     manifest = refresh.merge_profiles(described, store, go=None)
     assert (manifest.selected, manifest.used, manifest.samples) == (2, 2, 160)
+
+
+async def test_instances_that_do_not_agree_take_another_round(store):
+    described = service(instances=2, target_samples=100)
+    other_work = http(cpu_profile(work=b"main.other"))
+    async with serving(OK) as one, serving(other_work) as other, serving(OK) as third:
+        await refresh.collect_profiles(described, store, select(described, store, one, other, third))
+        said = await refresh.top_up(described, store)
+    assert said[0] == (
+        "160 samples from 2 instances, as many as are wanted; "
+        "overlap of two halves of the instances: 0.00, below 0.50; "
+        "held-out weight covered by the hot edges: 0.00, below 0.70"
+    )
+    assert len(third.heard) == 1
 
 
 async def test_rounds_end_when_nobody_is_left_to_ask(store):

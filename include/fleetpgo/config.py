@@ -199,13 +199,8 @@ class Selection(_Part):
     target_samples: int = Field(
         default=40_000,
         ge=0,
-        description="CPU samples that will do; while there are fewer, another round is taken from instances "
-        "not yet profiled",
-    )
-    target_coverage: Share = Field(
-        default=0.8,
-        description="share of one half's CPU that the hot call edges of the other half must cover; below it, "
-        "another round is taken",
+        description="CPU samples that will do; while there are fewer, or the instances agree less than "
+        "`profile.warn_below` wants, another round is taken from instances not yet profiled",
     )
     max_rounds: int = Field(
         default=3, ge=1, le=10, description="most rounds in a run, the first one included"
@@ -339,7 +334,8 @@ class Profile(_Part):
 
     warn_below: Sufficiency = Field(
         default=Sufficiency(samples=10_000, split_half_overlap=0.5, held_out_coverage=0.7),
-        description="figures below which the pull request warns",
+        description="figures below which the pull request warns; for overlap and coverage further rounds are "
+        "taken first",
     )
     fail_below: Sufficiency = Field(
         default=Sufficiency(), description="figures below which the run fails and nothing is proposed"

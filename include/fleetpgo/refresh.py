@@ -181,7 +181,7 @@ async def top_up(
     chosen, _ = read_selection(service, store)
     said = []
     for number in range(2, service.selection.max_rounds + 2):
-        verdict = await asyncio.to_thread(judge, service.selection, store, chosen)
+        verdict = await asyncio.to_thread(judge, service, store, chosen)
         targets = chosen.of_round(number)
         said.append(
             verdict.message if verdict.enough or targets else f"{verdict.message}; nobody is left to ask"

@@ -217,7 +217,7 @@ class Names(AbstractResolver):
 
 async def test_a_name_that_leads_to_the_metadata_service_is_not_asked(fetch):
     names = Names(evil=["169.254.169.254"])
-    (record,) = await fetch(target_at("evil:8080"), access=ACCESS, resolver=names)
+    (record,) = await fetch(target_at("evil:8080"), access=ACCESS, plain_http=True, resolver=names)
     assert record.reason == (
         "evil leads to 169.254.169.254, a cloud metadata address; collection.allow does not name it"
     )
