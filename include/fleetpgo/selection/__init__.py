@@ -1,6 +1,6 @@
 """Which instances to profile.
 
-The whole fleet is asked for at once (one instant query: the CPU of every candidate), then a strategy chooses:
+One instant query gives the size of each datacenter, another the CPU of the candidates; a strategy chooses:
 
 - :mod:`.topk`: the busiest.
 - :mod:`.stratified`: some of each datacenter, hardware generation, role …
@@ -15,7 +15,6 @@ Labels come from whoever can push a metric. What ends in a URL is checked here, 
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from fleetpgo.config import Selection as Rules
-    from fleetpgo.prometheus import Prometheus
+    from fleetpgo.prometheus import Answer, Prometheus
 
 __all__ = [
     "Pack",
@@ -76,25 +75,22 @@ def select(
         PrometheusError: unreachable, or the query is refused.
     """
     query = query_of(rules)
-    answer = prometheus.instant(query, partial_response=rules.partial_response)
-    # PromQL's own remarks are no sign that something is missing.
-    partial = [warning for warning in answer.warnings if not warning.startswith("PromQL ")]
-    if partial and not rules.partial_response:
-        raise SelectionError(
-            "the answer is partial: " + "; ".join(partial),
-            hint="try again when all stores answer, or allow it: selection.partial_response",
-        )
+    sizes = _ask(prometheus, _sizes_of(query, rules), rules)
+    datacenters = {each.labels.get(rules.datacenter_label, ""): int(each.value) for each in sizes.series}
+    if share < 1:
+        count = max(1, round(share * min(rules.instances, sum(datacenters.values()))))
+        rules = rules.model_copy(update={"instances": count})
+    if rules.strategy == "topk":
+        query = f"topk({rules.instances * rules.max_rounds + len(taken)}, {query})"
+    answer = _ask(prometheus, query, rules)
     fleet, left_out = read_fleet(answer, rules)
-    warnings = (*answer.warnings, *left_out)
+    warnings = (*dict.fromkeys(sizes.warnings + answer.warnings), *left_out)
     if not fleet:
         raise SelectionError(
             "no instance to profile: the query gives nothing usable\n"
             + "\n".join([f"query: {query}", *warnings]),
             hint="paste the query into Prometheus; check its matchers, and selection.instance_label",
         )
-    if share < 1:
-        count = max(1, round(share * min(rules.instances, len(fleet))))
-        rules = rules.model_copy(update={"instances": count})
     match rules.strategy:
         case "topk":
             chosen = topk.choose(fleet, rules, taken=taken)
@@ -104,12 +100,31 @@ def select(
             chosen = weighted.choose(fleet, rules, seed=seed, taken=taken)
     if not chosen.targets:
         raise SelectionError(
-            f"no instance is left: the run's other windows have taken all {len(fleet)}",
+            f"no instance is left: the run's other windows have taken all {sum(datacenters.values())}",
             hint="take fewer windows, or fewer instances in each (selection.windows)",
         )
     return replace(
         chosen,
         query=query,
         warnings=(*warnings, *chosen.warnings),
-        datacenters=dict(Counter(target.datacenter for target in fleet)),
+        datacenters=datacenters,
     )
+
+
+def _sizes_of(query: str, rules: Rules) -> str:
+    """The PromQL that counts each datacenter's candidates, an instance of several series once."""
+    datacenter, instance = rules.datacenter_label, rules.instance_label
+    return f"count by ({datacenter}) (group by ({datacenter}, {instance}) (({query}) > 0))"
+
+
+def _ask(prometheus: Prometheus, query: str, rules: Rules) -> Answer:
+    """The answer, if it is whole or need not be."""
+    answer = prometheus.instant(query, partial_response=rules.partial_response)
+    # PromQL's own remarks are no sign that something is missing.
+    partial = [warning for warning in answer.warnings if not warning.startswith("PromQL ")]
+    if partial and not rules.partial_response:
+        raise SelectionError(
+            "the answer is partial: " + "; ".join(partial),
+            hint="try again when all stores answer, or allow it: selection.partial_response",
+        )
+    return answer

@@ -29,7 +29,7 @@ def choose(fleet: Sequence[Target], rules: Rules, *, seed: str, taken: Collectio
     strata: defaultdict[str, list[Target]] = defaultdict(list)
     cores: defaultdict[str, float] = defaultdict(float)
     for target in fleet:
-        name = "/".join(target.labels.get(label) or f"no {label}" for label in rules.strata)
+        name = "/".join([target.labels.get(label) or f"no {label}" for label in rules.strata])
         cores[name] += target.cores
         if target.instance not in taken:
             strata[name].append(target)
@@ -56,7 +56,7 @@ def choose(fleet: Sequence[Target], rules: Rules, *, seed: str, taken: Collectio
             why=f"drawn from {name}, {cores[name] / sum(cores.values()):.1%} of the CPU",
         )
         for name, members in strata.items()
-        for place, target in enumerate(draw(members, seed=seed)[: counts[name] * rules.max_rounds])
+        for place, target in enumerate(draw(members, counts[name] * rules.max_rounds, seed=seed))
     ]
     targets.sort(key=lambda target: target.round)
     return Selection(tuple(targets), warnings=tuple(warnings), strata=dict(cores))

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 
 def choose(fleet: Sequence[Target], rules: Rules, *, taken: Collection[str] = ()) -> Selection:
-    """The busiest ``rules.instances`` that are free for each round, from a fleet with the busiest first."""
-    free = [(rank, target) for rank, target in enumerate(fleet, start=1) if target.instance not in taken]
+    """The busiest ``rules.instances`` that are free for each round."""
+    busiest = sorted(fleet, key=lambda target: (-target.cores, target.instance))
+    free = [(rank, target) for rank, target in enumerate(busiest, start=1) if target.instance not in taken]
     most = rules.instances * rules.max_rounds
     return Selection(
         tuple(
-            replace(target, round=1 + place // rules.instances, why=f"rank {rank} of {len(fleet)}")
+            replace(target, round=1 + place // rules.instances, why=f"rank {rank} by CPU")
             for place, (rank, target) in enumerate(free[:most])
         )
     )

@@ -12,6 +12,7 @@ even if Prometheus has other CPU values by then, and further rounds only add to 
 from __future__ import annotations
 
 import hashlib
+import heapq
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ def choose(fleet: Sequence[Target], rules: Rules, *, seed: str, taken: Collectio
     """``rules.instances`` for each round, drawn from what is not taken of the fleet."""
     cores = sum(target.cores for target in fleet)
     free = [target for target in fleet if target.instance not in taken]
-    drawn = draw(free, seed=seed)[: rules.instances * rules.max_rounds]
+    drawn = draw(free, rules.instances * rules.max_rounds, seed=seed)
     return Selection(
         tuple(
             replace(
@@ -45,10 +46,10 @@ def choose(fleet: Sequence[Target], rules: Rules, *, seed: str, taken: Collectio
     )
 
 
-def draw(targets: Iterable[Target], *, seed: str) -> list[Target]:
-    """All targets in the order in which they are drawn."""
-    return sorted(
-        targets, key=lambda target: (_uniform(seed, target.instance) / target.cores, target.instance)
+def draw(targets: Iterable[Target], count: int, *, seed: str) -> list[Target]:
+    """That many targets, or all if they are fewer, in the order in which they are drawn."""
+    return heapq.nsmallest(
+        count, targets, key=lambda target: (_uniform(seed, target.instance) / target.cores, target.instance)
     )
 
 
