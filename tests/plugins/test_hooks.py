@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fleetpgo.collection import Access
-from tests.plugins.services import load
+from tests.services import load
 
 TOKEN = "first-s3cr3t"  # noqa: S105  # of nobody
 

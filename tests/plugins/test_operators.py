@@ -19,8 +19,8 @@ from fleetpgo_airflow.operators import (
     SelectInstancesOperator,
     TopUpOperator,
 )
-from tests.collection.instances import OK, http, serving
-from tests.plugins.services import NAME, load
+from tests.collection.instances import OK, cpu_profile, http, serving
+from tests.services import NAME, load
 
 RUN = "manual__1"
 TOKEN = "t0k3n-of-the-connection"  # noqa: S105  # that is what it is
@@ -89,15 +89,11 @@ async def test_a_cleared_fetch_goes_on_after_a_stop(store):
     assert record["state"] == "fetched"
 
 
-async def test_a_first_look_that_finds_enough_asks_nobody(store):
-    async with serving(http(b"", "404 Not Found")) as ams:
-        selected(store, ams, rounds=[2])
-        store.write_json("selection.json", {**store.read_json("selection.json"), "targets": []})
+async def test_a_first_look_that_finds_enough_asks_nobody_else(store):
+    async with serving(http(cpu_profile(100))) as one, serving(OK) as other:
+        await fetch(selected(store, one, other, rounds=[1, 2])).aexecute(context())
         said = await top_up().aexecute(context())
-    assert (said, ams.heard) == (
-        ["0 samples from 0 instances; the target is 100; nobody is left to ask"],
-        [],
-    )
+    assert (said, other.heard) == (["100 samples from 1 instances, as many as are wanted"], [])
 
 
 async def test_too_few_samples_take_the_next_round(store):
