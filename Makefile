@@ -62,9 +62,10 @@ study-measurement: setup ## Simulate fleets with known savings; tables into docs
 	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	  python -m studies.measurement.study --write docs/measurement.md
 
-proto: setup ## Generate the profile format's Python code from its .proto
+proto: setup ## Generate the Python code of the messages from their .proto files
 	@$(RUN) python -m grpc_tools.protoc -I include --python_out=include --mypy_out=include \
-	  --plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy fleetpgo/pprof/profile.proto
+	  --plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy \
+	  fleetpgo/pprof/profile.proto fleetpgo/collection/sources/pyroscope.proto
 
 bench-collect: setup ## Measure what collecting from 1,000 instances costs
 	@$(RUN) python -m bench.collect

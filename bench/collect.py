@@ -1,11 +1,12 @@
 """What collecting from a thousand instances costs, beside a shell loop of curl; and what selecting costs.
 
     python -m bench.collect            # make bench-collect
-    python -m bench.collect --seconds 10
+    python -m bench.collect --seconds 10 --instances 100
 
 Each row is measured in a process of its own: wall time, CPU (user + system, its children's included), and
 its largest resident memory (for the shell that of one curl, of which there are a thousand at a time). The
-server that plays the instances is another process and not counted.
+server that plays the instances is another process and not counted. Airflow's row is measured in another way:
+see :mod:`bench.in_airflow`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from bench import in_airflow
 from bench.fleet_server import INSTANCES, address
 from fleetpgo.collection import collect
 from fleetpgo.config import Collection, Selection
@@ -39,16 +41,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SERIES = 100_000
+DATACENTERS = 50
 MIB = 1 << 20
+WAYS = {
+    "fleetpgo": "collecting",
+    "fleetpgo in Airflow, 8 slots": "airflow",
+    "bash: curl … & wait": "curling",
+}
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of wall time and CPU, bytes of memory, and what came of it."""
+    """Seconds of wall time and CPU, bytes of memory (None: not measured), and what came of it."""
 
     wall: float
     cpu: float
-    memory: int
+    memory: int | None
     got: str
 
 
@@ -65,39 +73,43 @@ def fleet(folder: Path, seconds: int) -> Iterator[int]:
         server.wait()
 
 
-def collecting(port: int, seconds: int, folder: Path) -> str:
-    """Collect from all instances at once."""
+def collecting(port: int, seconds: int, instances: int, folder: Path) -> str:
+    """Collect from so many instances at once."""
     # A socket and a file for each instance: more than the usual 1,024.
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     rules = Collection(
         url=f"http://$host:{port}/debug/pprof/profile?seconds=$seconds",
         allow=("127.0.0.0/8",),
-        concurrency=INSTANCES,
+        concurrency=instances,
         attempts=1,
     )
-    targets = [Target(address(number), "ams", 1.0, {}) for number in range(INSTANCES)]
+    targets = [Target(address(number), "ams", 1.0, {}) for number in range(instances)]
     store = RunStore(folder, "bench", "run")
-    records = asyncio.run(collect(targets, rules, store, seconds=seconds, limits={"ams": INSTANCES}))
+    records = asyncio.run(collect(targets, rules, store, seconds=seconds, limits={"ams": instances}))
     return f"{sum(record.state == 'fetched' for record in records)} profiles"
 
 
-def curling(port: int, seconds: int, folder: Path) -> str:
+def curling(port: int, seconds: int, instances: int, folder: Path) -> str:
     """The shell's way: all at once in the background, failures ignored."""
     path = f":{port}/debug/pprof/profile?seconds={seconds}"
     script = "".join(
-        f"curl -s -o {number}.pb.gz 'http://{address(number)}{path}' &\n" for number in range(INSTANCES)
+        f"curl -s -o {number}.pb.gz 'http://{address(number)}{path}' &\n" for number in range(instances)
     )
     subprocess.run(["bash", "-c", script + "wait"], cwd=folder, check=True)
     return f"{len(list(folder.glob('*.pb.gz')))} files, good or not"
 
 
-def write_answer(body: Path) -> None:
-    """What Prometheus would answer for a fleet of 100,000 instances in 50 datacenters."""
-    result = [
+def write_answers(folder: Path) -> None:
+    """What Prometheus would answer of 100,000 instances in 50 datacenters: their CPU, and their number."""
+    sizes = [
+        {"metric": {"datacenter": f"dc{n}"}, "value": [1_700_000_000.0, str(SERIES // DATACENTERS)]}
+        for n in range(DATACENTERS)
+    ]
+    instances = [
         {
             "metric": {
                 "instance": f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}:6060",
-                "datacenter": f"dc{n % 50}",
+                "datacenter": f"dc{n % DATACENTERS}",
                 "job": "api",
                 "tier": "1",
             },
@@ -105,15 +117,18 @@ def write_answer(body: Path) -> None:
         }
         for n in range(SERIES)
     ]
-    body.write_text(json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}))
+    for name, result in (("sizes", sizes), ("instances", instances)):
+        answer = {"status": "success", "data": {"resultType": "vector", "result": result}}
+        (folder / name).write_text(json.dumps(answer))
 
 
-def asking(body: Path) -> str:
+def asking(folder: Path) -> str:
     """Select against a server that answers so."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
+            query = self.rfile.read(int(self.headers["Content-Length"]))
+            body = folder / ("sizes" if b"query=count" in query else "instances")
             self.send_response(200)
             self.send_header("Content-Length", str(body.stat().st_size))
             self.end_headers()
@@ -132,22 +147,28 @@ def asking(body: Path) -> str:
     return f"{len(chosen.of_round(1))} of {sum(chosen.datacenters.values()):,}"
 
 
-def measured(what: str, port: int, seconds: int, folder: Path) -> Cost:
+def measured(what: str, folder: Path, port: int = 0, seconds: int = 0, instances: int = 0) -> Cost:
     """Do it in a process of its own."""
-    argv = [sys.executable, "-m", "bench.collect", "--row", what, str(port), str(seconds), str(folder)]
-    done = subprocess.run(argv, check=True, capture_output=True, text=True)
+    argv = [sys.executable, "-m", "bench.collect", "--row", what, str(folder)]
+    done = subprocess.run(
+        [*argv, *map(str, (port, seconds, instances))], check=True, stdout=subprocess.PIPE, text=True
+    )
     return Cost(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def row(what: str, port: int, seconds: int, folder: Path) -> None:
+def row(what: str, folder: Path, port: int, seconds: int, instances: int) -> None:
     """The process of its own: do it, and print what it cost."""
     before = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     started = time.monotonic()
     match what:
         case "collecting":
-            got = collecting(port, seconds, folder)
+            got = collecting(port, seconds, instances, folder)
         case "curling":
-            got = curling(port, seconds, folder)
+            got = curling(port, seconds, instances, folder)
+        case "airflow":
+            wall, cpu, got = in_airflow.collecting(port, seconds, instances, folder)
+            print(json.dumps({"wall": wall, "cpu": cpu, "memory": None, "got": got}))
+            return
         case _:
             got = asking(folder)
     wall = time.monotonic() - started
@@ -161,27 +182,28 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--seconds", type=int, help="only profiles of that length; default: 10 and 30")
-    parser.add_argument("--row", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--instances", type=int, default=INSTANCES, help="so many; default and most: 1000")
+    parser.add_argument("--row", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.row:
-        what, port, seconds, folder = args.row
-        row(what, int(port), int(seconds), Path(folder))
+        what, folder, *numbers = args.row
+        row(what, Path(folder), *map(int, numbers))
         return
     table = Table("what", "wall s", "CPU s", "memory MB", "result")
 
     def add(name: str, cost: Cost) -> None:
-        table.add_row(name, f"{cost.wall:.1f}", f"{cost.cpu:.1f}", f"{cost.memory / MIB:.0f}", cost.got)
+        memory = "–" if cost.memory is None else f"{cost.memory / MIB:.0f}"
+        table.add_row(name, f"{cost.wall:.1f}", f"{cost.cpu:.1f}", memory, cost.got)
 
     for seconds in [args.seconds] if args.seconds else [10, 30]:
         with tempfile.TemporaryDirectory() as made, fleet(Path(made), seconds) as port:
-            for name, what in (("fleetpgo", "collecting"), ("bash: curl … & wait", "curling")):
+            for name, what in WAYS.items():
                 with tempfile.TemporaryDirectory() as folder:
-                    cost = measured(what, port, seconds, Path(folder))
-                add(f"{INSTANCES:,} instances × {seconds} s, {name}", cost)
+                    cost = measured(what, Path(folder), port, seconds, args.instances)
+                add(f"{args.instances:,} instances × {seconds} s, {name}", cost)
     with tempfile.TemporaryDirectory() as folder:
-        body = Path(folder) / "answer.json"
-        write_answer(body)
-        add(f"selection over {SERIES:,} series", measured("asking", 0, 0, body))
+        write_answers(Path(folder))
+        add(f"selection over {SERIES:,} series", measured("asking", Path(folder)))
     Console().print(table)
 
 

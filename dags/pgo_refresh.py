@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from airflow.sdk import DAG, Param, chain
+from airflow.sdk import DAG, Param, TaskGroup, chain
 
 from fleetpgo.errors import ServiceFileError
 from fleetpgo.services import load_service, service_files
@@ -19,9 +20,16 @@ from fleetpgo_airflow.operators import (
     SelectInstancesOperator,
     TopUpOperator,
 )
-from fleetpgo_airflow.waits import WaitForMergeOperator, WaitForRolloutOperator, WaitForWeekOperator
+from fleetpgo_airflow.waits import (
+    WaitForMergeOperator,
+    WaitForRolloutOperator,
+    WaitForWeekOperator,
+    WaitForWindowOperator,
+)
 
 if TYPE_CHECKING:
+    from airflow.sdk.definitions.mappedoperator import MappedOperator
+
     from fleetpgo.config import Service
 
 DOC = """
@@ -30,6 +38,7 @@ without and with the result, opens one pull request, and after the rollout measu
 
 | stage | what it does | when it fails |
 |---|---|---|
+| wait_for_window | if there are windows: until the one of its group opens | look at `selection.windows` |
 | select_instances | asks Prometheus for the busiest instances | the log holds the query: paste it there |
 | fetch_profile | one mapped task per instance or datacenter | skipped: no profile, the log says why |
 | top_up | takes further rounds while there are too few samples | the log says what there is |
@@ -51,6 +60,14 @@ DEFAULTS = {
     "execution_timeout": timedelta(minutes=15),
 }
 
+NOW = {
+    "now": Param(
+        default=False,
+        type="boolean",
+        title="Now",
+        description="take all instances at once, and wait for no window",
+    )
+}
 
 # With `max_share` 5 %, a datacenter whose every instance is profiled takes 20 turns of a profile's length.
 FETCH_TIME = timedelta(hours=2)
@@ -96,6 +113,7 @@ def pgo_refresh(service: Service) -> DAG:
                 title="Build",
                 description='only instances whose build has these labels, such as revision="4f2a"',
             ),
+            **(NOW if service.selection.windows else {}),
             "dry_run": Param(
                 default=False,
                 type="boolean",
@@ -105,15 +123,9 @@ def pgo_refresh(service: Service) -> DAG:
         },
     ) as dag:
         name = service.name
-        select = SelectInstancesOperator(task_id="select_instances", service=name)
-        fetch = FetchProfileOperator.partial(
-            task_id="fetch_profile",
-            service=name,
-            map_index_template="{{ task.pack['name'] }}",
-            execution_timeout=FETCH_TIME,
-        ).expand(pack=select.output)
         chain(
-            fetch,
+            [select_and_fetch(name, window.name) for window in service.selection.windows]
+            or select_and_fetch(name, None),
             # These two run whatever became of the fetches: the quorum decides.
             TopUpOperator(
                 task_id="top_up", service=name, trigger_rule="all_done", execution_timeout=FETCH_TIME
@@ -131,6 +143,20 @@ def pgo_refresh(service: Service) -> DAG:
             MeasureOperator(task_id="measure_week", service=name, period="week"),
         )
     return dag
+
+
+def select_and_fetch(service: str, window: str | None) -> MappedOperator:
+    """Choose instances and profile them; those of a window when it opens, in a task group of its name."""
+    with TaskGroup(window) if window else nullcontext():
+        select = SelectInstancesOperator(task_id="select_instances", service=service, window=window)
+        if window:
+            chain(WaitForWindowOperator(task_id="wait_for_window", service=service, window=window), select)
+        return FetchProfileOperator.partial(
+            task_id="fetch_profile",
+            service=service,
+            map_index_template="{{ task.pack['name'] }}",
+            execution_timeout=FETCH_TIME,
+        ).expand(pack=select.output)
 
 
 def broken_service(name: str, mistakes: str) -> DAG:

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 import subprocess
 import time
+from contextlib import AsyncExitStack
 
 import pytest
 from click.testing import CliRunner
 
 from fleetpgo.cli import cli
 from fleetpgo.services import services_directory
+from fleetpgo.store import RunStore
+from tests import services
+from tests.collection.instances import OK, cpu_profile, http, serving
 
 
 def run(*arguments: str, **environment: str):
@@ -53,6 +60,127 @@ def test_select_shows_who_would_be_profiled(start_prometheus):
     done = run("select", "wshim", "--instances", "1", "--json", "--prometheus", prometheus.address)
     chosen = [(each["round"], each["instance"], each["cores"]) for each in json.loads(done.output)["targets"]]
     assert chosen == [(1, "b:80", 2.0), (2, "a:80", 1.0)]
+
+
+@pytest.fixture
+def service(tmp_path, monkeypatch):
+    (tmp_path / "services").mkdir()
+    return services.load(tmp_path / "services", monkeypatch)
+
+
+def fleet(start_prometheus, *instances, **labels):
+    """The address of a Prometheus that knows the instances, the first the busiest."""
+    now = int(time.time())
+    cpu = [
+        ("cpu", {"instance": name, "datacenter": "ams"}, [(now, 9.0 - place), (now + 60, 9.0 - place)])
+        for place, name in enumerate(instances)
+    ]
+    builds = [
+        ("api_build_info", {"instance": name, **labels}, [(now, 1), (now + 60, 1)]) for name in instances[1:]
+    ]
+    return start_prometheus(cpu + builds).address
+
+
+def test_select_takes_the_builds_to_choose_from(service, start_prometheus):
+    prometheus = fleet(start_prometheus, "a:80", "b:80", revision="new")
+    done = run("select", "api", "--matchers", 'revision="new"', "--json", "--prometheus", prometheus)
+    assert [each["instance"] for each in json.loads(done.stdout)["targets"]] == ["b:80"]
+
+
+def test_select_says_how_many_of_a_datacenter_are_profiled_at_once(service, start_prometheus):
+    done = run("select", "api", "--prometheus", fleet(start_prometheus, "a:80", "b:80"))
+    assert "ams: 2 instances, at most 2 profiled at once" in done.output
+    assert "query: topk(3, cpu)" in done.output
+
+
+def test_select_refuses_what_is_no_matcher(service, start_prometheus):
+    done = run("select", "api", "--matchers", "revision", "--prometheus", "http://127.0.0.1:9")
+    assert "matchers are written as in PromQL" in str(done.exception)
+
+
+async def start_collect(store, prometheus, *options, **environment):
+    """A real `fleetpgo collect` of the run "r"."""
+    return await asyncio.create_subprocess_exec(
+        *("fleetpgo", "collect", "api", "--run", "r", "--store", store, "--prometheus", prometheus, *options),
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def test_collect_sends_the_headers_and_keeps_them_to_itself(service, start_prometheus, tmp_path):
+    async with serving(OK) as ams:
+        prometheus = fleet(start_prometheus, ams.target.instance)
+        collect = await start_collect(
+            tmp_path / "store", prometheus, "--json", FLEETPGO_HEADERS="X-Token: s3cr3t-t0k3n"
+        )
+        out, said = await collect.communicate()
+    assert collect.returncode == 0
+    assert b"\r\nX-Token: s3cr3t-t0k3n\r\n" in ams.heard[0]
+    manifest = json.loads(out)
+    assert (manifest["used"], manifest["samples"]) == (1, 80)
+    written = [file.read_bytes() for file in (tmp_path / "store").rglob("*") if file.is_file()]
+    assert not any(b"s3cr3t-t0k3n" in text for text in (out, said, *written))
+
+
+async def test_collect_takes_the_number_and_the_length_from_its_options(service, start_prometheus, tmp_path):
+    async with serving(http(cpu_profile(100))) as one, serving(OK) as other:
+        prometheus = fleet(start_prometheus, one.target.instance, other.target.instance)
+        collect = await start_collect(tmp_path / "store", prometheus, "--instances", "2", "--seconds", "1")
+        await collect.communicate()
+    assert b"?seconds=1 " in one.heard[0]
+    assert len(other.heard) == 1
+
+
+@pytest.mark.parametrize("headers", ["X-Token", ": x", "X-Token:"])
+def test_collect_refuses_headers_that_are_none(service, tmp_path, headers):
+    RunStore(tmp_path, "api", "r").write_json(
+        "selection.json",
+        {"targets": [], "query": "", "warnings": [], "strata": {}, "datacenters": {}, "seconds": 1},
+    )
+    done = run(
+        *("collect", "api", "--run", "r", "--store", str(tmp_path), "--prometheus", "http://127.0.0.1:9"),
+        FLEETPGO_HEADERS=headers,
+    )
+    assert done.exit_code == 2
+    assert "holds a line that is not `Name: value`" in done.output
+
+
+async def test_a_collect_killed_half_way_and_repeated_fetches_only_the_rest(
+    service, start_prometheus, tmp_path
+):
+    held = asyncio.Event()
+
+    async def hold(_writer):
+        await held.wait()
+
+    store, undisturbed = (RunStore(tmp_path / name, "api", "r") for name in ("killed", "undisturbed"))
+    async with AsyncExitStack() as running:
+        running.callback(held.set)
+        answers = [http(cpu_profile(50 + number)) for number in range(4)]
+        quick = [await running.enter_async_context(serving(answer)) for answer in answers[:2]]
+        slow = [await running.enter_async_context(serving(hold, answer)) for answer in answers[2:]]
+        prometheus = fleet(start_prometheus, *(each.target.instance for each in (*quick, *slow)))
+
+        killed = await start_collect(store.root, prometheus, "--instances", "4")
+        # What is waited for happens in another process.
+        while len(list(store.names("profiles", ".json"))) < 2 or not all(each.heard for each in slow):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        killed.kill()
+        await killed.communicate()
+        assert killed.returncode == -signal.SIGKILL
+
+        again = await start_collect(store.root, prometheus, "--instances", "4")
+        await again.communicate()
+        assert again.returncode == 0
+        assert [len(each.heard) for each in (*quick, *slow)] == [1, 1, 2, 2]
+
+        other = await start_collect(undisturbed.root, prometheus, "--instances", "4")
+        await other.communicate()
+    manifests = [each.read_json("manifest.json") | {"made_at": None} for each in (store, undisturbed)]
+    assert manifests[0] == manifests[1]
+    assert manifests[0]["used"] == 4
+    assert list(store.names("profiles", "")) == list(undisturbed.names("profiles", ""))
 
 
 def test_a_failure_is_told_without_a_traceback(free_port):

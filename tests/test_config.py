@@ -71,7 +71,53 @@ def test_what_a_file_leaves_out_has_safe_defaults(tmp_path):
         ("build:", "collection: {url: 'ftp://a/'}\nbuild:", "api.yaml:4: collection.url: a URL starts with"),
         ("build:", "collection: {url: 'http://u:p@a/'}\nbuild:", "collection.url: credentials do not belong"),
         ("build:", "collection: {connection: c}\nbuild:", "collection: `connection` sends credentials"),
+        (
+            "build:",
+            "collection: {connection: c, allow: [a]}\nbuild:",
+            "collection: `connection` sends credentials: write https://",
+        ),
         ("build:", "collection: {allow: ['a/24']}\nbuild:", "collection.allow: 'a/24' is neither a network"),
+        (
+            "selection: {",
+            "selection: {windows: [{name: day, at: '25:00', share: 1}], ",
+            "selection.windows.0.at: String should match pattern",
+        ),
+        (
+            "selection: {",
+            "selection: {windows: [{name: day, at: '14:00', timezone: Mars/Base, share: 1}], ",
+            "selection.windows.0.timezone: a time zone is written by its IANA name",
+        ),
+        (
+            "selection: {",
+            "selection: {windows: [{name: day, at: '14:00', share: 0.7}], ",
+            "selection: the shares of `windows` must add up to 1",
+        ),
+        (
+            "selection: {",
+            "selection: {windows: [{name: a, at: '14:00', share: 0.5}, {name: a, at: '02:00', share: 0.5}], ",
+            "selection: two of `windows` have the same name",
+        ),
+        ("build:", "collection: {source: parca}\nbuild:", "collection: `query` belongs to the sources"),
+        (
+            "build:",
+            "collection: {query: 'a:b:c:d:e{pod=\"$pod\"}'}\nbuild:",
+            "collection: `query` belongs to",
+        ),
+        (
+            "build:",
+            "collection: {source: parca, query: 'a:b:c:d:e{pod=\"$pod\"}'}\nbuild:",
+            "collection: the `url` of pyroscope and parca is the server's address",
+        ),
+        (
+            "build:",
+            "collection: {query: '{pod=\"$pod\"}'}\nbuild:",
+            "collection.query: a query is a profile type",
+        ),
+        (
+            "build:",
+            "collection: {query: 'a:b:c:d:e{pod=\"x\"}'}\nbuild:",
+            "collection.query: without a placeholder such as $instance every instance gets",
+        ),
         (MINIMAL, "prometheus: {connection", "not valid YAML"),
         (MINIMAL, "- a list\n", "api.yaml:1: a service file is a mapping"),
         ("prometheus:", "name: api\nprometheus:", "api.yaml:1: name: the file's own name is"),

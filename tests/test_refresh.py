@@ -74,11 +74,25 @@ async def test_too_few_samples_take_another_round_from_those_not_yet_asked(store
         said = await refresh.top_up(described, store)
     assert said == [
         "80 samples from 1 instances; the target is 100",
-        "160 samples from 2 instances; one half covers 100% of the other half's CPU",
+        "160 samples from 2 instances, as many as are wanted",
     ]
     assert [len(each.heard) for each in (one, other, third)] == [1, 1, 0]
     manifest = refresh.merge_profiles(described, store, go=None)
     assert (manifest.selected, manifest.used, manifest.samples) == (2, 2, 160)
+
+
+async def test_instances_that_do_not_agree_take_another_round(store):
+    described = service(instances=2, target_samples=100)
+    other_work = http(cpu_profile(work=b"main.other"))
+    async with serving(OK) as one, serving(other_work) as other, serving(OK) as third:
+        await refresh.collect_profiles(described, store, select(described, store, one, other, third))
+        said = await refresh.top_up(described, store)
+    assert said[0] == (
+        "160 samples from 2 instances, as many as are wanted; "
+        "overlap of two halves of the instances: 0.00, below 0.50; "
+        "held-out weight covered by the hot edges: 0.00, below 0.70"
+    )
+    assert len(third.heard) == 1
 
 
 async def test_rounds_end_when_nobody_is_left_to_ask(store):
@@ -97,11 +111,49 @@ async def test_rounds_end_at_the_most_that_are_allowed(store):
     assert third.heard == []
 
 
+WINDOWS = [{"name": "peak", "at": "14:00", "share": 0.5}, {"name": "night", "at": "03:00", "share": 0.5}]
+
+
+def select_window(described, store, window, *instances):
+    fleet = [({"instance": each.target.instance, "datacenter": "ams"}, 1.0) for each in instances]
+    _, (pack,) = refresh.select_instances(described, store, Answering(*fleet), seconds=SECONDS, window=window)
+    return pack.targets
+
+
+async def test_windows_take_different_instances_and_are_merged_together(store):
+    described = service(instances=2, max_rounds=1, windows=WINDOWS)
+    async with serving(OK) as one, serving(OK) as other:
+        for window in ("peak", "night"):
+            targets = select_window(described, store, window, one, other)
+            await refresh.collect_profiles(described, store, targets)
+    assert (len(one.heard), len(other.heard)) == (1, 1)
+    manifest = refresh.merge_profiles(described, store, go=None)
+    assert (manifest.selected, manifest.used) == (2, 2)
+    assert not any("window" in warning for warning in manifest.warnings)
+
+
+async def test_a_window_in_which_nothing_was_selected_is_named_in_the_manifest(store):
+    described = service(instances=2, max_rounds=1, windows=WINDOWS)
+    async with serving(OK) as one, serving(OK) as other:
+        targets = select_window(described, store, "peak", one, other)
+        await refresh.collect_profiles(described, store, targets)
+    manifest = refresh.merge_profiles(described, store, go=None)
+    assert "nothing was profiled in the window night" in manifest.warnings
+
+
+async def test_a_run_that_takes_all_instances_now_knows_of_no_window(store):
+    described = service(instances=2, max_rounds=1, windows=WINDOWS)
+    async with serving(OK) as one, serving(OK) as other:
+        assert len(select_window(described, store, None, one, other)) == 2
+    chosen, _ = refresh.read_selection(described, store)
+    assert chosen.warnings == ()
+
+
 COLLECT = """
 import asyncio, pickle, sys
 from fleetpgo import refresh
 service, store = pickle.load(sys.stdin.buffer)
-chosen, _ = refresh.read_selection(store)
+chosen, _ = refresh.read_selection(service, store)
 asyncio.run(refresh.collect_profiles(service, store, chosen.targets))
 """
 

@@ -10,15 +10,18 @@ Where a value holds ``$name`` placeholders (:class:`string.Template`), its descr
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from datetime import timedelta
 from pathlib import PurePosixPath
 from string import Template
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -38,6 +41,7 @@ _DURATION = re.compile("".join(rf"(?:(?P<{name}>\d+){unit})?" for unit, name in 
 
 _MATCHER = r'\s*[a-zA-Z_]\w*\s*(?:=~|!~|!=|=)\s*"(?:[^"\\\n]|\\.)*"\s*'
 _MATCHERS = re.compile(rf"{_MATCHER}(?:,{_MATCHER})*")
+_PROFILE_QUERY = re.compile(rf"\w+(?::\w+){{4}}(?::delta)?\{{{_MATCHERS.pattern}\}}")
 
 
 def duration(value: object) -> timedelta:
@@ -93,6 +97,28 @@ def _url_template(value: object) -> object:
     return value
 
 
+def _profile_query(value: object) -> object:
+    """Accept a profile type with label matchers, and a placeholder in them."""
+    if isinstance(value, str) and value:
+        if not _PROFILE_QUERY.fullmatch(value):
+            raise ValueError('a query is a profile type and matchers: process_cpu:…{service_name="api", …}')
+        template = Template(value)
+        if not template.is_valid():
+            raise ValueError("a lone $ is not a placeholder; write $$ for a dollar sign")
+        if not template.get_identifiers():
+            raise ValueError("without a placeholder such as $instance every instance gets the same profile")
+    return value
+
+
+def _timezone(value: str) -> str:
+    """Accept the name of a time zone."""
+    try:
+        return ZoneInfo(value).key
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # a folder of the database is an OSError
+        raise ValueError("a time zone is written by its IANA name: Europe/Lisbon, UTC") from error
+
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Duration = Annotated[timedelta, BeforeValidator(duration)]
 PromQL = Annotated[str, Field(min_length=1)]
 ProfilePromQL = Annotated[str, Field(min_length=1), BeforeValidator(_profile_template)]
@@ -111,6 +137,25 @@ class Prometheus(_Part):
     """The Prometheus or Thanos that knows the service."""
 
     connection: str = Field(description="Airflow connection (type http) of the Prometheus API")
+
+
+class Window(_Part):
+    """A phase of the day or the week in which some of the instances are profiled."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="what the phase is called: peak, night …"
+    )
+    at: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="local time at which it begins: 14:30")
+    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+        default="UTC", description="time zone of `at`, by its IANA name: Europe/Lisbon"
+    )
+    days: Annotated[tuple[Day, ...], Field(min_length=1)] = Field(
+        default=get_args(Day),
+        description="local days of the week on which it may be: mon, tue …; default: all",
+    )
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="share of `instances` that is taken in it; those of all windows add up to 1"
+    )
 
 
 class Selection(_Part):
@@ -146,16 +191,16 @@ class Selection(_Part):
         default="",
         description='only instances whose series of `builds` matches: `revision="4f2a"`, `pgo!=""`',
     )
+    windows: tuple[Window, ...] = Field(
+        default=(),
+        description="phases over which a run takes its instances, each when it comes; without any, all are "
+        "taken at once. A run that was triggered with `now` takes all at once, too",
+    )
     target_samples: int = Field(
         default=40_000,
         ge=0,
-        description="CPU samples that will do; while there are fewer, another round is taken from instances "
-        "not yet profiled",
-    )
-    target_coverage: Share = Field(
-        default=0.8,
-        description="share of one half's CPU that the hot call edges of the other half must cover; below it, "
-        "another round is taken",
+        description="CPU samples that will do; while there are fewer, or the instances agree less than "
+        "`profile.warn_below` wants, another round is taken from instances not yet profiled",
     )
     max_rounds: int = Field(
         default=3, ge=1, le=10, description="most rounds in a run, the first one included"
@@ -170,16 +215,31 @@ class Selection(_Part):
     def _consistent(self) -> Self:
         if self.matchers and not self.builds:
             raise ValueError("`matchers` needs `builds`, the metric whose labels say what an instance runs")
+        if self.windows and not math.isclose(sum(window.share for window in self.windows), 1, abs_tol=0.01):
+            raise ValueError("the shares of `windows` must add up to 1")
+        if len({window.name for window in self.windows}) < len(self.windows):
+            raise ValueError("two of `windows` have the same name")
         return self
 
 
 class Collection(_Part):
     """How profiles are fetched, and what that may cost production."""
 
+    source: Literal["pprof_http", "pyroscope", "parca"] = Field(
+        default="pprof_http",
+        description="pprof_http: the instances themselves; pyroscope, parca: a server that profiles all the "
+        "time, asked for the last `seconds` of each instance. docs/collection.md has the calls",
+    )
     url: UrlTemplate = Field(
         default="http://$host:6060/debug/pprof/profile?seconds=$seconds",
         description="where an instance serves its CPU profile; $seconds, $instance (host:port), $host "
-        "(without the port) and the labels of its series",
+        "(without the port) and the labels of its series. pyroscope, parca: the server's base address",
+    )
+    query: Annotated[str, BeforeValidator(_profile_query)] = Field(
+        default="",
+        description="pyroscope, parca: profile type and label matchers that give one instance's profiles, as "
+        '`process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name="api", pod="$pod"}`; placeholders as in '
+        "`url` tell the instances apart",
     )
     connection: str | None = Field(
         default=None,
@@ -190,6 +250,10 @@ class Collection(_Part):
         default=(),
         description="where requests may go: networks (10.0.0.0/8), addresses, host names, *.domains; "
         "required with credentials. Loopback, link-local and metadata addresses must be named here",
+    )
+    plain_http: bool = Field(
+        default=False,
+        description="whether credentials may be sent over http://, where everybody on the way can read them",
     )
     ports: tuple[int, int] | None = Field(
         default=None,
@@ -213,7 +277,7 @@ class Collection(_Part):
     )
     max_errors: Share = Field(
         default=0.2,
-        description="share of a task's instances that may answer with server errors before nobody is asked "
+        description="share of a round's instances that may answer with server errors before nobody is asked "
         "any more; three instances at least",
     )
     max_bytes: int = Field(default=32 << 20, ge=1, description="largest profile that is accepted, as sent")
@@ -231,6 +295,12 @@ class Collection(_Part):
     def _consistent(self) -> Self:
         if self.connection and not self.allow:
             raise ValueError("`connection` sends credentials: say in `allow` where they may go")
+        if self.connection and not self.plain_http and urlsplit(self.url).scheme == "http":
+            raise ValueError("`connection` sends credentials: write https:// in `url`, or set `plain_http`")
+        if bool(self.query) != (self.source != "pprof_http"):
+            raise ValueError("`query` belongs to the sources pyroscope and parca, which need it")
+        if self.query and Template(self.url).get_identifiers():
+            raise ValueError("the `url` of pyroscope and parca is the server's address, without placeholders")
         placeholders = Template(urlsplit(self.url).netloc).get_identifiers()
         if self.ports is None and {"instance", "port"} & set(placeholders):
             raise ValueError(
@@ -264,7 +334,8 @@ class Profile(_Part):
 
     warn_below: Sufficiency = Field(
         default=Sufficiency(samples=10_000, split_half_overlap=0.5, held_out_coverage=0.7),
-        description="figures below which the pull request warns",
+        description="figures below which the pull request warns; for overlap and coverage further rounds are "
+        "taken first",
     )
     fail_below: Sufficiency = Field(
         default=Sufficiency(), description="figures below which the run fails and nothing is proposed"

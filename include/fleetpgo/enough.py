@@ -1,8 +1,7 @@
 """Have the rounds so far given enough? Counted in samples, not in instances.
 
-Two figures decide: how many CPU samples there are, and, where profiles of two instances or more are there,
-whether they agree (:func:`fleetpgo.pprof.sufficiency`): what one half of them would have the compiler
-optimise must cover what the other half spends its time on.
+First it is seen how many CPU samples there are; then, where profiles of two instances or more are there,
+whether they agree (:func:`fleetpgo.pprof.sufficiency`), by the figures below which the pull request warns.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from fleetpgo import pprof
 from fleetpgo.collection import read_record
 
 if TYPE_CHECKING:
-    from fleetpgo.config import Selection as Rules
+    from fleetpgo.config import Service
+    from fleetpgo.config import Sufficiency as Least
     from fleetpgo.selection import Selection
     from fleetpgo.store import RunStore
 
@@ -27,23 +27,27 @@ class Verdict:
     message: str
 
 
-def judge(rules: Rules, store: RunStore, selection: Selection) -> Verdict:
-    """Look at the profiles in a run's store; the second figure is worked out only if the first will do."""
+def judge(service: Service, store: RunStore, selection: Selection) -> Verdict:
+    """Look at the profiles in a run's store; how far they agree is worked out only if they are enough."""
     records = [read_record(store, target) for target in selection.targets]
     fetched = [record for record in records if record.state == "fetched"]
     samples = sum(record.samples for record in fetched)
     have = f"{samples:,} samples from {len(fetched)} instances"
-    if samples < rules.target_samples:
-        return Verdict(enough=False, message=f"{have}; the target is {rules.target_samples:,}")
-    coverage = pprof.sufficiency(
-        {record.instance: store.read(record.artifact) for record in fetched}
-    ).held_out_coverage
-    if coverage is None:
-        return Verdict(enough=True, message=f"{have}, as many as are wanted")
-    if coverage < rules.target_coverage:
-        return Verdict(
-            enough=False,
-            message=f"{have}, but one half covers only {coverage:.0%} of the other half's CPU; "
-            f"the target is {rules.target_coverage:.0%}",
-        )
-    return Verdict(enough=True, message=f"{have}; one half covers {coverage:.0%} of the other half's CPU")
+    if samples < service.selection.target_samples:
+        return Verdict(enough=False, message=f"{have}; the target is {service.selection.target_samples:,}")
+    agreement = pprof.sufficiency({record.instance: store.read(record.artifact) for record in fetched})
+    short = disagreement(service.profile.warn_below, agreement)
+    return Verdict(enough=not short, message="; ".join([f"{have}, as many as are wanted", *short]))
+
+
+def disagreement(least: Least, found: pprof.Sufficiency) -> list[str]:
+    """Which figures of the instances' agreement lie below the least ones, in sentences."""
+    judged = [
+        ("overlap of two halves of the instances", found.split_half_overlap, least.split_half_overlap),
+        ("held-out weight covered by the hot edges", found.held_out_coverage, least.held_out_coverage),
+    ]
+    return [
+        f"{name}: {value:.2f}, below {bound:.2f}"
+        for name, value, bound in judged
+        if value is not None and value < bound
+    ]

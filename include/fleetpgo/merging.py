@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fleetpgo import pprof
 from fleetpgo.collection import profile_name, read_record, record_name
+from fleetpgo.enough import disagreement
 from fleetpgo.errors import ProfileError, QuorumError
 from fleetpgo.selection import merge_weights
 from fleetpgo.selection.weights import unrepresented
@@ -216,16 +217,8 @@ def _require_quorum(service: Service, instances: Sequence[Contribution]) -> None
 
 def _shortfalls(least: Least, samples: int, found: pprof.Sufficiency) -> list[str]:
     """What lies below the least figures, in sentences."""
-    judged = [
-        ("samples", samples, least.samples),
-        ("overlap of two halves of the instances", found.split_half_overlap, least.split_half_overlap),
-        ("held-out weight covered by the hot edges", found.held_out_coverage, least.held_out_coverage),
-    ]
-    return [
-        f"{name}: {round(value, 2):,}, below {bound:,}"
-        for name, value, bound in judged
-        if value is not None and value < bound
-    ]
+    few = [f"samples: {samples:,}, below {least.samples:,}"] if samples < least.samples else []
+    return few + disagreement(least, found)
 
 
 def _contributions(records: Sequence[Record]) -> list[Contribution]:

@@ -6,8 +6,10 @@ Each step may be repeated: it finds what it left before and brings it up to date
 ==================  ========================================================================
 artifact            made by
 ==================  ========================================================================
-selection.json      :func:`select_instances`: the query, the targets, what was left out
+selection.json      :func:`select_instances`: the query, the targets, what was left out;
+                    ``selection-<window>.json`` for each window of a run that has them
 profiles/           :func:`collect_profiles`, :func:`top_up`: a profile and a record per instance
+in_trouble/         the same: who answered with a server error
 stop.json           the same: why nobody was asked any more
 merged.pb.gz        :func:`merge_profiles`: everything that the instances sent, added up
 profile.pprof       :func:`merge_profiles`: what will be committed
@@ -22,7 +24,7 @@ measure_*           :func:`measure`: the saving, as .json, .md and .svg, for ``r
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -70,6 +72,7 @@ def select_instances(
     instances: int | None = None,
     seconds: int | None = None,
     matchers: str | None = None,
+    window: str | None = None,
 ) -> tuple[Selection, list[Pack]]:
     """Choose the instances to profile, and pack those of the first round for the tasks that will fetch.
 
@@ -80,14 +83,25 @@ def select_instances(
         instances: how many in a round; default: the service file's.
         seconds: length of each profile; default: the service file's.
         matchers: of the builds to profile; default: the service file's.
+        window: name of the window whose share is chosen; default: all of it.
     """
     from fleetpgo.collection import forget_stop  # noqa: PLC0415  # aiohttp and numpy: not for the waiting steps
 
     rules = override(service.selection, instances=instances, matchers=matchers)
-    chosen = selection.select(prometheus, rules, seed=store.run)
+    if window is None:
+        chosen = selection.select(prometheus, rules, seed=store.run)
+    else:
+        share = selection.find_window(service.selection, window).share
+        taken = {
+            target.instance
+            for name, (other, _) in _selections(service, store).items()
+            if name != window
+            for target in other.of_round(1)
+        }
+        chosen = selection.select(prometheus, rules, seed=store.run, share=share, taken=taken)
     seconds = seconds or service.collection.seconds
     forget_stop(store)
-    store.write_json("selection.json", {**asdict(chosen), "seconds": seconds})
+    store.write_json(_selection_name(window), {**asdict(chosen), "seconds": seconds})
     packs = selection.pack(
         chosen.of_round(1),
         max_tasks=service.collection.max_tasks,
@@ -97,12 +111,37 @@ def select_instances(
     return chosen, packs
 
 
-def read_selection(store: RunStore) -> tuple[Selection, int]:
-    """What :func:`select_instances` chose, and the length of the profiles in seconds."""
-    record = store.read_json("selection.json")
+def window_opens(service: Service, window: str, now: datetime) -> datetime:
+    """When that window of the service opens next; if it is open, when it did."""
+    return selection.opening(selection.find_window(service.selection, window), now)
+
+
+def read_selection(service: Service, store: RunStore) -> tuple[Selection, int]:
+    """What :func:`select_instances` chose, in all windows so far; and the profiles' length in seconds."""
+    found = {} if store.exists(_selection_name(None)) else _selections(service, store)
+    if not found:
+        return _read_selection(store, None)
+    missing = [window.name for window in service.selection.windows if window.name not in found]
+    chosen = selection.combined({name: chosen for name, (chosen, _) in found.items()})
+    warnings = (*chosen.warnings, *(f"nothing was profiled in the window {name}" for name in missing))
+    return replace(chosen, warnings=warnings), max(seconds for _, seconds in found.values())
+
+
+def _selections(service: Service, store: RunStore) -> dict[str, tuple[Selection, int]]:
+    """Window → what was chosen in it, and the length of the profiles; only those that have been."""
+    names = [window.name for window in service.selection.windows]
+    return {name: _read_selection(store, name) for name in names if store.exists(_selection_name(name))}
+
+
+def _read_selection(store: RunStore, window: str | None) -> tuple[Selection, int]:
+    record = store.read_json(_selection_name(window))
     seconds = record.pop("seconds")
     targets = tuple(Target(**target) for target in record["targets"])
     return Selection(**{**record, "targets": targets, "warnings": tuple(record["warnings"])}), seconds
+
+
+def _selection_name(window: str | None) -> str:
+    return f"selection-{window}.json" if window else "selection.json"
 
 
 async def collect_profiles(
@@ -116,13 +155,14 @@ async def collect_profiles(
     """Fetch the targets' profiles into the store; one record each, failed ones included."""
     from fleetpgo import collection  # noqa: PLC0415  # likewise
 
-    chosen, seconds = read_selection(store)
+    chosen, seconds = read_selection(service, store)
     return await collection.collect(
         targets,
         service.collection,
         store,
         seconds=seconds,
         limits=chosen.at_once(service.collection.max_share),
+        round_size=sum(each.round <= targets[0].round for each in chosen.targets),
         access=access or collection.Access(),
         watch=watch,
     )
@@ -138,10 +178,10 @@ async def top_up(
     """
     from fleetpgo.enough import judge  # noqa: PLC0415  # likewise
 
-    chosen, _ = read_selection(store)
+    chosen, _ = read_selection(service, store)
     said = []
     for number in range(2, service.selection.max_rounds + 2):
-        verdict = await asyncio.to_thread(judge, service.selection, store, chosen)
+        verdict = await asyncio.to_thread(judge, service, store, chosen)
         targets = chosen.of_round(number)
         said.append(
             verdict.message if verdict.enough or targets else f"{verdict.message}; nobody is left to ask"
@@ -156,7 +196,7 @@ def merge_profiles(service: Service, store: RunStore, *, go: str | None = "go") 
     """Merge what arrived; see :func:`fleetpgo.merging.merge_run`."""
     from fleetpgo.merging import merge_run  # noqa: PLC0415  # protobuf and numpy: not for the waiting steps
 
-    chosen, seconds = read_selection(store)
+    chosen, seconds = read_selection(service, store)
     return merge_run(service, store, chosen, seconds=seconds, go=go)
 
 

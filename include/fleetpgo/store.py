@@ -85,8 +85,9 @@ class RunStore:
             with part.open("wb") as target:
                 shutil.copyfileobj(source, target)
             part.replace(path)
-        finally:
+        except BaseException:
             part.unlink(missing_ok=True)
+            raise
 
     def remove(self, name: str) -> None:
         """Remove an artifact, if it is there."""

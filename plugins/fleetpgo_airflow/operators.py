@@ -5,6 +5,7 @@ What an operator pushes to XCom is small and refers to the store: records and di
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -45,10 +46,21 @@ class RefreshOperator(BaseOperator):
 
 
 class SelectInstancesOperator(RefreshOperator):
-    """Choose the instances to profile; returns the packs that the fetching tasks are mapped over."""
+    """Choose the instances to profile; returns the packs that the fetching tasks are mapped over.
+
+    Args:
+        window: name of the window whose share is chosen; None: the service has no windows.
+    """
+
+    def __init__(self, *, window: str | None = None, **kwargs: Any) -> None:  # noqa: ANN401  # BaseOperator's own
+        super().__init__(**kwargs)
+        self.window = window
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Ask Prometheus; params ``instances``, ``seconds`` and ``matchers`` override the service file."""
+        """Ask Prometheus; params ``instances``, ``seconds`` and ``matchers`` override the service file.
+
+        Param ``now``: choose all instances, whatever the window.
+        """
         from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         params = context["params"]
@@ -61,6 +73,7 @@ class SelectInstancesOperator(RefreshOperator):
                 instances=params["instances"],
                 seconds=params["seconds"],
                 matchers=params["matchers"],
+                window=None if params.get("now") else self.window,
             )
         self.log.info("query: %s", chosen.query)
         for warning in chosen.warnings:
@@ -98,6 +111,7 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
         targets = [Target(**target) for target in self.pack["targets"]]
         with translated():
             service, store = self.opened(context)
+            await _forget_mended_stop(context, store)
             records = await refresh.collect_profiles(
                 service, store, targets, access=await hooks.access(service)
             )
@@ -105,6 +119,14 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
             reasons = "; ".join(f"{record.instance}: {record.reason}" for record in records)
             raise AirflowSkipException(f"no profile from {self.pack['name']}: {reasons}")
         return [asdict(record) for record in records]
+
+
+async def _forget_mended_stop(context: Context, store: RunStore) -> None:
+    """A stopped round fails no task, so none is retried: whoever clears one has mended what stopped it."""
+    from fleetpgo.collection import forget_stop  # noqa: PLC0415  # not when the DAG file is parsed
+
+    if context["task_instance"].try_number > 1:
+        await asyncio.to_thread(forget_stop, store)
 
 
 class TopUpOperator(BaseAsyncOperator, RefreshOperator):
@@ -116,6 +138,7 @@ class TopUpOperator(BaseAsyncOperator, RefreshOperator):
 
         with translated():
             service, store = self.opened(context)
+            await _forget_mended_stop(context, store)
             said = await refresh.top_up(service, store, access=await hooks.access(service))
         for verdict in said:
             self.log.info("%s", verdict)

@@ -150,6 +150,42 @@ class WaitForRolloutOperator(WaitOperator):
     what: What = "rollout"
 
 
+class WaitForWindowOperator(RefreshOperator):
+    """Waits until a window opens; with param ``now`` the first does not wait, and the others are skipped.
+
+    Args:
+        window: name of the window.
+    """
+
+    ui_color = WaitOperator.ui_color
+
+    def __init__(self, *, window: str, **kwargs: Any) -> None:  # noqa: ANN401  # BaseOperator's own
+        super().__init__(**kwargs)
+        self.window = window
+
+    def execute(self, context: Context) -> None:
+        """Defer to the standard provider's trigger for a moment in time."""
+        from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+
+        now = datetime.now(UTC)
+        with translated():
+            service = load_named(self.service)
+            moment = refresh.window_opens(service, self.window, now)
+        if context["params"]["now"]:
+            first = service.selection.windows[0].name
+            if self.window != first:
+                raise AirflowSkipException(f"this run takes all instances now, in the tasks of {first}")
+            return
+        self.log.info("the window %s opens at %s", self.window, moment)
+        if moment > now:
+            self.defer(
+                trigger=DateTimeTrigger(moment=moment, end_from_trigger=True), method_name="execute_again"
+            )
+
+    def execute_again(self, context: Context, event: object = None) -> None:
+        """Never called by a scheduler; see :meth:`WaitOperator.execute_again`."""
+
+
 class WaitForWeekOperator(RefreshOperator):
     """Waits until the long period after the rollout (``measurement.week``) has passed."""
 

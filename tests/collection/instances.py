@@ -15,10 +15,10 @@ SECONDS = 1
 """Length of the profiles in these tests."""
 
 
-def cpu_profile(samples: int = 80, *, comment: str = "") -> bytes:
-    """A CPU profile of one second as Go's runtime writes it: main.main calls main.work."""
+def cpu_profile(samples: int = 80, *, comment: str = "", work: bytes = b"main.work") -> bytes:
+    """A CPU profile of one second as Go's runtime writes it: main.main calls main.work, or another."""
     profile = profile_pb2.Profile(
-        string_table=[b"", b"samples", b"count", b"cpu", b"nanoseconds", b"main.main", b"main.work"],
+        string_table=[b"", b"samples", b"count", b"cpu", b"nanoseconds", b"main.main", work],
         period=10_000_000,
         duration_nanos=SECONDS * 10**9,
         time_nanos=1_700_000_000 * 10**9,

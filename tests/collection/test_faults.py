@@ -122,7 +122,13 @@ async def test_a_fault_is_recorded_and_touches_nobody_else(fetch, store, tmp_pat
         if fault in STOPS_THE_ROUND:
             await fetch(good)
         records = await fetch(
-            bad, good, access=ACCESS, max_bytes=100_000, max_unpacked_bytes=1_000_000, max_errors=1
+            bad,
+            good,
+            access=ACCESS,
+            plain_http=True,
+            max_bytes=100_000,
+            max_unpacked_bytes=1_000_000,
+            max_errors=1,
         )
     assert [record.state for record in records] == [state, "fetched"]
     assert records[0].reason.startswith(reason)
@@ -211,7 +217,7 @@ class Names(AbstractResolver):
 
 async def test_a_name_that_leads_to_the_metadata_service_is_not_asked(fetch):
     names = Names(evil=["169.254.169.254"])
-    (record,) = await fetch(target_at("evil:8080"), access=ACCESS, resolver=names)
+    (record,) = await fetch(target_at("evil:8080"), access=ACCESS, plain_http=True, resolver=names)
     assert record.reason == (
         "evil leads to 169.254.169.254, a cloud metadata address; collection.allow does not name it"
     )
@@ -222,7 +228,7 @@ async def test_a_name_that_changes_between_check_and_use_is_judged_again(fetch):
     async with serving(BUSY, name="evil") as ams:
         port = int(ams.target.instance.rpartition(":")[2])
         async with serving(OK, host="127.0.0.2", port=port) as secret:
-            (record,) = await fetch(ams, access=ACCESS, resolver=names, allow=("127.0.0.1",))
+            (record,) = await fetch(ams, access=ACCESS, plain_http=True, resolver=names, allow=("127.0.0.1",))
     assert record.reason.startswith("evil leads to 127.0.0.2, a loopback address")
     assert (len(ams.heard), secret.heard) == (1, [])
 

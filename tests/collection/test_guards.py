@@ -102,6 +102,27 @@ async def test_too_many_in_trouble_stop_the_round(store):
             pass
 
 
+async def test_instances_in_trouble_are_counted_over_all_tasks_of_the_round(store):
+    one, other = (Guard(rules(max_errors=0.2), {}, instances=15, store=store) for _ in range(2))
+    for number in range(2):
+        await fail(one, f"one {number}", ServerError("HTTP 503"))
+        await fail(other, f"other {number}", ServerError("HTTP 503"))
+    assert other.stopped == "4 instances answer with server errors (collection.max_errors)"
+    with pytest.raises(StoppedError):
+        async with one.turn("one 2", datacenter="ams", host="one 2"):
+            pass
+
+
+async def test_a_forgotten_stop_forgets_who_was_in_trouble(store):
+    stopped, again = (Guard(rules(max_errors=0.2), {}, instances=10, store=store) for _ in range(2))
+    for number in range(3):
+        await fail(stopped, str(number), ServerError("HTTP 503"))
+    assert stopped.stopped
+    forget_stop(store)
+    await fail(again, "3", ServerError("HTTP 503"))
+    assert not again.stopped
+
+
 async def test_one_instance_in_trouble_again_and_again_is_one(store):
     guard = Guard(rules(max_errors=0.2), {}, instances=5, store=store)
     for _ in range(9):

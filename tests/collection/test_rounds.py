@@ -82,8 +82,16 @@ async def test_whoever_watches_is_told_each_step(store):
 async def test_headers_of_the_connection_are_sent(fetch):
     access = Access({"CF-Access-Client-Id": "id", "CF-Access-Client-Secret": "s3cr3t"})
     async with serving(OK) as ams:
-        await fetch(ams, access=access)
+        await fetch(ams, access=access, plain_http=True)
     assert b"\r\nCF-Access-Client-Secret: s3cr3t\r\n" in ams.heard[0]
+
+
+async def test_credentials_do_not_go_over_plain_http_unless_that_is_allowed(fetch):
+    async with serving(OK) as ams:
+        with pytest.raises(ServiceFileError, match="over plain http") as raised:
+            await fetch(ams, access=Access({"Authorization": "Bearer s3cr3t"}))
+    assert ams.heard == []
+    assert "s3cr3t" not in str(raised.value)
 
 
 async def test_credentials_need_to_be_told_where_they_may_go(fetch):

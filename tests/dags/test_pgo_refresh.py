@@ -70,6 +70,31 @@ def test_the_stages_follow_each_other(dag):
     }
 
 
+@pytest.fixture
+def windowed(tmp_path, monkeypatch):
+    """The DAG of a service with two windows."""
+    text = (services_directory() / "wshim.yaml").read_text()
+    windows = "[{name: peak, at: '14:00', share: 0.5}, {name: night, at: '03:00', share: 0.5}]"
+    (tmp_path / "wshim.yaml").write_text(text.replace("selection:\n", f"selection:\n  windows: {windows}\n"))
+    monkeypatch.setenv("FLEETPGO_SERVICES", str(tmp_path))
+    from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  # imports Airflow
+
+    return DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]).dags["pgo_refresh__wshim"]
+
+
+def test_each_window_waits_selects_and_fetches_before_all_are_merged(windowed):
+    graph = {task.task_id: sorted(task.downstream_task_ids) for task in windowed.tasks}
+    for window in ("peak", "night"):
+        assert graph[f"{window}.wait_for_window"] == [f"{window}.select_instances"]
+        assert graph[f"{window}.select_instances"] == [f"{window}.fetch_profile"]
+        assert graph[f"{window}.fetch_profile"] == ["top_up"]
+    assert "select_instances" not in graph
+
+
+def test_only_a_dag_with_windows_asks_whether_to_take_all_now(dag, windowed):
+    assert ("now" in dag.params, windowed.params["now"]) == (False, False)
+
+
 def test_the_merge_runs_whatever_became_of_the_fetches(dag):
     rules = {task.task_id: task.trigger_rule.value for task in dag.tasks}
     always = {"top_up": "all_done", "merge_profiles": "all_done"}

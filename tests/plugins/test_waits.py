@@ -1,14 +1,17 @@
-"""The trigger against a real store and a real git forge."""
+"""The waits, against a real store and a real git forge."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import subprocess
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
 from fleetpgo.forges.local import LocalForge
+from fleetpgo.services import load_named, services_directory
 from fleetpgo.store import RunStore
 
 RUN = "manual__1"
@@ -139,3 +142,41 @@ def test_a_rollout_past_its_deadline_fails_the_task_for_good_with_the_reason(too
     operator = WaitForRolloutOperator(task_id="wait_for_rollout", service="wshim")
     with pytest.raises(AirflowFailException, match="0% of the instances after 14 days"):
         operator.execute({"run_id": RUN})
+
+
+@pytest.fixture
+def windows(tmp_path, monkeypatch):
+    """Operators that wait for the two windows of a service: one opens now, one in twelve hours."""
+    from fleetpgo_airflow.waits import WaitForWindowOperator  # noqa: PLC0415  # imports Airflow
+
+    now = datetime.now(UTC)
+    opened, later = (f"{now + timedelta(hours=hours):%H:%M}" for hours in (0, 12))
+    windows = f"[{{name: peak, at: '{opened}', share: 0.5}}, {{name: night, at: '{later}', share: 0.5}}]"
+    text = (services_directory() / "wshim.yaml").read_text()
+    (tmp_path / "wshim.yaml").write_text(text.replace("selection:\n", f"selection:\n  windows: {windows}\n"))
+    monkeypatch.setenv("FLEETPGO_SERVICES", str(tmp_path))
+    return [
+        WaitForWindowOperator(task_id="wait_for_window", service="wshim", window=name)
+        for name in ("peak", "night")
+    ]
+
+
+def test_a_window_that_is_open_is_not_waited_for(windows):
+    peak, _ = windows
+    assert peak.execute({"params": {"now": False}}) is None
+
+
+def test_a_window_is_waited_for_by_a_trigger_that_ends_the_task(windows):
+    _, night = windows
+    with pytest.raises(TaskDeferred) as deferred:
+        night.execute({"params": {"now": False}})
+    trigger = deferred.value.trigger
+    window = load_named("wshim").selection.windows[1]
+    assert (trigger.end_from_trigger, f"{trigger.moment:%H:%M}") == (True, window.at)
+
+
+def test_a_run_for_now_waits_for_no_window_and_takes_the_first_only(windows):
+    peak, night = windows
+    assert peak.execute({"params": {"now": True}}) is None
+    with pytest.raises(AirflowSkipException, match="in the tasks of peak"):
+        night.execute({"params": {"now": True}})

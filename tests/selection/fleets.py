@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections import Counter
+
 from fleetpgo.config import Selection as Rules
 from fleetpgo.prometheus import Answer, Series
 from fleetpgo.selection import Target
 
 
 class Answering:
-    """Stands where Prometheus stands, and gives an answer that only a strange one would give."""
+    """Stands where Prometheus stands, and gives an answer that only a strange one would give.
+
+    Of PromQL it knows what selection puts around an expression: `topk`, and the count by datacenter.
+    """
 
     def __init__(self, *series: tuple[dict[str, str], float], warnings: tuple[str, ...] = ()) -> None:
         self.series = tuple(Series(labels, ((0.0, value),)) for labels, value in series)
         self.warnings = warnings
 
     def instant(self, query, *, partial_response):
-        return Answer(query, self.series, self.warnings)
+        if query.startswith("count by"):
+            series = self._sizes()
+        elif most := re.match(r"topk\((\d+), ", query):
+            busiest = sorted(self.series, key=lambda each: (math.isnan(each.value), -each.value))
+            series = tuple(busiest[: int(most[1])])
+        else:
+            series = self.series
+        return Answer(query, series, self.warnings)
+
+    def _sizes(self):
+        candidates = {
+            (each.labels.get("datacenter"), each.labels.get("instance"))
+            for each in self.series
+            if each.value > 0
+        }
+        counts = Counter(datacenter for datacenter, _ in candidates)
+        return tuple(
+            Series({"datacenter": name} if name else {}, ((0.0, float(count)),))
+            for name, count in counts.items()
+        )
 
 
-def target(number: int, datacenter: str = "", cores: float = 1.0, **labels: str) -> Target:
-    return Target(f"10.0.0.{number}:80", datacenter, cores, {"datacenter": datacenter, **labels})
+def target(
+    number: int, datacenter: str = "", cores: float = 1.0, *, stratum: str = "", **labels: str
+) -> Target:
+    return Target(f"10.0.0.{number}:80", datacenter, cores, {"datacenter": datacenter, **labels}, stratum)
 
 
 def rules(**changes) -> Rules:

@@ -42,7 +42,7 @@ def instances(selection) -> list[str]:
 
 def test_the_busiest_instances_that_match_are_chosen_busiest_first(prometheus):
     chosen = select(prometheus, rules(cpu='cpu{tier="1"}', instances=2, max_rounds=1), seed="")
-    assert chosen.query == 'cpu{tier="1"}'
+    assert chosen.query == 'topk(2, cpu{tier="1"})'
     assert [(target.instance, target.datacenter, target.cores) for target in chosen.targets] == [
         ("10.0.0.2:80", "lhr", 2.5),
         ("[2001:db8::3]:80", "sjc", 1.5),
@@ -54,9 +54,23 @@ def test_the_size_of_each_datacenter_is_that_of_the_whole_fleet(prometheus):
     assert chosen.datacenters == {"ams": 1, "lhr": 1, "sjc": 2}
 
 
+def test_an_instance_with_two_series_does_not_make_its_datacenter_larger(prometheus):
+    chosen = select(
+        prometheus,
+        rules(cpu='label_replace(cpu, "x", "", "", "") or label_replace(cpu, "x", "2", "", "")'),
+        seed="",
+    )
+    assert chosen.datacenters == {"ams": 1, "lhr": 1, "sjc": 2}
+
+
+def test_the_whole_fleet_is_asked_for_where_the_rest_counts(prometheus):
+    chosen = select(prometheus, rules(strategy="weighted", instances=1, max_rounds=1), seed="")
+    assert (chosen.query, chosen.strata) == ("cpu", {"the fleet": 13.5})
+
+
 def test_a_build_can_be_profiled_on_its_own(prometheus):
     chosen = select(prometheus, rules(builds="build_info", matchers='revision="new"'), seed="")
-    assert chosen.query == '(cpu) and on (instance) build_info{revision="new"}'
+    assert chosen.query == 'topk(120, (cpu) and on (instance) build_info{revision="new"})'
     assert instances(chosen) == ["10.0.0.4:80", "10.0.0.2:80", "[2001:db8::3]:80"]
 
 
@@ -77,7 +91,7 @@ def test_a_nan_is_left_out_and_said_so(prometheus):
 
 
 def test_nothing_found_prints_the_query(prometheus):
-    with pytest.raises(SelectionError, match=r'query: cpu\{tier="3"\}'):
+    with pytest.raises(SelectionError, match=r'query: topk\(120, cpu\{tier="3"\}\)'):
         select(prometheus, rules(cpu='cpu{tier="3"}'), seed="")
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import aiohttp
+from yarl import URL
 
 from fleetpgo.addresses import parse_allow
 from fleetpgo.collection.resolving import JudgingResolver
@@ -62,13 +63,18 @@ def open_session(rules: Rules, access: Access, resolver: AbstractResolver) -> ai
     """A session whose connections go only where `rules` allow; close it after use.
 
     Raises:
-        ServiceFileError: credentials would be sent, and ``collection.allow`` does not say where they may go;
-            or a file of certificates cannot be used.
+        ServiceFileError: credentials would be sent, and ``collection.allow`` does not say where they may go,
+            or they would go over plain http; or a file of certificates cannot be used.
     """
     if access.has_credentials and not rules.allow:
         raise ServiceFileError(
             "credentials would go wherever a metric's label points",
             hint="say in collection.allow which hosts (*.example.com) or networks (10.0.0.0/8) may get them",
+        )
+    if access.has_credentials and not rules.plain_http and URL(rules.url).scheme == "http":
+        raise ServiceFileError(
+            "credentials would be sent over plain http, where everybody on the way can read them",
+            hint="write https:// in collection.url, or accept it: collection.plain_http",
         )
     connector = aiohttp.TCPConnector(
         limit=0,  # the guard bounds what is under way

@@ -136,8 +136,8 @@ def keep(
     """
     body.seek(0)
     try:
-        data = source.profile(body.read())
         allowed = pprof.Limits(packed_bytes=limits.packed_bytes, message_bytes=limits.unpacked_bytes)
+        data = source.profile(body.read(), seconds=seconds, limits=allowed)
         facts = pprof.check(data, limits=allowed, seconds=seconds)
     except ProfileError as error:
         kind = NotNowError if error.reason == "truncated" else UnusableError
@@ -160,6 +160,8 @@ def _refuse(response: aiohttp.ClientResponse, said: bytes, access: Access) -> No
             raise NeverError(f"{answer} (nothing at {response.url.path})")
         case 500 if _BUSY in said:
             raise NotNowError(f"busy: {answer}")
+        case 429:
+            raise NotNowError(answer)
         case _ if status >= 500:  # noqa: PLR2004  # server errors
             raise ServerError(answer)
         case _ if 300 <= status < 400:  # noqa: PLR2004  # redirections

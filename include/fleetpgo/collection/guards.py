@@ -6,8 +6,8 @@ one host, nor more than ``concurrency`` in one task. A datacenter is never split
 
 A round *stops* when an instance refuses our credentials (more askers would only be more refusals, and alarms
 over there) or when too many answer with server errors (then something is wrong that profiling must not make
-worse). Nobody is asked after that; what is under way is let finish. The other tasks of the round learn it
-from the store.
+worse). Nobody is asked after that; what is under way is let finish. Both are in the store, where all tasks of
+the round see them: why it was stopped, and who answered with a server error.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fleetpgo.collection.faults import ForbiddenError, ServerError, StoppedError
+from fleetpgo.collection.records import name_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -31,12 +32,17 @@ log = logging.getLogger(__name__)
 STOP = "stop.json"
 """Artifact that says why the round was stopped."""
 
+IN_TROUBLE = "in_trouble"
+"""Folder of artifacts with the names of instances that answered with a server error."""
+
 FEWEST_ERRORS = 3
 """So many instances in trouble are needed at least to stop a round: of three, one is already a third."""
 
 
 def forget_stop(store: RunStore) -> None:
     """Let a stopped run go on, after somebody has mended what stopped it."""
+    for name in store.names(IN_TROUBLE, ""):
+        store.remove(name)
     store.remove(STOP)
 
 
@@ -46,8 +52,8 @@ class Guard:
     Args:
         rules: how many at once, and how many server errors are too many.
         limits: datacenter → most instances of it at once; one of a datacenter that it does not name.
-        instances: how many instances this task is to ask.
-        store: where the round's tasks tell each other that it was stopped.
+        instances: how many instances the run's rounds have up to this one, in all tasks.
+        store: where the round's tasks tell each other what they met.
     """
 
     def __init__(self, rules: Rules, limits: Mapping[str, int], *, instances: int, store: RunStore) -> None:
@@ -58,7 +64,6 @@ class Guard:
         self._datacenters: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(1))
         self._datacenters.update({name: asyncio.Semaphore(limit) for name, limit in limits.items()})
         self._most_errors = max(FEWEST_ERRORS - 1, rules.max_errors * instances)
-        self._in_trouble: set[str] = set()
         self._store = store
         self.stopped = ""
 
@@ -78,13 +83,18 @@ class Guard:
             except ForbiddenError as error:
                 await self._stop(f"{instance} answered {error}")
                 raise
-            except ServerError:
-                self._in_trouble.add(instance)
-                if len(self._in_trouble) > self._most_errors:
+            except ServerError as error:
+                in_trouble = await asyncio.to_thread(self._note_trouble, instance, str(error))
+                if in_trouble > self._most_errors:
                     await self._stop(
-                        f"{len(self._in_trouble)} instances answer with server errors (collection.max_errors)"
+                        f"{in_trouble} instances answer with server errors (collection.max_errors)"
                     )
                 raise
+
+    def _note_trouble(self, instance: str, error: str) -> int:
+        """Tell the other tasks; the number of all instances in trouble. Blocks."""
+        self._store.write(f"{IN_TROUBLE}/{name_of(instance)}", error.encode())
+        return sum(1 for _ in self._store.names(IN_TROUBLE, ""))
 
     async def _go_on(self) -> None:
         if not self.stopped and await asyncio.to_thread(self._store.exists, STOP):

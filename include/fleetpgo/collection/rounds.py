@@ -23,7 +23,9 @@ from fleetpgo.collection.faults import NoProfileError, NotNowError, UnusableErro
 from fleetpgo.collection.fetching import Limits, keep, receive
 from fleetpgo.collection.guards import Guard
 from fleetpgo.collection.records import Record, read_record, record_name
+from fleetpgo.collection.sources.parca import Parca
 from fleetpgo.collection.sources.pprof_http import PprofHttp
+from fleetpgo.collection.sources.pyroscope import Pyroscope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +51,7 @@ async def collect(
     *,
     seconds: int,
     limits: Mapping[str, int],
+    round_size: int | None = None,
     access: Access = Access(),  # noqa: B008  # frozen
     resolver: AbstractResolver | None = None,
     watch: Callable[[str, str], None] = lambda _instance, _state: None,
@@ -61,6 +64,8 @@ async def collect(
         store: takes profiles and records; instances whose profile it holds are not asked.
         seconds: length of each profile.
         limits: datacenter → most of its instances at once; see :class:`fleetpgo.collection.guards.Guard`.
+        round_size: how many instances the run's rounds have up to this one, in all tasks; default: as many
+            as there are targets.
         access: credentials and TLS.
         resolver: asks the DNS; default: the system's.
         watch: is told an instance and what it is doing, whenever that changes.
@@ -68,10 +73,20 @@ async def collect(
     Raises:
         ServiceFileError: credentials, but no word of where they may go; certificates that cannot be used.
     """
-    guard = Guard(rules, limits, instances=len(targets), store=store)
+    guard = Guard(rules, limits, instances=round_size or len(targets), store=store)
     async with open_session(rules, access, resolver or ThreadedResolver()) as session:
         round_ = _Round(rules, store, guard, session, access, watch, seconds)
         return await asyncio.gather(*(round_.record(target) for target in targets))
+
+
+def _source(rules: Rules) -> ProfileSource:
+    match rules.source:
+        case "pprof_http":
+            return PprofHttp(rules.url, rules.ports)
+        case "pyroscope":
+            return Pyroscope(rules.url, rules.query)
+        case "parca":
+            return Parca(rules.url, rules.query)
 
 
 class _Round:
@@ -94,7 +109,7 @@ class _Round:
         self._access = access
         self._watch = watch
         self._seconds = seconds
-        self._source: ProfileSource = PprofHttp(rules.url, rules.ports)
+        self._source = _source(rules)
         self._allow = parse_allow(rules.allow)
         self._limits = Limits(
             seconds + rules.grace.total_seconds(), rules.max_bytes, rules.max_unpacked_bytes

@@ -1,6 +1,6 @@
 """Which instances to profile.
 
-The whole fleet is asked for at once (one instant query: the CPU of every candidate), then a strategy chooses:
+One instant query gives the size of each datacenter, another the CPU of the candidates; a strategy chooses:
 
 - :mod:`.topk`: the busiest.
 - :mod:`.stratified`: some of each datacenter, hardware generation, role …
@@ -8,14 +8,13 @@ The whole fleet is asked for at once (one instant query: the CPU of every candid
 
 Instances for later rounds are chosen with the first: which of them are asked is seen when the samples are
 counted. :mod:`.weights` undoes in the merge what the choice has put out of proportion, and :mod:`.packing`
-deals the targets out to tasks.
+deals the targets out to tasks. :mod:`.windows` spreads a run over phases of the day.
 
 Labels come from whoever can push a metric. What ends in a URL is checked here, and again before it is sent.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,12 +24,26 @@ from fleetpgo.selection.fleet import read_fleet
 from fleetpgo.selection.packing import pack
 from fleetpgo.selection.targets import Pack, Selection, Target
 from fleetpgo.selection.weights import merge_weights
+from fleetpgo.selection.windows import combined, find_window, opening
 
 if TYPE_CHECKING:
-    from fleetpgo.config import Selection as Rules
-    from fleetpgo.prometheus import Prometheus
+    from collections.abc import Collection
 
-__all__ = ["Pack", "Selection", "Target", "merge_weights", "pack", "query_of", "select"]
+    from fleetpgo.config import Selection as Rules
+    from fleetpgo.prometheus import Answer, Prometheus
+
+__all__ = [
+    "Pack",
+    "Selection",
+    "Target",
+    "combined",
+    "find_window",
+    "merge_weights",
+    "opening",
+    "pack",
+    "query_of",
+    "select",
+]
 
 
 def query_of(rules: Rules) -> str:
@@ -40,29 +53,38 @@ def query_of(rules: Rules) -> str:
     return f"({rules.cpu}) and on ({rules.instance_label}) {rules.builds}{{{rules.matchers}}}"
 
 
-def select(prometheus: Prometheus, rules: Rules, *, seed: str) -> Selection:
+def select(
+    prometheus: Prometheus,
+    rules: Rules,
+    *,
+    seed: str,
+    share: float = 1,
+    taken: Collection[str] = frozenset(),
+) -> Selection:
     """Choose the instances to profile.
 
     Args:
         prometheus: knows them.
         rules: how to choose, and how many.
         seed: the run's id: what is drawn at random is drawn alike by a retry of the same run.
+        share: of the instances that `rules` name, the share to choose; of a smaller fleet that share of it.
+        taken: instances that are not chosen: another window of the run has them.
 
     Raises:
         SelectionError: the query gives nothing that can be profiled, or a partial answer that is not allowed.
         PrometheusError: unreachable, or the query is refused.
     """
     query = query_of(rules)
-    answer = prometheus.instant(query, partial_response=rules.partial_response)
-    # PromQL's own remarks are no sign that something is missing.
-    partial = [warning for warning in answer.warnings if not warning.startswith("PromQL ")]
-    if partial and not rules.partial_response:
-        raise SelectionError(
-            "the answer is partial: " + "; ".join(partial),
-            hint="try again when all stores answer, or allow it: selection.partial_response",
-        )
+    sizes = _ask(prometheus, _sizes_of(query, rules), rules)
+    datacenters = {each.labels.get(rules.datacenter_label, ""): int(each.value) for each in sizes.series}
+    if share < 1:
+        count = max(1, round(share * min(rules.instances, sum(datacenters.values()))))
+        rules = rules.model_copy(update={"instances": count})
+    if rules.strategy == "topk":
+        query = f"topk({rules.instances * rules.max_rounds + len(taken)}, {query})"
+    answer = _ask(prometheus, query, rules)
     fleet, left_out = read_fleet(answer, rules)
-    warnings = (*answer.warnings, *left_out)
+    warnings = (*dict.fromkeys(sizes.warnings + answer.warnings), *left_out)
     if not fleet:
         raise SelectionError(
             "no instance to profile: the query gives nothing usable\n"
@@ -71,14 +93,38 @@ def select(prometheus: Prometheus, rules: Rules, *, seed: str) -> Selection:
         )
     match rules.strategy:
         case "topk":
-            chosen = topk.choose(fleet, rules)
+            chosen = topk.choose(fleet, rules, taken=taken)
         case "stratified":
-            chosen = stratified.choose(fleet, rules, seed=seed)
+            chosen = stratified.choose(fleet, rules, seed=seed, taken=taken)
         case "weighted":
-            chosen = weighted.choose(fleet, rules, seed=seed)
+            chosen = weighted.choose(fleet, rules, seed=seed, taken=taken)
+    if not chosen.targets:
+        raise SelectionError(
+            f"no instance is left: the run's other windows have taken all {sum(datacenters.values())}",
+            hint="take fewer windows, or fewer instances in each (selection.windows)",
+        )
     return replace(
         chosen,
         query=query,
         warnings=(*warnings, *chosen.warnings),
-        datacenters=dict(Counter(target.datacenter for target in fleet)),
+        datacenters=datacenters,
     )
+
+
+def _sizes_of(query: str, rules: Rules) -> str:
+    """The PromQL that counts each datacenter's candidates, an instance of several series once."""
+    datacenter, instance = rules.datacenter_label, rules.instance_label
+    return f"count by ({datacenter}) (group by ({datacenter}, {instance}) (({query}) > 0))"
+
+
+def _ask(prometheus: Prometheus, query: str, rules: Rules) -> Answer:
+    """The answer, if it is whole or need not be."""
+    answer = prometheus.instant(query, partial_response=rules.partial_response)
+    # PromQL's own remarks are no sign that something is missing.
+    partial = [warning for warning in answer.warnings if not warning.startswith("PromQL ")]
+    if partial and not rules.partial_response:
+        raise SelectionError(
+            "the answer is partial: " + "; ".join(partial),
+            hint="try again when all stores answer, or allow it: selection.partial_response",
+        )
+    return answer

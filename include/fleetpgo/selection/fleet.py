@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_fleet(answer: Answer, rules: Rules) -> tuple[list[Target], list[str]]:
-    """The candidates, the busiest first, and what was left out and why: one line per kind of reason."""
+    """The candidates, and what was left out and why: one line per kind of reason."""
     fleet: dict[str, Target] = {}
     left_out: dict[str, list[str]] = {}
     for series in answer.series:
@@ -36,7 +36,7 @@ def read_fleet(answer: Answer, rules: Rules) -> tuple[list[Target], list[str]]:
         f"{texts[0]} (and {len(texts) - 1:,} more like it)" if len(texts) > 1 else texts[0]
         for texts in left_out.values()
     ]
-    return sorted(fleet.values(), key=lambda target: (-target.cores, target.instance)), warnings
+    return list(fleet.values()), warnings
 
 
 def _objection(series: Series, rules: Rules) -> tuple[str, str] | None:

@@ -19,29 +19,32 @@ from fleetpgo.selection.targets import Selection, Target
 from fleetpgo.selection.weighted import draw
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from fleetpgo.config import Selection as Rules
 
 
-def choose(fleet: Sequence[Target], rules: Rules, *, seed: str) -> Selection:
-    """``rules.instances`` for each round, spread over the strata; at least one of each."""
+def choose(fleet: Sequence[Target], rules: Rules, *, seed: str, taken: Collection[str] = ()) -> Selection:
+    """``rules.instances`` for each round, spread over the strata; at least one of each, if any is free."""
     strata: defaultdict[str, list[Target]] = defaultdict(list)
+    cores: defaultdict[str, float] = defaultdict(float)
     for target in fleet:
-        strata["/".join(target.labels.get(label) or f"no {label}" for label in rules.strata)].append(target)
-    cores = {name: sum(target.cores for target in members) for name, members in strata.items()}
+        name = "/".join([target.labels.get(label) or f"no {label}" for label in rules.strata])
+        cores[name] += target.cores
+        if target.instance not in taken:
+            strata[name].append(target)
     sizes = {name: len(members) for name, members in strata.items()}
     warnings = []
     match rules.allocation:
         case "proportional":
-            counts = allocate(rules.instances, cores, sizes)
+            counts = allocate(rules.instances, {name: cores[name] for name in strata}, sizes)
         case "equal":
             counts = allocate(rules.instances, dict.fromkeys(strata, 1.0), sizes)
         case quotas:
             counts = {name: min(quotas.get(name, 1), sizes[name]) for name in strata}
             warnings += [
                 f"selection.allocation names {name}, of which there is no instance"
-                for name in sorted(quotas.keys() - strata.keys())
+                for name in sorted(quotas.keys() - cores.keys())
             ]
     if isinstance(rules.allocation, str) and len(strata) > rules.instances:
         warnings.append(f"{len(strata)} instances instead of {rules.instances}: one of each stratum")
@@ -53,10 +56,10 @@ def choose(fleet: Sequence[Target], rules: Rules, *, seed: str) -> Selection:
             why=f"drawn from {name}, {cores[name] / sum(cores.values()):.1%} of the CPU",
         )
         for name, members in strata.items()
-        for place, target in enumerate(draw(members, seed=seed)[: counts[name] * rules.max_rounds])
+        for place, target in enumerate(draw(members, counts[name] * rules.max_rounds, seed=seed))
     ]
     targets.sort(key=lambda target: target.round)
-    return Selection(tuple(targets), warnings=tuple(warnings), strata=cores)
+    return Selection(tuple(targets), warnings=tuple(warnings), strata=dict(cores))
 
 
 def allocate(total: int, shares: Mapping[str, float], sizes: Mapping[str, int]) -> dict[str, int]:

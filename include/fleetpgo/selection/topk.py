@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING
 from fleetpgo.selection.targets import Selection, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from fleetpgo.config import Selection as Rules
 
 
-def choose(fleet: Sequence[Target], rules: Rules) -> Selection:
-    """The busiest ``rules.instances`` for each round, from a fleet with the busiest first."""
+def choose(fleet: Sequence[Target], rules: Rules, *, taken: Collection[str] = ()) -> Selection:
+    """The busiest ``rules.instances`` that are free for each round."""
+    busiest = sorted(fleet, key=lambda target: (-target.cores, target.instance))
+    free = [(rank, target) for rank, target in enumerate(busiest, start=1) if target.instance not in taken]
     most = rules.instances * rules.max_rounds
     return Selection(
         tuple(
-            replace(target, round=1 + rank // rules.instances, why=f"rank {rank + 1} of {len(fleet)}")
-            for rank, target in enumerate(fleet[:most])
+            replace(target, round=1 + place // rules.instances, why=f"rank {rank} by CPU")
+            for place, (rank, target) in enumerate(free[:most])
         )
     )

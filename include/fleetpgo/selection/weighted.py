@@ -12,13 +12,14 @@ even if Prometheus has other CPU values by then, and further rounds only add to 
 from __future__ import annotations
 
 import hashlib
+import heapq
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fleetpgo.selection.targets import Selection, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from fleetpgo.config import Selection as Rules
 
@@ -26,10 +27,11 @@ EVERYTHING = "the fleet"
 """The one stratum that there is when the whole fleet is drawn from."""
 
 
-def choose(fleet: Sequence[Target], rules: Rules, *, seed: str) -> Selection:
-    """``rules.instances`` for each round, drawn from the fleet."""
+def choose(fleet: Sequence[Target], rules: Rules, *, seed: str, taken: Collection[str] = ()) -> Selection:
+    """``rules.instances`` for each round, drawn from what is not taken of the fleet."""
     cores = sum(target.cores for target in fleet)
-    drawn = draw(fleet, seed=seed)[: rules.instances * rules.max_rounds]
+    free = [target for target in fleet if target.instance not in taken]
+    drawn = draw(free, rules.instances * rules.max_rounds, seed=seed)
     return Selection(
         tuple(
             replace(
@@ -44,10 +46,10 @@ def choose(fleet: Sequence[Target], rules: Rules, *, seed: str) -> Selection:
     )
 
 
-def draw(targets: Iterable[Target], *, seed: str) -> list[Target]:
-    """All targets in the order in which they are drawn."""
-    return sorted(
-        targets, key=lambda target: (_uniform(seed, target.instance) / target.cores, target.instance)
+def draw(targets: Iterable[Target], count: int, *, seed: str) -> list[Target]:
+    """That many targets, or all if they are fewer, in the order in which they are drawn."""
+    return heapq.nsmallest(
+        count, targets, key=lambda target: (_uniform(seed, target.instance) / target.cores, target.instance)
     )
 
 

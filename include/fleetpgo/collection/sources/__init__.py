@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from yarl import URL
 
+    from fleetpgo.pprof import Limits
     from fleetpgo.selection import Target
 
 
@@ -37,9 +38,15 @@ class ProfileSource(Protocol):
             NeverError: the target's labels do not make a request that may be sent.
         """
 
-    def profile(self, body: bytes) -> bytes:
+    def profile(self, body: bytes, *, seconds: int, limits: Limits) -> bytes:
         """The profile in the body of an answer with HTTP 200, as protobuf or gzipped protobuf.
+
+        Args:
+            body: what was answered.
+            seconds: the length that was asked for.
+            limits: what the profile may be.
 
         Raises:
             UnusableError: there is none in it.
+            ProfileError: there is one that is beyond `limits`.
         """

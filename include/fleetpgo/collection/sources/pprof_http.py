@@ -18,6 +18,7 @@ from fleetpgo.collection.sources import Request
 from fleetpgo.collection.sources.labels import fill
 
 if TYPE_CHECKING:
+    from fleetpgo.pprof import Limits
     from fleetpgo.selection import Target
 
 
@@ -41,6 +42,6 @@ class PprofHttp:
             raise NeverError(f"port {url.port} is not within collection.ports")
         return Request(url)
 
-    def profile(self, body: bytes) -> bytes:
+    def profile(self, body: bytes, *, seconds: int, limits: Limits) -> bytes:  # noqa: ARG002  # the protocol's
         """The body itself."""
         return body

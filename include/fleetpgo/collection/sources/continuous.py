@@ -1,0 +1,36 @@
+"""What Pyroscope and Parca have in common: they profile all the time, so one asks for what they have seen.
+
+A query names a profile type and label matchers, ``process_cpu:cpu:nanoseconds:cpu:nanoseconds{pod="api-0"}``,
+and the answer is everything of the last so many seconds, merged. No instance notices.
+
+Both lose the period on the way, the CPU time between two samples: Pyroscope says a second whatever it was
+(``SetProfileMetadata`` in its pkg/pprof/pprof.go), Parca says nothing (``selectMerge`` in its
+pkg/parcacol/querier.go). Without it nanoseconds cannot be counted in samples. So the period of Go's profiler
+is put in, and the duration that was asked for.
+"""
+
+from __future__ import annotations
+
+import gzip
+
+from fleetpgo.pprof import Limits, profile_pb2
+from fleetpgo.pprof.reading import message
+
+GO_PERIOD = 10_000_000
+"""Nanoseconds of CPU time between two samples: runtime/pprof takes 100 a second."""
+
+
+def completed(profile: bytes, *, seconds: int, limits: Limits) -> bytes:
+    """A stored profile, gzipped, that says its period and how long a time it covers.
+
+    Args:
+        profile: as it was answered, gzipped or not.
+        seconds: the time that was asked for.
+        limits: what the profile may be.
+
+    Raises:
+        ProfileError: it is larger, or no message at all.
+    """
+    # Of a field that is there twice the last one counts: so does protobuf say.
+    said = profile_pb2.Profile(period=GO_PERIOD, duration_nanos=seconds * 10**9)
+    return gzip.compress(message(profile, limits) + said.SerializeToString(), compresslevel=1, mtime=0)

@@ -1,0 +1,69 @@
+"""Parca, through the HTTP gateway in front of its gRPC API.
+
+``GET /api/profiles/query`` in mode MODE_MERGE with report type REPORT_TYPE_PPROF answers in JSON, with the
+gzipped profile in base64 as ``pprof``. Source: parca/query/v1alpha1/query.proto (service QueryService, call
+Query) of https://github.com/parca-dev/parca at commit 3b5647cd9e2a, in this as it was in 9e31ee294269; the
+gateway's description in gen/proto/swagger; and pkg/server/server.go, which mounts the gateway under ``/api``.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from yarl import URL
+
+from fleetpgo.collection.faults import UnusableError
+from fleetpgo.collection.sources import Request
+from fleetpgo.collection.sources.continuous import completed
+from fleetpgo.collection.sources.labels import fill
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleetpgo.pprof import Limits
+    from fleetpgo.selection import Target
+
+
+@dataclass(frozen=True)
+class Parca:
+    """Asks Parca for what it has seen of each instance.
+
+    Args:
+        address: base URL of the server.
+        query: template of the profile type and the label matchers.
+        clock: Unix time in seconds.
+    """
+
+    address: str
+    query: str
+    clock: Callable[[], float] = time.time
+
+    def request(self, target: Target, *, seconds: int) -> Request:
+        """A query about the time up to now; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
+        end = datetime.fromtimestamp(self.clock(), UTC)
+        return Request(
+            (URL(self.address) / "api/profiles/query").with_query(
+                {
+                    "mode": "MODE_MERGE",
+                    "reportType": "REPORT_TYPE_PPROF",
+                    "merge.query": fill(self.query, target, seconds=seconds),
+                    "merge.start": (end - timedelta(seconds=seconds)).isoformat(),
+                    "merge.end": end.isoformat(),
+                }
+            )
+        )
+
+    def profile(self, body: bytes, *, seconds: int, limits: Limits) -> bytes:
+        """What is in ``pprof``, completed."""
+        try:
+            packed = base64.b64decode(json.loads(body)["pprof"], validate=True)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnusableError(
+                "not-a-profile: Parca's answer is no JSON with a `pprof` in base64"
+            ) from error
+        return completed(packed, seconds=seconds, limits=limits)

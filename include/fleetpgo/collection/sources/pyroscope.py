@@ -1,0 +1,60 @@
+"""Grafana Pyroscope, through the Connect protocol (https://connectrpc.com/docs/protocol/).
+
+``POST /querier.v1.QuerierService/SelectMergeProfile`` with a ``SelectMergeProfileRequest`` answers with a
+``google.v1.Profile``, which is the pprof format. Source: api/querier/v1/querier.proto of
+https://github.com/grafana/pyroscope at commit 0003648bc72d. Messages go in binary: the answer in JSON would
+have to be turned into a profile first.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from yarl import URL
+
+from fleetpgo.collection.faults import UnusableError
+from fleetpgo.collection.sources import Request
+from fleetpgo.collection.sources.continuous import completed
+from fleetpgo.collection.sources.labels import fill
+from fleetpgo.collection.sources.pyroscope_pb2 import SelectMergeProfileRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleetpgo.pprof import Limits
+    from fleetpgo.selection import Target
+
+_CALL = "querier.v1.QuerierService/SelectMergeProfile"
+
+
+@dataclass(frozen=True)
+class Pyroscope:
+    """Asks Pyroscope for what it has seen of each instance.
+
+    Args:
+        address: base URL of the server.
+        query: template of the profile type and the label matchers.
+        clock: Unix time in seconds.
+    """
+
+    address: str
+    query: str
+    clock: Callable[[], float] = time.time
+
+    def request(self, target: Target, *, seconds: int) -> Request:
+        """A call about the time up to now; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
+        kind, brace, matchers = fill(self.query, target, seconds=seconds).partition("{")
+        end = int(self.clock() * 1000)
+        asked = SelectMergeProfileRequest(
+            profile_typeID=kind, label_selector=brace + matchers, start=end - seconds * 1000, end=end
+        )
+        headers = {"Content-Type": "application/proto", "Connect-Protocol-Version": "1"}
+        return Request(URL(self.address) / _CALL, "POST", asked.SerializeToString(), headers)
+
+    def profile(self, body: bytes, *, seconds: int, limits: Limits) -> bytes:
+        """The body, completed; an empty one is Pyroscope's word for nothing found."""
+        if not body:
+            raise UnusableError("no-samples: Pyroscope has nothing for collection.query in that time")
+        return completed(body, seconds=seconds, limits=limits)

@@ -1,0 +1,92 @@
+"""Phases of the day or the week, each with its share of the instances: one moment stands for no whole week.
+
+Each window selects for itself, when it opens, from the instances that no other window has taken. Together
+they are one sample: the same seed goes on with the same draw, and a stratum of a window weighs in the merge
+by the CPU that it used in that window.
+
+A window opens at a local time. Where the clock is put forward over that time, it opens as much later; where
+the clock is put back and the time comes twice, it opens the first time (PEP 495, fold = 0).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING, get_args
+from zoneinfo import ZoneInfo
+
+from fleetpgo.config import Day
+from fleetpgo.errors import ServiceFileError
+from fleetpgo.selection.targets import Selection, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fleetpgo.config import Selection as Rules
+    from fleetpgo.config import Window
+
+OPEN = timedelta(hours=1)
+"""So long a window stays open: a task that is retried within it goes on, later it waits for the next time."""
+
+
+def find_window(rules: Rules, name: str) -> Window:
+    """The window with that name.
+
+    Raises:
+        ServiceFileError: there is none.
+    """
+    for window in rules.windows:
+        if window.name == name:
+            return window
+    raise ServiceFileError(
+        f"selection.windows has no window {name!r}",
+        hint="the service file has changed since the run began; trigger a new run",
+    )
+
+
+def opening(window: Window, now: datetime) -> datetime:
+    """When the window opens next, in UTC; if it is open, when it did."""
+    zone, at = ZoneInfo(window.timezone), time.fromisoformat(window.at)
+    today = now.astimezone(zone).date()
+    # From yesterday, for a window that opened just before midnight, to a week from today.
+    days = [today + timedelta(days=ahead) for ahead in range(-1, 8)]
+    return next(
+        moment
+        for day in days
+        if get_args(Day)[day.weekday()] in window.days
+        and (moment := datetime.combine(day, at, zone).astimezone(UTC)) > now - OPEN
+    )
+
+
+def combined(selections: Mapping[str, Selection]) -> Selection:
+    """What was selected in all windows, as one selection; window → its selection.
+
+    An instance that a window has taken is not in another's further rounds.
+    """
+    targets: dict[str, Target] = {}
+    for target in sorted(
+        (
+            replace(each, stratum=f"{name}: {each.stratum}") if each.stratum else each
+            for name, selection in selections.items()
+            for each in selection.targets
+        ),
+        key=lambda target: target.round,
+    ):
+        targets.setdefault(target.instance, target)
+    datacenters: dict[str, int] = {}
+    for selection in selections.values():
+        for name, count in selection.datacenters.items():
+            datacenters[name] = max(count, datacenters.get(name, 0))
+    return Selection(
+        tuple(targets.values()),
+        query="\n".join(dict.fromkeys(selection.query for selection in selections.values())),
+        warnings=tuple(
+            f"{name}: {warning}" for name, selection in selections.items() for warning in selection.warnings
+        ),
+        strata={
+            f"{name}: {stratum}": cores
+            for name, selection in selections.items()
+            for stratum, cores in selection.strata.items()
+        },
+        datacenters=datacenters,
+    )

@@ -1,0 +1,152 @@
+"""The operators of collection, as a worker calls them, with instances that are real servers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import asdict
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from fleetpgo.selection import Selection
+from fleetpgo.store import RunStore
+from fleetpgo_airflow.operators import (
+    FetchProfileOperator,
+    MergeProfilesOperator,
+    SelectInstancesOperator,
+    TopUpOperator,
+)
+from tests.collection.instances import OK, cpu_profile, http, serving
+from tests.services import NAME, load
+
+RUN = "manual__1"
+TOKEN = "t0k3n-of-the-connection"  # noqa: S105  # that is what it is
+NOW = int(time.time())
+DENIED = http(b"", "401 Unauthorized")
+
+
+@pytest.fixture(autouse=True)
+def service(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLEETPGO_STORE", str(tmp_path / "store"))
+    (tmp_path / "services").mkdir()
+    return load(tmp_path / "services", monkeypatch)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "store", NAME, RUN)
+
+
+def context(try_number=1, **params):
+    given = {"instances": None, "seconds": None, "matchers": None, **params}
+    return {"run_id": RUN, "params": given, "task_instance": SimpleNamespace(try_number=try_number)}
+
+
+def selected(store, *instances, rounds=None):
+    """Write a selection of these instances; the pack of the first round."""
+    targets = [
+        {**asdict(each.target), "round": number}
+        for each, number in zip(instances, rounds or [1] * len(instances), strict=True)
+    ]
+    chosen = asdict(Selection((), datacenters={"ams": len(instances)}))
+    store.write_json("selection.json", {**chosen, "targets": targets, "seconds": 1})
+    return {"name": "ams", "targets": [each for each in targets if each["round"] == 1]}
+
+
+def fetch(pack):
+    return FetchProfileOperator(task_id="fetch_profile", service=NAME, pack=pack)
+
+
+def top_up():
+    return TopUpOperator(task_id="top_up", service=NAME)
+
+
+async def test_a_pack_of_which_nobody_answers_is_skipped_with_the_reasons(store):
+    async with serving(http(b"", "404 Not Found")) as ams:
+        pack = selected(store, ams)
+        with pytest.raises(AirflowSkipException, match=r"no profile from ams: 127.*HTTP 404 Not Found"):
+            await fetch(pack).aexecute(context())
+
+
+async def test_a_stopped_round_stays_stopped_for_a_task_that_starts_later(store):
+    async with serving(DENIED, OK) as ams:
+        pack = selected(store, ams)
+        for _ in range(2):
+            with pytest.raises(AirflowSkipException, match="401"):
+                await fetch(pack).aexecute(context())
+    assert len(ams.heard) == 1
+
+
+async def test_a_cleared_fetch_goes_on_after_a_stop(store):
+    async with serving(DENIED, OK) as ams:
+        pack = selected(store, ams)
+        with pytest.raises(AirflowSkipException):
+            await fetch(pack).aexecute(context())
+        (record,) = await fetch(pack).aexecute(context(try_number=2))
+    assert record["state"] == "fetched"
+
+
+async def test_a_first_look_that_finds_enough_asks_nobody_else(store):
+    async with serving(http(cpu_profile(100))) as one, serving(OK) as other:
+        await fetch(selected(store, one, other, rounds=[1, 2])).aexecute(context())
+        said = await top_up().aexecute(context())
+    assert (said, other.heard) == (["100 samples from 1 instances, as many as are wanted"], [])
+
+
+async def test_too_few_samples_take_the_next_round(store):
+    async with serving(OK) as one, serving(OK) as other:
+        await fetch(selected(store, one, other, rounds=[1, 2])).aexecute(context())
+        said = await top_up().aexecute(context())
+    assert said == [
+        "80 samples from 1 instances; the target is 100",
+        "160 samples from 2 instances, as many as are wanted",
+    ]
+
+
+async def test_a_cleared_top_up_goes_on_after_a_stop(store):
+    async with serving(OK) as one, serving(DENIED, OK) as other:
+        await fetch(selected(store, one, other, rounds=[1, 2])).aexecute(context())
+        await top_up().aexecute(context())
+        said = await top_up().aexecute(context(try_number=2))
+    assert said[-1] == "160 samples from 2 instances, as many as are wanted"
+
+
+async def test_without_a_selection_the_top_up_fails_at_once():
+    with pytest.raises(AirflowFailException, match=r"selection\.json cannot be read"):
+        await top_up().aexecute(context())
+
+
+async def test_no_token_is_in_an_xcom_a_log_or_the_store(
+    tmp_path, store, start_prometheus, monkeypatch, caplog
+):
+    load(tmp_path / "services", monkeypatch, connection="api_pprof", quorum=0.5)
+    monkeypatch.setenv("AIRFLOW_CONN_API_PPROF", json.dumps({"conn_type": "http", "password": TOKEN}))
+    caplog.set_level(logging.DEBUG)
+    echo = http(f"what is Bearer {TOKEN}?".encode(), "503 Service Unavailable")
+    async with serving(OK) as good, serving(echo) as bad:
+        series = [
+            ("cpu", {"instance": each.target.instance, "datacenter": "ams"}, [(NOW, 1.0)])
+            for each in (good, bad)
+        ]
+        monkeypatch.setenv("AIRFLOW_CONN_PROMETHEUS", start_prometheus(series).address)
+        select = SelectInstancesOperator(task_id="select_instances", service=NAME)
+        packs = select.execute(context(instances=2))
+        pushed = [packs]
+        for pack in packs:
+            try:
+                pushed.append(await fetch(pack).aexecute(context()))
+            except AirflowSkipException as skipped:
+                pushed.append(str(skipped))
+        pushed.append(await top_up().aexecute(context()))
+        pushed.append(MergeProfilesOperator(task_id="merge_profiles", service=NAME).execute(context()))
+    assert TOKEN.encode() in good.heard[0]
+    assert TOKEN.encode() in bad.heard[0]
+    assert "what is •••?" in repr(pushed)
+    assert TOKEN not in repr(pushed)
+    assert TOKEN not in caplog.text
+    written = [file.read_bytes() for file in (tmp_path / "store").rglob("*") if file.is_file()]
+    assert len(written) > 4
+    assert not any(TOKEN.encode() in content for content in written)
