@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from fleetpgo.config import Service
+from fleetpgo.description import Provenance
 from fleetpgo.errors import BuildError, ForgeError, RepositoryError
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.proposal import Proposed, digest, propose
-from fleetpgo.pullrequest import Marker, Provenance, marker
+from fleetpgo.pullrequest import Marker, marker
 from fleetpgo.repository import git
 
 TESTDATA = Path(__file__).parent / "testdata"

@@ -16,10 +16,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
+from fleetpgo.description import Proposal, body, title
 from fleetpgo.errors import BuildError, ProfileError, RepositoryError
 from fleetpgo.gotool import Built, build, build_environment, build_settings
 from fleetpgo.makefile import wire_makefile
-from fleetpgo.pullrequest import Proposal, body, ensure_pull_request, title
+from fleetpgo.pullrequest import ensure_pull_request
 from fleetpgo.repository import Checkout, clone, commit, push, write
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fleetpgo.config import Service
+    from fleetpgo.description import Provenance
     from fleetpgo.forges import Forge
-    from fleetpgo.pullrequest import Provenance
 
 _log = logging.getLogger(__name__)
 

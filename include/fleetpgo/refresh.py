@@ -27,8 +27,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from fleetpgo import selection
+from fleetpgo.description import Provenance
 from fleetpgo.measurement.rollout import Rollout, find_rollout, ready_at
-from fleetpgo.pullrequest import Provenance, marker
+from fleetpgo.pullrequest import marker
 from fleetpgo.selection import Pack, Selection, Target
 from fleetpgo.services import override
 
