@@ -270,8 +270,10 @@ def test_a_binary_that_make_holds_for_up_to_date_is_built_again(run, bare, tmp_p
 def test_a_repository_without_a_makefile_is_told_so(run, bare, tmp_path):
     edit(bare, tmp_path, {"Makefile": None})
 
-    with pytest.raises(RepositoryError, match="there is no Makefile on main"):
+    with pytest.raises(RepositoryError, match=r"and there is no Makefile that could be made to") as error:
         run()
+
+    assert "add `-pgo=pgo/profile.pprof` to the `go build`" in error.value.hint
 
 
 def test_a_build_script_sees_no_secret(run, bare, tmp_path, monkeypatch, caplog):

@@ -286,7 +286,10 @@ class Repository(_Part):
     )
     base: str = Field(default="main", description="branch that pull requests go to")
     profile: RepositoryPath = Field(default="pgo/profile.pprof", description="path of the committed profile")
-    makefile: RepositoryPath = Field(default="Makefile", description="file whose `go build` line gets -pgo")
+    makefile: RepositoryPath | None = Field(
+        default="Makefile",
+        description="Makefile whose `go build` lines are made to pass -pgo; null: none is edited",
+    )
 
 
 class Build(_Part):
@@ -297,6 +300,9 @@ class Build(_Part):
     )
     binary: RepositoryPath = Field(description="path of the binary that the command makes")
     timeout: Duration = Field(default=timedelta(minutes=30), description="time limit of one build")
+    memory: int = Field(
+        default=8 << 30, ge=1 << 28, description="bytes of memory that each process of a build may use"
+    )
 
 
 class Rollout(_Part):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import posixpath
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
 from fleetpgo.description import Proposal, body, title
-from fleetpgo.errors import BuildError, ProfileError, RepositoryError
+from fleetpgo.errors import BuildError, ProfileError
 from fleetpgo.gotool import Built, build, build_environment, build_settings
-from fleetpgo.makefile import wire_makefile
 from fleetpgo.pullrequest import ensure_pull_request
-from fleetpgo.repository import Checkout, clone, commit, push, write
+from fleetpgo.repository import Checkout, clone, commit, fetch_history, push, write
+from fleetpgo.wiring import find_wiring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,8 +41,9 @@ class Proposed:
         branch: branch that the pull request comes from.
         base: branch that it goes to.
         profile: first 12 hex digits of the SHA-256 of the profile's bytes.
-        unchanged: the base branch holds a profile that is as good: nothing was built, pushed or opened.
-        reason: why it is unchanged; "" if it is not.
+        unchanged: nothing was built, pushed or opened: the base branch holds a profile that is as good, or
+            the repository wants none.
+        reason: why; "" if something was proposed.
         overlap: of this profile with the one on the base branch, 0 … 1; None if there is none.
         dry_run: everything was done but the push and the pull request.
         head: full SHA of the pushed commit; None where nothing was pushed.
@@ -93,8 +93,8 @@ def propose(
         cache: directory for Go's caches, kept between runs.
 
     Raises:
-        RepositoryError: if git fails, or the Makefile cannot be made to pass the profile on.
-        ToolchainError: if Go is missing.
+        RepositoryError: if git fails, or nothing can be made to pass the profile on.
+        ToolchainError: if Go is missing, or is not the one that the repository asks for.
         BuildError: if the service does not build, with the compiler's last words, or builds without the
             profile.
         ForgeError: if the forge cannot be reached, or refuses.
@@ -105,11 +105,16 @@ def propose(
             service.branch, repository.base, digest(profile), unchanged=False, dry_run=dry_run
         )
         current = _read(checkout, repository.profile)
-        files = {repository.profile: profile, repository.makefile: _wired(checkout, service)}
+        wiring = find_wiring(checkout, service)
+        if wiring.off:
+            why = f"the repository builds without a profile on purpose: {wiring.off}"
+            _log.info("nothing to propose: %s", why)
+            return replace(proposed, unchanged=True, reason=why)
+        files = {repository.profile: profile, **wiring.files}
         change = _compare(current, profile)
         if change is not None:
             proposed = replace(proposed, overlap=change.overlap)
-            passed_on = _read(checkout, repository.makefile) == files[repository.makefile]
+            passed_on = all(_read(checkout, name) == content for name, content in wiring.files.items())
             if passed_on and (why := _nothing_new(change, service)):
                 _log.info("nothing to propose: %s", why)
                 return replace(proposed, unchanged=True, reason=why)
@@ -119,6 +124,8 @@ def propose(
             }
             provenance = replace(provenance, figures={**provenance.figures, **figures})
 
+        if wiring.history:
+            fetch_history(checkout)
         builds = _build_both(checkout, service, files, cache)
         proposed = replace(
             proposed,
@@ -210,6 +217,7 @@ def _build_both(checkout: Checkout, service: Service, files: Mapping[str, bytes]
                 service.build.command,
                 service.build.binary,
                 timeout=service.build.timeout,
+                memory=service.build.memory,
                 environment=environment,
             )
         )
@@ -221,24 +229,10 @@ def _build_both(checkout: Checkout, service: Service, files: Mapping[str, bytes]
         raise BuildError(
             f"{service.build.binary} was built {f'with -pgo={passed}' if passed else 'without -pgo'}, "
             f"not with {path}",
-            hint=f"see that `{shlex.join(service.build.command)}` runs a `go build` of "
-            f"{service.repository.makefile} that makes {service.build.binary}",
+            hint=f"see that the `go build` which makes {service.build.binary} in "
+            f"`{shlex.join(service.build.command)}` passes -pgo={path}",
         )
     return _Builds(without, with_profile, settings["go"])
-
-
-def _wired(checkout: Checkout, service: Service) -> bytes:
-    """The repository's Makefile, passing the profile on."""
-    makefile = service.repository.makefile
-    text = _read(checkout, makefile)
-    if text is None:
-        raise RepositoryError(
-            f"there is no {makefile} on {checkout.base}, so nothing passes the profile to `go build`",
-            hint="set repository.makefile in the service file to the Makefile that builds the service",
-        )
-    # Make runs recipes in the directory of the Makefile. Bytes that are no UTF-8 come out as they went in.
-    profile = posixpath.relpath(service.repository.profile, posixpath.dirname(makefile) or ".")
-    return wire_makefile(text.decode(errors="surrogateescape"), profile).encode(errors="surrogateescape")
 
 
 def _read(checkout: Checkout, name: str) -> bytes | None:
