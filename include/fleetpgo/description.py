@@ -1,23 +1,48 @@
 """What a pull request says: its title and its body.
 
-Both are pure functions of plain values. Everything in them that comes from outside (instance and function
-names, reasons, PromQL) is written so that Markdown, HTML or an ``@mention`` in it stays plain text.
+Both are pure functions of plain values. The body starts with the decision in one paragraph; then come what
+the reviewer must read, tables, how to check it by hand, and how to pause or reject. Everything in it that
+comes from outside (instance and function names, reasons, PromQL) is written so that Markdown, HTML or an
+``@mention`` in it stays plain text.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from fleetpgo.pullrequest import Marker, marker_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from fleetpgo.gotool import Built
+    from fleetpgo.sourcematch import SourceMatch
+    from fleetpgo.verifying import Verified
+
+LONGEST_BODY = 60_000
+"""Characters of a body: the least that a forge takes is GitHub's 65,536."""
+
+PAUSE_LABEL = "fleetpgo/do-not-update"
+"""With this label a pull request is left as it is."""
+
+
+@dataclass(frozen=True)
+class Datacenter:
+    """What the instances of one datacenter gave.
+
+    Attributes:
+        name: of the datacenter; "" where instances have none.
+        asked: instances that were asked for a profile.
+        used: those whose profile is in the merge.
+        samples: CPU samples in those.
+    """
+
+    name: str
+    asked: int
+    used: int
+    samples: int
 
 
 @dataclass(frozen=True)
@@ -31,8 +56,11 @@ class Provenance:
         missing: the selected instances whose profile is not in it, each with the reason.
         samples: CPU samples in the profile.
         run_url: where a person looks at the run, if anywhere.
+        datacenters: where the instances are.
         figures: further named figures of the profile, such as ``{"edges": "1,204"}``.
         notes: sentences that the reviewer must read.
+        guarded: functions that are kept from inlining, each with the link that says why.
+        savings: what the latest refreshes saved, the oldest first, each in a few words.
     """
 
     run: str
@@ -41,8 +69,41 @@ class Provenance:
     missing: Mapping[str, str]
     samples: int
     run_url: str | None = None
+    datacenters: Sequence[Datacenter] = ()
     figures: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    guarded: Mapping[str, str] = field(default_factory=dict)
+    savings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class FunctionShare:
+    """What share of a profile's edge weight lies on calls of one function, now and before.
+
+    Attributes:
+        function: linker symbol.
+        share: in the proposed profile, 0 … 1.
+        before: in the current profile; None if there is none.
+    """
+
+    function: str
+    share: float
+    before: float | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a profile differs from the current one.
+
+    Attributes:
+        overlap: 0 … 1, see :class:`fleetpgo.pprof.Comparison`.
+        gained: hot edges that the current profile has not.
+        lost: hot edges of the current profile that it has not.
+    """
+
+    overlap: float
+    gained: int
+    lost: int
 
 
 @dataclass(frozen=True)
@@ -51,26 +112,36 @@ class Proposal:
 
     Attributes:
         service: name of the service.
+        branch: that the pull request comes from.
         path: where the profile is in the repository.
         profile: first 12 hex digits of the SHA-256 of the profile.
         size: its bytes.
         current: the same digits of the profile on the base branch; None where there is none.
         current_size: the bytes of that profile.
-        toolchain: version of Go that built the service.
-        without: the build without a profile.
-        with_profile: the build with this profile, by the same command and flags.
+        change: from that profile to this one; None where there is none that can be read.
+        command: the service's build command.
+        binary: the path of what it makes.
+        wired: other files that the pull request edits, so that they pass the profile on.
+        verified: what was found out in the clone.
+        match_below: source match below which the reviewer is warned.
+        functions: the functions with the most weight, and how that changed.
         provenance: where the profile comes from.
     """
 
     service: str
+    branch: str
     path: str
     profile: str
     size: int
     current: str | None
     current_size: int | None
-    toolchain: str
-    without: Built
-    with_profile: Built
+    change: Change | None
+    command: str
+    binary: str
+    wired: Sequence[str]
+    verified: Verified
+    match_below: float
+    functions: Sequence[FunctionShare]
     provenance: Provenance
 
 
@@ -80,18 +151,23 @@ def title(proposal: Proposal) -> str:
 
 
 def body(proposal: Proposal) -> str:
-    """The body of a pull request, in Markdown that every forge renders alike."""
-    return "\n\n".join(
-        [
-            _decision(proposal),
-            _profile(proposal),
-            _build(proposal),
-            *_notes(proposal.provenance),
-            *_provenance(proposal.provenance),
-            _FOOTER,
-            marker_line(Marker(proposal.provenance.run, proposal.profile)),
-        ]
-    )
+    """The body of a pull request, in Markdown that every forge renders alike.
+
+    It has at most LONGEST_BODY characters. Where that is not enough for everything, whole sections are left
+    out, the least needed first, and named.
+    """
+    head = [_decision(proposal), *_notes(proposal)]
+    tail = [_by_hand(proposal), _FOOTER, marker_line(Marker(proposal.provenance.run, proposal.profile))]
+    sections = [section for make in _SECTIONS if (section := make(proposal)) is not None]
+    left_out: list[str] = []
+    while True:
+        told = [f"### {section.title}\n\n{section.text}" for section in sections]
+        if left_out:
+            told.append(f"Left out, for its length: {', '.join(left_out)}. The run's artifacts hold it.")
+        text = "\n\n".join([*head, *told, *tail])
+        if len(text) <= LONGEST_BODY or not sections:
+            return text
+        left_out.append(sections.pop().title)
 
 
 def code(value: str) -> str:
@@ -100,9 +176,7 @@ def code(value: str) -> str:
     A code span ends at the first run of as many backticks as it began with; so it begins with more than the
     value has anywhere. Not for table cells: those end at a ``|`` even inside a code span.
     """
-    line = " ".join(value.split()) or " "
-    if len(line) > _LONGEST_VALUE:
-        line = f"{line[:_LONGEST_VALUE]}…"
+    line = _line(value)
     fence = _fence(line, 1)
     padding = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{fence}{padding}{line}{padding}{fence}"
@@ -110,46 +184,114 @@ def code(value: str) -> str:
 
 def prose(value: str) -> str:
     """A sentence as Markdown text: markup in it is escaped, and an invisible space keeps mentions silent."""
-    line = re.sub(r"([\\`*_\[\]<>&~|])", r"\\\1", " ".join(value.split()))
+    line = re.sub(r"([\\`*_\[\]<>&~|])", r"\\\1", _line(value))
     return re.sub(r"([@#])", "\\1\u200b", line)
+
+
+def cell(value: str) -> str:
+    """A value for a table: a code span, unless a ``|`` in it would end the cell."""
+    return prose(value) if "|" in value else code(value)
 
 
 # Of a URL's own characters those that mean nothing in a Markdown link.
 _URL_CHARACTERS = ":/?#@!$&'*+,;=%~"
 
-_FOOTER = """---
+_FOOTER = f"""---
 
-fleetpgo makes this branch anew from its base at each run. A commit of yours on it stops that; close the pull
-request and delete the branch to start afresh."""
+- **To pause:** put the label `{PAUSE_LABEL}` on this pull request; nothing is changed while it is there.
+- **To reject:** close it without merging; it is not proposed again until the profile has become another one.
+- fleetpgo makes this branch anew from its base at each run. A commit of yours on it stops that."""
 
 _LONGEST_VALUE = 300
 """Characters of one name or reason that are shown."""
 
+_LONGEST_QUERY = 5_000
+
 _MOST_LISTED = 20
-"""Missing instances that are named; a forge takes some 65,000 characters in all."""
+"""Rows of a table or a list; how many more there are is said."""
+
+
+class _Section(NamedTuple):
+    title: str
+    text: str
 
 
 def _decision(proposal: Proposal) -> str:
-    where = proposal.provenance
+    where, verified = proposal.provenance, proposal.verified
     verb = "Refreshes" if proposal.current else "Adds"
-    fetched = where.selected - len(where.missing)
-    change = _change(proposal.without.size, proposal.with_profile.size)
-    return (
-        f"{verb} the PGO profile of `{proposal.service}`: {fetched:,} of {where.selected:,} instances, "
-        f"{where.samples:,} samples. The service builds with it; the binary's size changes by {change}."
+    used = where.selected - len(where.missing)
+    profiled = f"{used:,} of {where.selected:,} instances"
+    if where.datacenters:
+        count = sum(1 for each in where.datacenters if each.used)
+        profiled += f" in {count:,} datacenter{'s' if count != 1 else ''}"
+    facts = [profiled, f"{where.samples:,} samples"]
+    if proposal.change is not None:
+        facts.append(f"overlap with the current profile {proposal.change.overlap:.2f}")
+    size = _change(verified.without.size, verified.with_profile.size)
+    passes = (
+        f"The service builds with it, and {code(verified.tested)} passes"
+        if verified.tested
+        else ("The service builds with it")
     )
+    sentences = [
+        f"{verb} the PGO profile of `{proposal.service}`: {', '.join(facts)}.",
+        f"{passes}; the binary's size changes by {size}.",
+    ]
+    if verified.match is not None and verified.match.share is not None:
+        sentences.append(f"Source match {_share(verified.match.share)}.")
+    if proposal.wired:
+        files = ", ".join(map(code, proposal.wired))
+        sentences.append(f"It also makes {files} pass the profile to `go build`.")
+    if where.savings:
+        sentences.append(f"The latest refreshes that were measured: {prose('; '.join(where.savings))}.")
+    return " ".join(sentences)
 
 
-def _profile(proposal: Proposal) -> str:
-    rows = ["| profile | SHA-256 begins with | bytes |", "|---|---|---:|"]
+def _notes(proposal: Proposal) -> list[str]:
+    notes = [*proposal.provenance.notes, *_doubts(proposal)]
+    if not notes:
+        return []
+    return ["### Please note", _listed([f"- {prose(note)}" for note in notes])]
+
+
+def _doubts(proposal: Proposal) -> Iterable[str]:
+    """What was found out in the clone that speaks against the profile, in sentences."""
+    match = proposal.verified.match
+    if match is None:
+        yield "the profile was not compared with the source: the task's log says why"
+    elif match.share is not None and match.share < proposal.match_below:
+        yield (
+            f"the profile speaks of another source than this: {_share(match.share)} of its weight is found, "
+            f"below {proposal.match_below:g}. Were other releases profiled than the base branch holds?"
+        )
+    for each in proposal.verified.benchmarks:
+        if each.change is not None and each.change > 0:
+            yield f"{each.name} ({each.package}) is slower with the profile: {_percent(each.change)}"
+
+
+def _profile(proposal: Proposal) -> _Section:
+    verified = proposal.verified
+    rows = ["| profile | SHA-256 begins with | bytes | source match |", "|---|---|---:|---:|"]
     if proposal.current is not None and proposal.current_size is not None:
-        rows.append(f"| current | `{proposal.current}` | {proposal.current_size:,} |")
-    rows.append(f"| proposed | `{proposal.profile}` | {proposal.size:,} |")
-    return f"### Profile\n\nIt is committed as {code(proposal.path)}.\n\n" + "\n".join(rows)
+        stale = _matched(verified.current_match)
+        rows.append(f"| current | `{proposal.current}` | {proposal.current_size:,} | {stale} |")
+    rows.append(
+        f"| proposed | `{proposal.profile}` | {proposal.size:,} | {_matched(verified.match)} |",
+    )
+    told = [f"It is committed as {code(proposal.path)}."]
+    if proposal.change is not None:
+        told.append(
+            f"Overlap of the two {proposal.change.overlap:.2f}; hot call edges gained "
+            f"{proposal.change.gained:,}, lost {proposal.change.lost:,}."
+        )
+    told.append(
+        "Source match is the share of call weight whose caller, callee and line the base branch still has."
+    )
+    return _Section("Profile", " ".join(told) + "\n\n" + "\n".join(rows))
 
 
-def _build(proposal: Proposal) -> str:
-    without, built = proposal.without, proposal.with_profile
+def _build(proposal: Proposal) -> _Section:
+    without, built = proposal.verified.without, proposal.verified.with_profile
     rows = [
         "| build | binary, bytes | time, s |",
         "|---|---:|---:|",
@@ -158,19 +300,101 @@ def _build(proposal: Proposal) -> str:
         f"| change | {_change(without.size, built.size)} | {built.seconds - without.seconds:+.1f} |",
     ]
     told = (
-        f"Built with {code(proposal.toolchain)}; `go version -m` shows the profile in the second binary. "
-        "Go's build cache is kept between runs, so the times say little."
+        f"Both by {code(proposal.command)} with {code(proposal.verified.toolchain)}; `go version -m` shows "
+        "the profile in the second binary. Go's build cache is kept between runs, so the times say little."
     )
-    return "### Build\n\n" + "\n".join(rows) + f"\n\n{told}"
+    return _Section("Build", "\n".join(rows) + f"\n\n{told}")
 
 
-def _notes(where: Provenance) -> list[str]:
-    if not where.notes:
-        return []
-    return ["### Please note", "\n".join(f"- {prose(note)}" for note in where.notes)]
+def _benchmarks(proposal: Proposal) -> _Section | None:
+    found = proposal.verified.benchmarks
+    if not found:
+        return None
+    rows = [
+        f"| {cell(each.package)} | {cell(each.name)} | {each.without:,.1f} | {each.with_profile:,.1f} | "
+        f"{'~' if each.change is None else _percent(each.change)} | {each.p:.3f} |"
+        for each in found
+    ]
+    return _Section(
+        "Benchmarks",
+        _table(
+            "| package | benchmark | without, ns | with, ns | change | p |",
+            "|---|---|---:|---:|---:|---:|",
+            rows,
+        )
+        + "\n\nMedians of an operation, both sides in turn; p by the Mann-Whitney U test, `~` where it is "
+        "0.05 or more. They say what the profile does to this code on one machine, not what the fleet saves.",
+    )
 
 
-def _provenance(where: Provenance) -> list[str]:
+def _optimised(proposal: Proposal) -> _Section | None:
+    did = proposal.verified.optimised
+    if did is None:
+        return None
+    rows = [
+        f"| {call.change} | {cell(call.caller)} | {cell(call.callee)} | {_percent(call.share, sign='')} |"
+        for call in did.hottest
+    ]
+    counted = (
+        f"Because of the profile the compiler inlined hot calls in {did.inlined:,} places, and devirtualised "
+        f"{did.devirtualised:,} indirect calls."
+    )
+    table = _table("| change | caller | callee | weight |", "|---|---|---|---:|", rows) if rows else ""
+    return _Section("What the compiler did with it", f"{counted}\n\n{table}".rstrip())
+
+
+def _functions(proposal: Proposal) -> _Section | None:
+    if not proposal.functions:
+        return None
+    rows = [
+        f"| {cell(each.function)} | {_percent(each.share, sign='')} | "
+        + ("– |" if each.before is None else f"{100 * (each.share - each.before):+.1f} |")
+        for each in proposal.functions
+    ]
+    return _Section(
+        "Top functions",
+        _table("| function | weight of calls to it | change, points |", "|---|---:|---:|", rows),
+    )
+
+
+def _source(proposal: Proposal) -> _Section | None:
+    match = proposal.verified.match
+    if match is None:
+        return None
+    told = [f"Compared is {_percent(match.compared, sign='')} of the call weight."]
+    if match.excluded:
+        left_out = ", ".join(f"{why} {_percent(share, sign='')}" for why, share in match.excluded.items())
+        told.append(f"Left out: {left_out}.")
+    text = " ".join(told)
+    if match.lost:
+        rows = [
+            f"| {cell(each.edge.caller)} | {each.edge.offset} | {cell(each.edge.callee)} | {each.why} | "
+            f"{_percent(each.share, sign='')} |"
+            for each in match.lost
+        ]
+        table = _table(
+            "| caller | line in it | callee | gone is | of the compared weight |",
+            "|---|---:|---|---|---:|",
+            rows,
+        )
+        text += "\n\n" + _details(f"Calls that the source does not have: {len(match.lost):,}", table)
+    return _Section("Source match", text)
+
+
+def _guards(proposal: Proposal) -> _Section | None:
+    guarded = proposal.provenance.guarded
+    if not guarded:
+        return None
+    rows = [f"| {cell(function)} | {prose(why)} |" for function, why in guarded.items()]
+    return _Section(
+        "Kept from inlining",
+        "These functions are renamed in the profile, so that the compiler does not inline them.\n\n"
+        + _table("| function | why |", "|---|---|", rows),
+    )
+
+
+def _provenance(proposal: Proposal) -> _Section:
+    where = proposal.provenance
     run = code(where.run)
     lines = [
         f"- run: [{run}]({quote(where.run_url, safe=_URL_CHARACTERS)})" if where.run_url else f"- run: {run}",
@@ -178,20 +402,62 @@ def _provenance(where: Provenance) -> list[str]:
         f"- samples: {where.samples:,}",
         *(f"- {prose(name)}: {code(value)}" for name, value in where.figures.items()),
     ]
-    fence = _fence(where.query, 3)
-    parts = ["### Where the profile comes from", "\n".join(lines)]
-    if where.missing:
-        listed = [
-            f"- {code(instance)}: {code(reason)}"
-            for instance, reason in itertools.islice(where.missing.items(), _MOST_LISTED)
+    parts = ["\n".join(lines)]
+    if where.datacenters:
+        rows = [
+            f"| {cell(each.name or 'without a name')} | {each.asked:,} | {each.used:,} | {each.samples:,} |"
+            for each in where.datacenters
         ]
-        if len(where.missing) > _MOST_LISTED:
-            listed.append(
-                f"- and {len(where.missing) - _MOST_LISTED:,} more; the run's manifest has them all"
-            )
-        parts.append(_details(f"Selected, but not in it: {len(where.missing):,}", "\n".join(listed)))
-    parts.append(_details("PromQL that selected the instances", f"{fence}promql\n{where.query}\n{fence}"))
-    return parts
+        parts.append(_table("| datacenter | asked | used | samples |", "|---|---:|---:|---:|", rows))
+    if where.missing:
+        listed = [f"- {code(instance)}: {code(reason)}" for instance, reason in where.missing.items()]
+        parts.append(_details(f"Selected, but not in it: {len(where.missing):,}", _listed(listed)))
+    query = where.query
+    if len(query) > _LONGEST_QUERY:
+        query = f"{query[:_LONGEST_QUERY]}…\n# cut; the run's selection.json has all of it"
+    fence = _fence(query, 3)
+    parts.append(_details("PromQL that selected the instances", f"{fence}promql\n{query}\n{fence}"))
+    return _Section("Where the profile comes from", "\n\n".join(parts))
+
+
+def _by_hand(proposal: Proposal) -> str:
+    commands = "\n".join(
+        [
+            f"git fetch origin {proposal.branch} && git switch --detach FETCH_HEAD",
+            proposal.command,
+            f"go version -m {proposal.binary} | grep -e -pgo  # names {proposal.path}",
+            f"fleetpgo profile top {proposal.path}",
+            f"fleetpgo profile match {proposal.path} .  # from the module's directory",
+        ]
+    )
+    fence = _fence(commands, 3)
+    return f"### By hand\n\n{fence}sh\n{commands}\n{fence}"
+
+
+# As they are shown. Where there is no room for all, the last go first.
+_SECTIONS = (
+    _profile,
+    _build,
+    _benchmarks,
+    _provenance,
+    _optimised,
+    _functions,
+    _source,
+    _guards,
+)
+
+
+def _table(head: str, line: str, rows: Sequence[str]) -> str:
+    return "\n".join([head, line, *rows[:_MOST_LISTED]]) + _more(rows)
+
+
+def _listed(rows: Sequence[str]) -> str:
+    return "\n".join(rows[:_MOST_LISTED]) + _more(rows)
+
+
+def _more(rows: Sequence[str]) -> str:
+    hidden = len(rows) - _MOST_LISTED
+    return f"\n\nand {hidden:,} more; the run's artifacts have them all" if hidden > 0 else ""
 
 
 def _details(summary: str, text: str) -> str:
@@ -199,8 +465,27 @@ def _details(summary: str, text: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
+def _matched(match: SourceMatch | None) -> str:
+    return "–" if match is None or match.share is None else _share(match.share)
+
+
+def _share(value: float) -> str:
+    """A share with two digits, of which only the whole is 1.00."""
+    return f"{min(value, 0.99):.2f}" if value < 1 else "1.00"
+
+
+def _percent(value: float, *, sign: str = "+") -> str:
+    return f"{value:{sign}.1%}".replace("%", " %")
+
+
 def _change(before: int, after: int) -> str:
-    return f"{(after - before) / before:+.1%}".replace("%", " %")
+    return _percent((after - before) / before)
+
+
+def _line(value: str) -> str:
+    """A value on one line, cut where it is too long."""
+    line = " ".join(value.split()) or " "
+    return f"{line[:_LONGEST_VALUE]}…" if len(line) > _LONGEST_VALUE else line
 
 
 def _fence(value: str, least: int) -> str:

@@ -159,7 +159,8 @@ def build_environment(environment: Mapping[str, str], cache: Path) -> dict[str, 
     return passed | {name: str(directory.absolute()) for name, directory in own.items()}
 
 
-def _log_line(line: str) -> None:
+def log_line(line: str) -> None:
+    """Log one line of what a command prints."""
     _log.info("%s", line)
 
 
@@ -171,8 +172,9 @@ def build(
     timeout: timedelta,
     memory: int,
     environment: Mapping[str, str],
+    seen: Callable[[str], None] = log_line,
 ) -> Built:
-    """Build a service by its own command; each line that it prints is logged as it comes.
+    """Build a service by its own command.
 
     Args:
         checkout: directory that the command runs in.
@@ -182,6 +184,7 @@ def build(
         timeout: after this the command and all it started are killed.
         memory: bytes of data that each of its processes may have.
         environment: all that the command sees, usually from :func:`build_environment`.
+        seen: takes each line that it prints, as it comes; logs it by default.
 
     Raises:
         ToolchainError: if there is no Go on the environment's PATH, or not the one that the source asks for.
@@ -192,7 +195,7 @@ def build(
         path.unlink()
     _log.info("building: %s", shlex.join(command))
     started = time.monotonic()
-    run(checkout, command, timeout=timeout, memory=memory, environment=environment)
+    run(checkout, command, timeout=timeout, memory=memory, environment=environment, seen=seen)
     seconds = time.monotonic() - started
     if not path.is_file():
         raise BuildError(
@@ -209,7 +212,7 @@ def run(
     timeout: timedelta,
     memory: int,
     environment: Mapping[str, str],
-    seen: Callable[[str], None] = _log_line,
+    seen: Callable[[str], None] = log_line,
 ) -> None:
     """Run a command of the repository's to its end.
 

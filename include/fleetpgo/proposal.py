@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shlex
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.description import Proposal, body, title
-from fleetpgo.errors import BuildError, ProfileError
-from fleetpgo.gotool import Built, build, build_environment, build_settings
+from fleetpgo.description import Change, FunctionShare, Proposal, body, title
+from fleetpgo.errors import ProfileError
 from fleetpgo.pullrequest import ensure_pull_request
-from fleetpgo.repository import Checkout, clone, commit, fetch_history, push, write
+from fleetpgo.repository import Checkout, clone, commit, fetch_history, push
+from fleetpgo.verifying import verify
 from fleetpgo.wiring import find_wiring
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from fleetpgo.config import Service
@@ -31,6 +28,10 @@ if TYPE_CHECKING:
     from fleetpgo.forges import Forge
 
 _log = logging.getLogger(__name__)
+
+_NAMED = 10
+_ALL = 1 << 30
+"""Functions that are shown, and that are looked through."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Proposed:
         size_with: bytes of the binary built with this profile.
         seconds_without: how long the build without a profile took.
         seconds_with: how long the build with this profile took.
+        source_match: share of the profile's weight that the source still has; None if nothing was compared.
     """
 
     branch: str
@@ -71,6 +73,7 @@ class Proposed:
     size_with: int | None = None
     seconds_without: float | None = None
     seconds_with: float | None = None
+    source_match: float | None = None
 
 
 def propose(
@@ -111,41 +114,45 @@ def propose(
             _log.info("nothing to propose: %s", why)
             return replace(proposed, unchanged=True, reason=why)
         files = {repository.profile: profile, **wiring.files}
+        wired = [name for name, content in wiring.files.items() if content != _read(checkout, name)]
         change = _compare(current, profile)
         if change is not None:
             proposed = replace(proposed, overlap=change.overlap)
-            passed_on = all(_read(checkout, name) == content for name, content in wiring.files.items())
-            if passed_on and (why := _nothing_new(change, service)):
+            if not wired and (why := _nothing_new(change, service)):
                 _log.info("nothing to propose: %s", why)
                 return replace(proposed, unchanged=True, reason=why)
-            figures = {
-                "Overlap with the current profile": f"{change.overlap:.2f}",
-                "Hot edges gained and lost": f"{len(change.hot_gained):,} and {len(change.hot_lost):,}",
-            }
-            provenance = replace(provenance, figures={**provenance.figures, **figures})
 
         if wiring.history:
             fetch_history(checkout)
-        builds = _build_both(checkout, service, files, cache)
+        readable = current if change else None
+        verified = verify(
+            checkout, service, files, cache, current=pprof.call_edges(readable) if readable else None
+        )
         proposed = replace(
             proposed,
-            toolchain=builds.toolchain,
-            size_without=builds.without.size,
-            size_with=builds.with_profile.size,
-            seconds_without=builds.without.seconds,
-            seconds_with=builds.with_profile.seconds,
+            toolchain=verified.toolchain,
+            size_without=verified.without.size,
+            size_with=verified.with_profile.size,
+            seconds_without=verified.without.seconds,
+            seconds_with=verified.with_profile.seconds,
+            source_match=verified.match.share if verified.match else None,
         )
         proposal = Proposal(
             service=service.name,
+            branch=service.branch,
             path=repository.profile,
             profile=proposed.profile,
             size=len(profile),
             # An empty file is no profile to Go, so it is none to the reader.
             current=digest(current) if current else None,
             current_size=len(current) if current else None,
-            toolchain=builds.toolchain,
-            without=builds.without,
-            with_profile=builds.with_profile,
+            change=Change(change.overlap, len(change.hot_gained), len(change.hot_lost)) if change else None,
+            command=shlex.join(service.build.command),
+            binary=service.build.binary,
+            wired=wired,
+            verified=verified,
+            match_below=service.profile.match_below,
+            functions=_functions(readable, profile),
             provenance=provenance,
         )
         head = commit(checkout, files, _message(proposal), exact=repository.profile)
@@ -190,49 +197,15 @@ def digest(profile: bytes) -> str:
     return hashlib.sha256(profile).hexdigest()[:12]
 
 
-@dataclass(frozen=True)
-class _Builds:
-    """The same commit, built twice."""
-
-    without: Built
-    with_profile: Built
-    toolchain: str
-
-
-def _build_both(checkout: Checkout, service: Service, files: Mapping[str, bytes], cache: Path) -> _Builds:
-    """Build without and with the profile, by the same command with the same flags.
-
-    To Go an empty file is no profile: so -pgo is passed both times, and only what it names differs.
-    """
-    path = service.repository.profile
-    environment = build_environment(os.environ, cache)
-    built = []
-    for content in (b"", files[path]):
-        for name, text in {**files, path: content}.items():
-            write(checkout, name, text)
-        _log.info("building with %s", "the profile" if content else "no profile")
-        built.append(
-            build(
-                checkout.path,
-                service.build.command,
-                service.build.binary,
-                timeout=service.build.timeout,
-                memory=service.build.memory,
-                environment=environment,
-            )
+def _functions(current: bytes | None, profile: bytes) -> list[FunctionShare]:
+    """The functions that the calls with most weight lead to, and what that weight was before."""
+    before = {rank.function: rank.flat_share for rank in pprof.top(current, _ALL)} if current else None
+    return [
+        FunctionShare(
+            rank.function, rank.flat_share, None if before is None else before.get(rank.function, 0.0)
         )
-    without, with_profile = built
-    settings = build_settings(with_profile.path, environment=environment)
-    passed = settings.get("-pgo", "")
-    # With -trimpath Go keeps the name alone, without it the absolute path.
-    if passed not in (PurePosixPath(path).name, str((checkout.path / path).resolve())):
-        raise BuildError(
-            f"{service.build.binary} was built {f'with -pgo={passed}' if passed else 'without -pgo'}, "
-            f"not with {path}",
-            hint=f"see that the `go build` which makes {service.build.binary} in "
-            f"`{shlex.join(service.build.command)}` passes -pgo={path}",
-        )
-    return _Builds(without, with_profile, settings["go"])
+        for rank in pprof.top(profile, _NAMED)
+    ]
 
 
 def _read(checkout: Checkout, name: str) -> bytes | None:
