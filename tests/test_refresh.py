@@ -14,6 +14,7 @@ import pytest
 
 from fleetpgo import refresh
 from fleetpgo.config import Service
+from fleetpgo.description import Datacenter
 from fleetpgo.store import RunStore
 from tests.collection.instances import OK, cpu_profile, http, serving
 from tests.selection.fleets import Answering
@@ -95,6 +96,16 @@ async def test_rounds_end_at_the_most_that_are_allowed(store):
         await refresh.collect_profiles(described, store, select(described, store, one, other, third))
         await refresh.top_up(described, store)
     assert third.heard == []
+
+
+def test_datacenters_are_told_by_what_their_instances_gave():
+    instances = [
+        {"datacenter": "ams", "state": "used", "samples": 10},
+        {"datacenter": "fra", "state": "used", "samples": 30},
+        {"datacenter": "ams", "state": "refused", "samples": 99},
+    ]
+
+    assert refresh._datacenters(instances) == [Datacenter("fra", 1, 1, 30), Datacenter("ams", 2, 1, 10)]
 
 
 COLLECT = """
