@@ -2,9 +2,12 @@
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fleetpgo import pprof
 from fleetpgo.gotool import Package, packages
@@ -231,3 +234,20 @@ def test_a_path_with_dots_is_found_by_its_escaped_name(tmp_path):
     edges = Edges.of({Edge("gopkg.in/yaml%2ev3.f", "gopkg.in/yaml%2ev3.g", 1): 3})
 
     assert Sources([yaml]).match(edges).share == 1.0
+
+
+@given(st.text("ab./*()[]-~%1 main runtime func", max_size=60), st.integers(-5, 9))
+def test_no_name_that_a_profile_may_hold_is_too_much(name, offset):
+    with tempfile.TemporaryDirectory() as directory:
+        main = package(Path(directory), "func f() {\n\tg()\n}\nfunc g() {}\n", name="main")
+        edges = Edges.of({Edge(name, "main.g", offset): 1, Edge("main.f", name, offset): 1})
+
+        found = Sources([main]).match(edges)
+
+    assert found.compared + sum(found.excluded.values()) == pytest.approx(1)
+
+
+def test_a_name_of_a_million_brackets_takes_no_time_to_speak_of():
+    name = f"main.f{'[' * 500_000}{']' * 500_000}"
+
+    assert Sources([]).match(Edges.of({Edge(name, "main.g", 1): 1})).lost[0].why == "the caller"

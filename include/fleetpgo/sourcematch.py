@@ -145,7 +145,7 @@ class _Symbol(NamedTuple):
     parts: tuple[str, ...]
 
 
-_TYPE_ARGUMENTS = re.compile(r"\[[^\[\]]*\]")
+_BRACKET = re.compile(r"([\[\]])")
 _POINTER = re.compile(r"\(\*?([^()]*)\)")
 _CLOSURE_PART = re.compile(r"(?:func|gowrap|deferwrap|range)?\d+|")
 _WRAPPER = re.compile(r"\.(?:gowrap|deferwrap)\d+\b")
@@ -158,14 +158,25 @@ def _symbol(name: str) -> _Symbol | None:
 
     Source: ``LinkFuncName`` in cmd/compile/internal/ir, ``PathToPrefix`` in cmd/internal/objabi.
     """
-    plain = name
-    while (shorter := _TYPE_ARGUMENTS.sub("", plain)) != plain:
-        plain = shorter
+    plain = _without_type_arguments(name)
     dot = plain.find(".", plain.rfind("/") + 1)
     if dot <= 0:
         return None
     rest = _POINTER.sub(r"\1", plain[dot + 1 :]).removesuffix("-fm").replace("-range", ".range")
     return _Symbol(unquote(plain[:dot]), tuple(rest.split(".")))
+
+
+def _without_type_arguments(name: str) -> str:
+    """A name without what is in brackets, which may nest; in one pass, for names come from a network."""
+    kept, depth = [], 0
+    for part in _BRACKET.split(name):
+        if part == "[":
+            depth += 1
+        elif part == "]":
+            depth -= 1
+        elif depth <= 0:
+            kept.append(part)
+    return "".join(kept)
 
 
 def _is_runtime(package: str) -> bool:

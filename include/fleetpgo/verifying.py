@@ -105,6 +105,14 @@ def verify(
     module = _module(checkout.path, settings.get("path", ""))
     edges = pprof.call_edges(files[path])
     match, current_match = _match(module, settings, runner.environment, edges, current)
+    for whose, found in (("this profile", match), ("the current profile", current_match)):
+        if found and found.share is not None:
+            _log.info(
+                "source match of %s: %.2f, of %.0f %% that can be compared",
+                whose,
+                found.share,
+                100 * found.compared,
+            )
     benchmarks: Sequence[Benchmark] = ()
     if rules.benchmark:
         benchmarks = run_benchmarks(
