@@ -200,7 +200,8 @@ _FOOTER = f"""---
 
 - **To pause:** put the label `{PAUSE_LABEL}` on this pull request; nothing is changed while it is there.
 - **To reject:** close it without merging; it is not proposed again until the profile has become another one.
-- fleetpgo makes this branch anew from its base at each run. A commit of yours on it stops that."""
+- fleetpgo makes this branch anew from its base at each run. A commit of yours on it stops that,
+  and a comment says how to resume."""
 
 _LONGEST_VALUE = 300
 """Characters of one name or reason that are shown."""

@@ -94,8 +94,8 @@ def verify(
     except BuildError as error:
         raise BuildError(
             f"{service.name} builds without the profile, but not with it: {error.message}",
-            hint="if the compiler itself failed, report it at https://go.dev/issue, and name the function in "
-            "profile.guards of the service file; else see what in the build reads the profile",
+            hint=f"{error.hint}. If the compiler itself failed, report it at https://go.dev/issue, and name "
+            "the function in profile.guards of the service file",
         ) from error
     settings = build_settings(with_profile.path, environment=runner.environment)
     _require_profile(checkout, service, settings)
