@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetpgo import pprof
-from fleetpgo.gotool import Package, packages
+from fleetpgo.gosource import Package, packages
 from fleetpgo.pprof import Edge, Edges
 from fleetpgo.sourcematch import Sources
 

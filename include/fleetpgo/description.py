@@ -8,11 +8,11 @@ comes from outside (instance and function names, reasons, PromQL) is written so 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
+from fleetpgo.markdown import cell, code, details, fence, listed, prose, table
 from fleetpgo.pullrequest import Marker, marker_line
 
 if TYPE_CHECKING:
@@ -170,29 +170,6 @@ def body(proposal: Proposal) -> str:
         left_out.append(sections.pop().title)
 
 
-def code(value: str) -> str:
-    """A value as a Markdown code span, in which nothing is markup and nobody is mentioned.
-
-    A code span ends at the first run of as many backticks as it began with; so it begins with more than the
-    value has anywhere. Not for table cells: those end at a ``|`` even inside a code span.
-    """
-    line = _line(value)
-    fence = _fence(line, 1)
-    padding = " " if line.startswith("`") or line.endswith("`") else ""
-    return f"{fence}{padding}{line}{padding}{fence}"
-
-
-def prose(value: str) -> str:
-    """A sentence as Markdown text: markup in it is escaped, and an invisible space keeps mentions silent."""
-    line = re.sub(r"([\\`*_\[\]<>&~|])", r"\\\1", _line(value))
-    return re.sub(r"([@#])", "\\1\u200b", line)
-
-
-def cell(value: str) -> str:
-    """A value for a table: a code span, unless a ``|`` in it would end the cell."""
-    return prose(value) if "|" in value else code(value)
-
-
 # Of a URL's own characters those that mean nothing in a Markdown link.
 _URL_CHARACTERS = ":/?#@!$&'*+,;=%~"
 
@@ -203,13 +180,7 @@ _FOOTER = f"""---
 - fleetpgo makes this branch anew from its base at each run. A commit of yours on it stops that,
   and a comment says how to resume."""
 
-_LONGEST_VALUE = 300
-"""Characters of one name or reason that are shown."""
-
 _LONGEST_QUERY = 5_000
-
-_MOST_LISTED = 20
-"""Rows of a table or a list; how many more there are is said."""
 
 
 class _Section(NamedTuple):
@@ -252,7 +223,7 @@ def _notes(proposal: Proposal) -> list[str]:
     notes = [*proposal.provenance.notes, *_doubts(proposal)]
     if not notes:
         return []
-    return ["### Please note", _listed([f"- {prose(note)}" for note in notes])]
+    return ["### Please note", listed([f"- {prose(note)}" for note in notes])]
 
 
 def _doubts(proposal: Proposal) -> Iterable[str]:
@@ -318,7 +289,7 @@ def _benchmarks(proposal: Proposal) -> _Section | None:
     ]
     return _Section(
         "Benchmarks",
-        _table(
+        table(
             "| package | benchmark | without, ns | with, ns | change | p |",
             "|---|---|---:|---:|---:|---:|",
             rows,
@@ -340,8 +311,8 @@ def _optimised(proposal: Proposal) -> _Section | None:
         f"Because of the profile the compiler inlined hot calls in {did.inlined:,} places, and devirtualised "
         f"{did.devirtualised:,} indirect calls."
     )
-    table = _table("| change | caller | callee | weight |", "|---|---|---|---:|", rows) if rows else ""
-    return _Section("What the compiler did with it", f"{counted}\n\n{table}".rstrip())
+    calls = table("| change | caller | callee | weight |", "|---|---|---|---:|", rows) if rows else ""
+    return _Section("What the compiler did with it", f"{counted}\n\n{calls}".rstrip())
 
 
 def _functions(proposal: Proposal) -> _Section | None:
@@ -354,7 +325,7 @@ def _functions(proposal: Proposal) -> _Section | None:
     ]
     return _Section(
         "Top functions",
-        _table("| function | weight of calls to it | change, points |", "|---|---:|---:|", rows),
+        table("| function | weight of calls to it | change, points |", "|---|---:|---:|", rows),
     )
 
 
@@ -373,12 +344,12 @@ def _source(proposal: Proposal) -> _Section | None:
             f"{_percent(each.share, sign='')} |"
             for each in match.lost
         ]
-        table = _table(
+        calls = table(
             "| caller | line in it | callee | gone is | of the compared weight |",
             "|---|---:|---|---|---:|",
             rows,
         )
-        text += "\n\n" + _details(f"Calls that the source does not have: {len(match.lost):,}", table)
+        text += "\n\n" + details(f"Calls that the source does not have: {len(match.lost):,}", calls)
     return _Section("Source match", text)
 
 
@@ -390,7 +361,7 @@ def _guards(proposal: Proposal) -> _Section | None:
     return _Section(
         "Kept from inlining",
         "These functions are renamed in the profile, so that the compiler does not inline them.\n\n"
-        + _table("| function | why |", "|---|---|", rows),
+        + table("| function | why |", "|---|---|", rows),
     )
 
 
@@ -409,15 +380,15 @@ def _provenance(proposal: Proposal) -> _Section:
             f"| {cell(each.name or 'without a name')} | {each.asked:,} | {each.used:,} | {each.samples:,} |"
             for each in where.datacenters
         ]
-        parts.append(_table("| datacenter | asked | used | samples |", "|---|---:|---:|---:|", rows))
+        parts.append(table("| datacenter | asked | used | samples |", "|---|---:|---:|---:|", rows))
     if where.missing:
-        listed = [f"- {code(instance)}: {code(reason)}" for instance, reason in where.missing.items()]
-        parts.append(_details(f"Selected, but not in it: {len(where.missing):,}", _listed(listed)))
+        lost = [f"- {code(instance)}: {code(reason)}" for instance, reason in where.missing.items()]
+        parts.append(details(f"Selected, but not in it: {len(where.missing):,}", listed(lost)))
     query = where.query
     if len(query) > _LONGEST_QUERY:
         query = f"{query[:_LONGEST_QUERY]}…\n# cut; the run's selection.json has all of it"
-    fence = _fence(query, 3)
-    parts.append(_details("PromQL that selected the instances", f"{fence}promql\n{query}\n{fence}"))
+    quotes = fence(query, 3)
+    parts.append(details("PromQL that selected the instances", f"{quotes}promql\n{query}\n{quotes}"))
     return _Section("Where the profile comes from", "\n\n".join(parts))
 
 
@@ -431,8 +402,8 @@ def _by_hand(proposal: Proposal) -> str:
             f"fleetpgo profile match {proposal.path} .  # from the module's directory",
         ]
     )
-    fence = _fence(commands, 3)
-    return f"### By hand\n\n{fence}sh\n{commands}\n{fence}"
+    quotes = fence(commands, 3)
+    return f"### By hand\n\n{quotes}sh\n{commands}\n{quotes}"
 
 
 # As they are shown. Where there is no room for all, the last go first.
@@ -446,24 +417,6 @@ _SECTIONS = (
     _source,
     _guards,
 )
-
-
-def _table(head: str, line: str, rows: Sequence[str]) -> str:
-    return "\n".join([head, line, *rows[:_MOST_LISTED]]) + _more(rows)
-
-
-def _listed(rows: Sequence[str]) -> str:
-    return "\n".join(rows[:_MOST_LISTED]) + _more(rows)
-
-
-def _more(rows: Sequence[str]) -> str:
-    hidden = len(rows) - _MOST_LISTED
-    return f"\n\nand {hidden:,} more; the run's artifacts have them all" if hidden > 0 else ""
-
-
-def _details(summary: str, text: str) -> str:
-    """A part that is folded away. The empty lines are what makes a forge read the inside as Markdown."""
-    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
 def _matched(match: SourceMatch | None) -> str:
@@ -481,14 +434,3 @@ def _percent(value: float, *, sign: str = "+") -> str:
 
 def _change(before: int, after: int) -> str:
     return _percent((after - before) / before)
-
-
-def _line(value: str) -> str:
-    """A value on one line, cut where it is too long."""
-    line = " ".join(value.split()) or " "
-    return f"{line[:_LONGEST_VALUE]}…" if len(line) > _LONGEST_VALUE else line
-
-
-def _fence(value: str, least: int) -> str:
-    """More backticks than follow each other anywhere in a value."""
-    return "`" * max(least, *(len(run) + 1 for run in re.findall("`+", value)), 0)

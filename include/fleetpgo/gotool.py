@@ -6,7 +6,6 @@ What a build runs is the repository's own code. It therefore gets an environment
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -73,71 +72,6 @@ class Built:
     path: Path
     size: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class Package:
-    """A package of a build and where its source is.
-
-    Attributes:
-        path: import path.
-        name: name in its ``package`` clause.
-        directory: where its files are; "" where the source is not at hand.
-        files: its Go files that the build compiles.
-        assembly: its assembly files.
-    """
-
-    path: str
-    name: str
-    directory: str
-    files: tuple[str, ...]
-    assembly: tuple[str, ...]
-
-
-def packages(
-    directory: Path, pattern: str, *, environment: Mapping[str, str], tags: str = ""
-) -> list[Package]:
-    """The packages that a build compiles: those that a pattern names, and all that they need.
-
-    Args:
-        directory: of the module, or of a part of it.
-        pattern: import path or pattern, as ``go build`` takes it.
-        environment: usually from :func:`build_environment`.
-        tags: build tags, comma-separated.
-
-    Raises:
-        ToolchainError: if there is no Go on the environment's PATH, or it cannot list them.
-    """
-    _require_go(environment)
-    fields = "ImportPath,Name,Dir,GoFiles,CgoFiles,SFiles"
-    told = subprocess.run(
-        # -e: a package that cannot be found is listed without files.
-        ["go", "list", "-e", "-deps", f"-json={fields}", f"-tags={tags}", pattern],
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if told.returncode:
-        raise ToolchainError(
-            f"`go list {pattern}` failed: {told.stderr.strip()}", hint="run it in a fresh clone"
-        )
-    found, text = [], told.stdout.strip()
-    decoder = json.JSONDecoder()
-    while text:
-        record, end = decoder.raw_decode(text)
-        text = text[end:].lstrip()
-        found.append(
-            Package(
-                record["ImportPath"],
-                record.get("Name", ""),
-                record.get("Dir", ""),
-                (*record.get("GoFiles", ()), *record.get("CgoFiles", ())),
-                tuple(record.get("SFiles", ())),
-            )
-        )
-    return found
 
 
 def build_environment(environment: Mapping[str, str], cache: Path) -> dict[str, str]:
@@ -229,7 +163,7 @@ def run(
         ToolchainError: if there is no Go on the environment's PATH, or not the one that the source asks for.
         BuildError: if the command cannot be started, fails, or takes too long; with its last lines.
     """
-    _require_go(environment)
+    require_go(environment)
     _require(command[0], checkout, environment)
     shown = shlex.join(command)
     last: deque[str] = deque(maxlen=_LAST_LINES)
@@ -272,7 +206,7 @@ def build_settings(binary: Path, *, environment: Mapping[str, str]) -> dict[str,
         ToolchainError: if there is no Go on the environment's PATH.
         BuildError: if the file is no Go binary.
     """
-    _require_go(environment)
+    require_go(environment)
     # GOTOOLCHAIN=local: any Go can read this, so none needs to be fetched for it.
     told = subprocess.run(
         ["go", "version", "-m", str(binary)],
@@ -298,7 +232,8 @@ def build_settings(binary: Path, *, environment: Mapping[str, str]) -> dict[str,
     return settings
 
 
-def _require_go(environment: Mapping[str, str]) -> None:
+def require_go(environment: Mapping[str, str]) -> None:
+    """Raise ToolchainError if there is no Go on the environment's PATH."""
     if not shutil.which("go", path=environment.get("PATH")):
         raise ToolchainError(
             "there is no `go` on the PATH",

@@ -16,7 +16,7 @@ import click
 
 from fleetpgo import pprof
 from fleetpgo.errors import FleetPGOError, ProfileError
-from fleetpgo.gotool import packages
+from fleetpgo.gosource import packages
 from fleetpgo.sourcematch import Sources
 
 if TYPE_CHECKING:

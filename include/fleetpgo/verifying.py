@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from fleetpgo import pprof
 from fleetpgo.benchmarking import run_benchmarks
 from fleetpgo.errors import BuildError, ToolchainError
-from fleetpgo.gotool import Built, build, build_environment, build_settings, log_line, packages, run
+from fleetpgo.gosource import packages
+from fleetpgo.gotool import Built, build, build_environment, build_settings, log_line, run
 from fleetpgo.optimised import Decisions, asked, asking
 from fleetpgo.repository import git, write
 from fleetpgo.sourcematch import Sources
