@@ -163,6 +163,15 @@ def test_after_its_history_is_fetched_a_clone_can_be_described(bare, tmp_path):
         assert git(checkout.path, "describe") == f"v1.0.0-1-g{checkout.base_commit[:7]}"
 
 
+def test_a_repository_of_one_commit_has_its_history_already(bare):
+    git(bare, "tag", "--annotate", "--message=One", "v1.0.0", "main")
+
+    with cloned(bare) as checkout:
+        fetch_history(checkout)
+
+        assert git(checkout.path, "describe") == "v1.0.0"
+
+
 def test_history_comes_without_its_files_where_the_server_can_leave_them_out(bare, tmp_path):
     commit_files(bare, tmp_path, {"go.mod": "module example.com/other\n"})
     git(bare, "config", "uploadpack.allowFilter", "true")

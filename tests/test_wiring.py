@@ -129,6 +129,12 @@ def test_where_nothing_can_be_edited_a_person_is_told_what_to_edit(wiring, files
     )
 
 
+def test_a_makefile_that_passes_the_profile_by_a_variable_needs_no_edit(wiring):
+    makefile = "GOBUILD := go build -pgo=pgo/profile.pprof\nbuild:\n\t$(GOBUILD) .\n"
+
+    assert wiring({"Makefile": makefile}) == Wiring()
+
+
 def test_no_makefile_is_edited_where_the_service_file_names_none(wiring):
     files = {"Makefile": "build:\n\tgo build .\n", "ci.yaml": "run: go build -pgo=pgo/profile.pprof .\n"}
 

@@ -32,6 +32,9 @@ BOT_EMAIL = "fleetpgo@localhost.invalid"
 _TIMEOUT = 600.0
 """Seconds that one git command may take: a clone over a slow line, not one that hangs."""
 
+_ALL_COMMITS = "--depth=2147483647"
+"""Git's own "infinite" depth; --unshallow fails where the one commit of a clone is all there is."""
+
 _CONFIGURATION = Path(__file__).with_name("gitconfig")
 
 _PASSED_ON = (
@@ -192,7 +195,7 @@ def fetch_history(checkout: Checkout) -> None:
     _log.info("the build asks git for its history: fetching tags and older commits")
     git(
         checkout.path,
-        *("fetch", "--quiet", "--unshallow", "--tags", "--filter=tree:0", "origin", checkout.base),
+        *("fetch", "--quiet", _ALL_COMMITS, "--tags", "--filter=tree:0", "origin", checkout.base),
         config=checkout.config,
     )
 

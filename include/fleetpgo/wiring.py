@@ -83,7 +83,7 @@ def find_wiring(checkout: Checkout, service: Service) -> Wiring:
     wired = wire_makefile(text, profile)
     if makefile and wired is not None:
         return Wiring({makefile: wired.encode(errors="surrogateescape")}, history=history)
-    if passed:
+    if any(_PASSES.search(line) for _, line in builds):
         return Wiring(history=history)
     raise RepositoryError(
         f"nothing on {checkout.base} passes {repository.profile} to `go build`, and "
