@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from fleetpgo import gotool
 from fleetpgo.errors import BuildError, ToolchainError
-from fleetpgo.gotool import Built, build, build_environment, build_settings
+from fleetpgo.gotool import Built, build_environment, build_settings
 
 MINUTE = timedelta(minutes=1)
+GIB = 1 << 30
+
+
+def build(checkout, command, binary, *, timeout=MINUTE, memory=4 * GIB, environment):
+    return gotool.build(checkout, command, binary, timeout=timeout, memory=memory, environment=environment)
 
 
 @pytest.fixture
@@ -20,9 +26,7 @@ def environment(go_cache):
 
 
 def test_a_build_gives_the_binary_and_its_size(go_module, environment):
-    built = build(
-        go_module, ("go", "build", "-o", "bin/tiny", "."), "bin/tiny", timeout=MINUTE, environment=environment
-    )
+    built = build(go_module, ("go", "build", "-o", "bin/tiny", "."), "bin/tiny", environment=environment)
 
     binary = go_module / "bin" / "tiny"
     assert Built(binary, binary.stat().st_size, built.seconds) == built
@@ -32,7 +36,7 @@ def test_a_failing_build_quotes_the_compiler(go_module, environment):
     (go_module / "main.go").write_text("package main\n\nfunc main() { undefined() }\n")
 
     with pytest.raises(BuildError) as error:
-        build(go_module, ("go", "build", "-o", "tiny"), "tiny", timeout=MINUTE, environment=environment)
+        build(go_module, ("go", "build", "-o", "tiny"), "tiny", environment=environment)
 
     assert error.value.message == (
         "`go build -o tiny` failed with exit status 1; its last output:\n"
@@ -45,14 +49,14 @@ def test_each_line_of_the_output_is_logged(tmp_path, environment, caplog):
     caplog.set_level(logging.INFO)
     script = "echo one; echo two >&2; touch made"
 
-    build(tmp_path, ("sh", "-c", script), "made", timeout=MINUTE, environment=environment)
+    build(tmp_path, ("sh", "-c", script), "made", environment=environment)
 
     assert [f"building: sh -c '{script}'", "one", "two"] == caplog.messages
 
 
 def test_only_the_last_lines_are_quoted(tmp_path, environment):
     with pytest.raises(BuildError) as error:
-        build(tmp_path, ("sh", "-c", "seq 100; exit 3"), "x", timeout=MINUTE, environment=environment)
+        build(tmp_path, ("sh", "-c", "seq 100; exit 3"), "x", environment=environment)
 
     assert [str(number) for number in range(81, 101)] == error.value.message.splitlines()[1:]
 
@@ -74,25 +78,25 @@ def test_a_build_that_takes_too_long_is_killed_with_its_children(tmp_path, envir
 
 
 def test_a_build_without_a_binary_is_an_error(tmp_path, environment):
-    with pytest.raises(BuildError, match=re.escape("`true` succeeded, but made no bin/x, without a word")):
-        build(tmp_path, ("true",), "bin/x", timeout=MINUTE, environment=environment)
+    with pytest.raises(BuildError, match=re.escape("`true` succeeded, but made no bin/x")):
+        build(tmp_path, ("true",), "bin/x", environment=environment)
 
 
 def test_a_binary_of_an_earlier_build_does_not_count(tmp_path, environment):
     (tmp_path / "x").write_text("old")
 
     with pytest.raises(BuildError, match="made no x"):
-        build(tmp_path, ("true",), "x", timeout=MINUTE, environment=environment)
+        build(tmp_path, ("true",), "x", environment=environment)
 
 
 def test_a_command_that_is_not_there_is_named(tmp_path, environment):
-    with pytest.raises(BuildError, match=r"'\./nowhere' cannot be started: No such file or directory"):
-        build(tmp_path, ("./nowhere",), "x", timeout=MINUTE, environment=environment)
+    with pytest.raises(BuildError, match=r"'\./nowhere' cannot be started: there is no such program"):
+        build(tmp_path, ("./nowhere",), "x", environment=environment)
 
 
 def test_without_go_nothing_is_started(tmp_path):
     with pytest.raises(ToolchainError, match="there is no `go` on the PATH"):
-        build(tmp_path, ("true",), "x", timeout=MINUTE, environment={"PATH": str(tmp_path)})
+        build(tmp_path, ("true",), "x", environment={"PATH": str(tmp_path)})
 
 
 def test_a_build_sees_nothing_of_airflow_and_no_token(tmp_path):
@@ -108,7 +112,7 @@ def test_a_build_sees_nothing_of_airflow_and_no_token(tmp_path):
     cache = tmp_path / "cache"
     environment = build_environment(caller, cache)
 
-    built = build(tmp_path, ("sh", "-c", "env > seen"), "seen", timeout=MINUTE, environment=environment)
+    built = build(tmp_path, ("sh", "-c", "env > seen"), "seen", environment=environment)
 
     seen = dict(line.split("=", 1) for line in built.path.read_text().splitlines())
     assert {
@@ -126,7 +130,7 @@ def test_a_build_sees_nothing_of_airflow_and_no_token(tmp_path):
 def test_the_settings_name_the_profile(go_module, go_profile, environment):
     (go_module / "a.pprof").write_bytes(go_profile)
     command = ("go", "build", "-pgo=a.pprof", "-o", "tiny")
-    built = build(go_module, command, "tiny", timeout=MINUTE, environment=environment)
+    built = build(go_module, command, "tiny", environment=environment)
 
     settings = build_settings(built.path, environment=environment)
 
@@ -149,7 +153,7 @@ def test_an_empty_profile_is_no_profile_to_go(go_module, environment):
     def functions(flag):
         """Name and size of each function; where it lies moves with the length of the build settings."""
         command = ("go", "build", flag, "-o", "tiny")
-        built = build(go_module, command, "tiny", timeout=MINUTE, environment=environment)
+        built = build(go_module, command, "tiny", environment=environment)
         symbols = subprocess.run(
             ["go", "tool", "nm", "-size", built.path],
             env=environment,
@@ -171,3 +175,46 @@ def _ends(process):
             return True
         time.sleep(0.05)
     return False
+
+
+def test_a_process_that_needs_too_much_memory_ends(tmp_path, environment):
+    script = "python3 -c 'bytearray(600 << 20)'; touch made"
+
+    with pytest.raises(BuildError, match="MemoryError"):
+        build(tmp_path, ("sh", "-ec", script), "made", memory=GIB // 2, environment=environment)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"GOTOOLCHAIN": "local"}, "go.mod requires go >= 1.99 (running go"),
+        ({"GOTOOLCHAIN": "auto", "GOPROXY": "off"}, "go: download go1.99.0 for"),
+        ({"GOTOOLCHAIN": "path"}, 'go: cannot find "go1.99.0" in PATH'),
+    ],
+    ids=["local", "auto", "path"],
+)
+def test_a_toolchain_that_is_not_to_be_had_is_named(go_module, environment, settings, words):
+    (go_module / "go.mod").write_text("module example.com/tiny\n\ngo 1.99\n")
+
+    with pytest.raises(ToolchainError, match="asks for a Go toolchain that is not to be had") as error:
+        build(go_module, ("go", "build", "-o", "x"), "x", environment={**environment, **settings})
+
+    assert words in error.value.message
+
+
+def test_the_toolchain_that_the_module_asks_for_builds_it(go_module, tmp_path, environment, caplog):
+    caplog.set_level(logging.INFO)
+    (go_module / "go.mod").write_text("module example.com/tiny\n\ngo 1.24\n\ntoolchain go1.99.1\n")
+    # Go finds a toolchain by its name on the PATH; this one says so, and leaves the work to the real one.
+    toolchain = tmp_path / "bin" / "go1.99.1"
+    toolchain.parent.mkdir()
+    toolchain.write_text(
+        "#!/bin/sh\nunset GOTOOLCHAIN_INTERNAL_SWITCH_VERSION\necho go1.99.1 builds\n"
+        'GOTOOLCHAIN=local exec go "$@"\n'
+    )
+    toolchain.chmod(0o755)
+    settings = {"PATH": f"{toolchain.parent}:{environment['PATH']}", "GOTOOLCHAIN": "auto"}
+
+    build(go_module, ("go", "build", "-o", "x"), "x", environment={**environment, **settings})
+
+    assert "go1.99.1 builds" in caplog.messages

@@ -2,6 +2,7 @@ import dataclasses
 import gzip
 import json
 import logging
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from fleetpgo.config import Service
-from fleetpgo.errors import BuildError, ForgeError, RepositoryError
+from fleetpgo.description import Provenance
+from fleetpgo.errors import BuildError, ForgeError, RepositoryError, ToolchainError
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.proposal import Proposed, digest, propose
-from fleetpgo.pullrequest import Marker, Provenance, marker
+from fleetpgo.pullrequest import Marker, marker
 from fleetpgo.repository import git
+from tests.pprof.messages import message
 
 TESTDATA = Path(__file__).parent / "testdata"
 
@@ -46,14 +49,22 @@ def another_profile():
     return (TESTDATA / "profiles" / "go1.27.3.pb.gz").read_bytes()
 
 
-def tiny(command="make build", binary="bin/tiny", unchanged_above=0.95):
+def tiny(
+    command="make build", binary="bin/tiny", unchanged_above=0.95, profile_path="pgo/profile.pprof", **build
+):
     return Service.model_validate(
         {
             "name": "tiny",
             "prometheus": {"connection": "prometheus"},
             "selection": {"cpu": "up"},
-            "repository": {"forge": "local", "connection": "forge", "project": "tiny"},
-            "build": {"command": command, "binary": binary, "timeout": "3m"},
+            "repository": {
+                "forge": "local",
+                "connection": "forge",
+                "project": "tiny",
+                "profile": profile_path,
+            },
+            # One more build of everything is slow: only the test of what it is for asks for it.
+            "build": {"command": command, "binary": binary, "timeout": "3m", "explain": False, **build},
             "profile": {"unchanged_above": unchanged_above},
             "rollout": {"fraction": "up"},
             "measurement": {"cpu": "up"},
@@ -69,6 +80,7 @@ def edit(bare, tmp_path, files):
         if text is None:
             (work / name).unlink()
         else:
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_text(text)
     git(work, "add", "--all")
     git(work, "commit", "--quiet", "--message", "Edit")
@@ -104,6 +116,7 @@ def test_a_profile_is_built_pushed_and_proposed(run, forge, bare, go_profile):
         size_with=proposed.size_with,
         seconds_without=0.0,
         seconds_with=0.0,
+        source_match=proposed.source_match,
     )
     assert re.fullmatch(r"go1\.\d+(\.\d+)?", proposed.toolchain)
     assert proposed.size_without < proposed.size_with
@@ -189,8 +202,8 @@ def test_after_a_merge_the_next_profile_gets_a_new_pull_request(run, forge, go_p
     proposed = run(profile=another_profile)
 
     assert (proposed.pull_request, proposed.unchanged) == (2, False)
-    assert f"- Overlap with the current profile: `{proposed.overlap:.2f}`" in forge.get(2).body
-    assert f"| current | `{digest(go_profile)}` | {len(go_profile):,} |" in forge.get(2).body
+    assert f"overlap with the current profile {proposed.overlap:.2f}." in forge.get(2).body
+    assert f"| current | `{digest(go_profile)}` | {len(go_profile):,} | 0." in forge.get(2).body
     assert [each.state for each in forge.pull_requests()] == ["merged", "open"]
 
 
@@ -231,11 +244,154 @@ def test_a_build_that_breaks_proposes_nothing(run, forge, bare, tmp_path, caplog
     assert forge.pull_requests() == []
 
 
-def test_a_profile_that_go_refuses_proposes_nothing(run, forge):
-    with pytest.raises(BuildError, match="failed with exit status"):
+def test_a_build_that_fails_with_the_profile_only_is_told_as_that(run, forge, caplog):
+    caplog.set_level(logging.INFO)
+
+    with pytest.raises(
+        BuildError, match="tiny builds without the profile, but not with it: `make build` failed"
+    ):
         run(profile=b"no profile")
 
+    assert any("error parsing profile" in message for message in caplog.messages)
     assert forge.pull_requests() == []
+
+
+FAILING = 'package main\n\nimport "testing"\n\nfunc TestTotal(t *testing.T) { t.Fatal("42 is expected") }\n'
+
+
+def test_tests_that_fail_propose_nothing(run, forge, bare, tmp_path, caplog):
+    edit(bare, tmp_path, {"main_test.go": FAILING})
+    caplog.set_level(logging.INFO)
+
+    with pytest.raises(BuildError, match=r"`go test \./\.\.\.` failed with exit status 1"):
+        run(test="go test ./...")
+
+    assert "    main_test.go:5: 42 is expected" in caplog.messages
+    assert forge.pull_requests() == []
+
+
+def test_tests_run_with_the_profile_in_place(run, caplog):
+    caplog.set_level(logging.INFO)
+
+    proposed = run(dry_run=True, test="sha256sum pgo/profile.pprof")
+
+    assert (
+        f"{proposed.profile}"
+        == caplog.messages[caplog.messages.index("testing with the profile in place") + 1][:12]
+    )
+
+
+def test_a_repository_with_its_own_toolchain_is_built_by_it(run, forge, bare, tmp_path, monkeypatch, caplog):
+    edit(bare, tmp_path, {"go.mod": "module example.com/tiny\n\ngo 1.24\n\ntoolchain go1.99.1\n"})
+    # Go finds a toolchain by its name on the PATH; this one says so, and leaves the work to the real one.
+    toolchain = tmp_path / "programs" / "go1.99.1"
+    toolchain.parent.mkdir()
+    toolchain.write_text(
+        "#!/bin/sh\nunset GOTOOLCHAIN_INTERNAL_SWITCH_VERSION\n"
+        '[ "$1" = build ] && echo go1.99.1 builds\nGOTOOLCHAIN=local exec go "$@"\n'
+    )
+    toolchain.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{toolchain.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("GOTOOLCHAIN", "auto")
+    caplog.set_level(logging.INFO)
+
+    run()
+
+    assert caplog.messages.count("go1.99.1 builds") == 2
+    assert [each.state for each in forge.pull_requests()] == ["open"]
+
+
+def test_a_repository_whose_toolchain_is_not_to_be_had_is_told_so(
+    run, forge, bare, tmp_path, monkeypatch, caplog
+):
+    edit(bare, tmp_path, {"go.mod": "module example.com/tiny\n\ngo 1.99\n"})
+    monkeypatch.setenv("GOTOOLCHAIN", "local")
+    caplog.set_level(logging.INFO)
+
+    with pytest.raises(ToolchainError, match="asks for a Go toolchain that is not to be had"):
+        run()
+
+    assert any("go.mod requires go >= 1.99" in message for message in caplog.messages)
+    assert forge.pull_requests() == []
+
+
+VENDORED = {
+    "go.mod": "module example.com/tiny\n\ngo 1.24\n\nrequire example.com/dep v1.0.0\n",
+    "main.go": 'package main\n\nimport "example.com/dep"\n\nfunc main() {\n\tprintln(dep.Area(2))\n}\n',
+    "vendor/modules.txt": "# example.com/dep v1.0.0\n## explicit; go 1.24\nexample.com/dep\n",
+    "vendor/example.com/dep/dep.go": "package dep\n\nfunc Area(side int) int { return side * side }\n",
+}
+
+
+def test_a_repository_with_vendored_dependencies_is_built_from_them(run, forge, bare, tmp_path):
+    edit(bare, tmp_path, VENDORED)
+    stack = [[("example.com/dep.Area", 3, 3)], [("main.main", 5, 6)]]
+
+    proposed = run(profile=gzip.compress(message([(stack, 900)]).SerializeToString(), mtime=0))
+
+    assert (proposed.pull_request, proposed.source_match) == (1, 1.0)
+
+
+def test_a_repository_with_several_main_packages_is_proposed_for_the_one_that_is_named(
+    run, forge, bare, tmp_path
+):
+    main = "package main\n\nfunc main() { println(1) }\n"
+    edit(
+        bare,
+        tmp_path,
+        {
+            "main.go": None,
+            "cmd/a/main.go": main,
+            "cmd/b/main.go": main,
+            "Makefile": "build:\n\tgo build -o bin/ ./cmd/...\n",
+        },
+    )
+
+    proposed = run(binary="bin/b")
+
+    assert (proposed.pull_request, proposed.unchanged) == (1, False)
+    assert "-pgo=pgo/profile.pprof -o bin/ ./cmd/..." in git(bare, "show", "fleetpgo/tiny:Makefile")
+
+
+def test_default_pgo_beside_the_main_package_needs_no_makefile(run, bare, tmp_path):
+    edit(bare, tmp_path, {"Makefile": None})
+
+    proposed = run(command="go build -o bin/tiny .", profile_path="default.pgo")
+
+    assert proposed.size_without < proposed.size_with
+    assert git(bare, "diff", "--name-only", "main", "fleetpgo/tiny") == "default.pgo"
+
+
+def test_a_repository_that_wants_no_profile_is_left_alone(run, forge, bare, tmp_path):
+    edit(bare, tmp_path, {"Makefile": "build:\n\tgo build -pgo=off -o bin/tiny .\n"})
+
+    proposed = run()
+
+    assert (proposed.unchanged, proposed.reason) == (
+        True,
+        "the repository builds without a profile on purpose: Makefile: go build -pgo=off -o bin/tiny .",
+    )
+    assert forge.pull_requests() == []
+
+
+def test_a_build_that_asks_git_for_its_version_gets_it(run, bare, tmp_path, caplog):
+    git(bare, "tag", "v1.0.0", "main")
+    edit(bare, tmp_path, {"Makefile": "build:\n\tgit describe --tags\n\tgo build -o bin/tiny .\n"})
+    caplog.set_level(logging.INFO)
+
+    run(dry_run=True)
+
+    assert any(message.startswith("v1.0.0-1-g") for message in caplog.messages)
+
+
+def test_the_pull_request_says_what_the_compiler_did(run, forge):
+    run(explain=True)
+
+    assert "Because of the profile the compiler inlined hot calls in " in forge.get(1).body
+
+
+def test_the_explaining_build_leaves_the_figures_of_the_two_others(run):
+    assert stable(run(dry_run=True)) == stable(run(dry_run=True, explain=True))
 
 
 def test_a_build_that_bypasses_the_makefile_is_found_out(run):
@@ -269,17 +425,33 @@ def test_a_binary_that_make_holds_for_up_to_date_is_built_again(run, bare, tmp_p
 def test_a_repository_without_a_makefile_is_told_so(run, bare, tmp_path):
     edit(bare, tmp_path, {"Makefile": None})
 
-    with pytest.raises(RepositoryError, match="there is no Makefile on main"):
+    with pytest.raises(RepositoryError, match=r"and there is no Makefile that could be made to") as error:
         run()
 
+    assert "add `-pgo=pgo/profile.pprof` to the `go build`" in error.value.hint
 
-def test_a_build_script_sees_no_secret(run, bare, tmp_path, monkeypatch, caplog):
+
+def test_no_secret_reaches_the_build_the_log_or_the_pull_request(
+    run, bare, origin, tmp_path, monkeypatch, caplog
+):
     monkeypatch.setenv("AIRFLOW_CONN_FORGE", "planted-secret")
     monkeypatch.setenv("FLEETPGO_TOKEN", "planted-secret")
-    edit(bare, tmp_path, {"Makefile": "build:\n\tenv\n\tgo build -o bin/tiny .\n"})
-    caplog.set_level(logging.DEBUG)
 
-    run(dry_run=True)
+    class Credentialed(LocalForge):
+        """A forge whose connection holds a token."""
+
+        def git_config(self):
+            return {"http.https://example.com/.extraHeader": "Authorization: planted-secret"}
+
+    recipe = "build:\n\tenv\n\tcat .git/config\n\tgit config --list\n\tgo build -o bin/tiny .\n"
+    edit(bare, tmp_path, {"Makefile": recipe})
+    caplog.set_level(logging.DEBUG)
+    forge = Credentialed(str(origin), "tiny")
+
+    run(forge=forge)
 
     assert any(message.startswith("GOCACHE=") for message in caplog.messages)
+    assert any(message.startswith("remote.origin.url=") for message in caplog.messages)
     assert "planted-secret" not in caplog.text
+    assert "planted-secret" not in forge.get(1).body
+    assert "planted-secret" not in git(bare, "log", "--patch", "--format=%B", "fleetpgo/tiny")

@@ -14,6 +14,7 @@ import pytest
 
 from fleetpgo import refresh
 from fleetpgo.config import Service
+from fleetpgo.description import Datacenter
 from fleetpgo.store import RunStore
 from tests.collection.instances import OK, cpu_profile, http, serving
 from tests.selection.fleets import Answering
@@ -147,6 +148,16 @@ async def test_a_run_that_takes_all_instances_now_knows_of_no_window(store):
         assert len(select_window(described, store, None, one, other)) == 2
     chosen, _ = refresh.read_selection(described, store)
     assert chosen.warnings == ()
+
+
+def test_datacenters_are_told_by_what_their_instances_gave():
+    instances = [
+        {"datacenter": "ams", "state": "used", "samples": 10},
+        {"datacenter": "fra", "state": "used", "samples": 30},
+        {"datacenter": "ams", "state": "refused", "samples": 99},
+    ]
+
+    assert refresh._datacenters(instances) == [Datacenter("fra", 1, 1, 30), Datacenter("ams", 2, 1, 10)]
 
 
 COLLECT = """

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import threading
 from base64 import b64encode
@@ -7,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from fleetpgo import repository
 from fleetpgo.errors import RepositoryError
-from fleetpgo.repository import Checkout, clone, commit, git, push, redact, write
+from fleetpgo.repository import Checkout, clone, commit, fetch_history, git, push, redact, write
 
 PROFILE = "pgo/profile.pprof"
 FILES = {PROFILE: b"\x1f\x8b\r\n\0", "Makefile": b"build:\n\tgo build -pgo=pgo/profile.pprof .\n"}
@@ -77,6 +79,120 @@ def test_a_base_that_is_not_there_is_named(bare):
         cloned(bare, "trunk"),
     ):
         pass
+
+
+def commit_files(bare, tmp_path, files, *commands):
+    """Push a commit with files to the base, after some git commands in its work tree."""
+    work = tmp_path / "work"
+    git(tmp_path, "clone", "--quiet", bare.as_uri(), str(work))
+    for name, text in files.items():
+        (work / name).write_text(text)
+    for command in commands:
+        git(work, *command, config={"protocol.file.allow": "always"})
+    git(work, "add", "--all")
+    git(work, "commit", "--quiet", "--message", "Edit")
+    git(work, "push", "--quiet", "--tags", "origin", "main")
+
+
+def test_submodules_come_with_a_clone(bare, tmp_path):
+    library = tmp_path / "library"
+    git(tmp_path, "init", "--quiet", "--initial-branch=main", str(library))
+    (library / "a.go").write_text("package library\n")
+    git(library, "add", ".")
+    git(library, "commit", "--quiet", "--message", "Begin")
+    commit_files(bare, tmp_path, {}, ("submodule", "--quiet", "add", library.as_uri(), "library"))
+
+    with cloned(bare) as checkout:
+        assert (checkout.path / "library" / "a.go").read_text() == "package library\n"
+
+
+def test_a_repository_from_elsewhere_cannot_reach_a_directory_of_this_machine(http_origin, bare, tmp_path):
+    commit_files(bare, tmp_path, {}, ("submodule", "--quiet", "add", bare.as_uri(), "stolen"))
+    url, config = http_origin
+
+    with (
+        pytest.raises(RepositoryError, match="transport 'file' not allowed"),
+        clone(url, "main", "bot", config=config),
+    ):
+        pass
+
+
+LFS = {".gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n"}
+
+
+def test_a_repository_with_lfs_files_asks_for_git_lfs(bare, tmp_path, monkeypatch):
+    commit_files(bare, tmp_path, {**LFS, "a.bin": "version https://git-lfs.github.com/spec/v1\n"})
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "git").symlink_to(shutil.which("git"))
+    monkeypatch.setenv("PATH", str(programs))
+
+    with (
+        pytest.raises(RepositoryError, match=r"tiny\.git keeps files in Git LFS, and there is no git-lfs"),
+        cloned(bare),
+    ):
+        pass
+
+
+@pytest.mark.skipif(not shutil.which("git-lfs"), reason="needs git-lfs on PATH")
+def test_lfs_files_come_with_a_clone(bare, tmp_path):
+    commit_files(
+        bare, tmp_path, {**LFS, "a.bin": "large"}, ("lfs", "install", "--local", "--skip-repo"), ("add", ".")
+    )
+    git(tmp_path / "work", "lfs", "push", "origin", "main")
+
+    with cloned(bare) as checkout:
+        assert (checkout.path / "a.bin").read_text() == "large"
+
+
+def test_a_local_forge_may_belong_to_another_user(bare, monkeypatch):
+    # Git's own way to make its tests see another owner; it is passed on here only.
+    passed = (*repository._PASSED_ON, "GIT_TEST_ASSUME_DIFFERENT_OWNER")
+    monkeypatch.setattr(repository, "_PASSED_ON", passed)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+
+    assert proposed(bare) == git(bare, "rev-parse", "bot")
+
+
+def test_after_its_history_is_fetched_a_clone_can_be_described(bare, tmp_path):
+    commit_files(bare, tmp_path, {"NEWS": "1\n"}, ("tag", "--annotate", "--message=One", "v1.0.0"))
+
+    with cloned(bare) as checkout:
+        fetch_history(checkout)
+
+        assert git(checkout.path, "describe") == f"v1.0.0-1-g{checkout.base_commit[:7]}"
+
+
+def test_a_repository_of_one_commit_has_its_history_already(bare):
+    git(bare, "tag", "--annotate", "--message=One", "v1.0.0", "main")
+
+    with cloned(bare) as checkout:
+        fetch_history(checkout)
+
+        assert git(checkout.path, "describe") == "v1.0.0"
+
+
+def test_history_comes_without_its_files_where_the_server_can_leave_them_out(bare, tmp_path):
+    commit_files(bare, tmp_path, {"go.mod": "module example.com/other\n"})
+    git(bare, "config", "uploadpack.allowFilter", "true")
+
+    with cloned(bare) as checkout:
+        fetch_history(checkout)
+        missing = git(checkout.path, "rev-list", "--objects", "--missing=print", "HEAD^")
+
+    assert "\n?" in missing
+
+
+def test_a_clone_with_its_history_can_still_be_pushed_from(bare, tmp_path):
+    commit_files(bare, tmp_path, {"NEWS": "1\n"})
+    git(bare, "config", "uploadpack.allowFilter", "true")
+
+    with cloned(bare) as checkout:
+        fetch_history(checkout)
+        head = commit(checkout, FILES, "Refresh", exact=PROFILE)
+        push(checkout, head)
+
+    assert head == git(bare, "rev-parse", "bot")
 
 
 def test_a_commit_holds_the_files_and_nothing_else(bare):

@@ -9,7 +9,8 @@ answer to "how many cores did it save?". That takes five steps:
 2. **Collect** (:mod:`fleetpgo.collection`): take a CPU profile of each; some will fail, and are recorded.
 3. **Merge** (:mod:`fleetpgo.pprof`): check every profile, add them up, keep what the compiler reads.
 4. **Propose** (:mod:`fleetpgo.gotool`, :mod:`fleetpgo.repository`, :mod:`fleetpgo.forges`,
-   :mod:`fleetpgo.pullrequest`): build with and without the profile, and open one pull request.
+   :mod:`fleetpgo.description`, :mod:`fleetpgo.pullrequest`): build with and without the profile, and open
+   one pull request.
 5. **Measure** (:mod:`fleetpgo.measurement`): after the rollout, compare CPU before and after.
 
 :mod:`fleetpgo.config` says what a service is, :mod:`fleetpgo.store` where a run keeps what it makes, and

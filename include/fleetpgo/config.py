@@ -343,6 +343,9 @@ class Profile(_Part):
     unchanged_above: Share = Field(
         default=0.95, description="overlap with the committed profile from which a new one is not proposed"
     )
+    match_below: Share = Field(
+        default=0.8, description="source match below which the pull request warns; see docs/profile.md"
+    )
     guards: tuple[Guard, ...] = Field(default=(), description="further functions to keep from inlining")
 
 
@@ -357,7 +360,10 @@ class Repository(_Part):
     )
     base: str = Field(default="main", description="branch that pull requests go to")
     profile: RepositoryPath = Field(default="pgo/profile.pprof", description="path of the committed profile")
-    makefile: RepositoryPath = Field(default="Makefile", description="file whose `go build` line gets -pgo")
+    makefile: RepositoryPath | None = Field(
+        default="Makefile",
+        description="Makefile whose `go build` lines are made to pass -pgo; null: none is edited",
+    )
 
 
 class Build(_Part):
@@ -368,6 +374,23 @@ class Build(_Part):
     )
     binary: RepositoryPath = Field(description="path of the binary that the command makes")
     timeout: Duration = Field(default=timedelta(minutes=30), description="time limit of one build")
+    test: Annotated[tuple[str, ...], BeforeValidator(_arguments)] = Field(
+        default=(),
+        description="command that tests the service, run with the profile in place: `go test ./...`",
+    )
+    benchmark: str = Field(
+        default="",
+        description="benchmarks of the service's module to compare without and with the profile, as `go test "
+        "-bench` takes them; each runs six times on both sides",
+    )
+    explain: bool = Field(
+        default=True,
+        description="whether to build once more, to say which calls the profile made the compiler inline or "
+        "devirtualise; takes as long as a build without a cache",
+    )
+    memory: int = Field(
+        default=8 << 30, ge=1 << 28, description="bytes of memory that each process of a build may use"
+    )
 
 
 class Rollout(_Part):

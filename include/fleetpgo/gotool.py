@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import resource
 import shlex
 import shutil
 import signal
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.errors import BuildError, ToolchainError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
     from pathlib import Path
 
@@ -43,6 +45,18 @@ PASSED_ON = (
 """The variables of the caller that a build sees."""
 
 _LAST_LINES = 20
+
+_NO_TOOLCHAIN = re.compile(
+    r"requires go >= \S+ \(running go|\btoolchain not available|^go: download go1|"
+    r"^go: invalid toolchain|^go: cannot find \"go1\S*\" in PATH"
+)
+"""What the go command says when it has not the toolchain that a ``go.mod`` asks for.
+
+Source: cmd/go/internal/gover/toolchain.go (``TooNewError``), cmd/go/internal/toolchain/select.go and exec.go.
+"""
+
+# Only the shell can set a limit that holds from the command's very start, for all that it starts.
+_LIMITED = 'ulimit -d "$1" && shift && exec "$@"'
 
 
 @dataclass(frozen=True)
@@ -79,15 +93,22 @@ def build_environment(environment: Mapping[str, str], cache: Path) -> dict[str, 
     return passed | {name: str(directory.absolute()) for name, directory in own.items()}
 
 
+def log_line(line: str) -> None:
+    """Log one line of what a command prints."""
+    _log.info("%s", line)
+
+
 def build(
     checkout: Path,
     command: Sequence[str],
     binary: str,
     *,
     timeout: timedelta,
+    memory: int,
     environment: Mapping[str, str],
+    seen: Callable[[str], None] = log_line,
 ) -> Built:
-    """Build a service by its own command; each line that it prints is logged as it comes.
+    """Build a service by its own command.
 
     Args:
         checkout: directory that the command runs in.
@@ -95,38 +116,83 @@ def build(
         binary: path of the binary that it makes, relative to the checkout. Removed first: a build that
             finds it up to date would hand over the binary of another profile.
         timeout: after this the command and all it started are killed.
+        memory: bytes of data that each of its processes may have.
         environment: all that the command sees, usually from :func:`build_environment`.
+        seen: takes each line that it prints, as it comes; logs it by default.
 
     Raises:
-        ToolchainError: if there is no Go on the environment's PATH.
+        ToolchainError: if there is no Go on the environment's PATH, or not the one that the source asks for.
         BuildError: if the command cannot be started, fails, takes too long, or makes no binary.
     """
-    _require_go(environment)
     path = checkout / binary
     if path.is_file():
         path.unlink()
-    shown = shlex.join(command)
-    _log.info("building: %s", shown)
-    last: deque[str] = deque(maxlen=_LAST_LINES)
+    _log.info("building: %s", shlex.join(command))
     started = time.monotonic()
-    timed_out, status = _run(command, checkout, timeout, environment, last)
+    run(checkout, command, timeout=timeout, memory=memory, environment=environment, seen=seen)
     seconds = time.monotonic() - started
+    if not path.is_file():
+        raise BuildError(
+            f"`{shlex.join(command)}` succeeded, but made no {binary}",
+            hint="set build.binary in the service file to the path of the binary that the command makes",
+        )
+    return Built(path, path.stat().st_size, seconds)
+
+
+def run(
+    checkout: Path,
+    command: Sequence[str],
+    *,
+    timeout: timedelta,
+    memory: int,
+    environment: Mapping[str, str],
+    seen: Callable[[str], None] = log_line,
+) -> None:
+    """Run a command of the repository's to its end.
+
+    Args:
+        checkout: directory that the command runs in.
+        command: program and arguments; no shell splits or expands them.
+        timeout: after this the command and all it started are killed.
+        memory: bytes of data that each of its processes may have (``RLIMIT_DATA``: a limit of the address
+            space would not do, of which Go reserves far more than it uses).
+        environment: all that the command sees, usually from :func:`build_environment`.
+        seen: takes each line that it prints, as it comes; logs it by default.
+
+    Raises:
+        ToolchainError: if there is no Go on the environment's PATH, or not the one that the source asks for.
+        BuildError: if the command cannot be started, fails, or takes too long; with its last lines.
+    """
+    require_go(environment)
+    _require(command[0], checkout, environment)
+    shown = shlex.join(command)
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+
+    def take(line: str) -> None:
+        last.append(line)
+        seen(line)
+
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    kib = (memory if most == resource.RLIM_INFINITY else min(memory, most)) // 1024
+    limited = ("sh", "-c", _LIMITED, "sh", str(kib), *command)
+    timed_out, status = _run(limited, checkout, timeout, environment, take)
     if timed_out:
         raise BuildError(
             _with_output(f"`{shown}` was stopped after {timeout.total_seconds():g} s", last),
             hint="if it does need longer, raise build.timeout in the service file",
         )
+    if status and any(_NO_TOOLCHAIN.search(line) for line in last):
+        raise ToolchainError(
+            _with_output(f"`{shown}` asks for a Go toolchain that is not to be had", last),
+            hint="install that version where the task runs, or let Go fetch it: GOTOOLCHAIN=auto, and a "
+            "GOPROXY that can be reached",
+        )
     if status:
         raise BuildError(
             _with_output(f"`{shown}` failed with exit status {status}", last),
-            hint="run the command in a fresh clone; the whole output is in the log",
+            hint="run the command in a fresh clone; the whole output is in the log. Where it ran out of "
+            "memory, raise build.memory in the service file",
         )
-    if not path.is_file():
-        raise BuildError(
-            _with_output(f"`{shown}` succeeded, but made no {binary}", last),
-            hint="set build.binary in the service file to the path of the binary that the command makes",
-        )
-    return Built(path, path.stat().st_size, seconds)
 
 
 def build_settings(binary: Path, *, environment: Mapping[str, str]) -> dict[str, str]:
@@ -140,7 +206,7 @@ def build_settings(binary: Path, *, environment: Mapping[str, str]) -> dict[str,
         ToolchainError: if there is no Go on the environment's PATH.
         BuildError: if the file is no Go binary.
     """
-    _require_go(environment)
+    require_go(environment)
     # GOTOOLCHAIN=local: any Go can read this, so none needs to be fetched for it.
     told = subprocess.run(
         ["go", "version", "-m", str(binary)],
@@ -166,11 +232,21 @@ def build_settings(binary: Path, *, environment: Mapping[str, str]) -> dict[str,
     return settings
 
 
-def _require_go(environment: Mapping[str, str]) -> None:
+def require_go(environment: Mapping[str, str]) -> None:
+    """Raise ToolchainError if there is no Go on the environment's PATH."""
     if not shutil.which("go", path=environment.get("PATH")):
         raise ToolchainError(
             "there is no `go` on the PATH",
             hint="install Go (https://go.dev/dl) where the task runs, or put it on the PATH",
+        )
+
+
+def _require(program: str, checkout: Path, environment: Mapping[str, str]) -> None:
+    place = str(checkout / program) if "/" in program else program
+    if not shutil.which(place, path=environment.get("PATH")):
+        raise BuildError(
+            f"the command {program!r} cannot be started: there is no such program",
+            hint="install it where the task runs, or correct build.command in the service file",
         )
 
 
@@ -179,26 +255,20 @@ def _run(
     directory: Path,
     timeout: timedelta,
     environment: Mapping[str, str],
-    last: deque[str],
+    take: Callable[[str], None],
 ) -> tuple[bool, int]:
     """Run a command to its end or its timeout: whether it timed out, and its exit status."""
-    try:
-        process = subprocess.Popen(
-            command,
-            cwd=directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise BuildError(
-            f"the build command {command[0]!r} cannot be started: {error.strerror}",
-            hint="install it where the task runs, or correct build.command in the service file",
-        ) from error
+    process = subprocess.Popen(
+        command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
     timed_out = threading.Event()
 
     def stop() -> None:
@@ -209,8 +279,7 @@ def _run(
     timer.start()
     try:
         for line in process.stdout or ():
-            last.append(line.rstrip())
-            _log.info("%s", last[-1])
+            take(line.rstrip())
         status = process.wait()
         return timed_out.is_set(), status
     finally:

@@ -39,7 +39,7 @@ _GO = {"go", "$(GO)", "${GO}"}
 _PGO = re.compile(r"--?pgo(?:=(?P<value>.*))?", re.DOTALL)
 
 
-def wire_makefile(text: str, profile: str) -> str:
+def wire_makefile(text: str, profile: str) -> str | None:
     """Make every ``go build`` in a Makefile's recipes pass the profile on; nothing else is changed.
 
     A ``go build`` that passes ``-pgo`` already is left alone, and so is one whose ``-pgo`` holds a Make
@@ -49,8 +49,11 @@ def wire_makefile(text: str, profile: str) -> str:
         text: the Makefile, line ends as they are.
         profile: path of the profile as ``go build`` must be told it.
 
+    Returns:
+        the Makefile; None if no recipe of it has a ``go build``.
+
     Raises:
-        RepositoryError: if there is no ``go build``, or one passes another profile or ``-pgo=off``.
+        RepositoryError: if a ``go build`` passes another profile.
     """
     flag = "-pgo=" + shlex.quote(profile).replace("$", "$$")
     wired = []
@@ -65,13 +68,7 @@ def wire_makefile(text: str, profile: str) -> str:
             else:
                 _check_passed(passed, profile, line.strip())
         wired.append(changed)
-    if not found:
-        raise RepositoryError(
-            "no recipe of the Makefile has a `go build` that could be given the profile",
-            hint=f"add `{flag}` by hand where the service is built with `go build`, in a recipe of the "
-            "Makefile that repository.makefile of the service file names",
-        )
-    return "".join(wired)
+    return "".join(wired) if found else None
 
 
 def _go_builds(recipe: str) -> Iterator[tuple[int, str | None]]:
@@ -102,11 +99,6 @@ def _passed(arguments: Sequence[str]) -> str | None:
 
 def _check_passed(passed: str, profile: str, line: str) -> None:
     """Refuse a ``-pgo`` that contradicts the service file."""
-    if passed == "off":
-        raise RepositoryError(
-            f"the Makefile says -pgo=off, so it is left alone: {line}",
-            hint="remove -pgo=off if the service is to be built with a profile",
-        )
     if "$" not in passed and posixpath.normpath(passed) != posixpath.normpath(profile):
         raise RepositoryError(
             f"the Makefile passes -pgo={passed}, but the profile is to be {profile}: {line}",

@@ -99,8 +99,6 @@ class Manifest:
         if agreement.split_half_overlap is not None and agreement.held_out_coverage is not None:
             figures["Overlap of two halves of the instances"] = f"{agreement.split_half_overlap:.2f}"
             figures["Held-out weight covered by the hot edges"] = f"{agreement.held_out_coverage:.2f}"
-        if self.renamed:
-            figures["Kept from inlining (guard list)"] = ", ".join(self.renamed)
         return figures
 
 
@@ -155,6 +153,8 @@ def merge_run(
         for each in service.profile.guards
     ]
     guarded, renamed = pprof.guard(merged, extra=guards, limits=MERGED_LIMITS)
+    if renamed:
+        log.info("kept from inlining (guard list): %s", ", ".join(renamed))
     minimal = pprof.minimise(guarded, go=go, limits=MERGED_LIMITS)
     store.write("merged.pb.gz", merged)
     store.write("profile.pprof", minimal.data)

@@ -6,6 +6,7 @@ The commands only read files, call :mod:`fleetpgo.pprof` and print; exit codes a
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,8 @@ import click
 
 from fleetpgo import pprof
 from fleetpgo.errors import FleetPGOError, ProfileError
+from fleetpgo.gosource import packages
+from fleetpgo.sourcematch import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -224,6 +227,31 @@ def edges(path: str, *, hot: bool, as_json: bool) -> None:
         return
     for edge, weight in shown.items():
         click.echo(f"{weight:>12}  {_edge(edge)}")
+
+
+@profile.command()
+@click.argument("path", metavar="PROFILE", type=PROFILE)
+@click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--package", default="./...", show_default=True, help="What is built, as `go build` takes it.")
+@click.option("--tags", default="", help="Build tags, comma-separated.")
+@as_json
+def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) -> None:
+    """Say how much of a profile still speaks of the Go module in SOURCE: how stale it is.
+
+    A call edge is matched if caller, callee and line of the call are still there.
+    """
+    found = Sources(packages(source, package, environment=os.environ, tags=tags)).match(
+        pprof.call_edges(_read(path))
+    )
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+        return
+    click.echo("nothing can be compared" if found.share is None else f"source match: {found.share:.4f}")
+    click.echo(f"compared: {found.compared:.1%} of the edge weight")
+    for why, share in found.excluded.items():
+        click.echo(f"left out: {share:.1%} {why}")
+    for lost in found.lost:
+        click.echo(f"{lost.share:>8.2%} {_edge(lost.edge)}: {lost.why} is gone")
 
 
 def _edge(edge: pprof.Edge) -> str:

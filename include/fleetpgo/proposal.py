@@ -8,29 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import posixpath
 import shlex
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.errors import BuildError, ProfileError, RepositoryError
-from fleetpgo.gotool import Built, build, build_environment, build_settings
-from fleetpgo.makefile import wire_makefile
-from fleetpgo.pullrequest import Proposal, body, ensure_pull_request, title
-from fleetpgo.repository import Checkout, clone, commit, push, write
+from fleetpgo.description import Change, FunctionShare, Proposal, body, title
+from fleetpgo.errors import ProfileError
+from fleetpgo.pullrequest import ensure_pull_request
+from fleetpgo.repository import Checkout, clone, commit, fetch_history, push
+from fleetpgo.verifying import verify
+from fleetpgo.wiring import find_wiring
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from fleetpgo.config import Service
+    from fleetpgo.description import Provenance
     from fleetpgo.forges import Forge
-    from fleetpgo.pullrequest import Provenance
 
 _log = logging.getLogger(__name__)
+
+_NAMED = 10
+_ALL = 1 << 30
+"""Functions that are shown, and that are looked through."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,9 @@ class Proposed:
         branch: branch that the pull request comes from.
         base: branch that it goes to.
         profile: first 12 hex digits of the SHA-256 of the profile's bytes.
-        unchanged: the base branch holds a profile that is as good: nothing was built, pushed or opened.
-        reason: why it is unchanged; "" if it is not.
+        unchanged: nothing was built, pushed or opened: the base branch holds a profile that is as good, or
+            the repository wants none.
+        reason: why; "" if something was proposed.
         overlap: of this profile with the one on the base branch, 0 … 1; None if there is none.
         dry_run: everything was done but the push and the pull request.
         head: full SHA of the pushed commit; None where nothing was pushed.
@@ -53,6 +55,7 @@ class Proposed:
         size_with: bytes of the binary built with this profile.
         seconds_without: how long the build without a profile took.
         seconds_with: how long the build with this profile took.
+        source_match: share of the profile's weight that the source still has; None if nothing was compared.
     """
 
     branch: str
@@ -70,6 +73,7 @@ class Proposed:
     size_with: int | None = None
     seconds_without: float | None = None
     seconds_with: float | None = None
+    source_match: float | None = None
 
 
 def propose(
@@ -92,8 +96,8 @@ def propose(
         cache: directory for Go's caches, kept between runs.
 
     Raises:
-        RepositoryError: if git fails, or the Makefile cannot be made to pass the profile on.
-        ToolchainError: if Go is missing.
+        RepositoryError: if git fails, or nothing can be made to pass the profile on.
+        ToolchainError: if Go is missing, or is not the one that the repository asks for.
         BuildError: if the service does not build, with the compiler's last words, or builds without the
             profile.
         ForgeError: if the forge cannot be reached, or refuses.
@@ -104,40 +108,51 @@ def propose(
             service.branch, repository.base, digest(profile), unchanged=False, dry_run=dry_run
         )
         current = _read(checkout, repository.profile)
-        files = {repository.profile: profile, repository.makefile: _wired(checkout, service)}
+        wiring = find_wiring(checkout, service)
+        if wiring.off:
+            why = f"the repository builds without a profile on purpose: {wiring.off}"
+            _log.info("nothing to propose: %s", why)
+            return replace(proposed, unchanged=True, reason=why)
+        files = {repository.profile: profile, **wiring.files}
+        wired = [name for name, content in wiring.files.items() if content != _read(checkout, name)]
         change = _compare(current, profile)
         if change is not None:
             proposed = replace(proposed, overlap=change.overlap)
-            passed_on = _read(checkout, repository.makefile) == files[repository.makefile]
-            if passed_on and (why := _nothing_new(change, service)):
+            if not wired and (why := _nothing_new(change, service)):
                 _log.info("nothing to propose: %s", why)
                 return replace(proposed, unchanged=True, reason=why)
-            figures = {
-                "Overlap with the current profile": f"{change.overlap:.2f}",
-                "Hot edges gained and lost": f"{len(change.hot_gained):,} and {len(change.hot_lost):,}",
-            }
-            provenance = replace(provenance, figures={**provenance.figures, **figures})
 
-        builds = _build_both(checkout, service, files, cache)
+        if wiring.history:
+            fetch_history(checkout)
+        readable = current if change else None
+        verified = verify(
+            checkout, service, files, cache, current=pprof.call_edges(readable) if readable else None
+        )
         proposed = replace(
             proposed,
-            toolchain=builds.toolchain,
-            size_without=builds.without.size,
-            size_with=builds.with_profile.size,
-            seconds_without=builds.without.seconds,
-            seconds_with=builds.with_profile.seconds,
+            toolchain=verified.toolchain,
+            size_without=verified.without.size,
+            size_with=verified.with_profile.size,
+            seconds_without=verified.without.seconds,
+            seconds_with=verified.with_profile.seconds,
+            source_match=verified.match.share if verified.match else None,
         )
         proposal = Proposal(
             service=service.name,
+            branch=service.branch,
             path=repository.profile,
             profile=proposed.profile,
             size=len(profile),
             # An empty file is no profile to Go, so it is none to the reader.
             current=digest(current) if current else None,
             current_size=len(current) if current else None,
-            toolchain=builds.toolchain,
-            without=builds.without,
-            with_profile=builds.with_profile,
+            change=Change(change.overlap, len(change.hot_gained), len(change.hot_lost)) if change else None,
+            command=shlex.join(service.build.command),
+            binary=service.build.binary,
+            wired=wired,
+            verified=verified,
+            match_below=service.profile.match_below,
+            functions=_functions(readable, profile),
             provenance=provenance,
         )
         head = commit(checkout, files, _message(proposal), exact=repository.profile)
@@ -182,62 +197,15 @@ def digest(profile: bytes) -> str:
     return hashlib.sha256(profile).hexdigest()[:12]
 
 
-@dataclass(frozen=True)
-class _Builds:
-    """The same commit, built twice."""
-
-    without: Built
-    with_profile: Built
-    toolchain: str
-
-
-def _build_both(checkout: Checkout, service: Service, files: Mapping[str, bytes], cache: Path) -> _Builds:
-    """Build without and with the profile, by the same command with the same flags.
-
-    To Go an empty file is no profile: so -pgo is passed both times, and only what it names differs.
-    """
-    path = service.repository.profile
-    environment = build_environment(os.environ, cache)
-    built = []
-    for content in (b"", files[path]):
-        for name, text in {**files, path: content}.items():
-            write(checkout, name, text)
-        _log.info("building with %s", "the profile" if content else "no profile")
-        built.append(
-            build(
-                checkout.path,
-                service.build.command,
-                service.build.binary,
-                timeout=service.build.timeout,
-                environment=environment,
-            )
+def _functions(current: bytes | None, profile: bytes) -> list[FunctionShare]:
+    """The functions that the calls with most weight lead to, and what that weight was before."""
+    before = {rank.function: rank.flat_share for rank in pprof.top(current, _ALL)} if current else None
+    return [
+        FunctionShare(
+            rank.function, rank.flat_share, None if before is None else before.get(rank.function, 0.0)
         )
-    without, with_profile = built
-    settings = build_settings(with_profile.path, environment=environment)
-    passed = settings.get("-pgo", "")
-    # With -trimpath Go keeps the name alone, without it the absolute path.
-    if passed not in (PurePosixPath(path).name, str((checkout.path / path).resolve())):
-        raise BuildError(
-            f"{service.build.binary} was built {f'with -pgo={passed}' if passed else 'without -pgo'}, "
-            f"not with {path}",
-            hint=f"see that `{shlex.join(service.build.command)}` runs a `go build` of "
-            f"{service.repository.makefile} that makes {service.build.binary}",
-        )
-    return _Builds(without, with_profile, settings["go"])
-
-
-def _wired(checkout: Checkout, service: Service) -> bytes:
-    """The repository's Makefile, passing the profile on."""
-    makefile = service.repository.makefile
-    text = _read(checkout, makefile)
-    if text is None:
-        raise RepositoryError(
-            f"there is no {makefile} on {checkout.base}, so nothing passes the profile to `go build`",
-            hint="set repository.makefile in the service file to the Makefile that builds the service",
-        )
-    # Make runs recipes in the directory of the Makefile. Bytes that are no UTF-8 come out as they went in.
-    profile = posixpath.relpath(service.repository.profile, posixpath.dirname(makefile) or ".")
-    return wire_makefile(text.decode(errors="surrogateescape"), profile).encode(errors="surrogateescape")
+        for rank in pprof.top(profile, _NAMED)
+    ]
 
 
 def _read(checkout: Checkout, name: str) -> bytes | None:

@@ -26,16 +26,17 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fleetpgo import selection
+from fleetpgo.description import Datacenter, Provenance
 from fleetpgo.measurement.rollout import Rollout, find_rollout, ready_at
-from fleetpgo.pullrequest import Provenance, marker
+from fleetpgo.pullrequest import marker
 from fleetpgo.selection import Pack, Selection, Target
 from fleetpgo.services import override
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from fleetpgo.collection import Access, Record
@@ -213,9 +214,13 @@ def propose_profile(
         cache: directory for Go's caches, kept between runs.
         run_url: where a person looks at the run.
     """
+    from fleetpgo.measurement.history import latest_savings  # noqa: PLC0415  # pandas: likewise
+    from fleetpgo.pprof import GUARDS  # noqa: PLC0415  # likewise
     from fleetpgo.proposal import propose  # noqa: PLC0415  # it compares profiles: likewise
 
     manifest = store.read_json("manifest.json")
+    reasons = {each.function: each.issue for each in GUARDS}
+    reasons |= {each.function: each.issue for each in service.profile.guards}
     provenance = Provenance(
         run=store.run,
         query=manifest["query"],
@@ -225,12 +230,32 @@ def propose_profile(
         },
         samples=manifest["samples"],
         run_url=run_url,
+        datacenters=_datacenters(manifest["instances"]),
         figures=manifest["figures"],
         notes=manifest["warnings"],
+        guarded={name: reasons.get(name, "") for name in manifest["renamed"]},
+        savings=latest_savings(store.root, store.service),
     )
     proposed = propose(service, forge, store.read("profile.pprof"), provenance, dry_run=dry_run, cache=cache)
     store.write_json("pull_request.json", asdict(proposed))
     return proposed
+
+
+def _datacenters(instances: Iterable[Mapping[str, Any]]) -> list[Datacenter]:
+    """What the instances of each datacenter gave, those with the most samples first."""
+    of: dict[str, list[Mapping[str, Any]]] = {}
+    for each in instances:
+        of.setdefault(each["datacenter"], []).append(each)
+    found = [
+        Datacenter(
+            name,
+            asked=len(own),
+            used=sum(each["state"] == "used" for each in own),
+            samples=sum(each["samples"] for each in own if each["state"] == "used"),
+        )
+        for name, own in of.items()
+    ]
+    return sorted(found, key=lambda each: (-each.samples, each.name))
 
 
 def look_for_merge(store: RunStore, forge: Forge) -> Outcome:

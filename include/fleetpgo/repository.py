@@ -2,7 +2,7 @@
 
 Git itself is run, with its own words in the errors. Credentials reach it only through its environment
 (``GIT_CONFIG_COUNT`` …): never by URL, argument or file, so they cannot stay behind in ``.git/config``. No
-configuration of the user or the system has a say.
+configuration of the user or the system has a say, only ``gitconfig`` beside this module.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -30,6 +31,11 @@ BOT_EMAIL = "fleetpgo@localhost.invalid"
 
 _TIMEOUT = 600.0
 """Seconds that one git command may take: a clone over a slow line, not one that hangs."""
+
+_ALL_COMMITS = "--depth=2147483647"
+"""Git's own "infinite" depth; --unshallow fails where the one commit of a clone is all there is."""
+
+_CONFIGURATION = Path(__file__).with_name("gitconfig")
 
 _PASSED_ON = (
     "PATH",
@@ -62,7 +68,7 @@ def git(directory: Path, *arguments: str, config: Mapping[str, str] | None = Non
         "LC_ALL": "C.UTF-8",
         "HOME": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_GLOBAL": str(_CONFIGURATION),
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_CONFIG_COUNT": str(len(entries)),
     }
@@ -126,6 +132,8 @@ class Checkout:
 def clone(url: str, base: str, branch: str, *, config: Mapping[str, str]) -> Iterator[Checkout]:
     """Clone the newest commit of a base branch into a temporary directory, which goes when the block ends.
 
+    Submodules and the files that Git LFS keeps come with it; older commits do not, see :func:`fetch_history`.
+
     Args:
         url: where from; holds no credentials.
         base: the branch to clone.
@@ -133,8 +141,8 @@ def clone(url: str, base: str, branch: str, *, config: Mapping[str, str]) -> Ite
         config: git configuration with the credentials, see Forge.git_config.
 
     Raises:
-        RepositoryError: if it cannot be cloned, with git's own words; or if somebody else's commit is the
-            newest of the branch, which a push would throw away.
+        RepositoryError: if it cannot be cloned, with git's own words; if it needs Git LFS and there is none;
+            or if somebody else's commit is the newest of the branch, which a push would throw away.
     """
     with tempfile.TemporaryDirectory(prefix="fleetpgo-", ignore_cleanup_errors=True) as directory:
         path = Path(directory) / "checkout"
@@ -150,8 +158,46 @@ def clone(url: str, base: str, branch: str, *, config: Mapping[str, str]) -> Ite
                 f"{redact(url)} cannot be cloned: {error.message}",
                 hint="check project and base in the service file, and address and token of the connection",
             ) from error
+        _fetch_parts(path, url, config)
         seen = _seen(path, branch, config)
         yield Checkout(path, base, git(path, "rev-parse", "HEAD"), branch, seen, config)
+
+
+def _fetch_parts(path: Path, url: str, config: Mapping[str, str]) -> None:
+    """Fetch what git's clone leaves out of the work tree: submodules, and the files that Git LFS keeps."""
+    if (path / ".gitmodules").is_file():
+        # Git follows a submodule to a directory of this machine only if told to; a repository that comes
+        # from one is asked for just that, any other could read files that are none of its business.
+        local = {"protocol.file.allow": "always"} if url.startswith("file:") else {}
+        git(
+            path,
+            *("submodule", "update", "--quiet", "--init", "--recursive", "--depth=1"),
+            config={**config, **local},
+        )
+    if git(path, "ls-files", ":(attr:filter=lfs)"):
+        if not shutil.which("git-lfs"):
+            raise RepositoryError(
+                f"{redact(url)} keeps files in Git LFS, and there is no git-lfs on the PATH",
+                hint="install git-lfs (https://git-lfs.com) where the task runs",
+            )
+        git(path, "lfs", "install", "--local", "--skip-repo")
+        git(path, "lfs", "pull", config=config)
+
+
+def fetch_history(checkout: Checkout) -> None:
+    """Fetch the tags and the commits before the newest one, for a build that runs ``git describe``.
+
+    Their files stay out, where the server can leave them out (``uploadpack.allowFilter``).
+
+    Raises:
+        RepositoryError: if git fails.
+    """
+    _log.info("the build asks git for its history: fetching tags and older commits")
+    git(
+        checkout.path,
+        *("fetch", "--quiet", _ALL_COMMITS, "--tags", "--filter=tree:0", "origin", checkout.base),
+        config=checkout.config,
+    )
 
 
 def commit(checkout: Checkout, files: Mapping[str, bytes], message: str, *, exact: str) -> str:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fleetpgo.measurement.history import COLUMNS, history
+from fleetpgo.measurement.history import COLUMNS, history, latest_savings
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -50,3 +50,8 @@ def test_core_hours_run_from_rollout_to_rollout_and_only_for_what_could_be_told(
 
 def test_a_service_without_a_measurement_has_no_rows(tmp_path):
     assert history(tmp_path, "api", now=NOW).empty
+
+
+def test_the_latest_savings_are_told_in_the_order_of_their_rollouts(store):
+    assert latest_savings(store, "api", count=2) == ["inconclusive", "inconclusive"]
+    assert latest_savings(store, "api") == ["saved 3.0 % [2.0, 4.0]", "inconclusive", "inconclusive"]

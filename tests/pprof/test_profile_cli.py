@@ -117,3 +117,17 @@ def test_top_prints_a_table(run):
 def test_edges_are_printed_heaviest_first(run):
     said = json.loads(run("edges", ONE, "--json").stdout)
     assert [edge["weight"] for edge in said] == list(call_edges(Path(ONE).read_bytes()).weights.values())
+
+
+def test_match_says_how_much_of_the_source_is_still_there(run):
+    done = run("match", ONE, PROFILES / "program")
+    assert done.stdout.startswith("source match: 1.0000\ncompared: 38.3% of the edge weight\n")
+
+
+def test_match_names_what_is_gone(run, tmp_path):
+    (tmp_path / "go.mod").write_text("module example.com/profiled\n\ngo 1.24\n")
+    (tmp_path / "main.go").write_text("package main\n\nfunc main() {}\n")
+    said = json.loads(run("match", ONE, tmp_path, "--json").stdout)
+    assert (["main.fibonacci", "main.fibonacci", 4], "the caller") in [
+        (each["edge"], each["why"]) for each in said["lost"]
+    ]

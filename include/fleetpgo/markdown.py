@@ -1,0 +1,72 @@
+"""Values that come from outside, as Markdown in which they stay what they are: text.
+
+Whatever a name holds, it is no markup, no HTML, and mentions nobody, on every forge.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LONGEST_VALUE = 300
+"""Characters of one name or reason that are shown."""
+
+_MOST_LISTED = 20
+"""Rows of a table or a list; how many more there are is said."""
+
+
+def code(value: str) -> str:
+    """A value as a Markdown code span, in which nothing is markup and nobody is mentioned.
+
+    A code span ends at the first run of as many backticks as it began with; so it begins with more than the
+    value has anywhere. Not for table cells: those end at a ``|`` even inside a code span.
+    """
+    line = _line(value)
+    quotes = fence(line, 1)
+    padding = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{quotes}{padding}{line}{padding}{quotes}"
+
+
+def prose(value: str) -> str:
+    """A sentence as Markdown text: markup in it is escaped, and an invisible space keeps mentions silent."""
+    line = re.sub(r"([\\`*_\[\]<>&~|])", r"\\\1", _line(value))
+    return re.sub(r"([@#])", "\\1\u200b", line)
+
+
+def cell(value: str) -> str:
+    """A value for a table: a code span, unless a ``|`` in it would end the cell."""
+    return prose(value) if "|" in value else code(value)
+
+
+def table(head: str, line: str, rows: Sequence[str]) -> str:
+    """A table, with the line under its head and its rows as Markdown; what is beyond 20 rows is counted."""
+    return "\n".join([head, line, *rows[:_MOST_LISTED]]) + _more(rows)
+
+
+def listed(rows: Sequence[str]) -> str:
+    """The lines of a list; what is beyond 20 is counted."""
+    return "\n".join(rows[:_MOST_LISTED]) + _more(rows)
+
+
+def _more(rows: Sequence[str]) -> str:
+    hidden = len(rows) - _MOST_LISTED
+    return f"\n\nand {hidden:,} more; the run's artifacts have them all" if hidden > 0 else ""
+
+
+def details(summary: str, text: str) -> str:
+    """A part that is folded away. The empty lines are what makes a forge read the inside as Markdown."""
+    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
+
+
+def _line(value: str) -> str:
+    """A value on one line, cut where it is too long."""
+    line = " ".join(value.split()) or " "
+    return f"{line[:_LONGEST_VALUE]}…" if len(line) > _LONGEST_VALUE else line
+
+
+def fence(value: str, least: int) -> str:
+    """More backticks than follow each other anywhere in a value."""
+    return "`" * max(least, *(len(run) + 1 for run in re.findall("`+", value)), 0)

@@ -1,0 +1,145 @@
+"""What the profile made the compiler do: hot calls that it inlined or devirtualised because of it.
+
+The compiler says so itself, if asked by ``-gcflags=all='-m -d=pgodebug=2'``. That is a build of its own, of
+every package: its flags are recorded in the binary, so it cannot be one of the two that are compared.
+
+Source of the lines that are read: Go 1.27's cmd/compile/internal/inline/inl.go (``inlineCostOK``,
+``mkinlcall``) and cmd/compile/internal/devirtualize/pgo.go. Other versions may word them otherwise; then
+nothing is found, which is said as "none", so :func:`asked` tells whether the flags arrived at all.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fleetpgo.pprof import Edges
+
+GCFLAGS = "all=-m -d=pgodebug=2"
+"""``all``: the standard library and the dependencies are compiled with the profile, too."""
+
+_HOT = re.compile(r"hot-budget check allows inlining for call (\S+) \(cost \d+\) at (\S+) in function (\S+)")
+_INLINED = re.compile(r"(\S+): inlining call to (.+)")
+_HOTTEST = re.compile(r"(\S+): call (\S+):-?\d+: hottest callee (\S+) \(weight (\d+)\)")
+_DEVIRTUALISED = re.compile(r"(\S+): PGO devirtualizing (?:interface|function) call ")
+
+_NAMED = 10
+
+Change = Literal["inlined", "devirtualised"]
+
+
+@dataclass(frozen=True)
+class OptimisedCall:
+    """A call that is faster because of the profile.
+
+    Attributes:
+        change: what the compiler did to it.
+        caller: the calling function.
+        callee: the called one.
+        share: of the profile's edge weight, 0 … 1; of all calls from the one function to the other.
+    """
+
+    change: Change
+    caller: str
+    callee: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Optimised:
+    """What the profile made the compiler do.
+
+    Attributes:
+        inlined: how many places of the source hold a hot call that is inlined beyond the usual budget.
+        devirtualised: how many hold an indirect call that now first tries its hottest callee directly.
+        hottest: the calls with the most weight, at most ten; one for each pair of functions.
+    """
+
+    inlined: int
+    devirtualised: int
+    hottest: Sequence[OptimisedCall]
+
+
+def asking(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a build in which the compiler tells what the profile made it do."""
+    flags = f"{environment.get('GOFLAGS', '')} '-gcflags={GCFLAGS}'".strip()
+    return {**environment, "GOFLAGS": flags}
+
+
+def asked(settings: Mapping[str, str]) -> bool:
+    """Whether a binary was built so: a build command that passes ``-gcflags`` itself overrides ours.
+
+    Args:
+        settings: as :func:`fleetpgo.gotool.build_settings` gives them.
+    """
+    return GCFLAGS in settings.get("-gcflags", "")
+
+
+class Decisions:
+    """Reads the compiler's decisions from the lines of a build, as they come."""
+
+    def __init__(self) -> None:
+        self._allowed: set[tuple[str, str, str]] = set()
+        self._inlined: dict[str, set[str]] = {}
+        self._hottest: dict[str, tuple[str, str, int]] = {}
+        self._devirtualised: set[str] = set()
+
+    def read(self, line: str) -> None:
+        """Take one line; most say nothing about the profile."""
+        if match := _HOT.match(line):
+            callee, place, caller = match.groups()
+            self._allowed.add((place, caller, callee))
+        elif match := _INLINED.match(line):
+            place, callee = match.groups()
+            self._inlined.setdefault(place, set()).add(callee)
+        elif match := _HOTTEST.match(line):
+            place, caller, callee, weight = match.groups()
+            self._hottest[place] = (caller, callee, int(weight))
+        elif match := _DEVIRTUALISED.match(line):
+            self._devirtualised.add(match[1])
+
+    def optimised(self, edges: Edges) -> Optimised:
+        """What was done, ranked by the weights of the profile's edges."""
+        weights: dict[tuple[str, str], int] = {}
+        for edge, weight in edges.weights.items():
+            pair = _plain(edge.caller), _plain(edge.callee)
+            weights[pair] = weights.get(pair, 0) + weight
+        # Allowed is not done: the compiler stops at recursion.
+        done = {
+            (place, caller, callee)
+            for place, caller, callee in self._allowed
+            if any(_is(shown, callee) for shown in self._inlined.get(place, ()))
+        }
+        inlined = {(caller, callee) for _, caller, callee in done}
+        virtual = {self._hottest[place][:2] for place in self._devirtualised if place in self._hottest}
+        total = edges.total or 1
+        changes: tuple[tuple[Change, set[tuple[str, str]]], ...] = (
+            ("inlined", inlined),
+            ("devirtualised", virtual),
+        )
+        calls = [
+            OptimisedCall(change, caller, callee, weights.get((_plain(caller), _plain(callee)), 0) / total)
+            for change, pairs in changes
+            for caller, callee in pairs
+        ]
+        calls.sort(key=lambda call: (-call.share, call.change, call.caller, call.callee))
+        return Optimised(
+            inlined=len({place for place, *_ in done}),
+            devirtualised=len(self._devirtualised),
+            hottest=tuple(calls[:_NAMED]),
+        )
+
+
+def _plain(name: str) -> str:
+    """A name as compiler and profile agree on it: dots unescaped, type arguments left out."""
+    return re.sub(r"\[.*\]", "[]", unquote(name))
+
+
+def _is(shown: str, name: str) -> bool:
+    """Whether ``-m`` means this function: it shows no package, or the package's name instead of its path."""
+    return name.endswith((f".{shown}", f".{shown.partition('.')[2] or shown}"))

@@ -1,0 +1,240 @@
+"""How much of a profile still speaks of the source that is being built.
+
+Go's compiler finds a call edge (:mod:`fleetpgo.pprof.edges`) again by three things: the caller's name, the
+callee's name, and the call's line counted from the caller's ``func`` line. An edge is *matched* if the source
+still has all three; the share of matched weight says how stale a profile has become. Where the three do not
+meet, the compiler ignores the edge without a word (golang/go#70291).
+
+The sources are parsed with tree-sitter, not type-checked, so this is told by names:
+
+- the line of a call is that of its opening parenthesis, as the compiler counts (cmd/compile/internal/syntax);
+- a call through a function value or a ``range`` over a function matches any callee that still exists;
+- a closure is any function literal inside the function that it is named after: their numbers shift easily;
+- a deferred call runs at some later line, so it is looked for from its ``defer`` on.
+
+Left out, and said so: calls from or into the runtime (the compiler inserts them where the source shows none),
+functions without Go source (assembly, C, what the compiler and the linker make), and packages whose source is
+not at hand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
+
+from fleetpgo.gosource import Function, Source, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from fleetpgo.gosource import Package
+    from fleetpgo.pprof import Edge, Edges
+
+
+@dataclass(frozen=True)
+class Lost:
+    """An edge that the source does not have any more.
+
+    Attributes:
+        edge: the call.
+        share: of the compared weight.
+        why: what is missing: the caller, the callee, or the call on that line.
+    """
+
+    edge: Edge
+    share: float
+    why: str
+
+
+@dataclass(frozen=True)
+class SourceMatch:
+    """How much of a profile's edge weight the source still has.
+
+    Attributes:
+        share: matched part of the compared weight, 0 … 1; None where nothing could be compared.
+        compared: part of all weight that was compared, 0 … 1.
+        excluded: reason → part of all weight that was left out for it, the largest first.
+        lost: the edges that are not matched, the heaviest first.
+    """
+
+    share: float | None
+    compared: float
+    excluded: Mapping[str, float]
+    lost: Sequence[Lost]
+
+
+RUNTIME = "from or into the runtime"
+NO_GO = "not written in Go"
+GENERATED = "made by the compiler"
+NO_SOURCE = "source not at hand"
+
+
+class _Finding(NamedTuple):
+    """What became of an edge; matched if there is no ``why``."""
+
+    why: str = ""
+    excluded: bool = False
+
+
+class _Symbol(NamedTuple):
+    """A linker symbol: import path, function or method (``T.M``), and what follows for closures."""
+
+    package: str
+    parts: tuple[str, ...]
+
+
+_BRACKET = re.compile(r"([\[\]])")
+_POINTER = re.compile(r"\(\*?([^()]*)\)")
+_CLOSURE_PART = re.compile(r"(?:func|gowrap|deferwrap|range)?\d+|")
+_WRAPPER = re.compile(r"\.(?:gowrap|deferwrap)\d+\b")
+_GENERATED = re.compile(r"(?:type:|go:|_cgo|x_cgo|_cgoexp_|\$)")
+
+
+@cache
+def _symbol(name: str) -> _Symbol | None:
+    """Take a linker symbol apart; None if it is none of Go's.
+
+    Source: ``LinkFuncName`` in cmd/compile/internal/ir, ``PathToPrefix`` in cmd/internal/objabi.
+    """
+    plain = _without_type_arguments(name)
+    dot = plain.find(".", plain.rfind("/") + 1)
+    if dot <= 0:
+        return None
+    rest = _POINTER.sub(r"\1", plain[dot + 1 :]).removesuffix("-fm").replace("-range", ".range")
+    return _Symbol(unquote(plain[:dot]), tuple(rest.split(".")))
+
+
+def _without_type_arguments(name: str) -> str:
+    """A name without what is in brackets, which may nest; in one pass, for names come from a network."""
+    kept, depth = [], 0
+    for part in _BRACKET.split(name):
+        if part == "[":
+            depth += 1
+        elif part == "]":
+            depth -= 1
+        elif depth <= 0:
+            kept.append(part)
+    return "".join(kept)
+
+
+def _is_runtime(package: str) -> bool:
+    return package == "runtime" or package.startswith(("runtime/internal/", "internal/runtime/"))
+
+
+class Sources:
+    """The source of a build; each package is parsed when an edge first asks for it.
+
+    Args:
+        packages: the packages of the build, dependencies included; see :func:`fleetpgo.gosource.packages`.
+    """
+
+    def __init__(self, packages: Iterable[Package]) -> None:
+        self._packages: dict[str, list[Package]] = defaultdict(list)
+        for package in packages:
+            # To the linker every main package is `main`.
+            self._packages["main" if package.name == "main" else package.path].append(package)
+        self._parsed: dict[str, Source] = {}
+
+    def match(self, edges: Edges) -> SourceMatch:
+        """How much of a profile's edge weight the source still has."""
+        matched = 0
+        excluded: dict[str, int] = defaultdict(int)
+        lost: dict[Edge, str] = {}
+        for edge, weight in edges.weights.items():
+            found = self._look_up(edge)
+            if found.excluded:
+                excluded[found.why] += weight
+            elif found.why:
+                lost[edge] = found.why
+            else:
+                matched += weight
+        compared = edges.total - sum(excluded.values())
+        return SourceMatch(
+            share=matched / compared if compared else None,
+            compared=compared / edges.total if edges.total else 0.0,
+            excluded={
+                why: weight / edges.total
+                for why, weight in sorted(excluded.items(), key=lambda item: (-item[1], item[0]))
+            },
+            lost=tuple(Lost(edge, edges.weights[edge] / compared, why) for edge, why in lost.items()),
+        )
+
+    def _look_up(self, edge: Edge) -> _Finding:
+        """Whether an edge is in the source, or why not."""
+        for name in (edge.caller, edge.callee):
+            if reason := self._exclusion(name):
+                return _Finding(reason, excluded=True)
+        callers = self._functions(edge.caller)
+        if callers is None:
+            return _Finding("the caller")
+        if not any(caller.body for caller in callers):
+            return _Finding(NO_GO, excluded=True)
+        if self._functions(edge.callee) is None:
+            return _Finding("the callee")
+        callee = _symbol(edge.callee)
+        assert callee is not None  # noqa: S101 -- else it is excluded above
+        closure = len(callee.parts) > 1 and _CLOSURE_PART.fullmatch(callee.parts[-1]) is not None
+        for caller in callers:
+            row = caller.row + edge.offset
+            for call in caller.calls:
+                here = call.row == row or (call.deferred and call.row <= row)
+                if here and call.reaches(callee.parts[-1], closure=closure):
+                    return _Finding()
+        return _Finding("the call on that line")
+
+    def _exclusion(self, name: str) -> str:
+        """Why a function cannot be compared with source; "" if it can."""
+        if _GENERATED.match(name) or _WRAPPER.search(name):
+            return GENERATED
+        symbol = _symbol(name)
+        if symbol is None:
+            return NO_GO
+        if _is_runtime(symbol.package):
+            return RUNTIME
+        known = self._packages.get(symbol.package, [])
+        return NO_SOURCE if known and not any(package.files for package in known) else ""
+
+    def _functions(self, name: str) -> list[Function] | None:
+        """The functions that a symbol may stand for, without a body if it is assembly; None if it is gone."""
+        symbol = _symbol(name)
+        assert symbol is not None  # noqa: S101 -- else it is excluded before
+        source = self._source(symbol.package)
+        parts = symbol.parts
+        if parts[0] in ("glob", "init") and len(parts) > 1:
+            in_init = [
+                each
+                for function in source.functions.get("init", [])
+                for each in (function, *function.nested())
+            ]
+            return [*source.globals, *in_init] or None
+        for count in (1, 2):
+            declared = source.functions.get(".".join(parts[:count]))
+            if declared is not None and len(parts) >= count:
+                return self._closures(source, declared, parts[count:]) if parts[count:] else declared
+        made = parts[0] in source.assembly or (len(parts) > 1 and parts[0] in source.embedding)
+        return [Function(0, body=False)] if made else None
+
+    @staticmethod
+    def _closures(source: Source, declared: list[Function], rest: tuple[str, ...]) -> list[Function] | None:
+        """The literals that a closure may stand for.
+
+        A closure of a function that was inlined is named after both: ``caller.callee.func1``.
+        """
+        inlined = [
+            function
+            for part in rest
+            if not _CLOSURE_PART.fullmatch(part)
+            for name, functions in source.functions.items()
+            if name.rpartition(".")[2] == part
+            for function in functions
+        ]
+        return [literal for function in (*declared, *inlined) for literal in function.nested()] or None
+
+    def _source(self, package: str) -> Source:
+        if package not in self._parsed:
+            self._parsed[package] = parse(self._packages.get(package, []))
+        return self._parsed[package]

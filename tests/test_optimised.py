@@ -1,0 +1,105 @@
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from fleetpgo import pprof
+from fleetpgo.gotool import build_environment, build_settings
+from fleetpgo.optimised import GCFLAGS, Decisions, Optimised, OptimisedCall, asked, asking
+from fleetpgo.pprof import Edge, Edges
+
+PROFILES = Path(__file__).parent / "testdata" / "profiles"
+
+LINES = """\
+# example.com/a
+hot-callsite-thres-from-CDF=0.1
+hot-budget check allows inlining for call example.com/a/b.(*T).M (cost 341) at ./a.go:60:7 in function main.f
+./a.go:60:7: inlining call to b.(*T).M
+hot-budget check allows inlining for call example.com/a/b.(*T).M (cost 341) at ./a.go:60:7 in function main.f
+hot-budget check allows inlining for call main.f (cost 100) at ./a.go:9:3 in function main.f
+hot-budget check allows inlining for call gopkg.in/y.v3.g[go.shape.int] (cost 9) at ./a.go:1:4 in function p.h
+./a.go:1:4: inlining call to y.g[go.shape.int]
+./a.go:12:4: inlining call to cheap
+./b.go:77:19: PGO devirtualize considering call s.area()
+./b.go:77:19: call main.work:13: hottest callee main.square.area (weight 22)
+./b.go:77:19: PGO devirtualizing interface call s.area to square.area
+./b.go:80:1: call main.work:16: hottest callee main.other (weight 7)
+""".splitlines()
+
+
+def test_what_the_compiler_says_is_counted_once_and_ranked_by_weight():
+    decisions = Decisions()
+    for line in LINES:
+        decisions.read(line)
+    edges = Edges.of(
+        {
+            Edge("main.f", "example.com/a/b.(*T).M", 3): 10,
+            Edge("main.f", "example.com/a/b.(*T).M", 4): 20,
+            Edge("p.h", "gopkg.in/y%2ev3.g[...]", 1): 20,
+            Edge("main.work", "main.square.area", 13): 50,
+        }
+    )
+
+    assert decisions.optimised(edges) == Optimised(
+        inlined=2,
+        devirtualised=1,
+        hottest=(
+            OptimisedCall("devirtualised", "main.work", "main.square.area", 0.5),
+            OptimisedCall("inlined", "main.f", "example.com/a/b.(*T).M", 0.3),
+            OptimisedCall("inlined", "p.h", "gopkg.in/y.v3.g[go.shape.int]", 0.2),
+        ),
+    )
+
+
+def test_ten_calls_are_named_at_most():
+    decisions = Decisions()
+    for line in range(12):
+        place = f"./a.go:{line}:1"
+        decisions.read(
+            f"hot-budget check allows inlining for call p.g{line} (cost 9) at {place} in function p.f"
+        )
+        decisions.read(f"{place}: inlining call to g{line}")
+    told = decisions.optimised(Edges.of({Edge("p.f", f"p.g{line}", line): line + 1 for line in range(12)}))
+
+    assert (told.inlined, len(told.hottest), told.hottest[0].callee) == (12, 10, "p.g11")
+
+
+def build(directory, environment, *flags):
+    """Build so that the compiler tells what it does; what it tells, and the settings of what it made."""
+    done = subprocess.run(
+        ["go", "build", *flags, "-o", "made", "."],
+        cwd=directory,
+        env=asking(environment),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stderr.splitlines(), build_settings(directory / "made", environment=environment)
+
+
+def test_the_compiler_really_says_so(tmp_path, go_cache):
+    program = shutil.copytree(PROFILES / "program", tmp_path / "program")
+    shutil.copy(PROFILES / "go1.27.3.pb.gz", program / "p.pprof")
+    lines, settings = build(program, build_environment(os.environ, go_cache), "-pgo=p.pprof")
+    decisions = Decisions()
+    for line in lines:
+        decisions.read(line)
+    told = decisions.optimised(pprof.call_edges((PROFILES / "go1.27.3.pb.gz").read_bytes()))
+
+    named = {(call.change, call.caller, call.callee) for call in told.hottest}
+    assert asked(settings)
+    assert {
+        ("devirtualised", "main.work", "main.square.area"),
+        ("inlined", "main.fibonacci", "main.fibonacci"),
+    } <= named
+    assert told.inlined > len(named)
+
+
+def test_flags_of_the_build_s_own_are_noticed(go_module, go_cache):
+    _, settings = build(go_module, build_environment(os.environ, go_cache), "-gcflags=-l")
+
+    assert not asked(settings)
+
+
+def test_the_caller_s_flags_stay():
+    assert asking({"GOFLAGS": "-trimpath"})["GOFLAGS"] == f"-trimpath '-gcflags={GCFLAGS}'"
