@@ -289,6 +289,33 @@ class Repository(_Part):
     makefile: RepositoryPath = Field(default="Makefile", description="file whose `go build` line gets -pgo")
 
 
+class Review(_Part):
+    """How pull requests are handed to people, and when a rejected one is proposed again."""
+
+    reviewers: tuple[str, ...] = Field(
+        default=(),
+        description="who is asked for a review: names on the forge; on github and gitea `acme/perf` is the "
+        "team perf of acme",
+    )
+    assignees: tuple[str, ...] = Field(
+        default=(), description="to whom the pull request is assigned: names on the forge"
+    )
+    labels: tuple[str, ...] = Field(
+        default=(), description="labels of the pull request, besides `fleetpgo`, which each of ours has"
+    )
+    draft: bool = Field(default=False, description="whether pull requests are opened as drafts")
+    auto_merge: Literal["merge", "squash", "rebase"] | None = Field(
+        default=None,
+        description="have the forge merge by itself, in that way, once its own checks and rules are "
+        "satisfied; null: a person merges. A forge without such rules on the base merges at once",
+    )
+    propose_again_below: Share = Field(
+        default=0.8,
+        description="overlap with the profile of a pull request that was closed unmerged, below which a new "
+        "one is proposed",
+    )
+
+
 class Build(_Part):
     """How the service is built."""
 
@@ -388,6 +415,7 @@ class Service(_Part):
     collection: Collection = Collection()
     profile: Profile = Profile()
     repository: Repository
+    review: Review = Review()
     build: Build
     rollout: Rollout
     measurement: Measurement
