@@ -278,7 +278,10 @@ class Profile(_Part):
 class Repository(_Part):
     """Where the service's source is, and what the pull request changes in it."""
 
-    forge: Literal["local", "github"] = Field(description="kind of forge")
+    forge: Literal["local", "github", "gitlab", "gitea"] = Field(
+        description="kind of forge: github (Enterprise too), gitlab, gitea (Forgejo too), or local, a "
+        "directory of bare repositories"
+    )
     connection: str = Field(description="Airflow connection that holds the forge's address and token")
     project: str = Field(
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$",

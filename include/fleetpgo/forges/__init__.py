@@ -98,14 +98,17 @@ def comment_marker(key: str) -> str:
     return f"<!-- fleetpgo:{key} -->"
 
 
-def connect(kind: Literal["local", "github"], project: str, *, address: str, token: str | None) -> Forge:
+Kind = Literal["local", "github", "gitlab", "gitea"]
+
+
+def connect(kind: Kind, project: str, *, address: str, token: str | None) -> Forge:
     """Reach a repository on a forge. Sends nothing yet.
 
     Args:
         kind: which kind of forge.
         project: the repository there, such as ``owner/name``.
         address: the forge's own address: a directory for ``local``; ``https://github.com`` or that of an
-            Enterprise server for ``github``.
+            Enterprise server for ``github``; that of the server for ``gitlab`` and ``gitea``.
         token: what the forge authenticates by; ``local`` needs none.
 
     Raises:
@@ -121,3 +124,11 @@ def connect(kind: Literal["local", "github"], project: str, *, address: str, tok
             from fleetpgo.forges.github import GitHubForge  # noqa: PLC0415
 
             return GitHubForge(address, project, token)
+        case "gitlab":
+            from fleetpgo.forges.gitlab import GitLabForge  # noqa: PLC0415
+
+            return GitLabForge(address, project, token)
+        case "gitea":
+            from fleetpgo.forges.gitea import GiteaForge  # noqa: PLC0415
+
+            return GiteaForge(address, project, token)
