@@ -317,6 +317,11 @@ class Review(_Part):
         description="overlap with the profile of a pull request that was closed unmerged, below which a new "
         "one is proposed",
     )
+    revert: Literal["open", "draft", "off"] = Field(
+        default="open",
+        description="what follows a measured regression: a pull request that reverts the profile, the same "
+        "as a draft, or nothing",
+    )
 
 
 class Build(_Part):

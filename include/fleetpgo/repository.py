@@ -188,6 +188,28 @@ def commit(checkout: Checkout, files: Mapping[str, bytes], message: str, *, exac
     return _made(checkout)
 
 
+def revert(checkout: Checkout, sha: str, message: str) -> str:
+    """Commit the opposite of a commit of the base, signed off; of a merge, the opposite of what it brought.
+
+    Returns:
+        Full SHA of the commit; as of :func:`commit`, that of the branch's newest if it is the same.
+
+    Raises:
+        RepositoryError: if the base has changed since in the same places.
+    """
+    git(checkout.path, "fetch", "--quiet", "--depth=2", "origin", sha, config=checkout.config)
+    parents = git(checkout.path, "show", "--no-patch", "--format=%P", sha).split()
+    try:
+        git(checkout.path, "revert", "--no-commit", *(("--mainline", "1") if parents[1:] else ()), sha)
+    except RepositoryError as error:
+        raise RepositoryError(
+            f"{sha} cannot be reverted on {checkout.base}: {error.message}",
+            hint="the same lines were changed since: revert it by hand",
+        ) from error
+    git(checkout.path, "commit", "--quiet", "--no-verify", "--signoff", "--message", message)
+    return _made(checkout)
+
+
 def write(checkout: Checkout, name: str, content: bytes) -> None:
     """Write one file of the work tree, with the directories above it."""
     path = checkout.path / name

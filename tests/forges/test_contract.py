@@ -335,7 +335,7 @@ def test_auto_merge_waits_for_the_forge_s_own_checks(serve, kind, number):
 
     assert double.pull(number).auto_merge in (
         {"merge_when_pipeline_succeeds": True},
-        {"Do": "squash", "merge_when_checks_succeed": True},
+        {"do": "squash", "merge_when_checks_succeed": True},
     )
 
 

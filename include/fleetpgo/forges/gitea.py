@@ -117,7 +117,8 @@ class GiteaForge:
         if review.assignees:
             self._ask("PATCH", pull_request, "assigning", {"assignees": list(review.assignees)})
         if review.auto_merge:
-            merge = {"Do": review.auto_merge, "merge_when_checks_succeed": True}
+            # Go's JSON takes a field's name in any case; older versions call it "Do".
+            merge = {"do": review.auto_merge, "merge_when_checks_succeed": True}
             self._ask("POST", f"{pull_request}/merge", "switching auto-merge on", merge)
 
     def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:

@@ -1,0 +1,63 @@
+"""Connections become clients."""
+
+import json
+from base64 import b64encode
+
+import pytest
+
+from fleetpgo.config import Service
+from fleetpgo.errors import ForgeError
+from fleetpgo.forges.gitea import GiteaForge
+from fleetpgo.forges.github import GitHubForge
+from fleetpgo.forges.gitlab import GitLabForge
+from fleetpgo_airflow import hooks
+
+TOKEN = "planted-t0ken"  # noqa: S105
+
+
+def service(forge):
+    return Service.model_validate(
+        {
+            "name": "tiny",
+            "prometheus": {"connection": "prometheus"},
+            "selection": {"cpu": "up"},
+            "repository": {"forge": forge, "connection": "forge", "project": "acme/tiny"},
+            "build": {"binary": "bin/tiny"},
+            "rollout": {"fraction": "up"},
+            "measurement": {"cpu": "up"},
+        }
+    )
+
+
+@pytest.fixture
+def connection(monkeypatch):
+    def connect(**fields):
+        monkeypatch.setenv("AIRFLOW_CONN_FORGE", json.dumps({"conn_type": "generic", **fields}))
+
+    return connect
+
+
+@pytest.mark.parametrize(
+    ("kind", "made"), [("github", GitHubForge), ("gitlab", GitLabForge), ("gitea", GiteaForge)]
+)
+def test_a_forge_is_made_of_a_connection_s_host_and_password(connection, kind, made):
+    connection(host="https://git.acme.example", password=TOKEN)
+    forge = hooks.forge(service(kind))
+
+    assert (made, "https://git.acme.example/acme/tiny.git") == (type(forge), forge.clone_url)
+
+
+def test_a_connection_without_a_token_is_an_error(connection):
+    connection(host="https://git.acme.example")
+
+    with pytest.raises(ForgeError, match="the forge's connection holds no token"):
+        hooks.forge(service("gitlab"))
+
+
+def test_what_git_sends_of_the_token_is_masked_in_logs(connection, monkeypatch):
+    masked = []
+    monkeypatch.setattr(hooks, "mask_secret", masked.append)
+    connection(host="https://git.acme.example", password=TOKEN)
+    hooks.forge(service("github"))
+
+    assert masked == [b64encode(f"x-access-token:{TOKEN}".encode()).decode()]
