@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import ssl
 
 import pytest
-import trustme
 
 from fleetpgo.config import Review, Service
 from fleetpgo.errors import ForgeError
@@ -17,46 +14,11 @@ from fleetpgo.manners import TAKE_OVER
 from fleetpgo.proposal import propose
 from fleetpgo.pullrequest import Provenance, marker
 from fleetpgo.repository import clone, commit, git, push
-from tests.forges.doubles import KINDS, PROJECT, TOKEN, Served
+from tests.forges.doubles import KINDS, PROJECT, TOKEN
 
 BRANCH = "fleetpgo/tiny"
 PROVENANCE = Provenance(run="run-1", query="up", selected=6, missing={}, samples=1_234)
 NEXT = dataclasses.replace(PROVENANCE, run="run-2")
-
-
-@pytest.fixture(scope="session")
-def authority():
-    return trustme.CA()
-
-
-@functools.cache
-def description(kind):
-    return KINDS[kind][1]()
-
-
-@pytest.fixture
-def serve(origin, authority, tmp_path, monkeypatch):
-    """Start a forge's double over the origin; it trusts and is trusted, and differs nowhere in the end."""
-    (origin / "acme").mkdir()
-    (origin / "tiny.git").rename(origin / f"{PROJECT}.git")
-    git(origin / f"{PROJECT}.git", "config", "http.receivepack", "true")
-    bundle = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(bundle)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-    monkeypatch.setenv("GIT_SSL_CAINFO", str(bundle))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    served = []
-
-    def start(kind):
-        double = KINDS[kind][0](origin, description(kind))
-        served.append((double, Served(double, context)))
-        return double
-
-    yield start
-    for double, server in served:
-        server.close()
-        assert double.differences == []
 
 
 class Local:

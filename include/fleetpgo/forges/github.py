@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 from github import Auth, Github, GithubException, UnknownObjectException
@@ -125,7 +125,8 @@ class GitHubForge:
             if add:
                 issue.add_to_labels(*add)
             if remove:
-                issue.remove_from_labels(remove)
+                # PyGithub's own method leaves the slash of a label's name in the path.
+                issue.requester.requestJsonAndCheck("DELETE", f"{issue.url}/labels/{quote(remove, safe='')}")
 
     def comment(self, number: int, body: str, key: str) -> None:
         """Write the one comment called `key` on a pull request: made the first time, replaced after that."""
