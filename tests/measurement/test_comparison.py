@@ -13,6 +13,7 @@ from fleetpgo.measurement.comparison import as_json, conclude, schema
 from fleetpgo.measurement.evidence import Amount, Evidence, change
 from fleetpgo.measurement.guardrails import compare_guardrails
 from fleetpgo.measurement.plot import mermaid, svg
+from fleetpgo.measurement.report import markdown
 from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.measurement.usage import Usage
 from fleetpgo.measurement.windows import WEEK, Windows
@@ -95,6 +96,11 @@ def test_the_chart_has_a_line_for_each_group_and_the_saving_in_the_treated_one()
     after = [at for at, label in enumerate(labels) if label > 0.5]
     assert -4 < np.mean([treated[at] for at in after]) < -2
     assert abs(np.mean([control[at] for at in after])) < 1
+
+
+def test_the_comment_with_its_chart_is_the_golden_one(golden):
+    comparison = concluded(usage())
+    golden("measurement/comment_with_chart.md", markdown(comparison, mermaid(comparison, usage(), WINDOWS)))
 
 
 def test_a_chart_without_a_control_group_has_one_line():
