@@ -196,6 +196,15 @@ def test_what_was_closed_unmerged_is_not_proposed_again(run, forge, bare, go_pro
     assert ["closed"] == states(forge)
 
 
+def test_on_a_rejected_one_nobody_is_told_of_a_foreign_commit(run, forge, commit):
+    run()
+    commit(BRANCH)
+    forge.close(1)
+
+    assert "which was closed unmerged" in run(provenance=NEXT).reason
+    assert forge.comments(1) == {}
+
+
 def test_a_profile_unlike_the_one_that_was_closed_unmerged_is_proposed(run, forge, another_profile):
     run()
     forge.close(1)

@@ -54,8 +54,7 @@ def _stopped(checkout: Checkout) -> str:
     return (
         f"The newest commit of this branch, {checkout.seen}, is not by fleetpgo, so fleetpgo no longer "
         "updates the branch or this pull request.\n\n"
-        "- Merge it as it is: the next run starts from the new base.\n"
-        f"- Or add the label `{TAKE_OVER}`: the next run **discards every commit of others on this branch** "
-        "and makes it anew from its base.\n"
-        "- Or close it: a profile that differs little from this one is not proposed again."
+        f"To have it go on, add the label `{TAKE_OVER}`: the next run **discards every commit of others on "
+        "this branch** and makes it anew from its base. While it is open, this pull request can be merged as "
+        "it is, or closed."
     )

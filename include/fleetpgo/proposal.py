@@ -149,7 +149,8 @@ def _prepare(
     proposed = Proposed(service.branch, repository.base, digest(profile), unchanged=False, dry_run=dry_run)
     current = _read(checkout, repository.profile)
     files = {repository.profile: profile, repository.makefile: _wired(checkout, service)}
-    why = "" if dry_run else hands_off(forge, checkout, found)
+    # In this order: on a rejected pull request nobody needs to be told of a foreign commit.
+    why = "" if dry_run else _rejected(checkout, found, profile, service) or hands_off(forge, checkout, found)
     change = _compare(current, profile)
     if change is not None:
         proposed = replace(proposed, overlap=change.overlap)
@@ -161,7 +162,7 @@ def _prepare(
             "Hot edges gained and lost": f"{len(change.hot_gained):,} and {len(change.hot_lost):,}",
         }
         provenance = replace(provenance, figures={**provenance.figures, **figures})
-    if why := why or _rejected(checkout, found, profile, service):
+    if why:
         _log.info("nothing is proposed: %s", why)
         return replace(proposed, unchanged=True, reason=why), None, files
 
