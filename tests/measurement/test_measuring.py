@@ -237,8 +237,8 @@ def test_the_files_of_a_measurement_are_json_markdown_and_a_picture(weeks, servi
 def test_a_regression_is_said_on_its_pull_request_and_reverted_by_another(
     weeks, service, rollout, origin, tmp_path
 ):
-    # Seen from the hold-back, whose build is the worse one, the same weeks are a regression.
-    backwards = changed(service, "rollout", treated='count by (instance) (rss{role="holdback"})')
+    # The reciprocal of what was saved is a regression.
+    backwards = changed(service, "measurement", cpu="requests * requests / cpu")
     described = changed(backwards, "repository", project="tiny")
     forge = LocalForge(str(origin), "tiny")
     with clone(forge.clone_url, "main", described.branch, config={}) as checkout:

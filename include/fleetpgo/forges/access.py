@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
@@ -11,9 +10,6 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from fleetpgo.errors import ForgeError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 LONGEST_WAIT = 120
 """Seconds to wait for a rate limit in place; the step's own retry can wait longer and holds no worker."""
@@ -28,6 +24,8 @@ HINTS = {
     401: "the connection's token is wrong or has expired: make a new one",
     403: "let the connection's token read and write contents and pull requests of this repository",
     404: "check repository.project in the service file; a token that may not see it gets this answer too",
+    405: "let the repository allow auto-merge in that way; right after opening, run the step again",
+    409: "a pull request was opened meanwhile: run the step again",
     422: "correct what the answer names; if a pull request was opened meanwhile, run the step again",
 }
 
@@ -97,13 +95,13 @@ def require_place(place: tuple[str, str], project: str, *, archived: bool) -> No
         )
 
 
-def require_base(exists: Callable[[], bool], base: str, default: str) -> None:
+def require_base(base: str, default: str, *, there: bool) -> None:
     """Nothing, if the base is there.
 
     Raises:
         ForgeError: if it is not.
     """
-    if not exists():
+    if not there:
         raise ForgeError(
             f"there is no branch {base} in the repository",
             hint=f"set repository.base in the service file; the default branch is {default}",

@@ -72,12 +72,8 @@ class GiteaForge:
         """Nothing, if the repository has not moved, can be written to, and has that base."""
         there = self._ask("GET", "", "looking at the repository")
         require_place((self._address, there["full_name"]), self._project, archived=there["archived"])
-        branch = f"/branches/{quote(base, safe='')}"
-        require_base(
-            lambda: self._ask("GET", branch, f"looking for {base}", absent=True) is not None,
-            base,
-            there["default_branch"],
-        )
+        branch = self._ask("GET", f"/branches/{quote(base, safe='')}", f"looking for {base}", absent=True)
+        require_base(base, there["default_branch"], there=branch is not None)
 
     def find(self, branch: str) -> PullRequest | None:
         """The open pull request from a branch, whatever its base; where none is open, the newest."""

@@ -79,7 +79,7 @@ class GitHubForge:
             there = self._github.get_repo(self._project)
             there.complete()
             require_place((self._address, there.full_name), self._project, archived=there.archived)
-            require_base(lambda: _has(there, base), base, there.default_branch)
+            require_base(base, there.default_branch, there=_has(there, base))
 
     def find(self, branch: str) -> PullRequest | None:
         """The open pull request from a branch, whatever its base; where none is open, the newest."""

@@ -70,7 +70,7 @@ class GitLabForge:
         with self._errors("looking at the repository"):
             there = self._gitlab.projects.get(self._path)
             require_place((self._address, there.path_with_namespace), self._path, archived=there.archived)
-            require_base(lambda: self._has(base), base, there.default_branch)
+            require_base(base, there.default_branch, there=self._has(base))
 
     def find(self, branch: str) -> PullRequest | None:
         """The open pull request from a branch, whatever its base; where none is open, the newest."""
