@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fleetpgo.config import Service
-from fleetpgo.errors import RepositoryError
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.manners import DO_NOT_UPDATE
 from fleetpgo.measurement.comparison import Comparison
@@ -190,6 +189,8 @@ def test_what_was_changed_in_the_same_place_since_is_reverted_by_hand(run, bring
     git(work, "commit", "--quiet", "--all", "--message", "Edit")
     git(work, "push", "--quiet", "origin", "main")
 
-    with pytest.raises(RepositoryError, match="cannot be reverted on main") as error:
-        run(merged, go_profile)
-    assert "revert it by hand" in error.value.hint
+    reverted = run(merged, go_profile)
+
+    assert reverted.pull_request is None
+    assert f"{merged.merge_commit} cannot be reverted on main" in reverted.reason
+    assert reverted.reason.endswith("the same lines were changed since: revert it by hand")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.errors import ProfileError
+from fleetpgo.errors import ProfileError, RepositoryError
 from fleetpgo.manners import DO_NOT_UPDATE, TAKE_OVER, hands_off
 from fleetpgo.measurement.report import headline
 from fleetpgo.proposal import digest
@@ -65,7 +65,7 @@ def propose_revert(
         report: all that was measured, in Markdown.
 
     Raises:
-        RepositoryError: if git fails, or the commit cannot be reverted any more.
+        RepositoryError: if git fails, or a foreign commit is in the way that nobody can be told of.
         ForgeError: if the forge cannot be reached, or refuses.
     """
     if service.review.revert == "off":
@@ -76,14 +76,18 @@ def propose_revert(
     forge.check(base)
     with clone(forge.clone_url, base, branch, config=forge.git_config()) as checkout:
         found = forge.find(branch)
-        if why := hands_off(forge, checkout, found) or _rejected(found, commit):
+        if why := _rejected(found, commit) or hands_off(forge, checkout, found):
             return _none(why)
         there = checkout.path / service.repository.profile
         content = there.read_bytes() if there.is_file() else b""
         if digest(content) != profile:
             return _none(f"{base} does not hold profile {profile} any more")
         title = f"Revert the PGO profile of {service.name}"
-        head = revert(checkout, commit, f"{title}\n\nThis reverts commit {commit}.\n")
+        try:
+            head = revert(checkout, commit, f"{title}\n\nThis reverts commit {commit}.\n")
+        except RepositoryError as error:
+            # The measurement stands without it, and to try again would not help.
+            return _none(f"{error.message}; {error.hint}")
         suspects = _suspects(there.read_bytes() if there.is_file() else None, content)
         push(checkout, head)
     made = ensure_pull_request(
