@@ -12,7 +12,7 @@ PROMETHEUS := .local/prometheus/bin/prometheus
 RUN := env PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow lint format demo bench-merge bench-collect bench-measure study-measurement proto lock clean
+.PHONY: help setup test test-slow lint format demo bench-merge bench-collect bench-measure study-measurement screenshot proto lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ bench-measure: setup ## Time the measurement of a week of 2,000 instances (minut
 study-measurement: setup ## Simulate fleets with known savings; tables into docs/measurement.md (minutes)
 	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	  python -m studies.measurement.study --write docs/measurement.md
+
+screenshot: setup ## Render a pull request as a forge does into docs/pullrequest.png (needs npm and chromium)
+	@$(RUN) python tools/screenshot docs/pullrequest.png \
+	  tests/testdata/pullrequest/refresh.md tests/testdata/measurement/comment_with_chart.md
 
 proto: setup ## Generate the Python code of the messages from their .proto files
 	@$(RUN) python -m grpc_tools.protoc -I include --python_out=include --mypy_out=include \

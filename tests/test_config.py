@@ -51,7 +51,11 @@ def test_what_a_file_leaves_out_has_safe_defaults(tmp_path):
         ("$profile", "$digest", "api.yaml:5: rollout.fraction: unknown placeholder $digest"),
         ('"$profile"', '~".*$"', "api.yaml:5: rollout.fraction: a lone $ is not a placeholder"),
         ("{cpu: cpu}", "{cpu: cpu, week: 7 days}", "api.yaml:6: measurement.week: a duration is written"),
-        ("forge: github", "forge: svn", "api.yaml:3: repository.forge: Input should be 'local' or 'github'"),
+        (
+            "forge: github",
+            "forge: svn",
+            "api.yaml:3: repository.forge: Input should be 'local', 'github', 'gitlab' or 'gitea'",
+        ),
         ("acme/api", "../etc", "api.yaml:3: repository.project: String should match pattern"),
         (
             "selection: {",

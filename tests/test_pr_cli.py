@@ -87,6 +87,14 @@ def test_close_leaves_the_base_as_it_is(run, forge):
     assert forge.get(1).state == "closed"
 
 
+def test_labels_are_put_on_and_taken_off(run, forge):
+    printed = run("label", "tiny", "--add", "fleetpgo/take-over", "--add", "later")
+
+    assert printed == "pull request 1 has the labels fleetpgo/take-over, later\n"
+    assert run("label", "tiny", "1", "--remove", "later").endswith("labels fleetpgo/take-over\n")
+    assert forge.get(1).labels == ("fleetpgo/take-over",)
+
+
 def test_of_several_open_ones_a_number_must_be_named(run, forge):
     add(forge, "other")
 

@@ -220,7 +220,7 @@ def test_a_push_without_a_pull_request_is_completed(run, bare, origin):
     class Down(LocalForge):
         """A forge that goes down after the push."""
 
-        def create(self, *arguments):
+        def create(self, *arguments, **named):
             raise ForgeError("the forge is down")
 
     with pytest.raises(ForgeError, match="the forge is down"):

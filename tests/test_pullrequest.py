@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from fleetpgo.config import Review
 from fleetpgo.forges import PullRequest
 from fleetpgo.pullrequest import ensure_pull_request, marker
 
@@ -21,34 +22,49 @@ class OneForge:
         self.found = found
         self.told = []
 
-    def find(self, branch, base):
-        self.told.append(("find", branch, base))
+    def find(self, branch):
+        self.told.append(("find", branch))
         return self.found
 
-    def create(self, *arguments):
-        self.told.append(("create", *arguments))
-        return "created"
+    def create(self, *arguments, draft):
+        self.told.append(("create", *arguments, draft))
+        return OPEN
 
     def update(self, *arguments):
         self.told.append(("update", *arguments))
-        return "updated"
+        return self.found
+
+    def hand_over(self, number, review):
+        self.told.append(("hand_over", number, review))
+
+    def label(self, number, *, add):
+        self.told.append(("label", number, add))
 
 
+REVIEW = Review(reviewers=("ada",), labels=("performance",), draft=True)
 OPEN = PullRequest(7, "https://forge/7", "title", "body", "open", "bot", "0" * 40, "main")
+DONE = dataclasses.replace(OPEN, labels=("fleetpgo", "other"))
+CREATE = ("create", "bot", "main", "title", "body", True)
+HAND_OVER = [("hand_over", 7, REVIEW), ("label", 7, ("performance", "fleetpgo"))]
 
 
 @pytest.mark.parametrize(
-    ("found", "result", "told"),
+    ("found", "told"),
     [
-        (None, "created", [("create", "bot", "main", "title", "body")]),
-        (OPEN, OPEN, []),
-        (dataclasses.replace(OPEN, title="old"), "updated", [("update", 7, "title", "body")]),
-        (dataclasses.replace(OPEN, body="old"), "updated", [("update", 7, "title", "body")]),
+        (None, [CREATE, *HAND_OVER]),
+        (dataclasses.replace(DONE, state="merged"), [CREATE, *HAND_OVER]),
+        (dataclasses.replace(DONE, state="closed"), [CREATE, *HAND_OVER]),
+        (DONE, []),
+        (OPEN, HAND_OVER),
+        (dataclasses.replace(DONE, title="old"), [("update", 7, "title", "body", None)]),
+        (dataclasses.replace(DONE, body="old"), [("update", 7, "title", "body", None)]),
+        (dataclasses.replace(DONE, base="master"), [("update", 7, "title", "body", "main")]),
     ],
-    ids=["none", "equal", "other title", "other body"],
+    ids=["none", "merged", "closed", "equal", "cut off", "other title", "other body", "other base"],
 )
-def test_there_is_one_pull_request_and_it_is_up_to_date(found, result, told):
+def test_there_is_one_pull_request_and_it_is_up_to_date(found, told):
     forge = OneForge(found)
 
-    assert result == ensure_pull_request(forge, "bot", "main", "title", "body")
-    assert [("find", "bot", "main"), *told] == forge.told
+    ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW)
+
+    assert [("find", "bot"), *told] == forge.told

@@ -10,7 +10,18 @@ import pytest
 
 from fleetpgo import repository
 from fleetpgo.errors import RepositoryError
-from fleetpgo.repository import Checkout, clone, commit, fetch_history, git, push, redact, write
+from fleetpgo.repository import (
+    Checkout,
+    base_moved,
+    clone,
+    commit,
+    fetch_history,
+    git,
+    push,
+    read_at,
+    redact,
+    write,
+)
 
 PROFILE = "pgo/profile.pprof"
 FILES = {PROFILE: b"\x1f\x8b\r\n\0", "Makefile": b"build:\n\tgo build -pgo=pgo/profile.pprof .\n"}
@@ -49,7 +60,7 @@ def test_a_clone_is_the_newest_commit_of_the_base(bare):
     base_commit = git(bare, "rev-parse", "main")
 
     with cloned(bare) as checkout:
-        assert Checkout(checkout.path, "main", base_commit, "bot", None, {}) == checkout
+        assert Checkout(checkout.path, "main", base_commit, "bot", None, "", {}) == checkout
         assert git(checkout.path, "rev-list", "--count", "HEAD") == "1"
         assert (checkout.path / "go.mod").is_file()
 
@@ -203,8 +214,10 @@ def test_a_commit_holds_the_files_and_nothing_else(bare):
 
     assert head == git(bare, "rev-parse", "bot")
     assert git(bare, "diff", "--name-only", "main", "bot") == "Makefile\npgo/profile.pprof"
-    assert git(bare, "log", "-1", "--format=%an <%ae>|%s|%P", "bot") == (
-        f"fleetpgo <fleetpgo@localhost.invalid>|Refresh|{git(bare, 'rev-parse', 'main')}"
+    assert git(bare, "log", "-1", "--format=%an <%ae>|%s|%b|%P", "bot") == (
+        "fleetpgo <fleetpgo@localhost.invalid>|Refresh"
+        "|Signed-off-by: fleetpgo <fleetpgo@localhost.invalid>"
+        f"\n|{git(bare, 'rev-parse', 'main')}"
     )
 
 
@@ -272,18 +285,63 @@ def test_a_branch_that_moved_meanwhile_is_not_overwritten(bare):
     with cloned(bare) as checkout:
         other = proposed(bare, {**FILES, "pgo/profile.pprof": b"other"})
         head = commit(checkout, FILES, "Refresh", exact=PROFILE)
-        with pytest.raises(RepositoryError, match=r"(?s)the push to bot was refused: .*stale info"):
+        with pytest.raises(RepositoryError, match=r"(?s)the push to bot was refused: .*stale info") as error:
             push(checkout, head)
+
+    assert "most likely another run, moved the branch" in error.value.hint
 
     assert other == git(bare, "rev-parse", "bot")
 
 
-def test_a_branch_that_holds_a_person_s_commit_is_left_alone(bare, tmp_path):
+def test_a_branch_that_holds_a_person_s_commit_is_seen_with_their_name(bare, tmp_path):
     proposed(bare)
-    person_commits(bare, tmp_path, "bot")
+    sha = person_commits(bare, tmp_path, "bot")
 
-    with pytest.raises(RepositoryError, match="the newest commit of bot is by Ada"), cloned(bare):
-        pass
+    with cloned(bare) as checkout:
+        assert (sha, "Ada") == (checkout.seen, checkout.foreign)
+
+
+def test_our_commit_is_foreign_once_a_person_has_amended_it(bare, tmp_path):
+    proposed(bare)
+    work = tmp_path / "work"
+    git(tmp_path, "clone", "--quiet", "--branch", "bot", bare.as_uri(), str(work))
+    ada = {"user.name": "Ada", "user.email": "ada@example.com"}
+    git(work, "commit", "--quiet", "--amend", "--message", "Mine", config=ada)
+    git(work, "push", "--quiet", "--force", "origin", "HEAD:bot")
+
+    with cloned(bare) as checkout:
+        assert checkout.foreign == "Ada"
+
+
+def test_our_own_commit_is_not_foreign(bare):
+    head = proposed(bare)
+
+    with cloned(bare) as checkout:
+        assert (head, "") == (checkout.seen, checkout.foreign)
+
+
+def test_a_base_that_got_a_commit_has_moved(bare, tmp_path):
+    with cloned(bare) as checkout:
+        before = base_moved(checkout)
+        person_commits(bare, tmp_path, "main")
+
+        assert (before, base_moved(checkout)) == (False, True)
+
+
+def test_a_file_is_read_from_a_commit_that_no_branch_holds(bare):
+    head = proposed(bare)
+    git(bare, "update-ref", "refs/pull/1/head", head)
+    git(bare, "branch", "-D", "bot")
+
+    with cloned(bare) as checkout:
+        assert read_at(checkout, head, PROFILE) == FILES[PROFILE]
+        assert read_at(checkout, head, "absent") is None
+        assert git(checkout.path, "status", "--porcelain") == ""
+
+
+def test_a_commit_that_the_origin_does_not_hold_is_an_error(bare):
+    with cloned(bare) as checkout, pytest.raises(RepositoryError, match="`git fetch` failed"):
+        read_at(checkout, "1" * 40, PROFILE)
 
 
 def test_a_refused_push_quotes_the_server(bare):
@@ -292,8 +350,12 @@ def test_a_refused_push_quotes_the_server(bare):
     hook.write_text("#!/bin/sh\necho 'branch is protected' >&2\nexit 1\n")
     hook.chmod(0o755)
 
-    with pytest.raises(RepositoryError, match=r"(?s)the push to bot was refused: .*branch is protected"):
+    with pytest.raises(
+        RepositoryError, match=r"(?s)the push to bot was refused: .*branch is protected"
+    ) as error:
         proposed(bare)
+
+    assert "let no branch protection or ruleset cover bot/*" in error.value.hint
 
 
 @pytest.mark.parametrize(

@@ -352,7 +352,10 @@ class Profile(_Part):
 class Repository(_Part):
     """Where the service's source is, and what the pull request changes in it."""
 
-    forge: Literal["local", "github"] = Field(description="kind of forge")
+    forge: Literal["local", "github", "gitlab", "gitea"] = Field(
+        description="kind of forge: github (Enterprise too), gitlab, gitea (Forgejo too), or local, a "
+        "directory of bare repositories"
+    )
     connection: str = Field(description="Airflow connection that holds the forge's address and token")
     project: str = Field(
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$",
@@ -363,6 +366,38 @@ class Repository(_Part):
     makefile: RepositoryPath | None = Field(
         default="Makefile",
         description="Makefile whose `go build` lines are made to pass -pgo; null: none is edited",
+    )
+
+
+class Review(_Part):
+    """How pull requests are handed to people, and when a rejected one is proposed again."""
+
+    reviewers: tuple[str, ...] = Field(
+        default=(),
+        description="who is asked for a review: names on the forge; on github and gitea `acme/perf` is the "
+        "team perf of acme",
+    )
+    assignees: tuple[str, ...] = Field(
+        default=(), description="to whom the pull request is assigned: names on the forge"
+    )
+    labels: tuple[str, ...] = Field(
+        default=(), description="labels of the pull request, besides `fleetpgo`, which each of ours has"
+    )
+    draft: bool = Field(default=False, description="whether pull requests are opened as drafts")
+    auto_merge: Literal["merge", "squash", "rebase"] | None = Field(
+        default=None,
+        description="have the forge merge by itself, in that way, once its own checks and rules are "
+        "satisfied; null: a person merges. A forge without such rules on the base merges at once",
+    )
+    propose_again_below: Share = Field(
+        default=0.8,
+        description="overlap with the profile of a pull request that was closed unmerged, below which a new "
+        "one is proposed",
+    )
+    revert: Literal["open", "draft", "off"] = Field(
+        default="open",
+        description="what follows a measured regression: a pull request that reverts the profile, the same "
+        "as a draft, or nothing",
     )
 
 
@@ -482,6 +517,7 @@ class Service(_Part):
     collection: Collection = Collection()
     profile: Profile = Profile()
     repository: Repository
+    review: Review = Review()
     build: Build
     rollout: Rollout
     measurement: Measurement

@@ -35,7 +35,7 @@ _forge = click.option(
 
 @click.group()
 def pr() -> None:
-    """Review the pull requests of a local forge: list, show, merge, close.
+    """Review the pull requests of a local forge: list, show, label, merge, close.
 
     Without NUMBER a command takes the only open pull request of the service.
 
@@ -106,6 +106,20 @@ def close(service: str, number: int | None, directory: str, *, as_json: bool) ->
     """Close an open pull request without merging it; the run that waits for it ends as skipped."""
     forge = _connect(service, directory)
     _report(forge.close(_choose(forge, number)), as_json=as_json)
+
+
+@pr.command()
+@_service
+@_number
+@_forge
+@click.option("--add", multiple=True, metavar="LABEL", help="A label to put on it; may be given again.")
+@click.option("--remove", metavar="LABEL", help="A label to take off.")
+def label(service: str, number: int | None, directory: str, add: tuple[str, ...], remove: str | None) -> None:
+    """Label a pull request: `fleetpgo/do-not-update` stops its updates, `fleetpgo/take-over` resumes them."""
+    forge = _connect(service, directory)
+    number = _choose(forge, number)
+    forge.label(number, add=add, remove=remove)
+    click.echo(f"pull request {number} has the labels {', '.join(forge.get(number).labels) or '–'}")
 
 
 def _connect(service: str, directory: str) -> LocalForge:

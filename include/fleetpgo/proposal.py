@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
 from fleetpgo.description import Change, FunctionShare, Proposal, body, title
-from fleetpgo.errors import ProfileError
+from fleetpgo.errors import ProfileError, RepositoryError
+from fleetpgo.manners import TAKE_OVER, hands_off
 from fleetpgo.pullrequest import ensure_pull_request
-from fleetpgo.repository import Checkout, clone, commit, fetch_history, push
+from fleetpgo.repository import Checkout, base_moved, clone, commit, fetch_history, push, read_at
 from fleetpgo.verifying import verify
 from fleetpgo.wiring import find_wiring
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from fleetpgo.config import Service
     from fleetpgo.description import Provenance
-    from fleetpgo.forges import Forge
+    from fleetpgo.forges import Forge, PullRequest
 
 _log = logging.getLogger(__name__)
 
@@ -42,8 +44,8 @@ class Proposed:
         branch: branch that the pull request comes from.
         base: branch that it goes to.
         profile: first 12 hex digits of the SHA-256 of the profile's bytes.
-        unchanged: nothing was built, pushed or opened: the base branch holds a profile that is as good, or
-            the repository wants none.
+        unchanged: nothing was built, pushed or opened: the base branch holds a profile that is as good, the
+            repository wants none, or people want the pull request left alone.
         reason: why; "" if something was proposed.
         overlap: of this profile with the one on the base branch, 0 … 1; None if there is none.
         dry_run: everything was done but the push and the pull request.
@@ -87,6 +89,9 @@ def propose(
 ) -> Proposed:
     """Propose a profile to a service's repository as a pull request.
 
+    Whether it may be touched at all is for :mod:`fleetpgo.manners` to say. If the base gets commits while the
+    service is built, all is done again from the new base, once.
+
     Args:
         service: whose repository and build it is.
         forge: where the repository is.
@@ -103,69 +108,100 @@ def propose(
         ForgeError: if the forge cannot be reached, or refuses.
     """
     repository = service.repository
-    with clone(forge.clone_url, repository.base, service.branch, config=forge.git_config()) as checkout:
-        proposed = Proposed(
-            service.branch, repository.base, digest(profile), unchanged=False, dry_run=dry_run
+    forge.check(repository.base)
+    moved = False
+    while True:
+        with clone(forge.clone_url, repository.base, service.branch, config=forge.git_config()) as checkout:
+            # A dry run asks nothing of the forge's pull requests, so it needs no right to see them.
+            found = None if dry_run else forge.find(service.branch)
+            proposed, proposal, files = _prepare(
+                checkout, service, forge, found, profile, provenance, dry_run=dry_run, cache=cache
+            )
+            if proposal is None:
+                return proposed
+            head = commit(checkout, files, _message(proposal), exact=repository.profile)
+            if dry_run:
+                _log.info("dry run: nothing is pushed and no pull request opened")
+                return proposed
+            if not moved and base_moved(checkout):
+                _log.info("%s has got commits during the build: building again on top of them", checkout.base)
+                moved = True
+                continue
+            push(checkout, head)
+        made = ensure_pull_request(
+            forge, service.branch, repository.base, title(proposal), body(proposal), service.review
         )
-        current = _read(checkout, repository.profile)
-        wiring = find_wiring(checkout, service)
-        if wiring.off:
-            why = f"the repository builds without a profile on purpose: {wiring.off}"
-            _log.info("nothing to propose: %s", why)
-            return replace(proposed, unchanged=True, reason=why)
-        files = {repository.profile: profile, **wiring.files}
-        wired = [name for name, content in wiring.files.items() if content != _read(checkout, name)]
-        change = _compare(current, profile)
-        if change is not None:
-            proposed = replace(proposed, overlap=change.overlap)
-            if not wired and (why := _nothing_new(change, service)):
-                _log.info("nothing to propose: %s", why)
-                return replace(proposed, unchanged=True, reason=why)
+        if found and TAKE_OVER in found.labels:
+            forge.label(found.number, remove=TAKE_OVER)
+        _log.info("pull request %d: %s", made.number, made.url)
+        return replace(proposed, head=head, pull_request=made.number, url=made.url)
 
-        if wiring.history:
-            fetch_history(checkout)
-        readable = current if change else None
-        verified = verify(
-            checkout, service, files, cache, current=pprof.call_edges(readable) if readable else None
-        )
-        proposed = replace(
-            proposed,
-            toolchain=verified.toolchain,
-            size_without=verified.without.size,
-            size_with=verified.with_profile.size,
-            seconds_without=verified.without.seconds,
-            seconds_with=verified.with_profile.seconds,
-            source_match=verified.match.share if verified.match else None,
-        )
-        proposal = Proposal(
-            service=service.name,
-            branch=service.branch,
-            path=repository.profile,
-            profile=proposed.profile,
-            size=len(profile),
-            # An empty file is no profile to Go, so it is none to the reader.
-            current=digest(current) if current else None,
-            current_size=len(current) if current else None,
-            change=Change(change.overlap, len(change.hot_gained), len(change.hot_lost)) if change else None,
-            command=shlex.join(service.build.command),
-            binary=service.build.binary,
-            wired=wired,
-            verified=verified,
-            match_below=service.profile.match_below,
-            functions=_functions(readable, profile),
-            provenance=provenance,
-        )
-        head = commit(checkout, files, _message(proposal), exact=repository.profile)
-        if dry_run:
-            _log.info("dry run: nothing is pushed and no pull request opened")
-            return proposed
-        push(checkout, head)
 
-    pull_request = ensure_pull_request(
-        forge, service.branch, repository.base, title(proposal), body(proposal)
+def _prepare(
+    checkout: Checkout,
+    service: Service,
+    forge: Forge,
+    found: PullRequest | None,
+    profile: bytes,
+    provenance: Provenance,
+    *,
+    dry_run: bool,
+    cache: Path,
+) -> tuple[Proposed, Proposal | None, Mapping[str, bytes]]:
+    """What came of it so far, what to propose (None if nothing is), and the files to commit."""
+    repository = service.repository
+    proposed = Proposed(service.branch, repository.base, digest(profile), unchanged=False, dry_run=dry_run)
+    current = _read(checkout, repository.profile)
+    wiring = find_wiring(checkout, service)
+    files = {repository.profile: profile, **wiring.files}
+    wired = [name for name, content in wiring.files.items() if content != _read(checkout, name)]
+    # In this order: on a rejected pull request nobody needs to be told of a foreign commit.
+    why = "" if dry_run else _rejected(checkout, found, profile, service) or hands_off(forge, checkout, found)
+    if wiring.off:
+        why = why or f"the repository builds without a profile on purpose: {wiring.off}"
+    change = _compare(current, profile)
+    if change is not None:
+        proposed = replace(proposed, overlap=change.overlap)
+        if not wired:
+            why = why or _nothing_new(change, service)
+    if why:
+        _log.info("nothing is proposed: %s", why)
+        return replace(proposed, unchanged=True, reason=why), None, files
+
+    if wiring.history:
+        fetch_history(checkout)
+    readable = current if change else None
+    verified = verify(
+        checkout, service, files, cache, current=pprof.call_edges(readable) if readable else None
     )
-    _log.info("pull request %d: %s", pull_request.number, pull_request.url)
-    return replace(proposed, head=head, pull_request=pull_request.number, url=pull_request.url)
+    proposed = replace(
+        proposed,
+        toolchain=verified.toolchain,
+        size_without=verified.without.size,
+        size_with=verified.with_profile.size,
+        seconds_without=verified.without.seconds,
+        seconds_with=verified.with_profile.seconds,
+        source_match=verified.match.share if verified.match else None,
+    )
+    proposal = Proposal(
+        service=service.name,
+        branch=service.branch,
+        path=repository.profile,
+        profile=proposed.profile,
+        size=len(profile),
+        # An empty file is no profile to Go, so it is none to the reader.
+        current=digest(current) if current else None,
+        current_size=len(current) if current else None,
+        change=Change(change.overlap, len(change.hot_gained), len(change.hot_lost)) if change else None,
+        command=shlex.join(service.build.command),
+        binary=service.build.binary,
+        wired=wired,
+        verified=verified,
+        match_below=service.profile.match_below,
+        functions=_functions(readable, profile),
+        provenance=provenance,
+    )
+    return proposed, proposal, files
 
 
 def _compare(current: bytes | None, profile: bytes) -> pprof.Comparison | None:
@@ -175,7 +211,7 @@ def _compare(current: bytes | None, profile: bytes) -> pprof.Comparison | None:
     try:
         return pprof.compare(current, profile)
     except ProfileError as error:
-        _log.warning("the committed profile cannot be read, so it is not compared: %s", error.message)
+        _log.warning("a committed profile cannot be read, so it is not compared: %s", error.message)
         return None
 
 
@@ -190,6 +226,29 @@ def _nothing_new(change: pprof.Comparison, service: Service) -> str:
             f"profile.unchanged_above is {threshold:g}"
         )
     return ""
+
+
+def _rejected(checkout: Checkout, found: PullRequest | None, profile: bytes, service: Service) -> str:
+    """Why a profile is too much like one whose pull request was closed unmerged; "" if it is not."""
+    if found is None or found.state != "closed" or TAKE_OVER in found.labels:
+        return ""
+    try:
+        before = read_at(checkout, found.head, service.repository.profile)
+    except RepositoryError as error:
+        raise RepositoryError(
+            f"the profile that pull request {found.number} proposed, which was closed unmerged, cannot be "
+            f"read: {error.message}",
+            hint=f"reopen it, or give it the label {TAKE_OVER}, to have a profile proposed again",
+        ) from error
+    change = _compare(before, profile)
+    threshold = service.review.propose_again_below
+    if change is None or change.overlap < threshold:
+        return ""
+    return (
+        f"its overlap with the profile of pull request {found.number}, which was closed unmerged, is "
+        f"{change.overlap:.3f}; review.propose_again_below is {threshold:g}; to have it proposed all the "
+        f"same, reopen that one or give it the label {TAKE_OVER}"
+    )
 
 
 def digest(profile: bytes) -> str:

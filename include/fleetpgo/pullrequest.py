@@ -11,7 +11,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fleetpgo.config import Review
     from fleetpgo.forges import Forge, PullRequest
+
+
+HANDED_OVER = "fleetpgo"
+"""The label that says: reviewers, assignees and all other labels are set."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +49,23 @@ def marker(text: str) -> Marker | None:
         return None
 
 
-def ensure_pull_request(forge: Forge, branch: str, base: str, title: str, body: str) -> PullRequest:
-    """The one open pull request from a branch to a base, with this title and body: found, updated or opened.
+def ensure_pull_request(
+    forge: Forge, branch: str, base: str, title: str, body: str, review: Review
+) -> PullRequest:
+    """The one open pull request from a branch, with this base, title and body: found, updated or opened.
+
+    The label `fleetpgo` is put on it last. Where it is missing, handing the pull request over was cut off,
+    and is done again; where it is there, people's changes to reviewers and labels are left as they are.
 
     Raises:
         ForgeError: if the forge cannot be reached, or refuses.
     """
-    found = forge.find(branch, base)
-    if found is None:
-        return forge.create(branch, base, title, body)
-    if (found.title, found.body) == (title, body):
-        return found
-    return forge.update(found.number, title, body)
+    found = forge.find(branch)
+    if found is None or found.state != "open":
+        found = forge.create(branch, base, title, body, draft=review.draft)
+    elif (found.title, found.body, found.base) != (title, body, base):
+        found = forge.update(found.number, title, body, base if found.base != base else None)
+    if HANDED_OVER not in found.labels:
+        forge.hand_over(found.number, review)
+        forge.label(found.number, add=(*review.labels, HANDED_OVER))
+    return found

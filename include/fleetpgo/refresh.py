@@ -18,6 +18,7 @@ pull_request.json   :func:`propose_profile`
 merge.json          :func:`look_for_merge`: when the pull request was merged, or why it never will be
 rollout.json        :func:`look_for_rollout`: when the new build went out
 measure_*           :func:`measure`: the saving, as .json, .md and .svg, for ``rollout`` and ``week``
+revert.json         the same, after a regression: the pull request that reverts it, or why there is none
 ==================  ========================================================================
 """
 
@@ -322,23 +323,41 @@ def measurable_at(service: Service, store: RunStore, period: Period) -> datetime
 def measure(
     service: Service, store: RunStore, prometheus: Prometheus, forge: Forge, *, period: Period
 ) -> Comparison:
-    """Measure the saving over a period, draw it, and say it in the pull request's one comment on it."""
+    """Measure the saving over a period, draw it, and say it in the pull request's one comment on it.
+
+    After a regression a pull request that reverts the profile is opened or brought up to date, as the service
+    file says.
+    """
     from fleetpgo.measurement import measuring  # noqa: PLC0415  # scipy and matplotlib: not for waiting steps
 
+    commit = store.read_json("merge.json")["commit"]
     measured = measuring.measure(
         prometheus,
         service,
         _read_rollout(store),
         period=period,
         window=_window(service, period),
-        commit=store.read_json("merge.json")["commit"],
+        commit=commit,
     )
     for extension, content in measured.files().items():
         store.write(f"measure_{period}.{extension}", content)
-    number = store.read_json("pull_request.json")["pull_request"]
+    proposed = store.read_json("pull_request.json")
     reports = [f"measure_{each}.md" for each in ("rollout", "week")]
     text = "\n".join(store.read(report).decode() for report in reports if store.exists(report))
-    forge.comment(number, text, "measurement")
+    forge.comment(proposed["pull_request"], text, "measurement")
+    if measured.comparison.verdict.call == "regression":
+        from fleetpgo.reverting import propose_revert  # noqa: PLC0415  # it compares profiles: likewise
+
+        reverted = propose_revert(
+            service,
+            forge,
+            profile=proposed["profile"],
+            commit=commit,
+            brought_by=proposed["pull_request"],
+            measured=measured.comparison,
+            report=text,
+        )
+        store.write_json("revert.json", asdict(reverted))
     return measured.comparison
 
 

@@ -117,6 +117,7 @@ class Checkout:
         base_commit: full SHA of its newest commit.
         branch: the branch that commits are pushed to.
         seen: full SHA of that branch's newest commit when it was cloned; None where there was no such branch.
+        foreign: who made that commit, if not we; "" if we did, or there is none.
         config: git configuration with the credentials; not shown.
     """
 
@@ -125,6 +126,7 @@ class Checkout:
     base_commit: str
     branch: str
     seen: str | None
+    foreign: str
     config: Mapping[str, str] = field(repr=False)
 
 
@@ -141,8 +143,8 @@ def clone(url: str, base: str, branch: str, *, config: Mapping[str, str]) -> Ite
         config: git configuration with the credentials, see Forge.git_config.
 
     Raises:
-        RepositoryError: if it cannot be cloned, with git's own words; if it needs Git LFS and there is none;
-            or if somebody else's commit is the newest of the branch, which a push would throw away.
+        RepositoryError: if it cannot be cloned, with git's own words; or if it needs Git LFS and there is
+            none.
     """
     with tempfile.TemporaryDirectory(prefix="fleetpgo-", ignore_cleanup_errors=True) as directory:
         path = Path(directory) / "checkout"
@@ -159,8 +161,8 @@ def clone(url: str, base: str, branch: str, *, config: Mapping[str, str]) -> Ite
                 hint="check project and base in the service file, and address and token of the connection",
             ) from error
         _fetch_parts(path, url, config)
-        seen = _seen(path, branch, config)
-        yield Checkout(path, base, git(path, "rev-parse", "HEAD"), branch, seen, config)
+        seen, foreign = _seen(path, branch, config)
+        yield Checkout(path, base, git(path, "rev-parse", "HEAD"), branch, seen, foreign, config)
 
 
 def _fetch_parts(path: Path, url: str, config: Mapping[str, str]) -> None:
@@ -201,7 +203,7 @@ def fetch_history(checkout: Checkout) -> None:
 
 
 def commit(checkout: Checkout, files: Mapping[str, bytes], message: str, *, exact: str) -> str:
-    """Commit files on top of the base, and nothing else that lies in the work tree.
+    """Commit files on top of the base, signed off, and nothing else that lies in the work tree.
 
     Where the branch's newest commit has the same parent and the same tree already, that commit is returned
     instead: to make it anew would only change its date, and start every check on the forge again.
@@ -223,17 +225,36 @@ def commit(checkout: Checkout, files: Mapping[str, bytes], message: str, *, exac
         write(checkout, name, content)
     # --force: the service file names these files, so a .gitignore has no say.
     git(checkout.path, "add", "--force", "--", *files)
-    git(checkout.path, "commit", "--quiet", "--no-verify", "--message", message)
+    git(checkout.path, "commit", "--quiet", "--no-verify", "--signoff", "--message", message)
     committed = git(checkout.path, "rev-parse", f"HEAD:{exact}")
     if committed != git(checkout.path, "hash-object", "--no-filters", "--", exact):
         raise RepositoryError(
             f"git would commit {exact} with other bytes than it has",
             hint=f"a .gitattributes of the repository converts it; add the line `{exact} -text -filter`",
         )
-    made = git(checkout.path, "rev-parse", "HEAD")
-    if checkout.seen and _content(checkout.path, checkout.seen) == _content(checkout.path, made):
-        return checkout.seen
-    return made
+    return _made(checkout)
+
+
+def revert(checkout: Checkout, sha: str, message: str) -> str:
+    """Commit the opposite of a commit of the base, signed off; of a merge, the opposite of what it brought.
+
+    Returns:
+        Full SHA of the commit; as of :func:`commit`, that of the branch's newest if it is the same.
+
+    Raises:
+        RepositoryError: if the base has changed since in the same places.
+    """
+    git(checkout.path, "fetch", "--quiet", "--depth=2", "origin", sha, config=checkout.config)
+    parents = git(checkout.path, "show", "--no-patch", "--format=%P", sha).split()
+    try:
+        git(checkout.path, "revert", "--no-commit", *(("--mainline", "1") if parents[1:] else ()), sha)
+    except RepositoryError as error:
+        raise RepositoryError(
+            f"{sha} cannot be reverted on {checkout.base}: {error.message}",
+            hint="the same lines were changed since: revert it by hand",
+        ) from error
+    git(checkout.path, "commit", "--quiet", "--no-verify", "--signoff", "--message", message)
+    return _made(checkout)
 
 
 def write(checkout: Checkout, name: str, content: bytes) -> None:
@@ -241,6 +262,28 @@ def write(checkout: Checkout, name: str, content: bytes) -> None:
     path = checkout.path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
+
+
+def base_moved(checkout: Checkout) -> bool:
+    """Whether the base has got commits, or is gone, since it was cloned."""
+    now = git(checkout.path, "ls-remote", "origin", f"refs/heads/{checkout.base}", config=checkout.config)
+    return now.partition("\t")[0] != checkout.base_commit
+
+
+def read_at(checkout: Checkout, sha: str, name: str) -> bytes | None:
+    """A file as a commit of the origin has it, on a branch or not; None where that commit has none.
+
+    Raises:
+        RepositoryError: if the origin does not hold that commit (any more).
+    """
+    git(checkout.path, "fetch", "--quiet", "--depth=1", "origin", sha, config=checkout.config)
+    if not git(checkout.path, "ls-tree", sha, "--", name):
+        return None
+    # Writes the very bytes to a file; what other commands print is text to us.
+    path = checkout.path / git(checkout.path, "unpack-file", f"{sha}:{name}")
+    content = path.read_bytes()
+    path.unlink()
+    return content
 
 
 def push(checkout: Checkout, head: str) -> None:
@@ -261,27 +304,36 @@ def push(checkout: Checkout, head: str) -> None:
             config=checkout.config,
         )
     except RepositoryError as error:
+        stale = "stale info" in error.message
         raise RepositoryError(
             f"the push to {checkout.branch} was refused: {error.message}",
-            hint="`stale info`: another run moved the branch, run again; otherwise let the token write to "
-            "this branch (contents: write, and no branch protection on it)",
+            hint="somebody else, most likely another run, moved the branch since it was cloned, and nothing "
+            "of theirs was overwritten: run again"
+            if stale
+            else "let the token write to this branch, and let no branch protection or ruleset cover "
+            f"{checkout.branch.partition('/')[0]}/*: the branch is made anew from its base at each run",
         ) from error
     _log.info("pushed %s to %s", head, checkout.branch)
 
 
-def _seen(path: Path, branch: str, config: Mapping[str, str]) -> str | None:
-    """The newest commit of a branch of the origin, fetched with its parent; None without such a branch."""
+def _seen(path: Path, branch: str, config: Mapping[str, str]) -> tuple[str | None, str]:
+    """The newest commit of a branch of the origin, fetched with its parent, and who else made it."""
     reference = f"refs/heads/{branch}"
     if not git(path, "ls-remote", "origin", reference, config=config):
-        return None
+        return None, ""
     git(path, "fetch", "--quiet", "--depth=2", "origin", reference, config=config)
-    name, email = git(path, "show", "--no-patch", "--format=%an%n%ae", "FETCH_HEAD").split("\n")
-    if email != BOT_EMAIL:
-        raise RepositoryError(
-            f"the newest commit of {branch} is by {name}, so the branch is left alone",
-            hint="merge or close its pull request and delete the branch, then run again",
-        )
-    return git(path, "rev-parse", "FETCH_HEAD")
+    # The committer too: an amended commit keeps its author.
+    people = git(path, "show", "--no-patch", "--format=%ae%x09%an%n%ce%x09%cn", "FETCH_HEAD").splitlines()
+    foreign = [name for email, _, name in (line.partition("\t") for line in people) if email != BOT_EMAIL]
+    return git(path, "rev-parse", "FETCH_HEAD"), foreign[0] if foreign else ""
+
+
+def _made(checkout: Checkout) -> str:
+    """The commit just made; or the one on the branch already, if it is the same proposal."""
+    made = git(checkout.path, "rev-parse", "HEAD")
+    if checkout.seen and _content(checkout.path, checkout.seen) == _content(checkout.path, made):
+        return checkout.seen
+    return made
 
 
 def _content(path: Path, sha: str) -> str:

@@ -51,16 +51,19 @@ async def access(service: Service) -> Access:
 
 
 def forge(service: Service) -> forges.Forge:
-    """The service's forge.
+    """The service's forge, from a connection of any type; ``generic`` is the one that asks for least.
 
     The connection's host is the forge's address (for the ``local`` forge: its extra ``path``, a directory),
-    and its password the token.
+    and its password the token. What git sends of it is masked in logs too.
     """
     connection = BaseHook.get_connection(service.repository.connection)
     address = connection.extra_dejson.get("path") or connection.host or ""
-    return forges.connect(
+    made = forges.connect(
         service.repository.forge, service.repository.project, address=address, token=connection.password
     )
+    for value in made.git_config().values():
+        mask_secret(value.rpartition(" ")[2])
+    return made
 
 
 def run_store(service: Service, run: str) -> RunStore:

@@ -24,6 +24,8 @@ ANSWER = {
     "state": "open",
     "head": {"ref": "fleetpgo/tiny", "sha": "a" * 40},
     "base": {"ref": "main", "sha": "b" * 40},
+    "labels": [],
+    "draft": False,
     "merged_at": None,
     "merge_commit_sha": "c" * 40,
 }
@@ -50,21 +52,17 @@ def sent(github, index=-1):
     return request.method, request.url, json.loads(request.body) if request.body else None
 
 
-def test_the_open_one_is_looked_for_by_its_head(github, forge):
+def test_it_is_looked_for_by_its_head(github, forge):
     github.get(f"{API}/pulls", json=[ANSWER])
 
-    assert forge.find("fleetpgo/tiny", "main") == OPEN
-    assert github.calls[0].request.params == {
-        "state": "open",
-        "head": "acme:fleetpgo/tiny",
-        "base": "main",
-    }
+    assert forge.find("fleetpgo/tiny") == OPEN
+    assert github.calls[0].request.params == {"state": "all", "head": "acme:fleetpgo/tiny"}
 
 
 def test_none_is_found_where_there_is_none(github, forge):
     github.get(f"{API}/pulls", json=[])
 
-    assert forge.find("fleetpgo/tiny", "main") is None
+    assert forge.find("fleetpgo/tiny") is None
 
 
 @pytest.mark.parametrize(
@@ -101,7 +99,7 @@ def test_a_pull_request_is_opened(github, forge):
     assert sent(github) == (
         "POST",
         f"{API}/pulls",
-        {"base": "main", "head": "fleetpgo/tiny", "title": "Title", "body": "Body"},
+        {"base": "main", "head": "fleetpgo/tiny", "title": "Title", "body": "Body", "draft": False},
     )
 
 

@@ -5,6 +5,7 @@ from datetime import UTC
 
 import pytest
 
+from fleetpgo.config import Review
 from fleetpgo.errors import ForgeError
 from fleetpgo.forges import PullRequest
 from fleetpgo.forges.local import LocalForge
@@ -38,13 +39,12 @@ def test_a_pull_request_is_made_from_a_branch(forge, origin):
     assert head == git(origin / "tiny.git", "rev-parse", "refs/pull/1/head")
 
 
-def test_only_the_open_one_of_that_branch_and_base_is_found(forge):
+def test_the_open_one_of_a_branch_is_found(forge):
     push_branch(forge)
     made = create(forge)
 
-    assert made == forge.find("bot", "main")
-    assert forge.find("bot", "other") is None
-    assert forge.find("other", "main") is None
+    assert made == forge.find("bot")
+    assert forge.find("other") is None
 
 
 def test_a_second_one_for_the_same_branch_is_refused(forge):
@@ -175,14 +175,63 @@ def test_a_merged_one_stays_merged_and_the_next_has_a_new_number(forge):
     assert head == forge.get(1).head
 
 
-def test_a_closed_one_is_neither_found_nor_merged(forge):
+def test_a_closed_one_is_not_merged(forge):
     push_branch(forge)
     made = create(forge)
 
     assert dataclasses.replace(made, state="closed") == forge.close(1)
-    assert forge.find("bot", "main") is None
     with pytest.raises(ForgeError, match="pull request 1 is closed already"):
         forge.merge(1)
+
+
+def test_where_none_is_open_the_newest_is_found(forge):
+    push_branch(forge)
+    for _ in range(2):
+        create(forge)
+        last = forge.close(forge.find("bot").number)
+
+    assert (2, last) == (last.number, forge.find("bot"))
+
+
+def test_another_base_is_given(forge, origin):
+    git(origin / "tiny.git", "branch", "trunk", "main")
+    push_branch(forge)
+    create(forge)
+
+    assert forge.update(1, "Title", "Body", "trunk").base == "trunk"
+
+
+def test_labels_are_added_once_and_taken_off(forge):
+    push_branch(forge)
+    create(forge)
+    forge.label(1, add=("one", "two"))
+    forge.label(1, add=("two", "three"))
+    forge.label(1, remove="one")
+
+    assert forge.get(1).labels == ("two", "three")
+
+
+def test_a_draft_is_kept_as_one(forge):
+    push_branch(forge)
+    forge.create("bot", "main", "Title", "Body\n", draft=True)
+
+    assert forge.get(1).draft
+
+
+def test_nothing_is_merged_by_itself_without_checks_to_wait_for(forge):
+    push_branch(forge)
+    create(forge)
+
+    with pytest.raises(ForgeError, match="has no checks to wait for"):
+        forge.hand_over(1, Review(auto_merge="merge"))
+
+
+def test_a_base_that_is_gone_is_named_with_the_default_branch(forge):
+    forge.check("main")
+
+    with pytest.raises(ForgeError, match="there is no branch trunk in") as error:
+        forge.check("trunk")
+    assert error.value.hint.endswith("the default branch is main")
 
 
 def test_one_that_is_not_there_is_named(forge):
@@ -198,6 +247,8 @@ def test_a_repository_that_is_not_there_is_named(tmp_path):
 def test_the_record_is_plain_json(forge, origin):
     head = push_branch(forge)
     create(forge)
+    forge.hand_over(1, Review(reviewers=("ada",), assignees=("grace",)))
+    forge.label(1, add=("fleetpgo",))
 
     assert json.loads((origin / "tiny.pulls" / "1.json").read_text()) == {
         "number": 1,
@@ -208,7 +259,11 @@ def test_the_record_is_plain_json(forge, origin):
         "branch": "bot",
         "head": head,
         "base": "main",
+        "labels": ["fleetpgo"],
+        "draft": False,
         "merged_at": None,
         "merge_commit": None,
         "comments": {},
+        "reviewers": ["ada"],
+        "assignees": ["grace"],
     }

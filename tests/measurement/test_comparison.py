@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from fleetpgo.config import Guardrail, Measurement
 from fleetpgo.measurement.comparison import as_json, conclude, schema
 from fleetpgo.measurement.evidence import Amount, Evidence, change
 from fleetpgo.measurement.guardrails import compare_guardrails
-from fleetpgo.measurement.plot import svg
+from fleetpgo.measurement.plot import mermaid, svg
+from fleetpgo.measurement.report import markdown
 from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.measurement.usage import Usage
 from fleetpgo.measurement.windows import WEEK, Windows
@@ -75,6 +77,44 @@ def test_the_same_comparison_gives_the_same_picture():
     comparison = concluded(usage())
     first = svg(comparison, usage(), WINDOWS)
     assert first == svg(comparison, usage(), WINDOWS)
+
+
+def chart(measured):
+    """The two axes' texts, the labels, and the values of each line of the Mermaid chart."""
+    text = mermaid(concluded(measured), measured, WINDOWS)
+    (labels,) = re.findall(r"x-axis .* \[(.*)\]", text)
+    lines = [[float(value) for value in line.split(", ")] for line in re.findall(r"line \[(.*)\]", text)]
+    return text, [float(label) for label in labels.split(", ")], lines
+
+
+def test_the_chart_has_a_line_for_each_group_and_the_saving_in_the_treated_one():
+    text, labels, (treated, control) = chart(usage(0.03))
+
+    assert 'x-axis "days since the rollout began"' in text
+    assert 'y-axis "CPU per request, change in %"' in text
+    assert len(labels) == len(treated) == len(control) == 16
+    after = [at for at, label in enumerate(labels) if label > 0.5]
+    assert -4 < np.mean([treated[at] for at in after]) < -2
+    assert abs(np.mean([control[at] for at in after])) < 1
+
+
+def test_the_comment_with_its_chart_is_the_golden_one(golden):
+    comparison = concluded(usage())
+    golden("measurement/comment_with_chart.md", markdown(comparison, mermaid(comparison, usage(), WINDOWS)))
+
+
+def test_a_chart_without_a_control_group_has_one_line():
+    text, _, lines = chart(usage(groups=1))
+
+    assert (len(lines), "grey" in text) == (1, False)
+
+
+def test_a_part_of_the_time_that_was_not_measured_is_left_out_of_the_chart():
+    measured = usage()
+    measured.cpu[1, :, -24 * 3 :] = np.nan
+    _, labels, (treated, control) = chart(measured)
+
+    assert len(labels) == len(treated) == len(control) < 16
 
 
 @pytest.mark.parametrize(("rise", "breached"), [(0.2, True), (0.01, False)])

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
+from fleetpgo import refresh
 from fleetpgo.config import Guardrail, Service
 from fleetpgo.errors import MeasurementError
+from fleetpgo.forges.local import LocalForge
 from fleetpgo.measurement.measuring import measure
 from fleetpgo.measurement.rollout import Rollout
+from fleetpgo.proposal import digest
+from fleetpgo.repository import clone, commit, push
+from fleetpgo.store import RunStore
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 STEP = 900
@@ -226,3 +232,33 @@ def test_the_files_of_a_measurement_are_json_markdown_and_a_picture(weeks, servi
     assert json.loads(files["json"])["verdict"]["call"] == "saved"
     assert files["md"].startswith(b"### Measured over 7 days")
     assert b"<svg" in files["svg"]
+
+
+def test_a_regression_is_said_on_its_pull_request_and_reverted_by_another(
+    weeks, service, rollout, origin, tmp_path
+):
+    # The reciprocal of what was saved is a regression.
+    backwards = changed(service, "measurement", cpu="requests * requests / cpu")
+    described = changed(backwards, "repository", project="tiny")
+    forge = LocalForge(str(origin), "tiny")
+    with clone(forge.clone_url, "main", described.branch, config={}) as checkout:
+        files = {described.repository.profile: b"profile"}
+        push(checkout, commit(checkout, files, "Refresh", exact=described.repository.profile))
+    forge.create(described.branch, "main", "Refresh", "Body")
+    merged = forge.merge(1)
+    store = RunStore(tmp_path / "store", "api", "run")
+    store.write_json("rollout.json", asdict(rollout))
+    store.write_json("merge.json", {"state": "merged", "commit": merged.merge_commit})
+    store.write_json("pull_request.json", {"pull_request": 1, "profile": digest(b"profile")})
+
+    comparison = refresh.measure(described, store, weeks, forge, period="week")
+
+    assert comparison.verdict.call == "regression"
+    assert "xychart-beta" in forge.comments(1)["measurement"]
+    reverting = forge.find(f"{described.branch}-revert")
+    assert (2, "open", {"pull_request": 2, "url": reverting.url, "reason": ""}) == (
+        reverting.number,
+        reverting.state,
+        store.read_json("revert.json"),
+    )
+    assert forge.comments(1)["measurement"] in reverting.body

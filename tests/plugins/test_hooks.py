@@ -1,50 +1,63 @@
-from __future__ import annotations
+"""Connections become clients."""
 
 import json
-from pathlib import Path
+from base64 import b64encode
 
 import pytest
 
-from fleetpgo.collection import Access
-from tests.services import load
+from fleetpgo.config import Service
+from fleetpgo.errors import ForgeError
+from fleetpgo.forges.gitea import GiteaForge
+from fleetpgo.forges.github import GitHubForge
+from fleetpgo.forges.gitlab import GitLabForge
+from fleetpgo_airflow import hooks
 
-TOKEN = "first-s3cr3t"  # noqa: S105  # of nobody
+TOKEN = "planted-t0ken"  # noqa: S105
+
+
+def service(forge):
+    return Service.model_validate(
+        {
+            "name": "tiny",
+            "prometheus": {"connection": "prometheus"},
+            "selection": {"cpu": "up"},
+            "repository": {"forge": forge, "connection": "forge", "project": "acme/tiny"},
+            "build": {"binary": "bin/tiny"},
+            "rollout": {"fraction": "up"},
+            "measurement": {"cpu": "up"},
+        }
+    )
 
 
 @pytest.fixture
-def described(tmp_path, monkeypatch):
-    return load(tmp_path, monkeypatch, connection="api_pprof")
+def connection(monkeypatch):
+    def connect(**fields):
+        monkeypatch.setenv("AIRFLOW_CONN_FORGE", json.dumps({"conn_type": "generic", **fields}))
+
+    return connect
 
 
-def connect(monkeypatch, **connection):
-    value = json.dumps({"conn_type": "http", **connection})
-    monkeypatch.setenv("AIRFLOW_CONN_API_PPROF", value)
+@pytest.mark.parametrize(
+    ("kind", "made"), [("github", GitHubForge), ("gitlab", GitLabForge), ("gitea", GiteaForge)]
+)
+def test_a_forge_is_made_of_a_connection_s_host_and_password(connection, kind, made):
+    connection(host="https://git.acme.example", password=TOKEN)
+    forge = hooks.forge(service(kind))
+
+    assert (made, "https://git.acme.example/acme/tiny.git") == (type(forge), forge.clone_url)
 
 
-async def access(service):
-    from fleetpgo_airflow import hooks  # noqa: PLC0415  # imports Airflow
+def test_a_connection_without_a_token_is_an_error(connection):
+    connection(host="https://git.acme.example")
 
-    return await hooks.access(service)
-
-
-async def test_a_service_without_a_connection_is_asked_without_credentials(tmp_path, monkeypatch):
-    assert await access(load(tmp_path, monkeypatch)) == Access()
+    with pytest.raises(ForgeError, match="the forge's connection holds no token"):
+        hooks.forge(service("gitlab"))
 
 
-async def test_the_connections_extra_holds_headers_and_files(described, monkeypatch):
-    files = {"ca": "/etc/ca.pem", "cert": "/etc/own.pem", "key": "/etc/own.key"}
-    connect(monkeypatch, extra={"headers": {"CF-Access-Client-Id": "id"}, **files})
-    assert await access(described) == Access({"CF-Access-Client-Id": "id"}, *map(Path, files.values()))
+def test_what_git_sends_of_the_token_is_masked_in_logs(connection, monkeypatch):
+    masked = []
+    monkeypatch.setattr(hooks, "mask_secret", masked.append)
+    connection(host="https://git.acme.example", password=TOKEN)
+    hooks.forge(service("github"))
 
-
-async def test_the_connections_password_becomes_a_bearer_token(described, monkeypatch):
-    connect(monkeypatch, password=TOKEN, extra={"headers": {"X-Scope-OrgID": "prod"}})
-    assert (await access(described)).headers == {"X-Scope-OrgID": "prod", "Authorization": f"Bearer {TOKEN}"}
-
-
-async def test_what_the_connection_holds_is_masked_in_logs(described, monkeypatch):
-    from airflow.sdk.log import redact  # noqa: PLC0415  # imports Airflow
-
-    connect(monkeypatch, password=TOKEN, extra={"headers": {"CF-Access-Client-Secret": "other-s3cr3t"}})
-    await access(described)
-    assert redact(f"it said Bearer {TOKEN} and other-s3cr3t") == "it said *** and ***"
+    assert masked == [b64encode(f"x-access-token:{TOKEN}".encode()).decode()]

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
+
+    from fleetpgo.config import Review
 
 State = Literal["open", "merged", "closed"]
 """``closed`` means closed without a merge."""
@@ -30,6 +33,8 @@ class PullRequest:
         branch: the branch it comes from.
         head: full SHA of the newest commit of that branch that belongs to it.
         base: the branch it goes to.
+        labels: the names of its labels.
+        draft: whether it is a draft.
         merged_at: when it was merged (with time zone), if it was.
         merge_commit: full SHA of the commit that merged it into the base, if it was.
     """
@@ -42,6 +47,8 @@ class PullRequest:
     branch: str
     head: str
     base: str
+    labels: tuple[str, ...] = ()
+    draft: bool = False
     merged_at: datetime | None = None
     merge_commit: str | None = None
 
@@ -56,20 +63,34 @@ class Forge(Protocol):
     def git_config(self) -> dict[str, str]:
         """Git configuration that holds the credentials; for git's environment only, never for a file."""
 
-    def find(self, branch: str, base: str) -> PullRequest | None:
-        """The open pull request from a branch to a base, if there is one."""
+    def check(self, base: str) -> None:
+        """Nothing, if the repository is where it is looked for, can be written to, and has that base."""
+
+    def find(self, branch: str) -> PullRequest | None:
+        """The open pull request from a branch, whatever its base; where none is open, the newest."""
 
     def get(self, number: int) -> PullRequest:
         """The pull request of that number, whatever its state."""
 
-    def create(self, branch: str, base: str, title: str, body: str) -> PullRequest:
+    def create(self, branch: str, base: str, title: str, body: str, *, draft: bool = False) -> PullRequest:
         """Open a pull request; an error if one is open for the same branch and base."""
 
-    def update(self, number: int, title: str, body: str) -> PullRequest:
-        """Replace the title and the body of a pull request."""
+    def update(self, number: int, title: str, body: str, base: str | None = None) -> PullRequest:
+        """Replace the title and the body of a pull request, and its base if another is given."""
+
+    def hand_over(self, number: int, review: Review) -> None:
+        """Ask the reviewers, assign, and have the forge merge by itself if the service file says so."""
+
+    def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
+        """Add labels to a pull request, made where the repository has none of that name; or take one off."""
 
     def comment(self, number: int, body: str, key: str) -> None:
         """Write the one comment called `key` on a pull request: made the first time, replaced after that."""
+
+
+def current(pull_requests: Iterable[PullRequest]) -> PullRequest | None:
+    """The open one of a branch's pull requests; where none is open, the newest."""
+    return max(pull_requests, key=lambda each: (each.state == "open", each.number), default=None)
 
 
 def comment_marker(key: str) -> str:
@@ -77,14 +98,17 @@ def comment_marker(key: str) -> str:
     return f"<!-- fleetpgo:{key} -->"
 
 
-def connect(kind: Literal["local", "github"], project: str, *, address: str, token: str | None) -> Forge:
+Kind = Literal["local", "github", "gitlab", "gitea"]
+
+
+def connect(kind: Kind, project: str, *, address: str, token: str | None) -> Forge:
     """Reach a repository on a forge. Sends nothing yet.
 
     Args:
         kind: which kind of forge.
         project: the repository there, such as ``owner/name``.
         address: the forge's own address: a directory for ``local``; ``https://github.com`` or that of an
-            Enterprise server for ``github``.
+            Enterprise server for ``github``; that of the server for ``gitlab`` and ``gitea``.
         token: what the forge authenticates by; ``local`` needs none.
 
     Raises:
@@ -100,3 +124,11 @@ def connect(kind: Literal["local", "github"], project: str, *, address: str, tok
             from fleetpgo.forges.github import GitHubForge  # noqa: PLC0415
 
             return GitHubForge(address, project, token)
+        case "gitlab":
+            from fleetpgo.forges.gitlab import GitLabForge  # noqa: PLC0415
+
+            return GitLabForge(address, project, token)
+        case "gitea":
+            from fleetpgo.forges.gitea import GiteaForge  # noqa: PLC0415
+
+            return GiteaForge(address, project, token)

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
-from github import Auth, Github, GithubException
+from github import Auth, Github, GithubException, UnknownObjectException
+from github.GithubObject import NotSet
 from github.GithubRetry import GithubRetry
-from urllib3 import Retry
 
 from fleetpgo.errors import ForgeError
-from fleetpgo.forges import PullRequest, comment_marker
+from fleetpgo.forges import PullRequest, comment_marker, current
+from fleetpgo.forges.access import (
+    ELSE,
+    HINTS,
+    LONGEST_WAIT,
+    RETRIED,
+    checked,
+    git_header,
+    require_base,
+    require_place,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from github.PullRequest import PullRequest as Answer
+    from github.Repository import Repository
 
-_HINTS = {
-    401: "the connection's token is wrong or has expired: make a new one",
-    403: "let the connection's token read and write contents and pull requests of this repository",
-    404: "check repository.project in the service file; a token that may not see it gets this answer too",
-    422: "correct what the answer names; if a pull request was opened meanwhile, run the step again",
-}
-
-_LONGEST_WAIT = 120.0
-"""Seconds to wait for a rate limit in place; the step's own retry can wait longer and holds no worker."""
+    from fleetpgo.config import Review
 
 
 class GitHubForge:
@@ -44,38 +46,23 @@ class GitHubForge:
     """
 
     def __init__(self, address: str, project: str, token: str | None) -> None:
-        parts = urlsplit(address)
-        if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc:
-            raise ForgeError(
-                "the forge's address is no https:// URL without user name and password",
-                hint="set the connection's host to https://github.com or the address of your own server",
-            )
+        self._address, self._token = checked(address, token)
         if project.count("/") != 1:
             raise ForgeError(
                 f"{project!r} is no repository on GitHub",
                 hint="write owner/name as repository.project in the service file",
             )
-        if not token:
-            raise ForgeError(
-                "the forge's connection holds no token", hint="set the connection's password to one"
-            )
-        self._address = f"https://{parts.netloc}"
         self._project = project
-        self._token = token
-        api = "https://api.github.com" if parts.hostname == "github.com" else f"{self._address}/api/v3"
-        self._repository = Github(
-            base_url=api,
-            auth=Auth.Token(token),
+        own = urlsplit(self._address).hostname != "github.com"
+        self._github = Github(
+            base_url=f"{self._address}/api/v3" if own else "https://api.github.com",
+            auth=Auth.Token(self._token),
             lazy=True,
-            # POST is not retried: a comment whose answer got lost would be there twice. The step that is
-            # run again looks for it first.
             retry=GithubRetry(
-                total=5,
-                backoff_factor=1,
-                max_rate_limit_wait=_LONGEST_WAIT,
-                allowed_methods=Retry.DEFAULT_ALLOWED_METHODS | {"PATCH"},
+                total=5, backoff_factor=1, max_rate_limit_wait=LONGEST_WAIT, allowed_methods=RETRIED
             ),
-        ).get_repo(project)
+        )
+        self._repository = self._github.get_repo(project)
 
     @property
     def clone_url(self) -> str:
@@ -84,33 +71,62 @@ class GitHubForge:
 
     def git_config(self) -> dict[str, str]:
         """The token as an HTTP header for this server alone."""
-        credentials = b64encode(f"x-access-token:{self._token}".encode()).decode()
-        return {f"http.{self._address}/.extraHeader": f"Authorization: Basic {credentials}"}
+        return git_header(self._address, "x-access-token", self._token)
 
-    def find(self, branch: str, base: str) -> PullRequest | None:
-        """The open pull request from a branch to a base, if there is one."""
+    def check(self, base: str) -> None:
+        """Nothing, if the repository has not moved, can be written to, and has that base."""
+        with self._errors("looking at the repository"):
+            there = self._github.get_repo(self._project)
+            there.complete()
+            require_place((self._address, there.full_name), self._project, archived=there.archived)
+            require_base(base, there.default_branch, there=_has(there, base))
+
+    def find(self, branch: str) -> PullRequest | None:
+        """The open pull request from a branch, whatever its base; where none is open, the newest."""
         owner = self._project.partition("/")[0]
         with self._errors(f"looking for a pull request from {branch}"):
-            for answer in self._repository.get_pulls(state="open", head=f"{owner}:{branch}", base=base):
-                return _read(answer)
-        return None
+            return current(map(_read, self._repository.get_pulls(state="all", head=f"{owner}:{branch}")))
 
     def get(self, number: int) -> PullRequest:
         """The pull request of that number, whatever its state."""
         with self._errors(f"reading pull request {number}"):
             return _read(self._repository.get_pull(number))
 
-    def create(self, branch: str, base: str, title: str, body: str) -> PullRequest:
+    def create(self, branch: str, base: str, title: str, body: str, *, draft: bool = False) -> PullRequest:
         """Open a pull request; GitHub refuses a second one for the same branch and base."""
         with self._errors(f"opening a pull request from {branch} to {base}"):
-            return _read(self._repository.create_pull(base, branch, title=title, body=body))
+            return _read(self._repository.create_pull(base, branch, title=title, body=body, draft=draft))
 
-    def update(self, number: int, title: str, body: str) -> PullRequest:
-        """Replace the title and the body of a pull request."""
+    def update(self, number: int, title: str, body: str, base: str | None = None) -> PullRequest:
+        """Replace the title and the body of a pull request, and its base if another is given."""
         with self._errors(f"updating pull request {number}"):
             answer = self._repository.get_pull(number)
-            answer.edit(title=title, body=body)
+            answer.edit(title=title, body=body, base=base or NotSet)
             return _read(answer)
+
+    def hand_over(self, number: int, review: Review) -> None:
+        """Ask the reviewers, assign, and have GitHub merge once its rules allow it if the file says so."""
+        with self._errors(f"handing pull request {number} over"):
+            answer = self._repository.get_pull(number)
+            if review.reviewers:
+                answer.create_review_request(
+                    [name for name in review.reviewers if "/" not in name],
+                    [name.rpartition("/")[2] for name in review.reviewers if "/" in name],
+                )
+            if review.assignees:
+                answer.add_to_assignees(*review.assignees)
+            if review.auto_merge:
+                answer.enable_automerge(review.auto_merge.upper())
+
+    def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
+        """Add labels to a pull request, made where the repository has none of that name; or take one off."""
+        with self._errors(f"labelling pull request {number}"):
+            issue = self._repository.get_issue(number)
+            if add:
+                issue.add_to_labels(*add)
+            if remove:
+                # PyGithub's own method leaves the slash of a label's name in the path.
+                issue.requester.requestJsonAndCheck("DELETE", f"{issue.url}/labels/{quote(remove, safe='')}")
 
     def comment(self, number: int, body: str, key: str) -> None:
         """Write the one comment called `key` on a pull request: made the first time, replaced after that."""
@@ -120,7 +136,8 @@ class GitHubForge:
             issue = self._repository.get_issue(number)
             for comment in issue.get_comments():
                 if comment.body.startswith(marker):
-                    comment.edit(text)
+                    if comment.body != text:
+                        comment.edit(text)
                     return
             issue.create_comment(text)
 
@@ -132,13 +149,21 @@ class GitHubForge:
         except GithubException as error:
             raise ForgeError(
                 f"{self._address}/{self._project}: {doing} failed: {error.status} {_reason(error)}",
-                hint=_HINTS.get(error.status, "see whether the forge is well, then run the step again"),
+                hint=HINTS.get(error.status, ELSE),
             ) from error
         except requests.RequestException as error:
             raise ForgeError(
                 f"{self._address} cannot be reached, {doing}: {error}",
                 hint="check the connection's host and the network, then run the step again",
             ) from error
+
+
+def _has(repository: Repository, branch: str) -> bool:
+    try:
+        # GitHub leads from the old name of a renamed branch to the new one.
+        return repository.get_branch(branch).name == branch
+    except UnknownObjectException:
+        return False
 
 
 def _read(answer: Answer) -> PullRequest:
@@ -153,6 +178,8 @@ def _read(answer: Answer) -> PullRequest:
         branch=answer.head.ref,
         head=answer.head.sha,
         base=answer.base.ref,
+        labels=tuple(label.name for label in answer.labels),
+        draft=answer.draft,
         merged_at=answer.merged_at,
         # Before the merge this field names a trial merge that no branch holds.
         merge_commit=answer.merge_commit_sha if merged else None,

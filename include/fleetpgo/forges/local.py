@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleetpgo.errors import ForgeError, RepositoryError
-from fleetpgo.forges import PullRequest
+from fleetpgo.forges import PullRequest, current
 from fleetpgo.repository import git
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from fleetpgo.config import Review
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class _Record:
 
     pull_request: PullRequest
     comments: dict[str, str] = field(default_factory=dict)
+    reviewers: tuple[str, ...] = ()
+    assignees: tuple[str, ...] = ()
 
 
 class LocalForge:
@@ -62,12 +66,24 @@ class LocalForge:
         """Nothing: the file system's permissions are the credentials."""
         return {}
 
-    def find(self, branch: str, base: str) -> PullRequest | None:
-        """The open pull request from a branch to a base, if there is one."""
-        for pull_request in self.pull_requests():
-            if (pull_request.state, pull_request.branch, pull_request.base) == ("open", branch, base):
-                return pull_request
-        return None
+    def check(self, base: str) -> None:
+        """Nothing, if the repository has that base.
+
+        Raises:
+            ForgeError: if it has not.
+        """
+        try:
+            self._commit(base)
+        except ForgeError as error:
+            default = self._git("symbolic-ref", "--short", "HEAD")
+            raise ForgeError(
+                error.message,
+                hint=f"set repository.base in the service file; the default branch is {default}",
+            ) from error
+
+    def find(self, branch: str) -> PullRequest | None:
+        """The open pull request from a branch, whatever its base; where none is open, the newest."""
+        return current(each for each in self.pull_requests() if each.branch == branch)
 
     def get(self, number: int) -> PullRequest:
         """The pull request of that number, whatever its state."""
@@ -78,14 +94,15 @@ class LocalForge:
         numbers = sorted(int(file.stem) for file in self._pulls.glob("[0-9]*.json"))
         return [self.get(number) for number in numbers]
 
-    def create(self, branch: str, base: str, title: str, body: str) -> PullRequest:
+    def create(self, branch: str, base: str, title: str, body: str, *, draft: bool = False) -> PullRequest:
         """Open a pull request.
 
         Raises:
             ForgeError: if one is open for the same branch and base, or one of the two is not there.
         """
         with self._lock():
-            if there := self.find(branch, base):
+            there = self.find(branch)
+            if there and (there.state, there.base) == ("open", base):
                 raise ForgeError(
                     f"pull request {there.number} is open for {branch} already", hint="run the step again"
                 )
@@ -93,19 +110,43 @@ class LocalForge:
             self._commit(base)
             number = max((one.number for one in self.pull_requests()), default=0) + 1
             url = (self._pulls / f"{number}.md").as_uri()
-            made = PullRequest(number, url, title, body, "open", branch, head, base)
+            made = PullRequest(number, url, title, body, "open", branch, head, base, draft=draft)
             # While it is open, its head follows the branch.
             self._git("symbolic-ref", f"refs/pull/{number}/head", f"refs/heads/{branch}")
             self._write(_Record(made))
             return made
 
-    def update(self, number: int, title: str, body: str) -> PullRequest:
-        """Replace the title and the body of a pull request."""
+    def update(self, number: int, title: str, body: str, base: str | None = None) -> PullRequest:
+        """Replace the title and the body of a pull request, and its base if another is given."""
         with self._lock():
             record = self._read(number)
-            changed = replace(record.pull_request, title=title, body=body)
+            base = base or record.pull_request.base
+            changed = replace(record.pull_request, title=title, body=body, base=base)
             self._write(replace(record, pull_request=changed))
             return changed
+
+    def hand_over(self, number: int, review: Review) -> None:
+        """Write down who is to look at a pull request.
+
+        Raises:
+            ForgeError: if it is to be merged by the forge: this one has no checks to wait for.
+        """
+        if review.auto_merge:
+            raise ForgeError(
+                "a local forge has no checks to wait for, so it merges nothing by itself",
+                hint="remove review.auto_merge from the service file; `fleetpgo pr merge` merges",
+            )
+        with self._lock():
+            record = self._read(number)
+            self._write(replace(record, reviewers=review.reviewers, assignees=review.assignees))
+
+    def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
+        """Add labels to a pull request, or take one off."""
+        with self._lock():
+            record = self._read(number)
+            labels = dict.fromkeys((*record.pull_request.labels, *add))
+            kept = tuple(label for label in labels if label != remove)
+            self._write(replace(record, pull_request=replace(record.pull_request, labels=kept)))
 
     def comment(self, number: int, body: str, key: str) -> None:
         """Write the one comment called `key` on a pull request: made the first time, replaced after that."""
@@ -116,6 +157,11 @@ class LocalForge:
     def comments(self, number: int) -> dict[str, str]:
         """The comments of a pull request by their keys, the oldest first."""
         return self._read(number).comments
+
+    def people(self, number: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The reviewers and the assignees of a pull request."""
+        record = self._read(number)
+        return record.reviewers, record.assignees
 
     def merge(self, number: int) -> PullRequest:
         """Merge an open pull request into its base with a merge commit, as its reviewer.
@@ -208,18 +254,25 @@ class LocalForge:
                 hint="`fleetpgo pr list` shows which there are",
             ) from error
         comments = document.pop("comments")
+        people = {name: tuple(document.pop(name, ())) for name in ("reviewers", "assignees")}
+        document["labels"] = tuple(document.get("labels", ()))
         if document["merged_at"]:
             document["merged_at"] = datetime.fromisoformat(document["merged_at"])
         pull_request = PullRequest(**document)
         if pull_request.state == "open":
             heads = self._git("for-each-ref", "--format=%(objectname)", f"refs/heads/{pull_request.branch}")
             pull_request = replace(pull_request, head=heads or pull_request.head)
-        return _Record(pull_request, comments)
+        return _Record(pull_request, comments, **people)
 
     def _write(self, record: _Record) -> None:
         """Write both files of a pull request. The JSON comes last: where it is, all of it is."""
         pull_request = record.pull_request
-        document = {**asdict(pull_request), "comments": record.comments}
+        document = {
+            **asdict(pull_request),
+            "comments": record.comments,
+            "reviewers": record.reviewers,
+            "assignees": record.assignees,
+        }
         if pull_request.merged_at:
             document["merged_at"] = pull_request.merged_at.isoformat()
         _replace(self._pulls / f"{pull_request.number}.md", _page(record))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.measurement import frames
 from fleetpgo.measurement.comparison import Comparison, as_json, conclude
 from fleetpgo.measurement.gathering import gather, step_for
-from fleetpgo.measurement.plot import svg
+from fleetpgo.measurement.plot import mermaid, svg
 from fleetpgo.measurement.report import markdown
 from fleetpgo.measurement.windows import Windows, around
 
@@ -38,7 +38,7 @@ class Measured:
         text = json.dumps(as_json(self.comparison), indent=2, ensure_ascii=False) + "\n"
         return {
             "json": text.encode(),
-            "md": markdown(self.comparison).encode(),
+            "md": markdown(self.comparison, mermaid(self.comparison, self.usage, self.windows)).encode(),
             "svg": svg(self.comparison, self.usage, self.windows),
         }
 

@@ -1,4 +1,4 @@
-"""The picture of a comparison: CPU per request over time, both groups, the rollout shaded."""
+"""The picture of a comparison: CPU per request over time, both groups, as SVG and as Mermaid."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from fleetpgo.measurement.report import interval
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from fleetpgo.measurement.comparison import Comparison
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from fleetpgo.measurement.windows import Windows
 
 _POINTS = 240
+_FEW_POINTS = 16  # as many as a chart in a comment has room for labels
 _COLOURS = ("#1b7f4f", "#8a8f98")  # treated, control
 
 
@@ -31,15 +34,8 @@ def svg(comparison: Comparison, usage: Usage, windows: Windows) -> bytes:
     """
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
-    shown = (usage.times >= windows.before[0]) & (usage.times < windows.after[1])
-    times = usage.times[shown]
-    for group, name in enumerate(("treated", "control")[: len(usage.cpu)]):
-        there = np.isfinite(usage.cpu[group] + usage.work[group])[:, shown]
-        cpu, work = (
-            np.where(there, values[group][:, shown], 0.0).sum(axis=0) for values in (usage.cpu, usage.work)
-        )
-        at, curve = _relative(times, cpu, work, before=times < windows.rolling[0])
-        axes.plot(at, curve, label=name, color=_COLOURS[group], linewidth=1.4)
+    for name, colour, at, curve in _curves(usage, windows, _POINTS):
+        axes.plot(_moments(at), curve, label=name, color=colour, linewidth=1.4)
     start, end = _moments(np.array(windows.rolling))
     axes.axvspan(start, end, color="#f2b84b", alpha=0.35, label="rollout and settling")
     axes.axhline(0, color="black", linewidth=0.5)
@@ -55,17 +51,65 @@ def svg(comparison: Comparison, usage: Usage, windows: Windows) -> bytes:
     return picture.getvalue()
 
 
+def mermaid(comparison: Comparison, usage: Usage, windows: Windows) -> str:
+    """The same curves as a Mermaid chart in Markdown, which forges draw inside a comment.
+
+    Such a chart knows neither legends nor gaps: the legend is a sentence below it, and a part of the time in
+    which one of the groups was not measured is left out.
+    """
+    curves = list(_curves(usage, windows, _FEW_POINTS))
+    there = np.all([np.isfinite(curve) for _, _, _, curve in curves], axis=0)
+    if not there.any():
+        return ""
+    unit, length = next(
+        (unit, length)
+        for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
+        if windows.after[1] - windows.before[0] >= 4 * length or length == 1
+    )
+    since = (curves[0][2][there] - windows.rolling[0]) / length
+    palette = ", ".join(colour for _, colour, _, _ in curves)
+    legend = {"treated": "Green: the new build", "control": "grey: the instances that kept the old one"}
+    rolling = (windows.rolling[1] - windows.rolling[0]) / length
+    lines = [f"    line [{', '.join(f'{value:.2f}' for value in curve[there])}]" for _, _, _, curve in curves]
+    return "\n".join(
+        [
+            "```mermaid",
+            f'%%{{init: {{"themeVariables": {{"xyChart": {{"plotColorPalette": "{palette}"}}}}}}}}%%',
+            "xychart-beta",
+            f'    x-axis "{unit} since the rollout began" [{", ".join(f"{at:.1f}" for at in since)}]',
+            f'    y-axis "CPU per {comparison.per}, change in %"',
+            *lines,
+            "```",
+            "",
+            f"{'; '.join(legend[name] for name, _, _, _ in curves)}. Each relative to its own mean before",
+            f"the rollout, which took {rolling:.1f} {unit} with its settling.",
+        ]
+    )
+
+
+def _curves(usage: Usage, windows: Windows, points: int) -> Iterator[tuple[str, str, Floats, Floats]]:
+    """Of each group its name and colour, Unix times in the middle of equal parts, and its curve."""
+    shown = (usage.times >= windows.before[0]) & (usage.times < windows.after[1])
+    times = usage.times[shown]
+    for group, name in enumerate(("treated", "control")[: len(usage.cpu)]):
+        there = np.isfinite(usage.cpu[group] + usage.work[group])[:, shown]
+        cpu, work = (
+            np.where(there, values[group][:, shown], 0.0).sum(axis=0) for values in (usage.cpu, usage.work)
+        )
+        yield name, _COLOURS[group], *_relative(times, cpu, work, points, before=times < windows.rolling[0])
+
+
 def _relative(
-    times: Times, cpu: Floats, work: Floats, *, before: NDArray[np.bool_]
-) -> tuple[NDArray[np.datetime64], Floats]:
+    times: Times, cpu: Floats, work: Floats, points: int, *, before: NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
     """Ratios of sums over equal parts of the time, in % of the ratio before the rollout."""
-    parts = (np.arange(len(times)) * min(_POINTS, len(times))) // len(times)
+    parts = (np.arange(len(times)) * min(points, len(times))) // len(times)
     sums = [np.bincount(parts, weights=values) for values in (cpu, work)]
     with np.errstate(divide="ignore", invalid="ignore"):  # a gap is NaN, and drawn as one
         level = cpu[before].sum() / work[before].sum()
         curve: Floats = 100 * (sums[0] / sums[1] / level - 1)
-    middles = np.bincount(parts, weights=times) / np.bincount(parts)
-    return _moments(middles), curve
+    middles: Floats = np.bincount(parts, weights=times) / np.bincount(parts)
+    return middles, curve
 
 
 def _moments(seconds: Times | Floats) -> NDArray[np.datetime64]:

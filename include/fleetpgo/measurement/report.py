@@ -53,12 +53,12 @@ def _attributed(comparison: Comparison) -> str:
     return ""
 
 
-def markdown(comparison: Comparison) -> str:
-    """The pull request's comment."""
-    return "\n".join(_lines(comparison)) + "\n"
+def markdown(comparison: Comparison, chart: str = "") -> str:
+    """The pull request's comment, with a chart in Markdown if there is one."""
+    return "\n".join(_lines(comparison, chart)) + "\n"
 
 
-def _lines(comparison: Comparison) -> Iterator[str]:
+def _lines(comparison: Comparison, chart: str) -> Iterator[str]:
     before, after = (
         tuple(map(datetime.fromisoformat, each)) for each in (comparison.before, comparison.after)
     )
@@ -66,6 +66,9 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     yield ""
     yield f"**{headline(comparison)}**"
     yield ""
+    if chart:
+        yield chart
+        yield ""
     yield from _estimators(comparison)
     yield "| instances | cores before | cores after | change | CPU per request before | after | change |"
     yield "|---|--:|--:|--:|--:|--:|--:|"

@@ -1,0 +1,117 @@
+"""What forges that are servers have in common: an address, a token, and how often to ask again."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
+
+from fleetpgo.errors import ForgeError
+
+LONGEST_WAIT = 120
+"""Seconds to wait for a rate limit in place; the step's own retry can wait longer and holds no worker."""
+
+RETRIED = Retry.DEFAULT_ALLOWED_METHODS | {"PATCH"}
+"""Not POST: a comment whose answer got lost would be there twice. The step that is run again looks for it."""
+
+TIMEOUT = 60.0
+"""Seconds without a byte after which a request has failed."""
+
+HINTS = {
+    401: "the connection's token is wrong or has expired: make a new one",
+    403: "let the connection's token read and write contents and pull requests of this repository",
+    404: "check repository.project in the service file; a token that may not see it gets this answer too",
+    405: "let the repository allow auto-merge in that way; right after opening, run the step again",
+    409: "a pull request was opened meanwhile: run the step again",
+    422: "correct what the answer names; if a pull request was opened meanwhile, run the step again",
+}
+
+ELSE = "see whether the forge is well, then run the step again"
+"""The hint for all other statuses."""
+
+
+def checked(address: str, token: str | None) -> tuple[str, str]:
+    """An address without a slash at its end, and a token.
+
+    Raises:
+        ForgeError: if one of them cannot be right.
+    """
+    parts = urlsplit(address)
+    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc:
+        raise ForgeError(
+            "the forge's address is no https:// URL without user name and password",
+            hint="set the connection's host to https://github.com or the address of your own server",
+        )
+    if not token:
+        raise ForgeError("the forge's connection holds no token", hint="set the connection's password to one")
+    return f"https://{parts.netloc}{parts.path}".rstrip("/"), token
+
+
+def git_header(address: str, user: str, token: str) -> dict[str, str]:
+    """Git configuration that sends a token as an HTTP header to one server alone."""
+    credentials = b64encode(f"{user}:{token}".encode()).decode()
+    return {f"http.{address}/.extraHeader": f"Authorization: Basic {credentials}"}
+
+
+def session() -> requests.Session:
+    """A session that asks again after a limit or a server's stumble, but repeats nothing that may be done."""
+    made = requests.Session()
+    retry = _Patience(
+        total=5,
+        backoff_factor=1,
+        status_forcelist=(500, 502, 503, 504),
+        allowed_methods=RETRIED,
+        retry_after_max=LONGEST_WAIT,
+    )
+    made.mount("https://", HTTPAdapter(max_retries=retry))
+    return made
+
+
+def require_place(place: tuple[str, str], project: str, *, archived: bool) -> None:
+    """Nothing, if a repository is where the service file says, and can be written to.
+
+    Args:
+        place: the forge's address, and where in it the repository is by the forge's own word.
+        project: where the service file says it is.
+        archived: whether it is archived.
+
+    Raises:
+        ForgeError: if it has moved, or is archived.
+    """
+    address, there = place
+    # A forge compares names without regard to case.
+    if there.lower() != project.lower():
+        raise ForgeError(
+            f"{address}/{project} has moved to {there}",
+            hint=f"set repository.project in the service file to {there}",
+        )
+    if archived:
+        raise ForgeError(
+            f"{address}/{project} is archived: nothing can be pushed to it",
+            hint="unarchive it, or remove the service file",
+        )
+
+
+def require_base(base: str, default: str, *, there: bool) -> None:
+    """Nothing, if the base is there.
+
+    Raises:
+        ForgeError: if it is not.
+    """
+    if not there:
+        raise ForgeError(
+            f"there is no branch {base} in the repository",
+            hint=f"set repository.base in the service file; the default branch is {default}",
+        )
+
+
+class _Patience(Retry):
+    """A retry that also repeats a POST which was turned away by a limit: that one was not done."""
+
+    def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:  # noqa: FBT001, FBT002  # urllib3's
+        """Whether to ask again."""
+        limited = status_code == requests.codes.too_many_requests
+        return (limited and bool(self.total)) or super().is_retry(method, status_code, has_retry_after)

@@ -1,0 +1,321 @@
+"""The four forges behind one protocol: three over HTTPS, each held against its published description."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from fleetpgo.config import Review, Service
+from fleetpgo.errors import ForgeError
+from fleetpgo.forges import connect
+from fleetpgo.forges.local import LocalForge
+from fleetpgo.manners import TAKE_OVER
+from fleetpgo.proposal import propose
+from fleetpgo.pullrequest import Provenance, marker
+from fleetpgo.repository import clone, commit, git, push
+from tests.forges.doubles import KINDS, PROJECT, TOKEN
+
+BRANCH = "fleetpgo/tiny"
+PROVENANCE = Provenance(run="run-1", query="up", selected=6, missing={}, samples=1_234)
+NEXT = dataclasses.replace(PROVENANCE, run="run-2")
+
+
+class Local:
+    """The local forge, looked at as the doubles are."""
+
+    def __init__(self, origin):
+        self.forge = LocalForge(str(origin), PROJECT)
+        self.bare = origin / f"{PROJECT}.git"
+        self.merge = self.forge.merge
+
+    def pull(self, number):
+        found = self.forge.get(number)
+        reviewers, assignees = self.forge.people(number)
+        comments = self.forge.comments(number)
+        return type(
+            "Pull", (), {**vars(found), "reviewers": reviewers, "assignees": assignees, "comments": comments}
+        )
+
+    @property
+    def pulls(self):
+        return self.forge.pull_requests()
+
+
+@pytest.fixture(params=["local", *KINDS])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def there(kind, serve, origin):
+    """The forge's own side."""
+    return Local(origin) if kind == "local" else serve(kind)
+
+
+@pytest.fixture
+def forge(kind, there):
+    """Our side of it."""
+    return there.forge if kind == "local" else connect(kind, PROJECT, address=there.address, token=TOKEN)
+
+
+@pytest.fixture
+def run(forge, go_profile, go_cache):
+    def propose_it(provenance=PROVENANCE, **review):
+        return propose(tiny(review), forge, go_profile, provenance, dry_run=False, cache=go_cache)
+
+    return propose_it
+
+
+def tiny(review):
+    return Service.model_validate(
+        {
+            "name": "tiny",
+            "prometheus": {"connection": "prometheus"},
+            "selection": {"cpu": "up"},
+            "repository": {"forge": "local", "connection": "forge", "project": PROJECT},
+            "review": review,
+            "build": {"binary": "bin/tiny", "timeout": "3m"},
+            "rollout": {"fraction": "up"},
+            "measurement": {"cpu": "up"},
+        }
+    )
+
+
+def person_commits(bare, tmp_path):
+    work = tmp_path / "work"
+    git(tmp_path, "clone", "--quiet", "--branch", BRANCH, bare.as_uri(), str(work))
+    (work / "README").write_text("by hand\n")
+    git(work, "add", "README")
+    ada = {"user.name": "Ada", "user.email": "ada@example.com"}
+    git(work, "commit", "--quiet", "--message", "By hand", config=ada)
+    git(work, "push", "--quiet", "origin", BRANCH)
+    return git(work, "rev-parse", "HEAD")
+
+
+def close(there, number):
+    """Close without a merge, as a person does."""
+    if isinstance(there, Local):
+        there.forge.close(number)
+    else:
+        there.pull(number).state = "closed"
+
+
+def label(there, number, name):
+    """Put a label on, as a person does."""
+    if isinstance(there, Local):
+        there.forge.label(number, add=(name,))
+    else:
+        there.pull(number).labels.append(name)
+        if hasattr(there, "ids"):
+            there.ids.setdefault(name, len(there.ids) + 1)
+
+
+def test_the_first_run_opens_one_and_hands_it_over(run, there):
+    proposed = run(reviewers=["ada"], assignees=["grace"], labels=["performance"], draft=True)
+
+    made = there.pull(1)
+    assert (proposed.head, BRANCH, "main", "open") == (made.head, made.branch, made.base, made.state)
+    assert git(there.bare, "rev-parse", BRANCH) == proposed.head
+    assert ({"performance", "fleetpgo"}, ["ada"], ["grace"]) == (
+        set(made.labels),
+        list(made.reviewers),
+        list(made.assignees),
+    )
+    assert str(made.number) in proposed.url
+
+
+def test_a_draft_stays_a_draft_and_keeps_its_title(run, there, forge):
+    run(draft=True)
+    run(NEXT, draft=True)
+
+    found = forge.get(1)
+    assert (True, "Refresh the PGO profile of tiny") == (found.draft, found.title)
+
+
+def test_the_second_run_brings_the_same_one_up_to_date(run, there):
+    first, second = run(), run(NEXT)
+
+    assert (first.pull_request, second.pull_request, 1) == (1, 1, len(there.pulls))
+    assert marker(there.pull(1).body).run == "run-2"
+
+
+def test_a_foreign_commit_stops_it_until_the_label_is_on(run, there, tmp_path):
+    run()
+    theirs = person_commits(there.bare, tmp_path)
+    stopped = [run(NEXT), run(NEXT)]
+    untouched = git(there.bare, "rev-parse", BRANCH)
+    label(there, 1, TAKE_OVER)
+    resumed = run(NEXT)
+
+    assert ([True, True], theirs) == ([each.unchanged for each in stopped], untouched)
+    (comment,) = there.pull(1).comments.values()
+    assert TAKE_OVER in comment
+    assert (resumed.head, ["fleetpgo"]) == (git(there.bare, "rev-parse", BRANCH), list(there.pull(1).labels))
+
+
+def test_what_was_closed_unmerged_is_not_proposed_again(run, there):
+    run()
+    close(there, 1)
+    git(there.bare, "branch", "-D", BRANCH)
+    proposed = run(NEXT)
+
+    assert "of pull request 1, which was closed unmerged, is 1.000" in proposed.reason
+    assert len(there.pulls) == 1
+
+
+@pytest.fixture
+def opened(forge):
+    """An open pull request, without a build."""
+    with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
+        push(checkout, commit(checkout, {"profile": b"one"}, "Refresh", exact="profile"))
+    return forge.create(BRANCH, "main", "Title", "Body")
+
+
+def test_a_comment_is_made_once_and_then_changed_in_place(forge, there, opened):
+    forge.comment(1, "Saved 3 %", "measurement")
+    forge.comment(1, "Something else", "foreign-commit")
+    forge.comment(1, "Saved 4 %", "measurement")
+
+    comments = [text.split("\n")[-1] for text in there.pull(1).comments.values()]
+    assert comments == ["Saved 4 %", "Something else"]
+
+
+def test_what_was_merged_is_read_with_its_time_and_its_commit(forge, there, opened):
+    there.merge(1)
+
+    found = forge.find(BRANCH)
+    assert (1, "merged", git(there.bare, "rev-parse", "main")) == (
+        found.number,
+        found.state,
+        found.merge_commit,
+    )
+    assert found.merged_at.tzinfo is not None
+    assert found == forge.get(1)
+
+
+def test_the_open_one_is_found_before_a_newer_one_that_is_closed(forge, there, opened):
+    git(there.bare, "branch", "release", "main")
+    forge.create(BRANCH, "release", "Other", "Body")
+    close(there, 2)
+
+    assert forge.find(BRANCH).number == 1
+
+
+def test_none_is_found_where_there_is_none(forge, there):
+    assert forge.find(BRANCH) is None
+
+
+def test_a_second_one_is_refused(forge, there, opened):
+    with pytest.raises(ForgeError, match="already"):
+        forge.create(BRANCH, "main", "Title", "Body")
+    assert len(there.pulls) == 1
+
+
+def test_another_base_is_given(forge, there, opened):
+    git(there.bare, "branch", "trunk", "main")
+
+    changed = forge.update(1, "New", "Text", "trunk")
+
+    assert ("New", "Text", "trunk") == (changed.title, changed.body, changed.base)
+
+
+def test_a_repository_that_is_as_expected_passes(forge, there):
+    forge.check("main")
+
+
+def test_a_base_that_was_renamed_is_named_with_the_default_branch(forge, there):
+    with pytest.raises(ForgeError, match="there is no branch master") as error:
+        forge.check("master")
+    assert "the default branch is main" in error.value.hint
+
+
+@pytest.fixture(params=KINDS)
+def server(request, serve):
+    """A forge that is a server, and our side of it."""
+    double = serve(request.param)
+    return double, connect(request.param, PROJECT, address=double.address, token=TOKEN)
+
+
+def test_a_repository_that_has_moved_is_an_error_that_says_where(server):
+    double, forge = server
+    double.project = "acme/giant"
+
+    with pytest.raises(ForgeError, match="acme/tiny has moved to acme/giant") as error:
+        forge.check("main")
+    assert "set repository.project in the service file to acme/giant" in error.value.hint
+
+
+def test_an_archived_repository_is_an_error(server):
+    double, forge = server
+    double.archived = True
+
+    with pytest.raises(ForgeError, match="is archived: nothing can be pushed to it"):
+        forge.check("main")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_limit_and_a_stumble_are_waited_for(server, status):
+    double, forge = server
+    double.stumbles = [("GET", status, {"Retry-After": "0"})]
+
+    assert forge.find(BRANCH) is None
+    assert double.stumbles == []
+
+
+def test_what_may_have_been_made_is_not_made_again_unseen(server):
+    double, forge = server
+    double.pulls = []
+    with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
+        push(checkout, commit(checkout, {"profile": b"one"}, "Refresh", exact="profile"))
+    double.stumbles = [("POST", 502, {})]
+
+    with pytest.raises(ForgeError):
+        forge.create(BRANCH, "main", "Title", "Body")
+    assert [method for method, _ in double.requests] == ["POST"]
+
+
+def test_a_wrong_token_is_an_error_that_does_not_show_it(server):
+    double, _ = server
+    kind = next(name for name, (made, _) in KINDS.items() if isinstance(double, made))
+    forge = connect(kind, PROJECT, address=double.address, token="wr0ng")  # noqa: S106
+
+    with pytest.raises(ForgeError, match="401") as error:
+        forge.check("main")
+    assert "token is wrong or has expired" in error.value.hint
+    assert "wr0ng" not in f"{error.value} {error.value.__cause__}"
+
+
+@pytest.mark.parametrize(("kind", "number"), [("gitlab", 1), ("gitea", 1)])
+def test_auto_merge_waits_for_the_forge_s_own_checks(serve, kind, number):
+    double = serve(kind)
+    forge = connect(kind, PROJECT, address=double.address, token=TOKEN)
+    with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
+        push(checkout, commit(checkout, {"profile": b"one"}, "Refresh", exact="profile"))
+    forge.create(BRANCH, "main", "Title", "Body")
+    forge.hand_over(number, Review(auto_merge="squash"))
+
+    assert double.pull(number).auto_merge in (
+        {"merge_when_pipeline_succeeds": True},
+        {"do": "squash", "merge_when_checks_succeed": True},
+    )
+
+
+def test_a_user_whom_gitlab_does_not_know_is_named(serve):
+    double = serve("gitlab")
+    forge = connect("gitlab", PROJECT, address=double.address, token=TOKEN)
+
+    with pytest.raises(ForgeError, match="there is no user nobody on https://localhost"):
+        forge.hand_over(1, Review(reviewers=("nobody",)))
+
+
+def test_gitea_looks_on_every_page(serve):
+    double = serve("gitea")
+    double.page = 1
+    forge = connect("gitea", PROJECT, address=double.address, token=TOKEN)
+    for branch in (BRANCH, "other"):
+        with clone(forge.clone_url, "main", branch, config=forge.git_config()) as checkout:
+            push(checkout, commit(checkout, {"profile": branch.encode()}, "Refresh", exact="profile"))
+        forge.create(branch, "main", "Title", "Body")
+
+    assert forge.find(BRANCH).number == 1
