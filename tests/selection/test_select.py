@@ -63,6 +63,16 @@ def test_an_instance_with_two_series_does_not_make_its_datacenter_larger(prometh
     assert chosen.datacenters == {"ams": 1, "lhr": 1, "sjc": 2}
 
 
+def test_a_datacenter_can_be_a_target_as_a_whole(prometheus):
+    summed = rules(cpu='sum by (datacenter) (cpu{datacenter!=""})', instance_label="datacenter")
+    chosen = select(prometheus, summed, seed="")
+    assert [(each.instance, each.cores) for each in chosen.targets] == [
+        ("sjc", 10.5),
+        ("lhr", 2.5),
+        ("ams", 0.5),
+    ]
+
+
 def test_the_whole_fleet_is_asked_for_where_the_rest_counts(prometheus):
     chosen = select(prometheus, rules(strategy="weighted", instances=1, max_rounds=1), seed="")
     assert (chosen.query, chosen.strata) == ("cpu", {"the fleet": 13.5})
