@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from upath import UPath
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]")
+# What paths do not like, and the two names that lead out of the service's directory.
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]|^\.{1,2}$")
 
 
 @dataclass(frozen=True)
