@@ -41,7 +41,7 @@ class RefreshOperator(BaseOperator):
     def opened(self, context: Context) -> tuple[Service, RunStore]:
         """The service and the run's store."""
         service = load_named(self.service)
-        return service, hooks.run_store(service, context["run_id"])
+        return service, hooks.run_store(self.service, context["run_id"])
 
 
 class SelectInstancesOperator(RefreshOperator):

@@ -136,7 +136,11 @@ def _refresh(run: str, record: dict[str, Any]) -> Refresh:
         period=record["period"],
         verdict=verdict["call"],
         attribution=verdict["attribution"],
-        **{name: found.get(name) for name in ("method", "saving", "low", "high", "cores")},
+        method=found.get("method"),
+        saving=found.get("saving"),
+        low=found.get("low"),
+        high=found.get("high"),
+        cores=found.get("cores"),
         cores_low=cores_low,
         cores_high=cores_high,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
@@ -83,7 +83,6 @@ class Row:
     Attributes:
         service: its name.
         profile: the newest that was merged into the base branch; None if none was yet.
-        newest: the newest that any run made, merged or not.
         waiting: the pull request that waits for its merge; None if none does.
         last: the last measured refresh.
         cores: reclaimed by all refreshes whose verdict counts, with its interval; None if there is none.
@@ -94,13 +93,18 @@ class Row:
 
     service: str
     profile: Profile | None
-    newest: Profile | None
     waiting: PullRequest | None
     last: Refresh | None
     cores: Reclaimed | None
     core_hours: float
     refreshes: tuple[Refresh, ...]
     problems: tuple[str, ...]
+
+    def figures(self) -> dict[str, Any]:
+        """The row as plain values, without the many refreshes that it sums up."""
+        return {
+            name: value for name, value in asdict(replace(self, refreshes=())).items() if name != "refreshes"
+        }
 
 
 def look_at_service(store: Path | UPath, service: str, *, now: datetime) -> Row:
@@ -114,14 +118,13 @@ def look_at_service(store: Path | UPath, service: str, *, now: datetime) -> Row:
     runs = summaries(store, service)
     profiles = profiles_made(runs)
     merged = [profile for profile, run in profiles if run.merged]
-    newest, newest_run = profiles[-1] if profiles else (None, Summary())
+    newest = profiles[-1][1] if profiles else Summary()
     refreshes = accumulate((run.refresh for run in runs if run.refresh), now=now)
-    waiting = newest_run.pull_request
+    waiting = newest.pull_request
     sums = reclaimed(refreshes)
     return Row(
         service=service,
         profile=merged[-1] if merged else None,
-        newest=newest,
         waiting=waiting if waiting and waiting.state == "open" else None,
         last=refreshes[-1] if refreshes else None,
         cores=sums[-1] if sums else None,
