@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fleetpgo.measurement.history import COLUMNS, history
+from fleetpgo.measurement.history import COLUMNS, Refresh, history, reclaimed
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -50,3 +50,31 @@ def test_core_hours_run_from_rollout_to_rollout_and_only_for_what_could_be_told(
 
 def test_a_service_without_a_measurement_has_no_rows(tmp_path):
     assert history(tmp_path, "api", now=NOW).empty
+
+
+def refresh(day, cores, half, verdict="saved"):
+    end = datetime(2026, 1, day, tzinfo=UTC)
+    return Refresh(
+        f"run-{day}", end, "", "week", verdict, "PGO", "A", 0.1, 0.0, 0.2, cores, cores - half, cores + half
+    )
+
+
+def test_cores_add_up_and_their_errors_as_independent_ones_do():
+    points = reclaimed([refresh(2, 5.0, 4.0), refresh(1, 10.0, 3.0)])
+    assert [(each.at.day, each.cores, each.low, each.high) for each in points] == [
+        (1, 10.0, 7.0, 13.0),
+        (2, 15.0, 10.0, 20.0),
+    ]
+
+
+def test_a_regression_takes_away_and_what_cannot_be_told_adds_nothing():
+    points = reclaimed(
+        [refresh(1, 10.0, 1.0), refresh(2, 4.0, 9.0, "inconclusive"), refresh(3, -2.0, 1.0, "regression")]
+    )
+    assert [(each.at.day, each.cores) for each in points] == [(1, 10.0), (3, 8.0)]
+
+
+def test_the_interval_in_cores_is_the_same_share_of_the_same_cpu(store):
+    row = history(store, "api", now=NOW).loc["run-a"]
+    used = 10.0 * 0.97 / 0.03
+    assert (row["cores_low"], row["cores_high"]) == pytest.approx((used * 0.02 / 0.98, used * 0.04 / 0.96))

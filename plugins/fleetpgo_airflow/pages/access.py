@@ -44,8 +44,10 @@ def readable_dags(user: GetUserDep) -> list[ServiceDag]:
     with create_session() as session:
         allowed = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session)
         ours = select(DagModel).where(DagModel.dag_id.startswith(DAG_PREFIX, autoescape=True))
-        dags = session.scalars(ours.where(~DagModel.is_stale).order_by(DagModel.dag_id)).all()
-        newest = select(func.max(DagRun.id)).where(DagRun.dag_id.in_(allowed)).group_by(DagRun.dag_id)
+        known = session.scalars(ours.where(~DagModel.is_stale).order_by(DagModel.dag_id))
+        dags = [dag for dag in known if dag.dag_id in allowed]
+        shown = [dag.dag_id for dag in dags]
+        newest = select(func.max(DagRun.id)).where(DagRun.dag_id.in_(shown)).group_by(DagRun.dag_id)
         runs = session.execute(
             select(DagRun.dag_id, DagRun.run_id, DagRun.state).where(DagRun.id.in_(newest))
         )
@@ -60,7 +62,6 @@ def readable_dags(user: GetUserDep) -> list[ServiceDag]:
                 *last.get(dag.dag_id, (None, None)),
             )
             for dag in dags
-            if dag.dag_id in allowed
         ]
 
 
