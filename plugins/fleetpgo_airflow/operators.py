@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from fleetpgo.services import load_named
 from fleetpgo_airflow import hooks
+from fleetpgo_airflow.links import MeasurementQueryLink, ProfileLink, PullRequestLink, SelectionQueryLink
 from fleetpgo_airflow.outcomes import translated
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class RefreshOperator(BaseOperator):
 
 class SelectInstancesOperator(RefreshOperator):
     """Choose the instances to profile; returns the packs that the fetching tasks are mapped over."""
+
+    operator_extra_links = (SelectionQueryLink(),)
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Ask Prometheus; params ``instances``, ``seconds`` and ``matchers`` override the service file."""
@@ -125,6 +128,8 @@ class TopUpOperator(BaseAsyncOperator, RefreshOperator):
 class MergeProfilesOperator(RefreshOperator):
     """Merge what arrived, if it is enough; returns the manifest's figures."""
 
+    operator_extra_links = (ProfileLink(),)
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, merge, minimise, and account for every instance."""
         from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
@@ -141,6 +146,8 @@ class MergeProfilesOperator(RefreshOperator):
 
 class BuildAndOpenPROperator(RefreshOperator):
     """Build without and with the profile, push, open or update the pull request; returns what came of it."""
+
+    operator_extra_links = (PullRequestLink(), ProfileLink())
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Propose; param ``dry_run``: everything but the push and the pull request."""
@@ -166,6 +173,8 @@ class MeasureOperator(RefreshOperator):
     Args:
         period: ``rollout`` or ``week``.
     """
+
+    operator_extra_links = (PullRequestLink(), MeasurementQueryLink())
 
     def __init__(self, *, period: Period, **kwargs: Any) -> None:  # noqa: ANN401  # BaseOperator's own
         super().__init__(**kwargs)

@@ -26,9 +26,7 @@ def launched() -> Iterator[Browser]:
     program = shutil.which("chromium")
     assert program, "Chromium is not on PATH; `make setup` brings it"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program, args=["--enable-unsafe-swiftshader", "--no-sandbox"]
-        )
+        browser = playwright.chromium.launch(executable_path=program, args=["--enable-unsafe-swiftshader"])
         yield browser
         browser.close()
 

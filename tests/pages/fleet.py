@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,9 @@ from fleetpgo.services import load_service
 from fleetpgo.store import RunStore
 from tests.collection.instances import BUSY, http, serving
 from tests.selection.fleets import Answering
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[2]
 PROFILES = ROOT / "tests/testdata/profiles"
@@ -43,11 +47,11 @@ SERVICES = ("edge", "gateway", "quiet")
 MEASURED_AT = datetime(2026, 2, 3, 12, tzinfo=UTC)
 
 
-def describe(directory: Path) -> None:
-    """Service files for :data:`SERVICES`, like the demo's."""
+def describe(directory: Path, names: Sequence[str] = SERVICES) -> None:
+    """Service files like the demo's."""
     directory.mkdir()
     text = (ROOT / "include/services/wshim.yaml").read_text()
-    for name in SERVICES:
+    for name in names:
         (directory / f"{name}.yaml").write_text(text.replace("owner: observability", f"owner: {name}-team"))
 
 

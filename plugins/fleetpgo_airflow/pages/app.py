@@ -31,7 +31,8 @@ _FILES = {file.relative_to(_STATIC).as_posix(): file for file in _STATIC.rglob("
 
 _POLICY = (
     "default-src 'none'; script-src 'self'{scripts}; style-src 'self'{styles}; img-src 'self' data:; "
-    "font-src 'self'; connect-src 'self'; frame-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+    "font-src 'self'; connect-src 'self'; frame-src 'self'; frame-ancestors 'self'; "
+    "base-uri 'none'; form-action 'none'"
 )
 _VIEWER = "/static/speedscope/"
 # The packed flame graph viewer reads C++ names by WebAssembly, and writes its styles into the page.

@@ -60,7 +60,7 @@ function flame(hasDifference) {
     views["What grew"] = `${api}/difference/grown.pb.gz`;
     views["What shrank"] = `${api}/difference/shrunk.pb.gz`;
   }
-  const frame = h("iframe", { title: "Flame graph" });
+  const place = h("div");
   const buttons = Object.entries(views).map(([name, profile]) => h("button", { type: "button", "aria-pressed": "false", onclick: () => show(name, profile) }, name));
   let shown = Object.entries(views)[0];
   function show(name, profile) {
@@ -69,14 +69,13 @@ function flame(hasDifference) {
     // The viewer decodes %20, but not the + that a form would send.
     const url = `static/speedscope/index.html#${fragment.toString().replaceAll("+", "%20")}`;
     buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.textContent === name)));
-    // A new fragment alone would not load anything: the frame is replaced.
-    frame.src = "about:blank";
-    requestAnimationFrame(() => (frame.src = url));
+    // A new fragment alone would not load anything: the frame is a new one each time.
+    place.replaceChildren(h("iframe", { title: "Flame graph", src: url }));
   }
   document.addEventListener("theme", () => show(...shown));
   show(...shown);
   const note = hasDifference ? h("p", { class: "note" }, "A flame graph has no negative width: what grew and what shrank since the profile before are two pictures, in shares of all CPU.") : null;
-  return [h("h2", {}, "Flame graph"), h("div", { class: "buttons", role: "group", "aria-label": "What is shown" }, buttons), ...(note ? [note] : []), frame];
+  return [h("h2", {}, "Flame graph"), h("div", { class: "buttons", role: "group", "aria-label": "What is shown" }, buttons), ...(note ? [note] : []), place];
 }
 
 function difference(found) {
