@@ -24,7 +24,7 @@ FRAMED = "An iframe which has both allow-scripts and allow-same-origin"
 def launched() -> Iterator[Browser]:
     """Chromium without a window, drawing WebGL in software."""
     program = shutil.which("chromium")
-    assert program, "Chromium is not on PATH; `make setup` brings it"
+    assert program, "Chromium is not on PATH; `make test` brings it"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--enable-unsafe-swiftshader"])
         yield browser
