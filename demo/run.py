@@ -87,7 +87,8 @@ def demo(*, port: int, leave: bool) -> None:
             summary.show(console, RunStore(ROOT / "store", "wshim", run_id), time.monotonic() - start)
             if not leave:
                 console.print(
-                    f"\n{airflow.url} ({USER}, {airflow.password}) stays up. Ctrl-C ends everything."
+                    f"\n{airflow.url}/plugin/fleetpgo shows the fleet ({USER}, {airflow.password}). "
+                    "It stays up; Ctrl-C ends everything."
                 )
                 with suppress(KeyboardInterrupt):
                     for _ in itertools.count():
