@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -33,8 +33,6 @@ class Refresh:
         method: letter of the estimator; this and the rest are None without an estimate.
         saving: the estimate, as a share; ``low`` and ``high`` are the ends of its 95 % interval.
         cores: the saving in cores; ``cores_low`` and ``cores_high`` likewise.
-        core_hours: reclaimed from the rollout to the next one, or until now.
-        core_hours_total: of this refresh and all earlier ones.
     """
 
     run: str
@@ -50,11 +48,13 @@ class Refresh:
     cores: float | None
     cores_low: float | None
     cores_high: float | None
-    core_hours: float = 0.0
-    core_hours_total: float = 0.0
 
 
-COLUMNS = tuple(field.name for field in fields(Refresh) if field.name != "run")
+COLUMNS = (
+    *(field.name for field in fields(Refresh) if field.name != "run"),
+    "core_hours",
+    "core_hours_total",
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ class Reclaimed:
 def history(store: Path | UPath, service: str, *, now: datetime) -> pd.DataFrame:
     """One row per measured refresh, by the time of its rollout; the index is the run's directory.
 
+    ``core_hours``: see :func:`core_hours`; ``core_hours_total``: of the refresh and all earlier ones.
+
     Args:
         store: root of the artifact store.
         service: name of the service.
@@ -78,9 +80,11 @@ def history(store: Path | UPath, service: str, *, now: datetime) -> pd.DataFrame
     import pandas as pd  # noqa: PLC0415  # half a second: not for those who want the rows alone
 
     runs = (read_refresh(run) for run in (store / service).glob("*"))
-    rows = accumulate((run for run in runs if run is not None), now=now)
+    rows = in_order(run for run in runs if run is not None)
     frame = pd.DataFrame(map(asdict, rows), columns=["run", *COLUMNS])
     frame["rollout_end"] = pd.to_datetime(frame["rollout_end"], utc=True)
+    frame["core_hours"] = core_hours(rows, now=now)
+    frame["core_hours_total"] = frame["core_hours"].cumsum()
     return frame.set_index("run")
 
 
@@ -93,16 +97,23 @@ def read_refresh(run: Path | UPath) -> Refresh | None:
     return None
 
 
-def accumulate(refreshes: Iterable[Refresh], *, now: datetime) -> list[Refresh]:
-    """One service's refreshes by their rollout, each with its core-hours up to the next one, or to `now`."""
-    ordered = sorted(refreshes, key=lambda refresh: refresh.rollout_end)
-    total, rows = 0.0, []
-    for refresh, until in zip(ordered, [*(each.rollout_end for each in ordered[1:]), now], strict=False):
-        hours = (until - refresh.rollout_end).total_seconds() / 3_600
-        core_hours = refresh.cores * hours if refresh.cores and refresh.verdict in COUNTED else 0.0
-        total += core_hours
-        rows.append(replace(refresh, core_hours=core_hours, core_hours_total=total))
-    return rows
+def in_order(refreshes: Iterable[Refresh]) -> list[Refresh]:
+    """Refreshes by the time of their rollout."""
+    return sorted(refreshes, key=lambda refresh: refresh.rollout_end)
+
+
+def core_hours(refreshes: Sequence[Refresh], *, now: datetime) -> list[float]:
+    """Of each of one service's refreshes, in order: reclaimed from its rollout to the next, or until `now`.
+
+    A saving or a regression counts, whatever cannot be told counts as nothing.
+    """
+    ends = [refresh.rollout_end for refresh in refreshes]
+    return [
+        refresh.cores * (until - refresh.rollout_end).total_seconds() / 3_600
+        if refresh.cores is not None and refresh.verdict in COUNTED
+        else 0.0
+        for refresh, until in zip(refreshes, [*ends[1:], now], strict=False)  # of none, no end is used
+    ]
 
 
 def reclaimed(refreshes: Iterable[Refresh]) -> list[Reclaimed]:
@@ -110,12 +121,13 @@ def reclaimed(refreshes: Iterable[Refresh]) -> list[Reclaimed]:
 
     Their errors are taken to be independent: the interval's half-widths add up as the root of their squares.
     """
-    counted = [refresh for refresh in refreshes if refresh.verdict in COUNTED]
     cores = below = above = 0.0
     points = []
-    for refresh in sorted(counted, key=lambda refresh: refresh.rollout_end):
+    for refresh in in_order(refreshes):
+        if refresh.verdict not in COUNTED:
+            continue
         if refresh.cores is None or refresh.cores_low is None or refresh.cores_high is None:
-            continue  # a call without an estimate is not made
+            continue  # no such verdict is given without an estimate
         cores += refresh.cores
         below += (refresh.cores - refresh.cores_low) ** 2
         above += (refresh.cores_high - refresh.cores) ** 2

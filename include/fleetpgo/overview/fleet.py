@@ -8,15 +8,23 @@ come to its end and is not read again, and any other is read again after a minut
 from __future__ import annotations
 
 import json
+import os
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleetpgo.measurement.history import COUNTED, Reclaimed, Refresh, accumulate, read_refresh, reclaimed
+from fleetpgo.measurement.history import (
+    Reclaimed,
+    Refresh,
+    core_hours,
+    in_order,
+    read_refresh,
+    reclaimed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +33,8 @@ if TYPE_CHECKING:
 
 _RUNS_REMEMBERED = 1 << 16
 """Summaries kept in memory, about a kilobyte each: five years of 200 services."""
+
+_SERVICES_REMEMBERED = 4_096
 
 _FRESH_S = 60
 """For how long a summary from an object store holds while its run may go on."""
@@ -86,7 +96,7 @@ class Row:
         waiting: the pull request that waits for its merge; None if none does.
         last: the last measured refresh.
         cores: reclaimed by all refreshes whose verdict counts, with its interval; None if there is none.
-        core_hours: reclaimed so far; see :func:`fleetpgo.measurement.history.accumulate`.
+        core_hours: reclaimed so far; see :func:`fleetpgo.measurement.history.core_hours`.
         refreshes: all measured ones, by the time of their rollout.
         problems: artifacts that could not be read.
     """
@@ -100,12 +110,6 @@ class Row:
     refreshes: tuple[Refresh, ...]
     problems: tuple[str, ...]
 
-    def figures(self) -> dict[str, Any]:
-        """The row as plain values, without the many refreshes that it sums up."""
-        return {
-            name: value for name, value in asdict(replace(self, refreshes=())).items() if name != "refreshes"
-        }
-
 
 def look_at_service(store: Path | UPath, service: str, *, now: datetime) -> Row:
     """A service's row. A service without runs has an empty one.
@@ -115,29 +119,15 @@ def look_at_service(store: Path | UPath, service: str, *, now: datetime) -> Row:
         service: its name.
         now: until when the latest saving counts.
     """
-    runs = summaries(store, service)
-    profiles = profiles_made(runs)
-    merged = [profile for profile, run in profiles if run.merged]
-    newest = profiles[-1][1] if profiles else Summary()
-    refreshes = accumulate((run.refresh for run in runs if run.refresh), now=now)
-    waiting = newest.pull_request
-    sums = reclaimed(refreshes)
-    return Row(
-        service=service,
-        profile=merged[-1] if merged else None,
-        waiting=waiting if waiting and waiting.state == "open" else None,
-        last=refreshes[-1] if refreshes else None,
-        cores=sums[-1] if sums else None,
-        core_hours=refreshes[-1].core_hours_total if refreshes else 0.0,
-        refreshes=tuple(refreshes),
-        problems=tuple(run.problem for run in runs if run.problem),
-    )
+    directory = store / service
+    row = _row(directory, _stamps(directory))
+    return replace(row, core_hours=sum(core_hours(row.refreshes, now=now)))
 
 
 def summaries(store: Path | UPath, service: str) -> list[Summary]:
     """All runs of a service, in no order."""
     directory = store / service
-    return [_summary(run) for run in directory.iterdir()] if directory.is_dir() else []
+    return [_summary(directory / name, stamp) for name, stamp in _stamps(directory)]
 
 
 def profiles_made(runs: Iterable[Summary]) -> list[tuple[Profile, Summary]]:
@@ -148,20 +138,47 @@ def profiles_made(runs: Iterable[Summary]) -> list[tuple[Profile, Summary]]:
 
 def reclaimed_by_day(rows: Iterable[Row]) -> list[Reclaimed]:
     """What all services together have reclaimed: one point for each day on which that changed."""
-    points = reclaimed(refresh for row in rows for refresh in row.refreshes if refresh.verdict in COUNTED)
+    points = reclaimed(refresh for row in rows for refresh in row.refreshes)
     last_of_day = [one for one, following in pairwise(points) if one.at.date() != following.at.date()]
     return [*last_of_day, *points[-1:]]
 
 
-def _summary(run: Path | UPath) -> Summary:
-    if isinstance(run, Path):
-        return _remembered(run, run.stat().st_mtime_ns)
-    ended = (run / "measure_week.json").exists()
-    return _remembered(run, 0 if ended else int(time.time() // _FRESH_S) + 1)
+def _stamps(directory: Path | UPath) -> tuple[tuple[str, int], ...]:
+    """Name of each run in a service's directory, and a number that changes when the run has changed."""
+    if not directory.is_dir():
+        return ()
+    if isinstance(directory, Path):
+        with os.scandir(directory) as runs:
+            return tuple((run.name, run.stat().st_mtime_ns) for run in runs)
+    minute = int(time.time() // _FRESH_S)
+    return tuple(
+        (run.name, 0 if (run / "measure_week.json").exists() else minute) for run in directory.iterdir()
+    )
+
+
+@lru_cache(maxsize=_SERVICES_REMEMBERED)
+def _row(directory: Path | UPath, stamps: tuple[tuple[str, int], ...]) -> Row:
+    """The service's row but for its core-hours, which grow with time."""
+    runs = [_summary(directory / name, stamp) for name, stamp in stamps]
+    profiles = profiles_made(runs)
+    merged = [profile for profile, run in profiles if run.merged]
+    waiting = profiles[-1][1].pull_request if profiles else None
+    refreshes = in_order(run.refresh for run in runs if run.refresh)
+    sums = reclaimed(refreshes)
+    return Row(
+        service=directory.name,
+        profile=merged[-1] if merged else None,
+        waiting=waiting if waiting and waiting.state == "open" else None,
+        last=refreshes[-1] if refreshes else None,
+        cores=sums[-1] if sums else None,
+        core_hours=0.0,
+        refreshes=tuple(refreshes),
+        problems=tuple(run.problem for run in runs if run.problem),
+    )
 
 
 @lru_cache(maxsize=_RUNS_REMEMBERED)
-def _remembered(run: Path | UPath, changed: int) -> Summary:  # noqa: ARG001  # part of the cache's key
+def _summary(run: Path | UPath, stamp: int) -> Summary:  # noqa: ARG001  # what is remembered holds for it alone
     found = Summary()
     try:
         found = replace(found, profile=_profile(run))

@@ -8,7 +8,7 @@ lets nothing be.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -83,8 +83,12 @@ def fleet(dags: ReadableDags) -> Response:
     rows = [overview.look_at_service(store, dag.service, now=now) for dag in dags]
     return _json(
         {
-            "services": [{**asdict(dag), **row.figures()} for dag, row in zip(dags, rows, strict=True)],
-            "reclaimed": [asdict(point) for point in overview.reclaimed_by_day(rows)],
+            # Of the many refreshes that a row sums up, the page needs the number alone.
+            "services": [
+                {**vars(dag), **vars(row), "refreshes": len(row.refreshes)}
+                for dag, row in zip(dags, rows, strict=True)
+            ],
+            "reclaimed": overview.reclaimed_by_day(rows),
             "now": now,
         }
     )
@@ -93,7 +97,7 @@ def fleet(dags: ReadableDags) -> Response:
 @runs.get("")
 def run(store: Store, dag_id: str, run_id: str) -> Response:
     """What the run has left so far, and the state that Airflow has it in."""
-    return _json({**asdict(overview.look_at_run(store)), "state": run_state(dag_id, run_id)})
+    return _json({**vars(overview.look_at_run(store)), "state": run_state(dag_id, run_id)})
 
 
 @runs.get("/difference")
@@ -103,7 +107,7 @@ def difference(store: Store) -> Response:
     if found is None:
         return _json(None)
     old, before, own = found
-    return _json(asdict(overview.difference(old, store, before.digest, own.digest)))
+    return _json(overview.difference(old, store, before.digest, own.digest))
 
 
 @runs.get("/difference/{part}.pb.gz")
@@ -151,7 +155,9 @@ def _json(value: object) -> Response:
     return Response(text, media_type="application/json")
 
 
-def _as_json(value: object) -> str:
+def _as_json(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
+    if is_dataclass(value):
+        return vars(value)  # not a deep copy, as asdict makes it
     raise TypeError(f"{type(value).__name__} has no JSON form")
