@@ -55,6 +55,20 @@ def test_the_cores_are_those_of_the_measurement_with_its_interval(store):
     assert cores.high == pytest.approx(used * estimate["high"] / (1 - estimate["high"]))
 
 
+def test_the_source_match_is_that_of_the_merged_profile(store):
+    run = RunStore(store, "edge", fleet.FIRST)
+    run.write_json("pull_request.json", {**run.read_json("pull_request.json"), "source_match": 0.5})
+    assert row(store).source_match == 0.5
+
+
+def test_a_run_from_before_the_source_match_was_recorded_has_none(store):
+    run = RunStore(store, "edge", fleet.FIRST)
+    proposed = run.read_json("pull_request.json")
+    del proposed["source_match"]
+    run.write_json("pull_request.json", proposed)
+    assert row(store).source_match is None
+
+
 def test_a_service_without_runs_has_an_empty_row(store):
     found = row(store, "quiet")
     assert (found.profile, found.waiting, found.last, found.core_hours) == (None, None, None, 0.0)

@@ -103,3 +103,11 @@ def test_a_damaged_artifact_is_named_to_the_user(served):
     store.remove("manifest.json")
     assert answer.status_code == 500
     assert "manifest.json is no JSON" in answer.json()["detail"]
+
+
+def test_a_dag_that_refreshes_no_service_has_no_page(served):
+    answer = served.get("/fleetpgo/api/runs/another_dag/x", "admin")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        404,
+        "another_dag is not the refresh of a service, so there is no profile to show",
+    )

@@ -64,11 +64,15 @@ class Profile:
 
 @dataclass(frozen=True)
 class PullRequest:
-    """A pull request that a run opened or updated, as the run left it."""
+    """A pull request that a run opened or updated, as the run left it.
+
+    ``source_match`` is the share of the profile's weight that the source still had then; None: not recorded.
+    """
 
     number: int
     url: str
     state: str
+    source_match: float | None
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class Row:
     Attributes:
         service: its name.
         profile: the newest that was merged into the base branch; None if none was yet.
+        source_match: how much of it the source still had when it was proposed, 0 … 1; None: not recorded.
         waiting: the pull request that waits for its merge; None if none does.
         last: the last measured refresh.
         cores: reclaimed by all refreshes whose verdict counts, with its interval; None if there is none.
@@ -103,6 +108,7 @@ class Row:
 
     service: str
     profile: Profile | None
+    source_match: float | None
     waiting: PullRequest | None
     last: Refresh | None
     cores: Reclaimed | None
@@ -161,13 +167,16 @@ def _row(directory: Path | UPath, stamps: tuple[tuple[str, int], ...]) -> Row:
     """The service's row but for its core-hours, which grow with time."""
     runs = [_summary(directory / name, stamp) for name, stamp in stamps]
     profiles = profiles_made(runs)
-    merged = [profile for profile, run in profiles if run.merged]
+    merged = [(profile, run) for profile, run in profiles if run.merged]
+    current, merged_run = merged[-1] if merged else (None, Summary())
+    proposed = merged_run.pull_request
     waiting = profiles[-1][1].pull_request if profiles else None
     refreshes = in_order(run.refresh for run in runs if run.refresh)
     sums = reclaimed(refreshes)
     return Row(
         service=directory.name,
-        profile=merged[-1] if merged else None,
+        profile=current,
+        source_match=proposed.source_match if proposed else None,
         waiting=waiting if waiting and waiting.state == "open" else None,
         last=refreshes[-1] if refreshes else None,
         cores=sums[-1] if sums else None,
@@ -209,7 +218,9 @@ def _pull_request(run: Path | UPath) -> PullRequest | None:
     if proposed is None or proposed["pull_request"] is None:
         return None
     merge = _read(run / "merge.json") or {"state": "open"}
-    return PullRequest(proposed["pull_request"], proposed["url"], merge["state"])
+    return PullRequest(
+        proposed["pull_request"], proposed["url"], merge["state"], proposed.get("source_match")
+    )
 
 
 def _read(file: Path | UPath) -> Any:  # noqa: ANN401  # JSON is whatever was written

@@ -296,6 +296,8 @@ def _proposal(proposed: Mapping[str, Any] | None) -> Stage:
     else:
         figures["pull request"] = f"#{proposed['pull_request']} {proposed['url']}"
     figures["binary"] = f"{proposed['size_without']:,} → {proposed['size_with']:,} bytes with the profile"
+    if (match := proposed.get("source_match")) is not None:
+        figures["source match"] = f"{match:.2f}"
     if proposed["overlap"] is not None:
         figures["overlap with the profile before"] = f"{proposed['overlap']:.2f}"
     return Stage("Pull request", "done", figures)

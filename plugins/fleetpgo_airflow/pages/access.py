@@ -69,7 +69,7 @@ def run_store(dag_id: str, run_id: str) -> RunStore:
     """The store of a run; 404 if the DAG is none of ours. Nothing of the path reaches the store unchecked."""
     service = dag_id.removeprefix(DAG_PREFIX)
     if service == dag_id or not NAME.fullmatch(service):
-        raise HTTPException(404, f"{dag_id} is not the DAG of a service")
+        raise HTTPException(404, f"{dag_id} is not the refresh of a service, so there is no profile to show")
     return hooks.run_store(service, run_id)
 
 

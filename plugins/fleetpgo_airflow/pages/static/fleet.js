@@ -31,6 +31,7 @@ function services({ services: rows, now }) {
     { name: "Profile's age", title: "since the profile on the base branch was made", value: (row) => row.profile && -new Date(row.profile.made_at), cell: (row) => profile(row, now) },
     { name: "Size", value: (row) => row.profile?.size, cell: (row) => bytes(row.profile?.size) },
     { name: "Samples", value: (row) => row.profile?.samples, cell: (row) => number(row.profile?.samples) },
+    { name: "Source match", title: "share of the profile's weight that the source still had when it was proposed", value: (row) => row.source_match, cell: (row) => number(row.source_match, 2) },
     { name: "Last verdict", text: true, value: (row) => row.last?.verdict, cell: (row) => (row.last ? verdict(row.last.verdict) : none) },
     { name: "Last saving", title: "share of the CPU, 95 % interval", value: (row) => row.last?.saving, cell: saving },
     { name: "Cores reclaimed", title: "all refreshes whose verdict counts, 95 % interval", value: (row) => row.cores?.cores, cell: cores },

@@ -108,7 +108,8 @@ export async function get(path) {
   if (answer.ok) return answer.json();
   const { detail } = await answer.json().catch(() => ({}));
   const why = { 401: "You are signed out: sign in to Airflow again.", 403: "You may not read this DAG." };
-  throw new Error(why[answer.status] ?? detail ?? `Airflow answers ${answer.status}.`);
+  const error = new Error(why[answer.status] ?? detail ?? `Airflow answers ${answer.status}.`);
+  throw Object.assign(error, { final: answer.status < 500 });
 }
 
 export function say(error) {

@@ -158,13 +158,10 @@ async function watch() {
     again = ["queued", "running"].includes(state) ? (fetching ? LIVELY : CALM) : null;
   } catch (error) {
     say(error);
+    if (error.final) again = null;
   }
   document.querySelector("main").setAttribute("aria-busy", "false");
   if (again !== null) setTimeout(() => (document.hidden ? addEventListener("visibilitychange", watch, { once: true }) : watch()), again);
 }
 
-if (dag.startsWith("pgo_refresh__")) await watch();
-else {
-  document.querySelector("#state").textContent = "This DAG is not the refresh of a service, so there is no profile to show.";
-  document.querySelector("main").setAttribute("aria-busy", "false");
-}
+await watch();
