@@ -279,7 +279,9 @@ class Repository(_Part):
     """Where the service's source is, and what the pull request changes in it."""
 
     forge: Literal["local", "github"] = Field(description="kind of forge")
-    connection: str = Field(description="Airflow connection that holds the forge's address and token")
+    connection: str = Field(
+        description="Airflow connection (type Forge, or generic) with the forge's address and token"
+    )
     project: str = Field(
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$",
         description="the repository on the forge: owner/name",
