@@ -5,8 +5,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import expect
-
 from tests.pages import browser, fleet, site
 
 IMAGES = fleet.ROOT / "docs/images"
@@ -16,23 +14,23 @@ DRAWN_MS = 1_500  # the flame graph's canvas has no element that says it is draw
 def main() -> None:
     """Serve a fleet; take each page in both themes."""
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, browser.launched() as chromium:
+    with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         fleet.describe(root / "services")
         fleet.build(root / "store", root / "services")
-        with site.serving(root) as running:
+        with site.serving(root) as running, browser.launched() as chromium:
             site.start_runs(running)
             for theme in ("light", "dark"):
                 with browser.signed_in(chromium, running, theme=theme) as context:
                     page = context.new_page()
                     page.goto(f"{running.url}/plugin/fleetpgo")
-                    expect(browser.frame(page).locator("#plot canvas")).to_be_visible()
+                    browser.frame(page).locator("#plot canvas").wait_for()
                     page.screenshot(path=IMAGES / f"fleet-{theme}.png")
                     page.set_viewport_size({"width": 1440, "height": 2000})
                     for name, run in (("run", fleet.SECOND), ("measured", fleet.FIRST)):
                         page.goto(browser.run_url(running, "edge", run))
                         inside = browser.frame(page)
-                        expect(inside.frame_locator("iframe").get_by_text("This profile")).to_be_visible()
+                        inside.frame_locator("iframe").get_by_text("This profile").wait_for()
                         page.wait_for_timeout(DRAWN_MS)
                         page.screenshot(path=IMAGES / f"{name}-{theme}.png")
 

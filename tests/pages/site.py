@@ -64,13 +64,13 @@ def serving(root: Path) -> Iterator[Site]:
     """Serve what is below that folder: ``store/`` and ``services/``."""
     variables = environment(root)
     (root / "airflow").mkdir()
-    for command in (("db", "migrate"), ("dags", "reserialize")):
-        processes.run(["airflow", *command], root, variables)
+    processes.run(["airflow", "db", "migrate"], root, variables)
     port = str(processes.free_port())
     server = processes.start(
         "api-server", ["airflow", "api-server", "--host", HOST, "--port", port], root / "logs", variables
     )
     try:
+        processes.run(["airflow", "dags", "reserialize"], root, variables)  # while the server starts
         url = f"http://{HOST}:{port}"
         while not _answers(url):
             server.check()

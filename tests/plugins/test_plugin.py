@@ -10,7 +10,7 @@ SCRIPT = """
 import json, sys
 from airflow import plugins_manager
 plugins_manager.ensure_plugins_loaded()
-loaded = sorted(name for name in sys.modules if name.startswith("fleetpgo"))
+loaded = sorted(name for name in sys.modules if name.startswith("fleetpgo_"))
 (app,), _ = plugins_manager.get_fastapi_plugins()
 print(json.dumps([plugins_manager.get_import_errors(), loaded, app["url_prefix"]]))
 """
