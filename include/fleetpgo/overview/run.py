@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from fleetpgo.collection import read_record, record_name
 from fleetpgo.collection.guards import STOP
 from fleetpgo.measurement.report import METHODS
 from fleetpgo.overview.fleet import profiles_made, summaries
+from fleetpgo.overview.stages import GIVEN, PERIODS, Stage, look_at_stages, read
 from fleetpgo.refresh import read_selection
 from fleetpgo.store import RunStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fleetpgo.overview.fleet import Profile
-
-GIVEN = ("fetched", "used")
-"""States of an instance that gave a profile."""
-
-PERIODS = ("rollout", "week")
 
 ARTIFACTS = {
     "merged.pb.gz": "everything that the instances sent, merged",
@@ -36,15 +32,6 @@ ARTIFACTS = {
     },
 }
 """What may be downloaded. No other name is ever looked up, so no name leads anywhere else."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A step of the run. ``figures`` are for people, by name, in the order in which they matter."""
-
-    name: str
-    state: Literal["waiting", "done", "skipped"]
-    figures: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -145,18 +132,18 @@ def is_artifact(name: str) -> bool:
 
 def look_at_run(store: RunStore) -> Overview:
     """Read what the run has left so far. A run that has left nothing yet has an overview that says so."""
-    manifest = _read(store, "manifest.json")
+    manifest = read(store, "manifest.json")
     instances = _instances(store, manifest)
     measurements = [
         _measurement(store, period, record)
         for period in PERIODS
-        if (record := _read(store, f"measure_{period}.json"))
+        if (record := read(store, f"measure_{period}.json"))
     ]
-    stopped = _read(store, STOP)
+    stopped = read(store, STOP)
     return Overview(
         service=store.service,
         run=store.run,
-        stages=list(_stages(store, instances, manifest, measurements)),
+        stages=list(look_at_stages(store, instances, manifest, measurements)),
         instances=instances,
         datacenters=_datacenters(instances),
         stopped=stopped["reason"] if stopped else "",
@@ -187,11 +174,6 @@ def previous_run(store: RunStore) -> tuple[RunStore, Profile, Profile] | None:
         return None
     merged = [profile for profile, run in made if run.merged and profile.made_at < own.made_at]
     return (of(merged[-1]), merged[-1], own) if merged else None
-
-
-def _read(store: RunStore, name: str) -> Any:  # noqa: ANN401  # JSON is whatever was written
-    """A JSON artifact; None if the run has not made it (yet)."""
-    return store.read_json(name) if store.exists(name) else None
 
 
 def _instances(store: RunStore, manifest: Mapping[str, Any] | None) -> list[Instance]:
@@ -234,83 +216,6 @@ def _datacenters(instances: Sequence[Instance]) -> list[Datacenter]:
     return rows
 
 
-def _stages(
-    store: RunStore,
-    instances: Sequence[Instance],
-    manifest: Mapping[str, Any] | None,
-    measurements: Sequence[Measurement],
-) -> Iterator[Stage]:
-    given = [each for each in instances if each.state in GIVEN]
-    answered = [each for each in instances if each.state != "waiting"]
-    yield _stage("Select", {"instances": f"{len(instances):,}"} if instances else None)
-    yield Stage(
-        "Fetch",
-        "done" if instances and len(answered) == len(instances) else "waiting",
-        {
-            "profiles": f"{len(given):,} of {len(instances):,}",
-            "samples": f"{sum(each.samples for each in given):,}",
-        }
-        if answered
-        else {},
-    )
-    yield _stage(
-        "Merge", {"samples": f"{manifest['samples']:,}", **manifest["figures"]} if manifest else None
-    )
-    proposed, merge = _read(store, "pull_request.json"), _read(store, "merge.json")
-    yield _proposal(proposed)
-    yield _merging(merge)
-    rollout = _read(store, "rollout.json")
-    skipped = merge is not None and merge["state"] == "skipped"
-    yield _stage(
-        "Rollout",
-        {
-            "instances on the new build": f"{rollout['fraction']:.0%}",
-            "from": rollout["start"],
-            "to": rollout["end"],
-        }
-        if rollout
-        else None,
-        skipped=skipped,
-    )
-    found = {each.period: each for each in measurements}
-    for period in PERIODS:
-        figures = _said(found[period]) if period in found else None
-        yield _stage(f"Measure: {period}", figures, skipped=skipped)
-
-
-def _stage(name: str, figures: Mapping[str, str] | None, *, skipped: bool = False) -> Stage:
-    """Done if it has figures."""
-    if figures is not None:
-        return Stage(name, "done", figures)
-    return Stage(name, "skipped" if skipped else "waiting", {})
-
-
-def _proposal(proposed: Mapping[str, Any] | None) -> Stage:
-    if proposed is None:
-        return Stage("Pull request", "waiting", {})
-    if proposed["unchanged"]:
-        return Stage("Pull request", "skipped", {"not proposed": proposed["reason"]})
-    figures = {"profile": proposed["profile"]}
-    if proposed["dry_run"]:
-        figures["dry run"] = "nothing was pushed"
-    else:
-        figures["pull request"] = f"#{proposed['pull_request']} {proposed['url']}"
-    figures["binary"] = f"{proposed['size_without']:,} → {proposed['size_with']:,} bytes with the profile"
-    if (match := proposed.get("source_match")) is not None:
-        figures["source match"] = f"{match:.2f}"
-    if proposed["overlap"] is not None:
-        figures["overlap with the profile before"] = f"{proposed['overlap']:.2f}"
-    return Stage("Pull request", "done", figures)
-
-
-def _merging(merge: Mapping[str, Any] | None) -> Stage:
-    if merge is None:
-        return Stage("Review", "waiting", {})
-    if merge["state"] == "skipped":
-        return Stage("Review", "skipped", {"ended": merge["reason"]})
-    return Stage("Review", "done", {"merged": merge["merged_at"]})
-
-
 def _measurement(store: RunStore, period: str, record: Mapping[str, Any]) -> Measurement:
     estimate, verdict, picture = record["estimate"], record["verdict"], f"measure_{period}.svg"
     return Measurement(
@@ -322,14 +227,3 @@ def _measurement(store: RunStore, period: str, record: Mapping[str, Any]) -> Mea
         method=METHODS[estimate["method"]] if estimate else "",
         picture=picture if store.exists(picture) else "",
     )
-
-
-def _said(measurement: Measurement) -> dict[str, str]:
-    """A measurement's figures; a saving never without its interval."""
-    figures = {"verdict": measurement.call}
-    if measurement.estimate and measurement.call != "invalid":
-        saving, low, high = (100 * measurement.estimate[name] for name in ("saving", "low", "high"))
-        figures["saving"] = f"{saving:.1f} % of the CPU [{low:.1f} %, {high:.1f} %] (95 % interval)"
-    if measurement.reasons:
-        figures["why"] = "; ".join(measurement.reasons)
-    return figures

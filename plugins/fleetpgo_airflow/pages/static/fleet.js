@@ -61,6 +61,9 @@ function problems({ services: rows }) {
   return [h("details", { class: "warning" }, h("summary", {}, `${found.length} artifacts could not be read`), h("ul", {}, found.map((problem) => h("li", {}, problem))))];
 }
 
+/** The day of a Unix time, in UTC. */
+const day = (at) => new Date(at * 1000).toISOString().slice(0, 10);
+
 /** The sum after each change, as steps; the band is its 95 % interval. */
 function draw(place, points, now) {
   const style = getComputedStyle(document.documentElement);
@@ -78,9 +81,9 @@ function draw(place, points, now) {
       height: HEIGHT,
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
       scales: { y: { range: (_plot, low, high) => [Math.min(0, low), high * 1.05] } },
-      axes: [axis, { ...axis, label: "cores" }],
+      axes: [{ ...axis, space: 100, values: (_plot, times) => times.map(day) }, { ...axis, label: "cores" }],
       series: [
-        { value: (_plot, at) => (at === null ? none : new Date(at * 1000).toISOString().slice(0, 10)), label: "day" },
+        { value: (_plot, at) => (at === null ? none : day(at)), label: "day" },
         { ...edge, label: "97.5 %", value: show },
         { ...edge, label: "2.5 %", value: show },
         { stroke: line, width: 2, paths: stepped, points: { show: false }, label: "cores reclaimed", value: show },
@@ -100,9 +103,9 @@ function plot({ reclaimed, now }) {
     return;
   }
   const place = h("div", { class: "plot", "aria-hidden": "true" });
-  const day = (row) => row.at.slice(0, 10);
+  const at = (row) => row.at.slice(0, 10);
   const columns = [
-    { name: "Day", text: true, value: day, cell: day },
+    { name: "Day", text: true, value: at, cell: at },
     { name: "Cores", value: (row) => row.cores, cell: (row) => number(row.cores, 1) },
     { name: "2.5 %", value: (row) => row.low, cell: (row) => number(row.low, 1) },
     { name: "97.5 %", value: (row) => row.high, cell: (row) => number(row.high, 1) },
