@@ -8,11 +8,12 @@ BOOTSTRAP := .local/bootstrap
 UV := $(BOOTSTRAP)/bin/uv
 SETUP := .local/setup.stamp
 PROMETHEUS := .local/prometheus/bin/prometheus
-# Everything runs with the project's own tools first: Python, Go, Prometheus.
-RUN := env PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$$PATH"
+CHROMIUM := .local/chromium/bin/chromium
+# Everything runs with the project's own tools first: Python, Go, Prometheus, Chromium.
+RUN := env PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$(CURDIR)/.local/chromium/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow lint format demo bench-merge bench-collect bench-measure study-measurement screenshot proto lock clean
+.PHONY: help setup test test-slow lint format demo bench-merge bench-collect bench-measure bench-pages study-measurement screenshot screenshots proto lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,10 +34,13 @@ $(SETUP): $(UV) requirements.txt requirements-dev.txt pyproject.toml Makefile
 	@$(UV) pip install --quiet --python .venv --no-deps --editable .
 	@touch $@
 
-$(PROMETHEUS): tools/get-prometheus
+$(PROMETHEUS): tools/get-prometheus tools/unpack-debian
 	@tools/get-prometheus .local/prometheus
 
-test: setup ## Run every check: lint, types, import directions, tests
+$(CHROMIUM): tools/get-chromium tools/unpack-debian
+	@tools/get-chromium .local/chromium
+
+test: setup $(CHROMIUM) ## Run every check: lint, types, import directions, tests
 	@$(RUN) tools/check
 
 test-slow: setup ## Run the tests that take minutes each
@@ -57,6 +61,12 @@ bench-merge: setup ## Time the merge against go tool pprof, both in turn
 
 bench-measure: setup ## Time the measurement of a week of 2,000 instances (minutes, 3 GB of disk)
 	@$(RUN) python bench/measure.py
+
+bench-pages: setup $(CHROMIUM) ## Time the fleet's page with 200 services of 52 runs each (minutes)
+	@$(RUN) python -m bench.pages
+
+screenshots: setup $(CHROMIUM) ## Take the pictures of the pages for the docs, into docs/images/
+	@$(RUN) python -m tests.pages.screenshots
 
 study-measurement: setup ## Simulate fleets with known savings; tables into docs/measurement.md (minutes)
 	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \

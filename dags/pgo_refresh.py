@@ -11,6 +11,7 @@ from airflow.sdk import DAG, Param, TaskGroup, chain
 
 from fleetpgo.errors import ServiceFileError
 from fleetpgo.services import load_service, service_files
+from fleetpgo_airflow import DAG_PREFIX
 from fleetpgo_airflow.operators import (
     BrokenServiceOperator,
     BuildAndOpenPROperator,
@@ -76,7 +77,7 @@ FETCH_TIME = timedelta(hours=2)
 def pgo_refresh(service: Service) -> DAG:
     """The DAG of one service."""
     with DAG(
-        dag_id=f"pgo_refresh__{service.name}",
+        dag_id=f"{DAG_PREFIX}{service.name}",
         description=f"PGO refresh of {service.name}: {service.description}",
         doc_md=DOC.format(
             name=service.name,
@@ -162,7 +163,7 @@ def select_and_fetch(service: str, window: str | None) -> MappedOperator:
 def broken_service(name: str, mistakes: str) -> DAG:
     """A DAG that says what is wrong with a service file: to the eye, and to whoever runs or schedules it."""
     with DAG(
-        dag_id=f"pgo_refresh__{re.sub('[^A-Za-z0-9_.-]', '_', name)}",
+        dag_id=f"{DAG_PREFIX}{re.sub('[^A-Za-z0-9_.-]', '_', name)}",
         description=f"The service file of {name} has a mistake",
         doc_md=f"The service file has a mistake:\n```\n{mistakes}\n```",
         schedule="@weekly",

@@ -104,7 +104,8 @@ def demo(*, port: int, leave: bool, aa_rollouts: int) -> None:
                 aa.check(answers)
             if not leave:
                 console.print(
-                    f"\n{airflow.url} ({USER}, {airflow.password}) stays up. Ctrl-C ends everything."
+                    f"\n{airflow.url}/plugin/fleetpgo shows the fleet ({USER}, {airflow.password}). "
+                    "It stays up; Ctrl-C ends everything."
                 )
                 with suppress(KeyboardInterrupt):
                     for _ in itertools.count():

@@ -125,6 +125,17 @@ def start_prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
         server.wait()
 
 
+@pytest.fixture(scope="session")
+def fleet_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``services/`` and a ``store/`` that real runs have filled; for reading only."""
+    from tests.pages import fleet  # noqa: PLC0415  # pandas and aiohttp, which not every test needs
+
+    root: Path = tmp_path_factory.mktemp("fleet")
+    fleet.describe(root / "services")
+    fleet.build(root / "store", root / "services")
+    return root
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """Compare a text with a file under tests/testdata; `pytest --write-golden` writes it instead."""

@@ -146,7 +146,7 @@ async def test_a_run_that_takes_all_instances_now_knows_of_no_window(store):
     described = service(instances=2, max_rounds=1, windows=WINDOWS)
     async with serving(OK) as one, serving(OK) as other:
         assert len(select_window(described, store, None, one, other)) == 2
-    chosen, _ = refresh.read_selection(described, store)
+    chosen, _ = refresh.read_selection(store)
     assert chosen.warnings == ()
 
 
@@ -164,7 +164,7 @@ COLLECT = """
 import asyncio, pickle, sys
 from fleetpgo import refresh
 service, store = pickle.load(sys.stdin.buffer)
-chosen, _ = refresh.read_selection(service, store)
+chosen, _ = refresh.read_selection(store)
 asyncio.run(refresh.collect_profiles(service, store, chosen.targets))
 """
 

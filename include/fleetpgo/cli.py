@@ -192,7 +192,7 @@ def collect(
             seconds=seconds,
             matchers=matchers,
         )
-    chosen, length = refresh.read_selection(described, run_store)
+    chosen, length = refresh.read_selection(run_store)
     click.echo(f"profiling {len(chosen.of_round(1))} instances for {length} s …", err=True)
     access = Access(_headers(os.environ.get("FLEETPGO_HEADERS", "")), ca, cert, key)
     with watching(chosen.targets) as watch:

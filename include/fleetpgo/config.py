@@ -356,7 +356,9 @@ class Repository(_Part):
         description="kind of forge: github (Enterprise too), gitlab, gitea (Forgejo too), or local, a "
         "directory of bare repositories"
     )
-    connection: str = Field(description="Airflow connection that holds the forge's address and token")
+    connection: str = Field(
+        description="Airflow connection (type Forge, or generic) with the forge's address and token"
+    )
     project: str = Field(
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$",
         description="the repository on the forge: owner/name",

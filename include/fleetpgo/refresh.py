@@ -96,7 +96,7 @@ def select_instances(
         share = selection.find_window(service.selection, window).share
         taken = {
             target.instance
-            for name, (other, _) in _selections(service, store).items()
+            for name, (other, _) in _selections(store).items()
             if name != window
             for target in other.of_round(1)
         }
@@ -118,21 +118,27 @@ def window_opens(service: Service, window: str, now: datetime) -> datetime:
     return selection.opening(selection.find_window(service.selection, window), now)
 
 
-def read_selection(service: Service, store: RunStore) -> tuple[Selection, int]:
-    """What :func:`select_instances` chose, in all windows so far; and the profiles' length in seconds."""
-    found = {} if store.exists(_selection_name(None)) else _selections(service, store)
+def read_selection(store: RunStore, *, windows: Iterable[str] = ()) -> tuple[Selection, int]:
+    """What :func:`select_instances` chose, in all windows so far; and the profiles' length in seconds.
+
+    Args:
+        store: of the run.
+        windows: names of those that should have been; what is missing is among the warnings.
+    """
+    found = {} if store.exists(_selection_name(None)) else _selections(store)
     if not found:
         return _read_selection(store, None)
-    missing = [window.name for window in service.selection.windows if window.name not in found]
+    missing = [window for window in windows if window not in found]
     chosen = selection.combined({name: chosen for name, (chosen, _) in found.items()})
     warnings = (*chosen.warnings, *(f"nothing was profiled in the window {name}" for name in missing))
     return replace(chosen, warnings=warnings), max(seconds for _, seconds in found.values())
 
 
-def _selections(service: Service, store: RunStore) -> dict[str, tuple[Selection, int]]:
+def _selections(store: RunStore) -> dict[str, tuple[Selection, int]]:
     """Window → what was chosen in it, and the length of the profiles; only those that have been."""
-    names = [window.name for window in service.selection.windows]
-    return {name: _read_selection(store, name) for name in names if store.exists(_selection_name(name))}
+    files = store.directory.glob(_selection_name("*"))
+    names = sorted(file.stem.partition("-")[2] for file in files)
+    return {name: _read_selection(store, name) for name in names}
 
 
 def _read_selection(store: RunStore, window: str | None) -> tuple[Selection, int]:
@@ -157,7 +163,7 @@ async def collect_profiles(
     """Fetch the targets' profiles into the store; one record each, failed ones included."""
     from fleetpgo import collection  # noqa: PLC0415  # likewise
 
-    chosen, seconds = read_selection(service, store)
+    chosen, seconds = read_selection(store)
     return await collection.collect(
         targets,
         service.collection,
@@ -180,7 +186,7 @@ async def top_up(
     """
     from fleetpgo.enough import judge  # noqa: PLC0415  # likewise
 
-    chosen, _ = read_selection(service, store)
+    chosen, _ = read_selection(store)
     said = []
     for number in range(2, service.selection.max_rounds + 2):
         verdict = await asyncio.to_thread(judge, service, store, chosen)
@@ -198,7 +204,8 @@ def merge_profiles(service: Service, store: RunStore, *, go: str | None = "go") 
     """Merge what arrived; see :func:`fleetpgo.merging.merge_run`."""
     from fleetpgo.merging import merge_run  # noqa: PLC0415  # protobuf and numpy: not for the waiting steps
 
-    chosen, seconds = read_selection(service, store)
+    windows = [window.name for window in service.selection.windows]
+    chosen, seconds = read_selection(store, windows=windows)
     return merge_run(service, store, chosen, seconds=seconds, go=go)
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from upath import UPath
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]")
+# What paths do not like, and the two names that lead out of the service's directory.
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]|^\.{1,2}$")
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,18 @@ class RunStore:
         self.path(name).unlink(missing_ok=True)
 
     def read_json(self, name: str) -> Any:  # noqa: ANN401  # JSON is whatever was written
-        """The JSON artifact of that name."""
-        return json.loads(self.read(name))
+        """The JSON artifact of that name.
+
+        Raises:
+            ArtifactError: it is not there, or it is no JSON.
+        """
+        try:
+            return json.loads(self.read(name))
+        except ValueError as error:
+            raise ArtifactError(
+                f"artifact {self.path(name)} is no JSON: {error}",
+                hint="clear the task that makes it, and its downstream tasks",
+            ) from error
 
     def write_json(self, name: str, value: object) -> None:
         """Put a JSON artifact, for people as well as for programs."""

@@ -4,3 +4,6 @@ A Connection becomes a client, the task's context becomes arguments, a domain er
 or a skip. What is done is in :mod:`fleetpgo.refresh`; it is imported when a task runs, never when a DAG file
 is parsed.
 """
+
+DAG_PREFIX = "pgo_refresh__"
+"""A service's DAG is called this and the service's name."""

@@ -66,16 +66,20 @@ def forge(service: Service) -> forges.Forge:
     return made
 
 
-def run_store(service: Service, run: str) -> RunStore:
-    """The run's artifacts, below ``$FLEETPGO_STORE``: a directory, or an object storage URL.
+def store_root() -> Path | UPath:
+    """The artifact store, ``$FLEETPGO_STORE``: a directory, or an object storage URL.
 
-    The URL may name an Airflow connection: ``s3://aws_default@bucket/prefix``. All workers and the triggerer
-    must see the same store.
+    The URL may name an Airflow connection: ``s3://aws_default@bucket/prefix``. All workers, the triggerer and
+    the API server must see the same store.
     """
     root = os.environ.get("FLEETPGO_STORE") or str(_home() / "store")
     # Airflow's path type is a UPath in all but its static type.
-    path = cast("UPath", ObjectStoragePath(root)) if "://" in root else Path(root)
-    return RunStore(path, service.name, run)
+    return cast("UPath", ObjectStoragePath(root)) if "://" in root else Path(root)
+
+
+def run_store(service: str, run: str) -> RunStore:
+    """The artifacts of one run."""
+    return RunStore(store_root(), service, run)
 
 
 def cache() -> Path:

@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from fleetpgo.services import load_named
 from fleetpgo_airflow import hooks
+from fleetpgo_airflow.links import MeasurementQueryLink, ProfileLink, PullRequestLink, SelectionQueryLink
 from fleetpgo_airflow.outcomes import translated
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class RefreshOperator(BaseOperator):
     def opened(self, context: Context) -> tuple[Service, RunStore]:
         """The service and the run's store."""
         service = load_named(self.service)
-        return service, hooks.run_store(service, context["run_id"])
+        return service, hooks.run_store(self.service, context["run_id"])
 
 
 class SelectInstancesOperator(RefreshOperator):
@@ -55,6 +56,8 @@ class SelectInstancesOperator(RefreshOperator):
     def __init__(self, *, window: str | None = None, **kwargs: Any) -> None:  # noqa: ANN401  # BaseOperator's own
         super().__init__(**kwargs)
         self.window = window
+
+    operator_extra_links = (SelectionQueryLink(),)
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Ask Prometheus; params ``instances``, ``seconds`` and ``matchers`` override the service file.
@@ -148,6 +151,8 @@ class TopUpOperator(BaseAsyncOperator, RefreshOperator):
 class MergeProfilesOperator(RefreshOperator):
     """Merge what arrived, if it is enough; returns the manifest's figures."""
 
+    operator_extra_links = (ProfileLink(),)
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, merge, minimise, and account for every instance."""
         from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
@@ -164,6 +169,8 @@ class MergeProfilesOperator(RefreshOperator):
 
 class BuildAndOpenPROperator(RefreshOperator):
     """Build without and with the profile, push, open or update the pull request; returns what came of it."""
+
+    operator_extra_links = (PullRequestLink(), ProfileLink())
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Propose; param ``dry_run``: everything but the push and the pull request."""
@@ -189,6 +196,8 @@ class MeasureOperator(RefreshOperator):
     Args:
         period: ``rollout`` or ``week``.
     """
+
+    operator_extra_links = (PullRequestLink(), MeasurementQueryLink())
 
     def __init__(self, *, period: Period, **kwargs: Any) -> None:  # noqa: ANN401  # BaseOperator's own
         super().__init__(**kwargs)

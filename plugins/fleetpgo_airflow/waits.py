@@ -42,7 +42,7 @@ def look(what: What, service_name: str, run: str) -> Outcome:
     from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
     service = load_named(service_name)
-    store = hooks.run_store(service, run)
+    store = hooks.run_store(service_name, run)
     match what:
         case "merge":
             return refresh.look_for_merge(store, hooks.forge(service))

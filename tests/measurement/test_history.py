@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fleetpgo.measurement.history import COLUMNS, history, latest_savings
+from fleetpgo.measurement.history import COLUMNS, Refresh, history, latest_savings, reclaimed
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -55,3 +55,31 @@ def test_a_service_without_a_measurement_has_no_rows(tmp_path):
 def test_the_latest_savings_are_told_in_the_order_of_their_rollouts(store):
     assert latest_savings(store, "api", count=2) == ["inconclusive", "inconclusive"]
     assert latest_savings(store, "api") == ["saved 3.0 % [2.0, 4.0]", "inconclusive", "inconclusive"]
+
+
+def refresh(day, cores, half, verdict="saved"):
+    end = datetime(2026, 1, day, tzinfo=UTC)
+    return Refresh(
+        f"run-{day}", end, "", "week", verdict, "PGO", "A", 0.1, 0.0, 0.2, cores, cores - half, cores + half
+    )
+
+
+def test_cores_add_up_and_their_errors_as_independent_ones_do():
+    points = reclaimed([refresh(2, 5.0, 4.0), refresh(1, 10.0, 3.0)])
+    assert [(each.at.day, each.cores, each.low, each.high) for each in points] == [
+        (1, 10.0, 7.0, 13.0),
+        (2, 15.0, 10.0, 20.0),
+    ]
+
+
+def test_a_regression_takes_away_and_what_cannot_be_told_adds_nothing():
+    points = reclaimed(
+        [refresh(1, 10.0, 1.0), refresh(2, 4.0, 9.0, "inconclusive"), refresh(3, -2.0, 1.0, "regression")]
+    )
+    assert [(each.at.day, each.cores) for each in points] == [(1, 10.0), (3, 8.0)]
+
+
+def test_the_interval_in_cores_is_the_same_share_of_the_same_cpu(store):
+    row = history(store, "api", now=NOW).loc["run-a"]
+    used = 10.0 * 0.97 / 0.03
+    assert (row["cores_low"], row["cores_high"]) == pytest.approx((used * 0.02 / 0.98, used * 0.04 / 0.96))

@@ -8,7 +8,8 @@ Bytes come in and bytes go out, gzipped; nothing here touches a network or a fil
 - :func:`call_edges`: the compiler's view; :func:`preprofile`: the same from the Go toolchain itself.
 - :func:`minimise`: the smallest profile that builds the same bytes, with proof.
 - :func:`guard`: neutralise functions that are known to go wrong when inlined by a profile.
-- :func:`compare`, :func:`sufficiency`, :func:`top`: what changed, whether it is enough, where the time goes.
+- :func:`compare`, :func:`sufficiency`, :func:`top`: what changed, whether it is enough, where the time goes;
+  :func:`stack_difference`: what changed, for a flame graph.
 
 A profile of the wrong kind, damaged or hostile raises :class:`fleetpgo.errors.ProfileError` and nothing else.
 """
@@ -22,6 +23,7 @@ from fleetpgo.pprof.merging import merge, merge_edges, stratum_factors
 from fleetpgo.pprof.minimising import Minimised, minimise, minimise_edges, preprofile
 from fleetpgo.pprof.ranking import Rank, top
 from fleetpgo.pprof.reading import Limits
+from fleetpgo.pprof.stacks import stack_difference
 from fleetpgo.pprof.sufficiency import Sufficiency, sufficiency
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "minimise",
     "minimise_edges",
     "preprofile",
+    "stack_difference",
     "stratum_factors",
     "sufficiency",
     "top",

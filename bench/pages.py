@@ -1,0 +1,98 @@
+"""How long the fleet's page takes with 200 services of 52 runs each: the server alone, and until it is drawn.
+
+The runs are copies of one that real steps made, each a week after the one before, with the manifest of 40
+instances. The server is Airflow's own, the browser the system's Chromium. ``cold``: the server has read
+nothing of the store yet (the operating system may have).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from fleetpgo.store import RunStore
+from tests.pages import browser, fleet, site
+
+FOLDER = Path(".local/bench/pages").absolute()
+INSTANCES = 40
+REPEATS = 20
+
+
+def multiply(services: list[str], runs: int) -> None:
+    """Copy one measured run: to each service, once a week until now."""
+    fleet.describe(FOLDER / "made")
+    fleet.build(FOLDER / "original", FOLDER / "made")
+    original = RunStore(FOLDER / "original", "edge", fleet.FIRST)
+    manifest = original.read_json("manifest.json")
+    manifest["instances"] = (manifest["instances"] * INSTANCES)[:INSTANCES]
+    names = ["selection.json", "pull_request.json", "merge.json", "rollout.json"]
+    names += [f"measure_{period}.{kind}" for period in ("rollout", "week") for kind in ("json", "md")]
+    same = {name: original.read(name) for name in names}
+    measured = {name: json.loads(same.pop(name)) for name in ("measure_rollout.json", "measure_week.json")}
+    now = datetime.now(UTC)
+    for service in services:
+        for number in range(runs):
+            at = now - timedelta(weeks=runs - number)
+            run = f"scheduled__{at:%Y-%m-%dT%H:%M:%S}+00:00"
+            store = RunStore(FOLDER / "store", service, run)
+            store.write_json("manifest.json", {**manifest, "run": run, "made_at": at.isoformat()})
+            for name, data in same.items():
+                store.write(name, data)
+            for name, record in measured.items():
+                store.write_json(name, {**record, "rollout": {**record["rollout"], "end": at.isoformat()}})
+
+
+def server_ms(running: site.Site) -> float:
+    """One request for the fleet's data, as the page makes it."""
+    began = time.perf_counter()
+    answer = running.get("/fleetpgo/api/fleet", "admin")
+    answer.raise_for_status()
+    return 1_000 * (time.perf_counter() - began)
+
+
+def page_seconds(running: site.Site, rows: int) -> float:
+    """From the call of the page to its last row; the mean of three, after one that is not counted."""
+    with browser.launched() as chromium, browser.signed_in(chromium, running) as context:
+        page = context.new_page()
+        took = []
+        for _ in range(4):
+            began = time.perf_counter()
+            page.goto(f"{running.url}/fleetpgo/")
+            page.locator(f"#services tbody tr:nth-child({rows})").wait_for()
+            page.locator("#plot canvas").wait_for()
+            took.append(time.perf_counter() - began)
+    return statistics.mean(took[1:])
+
+
+def main() -> None:
+    """Make the store, serve it, ask, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--services", type=int, default=200)
+    parser.add_argument("--runs", type=int, default=52)
+    options = parser.parse_args()
+
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    services = [f"service-{number:03}" for number in range(options.services)]
+    fleet.describe(FOLDER / "services", services)
+    multiply(services, options.runs)
+    try:
+        with site.serving(FOLDER) as running:
+            cold = server_ms(running)
+            warm = [server_ms(running) for _ in range(REPEATS)]
+            seconds = page_seconds(running, options.services)
+    finally:
+        shutil.rmtree(FOLDER)
+    print(f"{options.services} services × {options.runs} runs")
+    print(f"server, cold: {cold:,.0f} ms")
+    print(f"server, warm: {statistics.median(warm):,.0f} ms (median of {REPEATS}; most: {max(warm):,.0f} ms)")
+    print(f"page, warm:   {seconds:.2f} s until every row and the plot are drawn")
+
+
+if __name__ == "__main__":
+    main()

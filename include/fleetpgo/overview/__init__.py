@@ -1,0 +1,27 @@
+"""What the artifact store says of the fleet and of one run, as plain values for people to look at.
+
+Nothing here asks Prometheus or a forge, and nothing writes: the store is read as it is, half-made runs
+included.
+
+- :mod:`.fleet`: each service in one row, and what all of them have reclaimed.
+- :mod:`.run`: one run: its stages, its instances, how far they agree, what was measured, its downloads.
+- :mod:`.stages`: its steps, in figures for people.
+- :mod:`.difference`: a run's profile against that of the run before it, for tables and flame graphs.
+"""
+
+from fleetpgo.overview.difference import Difference, difference, stack_difference
+from fleetpgo.overview.fleet import Row, look_at_service, reclaimed_by_day
+from fleetpgo.overview.run import Overview, is_artifact, look_at_run, previous_run
+
+__all__ = [
+    "Difference",
+    "Overview",
+    "Row",
+    "difference",
+    "is_artifact",
+    "look_at_run",
+    "look_at_service",
+    "previous_run",
+    "reclaimed_by_day",
+    "stack_difference",
+]

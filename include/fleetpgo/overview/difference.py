@@ -1,0 +1,94 @@
+"""A run's profile against that of an earlier run: for the compiler (edges), and for people (functions)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from fleetpgo import pprof
+from fleetpgo.merging import MERGED_LIMITS
+
+if TYPE_CHECKING:
+    from fleetpgo.store import RunStore
+
+_FUNCTIONS = 20
+"""Functions of each of the two profiles that are shown."""
+
+_EDGES = 50
+"""Hot edges gained, and lost, that are shown; how many there are in all is said."""
+
+
+@dataclass(frozen=True)
+class FunctionChange:
+    """A function's own share of the CPU (flat) in the old and in the new profile, 0 … 1."""
+
+    function: str
+    old: float
+    new: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What changed from the old profile to the new one.
+
+    Attributes:
+        old_run: id of the run that made the old one.
+        overlap: of their call edges, 0 … 1; see :class:`fleetpgo.pprof.Comparison`.
+        unchanged: the compiler reads the same from both.
+        functions: the heaviest of either, by their share in the new one.
+        hot_gained: how many call edges are hot in the new profile only; ``gained`` the heaviest of them.
+        hot_lost: the same for those that are hot in the old profile only, and ``lost``.
+    """
+
+    old_run: str
+    overlap: float
+    unchanged: bool
+    functions: tuple[FunctionChange, ...]
+    hot_gained: int
+    hot_lost: int
+    gained: tuple[pprof.Edge, ...]
+    lost: tuple[pprof.Edge, ...]
+
+
+@lru_cache(
+    maxsize=64
+)  # a run's profiles do not change once its pull request is there; a clear makes new ones
+def difference(old: RunStore, new: RunStore, old_profile: str, new_profile: str) -> Difference:  # noqa: ARG001
+    """Compare the profiles of two runs.
+
+    Args:
+        old: the run whose profile was there before.
+        new: the run that is looked at.
+        old_profile: digest of its profile; what is remembered holds for these two digests only.
+        new_profile: likewise.
+
+    Raises:
+        ArtifactError: one of the runs has no profile.
+        ProfileError: one of the profiles cannot be read.
+    """
+    change = pprof.compare(old.read("profile.pprof"), new.read("profile.pprof"))
+    before, after = (_shares(run.read("merged.pb.gz")) for run in (old, new))
+    shown = dict.fromkeys([*list(after)[:_FUNCTIONS], *list(before)[:_FUNCTIONS]])
+    return Difference(
+        old_run=old.run,
+        overlap=change.overlap,
+        unchanged=change.unchanged,
+        functions=tuple(FunctionChange(name, before.get(name, 0.0), after.get(name, 0.0)) for name in shown),
+        hot_gained=len(change.hot_gained),
+        hot_lost=len(change.hot_lost),
+        gained=change.hot_gained[:_EDGES],
+        lost=change.hot_lost[:_EDGES],
+    )
+
+
+@lru_cache(maxsize=16)
+def stack_difference(old: RunStore, new: RunStore, old_profile: str, new_profile: str) -> tuple[bytes, bytes]:  # noqa: ARG001
+    """The stacks that grew and those that shrank, as two profiles; otherwise as :func:`difference`."""
+    return pprof.stack_difference(old.read("merged.pb.gz"), new.read("merged.pb.gz"), limits=MERGED_LIMITS)
+
+
+def _shares(profile: bytes) -> dict[str, float]:
+    """Function → its flat share, the heaviest first."""
+    everything = pprof.top(profile, n=1 << 62, limits=MERGED_LIMITS)
+    return {rank.function: rank.flat_share for rank in everything}

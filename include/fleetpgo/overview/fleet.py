@@ -1,0 +1,231 @@
+"""Each service in one row, from the summaries of its runs.
+
+A run is read once and then again only when its directory has changed: artifacts are renamed into it, so its
+modification time tells. Object stores have no such time; there a run that has been measured over the week has
+come to its end and is not read again, and any other is read again after a minute.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fleetpgo.measurement.history import (
+    Reclaimed,
+    Refresh,
+    core_hours,
+    in_order,
+    read_refresh,
+    reclaimed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from upath import UPath
+
+_RUNS_REMEMBERED = 1 << 16
+"""Summaries kept in memory, about a kilobyte each: five years of 200 services."""
+
+_SERVICES_REMEMBERED = 4_096
+
+_FRESH_S = 60
+"""For how long a summary from an object store holds while its run may go on."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile that a run made: what a manifest says of it.
+
+    Attributes:
+        run: id of the run.
+        made_at: when it was merged from what the instances sent.
+        digest: first 12 hex digits of its SHA-256.
+        size: its bytes.
+        samples: CPU samples in it.
+        used: instances that gave one, of ``selected``.
+    """
+
+    run: str
+    made_at: datetime
+    digest: str
+    size: int
+    samples: int
+    used: int
+    selected: int
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """A pull request that a run opened or updated, as the run left it.
+
+    ``source_match`` is the share of the profile's weight that the source still had then; None: not recorded.
+    """
+
+    number: int
+    url: str
+    state: str
+    source_match: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the fleet's page needs of one run. ``problem`` says what of it could not be read."""
+
+    profile: Profile | None = None
+    pull_request: PullRequest | None = None
+    refresh: Refresh | None = None
+    problem: str = ""
+
+    @property
+    def merged(self) -> bool:
+        """Whether its pull request was merged: from then on its profile is the service's."""
+        return self.pull_request is not None and self.pull_request.state == "merged"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A service, as its runs have left it.
+
+    Attributes:
+        service: its name.
+        profile: the newest that was merged into the base branch; None if none was yet.
+        source_match: how much of it the source still had when it was proposed, 0 … 1; None: not recorded.
+        waiting: the pull request that waits for its merge; None if none does.
+        last: the last measured refresh.
+        cores: reclaimed by all refreshes whose verdict counts, with its interval; None if there is none.
+        core_hours: reclaimed so far; see :func:`fleetpgo.measurement.history.core_hours`.
+        refreshes: all measured ones, by the time of their rollout.
+        problems: artifacts that could not be read.
+    """
+
+    service: str
+    profile: Profile | None
+    source_match: float | None
+    waiting: PullRequest | None
+    last: Refresh | None
+    cores: Reclaimed | None
+    core_hours: float
+    refreshes: tuple[Refresh, ...]
+    problems: tuple[str, ...]
+
+
+def look_at_service(store: Path | UPath, service: str, *, now: datetime) -> Row:
+    """A service's row. A service without runs has an empty one.
+
+    Args:
+        store: root of the artifact store.
+        service: its name.
+        now: until when the latest saving counts.
+    """
+    directory = store / service
+    row = _row(directory, _stamps(directory))
+    return replace(row, core_hours=sum(core_hours(row.refreshes, now=now)))
+
+
+def summaries(store: Path | UPath, service: str) -> list[Summary]:
+    """All runs of a service, in no order."""
+    directory = store / service
+    return [_summary(directory / name, stamp) for name, stamp in _stamps(directory)]
+
+
+def profiles_made(runs: Iterable[Summary]) -> list[tuple[Profile, Summary]]:
+    """The profiles of those runs that have made one, the newest last, each with its run."""
+    made = [(run.profile, run) for run in runs if run.profile is not None]
+    return sorted(made, key=lambda each: each[0].made_at)
+
+
+def reclaimed_by_day(rows: Iterable[Row]) -> list[Reclaimed]:
+    """What all services together have reclaimed: one point for each day on which that changed."""
+    points = reclaimed(refresh for row in rows for refresh in row.refreshes)
+    last_of_day = [one for one, following in pairwise(points) if one.at.date() != following.at.date()]
+    return [*last_of_day, *points[-1:]]
+
+
+def _stamps(directory: Path | UPath) -> tuple[tuple[str, int], ...]:
+    """Name of each run in a service's directory, and a number that changes when the run has changed."""
+    if not directory.is_dir():
+        return ()
+    if isinstance(directory, Path):
+        with os.scandir(directory) as runs:
+            return tuple((run.name, run.stat().st_mtime_ns) for run in runs)
+    minute = int(time.time() // _FRESH_S)
+    return tuple(
+        (run.name, 0 if (run / "measure_week.json").exists() else minute) for run in directory.iterdir()
+    )
+
+
+@lru_cache(maxsize=_SERVICES_REMEMBERED)
+def _row(directory: Path | UPath, stamps: tuple[tuple[str, int], ...]) -> Row:
+    """The service's row but for its core-hours, which grow with time."""
+    runs = [_summary(directory / name, stamp) for name, stamp in stamps]
+    profiles = profiles_made(runs)
+    merged = [(profile, run) for profile, run in profiles if run.merged]
+    current, merged_run = merged[-1] if merged else (None, Summary())
+    proposed = merged_run.pull_request
+    waiting = profiles[-1][1].pull_request if profiles else None
+    refreshes = in_order(run.refresh for run in runs if run.refresh)
+    sums = reclaimed(refreshes)
+    return Row(
+        service=directory.name,
+        profile=current,
+        source_match=proposed.source_match if proposed else None,
+        waiting=waiting if waiting and waiting.state == "open" else None,
+        last=refreshes[-1] if refreshes else None,
+        cores=sums[-1] if sums else None,
+        core_hours=0.0,
+        refreshes=tuple(refreshes),
+        problems=tuple(run.problem for run in runs if run.problem),
+    )
+
+
+@lru_cache(maxsize=_RUNS_REMEMBERED)
+def _summary(run: Path | UPath, stamp: int) -> Summary:  # noqa: ARG001  # what is remembered holds for it alone
+    found = Summary()
+    try:
+        found = replace(found, profile=_profile(run))
+        found = replace(found, pull_request=_pull_request(run))
+        return replace(found, refresh=read_refresh(run))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        # One damaged file must not hide 199 services.
+        return replace(found, problem=f"{run}: {type(error).__name__}: {error}")
+
+
+def _profile(run: Path | UPath) -> Profile | None:
+    manifest = _read(run / "manifest.json")
+    if manifest is None:
+        return None
+    return Profile(
+        run=manifest["run"],
+        made_at=datetime.fromisoformat(manifest["made_at"]),
+        digest=manifest["profile"],
+        size=manifest["profile_size"],
+        samples=manifest["samples"],
+        used=manifest["used"],
+        selected=manifest["selected"],
+    )
+
+
+def _pull_request(run: Path | UPath) -> PullRequest | None:
+    proposed = _read(run / "pull_request.json")
+    if proposed is None or proposed["pull_request"] is None:
+        return None
+    merge = _read(run / "merge.json") or {"state": "open"}
+    return PullRequest(
+        proposed["pull_request"], proposed["url"], merge["state"], proposed.get("source_match")
+    )
+
+
+def _read(file: Path | UPath) -> Any:  # noqa: ANN401  # JSON is whatever was written
+    """A JSON artifact; None if the run has not made it (yet)."""
+    try:
+        return json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,54 @@
+"""The connection type ``fleetpgo_forge``: its form is in :mod:`fleetpgo.provider`, its *Test* button here."""
+
+from __future__ import annotations
+
+from airflow.sdk import BaseHook
+
+from fleetpgo import forges
+from fleetpgo.errors import FleetPGOError
+from fleetpgo.services import load_named
+
+
+class ForgeHook(BaseHook):
+    """What Airflow makes of a connection of that type when somebody presses *Test*.
+
+    Args:
+        conn_id: id of the connection.
+    """
+
+    conn_name_attr = "conn_id"
+    default_conn_name = "fleetpgo_forge_default"
+    conn_type = "fleetpgo_forge"
+    hook_name = "Forge (fleetpgo)"
+
+    def __init__(self, conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.conn_id = conn_id
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask the forge for the open pull request of the service that the form names."""
+        connection = self.get_connection(self.conn_id)
+        extra = connection.extra_dejson
+        if not extra.get("service"):
+            return (
+                False,
+                "name a service to test with: its file says which kind of forge and which repository",
+            )
+        try:
+            service = load_named(extra["service"])
+            repository = service.repository
+            forge = forges.connect(
+                repository.forge,
+                repository.project,
+                address=extra.get("path") or connection.host or "",
+                token=connection.password,
+            )
+            found = forge.find(service.branch)
+        except FleetPGOError as error:
+            return False, str(error)
+        waiting = (
+            f"pull request #{found.number} is open"
+            if found and found.state == "open"
+            else "no pull request is open"
+        )
+        return True, f"{repository.project} can be read; {waiting}"

@@ -1,0 +1,83 @@
+"""Who may see what: nobody sees more here than Airflow's auth manager lets them see of the service's DAG."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003  # FastAPI reads the annotations of what it depends on
+from typing import Annotated
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_dag
+from airflow.models.dag import DagModel
+from airflow.models.dagrun import DagRun
+from airflow.utils.session import create_session
+from fastapi import Depends, HTTPException
+from sqlalchemy import func, select
+
+from fleetpgo.config import NAME
+from fleetpgo.store import RunStore
+from fleetpgo_airflow import DAG_PREFIX, hooks
+
+SIGNED_IN = Depends(get_user)
+"""For every route: 401 without a user."""
+
+MAY_READ_RUN = Depends(requires_access_dag("GET", DagAccessEntity.RUN))
+"""For routes whose path has a ``dag_id``: 403 unless the user may read that DAG's runs."""
+
+
+@dataclass(frozen=True)
+class ServiceDag:
+    """What Airflow knows of a service's DAG; of its newest run the id and the state."""
+
+    service: str
+    dag_id: str
+    owners: str
+    paused: bool
+    next_run: datetime | None
+    last_run: str | None
+    last_run_state: str | None
+
+
+def readable_dags(user: GetUserDep) -> list[ServiceDag]:
+    """The services whose DAG the user may read, by name."""
+    with create_session() as session:
+        allowed = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session)
+        ours = select(DagModel).where(DagModel.dag_id.startswith(DAG_PREFIX, autoescape=True))
+        known = session.scalars(ours.where(~DagModel.is_stale).order_by(DagModel.dag_id))
+        dags = [dag for dag in known if dag.dag_id in allowed]
+        shown = [dag.dag_id for dag in dags]
+        newest = select(func.max(DagRun.id)).where(DagRun.dag_id.in_(shown)).group_by(DagRun.dag_id)
+        runs = session.execute(
+            select(DagRun.dag_id, DagRun.run_id, DagRun.state).where(DagRun.id.in_(newest))
+        )
+        last = {dag_id: (run_id, state) for dag_id, run_id, state in runs}
+        return [
+            ServiceDag(
+                dag.dag_id.removeprefix(DAG_PREFIX),
+                dag.dag_id,
+                dag.owners or "",
+                dag.is_paused,
+                None if dag.is_paused else dag.next_dagrun_create_after,
+                *last.get(dag.dag_id, (None, None)),
+            )
+            for dag in dags
+        ]
+
+
+def run_store(dag_id: str, run_id: str) -> RunStore:
+    """The store of a run; 404 if the DAG is none of ours. Nothing of the path reaches the store unchecked."""
+    service = dag_id.removeprefix(DAG_PREFIX)
+    if service == dag_id or not NAME.fullmatch(service):
+        raise HTTPException(404, f"{dag_id} is not the refresh of a service, so there is no profile to show")
+    return hooks.run_store(service, run_id)
+
+
+def run_state(dag_id: str, run_id: str) -> str | None:
+    """The state of a DAG run: queued, running, success or failed; None if Airflow has no such run."""
+    with create_session() as session:
+        return session.scalar(select(DagRun.state).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+
+
+ReadableDags = Annotated[list[ServiceDag], Depends(readable_dags)]
+Store = Annotated[RunStore, Depends(run_store)]

@@ -1,0 +1,130 @@
+// The fleet: one row per service, and what all of them have reclaimed.
+import uPlot from "./uplot/uPlot.esm.js";
+import { age, bytes, get, h, interval, moment, none, number, outside, percent, say, table, verdict } from "./page.js";
+
+const HEIGHT = 260;
+
+const runPage = (dag, run) => `run?${new URLSearchParams({ dag_id: dag, run_id: run })}`;
+
+function profile(service, now) {
+  if (!service.profile) return none;
+  return h("a", { href: runPage(service.dag_id, service.profile.run), title: `profile ${service.profile.digest}` }, age(service.profile.made_at, now));
+}
+
+function waiting({ waiting: request }) {
+  return request ? outside(request.url, `#${request.number}`) : none;
+}
+
+function saving({ last }) {
+  if (!last || last.saving === null || last.verdict === "invalid") return none;
+  return interval(percent(last.saving), percent(last.low), percent(last.high));
+}
+
+function cores({ cores: sum }) {
+  return sum ? interval(number(sum.cores, 1), number(sum.low, 1), number(sum.high, 1)) : none;
+}
+
+function services({ services: rows, now }) {
+  const columns = [
+    { name: "Service", text: true, value: (row) => row.service, cell: (row) => row.service },
+    { name: "Owner", text: true, value: (row) => row.owners, cell: (row) => row.owners || none },
+    { name: "Profile's age", title: "since the profile on the base branch was made", value: (row) => row.profile && -new Date(row.profile.made_at), cell: (row) => profile(row, now) },
+    { name: "Size", value: (row) => row.profile?.size, cell: (row) => bytes(row.profile?.size) },
+    { name: "Samples", value: (row) => row.profile?.samples, cell: (row) => number(row.profile?.samples) },
+    { name: "Source match", title: "share of the profile's weight that the source still had when it was proposed", value: (row) => row.source_match, cell: (row) => number(row.source_match, 2) },
+    { name: "Last verdict", text: true, value: (row) => row.last?.verdict, cell: (row) => (row.last ? verdict(row.last.verdict) : none) },
+    { name: "Last saving", title: "share of the CPU, 95 % interval", value: (row) => row.last?.saving, cell: saving },
+    { name: "Cores reclaimed", title: "all refreshes whose verdict counts, 95 % interval", value: (row) => row.cores?.cores, cell: cores },
+    { name: "Core-hours", value: (row) => row.core_hours, cell: (row) => number(row.core_hours) },
+    { name: "Waiting", title: "pull request that waits for its merge", value: (row) => row.waiting?.number, cell: waiting },
+    { name: "Last run", text: true, value: (row) => row.last_run_state, cell: (row) => (row.last_run ? h("a", { href: runPage(row.dag_id, row.last_run), title: row.last_run }, row.last_run_state) : none) },
+    { name: "Next run", text: true, value: (row) => row.next_run, cell: (row) => (row.next_run ? moment(row.next_run) : row.paused ? "paused" : none) },
+  ];
+  return table("Services", columns, rows);
+}
+
+function summary({ services: rows, reclaimed }) {
+  const sum = reclaimed.at(-1);
+  const figures = [
+    ["services", number(rows.length)],
+    ["with a profile", number(rows.filter((row) => row.profile).length)],
+    ["pull requests waiting", number(rows.filter((row) => row.waiting).length)],
+    ["cores reclaimed", sum ? interval(number(sum.cores, 1), number(sum.low, 1), number(sum.high, 1)) : none],
+    ["core-hours reclaimed", number(rows.reduce((total, row) => total + row.core_hours, 0))],
+  ];
+  return h("dl", { class: "figures" }, figures.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+}
+
+function problems({ services: rows }) {
+  const found = rows.flatMap((row) => row.problems);
+  if (!found.length) return [];
+  return [h("details", { class: "warning" }, h("summary", {}, `${found.length} artifacts could not be read`), h("ul", {}, found.map((problem) => h("li", {}, problem))))];
+}
+
+/** The day of a Unix time, in UTC. */
+const day = (at) => new Date(at * 1000).toISOString().slice(0, 10);
+
+/** The sum after each change, as steps; the band is its 95 % interval. */
+function draw(place, points, now) {
+  const style = getComputedStyle(document.documentElement);
+  const [line, band, text, grid] = ["--accent", "--band", "--text", "--line"].map((name) => style.getPropertyValue(name));
+  const until = { ...points.at(-1), at: now };
+  const all = [...points, until];
+  const stepped = uPlot.paths.stepped({ align: 1 });
+  const edge = { stroke: "transparent", paths: stepped, points: { show: false } };
+  const axis = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 } };
+  const show = (_plot, value) => number(value, 1);
+  place.replaceChildren();
+  return new uPlot(
+    {
+      width: place.clientWidth,
+      height: HEIGHT,
+      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
+      scales: { y: { range: (_plot, low, high) => [Math.min(0, low), high * 1.05] } },
+      axes: [{ ...axis, space: 100, values: (_plot, times) => times.map(day) }, { ...axis, label: "cores" }],
+      series: [
+        { value: (_plot, at) => (at === null ? none : day(at)), label: "day" },
+        { ...edge, label: "97.5 %", value: show },
+        { ...edge, label: "2.5 %", value: show },
+        { stroke: line, width: 2, paths: stepped, points: { show: false }, label: "cores reclaimed", value: show },
+      ],
+      bands: [{ series: [1, 2], fill: band }],
+    },
+    [all.map(({ at }) => new Date(at) / 1000), ...["high", "low", "cores"].map((name) => all.map((point) => point[name]))],
+    place,
+  );
+}
+
+function plot({ reclaimed, now }) {
+  const section = document.querySelector("#plot");
+  section.replaceChildren(h("h2", {}, "Cores reclaimed"));
+  if (!reclaimed.length) {
+    section.append(h("p", {}, "No refresh has been measured yet whose verdict counts."));
+    return;
+  }
+  const place = h("div", { class: "plot", "aria-hidden": "true" });
+  const at = (row) => row.at.slice(0, 10);
+  const columns = [
+    { name: "Day", text: true, value: at, cell: at },
+    { name: "Cores", value: (row) => row.cores, cell: (row) => number(row.cores, 1) },
+    { name: "2.5 %", value: (row) => row.low, cell: (row) => number(row.low, 1) },
+    { name: "97.5 %", value: (row) => row.high, cell: (row) => number(row.high, 1) },
+  ];
+  // A picture says nothing to a screen reader: the figures are there as well, made when they are asked for.
+  const details = h("details", { ontoggle: () => details.open && details.childElementCount === 1 && details.append(table("Cores reclaimed, by day", columns, reclaimed, { column: 0, down: true })) }, h("summary", {}, "The figures of this picture"));
+  section.append(h("p", { class: "note" }, "The sum of all refreshes whose verdict is “saved” or “regression”, each on top of those before; the band is its 95 % interval."), place, details);
+  let drawn = draw(place, reclaimed, now);
+  document.addEventListener("theme", () => (drawn = draw(place, reclaimed, now)));
+  new ResizeObserver(() => drawn.setSize({ width: place.clientWidth, height: HEIGHT })).observe(place);
+}
+
+try {
+  const fleet = await get("api/fleet");
+  document.querySelector("#summary").replaceChildren(summary(fleet), ...problems(fleet));
+  document.querySelector("#services").replaceChildren(services(fleet));
+  plot(fleet);
+} catch (error) {
+  say(error);
+} finally {
+  document.querySelector("main").setAttribute("aria-busy", "false");
+}

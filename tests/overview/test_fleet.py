@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fleetpgo import overview
+from fleetpgo.store import RunStore
+from tests.pages import fleet
+
+NOW = fleet.MEASURED_AT + timedelta(days=10)
+
+
+@pytest.fixture
+def store(fleet_root, tmp_path):
+    """A copy that a test may change."""
+    return shutil.copytree(fleet_root / "store", tmp_path / "store")
+
+
+def row(store, service="edge"):
+    return overview.look_at_service(store, service, now=NOW)
+
+
+def test_the_current_profile_is_the_one_that_was_merged_last(store):
+    manifest = RunStore(store, "edge", fleet.FIRST).read_json("manifest.json")
+    found = row(store).profile
+    assert (found.run, found.digest, found.samples) == (fleet.FIRST, manifest["profile"], manifest["samples"])
+
+
+def test_the_newest_runs_open_pull_request_waits(store):
+    assert (row(store).waiting.number, row(store).waiting.url) == (2, fleet.url(2))
+
+
+def test_a_pull_request_waits_no_more_once_it_is_merged(store):
+    row(store)
+    from fleetpgo import refresh  # noqa: PLC0415
+
+    refresh.look_for_merge(RunStore(store, "edge", fleet.SECOND), fleet.Forge("merged", NOW))
+    assert (row(store).waiting, row(store).profile.run) == (None, fleet.SECOND)
+
+
+def test_the_last_verdict_has_its_interval(store):
+    last = row(store).last
+    assert last.verdict == "saved"
+    assert last.low < 0.04 < last.high
+
+
+def test_the_cores_are_those_of_the_measurement_with_its_interval(store):
+    estimate = RunStore(store, "edge", fleet.FIRST).read_json("measure_week.json")["estimate"]
+    cores = row(store).cores
+    used = estimate["cores"] * (1 - estimate["saving"]) / estimate["saving"]
+    assert cores.cores == estimate["cores"]
+    assert cores.low == pytest.approx(used * estimate["low"] / (1 - estimate["low"]))
+    assert cores.high == pytest.approx(used * estimate["high"] / (1 - estimate["high"]))
+
+
+def test_the_source_match_is_that_of_the_merged_profile(store):
+    run = RunStore(store, "edge", fleet.FIRST)
+    run.write_json("pull_request.json", {**run.read_json("pull_request.json"), "source_match": 0.5})
+    assert row(store).source_match == 0.5
+
+
+def test_a_run_from_before_the_source_match_was_recorded_has_none(store):
+    run = RunStore(store, "edge", fleet.FIRST)
+    proposed = run.read_json("pull_request.json")
+    del proposed["source_match"]
+    run.write_json("pull_request.json", proposed)
+    assert row(store).source_match is None
+
+
+def test_a_service_without_runs_has_an_empty_row(store):
+    found = row(store, "quiet")
+    assert (found.profile, found.waiting, found.last, found.core_hours) == (None, None, None, 0.0)
+
+
+def test_a_run_that_has_not_changed_is_not_read_again(store, monkeypatch):
+    row(store)
+
+    def unwelcome(path):
+        raise AssertionError(f"{path} was read again")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", unwelcome)
+    assert row(store).profile.run == fleet.FIRST
+
+
+def test_a_damaged_artifact_is_named_and_hides_no_other(store):
+    run = RunStore(store, "edge", fleet.SECOND)
+    run.write("manifest.json", b'{"run": ')
+    found = row(store)
+    assert found.profile.run == fleet.FIRST
+    assert [str(run.directory) in problem for problem in found.problems] == [True]
+
+
+def test_the_days_sums_add_up_over_services(store):
+    shutil.copytree(store / "edge", store / "other")
+    rows = [row(store), row(store, "other")]
+    (day,) = overview.reclaimed_by_day(rows)
+    assert day.cores == pytest.approx(2 * rows[0].cores.cores)
+    assert day.cores - day.low == pytest.approx(2**0.5 * (rows[0].cores.cores - rows[0].cores.low))
+
+
+def test_a_run_cannot_be_called_out_of_its_service(tmp_path):
+    assert RunStore(tmp_path, "edge", "..").directory.parent == tmp_path / "edge"
+    assert RunStore(tmp_path, "edge", ".").directory.parent == tmp_path / "edge"
+
+
+def test_times_are_aware(store):
+    assert row(store).profile.made_at.astimezone(UTC) == datetime(2026, 2, 2, 12, tzinfo=UTC)

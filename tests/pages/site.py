@@ -1,0 +1,107 @@
+"""A real API server of Airflow with the plugin, over the store of :mod:`tests.pages.fleet`."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import requests
+
+from demo import processes
+from tests.pages import fleet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HOST = "127.0.0.1"
+USERS = {"admin": "ADMIN", "edge": "VIEWER", "gateway": "VIEWER"}
+RUNS = (("edge", fleet.FIRST), ("edge", fleet.SECOND), ("gateway", fleet.LIVE))
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the server is, where its files are, and what proves who each user is."""
+
+    url: str
+    store: Path
+    services: Path
+    tokens: dict[str, str]
+
+    def get(self, path: str, user: str | None = None) -> requests.Response:
+        """What a browser gets that is signed in as that user, or as nobody."""
+        cookies = {"_token": self.tokens[user]} if user else {}
+        return requests.get(f"{self.url}{path}", cookies=cookies, timeout=60)
+
+
+def environment(root: Path) -> dict[str, str]:
+    """Variables of an Airflow below that folder that knows the services there."""
+    settings = {
+        "CORE__DAGS_FOLDER": str(fleet.ROOT / "dags"),
+        "CORE__PLUGINS_FOLDER": str(fleet.ROOT / "plugins"),
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__AUTH_MANAGER": "tests.pages.rights.PerDagAuthManager",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
+        "API__WORKERS": "1",
+        "LOGGING__LOGGING_LEVEL": "WARNING",
+    }
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+        **{f"AIRFLOW__{name}": value for name, value in settings.items()},
+        "AIRFLOW_HOME": str(root / "airflow"),
+        "FLEETPGO_STORE": str(root / "store"),
+        "FLEETPGO_SERVICES": str(root / "services"),
+        "PYTHONPATH": os.pathsep.join([str(fleet.ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
+
+
+@contextmanager
+def serving(root: Path) -> Iterator[Site]:
+    """Serve what is below that folder: ``store/`` and ``services/``."""
+    variables = environment(root)
+    (root / "airflow").mkdir()
+    processes.run(["airflow", "db", "migrate"], root, variables)
+    port = str(processes.free_port())
+    server = processes.start(
+        "api-server", ["airflow", "api-server", "--host", HOST, "--port", port], root / "logs", variables
+    )
+    try:
+        processes.run(["airflow", "dags", "reserialize"], root, variables)  # while the server starts
+        url = f"http://{HOST}:{port}"
+        while not _answers(url):
+            server.check()
+            time.sleep(0.2)
+        passwords = json.loads((root / "airflow/simple_auth_manager_passwords.json.generated").read_text())
+        tokens = {name: _token(url, name, password) for name, password in passwords.items()}
+        yield Site(url, root / "store", root / "services", tokens)
+    finally:
+        server.stop()
+
+
+def start_runs(site: Site) -> None:
+    """Tell Airflow of the runs that are in the store; nothing executes them."""
+    for service, run in RUNS:
+        answer = requests.post(
+            f"{site.url}/api/v2/dags/pgo_refresh__{service}/dagRuns",
+            json={"dag_run_id": run, "logical_date": None},
+            headers={"Authorization": f"Bearer {site.tokens['admin']}"},
+            timeout=60,
+        )
+        assert answer.ok, answer.text
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/api/v2/version", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+def _token(url: str, name: str, password: str) -> str:
+    answer = requests.post(f"{url}/auth/token", json={"username": name, "password": password}, timeout=60)
+    token: str = answer.json()["access_token"]
+    return token
