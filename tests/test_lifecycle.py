@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from fleetpgo.config import Service
+from fleetpgo.description import Provenance
 from fleetpgo.errors import ForgeError, RepositoryError
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.manners import DO_NOT_UPDATE, TAKE_OVER
 from fleetpgo.proposal import digest, propose
-from fleetpgo.pullrequest import Provenance, marker
+from fleetpgo.pullrequest import marker
 from fleetpgo.repository import git
 
 BRANCH = "fleetpgo/tiny"

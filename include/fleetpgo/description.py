@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
+from fleetpgo.manners import DO_NOT_UPDATE, TAKE_OVER
 from fleetpgo.markdown import cell, code, details, fence, listed, prose, table
 from fleetpgo.pullrequest import Marker, marker_line
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 LONGEST_BODY = 60_000
 """Characters of a body: the least that a forge takes is GitHub's 65,536."""
-
-PAUSE_LABEL = "fleetpgo/do-not-update"
-"""With this label a pull request is left as it is."""
 
 
 @dataclass(frozen=True)
@@ -175,10 +173,10 @@ _URL_CHARACTERS = ":/?#@!$&'*+,;=%~"
 
 _FOOTER = f"""---
 
-- **To pause:** put the label `{PAUSE_LABEL}` on this pull request; nothing is changed while it is there.
+- **To pause:** put the label `{DO_NOT_UPDATE}` on this pull request; nothing is changed while it is there.
 - **To reject:** close it without merging; it is not proposed again until the profile has become another one.
-- fleetpgo makes this branch anew from its base at each run. A commit of yours on it stops that,
-  and a comment says how to resume."""
+- fleetpgo makes this branch anew from its base at each run. A commit of yours on it stops that;
+  the label `{TAKE_OVER}` lets it go on."""
 
 _LONGEST_QUERY = 5_000
 

@@ -7,12 +7,13 @@ import dataclasses
 import pytest
 
 from fleetpgo.config import Review, Service
+from fleetpgo.description import Provenance
 from fleetpgo.errors import ForgeError
 from fleetpgo.forges import connect
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.manners import TAKE_OVER
 from fleetpgo.proposal import propose
-from fleetpgo.pullrequest import Provenance, marker
+from fleetpgo.pullrequest import marker
 from fleetpgo.repository import clone, commit, git, push
 from tests.forges.doubles import KINDS, PROJECT, TOKEN
 
