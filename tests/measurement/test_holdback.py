@@ -40,6 +40,33 @@ def test_the_figures_are_those_of_a_t_test_over_the_datacenters():
     assert found.degrees == 3
 
 
+def weeks(levels):
+    """Treated datacenters with a level of ln CPU in each week, the last one after the rollout; flat controls."""
+    times = np.arange(0, len(levels) * WEEK, STEP)
+    cpu = np.exp(np.stack((np.asarray(levels)[times // WEEK].T, np.zeros((len(levels[0]), len(times))))))
+    names = tuple(f"dc{d}" for d in range(len(levels[0])))
+    after = (len(levels) - 1) * WEEK, len(levels) * WEEK
+    windows = Windows(after=after, shift=WEEK, rolling=(after[0] - 2 * STEP, after[0]))
+    return Usage(times, STEP, names, cpu, np.ones_like(cpu), np.ones_like(cpu)), windows
+
+
+def test_the_weeks_before_tell_the_noise_as_well():
+    levels = np.random.default_rng(5).normal(0, 0.01, (7, 4))
+    found = estimate(*weeks(levels))
+    variance = np.diff(levels, axis=0).var(axis=1, ddof=1).mean()
+    degrees = int(3 * 6**2 / 8.5)
+    half = stats.t.ppf(0.975, degrees) * np.sqrt(variance / 4)
+    tau = np.log(1 - found.saving)
+    assert found.degrees == degrees
+    assert (found.low, found.high) == pytest.approx((1 - np.exp(tau + half), 1 - np.exp(tau - half)))
+
+
+def test_a_week_that_is_noisier_than_those_before_stands_alone():
+    levels = np.random.default_rng(5).normal(0, 0.01, (7, 4))
+    levels[-1] *= 10
+    assert estimate(*weeks(levels)).degrees == 3
+
+
 @given(common=st.floats(-0.5, 0.5), change=st.floats(-0.5, 0.5))
 def test_what_happens_to_both_groups_is_not_the_build(common, change):
     found = estimate(fleet([common + change] * 3, control=common), WINDOWS)
