@@ -15,8 +15,8 @@ second, both summed over the group, ε the elasticity of CPU in traffic and Δ =
 s_d² is the variance of the n datacenters' means. The same comparison k = 1 … K weeks earlier gives K more
 such variances, of what nobody changed; s_d² is the mean of all K + 1, with f = (n − 1)(K + 1)²/(1.5 K + 1)
 degrees of freedom: neighbouring weeks share one, and their differences correlate by −0.5 where weeks are
-independent. If this week's variance is larger than theirs allow (F test, 95 %), they do not speak for it: then
-it stands alone, with f = n − 1, as it does where history is short.
+independent. If this week's variance is larger than theirs allow (F test, 95 %), they do not speak for it:
+then it stands alone, with f = n − 1, as it does where history is short.
 
 s_b² is the variance of the m parts' means: few datacenters may agree by chance better than their own noise over
 time allows. ε is 1 (CPU per request) where history does not tell it.
