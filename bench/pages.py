@@ -59,7 +59,7 @@ def server_ms(running: site.Site) -> float:
 
 
 def cpu_seconds(running: site.Site) -> float:
-    """CPU time of the server's processes so far: unlike the clock, it does not depend on what else runs here."""
+    """CPU time of the server so far: unlike the clock, it hardly depends on what else runs here."""
     server = psutil.Process(running.pid)
     times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
     return sum(each.user + each.system for each in times)
