@@ -51,9 +51,7 @@ class Difference:
     lost: tuple[pprof.Edge, ...]
 
 
-@lru_cache(
-    maxsize=64
-)  # a run's profiles do not change once its pull request is there; a clear makes new ones
+@lru_cache(maxsize=64)
 def compare_runs(old: RunStore, new: RunStore, old_profile: str, new_profile: str) -> Difference:  # noqa: ARG001
     """Compare the profiles of two runs.
 
