@@ -103,7 +103,7 @@ def test_nothing_comes_before_the_first_profile(fleet_root):
 def test_the_difference_names_functions_and_edges_of_both(fleet_root):
     new = RunStore(fleet_root / "store", "edge", fleet.SECOND)
     old, before, own = overview.previous_run(new)
-    found = overview.difference(old, new, before.digest, own.digest)
+    found = overview.compare_runs(old, new, before.digest, own.digest)
     assert 0 < found.overlap < 1
     assert (found.hot_gained, found.hot_lost) == (len(found.gained), len(found.lost))
     square = next(each for each in found.functions if each.function == "main.square.area")

@@ -31,6 +31,7 @@ class Site:
     store: Path
     services: Path
     tokens: dict[str, str]
+    pid: int
 
     def get(self, path: str, user: str | None = None) -> requests.Response:
         """What a browser gets that is signed in as that user, or as nobody."""
@@ -77,7 +78,7 @@ def serving(root: Path) -> Iterator[Site]:
             time.sleep(0.2)
         passwords = json.loads((root / "airflow/simple_auth_manager_passwords.json.generated").read_text())
         tokens = {name: _token(url, name, password) for name, password in passwords.items()}
-        yield Site(url, root / "store", root / "services", tokens)
+        yield Site(url, root / "store", root / "services", tokens, server.pid)
     finally:
         server.stop()
 

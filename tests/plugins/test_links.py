@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,7 +16,7 @@ from tests.pages import fleet
 def _installation(fleet_root, monkeypatch):
     monkeypatch.setenv("FLEETPGO_STORE", str(fleet_root / "store"))
     monkeypatch.setenv("FLEETPGO_SERVICES", str(fleet_root / "services"))
-    monkeypatch.setenv("AIRFLOW_CONN_WSHIM_PROMETHEUS", "http://reader:secret@prometheus.example:9090")
+    monkeypatch.setenv("AIRFLOW_CONN_WSHIM_PROMETHEUS", "http://prometheus.example:9090")
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example/prefix/")
 
 
@@ -52,7 +53,9 @@ def test_the_query_that_chose_the_instances_is_opened_in_prometheus(fleet_root):
     assert (url.scheme, url.path, parse_qs(url.query)["g0.expr"]) == ("http", "/graph", [asked])
 
 
-def test_no_login_is_part_of_a_button():
+def test_no_login_is_part_of_a_button(monkeypatch):
+    connection = {"conn_type": "http", "host": "http://reader:secret@prometheus.example:9090"}
+    monkeypatch.setenv("AIRFLOW_CONN_WSHIM_PROMETHEUS", json.dumps(connection))
     assert "secret" not in links("SelectInstancesOperator", fleet.SECOND)["Prometheus query"]
 
 

@@ -9,7 +9,7 @@ included.
 - :mod:`.difference`: a run's profile against that of the run before it, for tables and flame graphs.
 """
 
-from fleetpgo.overview.difference import Difference, difference, stack_difference
+from fleetpgo.overview.difference import Difference, compare_runs, compare_stacks
 from fleetpgo.overview.fleet import Row, look_at_service, reclaimed_by_day
 from fleetpgo.overview.run import Overview, is_artifact, look_at_run, previous_run
 
@@ -17,11 +17,11 @@ __all__ = [
     "Difference",
     "Overview",
     "Row",
-    "difference",
+    "compare_runs",
+    "compare_stacks",
     "is_artifact",
     "look_at_run",
     "look_at_service",
     "previous_run",
     "reclaimed_by_day",
-    "stack_difference",
 ]

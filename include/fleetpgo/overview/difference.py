@@ -51,10 +51,8 @@ class Difference:
     lost: tuple[pprof.Edge, ...]
 
 
-@lru_cache(
-    maxsize=64
-)  # a run's profiles do not change once its pull request is there; a clear makes new ones
-def difference(old: RunStore, new: RunStore, old_profile: str, new_profile: str) -> Difference:  # noqa: ARG001
+@lru_cache(maxsize=64)
+def compare_runs(old: RunStore, new: RunStore, old_profile: str, new_profile: str) -> Difference:  # noqa: ARG001
     """Compare the profiles of two runs.
 
     Args:
@@ -83,8 +81,8 @@ def difference(old: RunStore, new: RunStore, old_profile: str, new_profile: str)
 
 
 @lru_cache(maxsize=16)
-def stack_difference(old: RunStore, new: RunStore, old_profile: str, new_profile: str) -> tuple[bytes, bytes]:  # noqa: ARG001
-    """The stacks that grew and those that shrank, as two profiles; otherwise as :func:`difference`."""
+def compare_stacks(old: RunStore, new: RunStore, old_profile: str, new_profile: str) -> tuple[bytes, bytes]:  # noqa: ARG001
+    """The stacks that grew and those that shrank, as two profiles; otherwise as :func:`compare_runs`."""
     return pprof.stack_difference(old.read("merged.pb.gz"), new.read("merged.pb.gz"), limits=MERGED_LIMITS)
 
 

@@ -45,7 +45,7 @@ def readable_dags(user: GetUserDep) -> list[ServiceDag]:
         allowed = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session)
         ours = select(DagModel).where(DagModel.dag_id.startswith(DAG_PREFIX, autoescape=True))
         known = session.scalars(ours.where(~DagModel.is_stale).order_by(DagModel.dag_id))
-        dags = [dag for dag in known if dag.dag_id in allowed]
+        dags = [dag for dag in known if dag.dag_id in allowed and _service(dag.dag_id)]
         shown = [dag.dag_id for dag in dags]
         newest = select(func.max(DagRun.id)).where(DagRun.dag_id.in_(shown)).group_by(DagRun.dag_id)
         runs = session.execute(
@@ -54,7 +54,7 @@ def readable_dags(user: GetUserDep) -> list[ServiceDag]:
         last = {dag_id: (run_id, state) for dag_id, run_id, state in runs}
         return [
             ServiceDag(
-                dag.dag_id.removeprefix(DAG_PREFIX),
+                _service(dag.dag_id),
                 dag.dag_id,
                 dag.owners or "",
                 dag.is_paused,
@@ -67,10 +67,15 @@ def readable_dags(user: GetUserDep) -> list[ServiceDag]:
 
 def run_store(dag_id: str, run_id: str) -> RunStore:
     """The store of a run; 404 if the DAG is none of ours. Nothing of the path reaches the store unchecked."""
-    service = dag_id.removeprefix(DAG_PREFIX)
-    if service == dag_id or not NAME.fullmatch(service):
+    if not (service := _service(dag_id)):
         raise HTTPException(404, f"{dag_id} is not the refresh of a service, so there is no profile to show")
     return hooks.run_store(service, run_id)
+
+
+def _service(dag_id: str) -> str:
+    """The service whose DAG it is; "" if what follows the prefix cannot be a service's name, but a path."""
+    service = dag_id.removeprefix(DAG_PREFIX)
+    return service if service != dag_id and NAME.fullmatch(service) else ""
 
 
 def run_state(dag_id: str, run_id: str) -> str | None:

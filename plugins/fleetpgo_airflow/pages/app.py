@@ -107,7 +107,7 @@ def difference(store: Store) -> Response:
     if found is None:
         return _json(None)
     old, before, own = found
-    return _json(overview.difference(old, store, before.digest, own.digest))
+    return _json(overview.compare_runs(old, store, before.digest, own.digest))
 
 
 @runs.get("/difference/{part}.pb.gz")
@@ -117,7 +117,7 @@ def difference_profile(store: Store, part: Literal["grown", "shrunk"]) -> Respon
     if found is None:
         raise HTTPException(404, "no profile was merged before this one")
     old, before, own = found
-    grown, shrunk = overview.stack_difference(old, store, before.digest, own.digest)
+    grown, shrunk = overview.compare_stacks(old, store, before.digest, own.digest)
     return _attachment(grown if part == "grown" else shrunk, f"{part}.pb.gz")
 
 
