@@ -18,8 +18,8 @@ degrees of freedom: neighbouring weeks share one, and their differences correlat
 independent. If this week's variance is larger than theirs allow (F test, 95 %), they do not speak for it:
 then it stands alone, with f = n − 1, as it does where history is short.
 
-s_b² is the variance of the m parts' means: few datacenters may agree by chance better than their own noise over
-time allows. ε is 1 (CPU per request) where history does not tell it.
+s_b² is the variance of the m parts' means: few datacenters may agree by chance better than their own noise
+over time allows. ε is 1 (CPU per request) where history does not tell it.
 """
 
 from __future__ import annotations
