@@ -41,7 +41,7 @@ def test_the_figures_are_those_of_a_t_test_over_the_datacenters():
 
 
 def weeks(levels):
-    """Treated datacenters with a level of ln CPU in each week, the last one after the rollout; flat controls."""
+    """Treated datacenters with a level of ln CPU in each week, the last after the rollout; flat controls."""
     times = np.arange(0, len(levels) * WEEK, STEP)
     cpu = np.exp(np.stack((np.asarray(levels)[times // WEEK].T, np.zeros((len(levels[0]), len(times))))))
     names = tuple(f"dc{d}" for d in range(len(levels[0])))
