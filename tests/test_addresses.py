@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fleetpgo.addresses import METADATA, parse_allow
 
-SPECIAL = ["127.0.0.1", "::1", "169.254.1.1", "fe80::1", "::", "224.0.0.1", *map(str, METADATA)]
+SPECIAL = ["127.0.0.1", "::1", "169.254.1.1", "fe80::1", "::", "224.0.0.1", *sorted(map(str, METADATA))]
 
 
 def objection(address: str, *entries: str, host: str = "host.example.com") -> str | None:
