@@ -111,7 +111,7 @@ def test_the_manifest_accounts_for_every_instance(store, selection):
         (b"", "empty"),
         (b"<!DOCTYPE html>", "html"),
         (PROFILES[0].read_bytes()[:-20], "truncated"),
-        (gzip.compress(b""), "not-a-profile"),
+        (gzip.compress(b"", mtime=0), "not-a-profile"),
     ],
 )
 def test_what_is_no_profile_is_refused_by_name_and_the_rest_is_merged(store, selection, data, reason):
