@@ -10,6 +10,7 @@ from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import BaseHook, ObjectStoragePath
 from airflow.sdk.log import mask_secret
+from fsspec.config import conf as fsspec_defaults
 
 from fleetpgo import forges
 from fleetpgo.prometheus import Prometheus
@@ -70,9 +71,13 @@ def run_store(service: Service, run: str) -> RunStore:
     must see the same store.
     """
     root = os.environ.get("FLEETPGO_STORE") or str(_home() / "store")
+    scheme, is_url, _ = root.partition("://")
+    if not is_url:
+        return RunStore(Path(root), service.name, run)
+    # A triggerer lives for weeks: it must see what workers have put since it last looked.
+    fsspec_defaults.setdefault(scheme, {})["use_listings_cache"] = False
     # Airflow's path type is a UPath in all but its static type.
-    path = cast("UPath", ObjectStoragePath(root)) if "://" in root else Path(root)
-    return RunStore(path, service.name, run)
+    return RunStore(cast("UPath", ObjectStoragePath(root)), service.name, run)
 
 
 def cache() -> Path:

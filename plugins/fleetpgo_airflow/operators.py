@@ -5,6 +5,7 @@ What an operator pushes to XCom is small and refers to the store: records and di
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ class RefreshOperator(BaseOperator):
         self.service = service
 
     def opened(self, context: Context) -> tuple[Service, RunStore]:
-        """The service and the run's store."""
+        """The service and the run's store. Blocks: an object storage asks for its connection."""
         service = load_named(self.service)
         return service, hooks.run_store(service, context["run_id"])
 
@@ -97,7 +98,7 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
 
         targets = [Target(**target) for target in self.pack["targets"]]
         with translated():
-            service, store = self.opened(context)
+            service, store = await asyncio.to_thread(self.opened, context)
             records = await refresh.collect_profiles(
                 service, store, targets, access=await hooks.access(service)
             )
@@ -115,7 +116,7 @@ class TopUpOperator(BaseAsyncOperator, RefreshOperator):
         from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated():
-            service, store = self.opened(context)
+            service, store = await asyncio.to_thread(self.opened, context)
             said = await refresh.top_up(service, store, access=await hooks.access(service))
         for verdict in said:
             self.log.info("%s", verdict)
