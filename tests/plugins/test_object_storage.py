@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import boto3
 import pytest
@@ -66,8 +67,11 @@ def test_what_another_machine_puts_is_seen_at_the_next_look(s3, store):
     )
 
 
-async def test_an_asynchronous_task_reaches_the_store(store):
-    # The connection is looked up by blocking calls, which a running event loop refuses.
+async def test_an_asynchronous_task_reaches_the_store(store, monkeypatch):
+    # The connection is looked up by blocking calls, which a running event loop refuses; Airflow keeps what
+    # it found, so this connection is one that nobody has looked up yet.
+    monkeypatch.setenv("FLEETPGO_STORE", "s3://others@fleetpgo/store")
+    monkeypatch.setenv("AIRFLOW_CONN_OTHERS", os.environ["AIRFLOW_CONN_ARTIFACTS"])
     store.write("selection.json", b"this is what the task reads")
     task = TopUpOperator(task_id="top_up", service="wshim")
     with pytest.raises(json.JSONDecodeError):
