@@ -73,10 +73,11 @@ lock: $(UV) ## Compile the pinned requirements from pyproject.toml
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	  --custom-compile-command 'make lock' pyproject.toml -o requirements.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
-	  --custom-compile-command 'make lock' --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
-	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	  --custom-compile-command 'make lock' --extra production -c requirements.txt pyproject.toml \
 	  -o requirements-production.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
+	  --custom-compile-command 'make lock' --extra production --group dev -c requirements-production.txt \
+	  pyproject.toml -o requirements-dev.txt
 
 clean: ## Remove everything that was brought or made
 	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache include/*.egg-info

@@ -70,7 +70,7 @@ class RunStore:
         """Put an artifact, whole or not at all; an older one of that name is replaced."""
         path = self.path(name)
         if not isinstance(path, Path):
-            # One request. An opened file would be uploaded as far as it got, should the writer be interrupted.
+            # In one go: an opened file is uploaded as far as it got when its writer is interrupted.
             path.fs.pipe_file(path.path, data)
             return
         path.parent.mkdir(parents=True, exist_ok=True)

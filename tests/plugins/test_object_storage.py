@@ -1,4 +1,4 @@
-"""The artifact store on S3, through an Airflow connection as in production; moto's server stands in for S3."""
+"""The artifact store on S3, through an Airflow connection as in production; moto plays S3."""
 
 from __future__ import annotations
 
@@ -51,7 +51,11 @@ def test_what_is_written_is_read_listed_and_removed(store):
     store.write("records/a.json", b"1")
     store.write("records/b.json", b"2")
     store.remove("records/a.json")
-    found = list(store.names("records", ".json")), store.read("records/b.json"), store.exists("records/a.json")
+    found = (
+        list(store.names("records", ".json")),
+        store.read("records/b.json"),
+        store.exists("records/a.json"),
+    )
     assert found == (["records/b.json"], b"2", False)
 
 
