@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from airflow.sdk import DAG, Param, chain
+from airflow.sdk import DAG, Param, chain, get_parsing_context
 
 from fleetpgo.errors import ServiceFileError
 from fleetpgo.services import load_service, service_files
@@ -56,10 +56,15 @@ DEFAULTS = {
 FETCH_TIME = timedelta(hours=2)
 
 
+def dag_id(name: str) -> str:
+    """The id of a service's DAG, whatever its file may be called."""
+    return f"pgo_refresh__{re.sub('[^A-Za-z0-9_.-]', '_', name)}"
+
+
 def pgo_refresh(service: Service) -> DAG:
     """The DAG of one service."""
     with DAG(
-        dag_id=f"pgo_refresh__{service.name}",
+        dag_id=dag_id(service.name),
         description=f"PGO refresh of {service.name}: {service.description}",
         doc_md=DOC.format(
             name=service.name,
@@ -136,7 +141,7 @@ def pgo_refresh(service: Service) -> DAG:
 def broken_service(name: str, mistakes: str) -> DAG:
     """A DAG that says what is wrong with a service file: to the eye, and to whoever runs or schedules it."""
     with DAG(
-        dag_id=f"pgo_refresh__{re.sub('[^A-Za-z0-9_.-]', '_', name)}",
+        dag_id=dag_id(name),
         description=f"The service file of {name} has a mistake",
         doc_md=f"The service file has a mistake:\n```\n{mistakes}\n```",
         schedule="@weekly",
@@ -148,7 +153,12 @@ def broken_service(name: str, mistakes: str) -> DAG:
     return dag
 
 
+# A task that starts parses this file for its own DAG; the others' service files need not be read for that.
+wanted = get_parsing_context().dag_id
+
 for file in service_files():
+    if wanted and wanted != dag_id(file.stem):
+        continue
     try:
         pgo_refresh(load_service(file))
     except ServiceFileError as mistake:
