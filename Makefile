@@ -12,7 +12,7 @@ PROMETHEUS := .local/prometheus/bin/prometheus
 RUN := env PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow lint format demo bench-merge bench-collect bench-measure study-measurement proto lock clean
+.PHONY: help setup test test-slow lint format demo bench-merge bench-collect bench-parse bench-measure study-measurement proto lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ demo: setup ## Run the whole loop on a local Go fleet (DEMO_EXIT=1: end by itsel
 
 bench-merge: setup ## Time the merge against go tool pprof, both in turn
 	@$(RUN) python bench/merge.py
+
+bench-parse: setup ## Measure what parsing the DAGs of 100 services costs
+	@$(RUN) python -m bench.parse
 
 bench-measure: setup ## Time the measurement of a week of 2,000 instances (minutes, 3 GB of disk)
 	@$(RUN) python bench/measure.py

@@ -6,11 +6,14 @@ import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from airflow.sdk import DAG, Param, chain, get_parsing_context
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, Asset, Param, chain, get_parsing_context
 
 from fleetpgo.errors import ServiceFileError
 from fleetpgo.services import load_service, service_files
+from fleetpgo_airflow.alerts import alerting
 from fleetpgo_airflow.operators import (
+    AnnounceMergeOperator,
     BrokenServiceOperator,
     BuildAndOpenPROperator,
     FetchProfileOperator,
@@ -34,8 +37,10 @@ without and with the result, opens one pull request, and after the rollout measu
 | fetch_profile | one mapped task per instance or datacenter | skipped: no profile, the log says why |
 | top_up | takes further rounds while there are too few samples | the log says what there is |
 | merge_profiles | checks, merges, minimises; applies the quorum | the log names each lost instance |
+| approve | if the service asks for it: until somebody approves in Airflow | skipped from here: rejected |
 | build_and_open_pr | builds twice, opens or updates the PR of `{branch}` | the log has the build's words |
 | wait_for_merge | until the PR is merged | skipped: the PR was closed, or a newer run took it over |
+| announce_merge | updates the asset `fleetpgo://{name}/profile` | the DAGs that follow it do not start |
 | wait_for_rollout | until the fleet runs the new build | look at `rollout.fraction` in the service file |
 | measure_rollout | compares CPU before and after; comments on the PR | the log holds the PromQL |
 | wait_for_week, measure_week | the same over the long period | the log holds the PromQL |
@@ -51,6 +56,17 @@ DEFAULTS = {
     "execution_timeout": timedelta(minutes=15),
 }
 
+
+# Approval that nobody has given by then is forgotten work; the task fails, so that somebody looks.
+APPROVAL_TIME = timedelta(days=14)
+
+APPROVAL = """
+**{{{{ ti.xcom_pull(task_ids="merge_profiles")["used"] }}}} of
+{{{{ ti.xcom_pull(task_ids="merge_profiles")["selected"] }}}}** instances gave a profile,
+**{{{{ ti.xcom_pull(task_ids="merge_profiles")["samples"] }}}}** samples in all.
+Approve to build `{project}` with the profile and to open its pull request from `{branch}`; the log of
+*merge_profiles* holds all figures.
+"""
 
 # With `max_share` 5 %, a datacenter whose every instance is profiled takes 20 turns of a profile's length.
 FETCH_TIME = timedelta(hours=2)
@@ -79,6 +95,7 @@ def pgo_refresh(service: Service) -> DAG:
         max_active_runs=8,
         tags=["fleetpgo", "pgo", service.owner],
         default_args={**DEFAULTS, "owner": service.owner},
+        **alerting(service.alerts),
         params={
             "instances": Param(
                 service.selection.instances,
@@ -115,6 +132,7 @@ def pgo_refresh(service: Service) -> DAG:
             task_id="fetch_profile",
             service=name,
             map_index_template="{{ task.pack['name'] }}",
+            doc_md="Fetches the profiles of one pack of instances, all at once.",
             execution_timeout=FETCH_TIME,
         ).expand(pack=select.output)
         chain(
@@ -124,18 +142,40 @@ def pgo_refresh(service: Service) -> DAG:
                 task_id="top_up", service=name, trigger_rule="all_done", execution_timeout=FETCH_TIME
             ),
             MergeProfilesOperator(task_id="merge_profiles", service=name, trigger_rule="all_done"),
+            *approval(service),
             BuildAndOpenPROperator(
                 task_id="build_and_open_pr",
                 service=name,
+                pool=service.build.pool,
                 execution_timeout=2 * service.build.timeout + timedelta(minutes=15),
             ),
-            WaitForMergeOperator(task_id="wait_for_merge", service=name),
+            merged := WaitForMergeOperator(task_id="wait_for_merge", service=name),
             WaitForRolloutOperator(task_id="wait_for_rollout", service=name),
             MeasureOperator(task_id="measure_rollout", service=name, period="rollout"),
             WaitForWeekOperator(task_id="wait_for_week", service=name),
             MeasureOperator(task_id="measure_week", service=name, period="week"),
         )
+        # Aside: a run goes on whether or not anybody follows the asset.
+        profile = Asset(f"{name} profile", uri=f"fleetpgo://{name}/profile")
+        chain(merged, AnnounceMergeOperator(task_id="announce_merge", service=name, outlets=[profile]))
     return dag
+
+
+def approval(service: Service) -> list[ApprovalOperator]:
+    """The task that waits for somebody's approval, if the service asks for one. It holds no worker slot."""
+    if not service.approval:
+        return []
+    return [
+        ApprovalOperator(
+            task_id="approve",
+            subject=f"Build {service.name} with the new profile?",
+            body=APPROVAL.format(project=service.repository.project, branch=service.branch),
+            response_timeout=APPROVAL_TIME,
+            # The operator would take the default one for its response_timeout, and a retry would ask again.
+            execution_timeout=None,
+            retries=0,
+        )
+    ]
 
 
 def broken_service(name: str, mistakes: str) -> DAG:

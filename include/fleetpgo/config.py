@@ -24,6 +24,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     field_validator,
     model_validator,
 )
@@ -297,6 +298,10 @@ class Build(_Part):
     )
     binary: RepositoryPath = Field(description="path of the binary that the command makes")
     timeout: Duration = Field(default=timedelta(minutes=30), description="time limit of one build")
+    pool: str = Field(
+        default="default_pool",
+        description="Airflow pool that bounds how many builds run at once; it must exist in Airflow",
+    )
 
 
 class Rollout(_Part):
@@ -374,6 +379,24 @@ class Measurement(_Part):
     guardrails: tuple[Guardrail, ...] = Field(default=(), description="what a saving of CPU must not cost")
 
 
+class Alerts(_Part):
+    """Who is told of a run that fails or takes too long; without a notifier, Airflow's pages alone say so."""
+
+    notifier: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$",
+        description="class of an Airflow notifier, by its path, such as "
+        "`airflow.providers.smtp.notifications.smtp.SmtpNotifier`",
+    )
+    arguments: dict[str, JsonValue] = Field(
+        default={}, description="what the notifier is made with; its secrets belong into its connection"
+    )
+    late: Duration = Field(
+        default=timedelta(days=35),
+        description="time after which a run counts as late: review, rollout and week included",
+    )
+
+
 class Service(_Part):
     """One Go service of the fleet."""
 
@@ -383,6 +406,12 @@ class Service(_Part):
     schedule: str | None = Field(
         default="@weekly", description="when to refresh: cron or an Airflow preset; null: only by hand"
     )
+    approval: bool = Field(
+        default=False,
+        description="whether somebody must approve in Airflow, seeing the merge's figures, before anything "
+        "is built or pushed; for teams whose forge asks for no review",
+    )
+    alerts: Alerts = Alerts()
     prometheus: Prometheus
     selection: Selection
     collection: Collection = Collection()

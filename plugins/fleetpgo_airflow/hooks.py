@@ -10,7 +10,7 @@ from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import BaseHook, ObjectStoragePath
 from airflow.sdk.log import mask_secret
-from fsspec.config import conf as fsspec_defaults
+from fsspec.config import conf as fsspec_defaults  # type: ignore[import-untyped]  # fsspec has no types
 
 from fleetpgo import forges
 from fleetpgo.prometheus import Prometheus

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
+from inspect import getdoc
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseAsyncOperator, BaseOperator
@@ -36,6 +37,8 @@ class RefreshOperator(BaseOperator):
     ui_color = "#dff0e4"
 
     def __init__(self, *, service: str, **kwargs: Any) -> None:  # noqa: ANN401  # BaseOperator's own
+        # What the class says of itself stands on the task's page.
+        kwargs.setdefault("doc_md", (getdoc(type(self)) or "").partition("\n\n")[0])
         super().__init__(**kwargs)
         self.service = service
 
@@ -159,6 +162,26 @@ class BuildAndOpenPROperator(RefreshOperator):
             )
         self.log.info("pull request: %s", proposed.url or f"none: {proposed.reason or 'dry run'}")
         return asdict(proposed)
+
+
+class AnnounceMergeOperator(RefreshOperator):
+    """Tells Airflow that the service has a new profile; give it the asset as its outlet.
+
+    A task of its own, because Airflow emits outlets only of tasks that end on a worker, and the wait for the
+    merge ends in the triggerer (docs/decisions/0602).
+    """
+
+    def execute(self, context: Context) -> None:
+        """Emit the asset, with the profile, the pull request and the merge's commit."""
+        with translated():
+            _, store = self.opened(context)
+            proposed, merge = store.read_json("pull_request.json"), store.read_json("merge.json")
+        (asset,) = self.outlets
+        context["outlet_events"][asset].extra = {
+            "profile": proposed["profile"],
+            "pull_request": proposed["url"],
+            "commit": merge["commit"],
+        }
 
 
 class MeasureOperator(RefreshOperator):
