@@ -12,7 +12,7 @@ PROMETHEUS := .local/prometheus/bin/prometheus
 RUN := env PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow lint format demo bench-merge bench-collect bench-parse bench-measure study-measurement proto lock clean
+.PHONY: help setup test test-slow lint format demo bench-merge bench-collect bench-parse bench-measure study-measurement docs proto lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ study-measurement: setup ## Simulate fleets with known savings; tables into docs
 	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	  python -m studies.measurement.study --write docs/measurement.md
 
+docs: setup ## Build the manual into site/; a link that leads nowhere fails
+	@$(RUN) fleetpgo services schema --markdown > docs/service-file.md
+	@$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
 proto: setup ## Generate the profile format's Python code from its .proto
 	@$(RUN) python -m grpc_tools.protoc -I include --python_out=include --mypy_out=include \
 	  --plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy fleetpgo/pprof/profile.proto
@@ -83,5 +87,5 @@ lock: $(UV) ## Compile the pinned requirements from pyproject.toml
 	  pyproject.toml -o requirements-dev.txt
 
 clean: ## Remove everything that was brought or made
-	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache include/*.egg-info
+	rm -rf .venv .local site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache include/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -42,6 +42,9 @@ DOCUMENTED = {
     "DUMB_INIT_SETSID",
     # https://docs.gitea.com/administration/environment-variables: GITEA__<section>__<key>
     "GITEA__security__INSTALL_LOCK",
+    "GITEA__server__PROTOCOL",
+    "GITEA__server__CERT_FILE",
+    "GITEA__server__KEY_FILE",
     "GITEA__server__ROOT_URL",
     "GITEA__service__DISABLE_REGISTRATION",
     "GITEA__repository__ENABLE_PUSH_CREATE_USER",
@@ -191,7 +194,7 @@ def test_the_tool_never_overwrites_secrets(tmp_path):
 
 def test_no_secret_has_a_default():
     optional = set(re.findall(r"\$\{(\w+):-", COMPOSE.read_text()))
-    assert optional == {"BASE_URL", "FLEETPGO_STORE", "SERVICES", "WSHIM_SOURCE"}
+    assert optional == {"BASE_URL", "CONNECTIONS", "FLEETPGO_STORE", "SERVICES", "WSHIM_SOURCE"}
 
 
 def test_every_environment_variable_is_known(services):
@@ -259,7 +262,10 @@ def test_the_demos_service_file_is_valid():
     assert f'"{service.repository.connection}": ' in script
 
 
-@pytest.mark.parametrize("script", ["demo/compose/init.sh", "demo/compose/gitea-init.sh", "tools/make-env"])
+@pytest.mark.parametrize(
+    "script",
+    ["demo/compose/certificate.sh", "demo/compose/gitea-init.sh", "demo/compose/init.sh", "tools/make-env"],
+)
 def test_every_script_is_one_that_its_shell_can_read(script):
     shell = "bash" if "pipefail" in (ROOT / script).read_text() else "sh"
     subprocess.run([shell, "-n", ROOT / script], check=True, env={"PATH": os.environ["PATH"]})

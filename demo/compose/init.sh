@@ -1,9 +1,9 @@
 # wshim's repository on Gitea, and the two connections of its service file. Safe to run again.
 set -euo pipefail
 token=$(cat /var/lib/gitea/fleetpgo-token)
-repository=http://gitea:3000/fleet/wshim.git
+repository=https://gitea:3000/fleet/wshim.git
 # By the environment: what stands on a command line, everybody on the machine can read.
-export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=http.http://gitea:3000/.extraHeader
+export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=http.https://gitea:3000/.extraHeader
 GIT_CONFIG_VALUE_0="Authorization: Basic $(printf 'fleet:%s' "$token" | base64 --wrap 0)"
 export GIT_CONFIG_VALUE_0
 
@@ -20,7 +20,7 @@ fi
 connections=$(mktemp --suffix .json)
 cat > "$connections" <<END
 {"wshim_prometheus": {"conn_type": "http", "host": "http://thanos-query:10902"},
- "wshim_forge": {"conn_type": "generic", "host": "http://gitea:3000", "password": "$token"}}
+ "wshim_forge": {"conn_type": "generic", "host": "https://gitea:3000", "password": "$token"}}
 END
 airflow connections import --overwrite "$connections"
 rm "$connections"

@@ -15,7 +15,7 @@ import shlex
 from datetime import timedelta
 from pathlib import PurePosixPath
 from string import Template
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -24,7 +24,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    JsonValue,
     field_validator,
     model_validator,
 )
@@ -388,7 +387,7 @@ class Alerts(_Part):
         description="class of an Airflow notifier, by its path, such as "
         "`airflow.providers.smtp.notifications.smtp.SmtpNotifier`",
     )
-    arguments: dict[str, JsonValue] = Field(
+    arguments: dict[str, Any] = Field(
         default={}, description="what the notifier is made with; its secrets belong into its connection"
     )
     late: Duration = Field(

@@ -41,8 +41,7 @@ def load_service(file: Path) -> Service:
         )
     try:
         text = file.read_text(encoding="utf-8")
-        # Many times as fast as reading positions too; at every parse of the DAGs all files are read.
-        document = YAML(typ="safe").load(text)
+        document = _read(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ServiceFileError(f"{file}:{line}: not valid YAML: {error.problem}") from error
@@ -81,6 +80,15 @@ def load_named(name: str, directory: Path | None = None) -> Service:
             f"no service {name!r} in {directory}", hint=f"known services: {', '.join(known) or 'none'}"
         )
     return load_service(directory / f"{name}.yaml")
+
+
+def _read(text: str) -> Any:  # noqa: ANN401  # whatever the file holds
+    """A document without its positions: many times as fast, and every parse of the DAGs reads all files."""
+    try:
+        return YAML(typ="safe").load(text)
+    except MarkedYAMLError:
+        # libyaml refuses some of what YAML 1.2 allows, such as [::1].
+        return YAML().load(text)
 
 
 def _line(document: CommentedMap, location: Sequence[int | str]) -> int:
