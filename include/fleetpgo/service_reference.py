@@ -20,8 +20,8 @@ HEAD = """\
 
 `fleetpgo services schema --markdown` writes this page; `make docs` keeps it current. The file's own name is
 the service's. A duration is written as Prometheus writes it: `90s`, `15m`, `1h30m`, `7d`.
-`fleetpgo services check` names every mistake with its line, and `fleetpgo services schema` prints a JSON Schema
-for editors.
+`fleetpgo services check` names every mistake with its line, and `fleetpgo services schema` prints a JSON
+Schema for editors.
 """
 
 
