@@ -31,7 +31,8 @@ def blocks(text, language):
 def commands(text, program):
     """What the page tells to run of a program: lines of shell blocks, and code in sentences."""
     lines = [line for block in blocks(text, "sh") for line in block.replace("\\\n", " ").splitlines()]
-    return [each for each in [*lines, *re.findall(r"`([^`\n]+)`", text)] if each.startswith(f"{program} ")]
+    found = [*lines, *re.findall(r"`([^`\n]+)`", text)]
+    return [each for each in found if re.match(rf"{program} [a-z-]", each)]
 
 
 def unknown(line):

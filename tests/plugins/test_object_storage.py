@@ -9,8 +9,6 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from fleetpgo.services import load_service, services_directory
-from fleetpgo_airflow import hooks
 from fleetpgo_airflow.operators import TopUpOperator
 
 RUN = "manual__2026-01-02T03:04:05+00:00"
@@ -38,7 +36,7 @@ def store(s3, monkeypatch):
         "extra": {"endpoint_url": s3.meta.endpoint_url, "region_name": KEYS["region_name"]},
     }
     monkeypatch.setenv("AIRFLOW_CONN_ARTIFACTS", json.dumps(connection))
-    return hooks.run_store(load_service(services_directory() / "wshim.yaml"), RUN)
+    return TopUpOperator(task_id="top_up", service="wshim").opened({"run_id": RUN})[1]
 
 
 def test_an_artifact_is_an_object_below_service_and_run(s3, store):
