@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from types import SimpleNamespace
 
 import boto3
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 from moto.server import ThreadedMotoServer
 
 from fleetpgo_airflow.operators import TopUpOperator
@@ -76,5 +78,5 @@ async def test_an_asynchronous_task_reaches_the_store(store, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_OTHERS", os.environ["AIRFLOW_CONN_ARTIFACTS"])
     store.write("selection.json", b"this is what the task reads")
     task = TopUpOperator(task_id="top_up", service="wshim")
-    with pytest.raises(json.JSONDecodeError):
-        await task.aexecute({"run_id": RUN})
+    with pytest.raises((json.JSONDecodeError, AirflowFailException), match="Expecting value"):
+        await task.aexecute({"run_id": RUN, "task_instance": SimpleNamespace(try_number=1)})
