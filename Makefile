@@ -13,7 +13,7 @@ CHROMIUM := .local/chromium/bin/chromium
 RUN := env PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$(CURDIR)/.local/chromium/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow lint format demo bench-merge bench-collect bench-measure bench-pages study-measurement screenshot screenshots proto lock clean
+.PHONY: help setup test test-slow lint format demo bench-merge bench-collect bench-measure bench-pages bench-parse study-measurement screenshot screenshots docs proto lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ demo: setup ## Run the whole loop on a local Go fleet (DEMO_EXIT=1: end by itsel
 bench-merge: setup ## Time the merge against go tool pprof, both in turn
 	@$(RUN) python bench/merge.py
 
+bench-parse: setup ## Measure what parsing the DAGs of 100 services costs
+	@$(RUN) python -m bench.parse
+
 bench-measure: setup ## Time the measurement of a week of 2,000 instances (minutes, 3 GB of disk)
 	@$(RUN) python bench/measure.py
 
@@ -71,6 +74,10 @@ screenshots: setup $(CHROMIUM) ## Take the pictures of the pages for the docs, i
 study-measurement: setup ## Simulate fleets with known savings; tables into docs/measurement.md (minutes)
 	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	  python -m studies.measurement.study --write docs/measurement.md
+
+docs: setup ## Build the manual into site/; a link that leads nowhere fails
+	@$(RUN) fleetpgo services schema --markdown > docs/service-file.md
+	@$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 screenshot: setup ## Render a pull request as a forge does into docs/pullrequest.png (needs npm and chromium)
 	@$(RUN) python tools/screenshot docs/pullrequest.png \
@@ -88,8 +95,12 @@ lock: $(UV) ## Compile the pinned requirements from pyproject.toml
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
 	  --custom-compile-command 'make lock' pyproject.toml -o requirements.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
-	  --custom-compile-command 'make lock' --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	  --custom-compile-command 'make lock' --extra production -c requirements.txt pyproject.toml \
+	  -o requirements-production.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
+	  --custom-compile-command 'make lock' --extra production --group dev -c requirements-production.txt \
+	  pyproject.toml -o requirements-dev.txt
 
 clean: ## Remove everything that was brought or made
-	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache include/*.egg-info
+	rm -rf .venv .local site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache include/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,12 +7,15 @@ from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from airflow.sdk import DAG, Param, TaskGroup, chain
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, Asset, Param, TaskGroup, chain, get_parsing_context
 
 from fleetpgo.errors import ServiceFileError
 from fleetpgo.services import load_service, service_files
 from fleetpgo_airflow import DAG_PREFIX
+from fleetpgo_airflow.alerts import alerting
 from fleetpgo_airflow.operators import (
+    AnnounceMergeOperator,
     BrokenServiceOperator,
     BuildAndOpenPROperator,
     FetchProfileOperator,
@@ -44,8 +47,10 @@ without and with the result, opens one pull request, and after the rollout measu
 | fetch_profile | one mapped task per instance or datacenter | skipped: no profile, the log says why |
 | top_up | takes further rounds while there are too few samples | the log says what there is |
 | merge_profiles | checks, merges, minimises; applies the quorum | the log names each lost instance |
+| approve | if the service asks for it: until somebody approves in Airflow | skipped from here: rejected |
 | build_and_open_pr | builds twice, opens or updates the PR of `{branch}` | the log has the build's words |
 | wait_for_merge | until the PR is merged | skipped: the PR was closed, or a newer run took it over |
+| announce_merge | updates the asset `fleetpgo://{name}/profile` | the DAGs that follow it do not start |
 | wait_for_rollout | until the fleet runs the new build | look at `rollout.fraction` in the service file |
 | measure_rollout | compares CPU before and after; comments on the PR | the log holds the PromQL |
 | wait_for_week, measure_week | the same over the long period | the log holds the PromQL |
@@ -70,14 +75,30 @@ NOW = {
     )
 }
 
+# Approval that nobody has given by then is forgotten work; the task fails, so that somebody looks.
+APPROVAL_TIME = timedelta(days=14)
+
+APPROVAL = """
+**{{{{ ti.xcom_pull(task_ids="merge_profiles")["used"] }}}} of
+{{{{ ti.xcom_pull(task_ids="merge_profiles")["selected"] }}}}** instances gave a profile,
+**{{{{ ti.xcom_pull(task_ids="merge_profiles")["samples"] }}}}** samples in all.
+Approve to build `{project}` with the profile and to open its pull request from `{branch}`; the log of
+*merge_profiles* holds all figures.
+"""
+
 # With `max_share` 5 %, a datacenter whose every instance is profiled takes 20 turns of a profile's length.
 FETCH_TIME = timedelta(hours=2)
+
+
+def dag_id(name: str) -> str:
+    """The id of a service's DAG, whatever its file may be called."""
+    return f"{DAG_PREFIX}{re.sub('[^A-Za-z0-9_.-]', '_', name)}"
 
 
 def pgo_refresh(service: Service) -> DAG:
     """The DAG of one service."""
     with DAG(
-        dag_id=f"{DAG_PREFIX}{service.name}",
+        dag_id=dag_id(service.name),
         description=f"PGO refresh of {service.name}: {service.description}",
         doc_md=DOC.format(
             name=service.name,
@@ -92,6 +113,7 @@ def pgo_refresh(service: Service) -> DAG:
         max_active_runs=8,
         tags=["fleetpgo", "pgo", service.owner],
         default_args={**DEFAULTS, "owner": service.owner},
+        **alerting(service.alerts),
         params={
             "instances": Param(
                 service.selection.instances,
@@ -132,17 +154,23 @@ def pgo_refresh(service: Service) -> DAG:
                 task_id="top_up", service=name, trigger_rule="all_done", execution_timeout=FETCH_TIME
             ),
             MergeProfilesOperator(task_id="merge_profiles", service=name, trigger_rule="all_done"),
+            *approval(service),
             BuildAndOpenPROperator(
                 task_id="build_and_open_pr",
                 service=name,
-                execution_timeout=2 * service.build.timeout + timedelta(minutes=15),
+                pool=service.build.pool,
+                # Two builds, tests, benchmarks, an explanation; all of it again if the base has moved meanwhile.
+                execution_timeout=2 * 5 * service.build.timeout + timedelta(minutes=15),
             ),
-            WaitForMergeOperator(task_id="wait_for_merge", service=name),
+            merged := WaitForMergeOperator(task_id="wait_for_merge", service=name),
             WaitForRolloutOperator(task_id="wait_for_rollout", service=name),
             MeasureOperator(task_id="measure_rollout", service=name, period="rollout"),
             WaitForWeekOperator(task_id="wait_for_week", service=name),
             MeasureOperator(task_id="measure_week", service=name, period="week"),
         )
+        # Aside: a run goes on whether or not anybody follows the asset.
+        profile = Asset(f"{name} profile", uri=f"fleetpgo://{name}/profile")
+        chain(merged, AnnounceMergeOperator(task_id="announce_merge", service=name, outlets=[profile]))
     return dag
 
 
@@ -156,14 +184,32 @@ def select_and_fetch(service: str, window: str | None) -> MappedOperator:
             task_id="fetch_profile",
             service=service,
             map_index_template="{{ task.pack['name'] }}",
+            doc_md="Fetches the profiles of one pack of instances, all at once.",
             execution_timeout=FETCH_TIME,
         ).expand(pack=select.output)
+
+
+def approval(service: Service) -> list[ApprovalOperator]:
+    """The task that waits for somebody's approval, if the service asks for one. It holds no worker slot."""
+    if not service.approval:
+        return []
+    return [
+        ApprovalOperator(
+            task_id="approve",
+            subject=f"Build {service.name} with the new profile?",
+            body=APPROVAL.format(project=service.repository.project, branch=service.branch),
+            response_timeout=APPROVAL_TIME,
+            # The operator would take the default one for its response_timeout, and a retry would ask again.
+            execution_timeout=None,
+            retries=0,
+        )
+    ]
 
 
 def broken_service(name: str, mistakes: str) -> DAG:
     """A DAG that says what is wrong with a service file: to the eye, and to whoever runs or schedules it."""
     with DAG(
-        dag_id=f"{DAG_PREFIX}{re.sub('[^A-Za-z0-9_.-]', '_', name)}",
+        dag_id=dag_id(name),
         description=f"The service file of {name} has a mistake",
         doc_md=f"The service file has a mistake:\n```\n{mistakes}\n```",
         schedule="@weekly",
@@ -175,7 +221,12 @@ def broken_service(name: str, mistakes: str) -> DAG:
     return dag
 
 
+# A task that starts parses this file for its own DAG; the others' service files need not be read for that.
+wanted = get_parsing_context().dag_id
+
 for file in service_files():
+    if wanted and wanted != dag_id(file.stem):
+        continue
     try:
         pgo_refresh(load_service(file))
     except ServiceFileError as mistake:

@@ -41,6 +41,11 @@ def test_what_a_file_leaves_out_has_safe_defaults(tmp_path):
     )
 
 
+def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
+    collection = "collection: {url: https://api.example.com/profile, allow: [::1]}\n"
+    assert services.load_service(write(tmp_path, MINIMAL + collection)).collection.allow == ("::1",)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [

@@ -29,6 +29,7 @@ from fleetpgo.pr_cli import pr
 from fleetpgo.profile_cli import profile
 from fleetpgo.progress import watching
 from fleetpgo.prometheus import Prometheus
+from fleetpgo.service_reference import page
 from fleetpgo.services import load_named, load_service, override, service_files
 from fleetpgo.store import RunStore
 
@@ -108,9 +109,13 @@ def check(files: tuple[Path, ...]) -> None:
 
 
 @services.command()
-def schema() -> None:
+@click.option("--markdown", is_flag=True, help="Print the manual's page of all keys instead.")
+def schema(*, markdown: bool) -> None:
     """Print the JSON Schema of a service file; editors complete and check with it."""
-    click.echo(json.dumps(config.Service.model_json_schema(), indent=2))
+    if markdown:
+        click.echo(page(), nl=False)
+    else:
+        click.echo(json.dumps(config.Service.model_json_schema(), indent=2))
 
 
 @cli.command()

@@ -16,7 +16,7 @@ import shlex
 from datetime import timedelta
 from pathlib import PurePosixPath
 from string import Template
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -428,6 +428,10 @@ class Build(_Part):
     memory: int = Field(
         default=8 << 30, ge=1 << 28, description="bytes of memory that each process of a build may use"
     )
+    pool: str = Field(
+        default="default_pool",
+        description="Airflow pool that bounds how many builds run at once; it must exist in Airflow",
+    )
 
 
 class Rollout(_Part):
@@ -505,6 +509,24 @@ class Measurement(_Part):
     guardrails: tuple[Guardrail, ...] = Field(default=(), description="what a saving of CPU must not cost")
 
 
+class Alerts(_Part):
+    """Who is told of a run that fails or takes too long; without a notifier, Airflow's pages alone say so."""
+
+    notifier: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$",
+        description="class of an Airflow notifier, by its path, such as "
+        "`airflow.providers.smtp.notifications.smtp.SmtpNotifier`",
+    )
+    arguments: dict[str, Any] = Field(
+        default={}, description="what the notifier is made with; its secrets belong into its connection"
+    )
+    late: Duration = Field(
+        default=timedelta(days=35),
+        description="time after which a run counts as late: review, rollout and week included",
+    )
+
+
 class Service(_Part):
     """One Go service of the fleet."""
 
@@ -514,6 +536,12 @@ class Service(_Part):
     schedule: str | None = Field(
         default="@weekly", description="when to refresh: cron or an Airflow preset; null: only by hand"
     )
+    approval: bool = Field(
+        default=False,
+        description="whether somebody must approve in Airflow, seeing the merge's figures, before anything "
+        "is built or pushed; for teams whose forge asks for no review",
+    )
+    alerts: Alerts = Alerts()
     prometheus: Prometheus
     selection: Selection
     collection: Collection = Collection()

@@ -3,19 +3,17 @@
 The store is the state that outlives tasks and workers; what travels between tasks only refers to it. Its
 root is anything that behaves like :class:`pathlib.Path`: a local path, a ``UPath``, Airflow's
 ``ObjectStoragePath``. A name in it appears whole or not at all: local files are renamed into place, and
-object stores put objects atomically by themselves.
+an object is put by one request.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import secrets
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from fleetpgo.errors import ArtifactError
 
@@ -71,20 +69,15 @@ class RunStore:
 
     def write(self, name: str, data: bytes) -> None:
         """Put an artifact, whole or not at all; an older one of that name is replaced."""
-        self.copy(name, io.BytesIO(data))
-
-    def copy(self, name: str, source: BinaryIO) -> None:
-        """Put what is left to read of an open file, as :meth:`write` does, without holding it in memory."""
         path = self.path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
         if not isinstance(path, Path):
-            with path.open("wb") as target:
-                shutil.copyfileobj(source, target)
+            # In one go: an opened file is uploaded as far as it got when its writer is interrupted.
+            path.fs.pipe_file(path.path, data)
             return
+        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
-            with part.open("wb") as target:
-                shutil.copyfileobj(source, target)
+            part.write_bytes(data)
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import BaseHook, ObjectStoragePath
 from airflow.sdk.log import mask_secret
+from fsspec.config import conf as fsspec_defaults  # type: ignore[import-untyped]  # fsspec has no types
 
 from fleetpgo import forges
 from fleetpgo.prometheus import Prometheus
@@ -73,8 +74,13 @@ def store_root() -> Path | UPath:
     the API server must see the same store.
     """
     root = os.environ.get("FLEETPGO_STORE") or str(_home() / "store")
+    scheme, is_url, _ = root.partition("://")
+    if not is_url:
+        return Path(root)
+    # A triggerer lives for weeks: it must see what workers have put since it last looked.
+    fsspec_defaults.setdefault(scheme, {})["use_listings_cache"] = False
     # Airflow's path type is a UPath in all but its static type.
-    return cast("UPath", ObjectStoragePath(root)) if "://" in root else Path(root)
+    return cast("UPath", ObjectStoragePath(root))
 
 
 def run_store(service: str, run: str) -> RunStore:

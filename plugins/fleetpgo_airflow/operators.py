@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
+from inspect import getdoc
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseAsyncOperator, BaseOperator
@@ -37,11 +38,13 @@ class RefreshOperator(BaseOperator):
     ui_color = "#dff0e4"
 
     def __init__(self, *, service: str, **kwargs: Any) -> None:  # noqa: ANN401  # BaseOperator's own
+        # What the class says of itself stands on the task's page.
+        kwargs.setdefault("doc_md", (getdoc(type(self)) or "").partition("\n\n")[0])
         super().__init__(**kwargs)
         self.service = service
 
     def opened(self, context: Context) -> tuple[Service, RunStore]:
-        """The service and the run's store."""
+        """The service and the run's store. Blocks: an object storage asks for its connection."""
         service = load_named(self.service)
         return service, hooks.run_store(self.service, context["run_id"])
 
@@ -113,7 +116,7 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
 
         targets = [Target(**target) for target in self.pack["targets"]]
         with translated():
-            service, store = self.opened(context)
+            service, store = await asyncio.to_thread(self.opened, context)
             await _forget_mended_stop(context, store)
             records = await refresh.collect_profiles(
                 service, store, targets, access=await hooks.access(service)
@@ -140,7 +143,7 @@ class TopUpOperator(BaseAsyncOperator, RefreshOperator):
         from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated():
-            service, store = self.opened(context)
+            service, store = await asyncio.to_thread(self.opened, context)
             await _forget_mended_stop(context, store)
             said = await refresh.top_up(service, store, access=await hooks.access(service))
         for verdict in said:
@@ -188,6 +191,26 @@ class BuildAndOpenPROperator(RefreshOperator):
             )
         self.log.info("pull request: %s", proposed.url or f"none: {proposed.reason or 'dry run'}")
         return asdict(proposed)
+
+
+class AnnounceMergeOperator(RefreshOperator):
+    """Tells Airflow that the service has a new profile; give it the asset as its outlet.
+
+    A task of its own, because Airflow emits outlets only of tasks that end on a worker, and the wait for the
+    merge ends in the triggerer (docs/decisions/0602).
+    """
+
+    def execute(self, context: Context) -> None:
+        """Emit the asset, with the profile, the pull request and the merge's commit."""
+        with translated():
+            _, store = self.opened(context)
+            proposed, merge = store.read_json("pull_request.json"), store.read_json("merge.json")
+        (asset,) = self.outlets
+        context["outlet_events"][asset].extra = {
+            "profile": proposed["profile"],
+            "pull_request": proposed["url"],
+            "commit": merge["commit"],
+        }
 
 
 class MeasureOperator(RefreshOperator):

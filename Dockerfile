@@ -1,0 +1,24 @@
+# fleetpgo on Airflow: what every component of docker-compose.yaml and of the Helm chart runs.
+# The slim image holds Airflow's core and no providers; which of them are installed is said by our own lock.
+FROM apache/airflow:slim-3.3.2-python3.12
+
+USER root
+# A service's own build command is most often make.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends git make \
+    && rm -rf /var/lib/apt/lists/*
+
+USER airflow
+COPY requirements-production.txt ${AIRFLOW_HOME}/
+RUN pip install --no-cache-dir --requirement ${AIRFLOW_HOME}/requirements-production.txt
+
+COPY --chown=airflow:root pyproject.toml README.md ${AIRFLOW_HOME}/
+COPY --chown=airflow:root include ${AIRFLOW_HOME}/include
+COPY --chown=airflow:root plugins ${AIRFLOW_HOME}/plugins
+COPY --chown=airflow:root dags ${AIRFLOW_HOME}/dags
+# Editable: service files are looked for beside the package, in include/services.
+RUN pip install --no-cache-dir --no-deps --editable ${AIRFLOW_HOME}
+
+# Volumes take owner and mode from these. Any user of group 0 may write: clusters choose the user.
+RUN mkdir --parents --mode 775 ${AIRFLOW_HOME}/cache ${AIRFLOW_HOME}/logs
+ENV FLEETPGO_CACHE=${AIRFLOW_HOME}/cache

@@ -1,0 +1,80 @@
+"""Every key of a service file as a page of Markdown, from the same declarations that check the file."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, TypeAdapter
+
+from fleetpgo.config import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic.fields import FieldInfo
+
+HEAD = """\
+# The service file, key by key
+
+`fleetpgo services schema --markdown` writes this page; `make docs` keeps it current. The file's own name is
+the service's. A duration is written as Prometheus writes it: `90s`, `15m`, `1h30m`, `7d`.
+`fleetpgo services check` names every mistake with its line, and `fleetpgo services schema` prints a JSON
+Schema for editors.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join([HEAD, *_section(Service, "")]).rstrip() + "\n"
+
+
+def _section(model: type[BaseModel], path: str) -> Iterator[str]:
+    """One mapping's keys as a table, then those of the mappings in it."""
+    if path:
+        yield f"## `{path}`\n"
+        yield f"{(model.__doc__ or '').strip()}\n"
+    yield "| key | default | what it says |"
+    yield "|---|---|---|"
+    inner = []
+    for name, field in model.model_fields.items():
+        if field.exclude:
+            continue
+        part = _part(field)
+        if part:
+            inner.append((part, f"{path}.{name}" if path else name))
+        said = field.description or (part and (part.__doc__ or "").strip()) or ""
+        yield f"| `{name}` | {_default(field)} | {said.replace('|', chr(92) + '|')} |"
+    yield ""
+    for part, below in inner:
+        yield from _section(part, below)
+
+
+def _part(field: FieldInfo) -> type[BaseModel] | None:
+    """The mapping that a key holds, or a list of: its class, or None if the key holds plain values."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
+def _default(field: FieldInfo) -> str:
+    """What holds if the key is left out."""
+    if field.is_required():
+        return "**required**"
+    default: Any = field.default
+    if isinstance(default, BaseModel):
+        default = default.model_dump(exclude_unset=True)
+    if isinstance(default, timedelta):
+        return f"`{_duration(default)}`"
+    if not default and isinstance(default, dict | tuple | str):
+        return "–"
+    return f"`{json.dumps(TypeAdapter(Any).dump_python(default, mode='json'), ensure_ascii=False)}`"
+
+
+def _duration(value: timedelta) -> str:
+    """A duration as the file writes it."""
+    left, text = int(value.total_seconds()), ""
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, seconds)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"

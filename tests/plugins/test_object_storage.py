@@ -1,0 +1,82 @@
+"""The artifact store on S3, through an Airflow connection as in production; moto plays S3."""
+
+from __future__ import annotations
+
+import json
+import os
+from types import SimpleNamespace
+
+import boto3
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from moto.server import ThreadedMotoServer
+
+from fleetpgo_airflow.operators import TopUpOperator
+
+RUN = "manual__2026-01-02T03:04:05+00:00"
+KEYS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+
+
+@pytest.fixture(scope="module")
+def s3():
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", **KEYS)
+    client.create_bucket(Bucket="fleetpgo")
+    yield client
+    server.stop()
+
+
+@pytest.fixture
+def store(s3, monkeypatch):
+    monkeypatch.setenv("FLEETPGO_STORE", "s3://artifacts@fleetpgo/store")
+    connection = {
+        "conn_type": "aws",
+        "login": KEYS["aws_access_key_id"],
+        "password": KEYS["aws_secret_access_key"],
+        "extra": {"endpoint_url": s3.meta.endpoint_url, "region_name": KEYS["region_name"]},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_ARTIFACTS", json.dumps(connection))
+    return TopUpOperator(task_id="top_up", service="wshim").opened({"run_id": RUN})[1]
+
+
+def test_an_artifact_is_an_object_below_service_and_run(s3, store):
+    store.write("profiles/a.pb.gz", b"1")
+    key = "store/wshim/manual__2026-01-02T03_04_05+00_00/profiles/a.pb.gz"
+    assert s3.get_object(Bucket="fleetpgo", Key=key)["Body"].read() == b"1"
+
+
+def test_what_is_written_is_read_listed_and_removed(store):
+    store.write("records/a.json", b"1")
+    store.write("records/b.json", b"2")
+    store.remove("records/a.json")
+    found = (
+        list(store.names("records", ".json")),
+        store.read("records/b.json"),
+        store.exists("records/a.json"),
+    )
+    assert found == (["records/b.json"], b"2", False)
+
+
+def test_what_another_machine_puts_is_seen_at_the_next_look(s3, store):
+    store.write("live/a.json", b"1")
+    first = list(store.names("live", ".json"))
+    key = "store/wshim/manual__2026-01-02T03_04_05+00_00/live/b.json"
+    s3.put_object(Bucket="fleetpgo", Key=key, Body=b"2")
+    assert (first, store.exists("live/b.json"), list(store.names("live", ".json"))) == (
+        ["live/a.json"],
+        True,
+        ["live/a.json", "live/b.json"],
+    )
+
+
+async def test_an_asynchronous_task_reaches_the_store(store, monkeypatch):
+    # The connection is looked up by blocking calls, which a running event loop refuses; Airflow keeps what
+    # it found, so this connection is one that nobody has looked up yet.
+    monkeypatch.setenv("FLEETPGO_STORE", "s3://others@fleetpgo/store")
+    monkeypatch.setenv("AIRFLOW_CONN_OTHERS", os.environ["AIRFLOW_CONN_ARTIFACTS"])
+    store.write("selection.json", b"this is what the task reads")
+    task = TopUpOperator(task_id="top_up", service="wshim")
+    with pytest.raises((json.JSONDecodeError, AirflowFailException), match="Expecting value"):
+        await task.aexecute({"run_id": RUN, "task_instance": SimpleNamespace(try_number=1)})

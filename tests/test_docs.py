@@ -1,0 +1,121 @@
+"""The manual says only what is so: commands, keys, errors, queries and links."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+from ruamel.yaml import YAML
+
+from fleetpgo import errors
+from fleetpgo.cli import cli
+from fleetpgo.service_reference import page
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+
+
+def blocks(text, language):
+    """The fenced blocks of a language, without the indentation that a list gives them."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", text, flags=re.DOTALL | re.MULTILINE)
+    return [re.sub(rf"^{indent}", "", body, flags=re.MULTILINE) for indent, body in found]
+
+
+def commands(text, program):
+    """What the page tells to run of a program: lines of shell blocks, and code in sentences."""
+    lines = [line for block in blocks(text, "sh") for line in block.replace("\\\n", " ").splitlines()]
+    found = [*lines, *re.findall(r"`([^`\n]+)`", text)]
+    return [each for each in found if re.match(rf"{program} [a-z-]", each)]
+
+
+def unknown(line):
+    """The word of a `fleetpgo` command line that is no command or option; None: there is none."""
+    command = cli
+    for word in shlex.split(line.replace("…", ""))[1:]:
+        if isinstance(command, click.Group) and word in command.commands:
+            command = command.commands[word]
+        elif word.startswith("-"):
+            options = {name for parameter in command.params for name in parameter.opts}
+            if word.partition("=")[0] not in {*options, "--help", "-h"}:
+                return word
+        elif isinstance(command, click.Group):
+            return word
+    return None
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
+def test_every_command_of_ours_exists(file):
+    lines = commands(file.read_text(), "fleetpgo")
+    assert [(line, word) for line in lines if (word := unknown(line))] == []
+
+
+def test_every_make_target_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    asked = {line.split()[1] for file in PAGES for line in commands(file.read_text(), "make")}
+    assert asked <= targets | {"build"}  # a service's own
+
+
+def test_the_service_files_page_is_what_the_command_prints():
+    assert (DOCS / "service-file.md").read_text() == page()
+
+
+def test_every_key_says_what_it_is():
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", page(), flags=re.MULTILINE)
+    assert [key for key, said in rows if not said] == []
+
+
+def test_every_error_stands_in_the_operations_page():
+    text = (DOCS / "operations.md").read_text()
+    known = {each.__name__ for each in errors.FleetPGOError.__subclasses__()}
+    assert {name for name in known if f"| `{name}` |" not in text} == set()
+
+
+def test_every_reason_stands_in_the_operations_page():
+    code = "".join(file.read_text() for file in (ROOT / "include/fleetpgo").rglob("*.py"))
+    reasons = set(re.findall(r'\breason="([a-z-]+)"', code))
+    listed = (DOCS / "operations.md").read_text().partition("## Reasons")[2].partition("\n## ")[0]
+    assert reasons
+    assert {reason for reason in reasons if f"`{reason}`" not in listed} == set()
+
+
+def test_every_query_of_the_manual_is_promql(tmp_path):
+    queries = blocks((DOCS / "promql.md").read_text(), "promql")
+    rules = [
+        {"record": f"query:{n}", "expr": query.replace("$profile", "x")} for n, query in enumerate(queries)
+    ]
+    file = tmp_path / "rules.yml"
+    YAML(typ="safe").dump({"groups": [{"name": "manual", "rules": rules}]}, file)
+    done = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True, check=False)
+    assert (done.returncode, len(queries) > 0) == (0, True), done.stderr
+
+
+def test_the_charts_values_name_the_secrets_that_the_page_tells_to_make():
+    values = (DOCS / "values.yaml").read_text()
+    told = set(re.findall(r"create secret generic (\S+)", (DOCS / "production.md").read_text()))
+    assert set(re.findall(r"\bfleetpgo-[a-z]+\b", values)) == told
+
+
+def test_the_charts_values_name_our_versions():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    values = YAML(typ="safe").load(DOCS / "values.yaml")
+    assert f"apache-airflow=={values['airflowVersion']}" in project["dependencies"]
+    assert values["defaultAirflowTag"] == project["version"]
+
+
+def test_the_manual_builds_and_every_link_leads_somewhere(tmp_path):
+    done = subprocess.run(
+        ["mkdocs", "build", "--strict", "--site-dir", tmp_path],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
