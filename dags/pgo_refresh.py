@@ -159,7 +159,7 @@ def pgo_refresh(service: Service) -> DAG:
                 task_id="build_and_open_pr",
                 service=name,
                 pool=service.build.pool,
-                # Two builds, tests, benchmarks, an explanation; all of it again if the base has moved meanwhile.
+                # Two builds, tests, benchmarks, an explanation; all of it again if the base has moved.
                 execution_timeout=2 * 5 * service.build.timeout + timedelta(minutes=15),
             ),
             merged := WaitForMergeOperator(task_id="wait_for_merge", service=name),
