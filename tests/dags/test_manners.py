@@ -158,4 +158,4 @@ def test_every_task_says_what_it_does(careful):
 
 
 def test_the_bench_parses_every_service():
-    assert seconds(1) > 0
+    assert seconds(1, runs=1) > 0
