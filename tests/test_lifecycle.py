@@ -74,7 +74,7 @@ def tiny(command="make build", base="main", **review):
             "selection": {"cpu": "up"},
             "repository": {"forge": "local", "connection": "forge", "project": "tiny", "base": base},
             "review": review,
-            "build": {"command": command, "binary": "bin/tiny", "timeout": "3m"},
+            "build": {"command": command, "binary": "bin/tiny", "timeout": "3m", "explain": False},
             "rollout": {"fraction": "up"},
             "measurement": {"cpu": "up"},
         }

@@ -48,7 +48,7 @@ def tiny(**review):
             "selection": {"cpu": "up"},
             "repository": {"forge": "local", "connection": "forge", "project": "tiny"},
             "review": review,
-            "build": {"binary": "bin/tiny"},
+            "build": {"binary": "bin/tiny", "explain": False},
             "rollout": {"fraction": "up"},
             "measurement": {"cpu": "up"},
         }

@@ -76,7 +76,7 @@ def tiny(review):
             "selection": {"cpu": "up"},
             "repository": {"forge": "local", "connection": "forge", "project": PROJECT},
             "review": review,
-            "build": {"binary": "bin/tiny", "timeout": "3m"},
+            "build": {"binary": "bin/tiny", "timeout": "3m", "explain": False},
             "rollout": {"fraction": "up"},
             "measurement": {"cpu": "up"},
         }

@@ -27,7 +27,7 @@ def service():
             "prometheus": {"connection": "prometheus"},
             "selection": {"cpu": "up"},
             "repository": {"forge": "github", "connection": "forge", "project": PROJECT},
-            "build": {"binary": "bin/tiny", "timeout": "3m"},
+            "build": {"binary": "bin/tiny", "timeout": "3m", "explain": False},
             "rollout": {"fraction": "up"},
             "measurement": {"cpu": "up"},
         }
