@@ -79,9 +79,9 @@ docs: setup ## Build the manual into site/; a link that leads nowhere fails
 	@$(RUN) fleetpgo services schema --markdown > docs/service-file.md
 	@$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
-screenshot: setup ## Render a pull request as a forge does into docs/pullrequest.png (needs npm and chromium)
-	@$(RUN) python tools/screenshot docs/pullrequest.png \
-	  tests/testdata/pullrequest/refresh.md tests/testdata/measurement/comment_with_chart.md
+screenshot: setup ## Render the last demo's pull request as a forge does into docs/pullrequest.png (needs npm)
+	@test -f .local/demo/forge/wshim.pulls/1.md || { echo "there is no pull request yet: make demo" >&2; exit 1; }
+	@$(RUN) python tools/screenshot docs/pullrequest.png .local/demo/forge/wshim.pulls/1.md
 
 proto: setup ## Generate the Python code of the messages from their .proto files
 	@$(RUN) python -m grpc_tools.protoc -I include --python_out=include --mypy_out=include \
