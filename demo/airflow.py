@@ -35,6 +35,8 @@ CONFIG = {
     "SCHEDULER__USE_JOB_SCHEDULE": "False",
     "API__HOST": HOST,
     "API__WORKERS": "1",
+    # Five tasks that start at once on two busy processors each parse the DAG file: seconds become a minute.
+    "CORE__DAGBAG_IMPORT_TIMEOUT": "120",
     "DAG_PROCESSOR__REFRESH_INTERVAL": "15",
     # The fleet's CPU is measured on this very machine: parse the DAG files seldom.
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",

@@ -28,7 +28,7 @@ def test_estimate_and_interval_are_those_of_the_formula():
     placebos = changes[:5]
     # A window that begins some days into a week has its median in the week that fills more of it.
     daily = [placebos[week - (day > 3)] for week in range(1, 5) for day in range(7)] + [placebos[0]]
-    half = quantile(5) * np.sqrt(np.mean(np.square(daily)))
+    half = quantile(0.84 * 5) * np.sqrt(np.mean(np.square(daily)))
     assert found.saving == pytest.approx(1 - np.exp(-0.04))
     assert found.low == pytest.approx(1 - np.exp(-0.04 + half))
     assert found.placebos == pytest.approx([1 - np.exp(each) for each in reversed(placebos)])

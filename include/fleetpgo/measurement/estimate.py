@@ -58,7 +58,7 @@ def saving(tau: float) -> float:
     return -math.expm1(tau)
 
 
-def quantile(degrees: int) -> float:
+def quantile(degrees: float) -> float:
     """How many standard errors the 95 % interval reaches to each side."""
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees))
 

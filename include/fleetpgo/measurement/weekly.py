@@ -7,13 +7,13 @@ Over the fleet's hours, with C the CPU in cores and Q the requests per second of
 
     r_h = ln(C_h/C_{h−168}) − ε · ln(Q_h/Q_{h−168})      τ = median of r_h over the window after the rollout
 
-The same with the rollout thought k = 1 … K weeks earlier gives placebos: changes that no rollout made. Those
-between them, a day apart, are placebos as well. Half-width: t(97.5 %, K) · root of the mean of all their
-squares. They overlap, so they tell more than K, but not seven times as much: by the autocorrelation of such
-differences, 29 of them over five weeks are worth 4.2 independent ones where cost drifts as a random walk, and
-6.9 where each week is a matter of its own (the equivalent degrees of freedom, as for the overlapping Allan
-variance); K = 5 lies between. Their mean is not estimated: it is zero if nothing drifts, and if something
-drifts, that is doubt. The median lets an attack of hours pass by.
+The same with the rollout thought k = 1 … K weeks earlier gives placebos: changes that no rollout made.
+Those between them, a day apart, are placebos as well. Half-width: t(97.5 %, 0.84 K) · root of the mean of
+all their squares. They overlap, so they are far from independent: by the autocorrelation of such
+differences, the 29 over five weeks are worth 4.2 where cost drifts as a random walk, and 6.9 where each
+week is a matter of its own (the equivalent degrees of freedom, as for the overlapping Allan variance). The
+lesser is taken. Their mean is not estimated: it is zero if nothing drifts, and if something drifts, that is
+doubt. The median lets an attack of hours pass by.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from fleetpgo.measurement.windows import Windows
 
 FEWEST_PLACEBOS = 2
+
+WORTH = 0.84
+"""Degrees of freedom for each week of placebos a day apart."""
 
 
 def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Estimate:
@@ -69,9 +72,9 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
         "B",
         f"{count} placebo weeks",
         tau,
-        quantile(count) * math.sqrt(np.mean(squares)),
+        quantile(WORTH * count) * math.sqrt(np.mean(squares)),
         cores_after=float(np.nanmean(total.cpu[0, 0, after])),
-        degrees=count,
+        degrees=math.floor(WORTH * count),
         placebos=placebos,
         notes=()
         if count == PLACEBOS
