@@ -10,7 +10,8 @@ SETUP := .local/setup.stamp
 PROMETHEUS := .local/prometheus/bin/prometheus
 CHROMIUM := .local/chromium/bin/chromium
 # Everything runs with the project's own tools first: Python, Go, Prometheus, Chromium.
-RUN := env PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$(CURDIR)/.local/chromium/bin:$$PATH"
+# With byte code: without it each of the many processes, Airflow's tasks among them, compiles all modules anew.
+RUN := env -u PYTHONDONTWRITEBYTECODE PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$(CURDIR)/.local/chromium/bin:$$PATH"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test test-slow lint format demo bench-merge bench-collect bench-measure bench-pages bench-parse study-measurement screenshot screenshots docs proto lock clean
