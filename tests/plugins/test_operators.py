@@ -24,7 +24,6 @@ from tests.services import NAME, load
 
 RUN = "manual__1"
 TOKEN = "t0k3n-of-the-connection"  # noqa: S105  # that is what it is
-NOW = int(time.time())
 DENIED = http(b"", "401 Unauthorized")
 
 
@@ -127,8 +126,9 @@ async def test_no_token_is_in_an_xcom_a_log_or_the_store(
     caplog.set_level(logging.DEBUG)
     echo = http(f"what is Bearer {TOKEN}?".encode(), "503 Service Unavailable")
     async with serving(OK) as good, serving(echo) as bad:
+        now = int(time.time())  # Prometheus forgets a point after five minutes
         series = [
-            ("cpu", {"instance": each.target.instance, "datacenter": "ams"}, [(NOW, 1.0)])
+            ("cpu", {"instance": each.target.instance, "datacenter": "ams"}, [(now, 1.0)])
             for each in (good, bad)
         ]
         monkeypatch.setenv("AIRFLOW_CONN_PROMETHEUS", start_prometheus(series).address)
