@@ -57,6 +57,7 @@ def store(tmp_path, go_profile):
     made = RunStore(tmp_path / "store", "tiny", "run-1")
     made.write("profile.pprof", go_profile)
     manifest = {"query": "up", "selected": 1, "samples": 9, "instances": [], "figures": {}, "warnings": []}
+    manifest["renamed"] = []
     made.write_json("manifest.json", manifest)
     return made
 
