@@ -1,6 +1,6 @@
 """How far the estimators can be believed: simulated fleets, known savings, counted answers.
 
-    python -m studies.measurement.study --runs 1000 --write docs/measurement.md
+    python -m studies.measurement.study --runs 400 --write docs/measurement.md
 
 Each run draws one fleet from its own seed and asks every estimator about it, without and with each scenario.
 The tables are written between the marks in docs/measurement.md. A row that misses its bound says so.
@@ -144,7 +144,7 @@ def _unchanged(seed: int) -> dict[str, float]:
 def main() -> None:
     """Run the study and write its tables."""
     parser = argparse.ArgumentParser(prog="python -m studies.measurement.study", description=__doc__)
-    parser.add_argument("--runs", type=int, default=1_000, help="fleets without a scenario")
+    parser.add_argument("--runs", type=int, default=400, help="fleets without a scenario")
     parser.add_argument("--stress-runs", type=int, default=200, help="those of them that meet the scenarios")
     parser.add_argument(
         "--calibrate",
