@@ -7,14 +7,17 @@ UV_VERSION := 0.13.9
 BOOTSTRAP := .local/bootstrap
 UV := $(BOOTSTRAP)/bin/uv
 SETUP := .local/setup.stamp
-PROMETHEUS := .local/prometheus/bin/prometheus
-CHROMIUM := .local/chromium/bin/chromium
-# Everything runs with the project's own tools first: Python, Go, Prometheus, Chromium.
+# Stamps: the programs may be links to the machine's own, whose age says nothing.
+PROMETHEUS := .local/prometheus.stamp
+CHROMIUM := .local/chromium.stamp
+SERVERS := .local/servers.stamp
+# Everything runs with the project's own tools first: Python, Go, Prometheus, Chromium, PostgreSQL and Redis.
 # With byte code: without it each of the many processes, Airflow's tasks among them, compiles all modules anew.
-RUN := env -u PYTHONDONTWRITEBYTECODE PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$(CURDIR)/.local/chromium/bin:$$PATH"
+RUN := env -u PYTHONDONTWRITEBYTECODE \
+  PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$(CURDIR)/.local/chromium/bin:$(CURDIR)/.local/servers/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow lint format demo bench-merge bench-collect bench-measure bench-pages bench-parse study-measurement screenshot screenshots docs proto lock clean
+.PHONY: help setup test test-slow test-distributed lint format demo bench-merge bench-collect bench-measure bench-pages bench-parse study-measurement screenshot screenshots docs proto lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,16 +39,22 @@ $(SETUP): $(UV) requirements.txt requirements-dev.txt pyproject.toml Makefile
 	@touch $@
 
 $(PROMETHEUS): tools/get-prometheus tools/unpack-debian
-	@tools/get-prometheus .local/prometheus
+	@tools/get-prometheus .local/prometheus && touch $@
 
 $(CHROMIUM): tools/get-chromium tools/unpack-debian
-	@tools/get-chromium .local/chromium
+	@tools/get-chromium .local/chromium && touch $@
+
+$(SERVERS): tools/get-servers tools/unpack-debian
+	@tools/get-servers .local/servers && touch $@
 
 test: setup $(CHROMIUM) ## Run every check: lint, types, import directions, tests
 	@$(RUN) tools/check
 
-test-slow: setup ## Run the tests that take minutes each
+test-slow: setup $(SERVERS) ## Run the tests that take minutes each
 	@$(RUN) tools/check --slow
+
+test-distributed: setup $(SERVERS) ## Run the loop on two Celery workers, PostgreSQL and Redis; kill some (12 minutes)
+	@$(RUN) python -m tests.distributed.run
 
 lint: setup ## Run only the static checks
 	@$(RUN) tools/check --static
