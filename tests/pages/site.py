@@ -63,7 +63,7 @@ def environment(root: Path) -> dict[str, str]:
 def serving(root: Path) -> Iterator[Site]:
     """Serve what is below that folder: ``store/`` and ``services/``."""
     variables = environment(root)
-    (root / "airflow").mkdir()
+    (root / "airflow").mkdir(exist_ok=True)
     processes.run(["airflow", "db", "migrate"], root, variables)
     port = str(processes.free_port())
     server = processes.start(
