@@ -65,7 +65,7 @@ def lines_to_run(text, program):
 
 
 def accepts(line):
-    """Raise a click exception unless `fleetpgo` takes the line: its commands, options, values, none missing."""
+    """Raise a click exception unless `fleetpgo` takes the line: commands, options, values, none missing."""
     command, context = cli, cli.make_context("fleetpgo", shlex.split(line, comments=True)[1:])
     while isinstance(command, click.Group):
         words = [*context._protected_args, *context.args]
