@@ -61,13 +61,12 @@ def judge(
 
 def _contradict(one: Estimate, other: Estimate) -> bool:
     """Whether their intervals do not meet, whatever a fresh process may have done to either."""
-    gap = max(other.low - one.high, one.low - other.high)
-    return gap > other.allowance + one.allowance
+    return max(other.low - one.high - one.allowance, one.low - other.high - other.allowance) > 0
 
 
 def _call(estimate: Estimate, material: float) -> tuple[Call, tuple[str, ...]]:
     """The call of an estimate that nothing speaks against."""
-    if estimate.low > estimate.allowance and estimate.saving >= material:
+    if estimate.low > 0 and estimate.saving >= material:
         return "saved", ()
     if estimate.high < -estimate.allowance and estimate.saving <= -material:
         return "regression", ()
@@ -78,18 +77,17 @@ def _call(estimate: Estimate, material: float) -> tuple[Call, tuple[str, ...]]:
 
 def detectable(estimate: Estimate, material: float) -> float:
     """The smallest effect, as a share, that would have been called had it been the estimate."""
-    return max(material, (estimate.high - estimate.low) / 2 + estimate.allowance)
+    return max(material, (estimate.high - estimate.low + estimate.allowance) / 2)
 
 
 def _unseen(estimate: Estimate, material: float) -> str:
     smallest = (
         f"the smallest effect that could have been seen is {100 * detectable(estimate, material):.1f} %"
     )
+    if estimate.allowance and estimate.low <= 0 < estimate.low + estimate.allowance:
+        return f"what is left after the effect that a fresh process alone can have includes zero; {smallest}"
+    if estimate.allowance and estimate.high < 0:
+        return f"the loss is not beyond the effect that a fresh process alone can have; {smallest}"
     if estimate.low > 0 or estimate.high < 0:
-        why = (
-            "what is left after the effect that a fresh process alone can have includes zero"
-            if estimate.allowance
-            else f"the effect is smaller than what matters, {100 * material:.1f} %, but may be more"
-        )
-        return f"{why}; {smallest}"
+        return f"the effect is smaller than what matters, {100 * material:.1f} %, but may be more; {smallest}"
     return f"the interval includes zero; {smallest}"
