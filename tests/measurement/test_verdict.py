@@ -50,6 +50,12 @@ def test_a_loss_that_a_fresh_process_could_make_up_for_is_not_called():
     assert judge(found(-0.02, -0.008, "S", allowance=0.007), (), (), material=0.005)[0] == "regression"
 
 
+def test_two_times_are_not_compared_where_another_deploy_would_not_be_seen():
+    call, (reason,) = judge(found(0.01, 0.03, "B"), (), (), material=0.005, watched=False)
+    assert (call, "rollout.started" in reason) == ("inconclusive", True)
+    assert judge(found(0.01, 0.03, "A"), (), (), material=0.005, watched=False)[0] == "saved"
+
+
 def test_inconclusive_says_the_smallest_effect_that_could_have_been_seen():
     _, (reason,) = judge(found(-0.01, 0.03), (), (), material=0.005)
     assert reason == "the interval includes zero; the smallest effect that could have been seen is 2.0 %"

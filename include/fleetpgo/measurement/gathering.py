@@ -81,6 +81,7 @@ def gather(
     revisions = disturbances.revisions(reader.ask, service, windows, reader.queries)
     wrong = [
         *disturbances.restarts(reader.ask, service, windows, reader.queries),
+        *disturbances.hardware(reader.ask, service, windows, reader.queries),
         *(f"Prometheus warns: {warning}" for warning in reader.ask.warnings),
     ]
     return Evidence(
@@ -91,6 +92,7 @@ def gather(
         guardrails=guardrails,
         revisions=revisions,
         defects=tuple(dict.fromkeys(wrong)),
+        watched=service.rollout.started is not None,
         queries=reader.queries,
     )
 

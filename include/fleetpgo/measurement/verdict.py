@@ -1,9 +1,10 @@
 """What may be said of an estimate: saved, regression, no material change, or that it cannot be told.
 
-*Invalid* if the data have a defect; then no figure counts. *Inconclusive* if there is no estimate, or another
-estimator contradicts it. *Saved* if the whole interval lies above zero and the estimate is material;
-*regression* is its mirror image. *No material change* if the whole interval lies within ± material. Else
-*inconclusive*, with the smallest effect that could have been seen.
+*Invalid* if the data have a defect; then no figure counts. *Inconclusive* if there is no estimate, if another
+estimator contradicts it, or if it compares two times between which another deploy would not have been seen.
+*Saved* if the whole interval lies above zero and the estimate is material; *regression* is its mirror image.
+*No material change* if the whole interval lies within ± material. Else *inconclusive*, with the smallest
+effect that could have been seen.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fleetpgo.measurement.estimate import Estimate
+
+BETWEEN_TIMES = ("B", "E")
+"""Estimators that know the fleet before and after, and nobody who stayed behind."""
 
 Call = Literal["saved", "regression", "no material change", "inconclusive", "invalid"]
 
@@ -39,7 +43,12 @@ class Verdict:
 
 
 def judge(
-    estimate: Estimate | None, supporting: Sequence[Estimate], defects: Sequence[str], *, material: float
+    estimate: Estimate | None,
+    supporting: Sequence[Estimate],
+    defects: Sequence[str],
+    *,
+    material: float,
+    watched: bool = True,
 ) -> tuple[Call, tuple[str, ...]]:
     """The call and its reasons.
 
@@ -48,6 +57,7 @@ def judge(
         supporting: what other estimators say of the same rollout.
         defects: what is wrong with the data.
         material: the smallest share that matters.
+        watched: whether another deploy would have been seen, and be among the defects.
     """
     if defects:
         return "invalid", tuple(defects)
@@ -56,6 +66,10 @@ def judge(
     against = [other.method for other in supporting if _contradict(estimate, other)]
     if against:
         return "inconclusive", (f"estimator {', '.join(against)} contradicts {estimate.method}",)
+    if estimate.method in BETWEEN_TIMES and not watched:
+        return "inconclusive", (
+            "another deploy would look the same, and no metric would show it: rollout.started does",
+        )
     return _call(estimate, material)
 
 
