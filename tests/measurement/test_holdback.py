@@ -86,13 +86,14 @@ def days(walk, noise, *, seed=2, datacenters=12):
 
 
 def weighed(usage, windows):
-    """The weights of the days, by distance from the rollout; they sum up to 1."""
+    """The weights of the seven days before the rollout, and of the seven after it."""
     found = []
-    for day in range(7):
+    untouched = estimate(usage, windows).saving
+    for day in range(14):
         touched = usage.cpu.copy()
-        at = windows.after[0] + day * DAY
+        at = windows.before[0] + day * DAY
         touched[0][:, (usage.times >= at) & (usage.times < at + DAY)] *= np.exp(-1e-4)
-        moved = estimate(replace(usage, cpu=touched), windows).saving - estimate(usage, windows).saving
+        moved = estimate(replace(usage, cpu=touched), windows).saving - untouched
         found.append(moved / 1e-4)
     return np.array(found)
 
@@ -105,18 +106,17 @@ def test_days_next_to_the_rollout_weigh_as_the_drift_asks():
     covariance = WALK * np.minimum.outer(day + 1, day + 1) + NOISE * np.eye(14)
     design = sm.add_constant((day >= 7).astype(float))
     best = sm.GLS(np.zeros(14), design, sigma=covariance).fit().normalized_cov_params[1, 1]
-    both = np.concatenate((-weights[::-1], weights)) / weights.sum()
-    assert both @ covariance @ both < 1.03 * best
+    assert weights @ covariance @ weights < 1.03 * best
     equal = np.repeat((-1 / 7, 1 / 7), 7)
     assert equal @ covariance @ equal > 1.3 * best
 
 
 def test_days_weigh_alike_where_nothing_drifts_and_where_history_is_short():
     usage, windows = days(0.0, NOISE)
-    assert weighed(usage, windows) == pytest.approx(1 / 7, rel=0.35)
+    assert weighed(usage, windows)[7:] == pytest.approx(1 / 7, rel=0.35)
     usage, windows = days(WALK, NOISE)
     usage.cpu[:, :, usage.times < 3 * WEEK] = np.nan
-    assert weighed(usage, windows) == pytest.approx(1 / 7, rel=0.01)
+    assert weighed(usage, windows) == pytest.approx(np.repeat((-1 / 7, 1 / 7), 7), rel=0.02)
 
 
 def test_a_day_that_was_not_measured_leaves_its_weight_to_the_others():
@@ -124,7 +124,9 @@ def test_a_day_that_was_not_measured_leaves_its_weight_to_the_others():
     gone = (usage.times >= 6 * WEEK) & (usage.times < 6 * WEEK + DAY)
     usage.cpu[:, :, gone] = np.nan
     weights = weighed(usage, windows)
-    assert (weights[0], weights.sum()) == (pytest.approx(0, abs=1e-9), pytest.approx(1, rel=1e-2))
+    # The day after the rollout, and the same weekday before it.
+    assert (weights[0], weights[7]) == pytest.approx((0, 0), abs=1e-9)
+    assert (weights[:7].sum(), weights[7:].sum()) == (pytest.approx(-1, rel=1e-2), pytest.approx(1, rel=1e-2))
 
 
 @given(common=st.floats(-0.5, 0.5), change=st.floats(-0.5, 0.5))
