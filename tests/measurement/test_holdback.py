@@ -190,5 +190,11 @@ def test_one_datacenter_gives_no_interval():
         estimate(fleet([0.0]), WINDOWS)
 
 
-def test_few_datacenters_are_noted():
-    assert "3 datacenters" in estimate(fleet([0.0, 0.01, 0.02]), WINDOWS).notes[0]
+def test_few_datacenters_and_a_short_history_are_noted():
+    datacenters, history = estimate(fleet([0.0, 0.01, 0.02]), WINDOWS).notes
+    assert "3 datacenters" in datacenters
+    assert "1 of 5 weeks" in history
+
+
+def test_nothing_is_noted_of_many_datacenters_with_history():
+    assert estimate(*days(WALK, NOISE)).notes == ()

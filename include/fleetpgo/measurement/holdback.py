@@ -47,6 +47,8 @@ from fleetpgo.measurement.usage import CONTROL, TREATED
 from fleetpgo.measurement.windows import DAY, PLACEBOS, WEEK
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fleetpgo.measurement.usage import Floats, Positions, Usage
     from fleetpgo.measurement.windows import Windows
 
@@ -85,8 +87,15 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
         cores_after=float(np.nanmean(usage.cpu[TREATED][:, after], axis=1).sum()),
         degrees=degrees,
         placebos=tuple(float(each.mean()) for each in placebos),
-        notes=() if degrees > _FEW else (f"{n} datacenters: the interval leans on their noise being normal",),
+        notes=tuple(_notes(n, degrees, len(placebos), windows)),
     )
+
+
+def _notes(datacenters: int, degrees: int, weeks: int, windows: Windows) -> Iterator[str]:
+    if degrees <= _FEW:
+        yield f"{datacenters} datacenters: the interval leans on their noise being normal"
+    if windows.length >= DAY and weeks < PLACEBOS:
+        yield f"history holds {weeks} of {PLACEBOS} weeks to tell the noise by: the interval is wider for it"
 
 
 _FEW = 5
