@@ -125,8 +125,8 @@ def _median(changes: _Changes, windows: Windows) -> float | None:
 def _reject_apart(usage: Usage, windows: Windows, elasticity: float) -> None:
     """Refuse a change that some datacenters had and the others had not, as never in the weeks before.
 
-    Each datacenter's median change less the median of those, in units of the root mean square that it has in
-    the placebo weeks.
+    Each datacenter's median change less the median of those, in units of its root mean square in the placebo
+    weeks: the datacenter's own or that of all, whichever is larger. A small one may be noisier than the rest.
     """
     medians = np.full((PLACEBOS + 1, len(usage.datacenters)), np.nan)
     for d in range(len(usage.datacenters)):
@@ -136,11 +136,12 @@ def _reject_apart(usage: Usage, windows: Windows, elasticity: float) -> None:
             medians[week, d] = math.nan if found is None else found
     weeks = medians[np.isfinite(medians).any(axis=1)]
     apart = weeks - np.nanmedian(weeks, axis=1, keepdims=True)
-    usual = float(np.sqrt(np.nanmean(np.square(apart[1:]))))
+    squares = np.square(apart[1:])
+    usual = np.sqrt(np.fmax(np.nanmean(squares), np.nansum(squares, axis=0) / len(squares)))
     far = [
         f"{name} by {100 * math.expm1(change):+.1f} %"
-        for name, change, distance in zip(usage.datacenters, medians[0], apart[0], strict=True)
-        if abs(distance) > APART * usual
+        for name, change, distance, own in zip(usage.datacenters, medians[0], apart[0], usual, strict=True)
+        if abs(distance) > APART * own
     ]
     if far:
         raise NotPossibleError(
