@@ -12,18 +12,17 @@ import numpy as np
 from fleetpgo.pprof.columns import NONE
 from fleetpgo.pprof.decoding import read
 from fleetpgo.pprof.edges import Edge, Edges, go_name
-from fleetpgo.pprof.numbering import Numbering, Rows, Sums, ranges, renumbered
+from fleetpgo.pprof.leaves import shortened
+from fleetpgo.pprof.numbering import Rows, Sums, ranges
 from fleetpgo.pprof.reading import Limits
+from fleetpgo.pprof.texts import TextNumbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from fleetpgo.pprof.columns import Columns, Ints
-
-COMPILER_DEPTH = 2
-"""Locations of a stack that the compiler reads, from the leaf."""
 
 
 def call_edges(data: bytes, *, limits: Limits = Limits()) -> Edges:  # noqa: B008 -- frozen
@@ -33,7 +32,7 @@ def call_edges(data: bytes, *, limits: Limits = Limits()) -> Edges:  # noqa: B00
         ProfileError: the profile cannot be read, or counts no CPU samples.
     """
     graph = CallGraph(weighted=False)
-    graph.add(read(data, limits, depth=COMPILER_DEPTH), [1.0])
+    graph.add(shortened(read(data, limits)), [1.0])
     return graph.edges()
 
 
@@ -45,7 +44,7 @@ class CallGraph:
     """
 
     def __init__(self, *, weighted: bool) -> None:
-        self._names: Numbering[bytes] = Numbering()
+        self._names = TextNumbers()
         self._edges = Rows()  # caller, callee, offset
         self._sums = Sums(weighted=weighted)
 
@@ -55,7 +54,7 @@ class CallGraph:
         Raises:
             ProfileError: ``no-cpu-samples`` or ``overflow``.
         """
-        nodes = _nodes(profiles, lambda used: self._number(profiles, used), self._names[b""])
+        nodes = _nodes(profiles, self._names.of(profiles.strings)[profiles.functions[:, 0]])
         weights = profiles.values[:, profiles.value_index]
         steps = _steps(nodes, weights != 0)
         names, start_lines, lines, _ = nodes.table
@@ -68,7 +67,7 @@ class CallGraph:
 
     def edges(self) -> Edges:
         """The edges with their weights."""
-        names = list(map(go_name, self._names))
+        names = list(map(go_name, self._names.all()))
         edges, weights = self._edges.all()[0].reshape(-1, 3).tolist(), self._sums.of(len(self._edges))
         return Edges.of(
             {
@@ -76,10 +75,6 @@ class CallGraph:
                 for (caller, callee, offset), weight in zip(edges, weights[:, 0].tolist(), strict=True)
             }
         )
-
-    def _number(self, profiles: Columns, used: Ints) -> Ints:
-        rows = profiles.functions[used, 0].tolist()
-        return self._names.of(map(profiles.strings.__getitem__, rows), len(used))
 
 
 class Nodes(NamedTuple):
@@ -101,8 +96,8 @@ FEWEST_TO_REPEAT = 4
 """Nodes of one address without which no step can occur twice: a, b, a, b."""
 
 
-def _nodes(profiles: Columns, number: Callable[[Ints], Ints], nameless: int) -> Nodes:
-    """All nodes; ``number`` numbers functions by their names, and ``nameless`` is the number of none."""
+def _nodes(profiles: Columns, names: Ints) -> Nodes:
+    """All nodes; ``names`` are the numbers of the functions' names, 0 that of the empty one."""
     # A location without lines is a node all the same, of a function without name: the line behind the last.
     lines = np.vstack((profiles.lines[:, :2], [[NONE, 0]]))
     counts = np.diff(profiles.line_starts)
@@ -117,11 +112,11 @@ def _nodes(profiles: Columns, number: Callable[[Ints], Ints], nameless: int) -> 
     repeats[samples[1:][one_address & (sizes[1:] + sizes[:-1] >= FEWEST_TO_REPEAT)]] = True
 
     functions, line = lines[ranges(starts[stacks], sizes)].T
-    names = renumbered(functions, len(profiles.functions), number)
-    start_lines = np.append(profiles.functions[:, 3], 0)  # the last one is that of NONE
+    # The last ones are those of NONE.
+    names, start_lines = np.append(names, 0), np.append(profiles.functions[:, 3], 0)
     table = np.stack(
         (
-            np.where(functions == NONE, nameless, names),
+            names[functions],
             start_lines[functions],
             np.where(functions == NONE, 0, line),
             np.repeat(addresses, sizes),

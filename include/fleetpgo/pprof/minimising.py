@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.errors import ToolchainError
-from fleetpgo.pprof.callgraph import COMPILER_DEPTH, call_edges
+from fleetpgo.pprof.callgraph import call_edges
 from fleetpgo.pprof.columns import CPU_VALUE_TYPES, NONE, Columns, Header, ValueType
 from fleetpgo.pprof.edges import Edges, go_bytes
+from fleetpgo.pprof.leaves import COMPILER_DEPTH
 from fleetpgo.pprof.reading import Limits
+from fleetpgo.pprof.texts import Texts
 from fleetpgo.pprof.writing import write
 
 if TYPE_CHECKING:
@@ -148,7 +150,7 @@ def from_edges(edges: Edges) -> bytes:
         Columns(
             headers=(Header((ValueType(*SAMPLES),), no_type, 0, 0, 0, (), "", "", "", ""),),
             message_bytes=0,
-            strings=[b"", *names],
+            strings=Texts.of([b"", *names]),
             functions=_table([(row, 0, 0, START_LINE) for row in range(1, len(names) + 1)], 4),
             mappings=_table([], 9),
             locations=_table([(NONE, address, 0) for address in addresses], 3),
