@@ -98,10 +98,11 @@ FEWEST_TO_REPEAT = 4
 
 def _nodes(profiles: Columns, names: Ints) -> Nodes:
     """All nodes; ``names`` are the numbers of the functions' names, 0 that of the empty one."""
-    # A location without lines is a node all the same, of a function without name: the line behind the last.
-    lines = np.vstack((profiles.lines[:, :2], [[NONE, 0]]))
-    counts = np.diff(profiles.line_starts)
-    starts = np.where(counts, profiles.line_starts[:-1], len(profiles.lines))
+    lines, counts, starts = profiles.lines, np.diff(profiles.line_starts), profiles.line_starts[:-1]
+    if not counts.all():
+        # A location without lines is a node all the same, of a function without name: the last line.
+        starts = np.where(counts, starts, len(lines))
+        lines = np.vstack((lines, [[NONE, 0, 0]]))
     stacks, sizes = profiles.stacks, np.maximum(counts, 1)[profiles.stacks]
     samples = np.repeat(np.arange(len(profiles.depths)), profiles.depths)
     addresses = profiles.locations[stacks, 1]
@@ -111,17 +112,15 @@ def _nodes(profiles: Columns, names: Ints) -> Nodes:
     one_address = (samples[1:] == samples[:-1]) & (addresses[1:] == addresses[:-1])
     repeats[samples[1:][one_address & (sizes[1:] + sizes[:-1] >= FEWEST_TO_REPEAT)]] = True
 
-    functions, line = lines[ranges(starts[stacks], sizes)].T
+    rows = ranges(starts[stacks], sizes)
+    functions = lines[rows, 0]
+    table = np.empty((4, len(rows)), np.int64)
     # The last ones are those of NONE.
-    names, start_lines = np.append(names, 0), np.append(profiles.functions[:, 3], 0)
-    table = np.stack(
-        (
-            names[functions],
-            start_lines[functions],
-            np.where(functions == NONE, 0, line),
-            np.repeat(addresses, sizes),
-        )
-    )
+    table[0] = np.append(names, 0)[functions]
+    table[1] = np.append(profiles.functions[:, 3], 0)[functions]
+    table[2] = lines[rows, 1]
+    table[2, functions == NONE] = 0
+    table[3] = np.repeat(addresses, sizes)
     return Nodes(table, np.repeat(samples, sizes), repeats)
 
 

@@ -19,7 +19,7 @@ Memory: a few inputs at a time and the merged result, however many inputs there 
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
@@ -46,6 +46,9 @@ Weights = Literal["none", "equal"]
 
 TOGETHER = 4
 """Profiles that are read and added together: numpy's calls cost as much as what they do for one."""
+
+AHEAD = 2 * TOGETHER
+"""Profiles that are unzipped ahead."""
 
 EQUAL_SAMPLES = 10_000
 """What each profile counts for with ``weights="equal"``, in samples: a hundred seconds of one core."""
@@ -128,7 +131,7 @@ def _read(
     """
     first: Header | None = None
     number = 0
-    for part in _columns(_unzipped(profiles, limits), limits, parser):
+    for part in _columns(_messages(profiles, limits), limits, parser):
         factors = []
         for header, values in zip(part.headers, _values(part), strict=True):
             first = first or header
@@ -157,24 +160,28 @@ def _factor(values: Ints, weights: Weights | Sequence[float], number: int) -> fl
     return float(weights[number])
 
 
-def _unzipped(profiles: Iterable[bytes], limits: Limits) -> Iterator[bytes]:
+def _messages(profiles: Iterable[bytes], limits: Limits) -> Iterator[bytes]:
     """The message of each profile.
 
-    A thread unzips ahead: unzipping lets go of Python's lock, decoding does not.
+    A thread takes and unzips them ahead: both let go of Python's lock, decoding does not.
     """
     with ThreadPoolExecutor(max_workers=1) as thread:
-        ahead: deque[Future[bytes]] = deque()
-        rest, number = iter(profiles), 0
+        rest = iter(profiles)
+        ahead = deque(thread.submit(_next, rest, limits) for _ in range(AHEAD))
+        number = 0
         while True:
-            ahead.extend(
-                thread.submit(message, data, limits) for data in islice(rest, TOGETHER + 1 - len(ahead))
-            )
-            if not ahead:
-                return
             with _numbered(number):
                 raw = ahead.popleft().result()
+            if raw is None:
+                return
+            ahead.append(thread.submit(_next, rest, limits))
             yield raw
             number += 1
+
+
+def _next(profiles: Iterator[bytes], limits: Limits) -> bytes | None:
+    data = next(profiles, None)
+    return None if data is None else message(data, limits)
 
 
 def _columns(messages: Iterator[bytes], limits: Limits, parser: Parser) -> Iterator[Columns]:

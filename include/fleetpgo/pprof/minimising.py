@@ -133,13 +133,14 @@ def preprofile(data: bytes, *, go: str = "go") -> bytes:
 
 def from_edges(edges: Edges) -> bytes:
     """A gzipped profile from which Go's compiler reads exactly ``edges``. Equal edges give equal bytes."""
-    names = sorted({go_bytes(name) for edge in edges.weights for name in (edge.caller, edge.callee)})
+    octets = {name: go_bytes(name) for edge in edges.weights for name in (edge.caller, edge.callee)}
+    names = sorted(octets.values())
     # Locations: first one for each function as a callee, then the call sites.
     function_of = {name: row for row, name in enumerate(names)}
-    sites = sorted({(go_bytes(edge.caller), edge.offset) for edge in edges.weights})
+    sites = sorted({(octets[edge.caller], edge.offset) for edge in edges.weights})
     site_of = {site: row for row, site in enumerate(sites, start=len(names))}
     stacks = [
-        (function_of[go_bytes(edge.callee)], site_of[go_bytes(edge.caller), edge.offset])
+        (function_of[octets[edge.callee]], site_of[octets[edge.caller], edge.offset])
         for edge in edges.weights
     ]
     lines = [(row, 0, 0) for row in range(len(names))]
