@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import fields
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetpgo.errors import ProfileError
@@ -87,6 +87,7 @@ def read_by_the_compiler(columns) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("style", STYLES)
+@settings(max_examples=25)
 @given(st.lists(profiles, min_size=1, max_size=3))
 def test_leaves_are_those_of_the_whole_profile_however_it_is_written(style, made):
     messages = [written(profile, style) for profile in made]
