@@ -63,6 +63,7 @@ class Double:
     prefix: str
     routes: tuple[tuple[str, str, str], ...]
     closes_with_branch = True
+    limited = 429
 
     def __init__(self, root: Path, description: Any) -> None:
         self.root = root
@@ -183,6 +184,7 @@ class GitHubDouble(Double):
     """After https://docs.github.com/rest."""
 
     prefix = "/api/v3"
+    limited = 403
     routes = (
         ("GET", REPOSITORY, "repository"),
         ("GET", rf"{REPOSITORY}/branches/([^/]+)", "branch"),

@@ -264,6 +264,28 @@ def test_a_limit_and_a_stumble_are_waited_for(server, status):
     assert double.stumbles == []
 
 
+def test_what_a_limit_turned_away_is_made_once_it_allows_it(server):
+    double, forge = server
+    with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
+        push(checkout, commit(checkout, {"profile": b"one"}, "Refresh", exact="profile"))
+    double.stumbles = [("POST", double.limited, {"Retry-After": "0"})]
+
+    forge.create(BRANCH, "main", "Title", "Body")
+
+    assert ([method for method, _ in double.requests], len(double.pulls)) == (["POST", "POST"], 1)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_limit_of_an_hour_is_told_and_not_waited_for(server, method):
+    double, forge = server
+    double.stumbles = [(method, 429, {"Retry-After": "3600"})]
+
+    with pytest.raises(ForgeError, match=r"turns requests away, .*it asks to wait for 3600 s") as error:
+        forge.find(BRANCH) if method == "GET" else forge.create(BRANCH, "main", "Title", "Body")
+    assert "limits on requests" in error.value.hint
+    assert [each for each, _ in double.requests] == [method]
+
+
 def test_what_may_have_been_made_is_not_made_again_unseen(server):
     double, forge = server
     double.pulls = []

@@ -22,6 +22,7 @@ from fleetpgo.forges.access import (
     require_base,
     require_place,
     session,
+    unanswered,
 )
 
 if TYPE_CHECKING:
@@ -172,10 +173,7 @@ class GiteaForge:
         try:
             answer = self._session.request(method, url, params=query, json=sent, timeout=TIMEOUT)
         except requests.RequestException as error:
-            raise ForgeError(
-                f"{self._address} cannot be reached, {doing}: {error}",
-                hint="check the connection's host and the network, then run the step again",
-            ) from error
+            raise unanswered(self._address, doing, error) from error
         if absent and answer.status_code == requests.codes.not_found:
             return None
         if not answer.ok:

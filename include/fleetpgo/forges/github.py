@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import requests
-from github import Auth, Github, GithubException, UnknownObjectException
+from github import Auth, Github, GithubException, RateLimitExceededException, UnknownObjectException
 from github.GithubObject import NotSet
 from github.GithubRetry import GithubRetry
 
@@ -18,10 +18,12 @@ from fleetpgo.forges.access import (
     HINTS,
     LONGEST_WAIT,
     RETRIED,
+    Patience,
     checked,
     git_header,
     require_base,
     require_place,
+    unanswered,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class GitHubForge:
             base_url=f"{self._address}/api/v3" if own else "https://api.github.com",
             auth=Auth.Token(self._token),
             lazy=True,
-            retry=GithubRetry(
+            retry=_Patience(
                 total=5, backoff_factor=1, max_rate_limit_wait=LONGEST_WAIT, allowed_methods=RETRIED
             ),
         )
@@ -149,13 +151,17 @@ class GitHubForge:
         except GithubException as error:
             raise ForgeError(
                 f"{self._address}/{self._project}: {doing} failed: {error.status} {_reason(error)}",
-                hint=HINTS.get(error.status, ELSE),
+                # A limit is a 403 too.
+                hint=ELSE if isinstance(error, RateLimitExceededException) else HINTS.get(error.status, ELSE),
             ) from error
         except requests.RequestException as error:
-            raise ForgeError(
-                f"{self._address} cannot be reached, {doing}: {error}",
-                hint="check the connection's host and the network, then run the step again",
-            ) from error
+            raise unanswered(self._address, doing, error) from error
+
+
+class _Patience(Patience, GithubRetry):
+    """GitHub's limits say 403, too; GithubRetry looks which 403 is one, and raises the others' error."""
+
+    turned_away = Patience.turned_away | {requests.codes.forbidden}
 
 
 def _has(repository: Repository, branch: str) -> bool:

@@ -20,6 +20,7 @@ from fleetpgo.forges.access import (
     require_base,
     require_place,
     session,
+    unanswered,
 )
 
 if TYPE_CHECKING:
@@ -174,10 +175,7 @@ class GitLabForge:
                 f"{self._address}/{self._path}: {doing} failed: {error}", hint=HINTS.get(status, ELSE)
             ) from error
         except requests.RequestException as error:
-            raise ForgeError(
-                f"{self._address} cannot be reached, {doing}: {error}",
-                hint="check the connection's host and the network, then run the step again",
-            ) from error
+            raise unanswered(self._address, doing, error) from error
 
 
 def _read(answer: Any) -> PullRequest:  # noqa: ANN401  # python-gitlab's objects have the answer's attributes
