@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import graphql
+
 from fleetpgo.repository import git
 from tests.forges import descriptions
 
@@ -178,6 +180,7 @@ class Stumble(dict[str, str]):
 
 
 REPOSITORY = r"/repos/acme/tiny"
+GRAPHQL = "/api/graphql"
 
 
 class GitHubDouble(Double):
@@ -199,7 +202,9 @@ class GitHubDouble(Double):
         ("GET", rf"{REPOSITORY}/issues/(\d+)/comments", "comments"),
         ("POST", rf"{REPOSITORY}/issues/(\d+)/comments", "make_comment"),
         ("PATCH", rf"{REPOSITORY}/issues/comments/(\d+)", "change_comment"),
+        ("POST", GRAPHQL, "graphql"),
     )
+    allows_auto_merge = True
 
     def example(self, name: str) -> Any:
         """GitHub's own example of an answer."""
@@ -240,6 +245,7 @@ class GitHubDouble(Double):
             **example,
             "requested_teams": [],  # the description demands more of them than the example has
             "url": f"{self.api}/pulls/{pull.number}",
+            "node_id": f"PR_{pull.number}",
             "issue_url": f"{self.api}/issues/{pull.number}",
             "html_url": f"{self.address}/{PROJECT}/pull/{pull.number}",
             "number": pull.number,
@@ -318,6 +324,18 @@ class GitHubDouble(Double):
     def change_comment(self, key: str, *, sent: Any) -> Any:
         self.commented(key).comments[int(key)] = sent["body"]
         return self.describe_comment(int(key), sent["body"])
+
+    def graphql(self, *, sent: Any) -> Any:
+        root = {"enablePullRequestAutoMerge": self.enable_auto_merge}
+        done = graphql.graphql_sync(descriptions.GITHUB_GRAPHQL, sent["query"], root, None, sent["variables"])
+        return done.formatted
+
+    def enable_auto_merge(self, _info: Any, *, input: dict[str, str]) -> Any:  # noqa: A002  # GitHub's name
+        if not self.allows_auto_merge:
+            raise graphql.GraphQLError("Pull request Auto merge is not allowed for this repository")
+        self.pull(input["pullRequestId"].removeprefix("PR_")).auto_merge = input["mergeMethod"]
+        actor = {"__typename": "User", "login": "bot", "avatarUrl": "a", "resourcePath": "b", "url": "c"}
+        return {"actor": actor}
 
 
 class GitLabDouble(Double):
@@ -441,7 +459,7 @@ class GiteaDouble(Double):
     prefix = "/api/v1"
     page = 50
     routes = (
-        *(each for each in GitHubDouble.routes if each[2] not in ("assign", "remove_label")),
+        *(each for each in GitHubDouble.routes if each[2] not in ("assign", "remove_label", "graphql")),
         ("DELETE", rf"{REPOSITORY}/issues/(\d+)/labels/(\d+)", "remove_label"),
         ("GET", rf"{REPOSITORY}/labels", "labels"),
         ("POST", rf"{REPOSITORY}/labels", "make_label"),
@@ -566,7 +584,7 @@ class Handler(BaseHTTPRequestHandler):
                 json.dumps({"message": "401 Unauthorized"}).encode(),
                 {"WWW-Authenticate": "Basic realm=git"},
             )
-        elif self.path.startswith(self.double.prefix):
+        elif self.path.startswith((self.double.prefix, GRAPHQL)):
             status, content = self.double.answer(self.command, self.path, sent)
             headers = content if isinstance(content, Stumble) else {}
             body = b"" if content is None else json.dumps({} if headers else content).encode()

@@ -264,10 +264,8 @@ def test_a_limit_and_a_stumble_are_waited_for(server, status):
     assert double.stumbles == []
 
 
-def test_what_a_limit_turned_away_is_made_once_it_allows_it(server):
+def test_what_a_limit_turned_away_is_made_once_it_allows_it(server, pushed):
     double, forge = server
-    with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
-        push(checkout, commit(checkout, {"profile": b"one"}, "Refresh", exact="profile"))
     double.stumbles = [("POST", double.limited, {"Retry-After": "0"})]
 
     forge.create(BRANCH, "main", "Title", "Body")
@@ -286,11 +284,8 @@ def test_a_limit_of_an_hour_is_told_and_not_waited_for(server, method):
     assert [each for each, _ in double.requests] == [method]
 
 
-def test_what_may_have_been_made_is_not_made_again_unseen(server):
+def test_what_may_have_been_made_is_not_made_again_unseen(server, pushed):
     double, forge = server
-    double.pulls = []
-    with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
-        push(checkout, commit(checkout, {"profile": b"one"}, "Refresh", exact="profile"))
     double.stumbles = [("POST", 502, {})]
 
     with pytest.raises(ForgeError):
@@ -309,19 +304,38 @@ def test_a_wrong_token_is_an_error_that_does_not_show_it(server):
     assert "wr0ng" not in f"{error.value} {error.value.__cause__}"
 
 
-@pytest.mark.parametrize(("kind", "number"), [("gitlab", 1), ("gitea", 1)])
-def test_auto_merge_waits_for_the_forge_s_own_checks(serve, kind, number):
-    double = serve(kind)
-    forge = connect(kind, PROJECT, address=double.address, token=TOKEN)
+@pytest.fixture
+def pushed(server):
+    """A branch from which a pull request can be opened, without a build."""
+    _, forge = server
     with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
         push(checkout, commit(checkout, {"profile": b"one"}, "Refresh", exact="profile"))
-    forge.create(BRANCH, "main", "Title", "Body")
-    forge.hand_over(number, Review(auto_merge="squash"))
 
-    assert double.pull(number).auto_merge in (
+
+def test_auto_merge_waits_for_the_forge_s_own_checks(server, pushed):
+    double, forge = server
+    forge.create(BRANCH, "main", "Title", "Body")
+    forge.hand_over(1, Review(auto_merge="squash"))
+
+    assert double.pull(1).auto_merge in (
+        "SQUASH",
         {"merge_when_pipeline_succeeds": True},
         {"do": "squash", "merge_when_checks_succeed": True},
     )
+
+
+@pytest.mark.parametrize("server", ["github"], indirect=True)
+def test_auto_merge_that_github_does_not_allow_is_told_in_its_own_words(server, pushed):
+    double, forge = server
+    double.allows_auto_merge = False
+    forge.create(BRANCH, "main", "Title", "Body")
+
+    with pytest.raises(ForgeError) as error:
+        forge.hand_over(1, Review(auto_merge="squash"))
+    assert error.value.message.endswith(
+        "handing pull request 1 over failed: 400 Pull request Auto merge is not allowed for this repository"
+    )
+    assert "let the repository allow auto-merge" in error.value.hint
 
 
 def test_a_user_whom_gitlab_does_not_know_is_named(serve):

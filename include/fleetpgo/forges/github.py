@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
     from fleetpgo.config import Review
 
+_HINTS = {**HINTS, 400: HINTS[405]}
+"""PyGithub gives the errors of GraphQL, which only auto-merge is asked of, the status 400."""
+
 
 class GitHubForge:
     """One repository on GitHub.
@@ -152,7 +155,9 @@ class GitHubForge:
             raise ForgeError(
                 f"{self._address}/{self._project}: {doing} failed: {error.status} {_reason(error)}",
                 # A limit is a 403 too.
-                hint=ELSE if isinstance(error, RateLimitExceededException) else HINTS.get(error.status, ELSE),
+                hint=ELSE
+                if isinstance(error, RateLimitExceededException)
+                else _HINTS.get(error.status, ELSE),
             ) from error
         except requests.RequestException as error:
             raise unanswered(self._address, doing, error) from error
@@ -200,4 +205,4 @@ def _reason(error: GithubException) -> str:
         str(detail.get("message") or detail) if isinstance(detail, dict) else str(detail)
         for detail in error.data.get("errors", [])
     ]
-    return "; ".join([str(error.data.get("message", "")), *details])
+    return "; ".join(filter(None, [str(error.data.get("message", "")), *details]))
