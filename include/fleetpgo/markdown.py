@@ -31,9 +31,13 @@ def code(value: str) -> str:
 
 
 def prose(value: str) -> str:
-    """A sentence as Markdown text: markup in it is escaped, and an invisible space keeps mentions silent."""
+    """A sentence as Markdown text: markup in it is escaped, and an invisible space keeps mentions silent.
+
+    People are mentioned with ``@``, issues with ``#``; GitLab knows ``! $ % & ^ ~`` for more kinds of things,
+    and GitHub reads what is between two ``$`` as mathematics.
+    """
     line = re.sub(r"([\\`*_\[\]<>&~|])", r"\\\1", _line(value))
-    return re.sub(r"([@#])", "\\1\u200b", line)
+    return re.sub(r"([@#]|[!$%&^~](?=[\w\"]))", "\\1\u200b", line)
 
 
 def cell(value: str) -> str:
