@@ -117,7 +117,7 @@ def test_the_pull_request_has_the_verdict_the_suspects_and_the_evidence(run, bri
 
     body = forge.get(2).body
     assert body.startswith(f"Reverts {merged.merge_commit}, by which #1 brought the PGO profile of `tiny`.")
-    assert "Regression, 3.0 % more CPU: a saving of [-4.0 %, -2.0 %]" in body
+    assert r"Regression, 3.0 % more CPU: a saving of \[-4.0 %, -2.0 %\]" in body
     assert body.count("` calls `") == 10
     assert "| evidence |" in body
 

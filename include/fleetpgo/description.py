@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from fleetpgo.manners import DO_NOT_UPDATE, TAKE_OVER
-from fleetpgo.markdown import cell, code, details, fence, listed, prose, table
+from fleetpgo.markdown import cell, code, details, fence, listed, promql, prose, table
 from fleetpgo.pullrequest import Marker, marker_line
 from fleetpgo.symbols import short
 
@@ -380,11 +380,8 @@ def _provenance(proposal: Proposal) -> _Section:
     if where.missing:
         lost = [f"- {code(instance)}: {code(reason)}" for instance, reason in where.missing.items()]
         parts.append(details(f"Selected, but not in it: {len(where.missing):,}", listed(lost)))
-    query = where.query
-    if len(query) > _LONGEST_QUERY:
-        query = f"{query[:_LONGEST_QUERY]}…\n# cut; the run's selection.json has all of it"
-    quotes = fence(query, 3)
-    parts.append(details("PromQL that selected the instances", f"{quotes}promql\n{query}\n{quotes}"))
+    query = promql(where.query, _LONGEST_QUERY, whole="the run's selection.json")
+    parts.append(details("PromQL that selected the instances", query))
     return _Section("Where the profile comes from", "\n\n".join(parts))
 
 

@@ -14,7 +14,7 @@ from fleetpgo import pprof
 from fleetpgo.errors import ProfileError, RepositoryError
 from fleetpgo.manners import DO_NOT_UPDATE, TAKE_OVER, hands_off
 from fleetpgo.markdown import code
-from fleetpgo.measurement.report import headline
+from fleetpgo.measurement.report import quoted_headline
 from fleetpgo.proposal import digest
 from fleetpgo.pullrequest import ensure_pull_request
 from fleetpgo.repository import clone, push, revert
@@ -136,7 +136,7 @@ def _body(
 ) -> str:
     decision = (
         f"Reverts {commit}, by which #{brought_by} brought the PGO profile of `{service.name}`. What was "
-        f"measured after its rollout: {headline(measured)}"
+        f"measured after its rollout: {quoted_headline(measured)}"
     )
     where = (
         "Whatever else went out at that time is in the figure too. Of the profile itself, the calls that it "
