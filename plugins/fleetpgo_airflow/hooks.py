@@ -62,8 +62,9 @@ def forge(service: Service) -> forges.Forge:
     made = forges.connect(
         service.repository.forge, service.repository.project, address=address, token=connection.password
     )
-    for value in made.git_config().values():
-        mask_secret(value.rpartition(" ")[2])
+    for name, value in made.git_config().items():
+        if name.startswith("http."):
+            mask_secret(value.rpartition(" ")[2])
     return made
 
 

@@ -255,6 +255,32 @@ def test_an_archived_repository_is_an_error(server):
         forge.check("main")
 
 
+@pytest.mark.parametrize("server", ["github"], indirect=True)
+@pytest.mark.parametrize(
+    "address", ["git@localhost:acme/library.git", "ssh://git@localhost/acme/library.git"]
+)
+def test_a_submodule_that_is_named_by_an_address_for_ssh_comes_over_https(server, tmp_path, address):
+    double, forge = server
+    work = tmp_path / "work"
+    git(tmp_path, "clone", "--quiet", double.bare.as_uri(), str(work))
+    git(double.bare.parent, "clone", "--quiet", "--bare", double.bare.as_uri(), "library.git")
+    git(
+        work,
+        "submodule",
+        "--quiet",
+        "add",
+        double.bare.as_uri(),
+        "lib",
+        config={"protocol.file.allow": "always"},
+    )
+    git(work, "config", "--file=.gitmodules", "submodule.lib.url", address)
+    git(work, "commit", "--quiet", "--all", "--message", "Use a library")
+    git(work, "push", "--quiet", "origin", "main")
+
+    with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
+        assert (checkout.path / "lib" / "go.mod").is_file()
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_limit_and_a_stumble_are_waited_for(server, status):
     double, forge = server

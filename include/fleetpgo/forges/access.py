@@ -59,10 +59,18 @@ def checked(address: str, token: str | None) -> tuple[str, str]:
     return f"https://{parts.netloc}{parts.path}".rstrip("/"), token
 
 
-def git_header(address: str, user: str, token: str) -> dict[str, str]:
-    """Git configuration that sends a token as an HTTP header to one server alone."""
+def git_access(address: str, user: str, token: str) -> dict[str, str]:
+    """Git configuration that sends a token as an HTTP header to one server alone.
+
+    A submodule there that is named by an address for SSH is fetched over HTTPS: a token is all we have.
+    """
     credentials = b64encode(f"{user}:{token}".encode()).decode()
-    return {f"http.{address}/.extraHeader": f"Authorization: Basic {credentials}"}
+    host = urlsplit(address).hostname
+    return {
+        f"http.{address}/.extraHeader": f"Authorization: Basic {credentials}",
+        f"url.{address}/.insteadOf": f"git@{host}:",
+        f"url.{address}.insteadOf": f"ssh://git@{host}",
+    }
 
 
 def session() -> requests.Session:

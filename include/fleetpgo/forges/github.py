@@ -20,7 +20,7 @@ from fleetpgo.forges.access import (
     RETRIED,
     Patience,
     checked,
-    git_header,
+    git_access,
     require_base,
     require_place,
     unanswered,
@@ -75,8 +75,8 @@ class GitHubForge:
         return f"{self._address}/{self._project}.git"
 
     def git_config(self) -> dict[str, str]:
-        """The token as an HTTP header for this server alone."""
-        return git_header(self._address, "x-access-token", self._token)
+        """The token as an HTTP header for this server alone; its addresses for SSH as those for HTTPS."""
+        return git_access(self._address, "x-access-token", self._token)
 
     def check(self, base: str) -> None:
         """Nothing, if the repository has not moved, can be written to, and has that base."""

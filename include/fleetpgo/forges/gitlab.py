@@ -16,7 +16,7 @@ from fleetpgo.forges.access import (
     HINTS,
     TIMEOUT,
     checked,
-    git_header,
+    git_access,
     require_base,
     require_place,
     session,
@@ -63,8 +63,8 @@ class GitLabForge:
         return f"{self._address}/{self._path}.git"
 
     def git_config(self) -> dict[str, str]:
-        """The token as an HTTP header for this server alone."""
-        return git_header(self._address, "oauth2", self._token)
+        """The token as an HTTP header for this server alone; its addresses for SSH as those for HTTPS."""
+        return git_access(self._address, "oauth2", self._token)
 
     def check(self, base: str) -> None:
         """Nothing, if the repository has not moved, can be written to, and has that base."""
