@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import graphql
+import jwt
 
 from fleetpgo.repository import git
 from tests.forges import descriptions
@@ -28,6 +29,7 @@ from tests.forges import descriptions
 PROJECT = "acme/tiny"
 TOKEN = "planted-t0ken"  # noqa: S105
 CREATED = 201
+APP, INSTALLATION = "1234", "56"
 
 
 class RefusedError(Exception):
@@ -73,6 +75,7 @@ class Double:
         self.address = ""
         self.project = PROJECT
         self.archived = False
+        self.tokens = [TOKEN]
         self.pulls: list[Pull] = []
         self.requests: list[tuple[str, str]] = []
         self.stumbles: list[tuple[str, int, dict[str, str]]] = []
@@ -203,8 +206,10 @@ class GitHubDouble(Double):
         ("POST", rf"{REPOSITORY}/issues/(\d+)/comments", "make_comment"),
         ("PATCH", rf"{REPOSITORY}/issues/comments/(\d+)", "change_comment"),
         ("POST", GRAPHQL, "graphql"),
+        ("POST", r"/app/installations/(\d+)/access_tokens", "make_token"),
     )
     allows_auto_merge = True
+    app_key: Any = None
 
     def example(self, name: str) -> Any:
         """GitHub's own example of an answer."""
@@ -324,6 +329,12 @@ class GitHubDouble(Double):
     def change_comment(self, key: str, *, sent: Any) -> Any:
         self.commented(key).comments[int(key)] = sent["body"]
         return self.describe_comment(int(key), sent["body"])
+
+    def make_token(self, installation: str, *, sent: Any) -> Any:
+        """A token that holds for one look: it has run out already, and the next one takes its place."""
+        assert installation == INSTALLATION
+        self.tokens = [f"ghs_{TOKEN}_{len(self.requests)}"]
+        return CREATED, {"token": self.tokens[0], "expires_at": "2026-01-05T06:00:00Z", "permissions": {}}
 
     def graphql(self, *, sent: Any) -> Any:
         root = {"enablePullRequestAutoMerge": self.enable_auto_merge}
@@ -453,13 +464,16 @@ class GitLabDouble(Double):
         return self.describe_note(int(key), sent["body"])
 
 
+NOT_GITEAS = ("assign", "remove_label", "graphql", "make_token")
+
+
 class GiteaDouble(Double):
     """After https://docs.gitea.com/api/."""
 
     prefix = "/api/v1"
     page = 50
     routes = (
-        *(each for each in GitHubDouble.routes if each[2] not in ("assign", "remove_label", "graphql")),
+        *(each for each in GitHubDouble.routes if each[2] not in NOT_GITEAS),
         ("DELETE", rf"{REPOSITORY}/issues/(\d+)/labels/(\d+)", "remove_label"),
         ("GET", rf"{REPOSITORY}/labels", "labels"),
         ("POST", rf"{REPOSITORY}/labels", "make_label"),
@@ -597,9 +611,11 @@ class Handler(BaseHTTPRequestHandler):
     def allowed(self) -> bool:
         """Whether the token is in the request, in one of the forges' ways."""
         kind, _, value = self.headers.get("Authorization", "").partition(" ")
+        if self.path.startswith(f"{self.double.prefix}/app/"):
+            return jwt.decode(value, self.double.app_key, algorithms=["RS256"])["iss"] == APP
         if kind == "Basic":
             value = b64decode(value).decode().partition(":")[2]
-        return TOKEN in (value, self.headers.get("PRIVATE-TOKEN"))
+        return not {value, self.headers.get("PRIVATE-TOKEN")}.isdisjoint(self.double.tokens)
 
     def git(self, sent: bytes) -> None:
         """Let git answer."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fleetpgo.config import Review, Service
 from fleetpgo.description import Provenance
 from fleetpgo.errors import ForgeError
-from fleetpgo.forges import connect
+from fleetpgo.forges import App, connect
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.manners import TAKE_OVER
 from fleetpgo.proposal import propose
 from fleetpgo.pullrequest import marker
 from fleetpgo.repository import clone, commit, git, push
-from tests.forges.doubles import KINDS, PROJECT, TOKEN
+from tests.forges.doubles import APP, INSTALLATION, KINDS, PROJECT, TOKEN
 
 BRANCH = "fleetpgo/tiny"
 PROVENANCE = Provenance(run="run-1", query="up", selected=6, missing={}, samples=1_234)
@@ -362,6 +364,47 @@ def test_auto_merge_that_github_does_not_allow_is_told_in_its_own_words(server, 
         "handing pull request 1 over failed: 400 Pull request Auto merge is not allowed for this repository"
     )
     assert "let the repository allow auto-merge" in error.value.hint
+
+
+@pytest.fixture(scope="module")
+def key():
+    return rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+
+
+def pem(key):
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    ).decode()
+
+
+@pytest.mark.parametrize("line_end", ["\n", " ", r"\n"], ids=["as it is", "pasted", "in JSON"])
+def test_an_app_of_github_s_proposes_with_tokens_that_run_out(serve, key, go_profile, go_cache, line_end):
+    double = serve("github")
+    double.app_key = key.public_key()
+    app = App(APP, int(INSTALLATION))
+    token = pem(key).replace("\n", line_end)
+    forge = connect("github", PROJECT, address=double.address, token=token, app=app)
+
+    proposed = propose(tiny({}), forge, go_profile, PROVENANCE, dry_run=False, cache=go_cache)
+
+    assert (1, proposed.head) == (proposed.pull_request, git(double.bare, "rev-parse", BRANCH))
+    assert double.tokens != [TOKEN]
+
+
+@pytest.mark.parametrize(
+    "token", ["ghp_t0ken", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----"]
+)
+def test_an_app_without_its_key_is_an_error_that_does_not_show_it(token):
+    with pytest.raises(ForgeError, match="password is no private key of the app 1234") as error:
+        connect("github", PROJECT, address="https://github.com", token=token, app=App(APP, int(INSTALLATION)))
+    assert "t0ken" not in f"{error.value} {error.value.__cause__}"
+
+
+def test_only_github_knows_apps():
+    with pytest.raises(ForgeError, match="names an app of GitHub's, but the forge is gitlab"):
+        connect("gitlab", PROJECT, address="https://gitlab.com", token=TOKEN, app=App(APP, int(INSTALLATION)))
 
 
 def test_a_user_whom_gitlab_does_not_know_is_named(serve):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -10,6 +11,7 @@ import requests
 from github import Auth, Github, GithubException, RateLimitExceededException, UnknownObjectException
 from github.GithubObject import NotSet
 from github.GithubRetry import GithubRetry
+from jwt import PyJWTError
 
 from fleetpgo.errors import ForgeError
 from fleetpgo.forges import PullRequest, comment_marker, current
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from github.Repository import Repository
 
     from fleetpgo.config import Review
+    from fleetpgo.forges import App
 
 _HINTS = {**HINTS, 400: HINTS[405]}
 """PyGithub gives the errors of GraphQL, which only auto-merge is asked of, the status 400."""
@@ -44,14 +47,15 @@ class GitHubForge:
     Args:
         address: ``https://github.com`` or the address of an Enterprise server.
         project: ``owner/name``.
-        token: personal access token, or installation token of an app.
+        token: personal access token; or the private key of an app, in PEM.
+        app: the app, if it is one; it gets its tokens by itself, each for an hour.
 
     Raises:
         ForgeError: if one of them cannot be right.
     """
 
-    def __init__(self, address: str, project: str, token: str | None) -> None:
-        self._address, self._token = checked(address, token)
+    def __init__(self, address: str, project: str, token: str | None, app: App | None = None) -> None:
+        self._address, token = checked(address, token)
         if project.count("/") != 1:
             raise ForgeError(
                 f"{project!r} is no repository on GitHub",
@@ -61,7 +65,7 @@ class GitHubForge:
         own = urlsplit(self._address).hostname != "github.com"
         self._github = Github(
             base_url=f"{self._address}/api/v3" if own else "https://api.github.com",
-            auth=Auth.Token(self._token),
+            auth=_as_app(app, token) if app else Auth.Token(token),
             lazy=True,
             retry=_Patience(
                 total=5, backoff_factor=1, max_rate_limit_wait=LONGEST_WAIT, allowed_methods=RETRIED
@@ -76,7 +80,10 @@ class GitHubForge:
 
     def git_config(self) -> dict[str, str]:
         """The token as an HTTP header for this server alone; its addresses for SSH as those for HTTPS."""
-        return git_access(self._address, "x-access-token", self._token)
+        with self._errors("getting a token"):
+            auth = self._github.requester.auth
+            assert auth is not None  # noqa: S101  # for the reader of types: it was given one above
+            return git_access(self._address, "x-access-token", auth.token)
 
     def check(self, base: str) -> None:
         """Nothing, if the repository has not moved, can be written to, and has that base."""
@@ -161,6 +168,22 @@ class GitHubForge:
             ) from error
         except requests.RequestException as error:
             raise unanswered(self._address, doing, error) from error
+
+
+def _as_app(app: App, key: str) -> Auth.AppInstallationAuth:
+    """Authenticate as an app. The key's line ends may be lost, as in Airflow's form, which has one line."""
+    text = key.replace("\\n", "\n").strip()
+    if parts := re.fullmatch(r"(-----BEGIN [\w ]+-----)(.+)(-----END [\w ]+-----)", text, re.DOTALL):
+        text = "\n".join([parts[1], *parts[2].split(), parts[3], ""])
+    try:
+        auth = Auth.AppAuth(app.app, text)
+        _ = auth.token  # signs with it
+    except (PyJWTError, ValueError) as error:
+        raise ForgeError(
+            f"the connection's password is no private key of the app {app.app}",
+            hint="set it to the key that GitHub gave for the app: -----BEGIN RSA PRIVATE KEY----- …",
+        ) from error
+    return auth.get_installation_auth(app.installation)
 
 
 class _Patience(Patience, GithubRetry):
