@@ -86,6 +86,17 @@ class Double:
         """The repository."""
         return self.root / f"{PROJECT}.git"
 
+    @property
+    def kept(self) -> str:
+        """All that git keeps of the repository: its configuration and every object."""
+        objects = subprocess.run(
+            ["git", "cat-file", "--batch", "--batch-all-objects"],
+            cwd=self.bare,
+            capture_output=True,
+            check=True,
+        ).stdout
+        return objects.decode(errors="replace") + (self.bare / "config").read_text()
+
     def pull(self, number: int | str) -> Pull:
         """A pull request by its number, with its head where the branch is."""
         found = next((each for each in self.pulls if each.number == int(number)), None)
