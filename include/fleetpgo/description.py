@@ -317,14 +317,14 @@ def _functions(proposal: Proposal) -> _Section | None:
     if not proposal.functions:
         return None
     rows = [
-        f"| {cell(short(each.function))} | {_percent(each.share, sign='')} | "
-        + ("– |" if each.before is None else f"{100 * (each.share - each.before):+.1f} |")
+        f"| {cell(short(each.function))} | {_percent(each.share, sign='')} |"
+        + ("" if each.before is None else f" {100 * (each.share - each.before):+.1f} |")
         for each in proposal.functions
     ]
-    return _Section(
-        "Top functions",
-        table("| function | weight of calls to it | change, points |", "|---|---:|---:|", rows),
-    )
+    head, line = "| function | weight of calls to it |", "|---|---:|"
+    if proposal.functions[0].before is not None:
+        head, line = f"{head} change, points |", f"{line}---:|"
+    return _Section("Top functions", table(head, line, rows))
 
 
 def _source(proposal: Proposal) -> _Section | None:
