@@ -9,9 +9,10 @@ UV := $(BOOTSTRAP)/bin/uv
 SETUP := .local/setup.stamp
 PROMETHEUS := .local/prometheus/bin/prometheus
 CHROMIUM := .local/chromium/bin/chromium
-# Everything runs with the project's own tools first: Python, Go, Prometheus, Chromium.
+GIT_LFS := .local/git-lfs/bin/git-lfs
+# Everything runs with the project's own tools first: Python, Go, Prometheus, Chromium, Git LFS.
 # With byte code: without it each of the many processes, Airflow's tasks among them, compiles all modules anew.
-RUN := env -u PYTHONDONTWRITEBYTECODE PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$(CURDIR)/.local/chromium/bin:$$PATH"
+RUN := env -u PYTHONDONTWRITEBYTECODE PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$(CURDIR)/.local/chromium/bin:$(CURDIR)/.local/git-lfs/bin:$$PATH"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test test-slow lint format demo bench-merge bench-collect bench-measure bench-pages bench-parse study-measurement screenshot screenshots docs proto lock clean
@@ -35,13 +36,16 @@ $(SETUP): $(UV) requirements.txt requirements-dev.txt pyproject.toml Makefile
 	@$(UV) pip install --quiet --python .venv --no-deps --editable .
 	@touch $@
 
-$(PROMETHEUS): tools/get-prometheus tools/unpack-debian
-	@tools/get-prometheus .local/prometheus
+$(PROMETHEUS): tools/get-programs tools/unpack-debian
+	@tools/get-programs .local/prometheus prometheus prometheus promtool
+
+$(GIT_LFS): tools/get-programs tools/unpack-debian
+	@tools/get-programs .local/git-lfs git-lfs git-lfs
 
 $(CHROMIUM): tools/get-chromium tools/unpack-debian
 	@tools/get-chromium .local/chromium
 
-test: setup $(CHROMIUM) ## Run every check: lint, types, import directions, tests
+test: setup $(CHROMIUM) $(GIT_LFS) ## Run every check: lint, types, import directions, tests
 	@$(RUN) tools/check
 
 test-slow: setup ## Run the tests that take minutes each
