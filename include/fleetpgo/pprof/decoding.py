@@ -165,8 +165,10 @@ class _Records:
             table: what this one is called, for the error.
             lowest: number of each profile's first record.
         """
-        sizes = np.diff(starts)
-        firsts, counts = np.repeat(self.starts[:-1], sizes), np.repeat(self.counts, sizes)
+        firsts, counts = self.starts[:-1], self.counts
+        if len(counts) > 1:  # the one profile's needs no copy for each number
+            sizes = np.diff(starts)
+            firsts, counts = np.repeat(firsts, sizes), np.repeat(counts, sizes)
         if numbers.ndim > 1:
             firsts, counts = firsts[:, None], counts[:, None]
         places = numbers - lowest
