@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from fleetpgo.collection.sources import ProfileSource, Request
     from fleetpgo.store import RunStore
 
-_CHUNK = 1 << 16
 _SAID = 200  # bytes of an error's body that are worth repeating
 _BUSY = b"Could not enable CPU profiling"
 """What net/http/pprof answers, with HTTP 500, while somebody else takes a CPU profile."""
@@ -109,7 +108,7 @@ async def receive(
         ):
             if response.status != 200:  # noqa: PLR2004  # OK
                 _refuse(response, await response.content.read(_SAID), access)
-            async for chunk in response.content.iter_chunked(_CHUNK):
+            async for chunk in response.content.iter_any():
                 size += len(chunk)
                 if size > limits.packed_bytes:
                     raise NeverError(f"larger than {limits.packed_bytes:,} bytes (collection.max_bytes)")
