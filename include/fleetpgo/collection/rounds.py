@@ -151,7 +151,8 @@ class _Round:
                 lambda error: isinstance(error, NotNowError) and not self._guard.stopped
             ),
             stop=stop_after_attempt(self._rules.attempts),
-            wait=wait_random_exponential(multiplier=self._seconds / 2, max=2 * self._seconds),
+            # Somebody else's profile takes about as long as ours.
+            wait=wait_random_exponential(multiplier=self._seconds, max=2 * self._seconds),
             reraise=True,
         )
         return await retrying(self._ask, target)
