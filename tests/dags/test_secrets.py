@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import threading
 import time
-from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from fleetpgo.store import RunStore
 from tests import services
-from tests.collection.instances import OK, http, serving
+from tests.collection.instances import OK, http
+from tests.dags.instances import served
 
 TOKEN = "t0k3n-of-the-connection"  # noqa: S105  # that is what it is
 SECRET = "s3cr3t-of-the-header"  # noqa: S105  # likewise
 ECHO = http(f"who is Bearer {TOKEN} with {SECRET}?".encode(), "503 Service Unavailable")
-
-
-@contextmanager
-def instances(*answers: bytes):
-    """Instances that answer so, served by another thread: a DAG's test run takes this one."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-
-    def done(coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(30)
-
-    stack = AsyncExitStack()
-    try:
-        yield [done(stack.enter_async_context(serving(answer))) for answer in answers]
-    finally:
-        done(stack.aclose())
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 @pytest.fixture
@@ -47,9 +25,9 @@ def dag_and_instances(airflow_database, start_prometheus, tmp_path, monkeypatch)
     (tmp_path / "services").mkdir()
     services.load(tmp_path / "services", monkeypatch, connection="api_pprof", max_tasks=1)
     connection = {"conn_type": "http", "password": TOKEN, "extra": {"headers": {"X-Client-Secret": SECRET}}}
-    with instances(OK, ECHO) as served:
+    with served((OK,), (ECHO,)) as instances:
         now = int(time.time())
-        labels = [{"instance": each.target.instance, "datacenter": "ams"} for each in served]
+        labels = [{"instance": each.target.instance, "datacenter": "ams"} for each in instances]
         prometheus = start_prometheus([("cpu", each, [(now, 1.0), (now + 120, 1.0)]) for each in labels])
         variables = {
             "FLEETPGO_STORE": str(tmp_path / "store"),
@@ -63,7 +41,7 @@ def dag_and_instances(airflow_database, start_prometheus, tmp_path, monkeypatch)
         bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
         assert bag.import_errors == {}
         dag = bag.dags["pgo_refresh__api"].partial_subset("merge_profiles", include_upstream=True)
-        yield dag, served
+        yield dag, instances
 
 
 def files(folder: Path, pattern: str = "*") -> bytes:
@@ -71,10 +49,10 @@ def files(folder: Path, pattern: str = "*") -> bytes:
 
 
 def test_no_token_is_in_airflows_database_its_logs_or_the_store(dag_and_instances, tmp_path, caplog):
-    dag, served = dag_and_instances
+    dag, instances = dag_and_instances
     finished = dag.test(run_conf={"instances": 2})
     assert finished.state == "success"
-    for instance in served:
+    for instance in instances:
         assert all(secret.encode() in instance.heard[0] for secret in (TOKEN, SECRET))
     store = RunStore(tmp_path / "store", services.NAME, finished.run_id)
     home = Path(os.environ["AIRFLOW_HOME"])
