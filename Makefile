@@ -62,7 +62,7 @@ demo: setup ## Run the whole loop on a local Go fleet (DEMO_EXIT=1: end by itsel
 	  $(if $(DEMO_AA),--aa $(DEMO_AA))
 
 bench-merge: setup ## Time the merge against go tool pprof, both in turn
-	@$(RUN) python bench/merge.py
+	@$(RUN) python -m bench.merge
 
 bench-parse: setup ## Measure what parsing the DAGs of 100 services costs
 	@$(RUN) python -m bench.parse

@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -140,7 +141,13 @@ class Prometheus:
         form["max_source_resolution"] = "0s"
         url = f"{self.address.rstrip('/')}/api/v1/{endpoint}"
         try:
-            response = self.session.post(url, data=form, timeout=(_CONNECT_TIMEOUT, _READ_TIMEOUT))
+            response = self.session.post(
+                url,
+                data=form,
+                timeout=(_CONNECT_TIMEOUT, _READ_TIMEOUT),
+                # Requests would take the session's own headers, secrets among them, wherever it is sent.
+                allow_redirects=False,
+            )
         except requests.RequestException as error:
             raise PrometheusError(
                 f"cannot reach Prometheus at {self.address}: {_cause(error)}",
@@ -153,8 +160,10 @@ class Prometheus:
                 return answer["data"], tuple(answer.get("warnings", ()))
             complaint = f"{answer['errorType']}: {answer['error']}"
         except (ValueError, KeyError, TypeError) as error:
+            elsewhere = urlsplit(response.next.url or "").netloc if response.next else ""
             raise PrometheusError(
-                f"{self.address} answers HTTP {response.status_code} and not as a Prometheus API does",
+                f"{self.address} answers HTTP {response.status_code} and not as a Prometheus API does"
+                + (f": it leads to {elsewhere}" if elsewhere else ""),
                 hint="the connection must name the base address, the one to which /api/v1/query is added; "
                 "401 or 403: check its credentials",
             ) from error

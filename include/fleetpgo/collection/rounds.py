@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import tempfile
 from dataclasses import asdict, replace
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _JITTER = 0.05  # of a profile's length: over this time the starts of a round are spread
+_CHECKS = os.cpu_count() or 1  # at once: more of them take more memory, and no less time
 
 
 async def collect(
@@ -109,6 +111,7 @@ class _Round:
         self._access = access
         self._watch = watch
         self._seconds = seconds
+        self._checks = asyncio.Semaphore(_CHECKS)
         self._source = _source(rules)
         self._allow = parse_allow(rules.allow)
         self._limits = Limits(
@@ -148,7 +151,8 @@ class _Round:
                 lambda error: isinstance(error, NotNowError) and not self._guard.stopped
             ),
             stop=stop_after_attempt(self._rules.attempts),
-            wait=wait_random_exponential(multiplier=self._seconds / 2, max=2 * self._seconds),
+            # Somebody else's profile takes about as long as ours.
+            wait=wait_random_exponential(multiplier=self._seconds, max=2 * self._seconds),
             reraise=True,
         )
         return await retrying(self._ask, target)
@@ -169,12 +173,13 @@ class _Round:
                     access=self._access,
                     received=lambda size: self._watch(target.instance, f"{size:,} bytes"),
                 )
-            return await asyncio.to_thread(
-                keep,
-                body,
-                self._source,
-                self._store,
-                limits=self._limits,
-                access=self._access,
-                seconds=self._seconds,
-            )
+            async with self._checks:
+                return await asyncio.to_thread(
+                    keep,
+                    body,
+                    self._source,
+                    self._store,
+                    limits=self._limits,
+                    access=self._access,
+                    seconds=self._seconds,
+                )
