@@ -208,7 +208,10 @@ def test_after_a_merge_the_next_profile_gets_a_new_pull_request(run, forge, go_p
 
     assert (proposed.pull_request, proposed.unchanged) == (2, False)
     assert f"overlap with the current profile {proposed.overlap:.2f}." in forge.get(2).body
-    assert f"| current | `{digest(go_profile)}` | {len(go_profile):,} | 0." in forge.get(2).body
+    assert (
+        f"| current | `{digest(go_profile)}` | {len(go_profile):,} | {proposed.current_match:.2f}"
+        in forge.get(2).body
+    )
     assert [each.state for each in forge.pull_requests()] == ["merged", "open"]
 
 
