@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 
-# Not from `pyarrow.compute`, which has the same two: its import makes a Python function of each of Arrow's some
-# three hundred, and takes a sixth of the time of all imports.
+# Not from `pyarrow.compute`, which has the same two: its import makes a Python function of each of Arrow's
+# some three hundred, and takes a sixth of the time of all imports.
 from pyarrow._compute import SetLookupOptions, call_function  # type: ignore[import-untyped]
 
 from fleetpgo.errors import ProfileError
