@@ -121,6 +121,7 @@ class Proposal:
         command: the service's build command.
         binary: the path of what it makes.
         wired: other files that the pull request edits, so that they pass the profile on.
+        unaware: files that build something without the profile, and are not edited.
         verified: what was found out in the clone.
         match_below: source match below which the reviewer is warned.
         functions: the functions with the most weight, and how that changed.
@@ -138,6 +139,7 @@ class Proposal:
     command: str
     binary: str
     wired: Sequence[str]
+    unaware: Sequence[str]
     verified: Verified
     match_below: float
     functions: Sequence[FunctionShare]
@@ -223,7 +225,14 @@ def _notes(proposal: Proposal) -> list[str]:
 
 
 def _doubts(proposal: Proposal) -> Iterable[str]:
-    """What was found out in the clone that speaks against the profile, in sentences."""
+    """What was found out in the clone that the reviewer may have to act on, in sentences."""
+    # Said once: who merges this knows where production is built.
+    if proposal.unaware and proposal.current is None:
+        files = ", ".join(proposal.unaware)
+        yield (
+            f"Go is also built in {files}, without the profile. If what production runs is built there, pass "
+            f"-pgo={proposal.path} there too: fleetpgo edits the Makefile alone"
+        )
     match = proposal.verified.match
     if match is None:
         yield "the profile was not compared with the source: the task's log says why"
