@@ -183,6 +183,7 @@ _MANNERS = f"""---
   the label `{TAKE_OVER}` lets it go on."""
 
 _LONGEST_QUERY = 5_000
+_MOST_FILES = 5
 
 
 class _Section(NamedTuple):
@@ -228,10 +229,10 @@ def _doubts(proposal: Proposal) -> Iterable[str]:
     """What was found out in the clone that the reviewer may have to act on, in sentences."""
     # Said once: who merges this knows where production is built.
     if proposal.unaware and proposal.current is None:
-        files = ", ".join(proposal.unaware)
+        files, more = proposal.unaware[:_MOST_FILES], len(proposal.unaware) - _MOST_FILES
         yield (
-            f"Go is also built in {files}, without the profile. If what production runs is built there, pass "
-            f"-pgo={proposal.path} there too: fleetpgo edits the Makefile alone"
+            f"what production runs may get no profile: Go is also built, without -pgo={proposal.path}, in "
+            + ", ".join([*files, *([f"and {more:,} more files"] if more > 0 else [])])
         )
     match = proposal.verified.match
     if match is None:
