@@ -20,7 +20,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from fleetpgo.addresses import parse_allow
 from fleetpgo.collection.access import Access, open_session
-from fleetpgo.collection.faults import NoProfileError, NotNowError, UnusableError
+from fleetpgo.collection.faults import NoProfileError, NotNowError, StoppedError, UnusableError
 from fleetpgo.collection.fetching import Limits, keep, receive
 from fleetpgo.collection.guards import Guard
 from fleetpgo.collection.records import Record, read_record, record_name
@@ -119,7 +119,10 @@ class _Round:
         )
 
     async def record(self, target: Target) -> Record:
-        """Fetch one target's profile unless the store has it; write its record."""
+        """Fetch one target's profile unless the store has it; write its record.
+
+        A target of a further round that was not asked at all leaves none: it counts for no quorum.
+        """
         earlier = await asyncio.to_thread(read_record, self._store, target)
         if earlier.state == "fetched":
             self._tell(target, "already in the store", logging.INFO)
@@ -133,6 +136,8 @@ class _Round:
                 record, state="refused" if isinstance(error, UnusableError) else "missing", reason=reason
             )
             self._tell(target, f"no profile: {reason}", logging.WARNING)
+            if isinstance(error, StoppedError) and target.round > 1:
+                return record
         else:
             record = replace(record, state="fetched", **asdict(kept))
             self._tell(target, f"{kept.samples:,} samples in {kept.size:,} bytes", logging.INFO)
@@ -155,7 +160,21 @@ class _Round:
             wait=wait_random_exponential(multiplier=self._seconds, max=2 * self._seconds),
             reraise=True,
         )
-        return await retrying(self._ask, target)
+        failed: NotNowError | None = None
+
+        async def ask() -> Kept:
+            nonlocal failed
+            try:
+                return await self._ask(target)
+            except NotNowError as error:
+                failed = error
+                raise
+            except StoppedError:
+                if failed:  # it was asked before the round was stopped, and said something itself
+                    raise failed from None
+                raise
+
+        return await retrying(ask)
 
     async def _ask(self, target: Target) -> Kept:
         """Ask once, when it is the target's turn."""
