@@ -151,12 +151,12 @@ def test_the_marker_survives_an_editor_that_ends_lines_with_cr_lf():
 
 
 RUN_URL = "https://airflow.example/a%20b%29%28%3C%3E%7C%60"
-MENTION = re.compile(r"[@#]\w")
+MENTION = re.compile(r"[@#!$%&^~]\w")
 HTML_OF_OURS = re.compile(r"<details><summary>[A-Za-z,: 0-9]+</summary>|</details>|<!-- fleetpgo \{.*\} -->")
 
 
 @settings(max_examples=25, deadline=None)  # each parses a whole body
-@given(st.text("`*_[]()<>&~|\\\\@#! \nab:/;-=", min_size=1, max_size=400).filter(str.strip))
+@given(st.text("`*_[]()<>&~|\\\\@#!$%^ \nab:/;-=", min_size=1, max_size=400).filter(str.strip))
 def test_no_name_anywhere_in_a_body_is_markup_or_a_mention(value):
     proposal = dataclasses.replace(
         HOSTILE,

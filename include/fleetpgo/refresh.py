@@ -364,7 +364,7 @@ def measure(
             forge,
             profile=proposed["profile"],
             commit=commit,
-            brought_by=proposed["pull_request"],
+            brought_by=proposed["url"],
             measured=measured.comparison,
             report=text,
         )

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof.callgraph import COMPILER_DEPTH
 from fleetpgo.pprof.columns import CPU_VALUE_TYPES, Columns, ValueType
 from fleetpgo.pprof.decoding import read
 from fleetpgo.pprof.edges import go_name
+from fleetpgo.pprof.leaves import COMPILER_DEPTH
 from fleetpgo.pprof.reading import Limits
 
 if TYPE_CHECKING:
