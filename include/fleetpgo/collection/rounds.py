@@ -168,6 +168,7 @@ class _Round:
                 return await self._ask(target)
             except NotNowError as error:
                 failed = error
+                self._watch(target.instance, f"to be asked again: {error}")
                 raise
             except StoppedError:
                 if failed:  # it was asked before the round was stopped, and said something itself
@@ -180,6 +181,7 @@ class _Round:
         """Ask once, when it is the target's turn."""
         request = self._source.request(target, seconds=self._seconds)
         host = request.url.host or ""
+        self._watch(target.instance, "waiting")
         with tempfile.TemporaryFile() as body:
             async with self._guard.turn(target.instance, datacenter=target.datacenter, host=host):
                 self._watch(target.instance, "asked")
