@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MAX_POINTS = 11_000
 """Prometheus refuses range queries with more points per series."""
 
+_MOST_WAIT = 30  # seconds before a server is asked again, whatever it says: urllib3 would wait for six hours
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 10.0, 120.0  # seconds; Prometheus' own query timeout is 120 s
 
 
@@ -67,7 +68,11 @@ class Prometheus:
 
     def __post_init__(self) -> None:
         retry = Retry(
-            total=3, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), allowed_methods=None
+            total=3,
+            backoff_factor=0.5,
+            status_forcelist=(429, 502, 503, 504),
+            allowed_methods=None,
+            retry_after_max=_MOST_WAIT,
         )
         retry.raise_on_status = False  # the last answer says more than "too many retries"
         for scheme in ("http://", "https://"):

@@ -161,8 +161,8 @@ def facts(data: bytes, *, limits: Limits = Limits()) -> Facts:  # noqa: B008 -- 
             reason="no-samples",
             hint="Profile a busier instance, or for longer.",
         )
-    names = [profile.strings[row] for row in profile.functions[:, 0].tolist()]
-    if b"\n" in b"".join(names):
+    names = profile.functions[:, 0]
+    if profile.strings.may_hold(b"\n") and any(b"\n" in profile.strings[row] for row in names.tolist()):
         raise ProfileError(
             "The profile has a function with a line break in its name.",
             reason="bad-name",
@@ -172,9 +172,9 @@ def facts(data: bytes, *, limits: Limits = Limits()) -> Facts:  # noqa: B008 -- 
     period = header.period if header.period_type == ("cpu", "nanoseconds") else 0
     samples = weight if kind == SAMPLES or not period else weight // period
     seconds = header.duration * NANOSECONDS
-    main = [name.startswith(MAIN) for name in names]
-    in_main = _any_line(profile, np.array([*main, False]))
-    lacks_start = _any_line(profile, np.array([*(profile.functions[:, 3] == 0), True]))
+    main = profile.strings.starting(MAIN)[names]
+    in_main = _any_line(profile, np.append(main, [False]))
+    lacks_start = _any_line(profile, np.append(profile.functions[:, 3] == 0, [True]))
     lacks_start |= np.diff(profile.line_starts) == 0
     binary = profile.mappings[0].tolist() if len(profile.mappings) else None
     return Facts(
@@ -189,7 +189,7 @@ def facts(data: bytes, *, limits: Limits = Limits()) -> Facts:  # noqa: B008 -- 
         cores=samples * period * NANOSECONDS / seconds if seconds > 0 else 0.0,
         build_id=go_name(profile.strings[binary[4]]) if binary else "",
         binary=go_name(profile.strings[binary[3]]).rpartition("/")[2] if binary else "",
-        main_package=_main_package(profile, np.array(main, np.bool_)),
+        main_package=_main_package(profile, main),
         main_share=_share(weights, _any_location(profile, in_main, None)),
         start_line_share=_share(weights, ~_any_location(profile, lacks_start, COMPILER_DEPTH)),
         functions=len(profile.functions),

@@ -11,6 +11,8 @@ import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 from fleetpgo.pprof.numbering import Distinct
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from fleetpgo.pprof.columns import Ints
 
 
@@ -37,6 +39,19 @@ class Texts(Sequence[bytes]):
 
     def __getitem__(self, row: int) -> bytes:  # type: ignore[override]  # nobody asks for a slice
         return self._octets[self._ends[row] : self._ends[row + 1]]
+
+    def starting(self, prefix: bytes) -> NDArray[np.bool_]:
+        """(texts,) whether each starts with a prefix."""
+        ends = np.asarray(self._ends)
+        octets = np.frombuffer(self._octets + bytes(len(prefix)), np.uint8)
+        found: NDArray[np.bool_] = np.diff(ends) >= len(prefix)
+        for place, octet in enumerate(prefix):
+            found &= octets[ends[:-1] + place] == octet
+        return found
+
+    def may_hold(self, octet: bytes) -> bool:
+        """Whether any of them may: what is found may also belong to a text that is not among them."""
+        return octet in self._octets
 
 
 class TextNumbers:
