@@ -7,14 +7,19 @@ UV_VERSION := 0.13.9
 BOOTSTRAP := .local/bootstrap
 UV := $(BOOTSTRAP)/bin/uv
 SETUP := .local/setup.stamp
-PROMETHEUS := .local/prometheus/bin/prometheus
-CHROMIUM := .local/chromium/bin/chromium
-# Everything runs with the project's own tools first: Python, Go, Prometheus, Chromium.
+# Stamps: the programs may be links to the machine's own, whose age says nothing.
+PROMETHEUS := .local/prometheus.stamp
+CHROMIUM := .local/chromium.stamp
+GIT_LFS := .local/git-lfs.stamp
+SERVERS := .local/servers.stamp
+# Everything runs with the project's own tools first: Python, Go, and the programs below .local/.
 # With byte code: without it each of the many processes, Airflow's tasks among them, compiles all modules anew.
-RUN := env -u PYTHONDONTWRITEBYTECODE PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$(CURDIR)/.local/chromium/bin:$$PATH"
+LOCAL := $(CURDIR)/.local
+RUN := env -u PYTHONDONTWRITEBYTECODE \
+  PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow lint format demo bench-merge bench-collect bench-measure bench-pages bench-parse study-measurement screenshot screenshots docs proto lock clean
+.PHONY: help setup test test-slow test-distributed lint format demo bench-merge bench-collect bench-measure bench-pages bench-parse study-measurement screenshot screenshots docs proto lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,17 +40,26 @@ $(SETUP): $(UV) requirements.txt requirements-dev.txt pyproject.toml Makefile
 	@$(UV) pip install --quiet --python .venv --no-deps --editable .
 	@touch $@
 
-$(PROMETHEUS): tools/get-prometheus tools/unpack-debian
-	@tools/get-prometheus .local/prometheus
+$(PROMETHEUS): tools/get-programs tools/unpack-debian
+	@tools/get-programs .local/prometheus prometheus prometheus promtool && touch $@
+
+$(GIT_LFS): tools/get-programs tools/unpack-debian
+	@tools/get-programs .local/git-lfs git-lfs git-lfs && touch $@
 
 $(CHROMIUM): tools/get-chromium tools/unpack-debian
-	@tools/get-chromium .local/chromium
+	@tools/get-chromium .local/chromium && touch $@
 
-test: setup $(CHROMIUM) ## Run every check: lint, types, import directions, tests
+$(SERVERS): tools/get-servers tools/unpack-debian
+	@tools/get-servers .local/servers && touch $@
+
+test: setup $(CHROMIUM) $(GIT_LFS) ## Run every check: lint, types, import directions, tests
 	@$(RUN) tools/check
 
-test-slow: setup ## Run the tests that take minutes each
+test-slow: setup $(SERVERS) ## Run the tests that take minutes each
 	@$(RUN) tools/check --slow
+
+test-distributed: setup $(SERVERS) ## Run the loop on two Celery workers, PostgreSQL and Redis; kill some (12 minutes)
+	@$(RUN) python -m tests.distributed.run
 
 lint: setup ## Run only the static checks
 	@$(RUN) tools/check --static
@@ -58,7 +72,7 @@ demo: setup ## Run the whole loop on a local Go fleet (DEMO_EXIT=1: end by itsel
 	  $(if $(DEMO_AA),--aa $(DEMO_AA))
 
 bench-merge: setup ## Time the merge against go tool pprof, both in turn
-	@$(RUN) python bench/merge.py
+	@$(RUN) python -m bench.merge
 
 bench-parse: setup ## Measure what parsing the DAGs of 100 services costs
 	@$(RUN) python -m bench.parse

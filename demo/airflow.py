@@ -41,6 +41,8 @@ CONFIG = {
     # The fleet's CPU is measured on this very machine: parse the DAG files seldom.
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
     "LOGGING__COLORED_CONSOLE_LOG": "False",
+    # The button in a connection's form.
+    "CORE__TEST_CONNECTION": "Enabled",
 }
 
 
@@ -50,14 +52,15 @@ class Airflow(Running):
     Args:
         root: the folder for its home and its logs.
         port: of the web interface and the API.
-        variables: environment of the tasks: connections, where artifacts go.
+        variables: environment of the tasks: connections, where artifacts go. An option of Airflow in it
+            (``AIRFLOW__…``) goes before that of :data:`CONFIG`.
     """
 
     def __init__(self, root: Path, port: int, variables: Mapping[str, str]) -> None:
         self.url = f"http://{HOST}:{port}"
         self.home = root / "airflow"
         self._logs = root / "logs"
-        self._components: list[Process] = []
+        self._components: dict[str, Process] = {}
         self._session = requests.Session()
         # While Go builds, two processors are busy, and an answer may fail or come late.
         retry = Retry(total=3, backoff_factor=1, status_forcelist=(500, 503), raise_on_status=False)
@@ -77,24 +80,25 @@ class Airflow(Running):
         """Make the database and start the components; :meth:`wait_ready` waits for them."""
         self.home.mkdir(parents=True, exist_ok=True)
         processes.run(["airflow", "db", "migrate"], self.home, self._env)
-        for name, *options in (
-            ("api-server",),
-            ("scheduler", "--skip-serve-logs"),
-            ("dag-processor",),
-            ("triggerer", "--skip-serve-logs"),
-        ):
-            self._components.append(
-                processes.start(f"airflow-{name}", ["airflow", name, *options], self._logs, self._env)
-            )
+        self.start_component("api-server")
+        self.start_component("scheduler", "--skip-serve-logs")
+        self.start_component("dag-processor")
+        self.start_component("triggerer", "--skip-serve-logs")
+
+    def start_component(self, name: str, *options: str) -> None:
+        """Start a component by its command."""
+        self._components[name] = processes.start(
+            f"airflow-{name}", ["airflow", name, *options], self._logs, self._env
+        )
 
     def stop(self) -> None:
         """Stop the components."""
-        processes.stop_all(self._components)
+        processes.stop_all(list(self._components.values()))
         self._components.clear()
 
     def check(self) -> None:
         """Raise DemoError if a component has ended."""
-        for component in self._components:
+        for component in self._components.values():
             component.check()
 
     @property
@@ -106,15 +110,14 @@ class Airflow(Running):
 
     def wait_ready(self, dag_id: str, timeout_s: float = 300) -> None:
         """Wait until all components are healthy and the DAG is there, then log in."""
-        processes.wait_until(self._is_healthy, "Airflow is healthy", self._components, timeout_s)
+        components = list(self._components.values())
+        processes.wait_until(self._is_healthy, "Airflow is healthy", components, timeout_s)
         token = self._session.post(
             f"{self.url}/auth/token", json={"username": USER, "password": self.password}, timeout=30
         )
         token.raise_for_status()
         self._session.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
-        processes.wait_until(
-            lambda: self._has(dag_id), f"DAG {dag_id} is parsed", self._components, timeout_s
-        )
+        processes.wait_until(lambda: self._has(dag_id), f"DAG {dag_id} is parsed", components, timeout_s)
 
     def trigger(self, dag_id: str, conf: Mapping[str, object]) -> str:
         """Unpause a DAG and start a run with these params; returns the run's id."""

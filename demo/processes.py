@@ -80,11 +80,12 @@ class Process:
             )
 
     def stop(self) -> None:
-        """End the program and its children: SIGTERM, then SIGKILL to what is left."""
-        self.signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.popen.wait(_PATIENCE_S)
-        self.signal(signal.SIGKILL)
+        """End the program and all that it has started: SIGTERM, then SIGKILL to what is left."""
+        stop_all([self])
+
+    def kill(self) -> None:
+        """SIGKILL to the program and to all that it has started, as when a machine is lost."""
+        _kill(self.family())
         self.popen.wait()
 
     def signal(self, number: signal.Signals) -> None:
@@ -92,8 +93,22 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
+    def family(self) -> list[psutil.Process]:
+        """The program and all that it has started, also what is in a group of its own; [] if it has ended."""
+        try:
+            process = psutil.Process(self.pid)
+            return [process, *process.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
 
-def start(name: str, argv: Sequence[str | Path], logs: Path, env: Mapping[str, str] | None = None) -> Process:
+
+def start(
+    name: str,
+    argv: Sequence[str | Path],
+    logs: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Process:
     """Start a program whose output is appended to ``<logs>/<name>.log``.
 
     The kernel ends it when the calling *thread* ends: call this from the main thread.
@@ -103,6 +118,7 @@ def start(name: str, argv: Sequence[str | Path], logs: Path, env: Mapping[str, s
         argv: the program and its arguments.
         logs: a folder.
         env: all variables of the program; default: this process' own.
+        cwd: where it runs; default: here.
     """
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"{name}.log"
@@ -113,17 +129,33 @@ def start(name: str, argv: Sequence[str | Path], logs: Path, env: Mapping[str, s
             stdout=output,
             stderr=subprocess.STDOUT,
             env=env,
+            cwd=cwd,
             start_new_session=True,
         )
     return Process(name, popen, log)
 
 
 def stop_all(processes: Sequence[Process]) -> None:
-    """End all of them at the same time."""
+    """End all of them, and all that they have started, at the same time."""
+    families = [process.family() for process in processes]
     for process in processes:
         process.signal(signal.SIGTERM)
-    for process in processes:
-        process.stop()
+    for process, family in zip(processes, families, strict=True):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.popen.wait(_PATIENCE_S)
+        _kill(family)
+        process.signal(signal.SIGKILL)
+        process.popen.wait()
+
+
+def _kill(family: Sequence[psutil.Process]) -> None:
+    """SIGKILL to these and to all below them; psutil takes care that none is another with the same id."""
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.suspend()  # so that it starts nothing between the listing and the end
+            children = member.children()
+            member.kill()
+            _kill(children)
 
 
 def run(argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str] | None = None) -> str:

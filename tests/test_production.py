@@ -12,6 +12,7 @@ import subprocess
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 from ruamel.yaml import YAML
@@ -227,6 +228,13 @@ def test_every_airflow_command_exists(services):
     parser = get_parser()
     checked = [name for name, arguments in commands(services) if parser.parse_args(arguments)]
     assert {"init", "api-server", "scheduler", "dag-processor", "triggerer", "worker"} <= set(checked)
+
+
+def test_the_executor_can_be_loaded_with_the_packages_of_the_lock(services):
+    from airflow.executors.executor_loader import ExecutorLoader  # noqa: PLC0415  # imports Airflow
+
+    name = services["scheduler"]["environment"]["AIRFLOW__CORE__EXECUTOR"]
+    assert resolve_name(ExecutorLoader.executors[name]).__name__ == name
 
 
 def test_every_module_that_is_named_exists(services):

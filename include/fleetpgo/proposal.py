@@ -58,6 +58,7 @@ class Proposed:
         seconds_without: how long the build without a profile took.
         seconds_with: how long the build with this profile took.
         source_match: share of the profile's weight that the source still has; None if nothing was compared.
+        current_match: the same of the profile on the base branch.
     """
 
     branch: str
@@ -76,6 +77,7 @@ class Proposed:
     seconds_without: float | None = None
     seconds_with: float | None = None
     source_match: float | None = None
+    current_match: float | None = None
 
 
 def propose(
@@ -123,6 +125,8 @@ def propose(
             if dry_run:
                 _log.info("dry run: nothing is pushed and no pull request opened")
                 return proposed
+            # The builds may have taken longer than the credentials hold.
+            checkout = replace(checkout, config=forge.git_config())  # noqa: PLW2901
             if not moved and base_moved(checkout):
                 _log.info("%s has got commits during the build: building again on top of them", checkout.base)
                 moved = True
@@ -182,6 +186,7 @@ def _prepare(
         seconds_without=verified.without.seconds,
         seconds_with=verified.with_profile.seconds,
         source_match=verified.match.share if verified.match else None,
+        current_match=verified.current_match.share if verified.current_match else None,
     )
     proposal = Proposal(
         service=service.name,
@@ -196,6 +201,7 @@ def _prepare(
         command=shlex.join(service.build.command),
         binary=service.build.binary,
         wired=wired,
+        unaware=wiring.unaware,
         verified=verified,
         match_below=service.profile.match_below,
         functions=_functions(readable, profile),

@@ -15,20 +15,28 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
 
-def start():
-    command = [sys.executable, "-m", "demo.run", "--exit", "--port", str(processes.free_port())]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+def start(*module):
+    return subprocess.Popen([sys.executable, "-m", *module], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def demo_run():
+    return "demo.run", "--exit", "--port", str(processes.free_port())
 
 
 def test_every_stage_does_its_work():
-    with start() as demo:
+    with start(*demo_run()) as demo:
         output = demo.stdout.read()
     assert (demo.returncode, "against the instances that kept the old build" in output) == (0, True), output
 
 
-def test_ctrl_c_leaves_no_process():
-    with start() as demo:
-        while "Run " not in demo.stdout.readline():
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [(demo_run(), "Run "), (("tests.distributed.run",), "build_and_open_pr  running")],
+    ids=["demo", "distributed"],
+)
+def test_ctrl_c_leaves_no_process(command, line):
+    with start(*command) as demo:
+        while line not in demo.stdout.readline():
             assert demo.poll() is None
         children = psutil.Process(demo.pid).children(recursive=True)
         assert len(children) > 10

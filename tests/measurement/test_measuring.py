@@ -262,7 +262,8 @@ def test_a_regression_is_said_on_its_pull_request_and_reverted_by_another(
     store = RunStore(tmp_path / "store", "api", "run")
     store.write_json("rollout.json", asdict(rollout))
     store.write_json("merge.json", {"state": "merged", "commit": merged.merge_commit})
-    store.write_json("pull_request.json", {"pull_request": 1, "profile": digest(b"profile")})
+    proposed = {"pull_request": 1, "url": merged.url, "profile": digest(b"profile")}
+    store.write_json("pull_request.json", proposed)
 
     comparison = refresh.measure(described, store, weeks, forge, period="week")
 

@@ -61,6 +61,12 @@ def test_the_source_match_is_that_of_the_merged_profile(store):
     assert row(store).source_match == 0.5
 
 
+def test_the_source_match_is_what_the_newest_run_found_of_the_merged_profile(store):
+    run = RunStore(store, "edge", fleet.SECOND)
+    run.write_json("pull_request.json", {**run.read_json("pull_request.json"), "current_match": 0.25})
+    assert row(store).source_match == 0.25
+
+
 def test_a_run_from_before_the_source_match_was_recorded_has_none(store):
     run = RunStore(store, "edge", fleet.FIRST)
     proposed = run.read_json("pull_request.json")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
+import secrets
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,14 +13,13 @@ from typing import TYPE_CHECKING
 import requests
 
 from demo import processes
-from tests.pages import fleet
+from tests.pages import fleet, people
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 HOST = "127.0.0.1"
-USERS = {"admin": "ADMIN", "edge": "VIEWER", "gateway": "VIEWER"}
 RUNS = (("edge", fleet.FIRST), ("edge", fleet.SECOND), ("gateway", fleet.LIVE))
 
 
@@ -45,9 +45,10 @@ def environment(root: Path) -> dict[str, str]:
         "CORE__DAGS_FOLDER": str(fleet.ROOT / "dags"),
         "CORE__PLUGINS_FOLDER": str(fleet.ROOT / "plugins"),
         "CORE__LOAD_EXAMPLES": "False",
-        "CORE__AUTH_MANAGER": "tests.pages.rights.PerDagAuthManager",
-        "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
+        "CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
         "API__WORKERS": "1",
+        # Of this folder, even if its airflow.cfg was written for another.
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{root}/airflow/airflow.db",
         "LOGGING__LOGGING_LEVEL": "WARNING",
     }
     return {
@@ -64,20 +65,22 @@ def environment(root: Path) -> dict[str, str]:
 def serving(root: Path) -> Iterator[Site]:
     """Serve what is below that folder: ``store/`` and ``services/``."""
     variables = environment(root)
-    (root / "airflow").mkdir()
+    (root / "airflow").mkdir(exist_ok=True)
     processes.run(["airflow", "db", "migrate"], root, variables)
     port = str(processes.free_port())
     server = processes.start(
         "api-server", ["airflow", "api-server", "--host", HOST, "--port", port], root / "logs", variables
     )
     try:
-        processes.run(["airflow", "dags", "reserialize"], root, variables)  # while the server starts
+        # While the server starts.
+        processes.run(["airflow", "dags", "reserialize"], root, variables)
+        password = secrets.token_hex(16)
+        processes.run([sys.executable, "-m", "tests.pages.people", password], root, variables)
         url = f"http://{HOST}:{port}"
         while not _answers(url):
             server.check()
             time.sleep(0.2)
-        passwords = json.loads((root / "airflow/simple_auth_manager_passwords.json.generated").read_text())
-        tokens = {name: _token(url, name, password) for name, password in passwords.items()}
+        tokens = {name: _token(url, name, password) for name in people.USERS}
         yield Site(url, root / "store", root / "services", tokens, server.pid)
     finally:
         server.stop()
@@ -104,5 +107,6 @@ def _answers(url: str) -> bool:
 
 def _token(url: str, name: str, password: str) -> str:
     answer = requests.post(f"{url}/auth/token", json={"username": name, "password": password}, timeout=60)
+    assert answer.ok, answer.text
     token: str = answer.json()["access_token"]
     return token

@@ -98,7 +98,7 @@ def test_the_theme_is_airflows_and_changes_with_it(page, served):
     body = chromium.frame(page).locator("body")
     expect(body).to_have_css("background-color", "rgb(255, 255, 255)")
     page.evaluate("localStorage.theme = 'dark'")
-    expect(body).to_have_css("background-color", "rgb(14, 15, 17)")
+    expect(body).to_have_css("background-color", "rgb(22, 29, 45)")
 
 
 def test_the_fetch_table_fills_while_instances_answer(page, served):

@@ -27,7 +27,7 @@ from fleetpgo.measurement.history import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from upath import UPath
 
@@ -66,13 +66,15 @@ class Profile:
 class PullRequest:
     """A pull request that a run opened or updated, as the run left it.
 
-    ``source_match`` is the share of the profile's weight that the source still had then; None: not recorded.
+    ``source_match`` is the share of the profile's weight that the source had then, ``current_match`` the same
+    of the profile that was on the base branch then; None: not recorded.
     """
 
     number: int
     url: str
     state: str
     source_match: float | None
+    current_match: float | None
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Row:
     Attributes:
         service: its name.
         profile: the newest that was merged into the base branch; None if none was yet.
-        source_match: how much of it the source still had when it was proposed, 0 … 1; None: not recorded.
+        source_match: how much of it the source still had when a run last compared, 0 … 1; None: none did.
         waiting: the pull request that waits for its merge; None if none does.
         last: the last measured refresh.
         cores: reclaimed by all refreshes whose verdict counts, with its interval; None if there is none.
@@ -167,16 +169,15 @@ def _row(directory: Path | UPath, stamps: tuple[tuple[str, int], ...]) -> Row:
     """The service's row but for its core-hours, which grow with time."""
     runs = [_summary(directory / name, stamp) for name, stamp in stamps]
     profiles = profiles_made(runs)
-    merged = [(profile, run) for profile, run in profiles if run.merged]
-    current, merged_run = merged[-1] if merged else (None, Summary())
-    proposed = merged_run.pull_request
+    merged = [profile for profile, run in profiles if run.merged]
+    current = merged[-1] if merged else None
     waiting = profiles[-1][1].pull_request if profiles else None
     refreshes = in_order(run.refresh for run in runs if run.refresh)
     sums = reclaimed(refreshes)
     return Row(
         service=directory.name,
         profile=current,
-        source_match=proposed.source_match if proposed else None,
+        source_match=_last_match(profiles, current),
         waiting=waiting if waiting and waiting.state == "open" else None,
         last=refreshes[-1] if refreshes else None,
         cores=sums[-1] if sums else None,
@@ -184,6 +185,17 @@ def _row(directory: Path | UPath, stamps: tuple[tuple[str, int], ...]) -> Row:
         refreshes=tuple(refreshes),
         problems=tuple(run.problem for run in runs if run.problem),
     )
+
+
+def _last_match(profiles: Sequence[tuple[Profile, Summary]], current: Profile | None) -> float | None:
+    """What the newest run that compared the current profile with the source has found."""
+    found = None
+    for profile, run in profiles:
+        if profile is current and run.pull_request:
+            found = run.pull_request.source_match
+        elif current and profile.made_at > current.made_at and run.pull_request:
+            found = found if run.pull_request.current_match is None else run.pull_request.current_match
+    return found
 
 
 @lru_cache(maxsize=_RUNS_REMEMBERED)
@@ -219,7 +231,11 @@ def _pull_request(run: Path | UPath) -> PullRequest | None:
         return None
     merge = _read(run / "merge.json") or {"state": "open"}
     return PullRequest(
-        proposed["pull_request"], proposed["url"], merge["state"], proposed.get("source_match")
+        proposed["pull_request"],
+        proposed["url"],
+        merge["state"],
+        proposed.get("source_match"),
+        proposed.get("current_match"),
     )
 
 

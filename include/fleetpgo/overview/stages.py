@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ def look_at_stages(
         "Rollout",
         {
             "instances on the new build": f"{rollout['fraction']:.0%}",
-            "from": rollout["start"],
-            "to": rollout["end"],
+            "from": _moment(rollout["start"]),
+            "to": _moment(rollout["end"]),
         }
         if rollout
         else None,
@@ -113,7 +114,11 @@ def _merging(merge: Mapping[str, Any] | None) -> Stage:
         return Stage("Review", "waiting", {})
     if merge["state"] == "skipped":
         return Stage("Review", "skipped", {"ended": merge["reason"]})
-    return Stage("Review", "done", {"merged": merge["merged_at"]})
+    return Stage("Review", "done", {"merged": _moment(merge["merged_at"])})
+
+
+def _moment(iso: str) -> str:
+    return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _said(measurement: Measurement) -> dict[str, str]:

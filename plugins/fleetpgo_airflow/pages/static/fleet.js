@@ -1,6 +1,6 @@
 // The fleet: one row per service, and what all of them have reclaimed.
 import uPlot from "./uplot/uPlot.esm.js";
-import { age, bytes, get, h, interval, moment, none, number, outside, percent, say, table, verdict } from "./page.js";
+import { age, bytes, day, get, h, interval, none, number, outside, percent, say, table, verdict } from "./page.js";
 
 const HEIGHT = 260;
 
@@ -31,14 +31,14 @@ function services({ services: rows, now }) {
     { name: "Profile's age", title: "since the profile on the base branch was made", value: (row) => row.profile && -new Date(row.profile.made_at), cell: (row) => profile(row, now) },
     { name: "Size", value: (row) => row.profile?.size, cell: (row) => bytes(row.profile?.size) },
     { name: "Samples", value: (row) => row.profile?.samples, cell: (row) => number(row.profile?.samples) },
-    { name: "Source match", title: "share of the profile's weight that the source still had when it was proposed", value: (row) => row.source_match, cell: (row) => number(row.source_match, 2) },
+    { name: "Source match", title: "share of the profile's weight that the base branch still had when a run last compared them", value: (row) => row.source_match, cell: (row) => number(row.source_match, 2) },
     { name: "Last verdict", text: true, value: (row) => row.last?.verdict, cell: (row) => (row.last ? verdict(row.last.verdict) : none) },
     { name: "Last saving", title: "share of the CPU, 95 % interval", value: (row) => row.last?.saving, cell: saving },
     { name: "Cores reclaimed", title: "all refreshes whose verdict counts, 95 % interval", value: (row) => row.cores?.cores, cell: cores },
     { name: "Core-hours", value: (row) => row.core_hours, cell: (row) => number(row.core_hours) },
     { name: "Waiting", title: "pull request that waits for its merge", value: (row) => row.waiting?.number, cell: waiting },
     { name: "Last run", text: true, value: (row) => row.last_run_state, cell: (row) => (row.last_run ? h("a", { href: runPage(row.dag_id, row.last_run), title: row.last_run }, row.last_run_state) : none) },
-    { name: "Next run", text: true, value: (row) => row.next_run, cell: (row) => (row.next_run ? moment(row.next_run) : row.paused ? "paused" : none) },
+    { name: "Next run", text: true, value: (row) => row.next_run, cell: (row) => (row.next_run ? day(row.next_run) : row.paused ? "paused" : none) },
   ];
   return table("Services", columns, rows);
 }
@@ -62,7 +62,7 @@ function problems({ services: rows }) {
 }
 
 /** The day of a Unix time, in UTC. */
-const day = (at) => new Date(at * 1000).toISOString().slice(0, 10);
+const dayOf = (at) => new Date(at * 1000).toISOString().slice(0, 10);
 
 /** The sum after each change, as steps; the band is its 95 % interval. */
 function draw(place, points, now) {
@@ -81,9 +81,9 @@ function draw(place, points, now) {
       height: HEIGHT,
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
       scales: { y: { range: (_plot, low, high) => [Math.min(0, low), high * 1.05] } },
-      axes: [{ ...axis, space: 100, values: (_plot, times) => times.map(day) }, { ...axis, label: "cores" }],
+      axes: [{ ...axis, space: 100, values: (_plot, times) => times.map(dayOf) }, { ...axis, label: "cores" }],
       series: [
-        { value: (_plot, at) => (at === null ? none : day(at)), label: "day" },
+        { value: (_plot, at) => (at === null ? none : dayOf(at)), label: "day" },
         { ...edge, label: "97.5 %", value: show },
         { ...edge, label: "2.5 %", value: show },
         { stroke: line, width: 2, paths: stepped, points: { show: false }, label: "cores reclaimed", value: show },

@@ -16,7 +16,7 @@ export const none = "–";
 export function number(value, digits = 0) {
   return value === null || value === undefined
     ? none
-    : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+    : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: "negative" });
 }
 
 export function percent(share, digits = 1) {
@@ -34,8 +34,8 @@ export function bytes(size) {
   return `${number(size / 1024 ** unit, unit && 1)} ${["B", "KiB", "MiB"][unit]}`;
 }
 
-export function moment(iso) {
-  return h("time", { datetime: iso }, new Date(iso).toISOString().slice(0, 16).replace("T", " "), " UTC");
+export function day(iso) {
+  return h("time", { datetime: iso, title: new Date(iso).toISOString() }, new Date(iso).toISOString().slice(0, 10));
 }
 
 /** How long ago, in the largest unit that says enough. */

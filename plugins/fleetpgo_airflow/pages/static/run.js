@@ -20,10 +20,10 @@ function fill(id, shown, draw) {
 
 const artifact = (name) => `${api}/artifacts/${encodeURIComponent(name)}`;
 
-/** A figure; where there is a URL in it, that is a link. */
+/** A figure; a URL behind it is where it leads. */
 function figure(value) {
-  const url = value.match(/https?:\/\/\S+/)?.[0];
-  return url ? [value.slice(0, value.indexOf(url)), outside(url, url)] : [value];
+  const [, text, url] = value.match(/^(.*) ([a-z]+:\/\/\S+)$/) ?? [null, value];
+  return url ? outside(url, text) : text;
 }
 
 function stages({ stages: all }) {
@@ -137,7 +137,7 @@ async function look() {
   document.querySelector("h1").textContent = found.service;
   document.querySelector("#state").textContent = `${run}${found.state ? `: ${found.state}` : ""}`;
   fill("stages", found.stages, () => stages(found));
-  if (found.measurements.length) fill("measurements", found.measurements, () => [h("h2", {}, "What was saved"), ...found.measurements.toReversed().map(measurement)]);
+  if (found.measurements.length) fill("measurements", found.measurements, () => [h("h2", {}, "What was saved"), h("div", {}, found.measurements.toReversed().map(measurement))]);
   if (found.sufficiency) fill("sufficiency", [found.sufficiency, found.warnings], () => sufficiency(found));
   if (found.instances.length) fill("instances", [found.instances, found.stopped], () => instances(found));
   if (found.artifacts.length) fill("downloads", found.artifacts, () => downloads(found));
