@@ -41,6 +41,8 @@ CONFIG = {
     # The fleet's CPU is measured on this very machine: parse the DAG files seldom.
     "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "120",
     "LOGGING__COLORED_CONSOLE_LOG": "False",
+    # The button in a connection's form.
+    "CORE__TEST_CONNECTION": "Enabled",
 }
 
 

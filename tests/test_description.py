@@ -37,6 +37,7 @@ FIRST = Proposal(
     command="make build",
     binary="bin/wshim",
     wired=["Makefile"],
+    unaware=[],
     verified=Verified(
         toolchain="go1.27.3",
         without=Built(Path("bin/wshim"), 9_000_000, 31.25),
@@ -192,6 +193,17 @@ def test_what_is_not_known_is_said_and_not_left_out():
     proposal = dataclasses.replace(FIRST, verified=dataclasses.replace(FIRST.verified, match=None))
 
     assert "- the profile was not compared with the source: the task's log says why" in body(proposal)
+
+
+def test_a_build_that_gets_no_profile_is_named_in_the_first_pull_request_alone():
+    unaware = ["Dockerfile", *(f"tools/{number}.sh" for number in range(9))]
+    first, refresh = (body(dataclasses.replace(each, unaware=unaware)) for each in (FIRST, REFRESH))
+
+    assert (
+        "- what production runs may get no profile: Go is also built, without -pgo=pgo/profile.pprof, in "
+        "Dockerfile, tools/0.sh, tools/1.sh, tools/2.sh, tools/3.sh, and 5 more files\n"
+    ) in first
+    assert "Dockerfile" not in refresh
 
 
 def test_a_profile_of_another_source_warns():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -54,6 +55,62 @@ def unknown(line):
 def test_every_command_of_ours_exists(file):
     lines = commands(file.read_text(), "fleetpgo")
     assert [(line, word) for line in lines if (word := unknown(line))] == []
+
+
+def lines_to_run(text, program):
+    """The lines of shell blocks that run a program, those after `--` of another's included."""
+    lines = [line for block in blocks(text, "sh") for line in block.replace("\\\n", " ").splitlines()]
+    found = (re.search(rf"(?:^|-- +)((?:[A-Z_]+=\S+ )*{program} .*)", line) for line in lines)
+    return [each[1] for each in found if each]
+
+
+def accepts(line):
+    """Raise a click exception unless `fleetpgo` takes the line: commands, options, values, none missing."""
+    command, context = cli, cli.make_context("fleetpgo", shlex.split(line, comments=True)[1:])
+    while isinstance(command, click.Group):
+        words = [*context._protected_args, *context.args]
+        name, command, rest = command.resolve_command(context, words)
+        context = command.make_context(name, rest, parent=context)
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
+def test_every_line_of_ours_to_run_is_complete(file, monkeypatch):
+    for name in ("PROMETHEUS", "STORE", "FORGE"):  # as the pages tell to export them
+        monkeypatch.setenv(f"FLEETPGO_{name}", "somewhere")
+    for line in lines_to_run(file.read_text(), "fleetpgo"):
+        with contextlib.suppress(click.exceptions.Exit):  # --version
+            accepts(line)
+
+
+def test_every_line_for_compose_names_services_and_profiles_that_there_are():
+    compose = YAML(typ="safe").load(ROOT / "docker-compose.yaml")["services"]
+    profiles = {profile for service in compose.values() for profile in service.get("profiles", ())}
+    variables = set(re.findall(r"\$\{(\w+):-", (ROOT / "docker-compose.yaml").read_text()))
+    lines = lines_to_run((DOCS / "production.md").read_text(), "docker compose")
+    assert len(lines) >= 5
+    for line in lines:
+        set_before, _, words = line.partition("docker compose ")
+        assert {each.partition("=")[0] for each in set_before.split()} <= variables, line
+        assert set(re.findall(r"--profile (\S+)", words)) <= profiles, line
+        verb, *rest = re.sub(r"--profile \S+ ", "", words).split()
+        assert verb in {"build", "up"}, line
+        assert {word for word in rest if not word.startswith("--")} <= set(compose), line
+
+
+def test_every_line_for_airflow_is_one_that_it_takes():
+    from airflow.cli.cli_parser import get_parser  # noqa: PLC0415  # imports Airflow
+
+    lines = lines_to_run((DOCS / "production.md").read_text(), "airflow")
+    assert [line for line in lines if not get_parser().parse_args(shlex.split(line)[1:])] == []
+    assert lines
+
+
+def test_every_script_to_run_is_in_the_tree():
+    told = {
+        each for file in PAGES for each in re.findall(r"^(tools/[\w-]+)$", file.read_text(), re.MULTILINE)
+    }
+    assert told
+    assert [each for each in told if not os.access(ROOT / each, os.X_OK)] == []
 
 
 def test_every_make_target_exists():

@@ -121,6 +121,7 @@ class Proposal:
         command: the service's build command.
         binary: the path of what it makes.
         wired: other files that the pull request edits, so that they pass the profile on.
+        unaware: files that build something without the profile, and are not edited.
         verified: what was found out in the clone.
         match_below: source match below which the reviewer is warned.
         functions: the functions with the most weight, and how that changed.
@@ -138,6 +139,7 @@ class Proposal:
     command: str
     binary: str
     wired: Sequence[str]
+    unaware: Sequence[str]
     verified: Verified
     match_below: float
     functions: Sequence[FunctionShare]
@@ -181,6 +183,7 @@ _MANNERS = f"""---
   the label `{TAKE_OVER}` lets it go on."""
 
 _LONGEST_QUERY = 5_000
+_MOST_FILES = 5
 
 
 class _Section(NamedTuple):
@@ -223,7 +226,14 @@ def _notes(proposal: Proposal) -> list[str]:
 
 
 def _doubts(proposal: Proposal) -> Iterable[str]:
-    """What was found out in the clone that speaks against the profile, in sentences."""
+    """What was found out in the clone that the reviewer may have to act on, in sentences."""
+    # Said once: who merges this knows where production is built.
+    if proposal.unaware and proposal.current is None:
+        files, more = proposal.unaware[:_MOST_FILES], len(proposal.unaware) - _MOST_FILES
+        yield (
+            f"what production runs may get no profile: Go is also built, without -pgo={proposal.path}, in "
+            + ", ".join([*files, *([f"and {more:,} more files"] if more > 0 else [])])
+        )
     match = proposal.verified.match
     if match is None:
         yield "the profile was not compared with the source: the task's log says why"

@@ -201,6 +201,7 @@ def _prepare(
         command=shlex.join(service.build.command),
         binary=service.build.binary,
         wired=wired,
+        unaware=wiring.unaware,
         verified=verified,
         match_below=service.profile.match_below,
         functions=_functions(readable, profile),

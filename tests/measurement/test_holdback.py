@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -65,6 +68,63 @@ def test_a_week_that_is_noisier_than_those_before_stands_alone():
     levels = np.random.default_rng(5).normal(0, 0.01, (7, 4))
     levels[-1] *= 10
     assert estimate(*weeks(levels)).degrees == 3
+
+
+WALK, NOISE = 4e-6, 9e-6  # variances in a day
+
+
+def days(walk, noise, *, seed=2, datacenters=12):
+    """Seven weeks of datacenters whose treated and held-back groups drift apart, a level for each day."""
+    random = np.random.default_rng(seed)
+    shape = (datacenters, 49)
+    level = np.cumsum(random.normal(0, walk**0.5, shape), axis=1) + random.normal(0, noise**0.5, shape)
+    times = np.arange(0, 7 * WEEK, STEP)
+    cpu = np.exp(np.stack((level[:, times // DAY], np.zeros((datacenters, len(times))))))
+    windows = Windows(after=(6 * WEEK, 7 * WEEK), shift=WEEK, rolling=(6 * WEEK - 2 * STEP, 6 * WEEK))
+    names = tuple(f"dc{d}" for d in range(datacenters))
+    return Usage(times, STEP, names, cpu, np.ones_like(cpu), np.ones_like(cpu)), windows
+
+
+def weighed(usage, windows):
+    """The weights of the days, by distance from the rollout; they sum up to 1."""
+    found = []
+    for day in range(7):
+        touched = usage.cpu.copy()
+        at = windows.after[0] + day * DAY
+        touched[0][:, (usage.times >= at) & (usage.times < at + DAY)] *= np.exp(-1e-4)
+        moved = estimate(replace(usage, cpu=touched), windows).saving - estimate(usage, windows).saving
+        found.append(moved / 1e-4)
+    return np.array(found)
+
+
+def test_days_next_to_the_rollout_weigh_as_the_drift_asks():
+    usage, windows = days(WALK, NOISE, datacenters=200)
+    weights = weighed(usage, windows)
+    # The oracle: generalised least squares of the fourteen days, whose covariance is known here.
+    day = np.arange(14)
+    covariance = WALK * np.minimum.outer(day + 1, day + 1) + NOISE * np.eye(14)
+    design = sm.add_constant((day >= 7).astype(float))
+    best = sm.GLS(np.zeros(14), design, sigma=covariance).fit().normalized_cov_params[1, 1]
+    both = np.concatenate((-weights[::-1], weights)) / weights.sum()
+    assert both @ covariance @ both < 1.03 * best
+    equal = np.repeat((-1 / 7, 1 / 7), 7)
+    assert equal @ covariance @ equal > 1.3 * best
+
+
+def test_days_weigh_alike_where_nothing_drifts_and_where_history_is_short():
+    usage, windows = days(0.0, NOISE)
+    assert weighed(usage, windows) == pytest.approx(1 / 7, rel=0.35)
+    usage, windows = days(WALK, NOISE)
+    usage.cpu[:, :, usage.times < 3 * WEEK] = np.nan
+    assert weighed(usage, windows) == pytest.approx(1 / 7, rel=0.01)
+
+
+def test_a_day_that_was_not_measured_leaves_its_weight_to_the_others():
+    usage, windows = days(WALK, NOISE)
+    gone = (usage.times >= 6 * WEEK) & (usage.times < 6 * WEEK + DAY)
+    usage.cpu[:, :, gone] = np.nan
+    weights = weighed(usage, windows)
+    assert (weights[0], weights.sum()) == (pytest.approx(0, abs=1e-9), pytest.approx(1, rel=1e-2))
 
 
 @given(common=st.floats(-0.5, 0.5), change=st.floats(-0.5, 0.5))

@@ -71,3 +71,21 @@ def test_hours_are_too_short_for_it():
     short = Windows(after=(START, START + 7_200), shift=14_400, rolling=(START - 7_200, START))
     with pytest.raises(NotPossibleError, match="between a day and a week"):
         estimate(fleet([0.0] * 6), short)
+
+
+def datacenters(own):
+    """Five datacenters with noise of their own each week, and what they did beside the rollout's 2 %."""
+    random = np.random.default_rng(7)
+    level = np.cumsum(random.normal(0, 0.005, (5, 7)), axis=1)
+    level[:, 6] += np.array(own) - 0.02
+    cpu = np.exp(level[:, HOURS // WEEK])[None]
+    return Usage(HOURS, 3_600, tuple("abcde"), cpu, np.full_like(cpu, 100.0), np.ones_like(cpu))
+
+
+def test_what_only_some_datacenters_did_is_not_the_build():
+    with pytest.raises(NotPossibleError, match=r"changed in b by -1\d.\d %, as never"):
+        estimate(datacenters([0, -0.1, 0, 0, 0]), WINDOWS)
+
+
+def test_what_all_datacenters_did_is():
+    assert estimate(datacenters([0, 0, 0, 0, 0]), WINDOWS).method == "B"

@@ -43,7 +43,7 @@ def main() -> None:
                 take(chromium, running, f"{running.url}/plugin/fleetpgo", {"fleet": "main"})
             with site.serving(demo) as running:
                 url = browser.run_url(running, "wshim", run)
-                take(chromium, running, url, {"run": "main", "flame": "#flame", "instances": "#instances"})
+                take(chromium, running, url, {"run": "main", "flame": "#flame"})
 
 
 def take(chromium: Browser, running: Site, url: str, pictures: dict[str, str]) -> None:
@@ -51,12 +51,12 @@ def take(chromium: Browser, running: Site, url: str, pictures: dict[str, str]) -
     for theme in ("light", "dark"):
         with browser.signed_in(chromium, running, theme=theme) as context:
             page = context.new_page()
-            page.set_viewport_size({"width": 1440, "height": 1100})
+            page.set_viewport_size({"width": 1440, "height": 1480})
             page.goto(url)
             inside = browser.frame(page)
             inside.locator("main[aria-busy=false]").wait_for()
             for name, selector in pictures.items():
-                inside.locator(selector).evaluate("element => element.scrollIntoView()")
+                inside.locator(selector).evaluate("element => scrollTo(0, element.offsetTop - 32)")
                 page.wait_for_timeout(DRAWN_MS)
                 page.screenshot(path=IMAGES / f"{name}-{theme}.png")
 

@@ -47,6 +47,8 @@ def environment(root: Path) -> dict[str, str]:
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
         "API__WORKERS": "1",
+        # Of this folder, even if its airflow.cfg was written for another.
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{root}/airflow/airflow.db",
         "LOGGING__LOGGING_LEVEL": "WARNING",
     }
     return {

@@ -66,8 +66,8 @@ class Profile:
 class PullRequest:
     """A pull request that a run opened or updated, as the run left it.
 
-    ``source_match`` is the share of the profile's weight that the source had then, ``current_match`` the same of
-    the profile that was on the base branch then; None: not recorded.
+    ``source_match`` is the share of the profile's weight that the source had then, ``current_match`` the same
+    of the profile that was on the base branch then; None: not recorded.
     """
 
     number: int
@@ -99,7 +99,7 @@ class Row:
     Attributes:
         service: its name.
         profile: the newest that was merged into the base branch; None if none was yet.
-        source_match: how much of it the source still had when a run last compared them, 0 … 1; None: none did.
+        source_match: how much of it the source still had when a run last compared, 0 … 1; None: none did.
         waiting: the pull request that waits for its merge; None if none does.
         last: the last measured refresh.
         cores: reclaimed by all refreshes whose verdict counts, with its interval; None if there is none.

@@ -22,7 +22,7 @@ const artifact = (name) => `${api}/artifacts/${encodeURIComponent(name)}`;
 
 /** A figure; a URL behind it is where it leads. */
 function figure(value) {
-  const [, text, url] = value.match(/^(.*) (https?:\/\/\S+)$/) ?? [null, value];
+  const [, text, url] = value.match(/^(.*) ([a-z]+:\/\/\S+)$/) ?? [null, value];
   return url ? outside(url, text) : text;
 }
 
