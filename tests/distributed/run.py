@@ -102,14 +102,18 @@ def loop(start: float) -> dict[str, bool]:
 
 def _lose_worker(cluster: Cluster, progress: Progress, run_id: str) -> None:
     """Kill the worker on which Go compiles the service, as if its machine were gone."""
-    components = cluster.components()
-    processes.wait_until(lambda: cluster.compiling() is not None, "a worker compiles", components, 120)
-    lost = cluster.compiling()
-    state = next(each for each in cluster.task_instances(DAG_ID, run_id) if each["task_id"] == BUILD)
-    if lost is None or state["state"] != "running":
-        raise DemoError(f"The build was over before its worker could be killed: {BUILD} is {state['state']}.")
-    cluster.kill(lost)
-    progress.say(f"[bold]SIGKILL[/bold]   {lost}, which was building; it does not come back")
+    seen: list[str] = []
+
+    def compiles() -> bool:
+        seen.extend(filter(None, [cluster.compiling()]))  # the next look may fall between two packages
+        return bool(seen)
+
+    processes.wait_until(compiles, "a worker compiles", cluster.components(), 120)
+    cluster.kill(seen[0])
+    [build] = [each for each in cluster.task_instances(DAG_ID, run_id) if each["task_id"] == BUILD]
+    if build["state"] != "running":
+        raise DemoError(f"The build was over before its worker was killed: {BUILD} is {build['state']}.")
+    progress.say(f"[bold]SIGKILL[/bold]   {seen[0]}, which was building; it does not come back")
 
 
 def _lose_triggerer(cluster: Cluster, progress: Progress) -> None:

@@ -20,8 +20,11 @@ function saving({ last }) {
   return interval(percent(last.saving), percent(last.low), percent(last.high));
 }
 
-function cores({ cores: sum }) {
-  return sum ? interval(number(sum.cores, 1), number(sum.low, 1), number(sum.high, 1)) : none;
+/** A small fleet reclaims thousandths. */
+const digits = (cores) => (Math.abs(cores) < 1 ? 3 : 1);
+
+function cores(sum) {
+  return sum ? interval(...[sum.cores, sum.low, sum.high].map((value) => number(value, digits(sum.cores)))) : none;
 }
 
 function services({ services: rows, now }) {
@@ -34,7 +37,7 @@ function services({ services: rows, now }) {
     { name: "Source match", title: "share of the profile's weight that the base branch still had when a run last compared them", value: (row) => row.source_match, cell: (row) => number(row.source_match, 2) },
     { name: "Last verdict", text: true, value: (row) => row.last?.verdict, cell: (row) => (row.last ? verdict(row.last.verdict) : none) },
     { name: "Last saving", title: "share of the CPU, 95 % interval", value: (row) => row.last?.saving, cell: saving },
-    { name: "Cores reclaimed", title: "all refreshes whose verdict counts, 95 % interval", value: (row) => row.cores?.cores, cell: cores },
+    { name: "Cores reclaimed", title: "all refreshes whose verdict counts, 95 % interval", value: (row) => row.cores?.cores, cell: (row) => cores(row.cores) },
     { name: "Core-hours", value: (row) => row.core_hours, cell: (row) => number(row.core_hours) },
     { name: "Waiting", title: "pull request that waits for its merge", value: (row) => row.waiting?.number, cell: waiting },
     { name: "Last run", text: true, value: (row) => row.last_run_state, cell: (row) => (row.last_run ? h("a", { href: runPage(row.dag_id, row.last_run), title: row.last_run }, row.last_run_state) : none) },
@@ -49,7 +52,7 @@ function summary({ services: rows, reclaimed }) {
     ["services", number(rows.length)],
     ["with a profile", number(rows.filter((row) => row.profile).length)],
     ["pull requests waiting", number(rows.filter((row) => row.waiting).length)],
-    ["cores reclaimed", sum ? interval(number(sum.cores, 1), number(sum.low, 1), number(sum.high, 1)) : none],
+    ["cores reclaimed", cores(sum)],
     ["core-hours reclaimed", number(rows.reduce((total, row) => total + row.core_hours, 0))],
   ];
   return h("dl", { class: "figures" }, figures.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
@@ -64,6 +67,12 @@ function problems({ services: rows }) {
 /** The day of a Unix time, in UTC. */
 const dayOf = (at) => new Date(at * 1000).toISOString().slice(0, 10);
 
+/** Days; where there is not a handful of them, times of day. */
+function ticks(times) {
+  const time = (at) => new Date(at * 1000).toISOString().slice(11, 16);
+  return times.map(times.at(-1) - times[0] < 3 * 86_400 ? time : dayOf);
+}
+
 /** The sum after each change, as steps; the band is its 95 % interval. */
 function draw(place, points, now) {
   const style = getComputedStyle(document.documentElement);
@@ -73,7 +82,7 @@ function draw(place, points, now) {
   const stepped = uPlot.paths.stepped({ align: 1 });
   const edge = { stroke: "transparent", paths: stepped, points: { show: false } };
   const axis = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 } };
-  const show = (_plot, value) => number(value, 1);
+  const show = (_plot, value) => number(value, digits(until.cores));
   place.replaceChildren();
   return new uPlot(
     {
@@ -81,7 +90,7 @@ function draw(place, points, now) {
       height: HEIGHT,
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
       scales: { y: { range: (_plot, low, high) => [Math.min(0, low), high * 1.05] } },
-      axes: [{ ...axis, space: 100, values: (_plot, times) => times.map(dayOf) }, { ...axis, label: "cores" }],
+      axes: [{ ...axis, space: 100, values: (_plot, times) => ticks(times) }, { ...axis, label: "cores" }],
       series: [
         { value: (_plot, at) => (at === null ? none : dayOf(at)), label: "day" },
         { ...edge, label: "97.5 %", value: show },
@@ -106,9 +115,9 @@ function plot({ reclaimed, now }) {
   const at = (row) => row.at.slice(0, 10);
   const columns = [
     { name: "Day", text: true, value: at, cell: at },
-    { name: "Cores", value: (row) => row.cores, cell: (row) => number(row.cores, 1) },
-    { name: "2.5 %", value: (row) => row.low, cell: (row) => number(row.low, 1) },
-    { name: "97.5 %", value: (row) => row.high, cell: (row) => number(row.high, 1) },
+    { name: "Cores", value: (row) => row.cores, cell: (row) => number(row.cores, digits(row.cores)) },
+    { name: "2.5 %", value: (row) => row.low, cell: (row) => number(row.low, digits(row.cores)) },
+    { name: "97.5 %", value: (row) => row.high, cell: (row) => number(row.high, digits(row.cores)) },
   ];
   // A picture says nothing to a screen reader: the figures are there as well, made when they are asked for.
   const details = h("details", { ontoggle: () => details.open && details.childElementCount === 1 && details.append(table("Cores reclaimed, by day", columns, reclaimed, { column: 0, down: true })) }, h("summary", {}, "The figures of this picture"));
