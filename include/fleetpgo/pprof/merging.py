@@ -44,10 +44,13 @@ if TYPE_CHECKING:
 
 Weights = Literal["none", "equal"]
 
-TOGETHER = 4
-"""Profiles that are read and added together: numpy's calls cost as much as what they do for one."""
+TOGETHER, LEAVES_TOGETHER = 4, 8
+"""Profiles that are read and added together: numpy's calls cost as much as what they do for one.
 
-AHEAD = 2 * TOGETHER
+With no more than their leaves, profiles take half the memory.
+"""
+
+AHEAD = 8
 """Profiles that are unzipped ahead."""
 
 EQUAL_SAMPLES = 10_000
@@ -81,7 +84,7 @@ def merge(
             first one, or the sums ``overflow`` 64 bits; or there are ``no-profiles``.
     """
     tables = Tables(weighted=weights != "none", keep_labels=keep_labels)
-    for part, factors in _read(profiles, weights, limits, parse):
+    for part, factors in _read(profiles, weights, limits, parse, TOGETHER):
         tables.add(part, factors)
     if weights != "none":
         tables.comments.add(f"fleetpgo merge: weights {weights if isinstance(weights, str) else 'given'}")
@@ -99,7 +102,7 @@ def merge_edges(
     With ``weights``, an edge is rounded to whole samples once, and not each of its stacks.
     """
     graph = CallGraph(weighted=weights != "none")
-    for part, factors in _read(profiles, weights, limits, parse_leaves):
+    for part, factors in _read(profiles, weights, limits, parse_leaves, LEAVES_TOGETHER):
         graph.add(part, factors)
     return graph.edges()
 
@@ -121,7 +124,11 @@ def stratum_factors(weights: Sequence[int], strata: Sequence[str]) -> list[float
 
 
 def _read(
-    profiles: Iterable[bytes], weights: Weights | Sequence[float], limits: Limits, parser: Parser
+    profiles: Iterable[bytes],
+    weights: Weights | Sequence[float],
+    limits: Limits,
+    parser: Parser,
+    together: int,
 ) -> Iterator[tuple[Columns, list[float]]]:
     """Some profiles at a time, and the factor of each.
 
@@ -131,7 +138,7 @@ def _read(
     """
     first: Header | None = None
     number = 0
-    for part in _columns(_messages(profiles, limits), limits, parser):
+    for part in _columns(_messages(profiles, limits), limits, parser, together):
         factors = []
         for header, values in zip(part.headers, _values(part), strict=True):
             first = first or header
@@ -184,16 +191,16 @@ def _next(profiles: Iterator[bytes], limits: Limits) -> bytes | None:
     return None if data is None else message(data, limits)
 
 
-def _columns(messages: Iterator[bytes], limits: Limits, parser: Parser) -> Iterator[Columns]:
+def _columns(messages: Iterator[bytes], limits: Limits, parser: Parser, together: int) -> Iterator[Columns]:
     """Profiles as columns: some together, or one by one where together they are too large or one is bad."""
     number = 0
-    while part := list(islice(messages, TOGETHER)):
-        together = None
+    while part := list(islice(messages, together)):
+        columns = None
         if sum(map(len, part)) <= limits.message_bytes:
             with suppress(ProfileError):
-                together = parser(part, limits)
-        if together:
-            yield together
+                columns = parser(part, limits)
+        if columns:
+            yield columns
         else:
             for place, raw in enumerate(part, start=number):
                 with _numbered(place):
