@@ -3,9 +3,9 @@
 FROM apache/airflow:slim-3.3.2-python3.12
 
 USER root
-# A service's own build command is most often make.
+# A service's own build command is most often make; its repository may keep files in Git LFS.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends git make \
+    && apt-get install --yes --no-install-recommends git git-lfs make \
     && rm -rf /var/lib/apt/lists/*
 
 USER airflow

@@ -10,11 +10,13 @@ SETUP := .local/setup.stamp
 # Stamps: the programs may be links to the machine's own, whose age says nothing.
 PROMETHEUS := .local/prometheus.stamp
 CHROMIUM := .local/chromium.stamp
+GIT_LFS := .local/git-lfs.stamp
 SERVERS := .local/servers.stamp
-# Everything runs with the project's own tools first: Python, Go, Prometheus, Chromium, PostgreSQL and Redis.
+# Everything runs with the project's own tools first: Python, Go, and the programs below .local/.
 # With byte code: without it each of the many processes, Airflow's tasks among them, compiles all modules anew.
+LOCAL := $(CURDIR)/.local
 RUN := env -u PYTHONDONTWRITEBYTECODE \
-  PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.local/prometheus/bin:$(CURDIR)/.local/chromium/bin:$(CURDIR)/.local/servers/bin:$$PATH"
+  PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test test-slow test-distributed lint format demo bench-merge bench-collect bench-measure bench-pages bench-parse study-measurement screenshot screenshots docs proto lock clean
@@ -38,8 +40,11 @@ $(SETUP): $(UV) requirements.txt requirements-dev.txt pyproject.toml Makefile
 	@$(UV) pip install --quiet --python .venv --no-deps --editable .
 	@touch $@
 
-$(PROMETHEUS): tools/get-prometheus tools/unpack-debian
-	@tools/get-prometheus .local/prometheus && touch $@
+$(PROMETHEUS): tools/get-programs tools/unpack-debian
+	@tools/get-programs .local/prometheus prometheus prometheus promtool && touch $@
+
+$(GIT_LFS): tools/get-programs tools/unpack-debian
+	@tools/get-programs .local/git-lfs git-lfs git-lfs && touch $@
 
 $(CHROMIUM): tools/get-chromium tools/unpack-debian
 	@tools/get-chromium .local/chromium && touch $@
@@ -47,7 +52,7 @@ $(CHROMIUM): tools/get-chromium tools/unpack-debian
 $(SERVERS): tools/get-servers tools/unpack-debian
 	@tools/get-servers .local/servers && touch $@
 
-test: setup $(CHROMIUM) ## Run every check: lint, types, import directions, tests
+test: setup $(CHROMIUM) $(GIT_LFS) ## Run every check: lint, types, import directions, tests
 	@$(RUN) tools/check
 
 test-slow: setup $(SERVERS) ## Run the tests that take minutes each
@@ -67,7 +72,7 @@ demo: setup ## Run the whole loop on a local Go fleet (DEMO_EXIT=1: end by itsel
 	  $(if $(DEMO_AA),--aa $(DEMO_AA))
 
 bench-merge: setup ## Time the merge against go tool pprof, both in turn
-	@$(RUN) python bench/merge.py
+	@$(RUN) python -m bench.merge
 
 bench-parse: setup ## Measure what parsing the DAGs of 100 services costs
 	@$(RUN) python -m bench.parse

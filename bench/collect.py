@@ -4,9 +4,10 @@
     python -m bench.collect --seconds 10 --instances 100
 
 Each row is measured in a process of its own: wall time, CPU (user + system, its children's included), and
-its largest resident memory (for the shell that of one curl, of which there are a thousand at a time). The
-server that plays the instances is another process and not counted. Airflow's row is measured in another way:
-see :mod:`bench.in_airflow`.
+its largest resident memory (not for the shell, which starts a process for each instance). The least of some
+rounds stands for each figure: noise only ever adds. The server that plays the instances is another process,
+and not counted, but runs on the same processors. Airflow's row is measured once and in another way: see
+:mod:`bench.in_airflow`.
 """
 
 from __future__ import annotations
@@ -26,9 +27,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-
 from bench import in_airflow
 from bench.fleet_server import INSTANCES, address
 from fleetpgo.collection import collect
@@ -38,7 +36,7 @@ from fleetpgo.selection import Target, select
 from fleetpgo.store import RunStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 SERIES = 100_000
 DATACENTERS = 50
@@ -46,7 +44,7 @@ MIB = 1 << 20
 WAYS = {
     "fleetpgo": "collecting",
     "fleetpgo in Airflow, 8 slots": "airflow",
-    "bash: curl … & wait": "curling",
+    "bash: `curl … & wait`": "curling",
 }
 
 
@@ -172,39 +170,51 @@ def row(what: str, folder: Path, port: int, seconds: int, instances: int) -> Non
         case _:
             got = asking(folder)
     wall = time.monotonic() - started
-    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    cpu = sum(own[:2]) + sum(children[:2]) - before
-    memory = (children if what == "curling" else own).ru_maxrss * 1024
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = sum(sum(each[:2]) for each in used) - before
+    memory = None if what == "curling" else _peak_memory()
     print(json.dumps({"wall": wall, "cpu": cpu, "memory": memory, "got": got}))
 
 
+def _peak_memory() -> int:
+    """Bytes. Not ru_maxrss, which a process inherits from the one that started it."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the table, for README.md."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--seconds", type=int, help="only profiles of that length; default: 10 and 30")
     parser.add_argument("--instances", type=int, default=INSTANCES, help="so many; default and most: 1000")
+    parser.add_argument("--rounds", type=int, default=2, help="how often each row is measured")
     parser.add_argument("--row", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.row:
         what, folder, *numbers = args.row
         row(what, Path(folder), *map(int, numbers))
         return
-    table = Table("what", "wall s", "CPU s", "memory MB", "result")
-
-    def add(name: str, cost: Cost) -> None:
-        memory = "–" if cost.memory is None else f"{cost.memory / MIB:.0f}"
-        table.add_row(name, f"{cost.wall:.1f}", f"{cost.cpu:.1f}", memory, cost.got)
-
+    print("| what | wall s | CPU s | peak MB | result |\n|---|---:|---:|---:|---|")
     for seconds in [args.seconds] if args.seconds else [10, 30]:
         with tempfile.TemporaryDirectory() as made, fleet(Path(made), seconds) as port:
             for name, what in WAYS.items():
-                with tempfile.TemporaryDirectory() as folder:
-                    cost = measured(what, Path(folder), port, seconds, args.instances)
-                add(f"{args.instances:,} instances × {seconds} s, {name}", cost)
+                costs = []
+                for _ in range(1 if what == "airflow" else args.rounds):
+                    with tempfile.TemporaryDirectory() as folder:
+                        costs.append(measured(what, Path(folder), port, seconds, args.instances))
+                _print(f"{args.instances:,} instances × {seconds} s, {name}", costs)
     with tempfile.TemporaryDirectory() as folder:
         write_answers(Path(folder))
-        add(f"selection over {SERIES:,} series", measured("asking", Path(folder)))
-    Console().print(table)
+        costs = [measured("asking", Path(folder)) for _ in range(args.rounds)]
+        _print(f"selection over {SERIES:,} series", costs)
+
+
+def _print(name: str, costs: Sequence[Cost]) -> None:
+    """Print a row: the least of each figure."""
+    wall, cpu = min(each.wall for each in costs), min(each.cpu for each in costs)
+    memories = [each.memory / MIB for each in costs if each.memory is not None]
+    memory = f"{min(memories):.0f}" if memories else "–"
+    print(f"| {name} | {wall:.1f} | {cpu:.1f} | {memory} | {costs[0].got} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -69,9 +69,11 @@ def _run(airflow: Airflow, dag: str, params: Mapping[str, object]) -> tuple[floa
         airflow.check()
         time.sleep(1)
     cpu = _cpu() - before
-    mapped = [each for each in airflow.task_instances(dag, run) if each["task_id"] == "mapped"]
+    tasks = airflow.task_instances(dag, run)
     if state != "success":
-        raise SystemExit(f"{dag}: {state}\n{airflow.task_log(mapped[0])}")
+        logs = [airflow.task_log(each) for each in tasks if each["state"] == "failed"]
+        raise SystemExit("\n".join([f"{dag}: {state}", *logs]))
+    mapped = [each for each in tasks if each["task_id"] == "mapped"]
     starts, ends = (
         [datetime.fromisoformat(each[date]) for each in mapped] for date in ("start_date", "end_date")
     )

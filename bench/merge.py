@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from inputs import make
+from bench.inputs import make
 
 FOLDER = Path(".local/bench")
 

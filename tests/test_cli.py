@@ -15,7 +15,7 @@ from fleetpgo.cli import cli
 from fleetpgo.services import services_directory
 from fleetpgo.store import RunStore
 from tests import services
-from tests.collection.instances import OK, cpu_profile, http, serving
+from tests.collection.instances import OK, cpu_profile, http, make_certificates, serving, serving_tls
 
 
 def run(*arguments: str, **environment: str):
@@ -121,6 +121,19 @@ async def test_collect_sends_the_headers_and_keeps_them_to_itself(service, start
     assert (manifest["used"], manifest["samples"]) == (1, 80)
     written = [file.read_bytes() for file in (tmp_path / "store").rglob("*") if file.is_file()]
     assert not any(b"s3cr3t-t0k3n" in text for text in (out, said, *written))
+
+
+async def test_collect_takes_certificates_from_its_options(service, start_prometheus, tmp_path):
+    file = tmp_path / "services" / "api.yaml"
+    file.write_text(file.read_text().replace("http://", "https://"))
+    made = make_certificates(tmp_path)
+    files = ("--ca", made.authority, "--cert", made.both, "--key", made.both)
+    async with serving_tls(made, OK, ask_for_certificate=True) as ams:
+        prometheus = fleet(start_prometheus, ams.target.instance)
+        collect = await start_collect(tmp_path / "store", prometheus, "--seconds", "1", *files)
+        await collect.communicate()
+    assert collect.returncode == 0
+    assert len(ams.heard) == 1
 
 
 async def test_collect_takes_the_number_and_the_length_from_its_options(service, start_prometheus, tmp_path):

@@ -37,6 +37,7 @@ FIRST = Proposal(
     command="make build",
     binary="bin/wshim",
     wired=["Makefile"],
+    unaware=[],
     verified=Verified(
         toolchain="go1.27.3",
         without=Built(Path("bin/wshim"), 9_000_000, 31.25),
@@ -151,12 +152,12 @@ def test_the_marker_survives_an_editor_that_ends_lines_with_cr_lf():
 
 
 RUN_URL = "https://airflow.example/a%20b%29%28%3C%3E%7C%60"
-MENTION = re.compile(r"[@#]\w")
+MENTION = re.compile(r"[@#!$%&^~]\w")
 HTML_OF_OURS = re.compile(r"<details><summary>[A-Za-z,: 0-9]+</summary>|</details>|<!-- fleetpgo \{.*\} -->")
 
 
 @settings(max_examples=25, deadline=None)  # each parses a whole body
-@given(st.text("`*_[]()<>&~|\\\\@#! \nab:/;-=", min_size=1, max_size=400).filter(str.strip))
+@given(st.text("`*_[]()<>&~|\\\\@#!$%^ \nab:/;-=", min_size=1, max_size=400).filter(str.strip))
 def test_no_name_anywhere_in_a_body_is_markup_or_a_mention(value):
     proposal = dataclasses.replace(
         HOSTILE,
@@ -192,6 +193,17 @@ def test_what_is_not_known_is_said_and_not_left_out():
     proposal = dataclasses.replace(FIRST, verified=dataclasses.replace(FIRST.verified, match=None))
 
     assert "- the profile was not compared with the source: the task's log says why" in body(proposal)
+
+
+def test_a_build_that_gets_no_profile_is_named_in_the_first_pull_request_alone():
+    unaware = ["Dockerfile", *(f"tools/{number}.sh" for number in range(9))]
+    first, refresh = (body(dataclasses.replace(each, unaware=unaware)) for each in (FIRST, REFRESH))
+
+    assert (
+        "- what production runs may get no profile: Go is also built, without -pgo=pgo/profile.pprof, in "
+        "Dockerfile, tools/0.sh, tools/1.sh, tools/2.sh, tools/3.sh, and 5 more files\n"
+    ) in first
+    assert "Dockerfile" not in refresh
 
 
 def test_a_profile_of_another_source_warns():

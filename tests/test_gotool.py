@@ -105,6 +105,7 @@ def test_a_build_sees_nothing_of_airflow_and_no_token(tmp_path):
         "LANG": "C.UTF-8",
         "GOPROXY": "off",
         "GOTOOLCHAIN": "local",
+        "HTTPS_PROXY": "http://proxy.example:3128",
         "HOME": "/home/caller",
         "AIRFLOW_CONN_FORGE": "secret",
         "GITHUB_TOKEN": "secret",
@@ -120,11 +121,22 @@ def test_a_build_sees_nothing_of_airflow_and_no_token(tmp_path):
         "LANG": "C.UTF-8",
         "GOPROXY": "off",
         "GOTOOLCHAIN": "local",
+        "HTTPS_PROXY": "http://proxy.example:3128",
         "HOME": f"{cache}/home",
         "GOCACHE": f"{cache}/go-build",
         "GOPATH": f"{cache}/gopath",
         "GOMODCACHE": f"{cache}/gopath/pkg/mod",
     } == {name: value for name, value in seen.items() if name not in {"PWD", "OLDPWD", "SHLVL", "_"}}
+
+
+def test_a_build_gets_no_proxy_with_a_password(tmp_path, caplog):
+    proxies = {"https_proxy": "http://bot:s3cret@proxy.example:3128", "NO_PROXY": "localhost"}
+    environment = build_environment(proxies, tmp_path)
+
+    assert (environment["NO_PROXY"], "https_proxy" in environment) == ("localhost", False)
+    assert caplog.messages == [
+        "https_proxy holds a password, which a build must not see: it gets no such proxy"
+    ]
 
 
 def test_the_settings_name_the_profile(go_module, go_profile, environment):

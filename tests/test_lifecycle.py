@@ -325,6 +325,36 @@ def test_of_two_runs_at_once_one_wins_and_the_other_says_so(run, forge, bare, bu
     assert marker(forge.get(1).body).profile == digest(go_profile)
 
 
+def test_a_person_who_commits_to_the_branch_during_the_build_is_not_overwritten(
+    run, forge, bare, building, go_profile
+):
+    run()
+    by = f"git -c user.name=Ada -c user.email=ada@example.com -C {bare}"
+    theirs = f"{by} commit-tree -p {BRANCH} -m Meanwhile '{BRANCH}^{{tree}}'"
+    move = f"{by} update-ref refs/heads/{BRANCH} $({theirs})"
+
+    with pytest.raises(RepositoryError, match="stale info"):
+        run(command=building(move), profile=repacked(go_profile), provenance=NEXT)
+    assert (git(bare, "log", "-1", "--format=%an", BRANCH), marker(forge.get(1).body).run) == ("Ada", "run-1")
+
+
+def test_a_run_whose_push_failed_is_completed_by_the_next(run, forge, bare):
+    hook = bare / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'no space left' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(RepositoryError, match="no space left"):
+        run()
+    hook.unlink()
+    proposed = run()
+
+    assert (1, proposed.head, ["open"]) == (
+        proposed.pull_request,
+        git(bare, "rev-parse", BRANCH),
+        states(forge),
+    )
+
+
 class Faulty:
     """A forge that is down at one of its calls: the request or its answer is lost."""
 

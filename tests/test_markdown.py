@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -40,6 +41,15 @@ def test_a_value_is_one_cell_of_a_table_whatever_is_in_it(value):
 
 def test_a_mention_in_a_sentence_pings_nobody():
     assert prose("ask @team about #12") == "ask @\u200bteam about #\u200b12"
+
+
+@pytest.mark.parametrize("reference", ["!12", "$3", "%4", '%"Next"', "&5", "~bug", '~"a bug"', "^alert"])
+def test_what_gitlab_takes_for_a_reference_is_none(reference):
+    assert f"{reference[0]}\u200b{reference[1:]}" in prose(f"see {reference}").replace("\\", "")
+
+
+def test_a_figure_with_its_unit_stays_as_it_is():
+    assert prose("+1.9 %, $ 3 & more; 5 % of it!") == r"+1.9 %, $ 3 \& more; 5 % of it!"
 
 
 def test_a_long_value_is_cut():

@@ -139,7 +139,8 @@ def test_what_prometheus_warned_of_reaches_the_reviewer(store, selection):
 
 def test_figures_below_the_warning_line_are_named(store, selection):
     manifest = merge(store, selection, warn_below={"samples": 10**6})
-    assert f"samples: {manifest.samples:,}, below 1,000,000" in manifest.warnings
+    few = f"samples: {manifest.samples:,}, below 1,000,000, so some of what is hot may be missing"
+    assert few in manifest.warnings
 
 
 def test_figures_below_the_failing_line_fail_but_leave_their_manifest(store, selection):

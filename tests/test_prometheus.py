@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import http.server
 import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import requests
 import responses
 
 from fleetpgo.errors import MeasurementError, PrometheusError
@@ -121,21 +123,50 @@ def test_thanos_is_told_whether_a_partial_answer_will_do(partial):
     assert sent.call_count == 1
 
 
-def test_a_server_that_is_overloaded_for_a_moment_is_asked_again():
-    answers = [(503, b""), (200, b'{"status":"success","data":{"resultType":"vector","result":[]}}')]
+@contextmanager
+def answering(*answers: tuple[int, dict[str, str], bytes]):
+    """A server that gives these answers (status, headers, body) in turn; its address, and what it heard."""
+    left, heard = list(answers), []
 
-    class Overloaded(http.server.BaseHTTPRequestHandler):
+    class Answering(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
-            status, body = answers.pop(0)
+            heard.append(dict(self.headers))
+            status, headers, body = left.pop(0)
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
+
+        do_GET = do_POST  # noqa: N815  # a redirected POST becomes a GET
 
         def log_message(self, *_):
             pass
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Overloaded) as server:
+    with http.server.HTTPServer(("127.0.0.1", 0), Answering) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        assert Prometheus(f"http://127.0.0.1:{server.server_port}").instant("up").series == ()
+        yield f"http://127.0.0.1:{server.server_port}", heard
         server.shutdown()
+
+
+EMPTY = b'{"status":"success","data":{"resultType":"vector","result":[]}}'
+
+
+def test_a_server_that_is_overloaded_for_a_moment_is_asked_again():
+    with answering((503, {}, b""), (200, {}, EMPTY)) as (address, heard):
+        assert Prometheus(address).instant("up").series == ()
+    assert len(heard) == 2
+
+
+def test_a_redirect_is_not_followed_with_our_secrets():
+    session = requests.Session()
+    session.headers["CF-Access-Client-Secret"] = "s3cr3t"
+    with (
+        answering((200, {}, EMPTY)) as (elsewhere, stolen),
+        answering((302, {"Location": f"{elsewhere}/login?token=x"}, b"")) as (address, _),
+        pytest.raises(PrometheusError) as raised,
+    ):
+        Prometheus(address, session).instant("up")
+    assert stolen == []
+    assert f"it leads to {elsewhere.removeprefix('http://')}" in raised.value.message
+    assert "token" not in str(raised.value)

@@ -115,6 +115,37 @@ async def test_rounds_end_at_the_most_that_are_allowed(store):
 WINDOWS = [{"name": "peak", "at": "14:00", "share": 0.5}, {"name": "night", "at": "03:00", "share": 0.5}]
 
 
+DENIED = http(b"", "401 Unauthorized")
+
+
+async def test_a_stopped_run_takes_no_further_round(store):
+    described = service(instances=2, target_samples=1000)
+    async with serving(OK) as one, serving(DENIED) as two, serving(OK) as three:
+        targets = select(described, store, one, two, three)
+        for target in targets:
+            await refresh.collect_profiles(described, store, [target])
+        said = await refresh.top_up(described, store)
+    (sentence,) = said
+    assert sentence.startswith("80 samples from 1 instances; the target is 1,000; nobody else is asked: ")
+    assert sentence.endswith(f"{two.target.instance} answered HTTP 401 Unauthorized")
+    assert three.heard == []
+
+
+async def test_whoever_was_not_asked_in_a_further_round_counts_for_no_quorum(store):
+    described = service(instances=1, target_samples=1000, max_rounds=3)
+    async with serving(OK) as one, serving(DENIED) as two, serving(OK) as three:
+        await refresh.collect_profiles(described, store, select(described, store, one, two, three))
+        await refresh.top_up(described, store)
+        chosen, _ = refresh.read_selection(store)
+        await refresh.collect_profiles(described, store, chosen.of_round(3))
+    manifest = refresh.merge_profiles(described, store, go=None)
+    assert [(each.instance, each.state) for each in manifest.instances] == [
+        (one.target.instance, "used"),
+        (two.target.instance, "missing"),
+    ]
+    assert three.heard == []
+
+
 def select_window(described, store, window, *instances):
     fleet = [({"instance": each.target.instance, "datacenter": "ams"}, 1.0) for each in instances]
     _, (pack,) = refresh.select_instances(described, store, Answering(*fleet), seconds=SECONDS, window=window)

@@ -145,7 +145,6 @@ def test_a_repository_with_lfs_files_asks_for_git_lfs(bare, tmp_path, monkeypatc
         pass
 
 
-@pytest.mark.skipif(not shutil.which("git-lfs"), reason="needs git-lfs on PATH")
 def test_lfs_files_come_with_a_clone(bare, tmp_path):
     commit_files(
         bare, tmp_path, {**LFS, "a.bin": "large"}, ("lfs", "install", "--local", "--skip-repo"), ("add", ".")

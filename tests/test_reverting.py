@@ -86,7 +86,7 @@ def run(forge):
             forge,
             profile=digest(profile),
             commit=merged.merge_commit,
-            brought_by=merged.number,
+            brought_by=merged.url,
             measured=measured or regression(),
             report="| evidence |\n",
         )
@@ -116,8 +116,10 @@ def test_the_pull_request_has_the_verdict_the_suspects_and_the_evidence(run, bri
     run(merged, go_profile)
 
     body = forge.get(2).body
-    assert body.startswith(f"Reverts {merged.merge_commit}, by which #1 brought the PGO profile of `tiny`.")
-    assert "Regression, 3.0 % more CPU: a saving of [-4.0 %, -2.0 %]" in body
+    assert body.startswith(
+        f"Reverts {merged.merge_commit}, by which {merged.url} brought the PGO profile of `tiny`."
+    )
+    assert r"Regression, 3.0 % more CPU: a saving of \[-4.0 %, -2.0 %\]" in body
     assert body.count("` calls `") == 10
     assert "| evidence |" in body
 

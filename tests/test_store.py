@@ -31,6 +31,13 @@ def test_what_is_written_is_read(store):
     ) == (b"1", b"2", {"samples": 3}, True, False)
 
 
+def test_what_is_being_written_has_no_name_yet(tmp_path):
+    store = RunStore(tmp_path, "wshim", RUN)
+    store.write("in_trouble/a", b"1")
+    store.path("in_trouble/.b.0a1b2c3d.part").write_bytes(b"")
+    assert list(store.names("in_trouble", "")) == ["in_trouble/a"]
+
+
 def test_writing_again_replaces(store):
     store.write("manifest.json", b"old")
     store.write("manifest.json", b"new")

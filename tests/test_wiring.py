@@ -138,7 +138,35 @@ def test_a_makefile_that_passes_the_profile_by_a_variable_needs_no_edit(wiring):
 def test_no_makefile_is_edited_where_the_service_file_names_none(wiring):
     files = {"Makefile": "build:\n\tgo build .\n", "ci.yaml": "run: go build -pgo=pgo/profile.pprof .\n"}
 
-    assert wiring(files, makefile=None) == Wiring()
+    assert wiring(files, makefile=None) == Wiring(unaware=("Makefile",))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Dockerfile", "FROM golang\nRUN go test ./... && go build -o /tiny .\n"),
+        (".github/workflows/release.yaml", "      - run: go install ./cmd/tiny\n"),
+        (".goreleaser.yaml", "builds:\n  - main: ./cmd/tiny\n"),
+        ("BUILD.bazel", 'go_binary(name = "tiny")\n'),
+    ],
+)
+def test_what_builds_without_the_profile_is_named(wiring, name, text):
+    found = wiring({"Makefile": "build:\n\tgo build .\n", name: text})
+
+    assert found == Wiring({"Makefile": WIRED}, unaware=(name,))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("scripts/test.sh", "go test ./...\n"),
+        ("Dockerfile", "# go build .\nRUN go build -pgo=pgo/profile.pprof .\n"),
+        ("vendor/x/Makefile", "build:\n\tgo build .\n"),
+    ],
+    ids=["test", "passes it", "vendored"],
+)
+def test_what_builds_with_the_profile_or_nothing_is_not_named(wiring, name, text):
+    assert wiring({"Makefile": "build:\n\tgo build .\n", name: text}) == Wiring({"Makefile": WIRED})
 
 
 def test_a_build_that_asks_git_for_its_version_needs_history(wiring):

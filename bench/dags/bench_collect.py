@@ -9,7 +9,6 @@ from typing import Any
 
 from airflow.sdk import DAG, BaseAsyncOperator, Context, get_current_context, task
 
-from fleetpgo.services import load_named
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.operators import FetchProfileOperator
 
@@ -28,7 +27,7 @@ def select_instances() -> list[dict[str, Any]]:
     instances, seconds = context["params"]["instances"], context["params"]["seconds"]
     targets = tuple(Target(address(number), f"dc{number % TASKS}", 1.0, {}) for number in range(instances))
     sizes = {f"dc{number}": -(-instances // TASKS) for number in range(TASKS)}
-    store = hooks.run_store(load_named(SERVICE), context["run_id"])
+    store = hooks.run_store(SERVICE, context["run_id"])
     chosen = Selection(targets, datacenters=sizes)
     store.write_json("selection.json", {**asdict(chosen), "seconds": seconds})
     packs = pack(targets, max_tasks=TASKS, limits=sizes, per_host=1)

@@ -29,7 +29,11 @@ METADATA = frozenset(
         [
             "169.254.169.254",  # AWS, Azure, Google Cloud, OpenStack, Oracle and others
             "169.254.170.2",  # AWS ECS task credentials
+            "169.254.170.23",  # AWS EKS pod identity
             "fd00:ec2::254",  # AWS, IPv6
+            "fd00:ec2::23",  # AWS EKS pod identity, IPv6
+            "fd20:ce::254",  # Google Cloud, IPv6
+            "fd00:42::42",  # Scaleway, IPv6
             "100.100.100.200",  # Alibaba Cloud
             "168.63.129.16",  # Azure's host agent
             "192.0.0.192",  # Oracle Cloud, older

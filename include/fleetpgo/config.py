@@ -497,6 +497,12 @@ class Measurement(_Part):
         description="PromQL that gives one series per instance: requests per second. Without it CPU is "
         "compared per instance, and traffic that changes looks like a saving or a loss",
     )
+    hardware: PromQL | None = Field(
+        default=None,
+        description="PromQL that gives one series per kind of machine (or kernel, or whatever makes CPU "
+        "cheaper), its value the number of instances on it; a mix that changes around a rollout makes the "
+        "comparison invalid",
+    )
     step: Duration = Field(default=timedelta(minutes=1), description="finest resolution of the comparison")
     settle: Duration = Field(
         default=timedelta(minutes=15),

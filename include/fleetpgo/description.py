@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from fleetpgo.manners import DO_NOT_UPDATE, TAKE_OVER
-from fleetpgo.markdown import cell, code, details, fence, listed, prose, table
+from fleetpgo.markdown import cell, code, details, fence, listed, promql, prose, table
 from fleetpgo.pullrequest import Marker, marker_line
+from fleetpgo.symbols import short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -120,6 +121,7 @@ class Proposal:
         command: the service's build command.
         binary: the path of what it makes.
         wired: other files that the pull request edits, so that they pass the profile on.
+        unaware: files that build something without the profile, and are not edited.
         verified: what was found out in the clone.
         match_below: source match below which the reviewer is warned.
         functions: the functions with the most weight, and how that changed.
@@ -137,6 +139,7 @@ class Proposal:
     command: str
     binary: str
     wired: Sequence[str]
+    unaware: Sequence[str]
     verified: Verified
     match_below: float
     functions: Sequence[FunctionShare]
@@ -155,7 +158,8 @@ def body(proposal: Proposal) -> str:
     out, the least needed first, and named.
     """
     head = [_decision(proposal), *_notes(proposal)]
-    tail = [_by_hand(proposal), _FOOTER, marker_line(Marker(proposal.provenance.run, proposal.profile))]
+    made = marker_line(Marker(proposal.provenance.run, proposal.profile))
+    tail = [_by_hand(proposal), _MANNERS, _footer(proposal.provenance), made]
     sections = [section for make in _SECTIONS if (section := make(proposal)) is not None]
     left_out: list[str] = []
     while True:
@@ -171,7 +175,7 @@ def body(proposal: Proposal) -> str:
 # Of a URL's own characters those that mean nothing in a Markdown link.
 _URL_CHARACTERS = ":/?#@!$&'*+,;=%~"
 
-_FOOTER = f"""---
+_MANNERS = f"""---
 
 - **To pause:** put the label `{DO_NOT_UPDATE}` on this pull request; nothing is changed while it is there.
 - **To reject:** close it without merging; it is not proposed again until the profile has become another one.
@@ -179,6 +183,7 @@ _FOOTER = f"""---
   the label `{TAKE_OVER}` lets it go on."""
 
 _LONGEST_QUERY = 5_000
+_MOST_FILES = 5
 
 
 class _Section(NamedTuple):
@@ -198,14 +203,10 @@ def _decision(proposal: Proposal) -> str:
     if proposal.change is not None:
         facts.append(f"overlap with the current profile {proposal.change.overlap:.2f}")
     size = _change(verified.without.size, verified.with_profile.size)
-    passes = (
-        f"The service builds with it, and {code(verified.tested)} passes"
-        if verified.tested
-        else ("The service builds with it")
-    )
+    passes = f"and {code(verified.tested)} passes" if verified.tested else "no tests were run"
     sentences = [
         f"{verb} the PGO profile of `{proposal.service}`: {', '.join(facts)}.",
-        f"{passes}; the binary's size changes by {size}.",
+        f"The service builds with it, {passes}; the binary's size changes by {size}.",
     ]
     if verified.match is not None and verified.match.share is not None:
         sentences.append(f"Source match {_share(verified.match.share)}.")
@@ -225,7 +226,14 @@ def _notes(proposal: Proposal) -> list[str]:
 
 
 def _doubts(proposal: Proposal) -> Iterable[str]:
-    """What was found out in the clone that speaks against the profile, in sentences."""
+    """What was found out in the clone that the reviewer may have to act on, in sentences."""
+    # Said once: who merges this knows where production is built.
+    if proposal.unaware and proposal.current is None:
+        files, more = proposal.unaware[:_MOST_FILES], len(proposal.unaware) - _MOST_FILES
+        yield (
+            f"what production runs may get no profile: Go is also built, without -pgo={proposal.path}, in "
+            + ", ".join([*files, *([f"and {more:,} more files"] if more > 0 else [])])
+        )
     match = proposal.verified.match
     if match is None:
         yield "the profile was not compared with the source: the task's log says why"
@@ -302,29 +310,31 @@ def _optimised(proposal: Proposal) -> _Section | None:
     if did is None:
         return None
     rows = [
-        f"| {call.change} | {cell(call.caller)} | {cell(call.callee)} | {_percent(call.share, sign='')} |"
+        f"| {call.change} | {cell(short(call.caller))} → {cell(short(call.callee))} | "
+        f"{_percent(call.share, sign='')} |"
         for call in did.hottest
     ]
     counted = (
         f"Because of the profile the compiler inlined hot calls in {did.inlined:,} places, and devirtualised "
         f"{did.devirtualised:,} indirect calls."
     )
-    calls = table("| change | caller | callee | weight |", "|---|---|---|---:|", rows) if rows else ""
-    return _Section("What the compiler did with it", f"{counted}\n\n{calls}".rstrip())
+    calls = table("| change | call | weight |", "|---|---|---:|", rows)
+    text = f"{counted}\n\n{details('Those with the most weight', calls)}" if rows else counted
+    return _Section("What the compiler did with it", text)
 
 
 def _functions(proposal: Proposal) -> _Section | None:
     if not proposal.functions:
         return None
     rows = [
-        f"| {cell(each.function)} | {_percent(each.share, sign='')} | "
-        + ("– |" if each.before is None else f"{100 * (each.share - each.before):+.1f} |")
+        f"| {cell(short(each.function))} | {_percent(each.share, sign='')} |"
+        + ("" if each.before is None else f" {100 * (each.share - each.before):+.1f} |")
         for each in proposal.functions
     ]
-    return _Section(
-        "Top functions",
-        table("| function | weight of calls to it | change, points |", "|---|---:|---:|", rows),
-    )
+    head, line = "| function | weight of calls to it |", "|---|---:|"
+    if proposal.functions[0].before is not None:
+        head, line = f"{head} change, points |", f"{line}---:|"
+    return _Section("Top functions", table(head, line, rows))
 
 
 def _source(proposal: Proposal) -> _Section | None:
@@ -365,12 +375,10 @@ def _guards(proposal: Proposal) -> _Section | None:
 
 def _provenance(proposal: Proposal) -> _Section:
     where = proposal.provenance
-    run = code(where.run)
     lines = [
-        f"- run: [{run}]({quote(where.run_url, safe=_URL_CHARACTERS)})" if where.run_url else f"- run: {run}",
-        f"- instances: {where.selected - len(where.missing):,} of {where.selected:,} selected",
-        f"- samples: {where.samples:,}",
-        *(f"- {prose(name)}: {code(value)}" for name, value in where.figures.items()),
+        f"- Instances: {where.selected - len(where.missing):,} of {where.selected:,} selected",
+        f"- Samples: {where.samples:,}",
+        *(f"- {prose(name)}: {prose(value)}" for name, value in where.figures.items()),
     ]
     parts = ["\n".join(lines)]
     if where.datacenters:
@@ -382,11 +390,8 @@ def _provenance(proposal: Proposal) -> _Section:
     if where.missing:
         lost = [f"- {code(instance)}: {code(reason)}" for instance, reason in where.missing.items()]
         parts.append(details(f"Selected, but not in it: {len(where.missing):,}", listed(lost)))
-    query = where.query
-    if len(query) > _LONGEST_QUERY:
-        query = f"{query[:_LONGEST_QUERY]}…\n# cut; the run's selection.json has all of it"
-    quotes = fence(query, 3)
-    parts.append(details("PromQL that selected the instances", f"{quotes}promql\n{query}\n{quotes}"))
+    query = promql(where.query, _LONGEST_QUERY, whole="the run's selection.json")
+    parts.append(details("PromQL that selected the instances", query))
     return _Section("Where the profile comes from", "\n\n".join(parts))
 
 
@@ -402,6 +407,13 @@ def _by_hand(proposal: Proposal) -> str:
     )
     quotes = fence(commands, 3)
     return f"### By hand\n\n{quotes}sh\n{commands}\n{quotes}"
+
+
+def _footer(where: Provenance) -> str:
+    run = code(where.run)
+    if where.run_url:
+        run = f"[{run}]({quote(where.run_url, safe=_URL_CHARACTERS)})"
+    return f"Made by fleetpgo, run {run}."
 
 
 # As they are shown. Where there is no room for all, the last go first.

@@ -41,8 +41,16 @@ PASSED_ON = (
     "GOPROXY",
     "GOSUMDB",
     "GOTOOLCHAIN",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
 )
-"""The variables of the caller that a build sees."""
+"""The variables of the caller that a build sees: how to find programs, modules and the network."""
 
 _LAST_LINES = 20
 
@@ -90,6 +98,9 @@ def build_environment(environment: Mapping[str, str], cache: Path) -> dict[str, 
     for directory in own.values():
         directory.mkdir(parents=True, exist_ok=True)
     passed = {name: environment[name] for name in PASSED_ON if name in environment}
+    for name in [name for name, value in passed.items() if name.lower().endswith("_proxy") and "@" in value]:
+        _log.warning("%s holds a password, which a build must not see: it gets no such proxy", name)
+        del passed[name]
     return passed | {name: str(directory.absolute()) for name, directory in own.items()}
 
 

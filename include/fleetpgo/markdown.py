@@ -30,10 +30,14 @@ def code(value: str) -> str:
     return f"{quotes}{padding}{line}{padding}{quotes}"
 
 
-def prose(value: str) -> str:
-    """A sentence as Markdown text: markup in it is escaped, and an invisible space keeps mentions silent."""
-    line = re.sub(r"([\\`*_\[\]<>&~|])", r"\\\1", _line(value))
-    return re.sub(r"([@#])", "\\1\u200b", line)
+def prose(value: str, *, longest: int = _LONGEST_VALUE) -> str:
+    """A sentence as Markdown text: markup in it is escaped, and an invisible space keeps mentions silent.
+
+    People are mentioned with ``@``, issues with ``#``; GitLab knows ``! $ % & ^ ~`` for more kinds of things,
+    and GitHub reads what is between two ``$`` as mathematics.
+    """
+    line = re.sub(r"([\\`*_\[\]<>&~|])", r"\\\1", _line(value, longest))
+    return re.sub(r"([@#]|[!$%&^~](?=[\w\"]|\\_))", "\\1\u200b", line)
 
 
 def cell(value: str) -> str:
@@ -61,10 +65,18 @@ def details(summary: str, text: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
-def _line(value: str) -> str:
+def _line(value: str, longest: int = _LONGEST_VALUE) -> str:
     """A value on one line, cut where it is too long."""
     line = " ".join(value.split()) or " "
-    return f"{line[:_LONGEST_VALUE]}…" if len(line) > _LONGEST_VALUE else line
+    return f"{line[:longest]}…" if len(line) > longest else line
+
+
+def promql(text: str, longest: int, *, whole: str) -> str:
+    """PromQL as a code block, cut where it is too long; `whole` says where all of it is."""
+    if len(text) > longest:
+        text = f"{text[:longest]}…\n# cut; {whole} has all of it"
+    quotes = fence(text, 3)
+    return f"{quotes}promql\n{text}\n{quotes}"
 
 
 def fence(value: str, least: int) -> str:

@@ -129,13 +129,22 @@ def measure(
         raise click.UsageError("--rollout-end is before --rollout-start")
     else:
         from fleetpgo.measurement import measuring  # noqa: PLC0415  # scipy and matplotlib: not for `--help`
-        from fleetpgo.measurement.rollout import Rollout  # noqa: PLC0415
+        from fleetpgo.measurement.rollout import given  # noqa: PLC0415
         from fleetpgo.prometheus import Prometheus  # noqa: PLC0415
 
+        prometheus = Prometheus(address)
+        rollout = given(
+            prometheus,
+            described.rollout,
+            profile=profile,
+            start=rollout_start,
+            end=rollout_end,
+            seen=rollout_end + described.measurement.settle + length,
+        )
         measured = measuring.measure(
-            Prometheus(address),
+            prometheus,
             described,
-            Rollout(profile, rollout_start, rollout_end, 1.0),
+            rollout,
             period="by hand",
             window=length,
             excluded=excluded,

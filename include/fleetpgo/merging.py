@@ -217,8 +217,8 @@ def _require_quorum(service: Service, instances: Sequence[Contribution]) -> None
 
 def _shortfalls(least: Least, samples: int, found: pprof.Sufficiency) -> list[str]:
     """What lies below the least figures, in sentences."""
-    few = [f"samples: {samples:,}, below {least.samples:,}"] if samples < least.samples else []
-    return few + disagreement(least, found)
+    few = f"samples: {samples:,}, below {least.samples:,}, so some of what is hot may be missing"
+    return ([few] if samples < least.samples else []) + disagreement(least, found)
 
 
 def _contributions(records: Sequence[Record]) -> list[Contribution]:

@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 MAX_POINTS = 11_000
 """Prometheus refuses range queries with more points per series."""
 
+_MOST_WAIT = 30  # seconds before a server is asked again, whatever it says: urllib3 would wait for six hours
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 10.0, 120.0  # seconds; Prometheus' own query timeout is 120 s
 
 
@@ -66,7 +68,11 @@ class Prometheus:
 
     def __post_init__(self) -> None:
         retry = Retry(
-            total=3, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), allowed_methods=None
+            total=3,
+            backoff_factor=0.5,
+            status_forcelist=(429, 502, 503, 504),
+            allowed_methods=None,
+            retry_after_max=_MOST_WAIT,
         )
         retry.raise_on_status = False  # the last answer says more than "too many retries"
         for scheme in ("http://", "https://"):
@@ -140,7 +146,13 @@ class Prometheus:
         form["max_source_resolution"] = "0s"
         url = f"{self.address.rstrip('/')}/api/v1/{endpoint}"
         try:
-            response = self.session.post(url, data=form, timeout=(_CONNECT_TIMEOUT, _READ_TIMEOUT))
+            response = self.session.post(
+                url,
+                data=form,
+                timeout=(_CONNECT_TIMEOUT, _READ_TIMEOUT),
+                # Requests would take the session's own headers, secrets among them, wherever it is sent.
+                allow_redirects=False,
+            )
         except requests.RequestException as error:
             raise PrometheusError(
                 f"cannot reach Prometheus at {self.address}: {_cause(error)}",
@@ -153,8 +165,10 @@ class Prometheus:
                 return answer["data"], tuple(answer.get("warnings", ()))
             complaint = f"{answer['errorType']}: {answer['error']}"
         except (ValueError, KeyError, TypeError) as error:
+            elsewhere = urlsplit(response.next.url or "").netloc if response.next else ""
             raise PrometheusError(
-                f"{self.address} answers HTTP {response.status_code} and not as a Prometheus API does",
+                f"{self.address} answers HTTP {response.status_code} and not as a Prometheus API does"
+                + (f": it leads to {elsewhere}" if elsewhere else ""),
                 hint="the connection must name the base address, the one to which /api/v1/query is added; "
                 "401 or 403: check its credentials",
             ) from error

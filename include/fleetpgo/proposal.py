@@ -125,6 +125,8 @@ def propose(
             if dry_run:
                 _log.info("dry run: nothing is pushed and no pull request opened")
                 return proposed
+            # The builds may have taken longer than the credentials hold.
+            checkout = replace(checkout, config=forge.git_config())  # noqa: PLW2901
             if not moved and base_moved(checkout):
                 _log.info("%s has got commits during the build: building again on top of them", checkout.base)
                 moved = True
@@ -199,6 +201,7 @@ def _prepare(
         command=shlex.join(service.build.command),
         binary=service.build.binary,
         wired=wired,
+        unaware=wiring.unaware,
         verified=verified,
         match_below=service.profile.match_below,
         functions=_functions(readable, profile),

@@ -31,6 +31,16 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "of a local forge, instead of an address and a token",
                         "schema": {"type": ["string", "null"]},
                     },
+                    "app_id": {
+                        "label": "GitHub App",
+                        "description": "its id, if the token is the private key of an app",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "installation_id": {
+                        "label": "Installation of the App",
+                        "description": "its id: the number at the end of the address of its settings",
+                        "schema": {"type": ["string", "null"]},
+                    },
                     "service": {
                         "label": "Service to test with",
                         "description": "Test asks for the open pull request of this service",

@@ -184,6 +184,7 @@ async def top_up(
     Returns:
         one sentence for each look: what there was, and whether that was enough.
     """
+    from fleetpgo.collection import why_stopped  # noqa: PLC0415  # likewise
     from fleetpgo.enough import judge  # noqa: PLC0415  # likewise
 
     chosen, _ = read_selection(store)
@@ -195,6 +196,9 @@ async def top_up(
             verdict.message if verdict.enough or targets else f"{verdict.message}; nobody is left to ask"
         )
         if verdict.enough or not targets:
+            break
+        if stopped := await asyncio.to_thread(why_stopped, store):
+            said[-1] += f"; nobody else is asked: {stopped}"
             break
         await collect_profiles(service, store, targets, access=access, watch=watch)
     return said
@@ -360,7 +364,7 @@ def measure(
             forge,
             profile=proposed["profile"],
             commit=commit,
-            brought_by=proposed["pull_request"],
+            brought_by=proposed["url"],
             measured=measured.comparison,
             report=text,
         )

@@ -14,7 +14,7 @@ from fleetpgo import pprof
 from fleetpgo.errors import ProfileError, RepositoryError
 from fleetpgo.manners import DO_NOT_UPDATE, TAKE_OVER, hands_off
 from fleetpgo.markdown import code
-from fleetpgo.measurement.report import headline
+from fleetpgo.measurement.report import quoted_headline
 from fleetpgo.proposal import digest
 from fleetpgo.pullrequest import ensure_pull_request
 from fleetpgo.repository import clone, push, revert
@@ -50,7 +50,7 @@ def propose_revert(
     *,
     profile: str,
     commit: str,
-    brought_by: int,
+    brought_by: str,
     measured: Comparison,
     report: str,
 ) -> Reverted:
@@ -61,7 +61,7 @@ def propose_revert(
         forge: where the repository is.
         profile: first 12 hex digits of the SHA-256 of the profile.
         commit: full SHA of the commit that merged it.
-        brought_by: number of the pull request that proposed it.
+        brought_by: address of the pull request that proposed it; a number means an issue to GitLab.
         measured: the regression.
         report: all that was measured, in Markdown.
 
@@ -132,11 +132,11 @@ def _suspects(before: bytes | None, profile: bytes) -> list[str]:
 
 
 def _body(
-    service: Service, commit: str, brought_by: int, measured: Comparison, suspects: list[str], report: str
+    service: Service, commit: str, brought_by: str, measured: Comparison, suspects: list[str], report: str
 ) -> str:
     decision = (
-        f"Reverts {commit}, by which #{brought_by} brought the PGO profile of `{service.name}`. What was "
-        f"measured after its rollout: {headline(measured)}"
+        f"Reverts {commit}, by which {brought_by} brought the PGO profile of `{service.name}`. What was "
+        f"measured after its rollout: {quoted_headline(measured)}"
     )
     where = (
         "Whatever else went out at that time is in the figure too. Of the profile itself, the calls that it "

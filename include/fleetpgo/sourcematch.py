@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from fleetpgo.gosource import Function, Source, parse
+from fleetpgo.symbols import without_type_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -87,7 +88,6 @@ class _Symbol(NamedTuple):
     parts: tuple[str, ...]
 
 
-_BRACKET = re.compile(r"([\[\]])")
 _POINTER = re.compile(r"\(\*?([^()]*)\)")
 _CLOSURE_PART = re.compile(r"(?:func|gowrap|deferwrap|range)?\d+|")
 _WRAPPER = re.compile(r"\.(?:gowrap|deferwrap)\d+\b")
@@ -96,29 +96,13 @@ _GENERATED = re.compile(r"(?:type:|go:|_cgo|x_cgo|_cgoexp_|\$)")
 
 @cache
 def _symbol(name: str) -> _Symbol | None:
-    """Take a linker symbol apart; None if it is none of Go's.
-
-    Source: ``LinkFuncName`` in cmd/compile/internal/ir, ``PathToPrefix`` in cmd/internal/objabi.
-    """
-    plain = _without_type_arguments(name)
+    """Take a linker symbol apart; None if it is none of Go's."""
+    plain = without_type_arguments(name)
     dot = plain.find(".", plain.rfind("/") + 1)
     if dot <= 0:
         return None
     rest = _POINTER.sub(r"\1", plain[dot + 1 :]).removesuffix("-fm").replace("-range", ".range")
     return _Symbol(unquote(plain[:dot]), tuple(rest.split(".")))
-
-
-def _without_type_arguments(name: str) -> str:
-    """A name without what is in brackets, which may nest; in one pass, for names come from a network."""
-    kept, depth = [], 0
-    for part in _BRACKET.split(name):
-        if part == "[":
-            depth += 1
-        elif part == "]":
-            depth -= 1
-        elif depth <= 0:
-            kept.append(part)
-    return "".join(kept)
 
 
 def _is_runtime(package: str) -> bool:

@@ -107,9 +107,8 @@ class RunStore:
         self.write(name, text.encode() + b"\n")
 
     def names(self, folder: str, suffix: str) -> Iterator[str]:
-        """Names of the artifacts in a folder that end in a suffix, sorted."""
+        """Names of the artifacts in a folder that end in a suffix, sorted; not of what is being written."""
         path = self.path(folder)
         if path.is_dir():
-            yield from sorted(
-                f"{folder}/{item.name}" for item in path.iterdir() if item.name.endswith(suffix)
-            )
+            found = [item.name for item in path.iterdir() if item.name.endswith(suffix)]
+            yield from sorted(f"{folder}/{name}" for name in found if not name.endswith(".part"))

@@ -17,7 +17,7 @@ from fleetpgo.makefile import wire_makefile
 from fleetpgo.repository import git
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fleetpgo.config import Service
     from fleetpgo.repository import Checkout
@@ -39,6 +39,10 @@ _COMMENT = re.compile(r"\s*(?:\#|//|REM\b)")
 _OFF = re.compile(r"-pgo[=\s]\s*[\"']?off\b")
 _PASSES = re.compile(r"-pgo[=\s\"']|\bpgoprofile\b")
 _NO_BUILD = re.compile(r"\bgo\s+(?:test|vet|run|generate)\b")
+_BUILDS = re.compile(r"\bgo\s+(?:build|install)\b|\bgo_binary\b")
+_GORELEASER = re.compile(r"(?:.*/)?\.?goreleaser[^/]*\.ya?ml")
+"""It runs ``go build`` by itself; which flags that gets, its file says."""
+
 _DESCRIBES = re.compile(r"\bgit\b.*\b(?:describe|rev-list|shortlog)\b")
 
 
@@ -50,11 +54,13 @@ class Wiring:
         files: path and content of each file that is edited for it; empty where nothing needs to be.
         off: where the repository says that it wants no profile, as ``path: line``; "" if it does not.
         history: whether the build asks git for tags or older commits.
+        unaware: files that build something and pass no profile on; what production runs may be built there.
     """
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     off: str = ""
     history: bool = False
+    unaware: Sequence[str] = ()
 
 
 def find_wiring(checkout: Checkout, service: Service) -> Wiring:
@@ -74,17 +80,21 @@ def find_wiring(checkout: Checkout, service: Service) -> Wiring:
         if _OFF.search(line):
             return Wiring(off=f"{name}: {line.strip()}", history=history)
     repository, makefile = service.repository, service.repository.makefile
-    passed = any(_PASSES.search(line) for name, line in builds if name != makefile)
-    if _is_default(checkout, repository.profile) or (passed and service.build.command[0] != "make"):
+    if _is_default(checkout, repository.profile):
         return Wiring(history=history)
+    unaware = _unaware(lines, makefile)
+    passed = any(_PASSES.search(line) for name, line in builds if name != makefile)
+    if passed and service.build.command[0] != "make":
+        return Wiring(history=history, unaware=unaware)
     text = _makefile(checkout, makefile)
     # Make runs recipes in the directory of the Makefile. Bytes that are no UTF-8 come out as they went in.
     profile = posixpath.relpath(repository.profile, posixpath.dirname(makefile or "") or ".")
     wired = wire_makefile(text, profile)
     if makefile and wired is not None:
-        return Wiring({makefile: wired.encode(errors="surrogateescape")}, history=history)
+        content = wired.encode(errors="surrogateescape")
+        return Wiring({makefile: content}, history=history, unaware=unaware)
     if any(_PASSES.search(line) for _, line in builds):
-        return Wiring(history=history)
+        return Wiring(history=history, unaware=unaware)
     raise RepositoryError(
         f"nothing on {checkout.base} passes {repository.profile} to `go build`, and "
         + (f"no recipe of {makefile} has a `go build`" if text else f"there is no {makefile or 'Makefile'}")
@@ -93,6 +103,17 @@ def find_wiring(checkout: Checkout, service: Service) -> Wiring:
         "wherever that is; or set repository.profile in the service file to default.pgo in the directory of "
         "its main package, where Go looks by itself",
     )
+
+
+def _unaware(lines: Iterable[tuple[str, str]], makefile: str | None) -> tuple[str, ...]:
+    """The files, but the Makefile, that build something and pass no profile on."""
+    building, passing = set(), {makefile}
+    for name, line in lines:
+        if _BUILDS.search(line) or _GORELEASER.fullmatch(name):
+            building.add(name)
+        if _PASSES.search(line) and (_BUILDS.search(line) or not _NO_BUILD.search(line)):
+            passing.add(name)
+    return tuple(sorted(building - passing))
 
 
 def _build_lines(checkout: Checkout) -> Iterator[tuple[str, str]]:

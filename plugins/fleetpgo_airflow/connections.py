@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from airflow.sdk import BaseHook
 
-from fleetpgo import forges
 from fleetpgo.errors import FleetPGOError
 from fleetpgo.services import load_named
+from fleetpgo_airflow import hooks
 
 
 class ForgeHook(BaseHook):
@@ -37,13 +37,7 @@ class ForgeHook(BaseHook):
         try:
             service = load_named(extra["service"])
             repository = service.repository
-            forge = forges.connect(
-                repository.forge,
-                repository.project,
-                address=extra.get("path") or connection.host or "",
-                token=connection.password,
-            )
-            found = forge.find(service.branch)
+            found = hooks.connected(connection, repository).find(service.branch)
         except FleetPGOError as error:
             return False, str(error)
         waiting = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.http.hooks.http import HttpHook
@@ -13,14 +13,18 @@ from airflow.sdk.log import mask_secret
 from fsspec.config import conf as fsspec_defaults  # type: ignore[import-untyped]  # fsspec has no types
 
 from fleetpgo import forges
+from fleetpgo.errors import ForgeError
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.store import RunStore
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.sdk import Connection
     from upath import UPath
 
     from fleetpgo.collection import Access
-    from fleetpgo.config import Service
+    from fleetpgo.config import Repository, Service
 
 
 def prometheus(service: Service) -> Prometheus:
@@ -52,19 +56,41 @@ async def access(service: Service) -> Access:
 
 
 def forge(service: Service) -> forges.Forge:
-    """The service's forge, from a connection of any type; ``generic`` is the one that asks for least.
+    """The service's forge, from a connection of any type; ``fleetpgo_forge`` has a form for it."""
+    return connected(BaseHook.get_connection(service.repository.connection), service.repository)
+
+
+def connected(connection: Connection, repository: Repository) -> forges.Forge:
+    """A repository on its forge, as a connection tells.
 
     The connection's host is the forge's address (for the ``local`` forge: its extra ``path``, a directory),
-    and its password the token. What git sends of it is masked in logs too.
+    and its password the token. With the extras ``app_id`` and ``installation_id`` it is an app of GitHub's,
+    and the password its private key. What git sends of it is masked in logs too.
     """
-    connection = BaseHook.get_connection(service.repository.connection)
-    address = connection.extra_dejson.get("path") or connection.host or ""
+    extra = connection.extra_dejson
     made = forges.connect(
-        service.repository.forge, service.repository.project, address=address, token=connection.password
+        repository.forge,
+        repository.project,
+        address=extra.get("path") or connection.host or "",
+        token=connection.password,
+        app=_app(extra),
     )
-    for value in made.git_config().values():
-        mask_secret(value.rpartition(" ")[2])
+    for name, value in made.git_config().items():
+        if name.startswith("http."):
+            mask_secret(value.rpartition(" ")[2])
     return made
+
+
+def _app(extra: Mapping[str, Any]) -> forges.App | None:
+    app, installation = (str(extra.get(name) or "") for name in ("app_id", "installation_id"))
+    if not app and not installation:
+        return None
+    if not app or not installation.isdecimal():
+        raise ForgeError(
+            "the forge's connection names an app of GitHub's by app_id and installation_id, or by neither",
+            hint="installation_id is the number at the end of the address of the installation's settings",
+        )
+    return forges.App(app, int(installation))
 
 
 def store_root() -> Path | UPath:

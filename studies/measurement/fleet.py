@@ -173,6 +173,18 @@ def staggered(random: np.random.Generator, share: float) -> Panel:
     )
 
 
+def since(usage: Usage, start: int) -> Usage:
+    """The same fleet where metrics are kept from that Unix time on."""
+    kept = usage.times >= start
+    return replace(
+        usage,
+        times=usage.times[kept],
+        cpu=usage.cpu[..., kept],
+        requests=None if usage.requests is None else usage.requests[..., kept],
+        instances=usage.instances[..., kept],
+    )
+
+
 def without_control(usage: Usage) -> Usage:
     """The same fleet with the hold-back taken out of the measurement."""
     return replace(

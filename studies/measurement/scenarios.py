@@ -20,6 +20,7 @@ from studies.measurement.fleet import (
     ROLL_START,
     SETTLE,
     STEP,
+    since,
     strike,
 )
 
@@ -28,7 +29,6 @@ Scenario = Callable[[Usage, Random], Usage]
 PanelScenario = Callable[[Panel, Random], Panel]
 
 DAY = 86_400
-SEEN = "95 % of the instances were started in the window after the rollout: another deploy"
 FRESH, FRESH_LASTS = 0.008, 12 * 3_600  # cheaper by this share when started, and how slowly that fades
 
 
@@ -142,6 +142,11 @@ def new_machines(usage: Usage, _: Random) -> Usage:
     return replace(usage, cpu=usage.cpu * factors)
 
 
+def new_machines_everywhere(usage: Usage, _: Random) -> Usage:
+    """All datacenters get something that is 2 % faster on the day of the rollout: a kernel, say."""
+    return replace(usage, cpu=usage.cpu * np.where(usage.times >= ROLL_START, 0.98, 1.0))
+
+
 def no_traffic_metric(usage: Usage, _: Random) -> Usage:
     """The service has no traffic expression: CPU per instance is compared."""
     return replace(usage, requests=None)
@@ -160,14 +165,7 @@ def three_datacenters(usage: Usage, _: Random) -> Usage:
 
 def short_history(usage: Usage, _: Random) -> Usage:
     """Metrics are kept for four weeks: two placebo weeks."""
-    kept = usage.times >= ROLL_END + SETTLE - 3 * 7 * DAY
-    return replace(
-        usage,
-        times=usage.times[kept],
-        cpu=usage.cpu[..., kept],
-        requests=None if usage.requests is None else usage.requests[..., kept],
-        instances=usage.instances[..., kept],
-    )
+    return since(usage, ROLL_END + SETTLE - 3 * 7 * DAY)
 
 
 def panel_nothing(panel: Panel, _: Random) -> Panel:
@@ -224,6 +222,33 @@ def panel_missing_scrapes(panel: Panel, random: Random) -> Panel:
     )
 
 
+def panel_counter_resets(panel: Panel, random: Random) -> Panel:
+    """Each instance restarts twice a day; up to a whole point of its CPU and requests is lost each time."""
+
+    def lost() -> np.ndarray:
+        return 1 - random.random(panel.cpu.shape) * (random.random(panel.cpu.shape) < 2 * STEP / DAY)
+
+    return replace(
+        panel,
+        cpu=panel.cpu * lost(),
+        requests=None if panel.requests is None else panel.requests * lost(),
+    )
+
+
+def panel_datacenter_lost(panel: Panel, random: Random) -> Panel:
+    """One datacenter is gone from the middle of the rollout on; its traffic goes to the others."""
+    gone = panel.times >= (ROLL_START + ROLL_END) / 2
+    lost = (panel.datacenter == random.integers(DATACENTERS))[:, None] & gone
+    more = np.where(gone, DATACENTERS / (DATACENTERS - 1), 1.0)
+    moved = _panel_traffic(panel, np.broadcast_to(more, panel.cpu.shape), 1.0)
+    return replace(moved, cpu=np.where(lost, np.nan, moved.cpu))
+
+
+def panel_second_deploy(panel: Panel, _: Random) -> Panel:
+    """Another release, 3 % dearer, to all instances half an hour after the last of them went over."""
+    return replace(panel, cpu=panel.cpu * np.where(panel.times >= ROLL_END + 1_800, 1.03, 1.0))
+
+
 def panel_churn(panel: Panel, random: Random) -> Panel:
     """A tenth of the instances comes, another goes, at some time around the rollout."""
     when = random.uniform(panel.times[0], panel.times[-1], len(panel.cpu))[:, None]
@@ -253,11 +278,27 @@ WEEKLY: dict[str, Scenario] = {
     "second deploy": second_deploy,
     "second deploy, unseen": second_deploy,
     "new machines": new_machines,
+    "new machines everywhere": new_machines_everywhere,
+    "new machines everywhere, unseen": new_machines_everywhere,
     "no traffic metric": no_traffic_metric,
     "three datacenters": three_datacenters,
     "short history": short_history,
 }
-HOURLY = ("traffic step", "attack after", "fresh process", "counter resets", "clock skew")
+SEEN = {
+    "second deploy": "95 % of the instances were started in the window after the rollout: another deploy",
+    "new machines everywhere": "100 % of the instances came onto another kind of machine around the rollout",
+}
+"""What `rollout.started` and `measurement.hardware` tell of a scenario."""
+
+HOURLY = (
+    "traffic step",
+    "attack after",
+    "fresh process",
+    "20 % of scrapes missing",
+    "counter resets",
+    "instance churn",
+    "clock skew",
+)
 """The scenarios of WEEKLY that touch the hours around the rollout."""
 
 STAGGERED: dict[str, PanelScenario] = {
@@ -266,6 +307,9 @@ STAGGERED: dict[str, PanelScenario] = {
     "balancer": panel_balancer,
     "fresh process": panel_fresh_process,
     "20 % of scrapes missing": panel_missing_scrapes,
+    "counter resets": panel_counter_resets,
     "instance churn": panel_churn,
+    "one datacenter lost": panel_datacenter_lost,
     "clock skew": panel_clock_skew,
+    "second deploy": panel_second_deploy,
 }

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import trustme
 
 from fleetpgo.config import Collection as Rules
 from fleetpgo.pprof import profile_pb2
@@ -86,6 +90,38 @@ async def serving(*answers, host="127.0.0.1", port=0, ssl=None, name=None, datac
         yield Instance(target_at(f"{name or host}:{taken}", datacenter), heard)
     finally:
         server.close()
+
+
+def port_of(instance: Instance) -> int:
+    return int(instance.target.instance.rpartition(":")[2])
+
+
+HTTPS = "https://$instance/debug/pprof/profile?seconds=$seconds"
+
+
+@dataclass
+class Certificates:
+    """Files: a certificate authority, and a certificate of it for 127.0.0.1 with its key."""
+
+    authority: Path
+    both: Path
+
+
+def make_certificates(folder: Path) -> Certificates:
+    made, authority = Certificates(folder / "ca.pem", folder / "both.pem"), trustme.CA()
+    authority.cert_pem.write_to_path(made.authority)
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(made.both)
+    return made
+
+
+def serving_tls(certificates: Certificates, *answers, ask_for_certificate=False, **options):
+    """Serve over TLS; as `serving`."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates.both)
+    if ask_for_certificate:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(certificates.authority)
+    return serving(*answers, ssl=context, **options)
 
 
 def target_at(instance: str, datacenter: str = "ams", **labels: str) -> Target:

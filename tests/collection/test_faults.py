@@ -10,16 +10,25 @@ import asyncio
 import gzip
 import logging
 import socket
-import ssl
 import struct
-from contextlib import asynccontextmanager
 
 import pytest
-import trustme
-from aiohttp.abc import AbstractResolver
 
 from fleetpgo.collection import Access
-from tests.collection.instances import BUSY, OK, PROFILE, cpu_profile, http, serving, target_at
+from tests.collection.instances import (
+    BUSY,
+    HTTPS,
+    OK,
+    PROFILE,
+    cpu_profile,
+    http,
+    make_certificates,
+    port_of,
+    serving,
+    serving_tls,
+    target_at,
+)
+from tests.collection.names import knowing
 
 TOKEN = "s3cr3t-t0k3n"  # noqa: S105  # of nobody
 ACCESS = Access({"Authorization": f"Bearer {TOKEN}"})
@@ -71,7 +80,19 @@ TABLE = {
         2,
     ),
     "closed without a word": (serving(b""), "missing", "unreachable: Server disconnected", 2),
-    "not HTTP": (serving(b"SSH-2.0-OpenSSH_9.2\r\n"), "missing", "unreachable: 400", 2),
+    "not HTTP": (serving(b"SSH-2.0-OpenSSH_9.2\r\n"), "missing", "not HTTP: Bad status line: ", 2),
+    "not HTTP, echoing": (
+        serving(f"Bearer {TOKEN}\r\n".encode()),
+        "missing",
+        "not HTTP: Bad status line: ",
+        2,
+    ),
+    "a header that is none, echoing": (
+        serving(HEADERS + f"Bearer {TOKEN}\x1b[31m\r\n\r\n".encode()),
+        "missing",
+        "not HTTP: Invalid header",
+        2,
+    ),
     "stalls after headers": (serving(stalls), "missing", "no complete answer within 2 s: 0 bytes", 2),
     "one byte a second": (serving(drips), "missing", "no complete answer within 2 s: ", 2),
     "endless body": (serving(never_ends), "missing", "larger than 100,000 bytes (collection.max_bytes)", 1),
@@ -114,129 +135,142 @@ def everything_written(tmp_path) -> bytes:
     return b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
 
 
-@pytest.mark.parametrize("fault", TABLE)
-async def test_a_fault_is_recorded_and_touches_nobody_else(fetch, store, tmp_path, caplog, fault):
-    server, state, reason, asked = TABLE[fault]
+@pytest.fixture
+def recorded(fetch, store, tmp_path, caplog):
+    """Collect from an instance with a fault and from a good one; what is recorded of the first.
+
+    That the good one is not touched, and that our token is nowhere, is asserted for every fault.
+    """
     caplog.set_level(logging.DEBUG)
+
+    async def collect(bad, good, *, access=ACCESS, **changes):
+        changes = {"plain_http": True, "max_errors": 1, **changes}
+        records = await fetch(bad, good, access=access, **changes)
+        assert records[1].state == "fetched"
+        assert list(store.names("profiles", ".pb.gz")) == [records[1].artifact]
+        assert TOKEN not in caplog.text
+        assert TOKEN not in repr(records)
+        assert TOKEN.encode() not in everything_written(tmp_path)
+        return records[0]
+
+    return collect
+
+
+@pytest.mark.parametrize("fault", TABLE)
+async def test_a_fault_is_recorded_and_touches_nobody_else(fetch, recorded, fault):
+    server, state, reason, asked = TABLE[fault]
     async with server as bad, serving(OK) as good:
         if fault in STOPS_THE_ROUND:
             await fetch(good)
-        records = await fetch(
-            bad,
-            good,
-            access=ACCESS,
-            plain_http=True,
-            max_bytes=100_000,
-            max_unpacked_bytes=1_000_000,
-            max_errors=1,
-        )
-    assert [record.state for record in records] == [state, "fetched"]
-    assert records[0].reason.startswith(reason)
-    assert records[0].reason
+        record = await recorded(bad, good, max_bytes=100_000, max_unpacked_bytes=1_000_000)
+    assert record.state == state
+    assert record.reason.startswith(reason)
+    assert record.reason
     assert len(bad.heard) == asked
-    assert list(store.names("profiles", ".pb.gz")) == [records[1].artifact]
-    assert TOKEN not in caplog.text
-    assert TOKEN not in repr(records)
-    assert TOKEN.encode() not in everything_written(tmp_path)
+    assert all(f"Bearer {TOKEN}".encode() in request for request in bad.heard)
 
 
-async def test_refused(fetch, free_port):
+async def test_refused(recorded, free_port):
     async with serving(OK) as good:
-        records = await fetch(target_at(f"127.0.0.1:{free_port}"), good)
-    assert [record.state for record in records] == ["missing", "fetched"]
-    assert records[0].reason.startswith(f"unreachable: Cannot connect to host 127.0.0.1:{free_port}")
+        record = await recorded(target_at(f"127.0.0.1:{free_port}"), good)
+    assert record.state == "missing"
+    assert record.reason.startswith(f"unreachable: Cannot connect to host 127.0.0.1:{free_port}")
 
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory):
-    """A certificate authority, and a certificate of it for 127.0.0.1: (ca, certificate with key)."""
-    folder = tmp_path_factory.mktemp("certificates")
-    authority, both = trustme.CA(), folder / "both.pem"
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(both)
-    return folder / "ca.pem", both
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
-@asynccontextmanager
-async def serving_tls(certificates, *, ask_for_certificate=False):
-    ca, both = certificates
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(both)
-    if ask_for_certificate:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(ca)
-    async with serving(OK, ssl=context) as instance:
-        yield instance
+async def test_tls_with_an_unknown_authority_gets_no_request(recorded, certificates, tmp_path_factory):
+    others = make_certificates(tmp_path_factory.mktemp("others"))
+    known = Access(ACCESS.headers, ca=certificates.authority)
+    async with serving_tls(others, OK) as bad, serving_tls(certificates, OK) as good:
+        record = await recorded(bad, good, access=known, url=HTTPS, plain_http=False)
+    assert (record.reason, bad.heard) == ("TLS: unable to get local issuer certificate", [])
 
 
-HTTPS = "https://$instance/debug/pprof/profile?seconds=$seconds"
-
-
-async def test_tls_with_an_unknown_authority_gets_no_request(fetch, certificates):
-    async with serving_tls(certificates) as ams:
-        (record,) = await fetch(ams, url=HTTPS, access=ACCESS)
-    assert (record.reason, ams.heard) == ("TLS: unable to get local issuer certificate", [])
+async def test_a_certificate_of_another_host_gets_no_request(recorded, certificates):
+    known = Access(ACCESS.headers, ca=certificates.authority)
+    async with (
+        serving_tls(certificates, OK, host="127.0.0.2") as bad,
+        serving_tls(certificates, OK) as good,
+    ):
+        record = await recorded(bad, good, access=known, url=HTTPS, plain_http=False)
+    assert (record.state, bad.heard) == ("missing", [])
+    assert record.reason.startswith("TLS: IP address mismatch")
 
 
 async def test_tls_with_the_authority_of_the_connection(fetch, certificates):
-    async with serving_tls(certificates) as ams:
-        (record,) = await fetch(ams, url=HTTPS, access=Access(ca=certificates[0]))
+    async with serving_tls(certificates, OK) as ams:
+        (record,) = await fetch(ams, url=HTTPS, access=Access(ca=certificates.authority))
     assert record.state == "fetched"
 
 
 async def test_a_client_certificate_is_shown(fetch, certificates):
-    ca, both = certificates
-    async with serving_tls(certificates, ask_for_certificate=True) as ams:
-        (record,) = await fetch(ams, url=HTTPS, access=Access(ca=ca, certificate=both))
+    ours = Access(ca=certificates.authority, certificate=certificates.both)
+    async with serving_tls(certificates, OK, ask_for_certificate=True) as ams:
+        (record,) = await fetch(ams, url=HTTPS, access=ours)
     assert record.state == "fetched"
 
 
-class Names(AbstractResolver):
-    """Stands where the DNS stands: each look at a name gives its next address, the last one for ever."""
-
-    def __init__(self, **addresses: list[str]) -> None:
-        self.addresses = addresses
-
-    async def resolve(self, host, port=0, family=socket.AF_INET):
-        queue = self.addresses[host]
-        address = queue.pop(0) if len(queue) > 1 else queue[0]
-        return [
-            {
-                "hostname": host,
-                "host": address,
-                "port": port,
-                "family": socket.AF_INET,
-                "proto": 0,
-                "flags": 0,
-            }
-        ]
-
-    async def close(self):
-        pass
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a:99999", "http://a:99999/debug/pprof/profile?seconds=1 is no URL: Port out of range"),
+        ("[1.2.3.4]:8080", "http://[1.2.3.4]:8080/debug/pprof/profile?seconds=1 is no URL: "),
+        ("a..b:8080", "a..b cannot be a host's name: "),
+        ("a" * 64 + ":8080", "a" * 64 + " cannot be a host's name: "),
+        ("xn--a:8080", "http://xn--a:8080/debug/pprof/profile?seconds=1 is no URL: "),
+    ],
+    ids=["port", "address in brackets", "empty part", "overlong part", "punycode"],
+)
+async def test_a_name_that_no_host_can_have_touches_nobody_else(recorded, name, reason):
+    async with serving(OK) as good:
+        record = await recorded(target_at(name), good)
+    assert record.state == "missing"
+    assert record.reason.startswith(reason)
 
 
-async def test_a_name_that_leads_to_the_metadata_service_is_not_asked(fetch):
-    names = Names(evil=["169.254.169.254"])
-    (record,) = await fetch(target_at("evil:8080"), access=ACCESS, plain_http=True, resolver=names)
-    assert record.reason == (
-        "evil leads to 169.254.169.254, a cloud metadata address; collection.allow does not name it"
-    )
+METADATA = "leads to 169.254.169.254, a cloud metadata address; collection.allow does not name it"
 
 
-async def test_a_name_that_changes_between_check_and_use_is_judged_again(fetch):
-    names = Names(evil=["127.0.0.1", "127.0.0.2"])
-    async with serving(BUSY, name="evil") as ams:
-        port = int(ams.target.instance.rpartition(":")[2])
-        async with serving(OK, host="127.0.0.2", port=port) as secret:
-            (record,) = await fetch(ams, access=ACCESS, plain_http=True, resolver=names, allow=("127.0.0.1",))
-    assert record.reason.startswith("evil leads to 127.0.0.2, a loopback address")
-    assert (len(ams.heard), secret.heard) == (1, [])
+async def test_the_metadata_service_is_not_asked(recorded):
+    async with serving(OK) as good:
+        record = await recorded(target_at("169.254.169.254:8080"), good)
+    assert record.reason == f"169.254.169.254 {METADATA}"
+
+
+@pytest.mark.parametrize("allow", [("127.0.0.0/8",), ("127.0.0.0/8", "*.example.com", "0.0.0.0/0")])
+async def test_a_name_that_leads_to_the_metadata_service_is_not_asked(recorded, allow):
+    async with serving(OK) as good, knowing(evil=["169.254.169.254"]) as resolver:
+        record = await recorded(target_at("evil.example.com:8080"), good, resolver=resolver, allow=allow)
+    assert record.reason == f"evil.example.com {METADATA}"
+
+
+async def test_a_name_that_changes_between_check_and_use_is_judged_again(recorded):
+    async with (
+        knowing(evil=["127.0.0.1", "127.0.0.2"]) as resolver,
+        serving(BUSY, name="evil.example.com") as bad,
+        serving(OK, host="127.0.0.2", port=port_of(bad)) as secret,
+        serving(OK) as good,
+    ):
+        record = await recorded(bad, good, resolver=resolver, allow=("127.0.0.1",))
+    assert record.reason.startswith("evil.example.com leads to 127.0.0.2, a loopback address")
+    assert (len(bad.heard), secret.heard) == (1, [])
+
+
+async def test_a_name_that_nobody_knows_is_recorded(recorded):
+    async with serving(OK) as good, knowing() as resolver:
+        record = await recorded(target_at("gone.example.com:8080"), good, resolver=resolver)
+    assert record.state == "missing"
+    assert record.reason.startswith("unreachable: Cannot connect to host gone.example.com:8080")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost", "[::ffff:127.0.0.1]", "[::]"])
 async def test_this_machine_is_not_asked_unless_it_is_allowed_by_name(fetch, host):
     async with serving(OK) as ams:
-        port = ams.target.instance.rpartition(":")[2]
+        port = port_of(ams)
         (record,) = await fetch(target_at(f"{host}:{port}"), allow=())
     assert "collection.allow does not name it" in record.reason
     assert ams.heard == []
@@ -245,7 +279,7 @@ async def test_this_machine_is_not_asked_unless_it_is_allowed_by_name(fetch, hos
 @pytest.mark.parametrize("host", ["2130706433", "127.1", "0x7f000001", "0177.0.0.1"])
 async def test_another_spelling_of_this_machine_is_not_asked_either(fetch, host):
     async with serving(OK) as ams:
-        port = ams.target.instance.rpartition(":")[2]
+        port = port_of(ams)
         (record,) = await fetch(target_at(f"{host}:{port}"), allow=())
     assert (record.state, ams.heard) == ("missing", [])
 

@@ -6,7 +6,7 @@ import pytest
 
 from fleetpgo.collection import forget_stop
 from fleetpgo.collection.faults import ForbiddenError, ServerError, StoppedError
-from fleetpgo.collection.guards import Guard
+from fleetpgo.collection.guards import STOP, Guard
 from tests.collection.instances import OK, http, rules, serving
 
 DENIED = http(b"", "401 Unauthorized")
@@ -74,6 +74,16 @@ async def test_other_tasks_of_a_stopped_round_learn_it_from_the_store(fetch):
         f"not asked: the round was stopped: {denied.target.instance} answered HTTP 401 Unauthorized"
     )
     assert good.heard == []
+
+
+async def test_whoever_had_answered_before_the_stop_keeps_its_own_reason(fetch, store):
+    async def fails_and_stops(writer):
+        store.write_json(STOP, {"reason": "somebody else"})
+        writer.write(TROUBLE)
+
+    async with serving(fails_and_stops) as ams:
+        (record,) = await fetch(ams)
+    assert (record.reason, len(ams.heard)) == ("HTTP 503 Service Unavailable", 1)
 
 
 async def test_a_forgotten_stop_lets_the_round_go_on(fetch, store):

@@ -66,7 +66,7 @@ async def test_a_repeated_collection_fetches_only_what_is_missing(fetch):
 
 async def test_whoever_watches_is_told_each_step(store):
     told = []
-    async with serving(OK) as ams:
+    async with serving(BUSY, OK) as ams:
         await collect(
             [ams.target],
             rules(),
@@ -76,7 +76,11 @@ async def test_whoever_watches_is_told_each_step(store):
             watch=lambda instance, state: told.append((instance, state)),
         )
     size = f"{len(PROFILE):,} bytes"
-    assert told == [(ams.target.instance, state) for state in ("asked", size, f"80 samples in {size}")]
+    assert {instance for instance, _ in told} == {ams.target.instance}
+    assert [state.partition(":")[0] for _, state in told] == [
+        *("waiting", "asked", "to be asked again"),
+        *("waiting", "asked", size, f"80 samples in {size}"),
+    ]
 
 
 async def test_headers_of_the_connection_are_sent(fetch):

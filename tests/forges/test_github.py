@@ -200,7 +200,9 @@ def test_the_token_goes_to_its_own_server_alone(forge):
     credentials = b64encode(f"x-access-token:{TOKEN}".encode()).decode()
 
     assert forge.git_config() == {
-        "http.https://github.com/.extraHeader": f"Authorization: Basic {credentials}"
+        "http.https://github.com/.extraHeader": f"Authorization: Basic {credentials}",
+        "url.https://github.com/.insteadOf": "git@github.com:",
+        "url.https://github.com.insteadOf": "ssh://git@github.com",
     }
     assert forge.clone_url == "https://github.com/acme/tiny.git"
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -77,6 +78,14 @@ def test_the_same_comparison_gives_the_same_picture():
     comparison = concluded(usage())
     first = svg(comparison, usage(), WINDOWS)
     assert first == svg(comparison, usage(), WINDOWS)
+
+
+def test_the_picture_shows_how_wide_the_interval_is():
+    comparison = concluded(usage())
+    # By less than the title's digits tell.
+    wider = replace(comparison, estimate=replace(comparison.estimate, low=comparison.estimate.low - 1e-6))
+    assert wider != comparison
+    assert svg(wider, usage(), WINDOWS) != svg(comparison, usage(), WINDOWS)
 
 
 def chart(measured):

@@ -39,6 +39,13 @@ def test_the_known_saving_of_a_table_is_recovered(table):
     assert (found.method, found.saving) == ("A", pytest.approx(SAVING, abs=0.01))
 
 
+def test_who_left_before_the_rollout_is_not_held_back(table):
+    leaver = table[(table["instance"] == "i0") & (table["timestamp"] < DEPLOYED)]
+    with_leaver = pd.concat([table, leaver.assign(instance="leaver")])
+    control = measured(with_leaver).groups["control"]
+    assert control == measured(table).groups["control"]
+
+
 def test_the_rollout_is_read_from_the_versions(table):
     rollout = measured(table).rollout
     assert (rollout.profile, rollout.end, rollout.fraction) == ("v2", DEPLOYED, 0.5)
@@ -74,7 +81,14 @@ def test_a_table_without_requests_is_compared_per_instance(table):
         (lambda table: table.assign(timestamp=table["timestamp"].dt.tz_localize(None)), "no time zone"),
         (lambda table: pd.concat([table, table.head(1)]), "two rows"),
         (lambda table: table[table["version"] == "v1"], "there from the first row on"),
-        (lambda table: table.assign(cpu=-table["cpu"]), "cores were used"),
+        (lambda table: table.assign(cpu=0.0), "cores were used"),
+        (lambda table: table.assign(requests=0.0), "no requests in one of the windows"),
+        (lambda table: table.assign(cpu=-table["cpu"]), r"cpu of instance i0 is -.*: no rate is"),
+        (lambda table: table.assign(requests="many"), "requests does not hold numbers"),
+        (
+            lambda table: table.assign(timestamp=table["timestamp"] + pd.Timedelta("7s")),
+            r"97 of 97 times, .* are no multiples of the step, 300 s",
+        ),
         (lambda table: table[table["timestamp"] >= DEPLOYED - pd.Timedelta("5min")], "no row in one of"),
     ],
 )

@@ -105,6 +105,69 @@ def test_an_instance_that_was_there_in_one_window_only_makes_it_invalid(fleet, s
     assert any("treated instances: 2 before and 3 after" in reason for reason in comparison.verdict.reasons)
 
 
+def machines(since):
+    """PromQL: the two instances in ams are on new machines since a Unix time."""
+    new = f'(cpu{{datacenter="ams"}} and on () (vector(time()) > {since}))'
+    kinds = {"new": new, "old": f"(cpu unless on (instance) {new})"}
+    return " or ".join(
+        f'count by (machine) (label_replace({of}, "machine", "{kind}", "", ""))' for kind, of in kinds.items()
+    )
+
+
+def test_machines_that_change_around_the_rollout_make_it_invalid(fleet, service, rollout):
+    exchanged = change(service, "measurement", hardware=machines(rollout.start.timestamp()))
+    comparison = compare(fleet, exchanged, rollout, period="rollout", window=WINDOW)
+    assert comparison.verdict.call == "invalid"
+    assert comparison.verdict.reasons == (
+        "33 % of the instances came onto another kind of machine around the rollout",
+    )
+
+
+def test_machines_that_stay_are_no_defect(fleet, service, rollout):
+    since = (rollout.start - timedelta(hours=1)).timestamp()
+    stayed = change(service, "measurement", hardware=machines(since))
+    comparison = compare(fleet, stayed, rollout, period="rollout", window=WINDOW)
+    assert comparison.verdict.call == "saved"
+
+
+def test_a_query_of_machines_that_gives_nothing_is_an_error(fleet, service, rollout):
+    absent = change(service, "measurement", hardware="count by (machine) (absent_metric)")
+    with pytest.raises(MeasurementError, match=r"kind of machine.*absent_metric"):
+        compare(fleet, absent, rollout, period="rollout", window=WINDOW)
+
+
+def test_who_was_replaced_in_the_rollout_counts_among_the_treated(fleet, service, rollout):
+    """As pods are, which get new names."""
+    at = rollout.start.timestamp()
+
+    def renamed(metric):
+        new = f'(({metric} unless on (instance) build_info{{pgo="off"}}) and on () (vector(time()) > {at}))'
+        kept = f"({metric} unless on (instance) {new})"
+        return f'label_replace({new}, "instance", "new-$1", "instance", "(.*)") or {kept}'
+
+    treated = 'label_replace(build_info{pgo="$profile"}, "instance", "new-$$1", "instance", "(.*)")'
+    pods = change(
+        change(service, "measurement", cpu=renamed("cpu"), requests=renamed("requests")),
+        "rollout",
+        treated=treated,
+    )
+    found = compare(fleet, pods, rollout, period="rollout", window=WINDOW)
+    shares = {name: each.saved_share_per_request for name, each in found.groups.items()}
+    assert shares == {"treated": pytest.approx(0.05), "control": pytest.approx(0, abs=1e-12)}
+
+
+def test_a_profile_that_nobody_runs_is_an_error(fleet, service, rollout):
+    unknown = replace(rollout, profile="ffffffffffff")
+    with pytest.raises(MeasurementError, match="no instance ran the build with profile ffffffffffff"):
+        compare(fleet, service, unknown, period="rollout", window=WINDOW)
+
+
+def test_a_traffic_metric_that_is_not_there_is_an_error_that_names_it(fleet, service, rollout):
+    absent = change(service, "measurement", requests="absent_metric")
+    with pytest.raises(MeasurementError, match=r"0 series: .*absent_metric"):
+        compare(fleet, absent, rollout, period="rollout", window=WINDOW)
+
+
 def test_a_warning_makes_the_result_invalid_not_smaller(fleet, service, rollout):
     class Warned(Prometheus):
         def range(self, query, **options):

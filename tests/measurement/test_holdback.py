@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -67,6 +70,65 @@ def test_a_week_that_is_noisier_than_those_before_stands_alone():
     assert estimate(*weeks(levels)).degrees == 3
 
 
+WALK, NOISE = 4e-6, 9e-6  # variances in a day
+
+
+def days(walk, noise, *, seed=2, datacenters=12):
+    """Seven weeks of datacenters whose treated and held-back groups drift apart, a level for each day."""
+    random = np.random.default_rng(seed)
+    shape = (datacenters, 49)
+    level = np.cumsum(random.normal(0, walk**0.5, shape), axis=1) + random.normal(0, noise**0.5, shape)
+    times = np.arange(0, 7 * WEEK, STEP)
+    cpu = np.exp(np.stack((level[:, times // DAY], np.zeros((datacenters, len(times))))))
+    windows = Windows(after=(6 * WEEK, 7 * WEEK), shift=WEEK, rolling=(6 * WEEK - 2 * STEP, 6 * WEEK))
+    names = tuple(f"dc{d}" for d in range(datacenters))
+    return Usage(times, STEP, names, cpu, np.ones_like(cpu), np.ones_like(cpu)), windows
+
+
+def weighed(usage, windows):
+    """The weights of the seven days before the rollout, and of the seven after it."""
+    found = []
+    untouched = estimate(usage, windows).saving
+    for day in range(14):
+        touched = usage.cpu.copy()
+        at = windows.before[0] + day * DAY
+        touched[0][:, (usage.times >= at) & (usage.times < at + DAY)] *= np.exp(-1e-4)
+        moved = estimate(replace(usage, cpu=touched), windows).saving - untouched
+        found.append(moved / 1e-4)
+    return np.array(found)
+
+
+def test_days_next_to_the_rollout_weigh_as_the_drift_asks():
+    usage, windows = days(WALK, NOISE, datacenters=200)
+    weights = weighed(usage, windows)
+    # The oracle: generalised least squares of the fourteen days, whose covariance is known here.
+    day = np.arange(14)
+    covariance = WALK * np.minimum.outer(day + 1, day + 1) + NOISE * np.eye(14)
+    design = sm.add_constant((day >= 7).astype(float))
+    best = sm.GLS(np.zeros(14), design, sigma=covariance).fit().normalized_cov_params[1, 1]
+    assert weights @ covariance @ weights < 1.03 * best
+    equal = np.repeat((-1 / 7, 1 / 7), 7)
+    assert equal @ covariance @ equal > 1.3 * best
+
+
+def test_days_weigh_alike_where_nothing_drifts_and_where_history_is_short():
+    usage, windows = days(0.0, NOISE)
+    assert weighed(usage, windows)[7:] == pytest.approx(1 / 7, rel=0.35)
+    usage, windows = days(WALK, NOISE)
+    usage.cpu[:, :, usage.times < 3 * WEEK] = np.nan
+    assert weighed(usage, windows) == pytest.approx(np.repeat((-1 / 7, 1 / 7), 7), rel=0.02)
+
+
+def test_a_day_that_was_not_measured_leaves_its_weight_to_the_others():
+    usage, windows = days(WALK, NOISE)
+    gone = (usage.times >= 6 * WEEK) & (usage.times < 6 * WEEK + DAY)
+    usage.cpu[:, :, gone] = np.nan
+    weights = weighed(usage, windows)
+    # The day after the rollout, and the same weekday before it.
+    assert (weights[0], weights[7]) == pytest.approx((0, 0), abs=1e-9)
+    assert (weights[:7].sum(), weights[7:].sum()) == (pytest.approx(-1, rel=1e-2), pytest.approx(1, rel=1e-2))
+
+
 @given(common=st.floats(-0.5, 0.5), change=st.floats(-0.5, 0.5))
 def test_what_happens_to_both_groups_is_not_the_build(common, change):
     found = estimate(fleet([common + change] * 3, control=common), WINDOWS)
@@ -128,5 +190,11 @@ def test_one_datacenter_gives_no_interval():
         estimate(fleet([0.0]), WINDOWS)
 
 
-def test_few_datacenters_are_noted():
-    assert "3 datacenters" in estimate(fleet([0.0, 0.01, 0.02]), WINDOWS).notes[0]
+def test_few_datacenters_and_a_short_history_are_noted():
+    datacenters, history = estimate(fleet([0.0, 0.01, 0.02]), WINDOWS).notes
+    assert "3 datacenters" in datacenters
+    assert "1 of 5 weeks" in history
+
+
+def test_nothing_is_noted_of_many_datacenters_with_history():
+    assert estimate(*days(WALK, NOISE)).notes == ()

@@ -6,7 +6,9 @@ import json
 import math
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -20,6 +22,7 @@ from fleetpgo.proposal import digest
 from fleetpgo.repository import clone, commit, push
 from fleetpgo.store import RunStore
 
+DOCS = Path(__file__).parents[2] / "docs"
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 STEP = 900
 PROFILE = "0123456789ab"
@@ -129,6 +132,14 @@ def test_b_recovers_the_known_saving(over_a_week, service):
     assert comparison.verdict.call == "saved"
 
 
+def test_b_is_not_called_where_another_deploy_would_not_be_seen(over_a_week, service):
+    fraction = 'count(build_info{pgo="$profile"}) / count(build_info)'
+    comparison = over_a_week(changed(edges_only(service), "rollout", started=None, fraction=fraction))
+    assert comparison.estimate.method == "B"
+    assert comparison.verdict.call == "inconclusive"
+    assert "rollout.started" in comparison.verdict.reasons[0]
+
+
 def test_s_recovers_the_known_saving(over_hours, service):
     comparison = over_hours(edges_only(service))
     found = comparison.estimate
@@ -229,7 +240,9 @@ def test_instances_that_change_their_names_are_an_error_that_says_so(weeks, serv
 def test_the_files_of_a_measurement_are_json_markdown_and_a_picture(weeks, service, rollout):
     measured = measure(weeks, service, rollout, period="week", window=timedelta(days=7))
     files = measured.files()
-    assert json.loads(files["json"])["verdict"]["call"] == "saved"
+    record = json.loads(files["json"])
+    assert record["verdict"]["call"] == "saved"
+    jsonschema.validate(record, json.loads((DOCS / "measurement.schema.json").read_text()))
     assert files["md"].startswith(b"### Measured over 7 days")
     assert b"<svg" in files["svg"]
 
@@ -249,7 +262,8 @@ def test_a_regression_is_said_on_its_pull_request_and_reverted_by_another(
     store = RunStore(tmp_path / "store", "api", "run")
     store.write_json("rollout.json", asdict(rollout))
     store.write_json("merge.json", {"state": "merged", "commit": merged.merge_commit})
-    store.write_json("pull_request.json", {"pull_request": 1, "profile": digest(b"profile")})
+    proposed = {"pull_request": 1, "url": merged.url, "profile": digest(b"profile")}
+    store.write_json("pull_request.json", proposed)
 
     comparison = refresh.measure(described, store, weeks, forge, period="week")
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from markdown_it import MarkdownIt
 
 from fleetpgo.measurement.comparison import Comparison
 from fleetpgo.measurement.estimate import Estimate
@@ -61,6 +62,9 @@ NOTHING = replace(
 )
 
 
+HOSTILE = "`@team` | <img src=x> [x](y) --> \n\n# ```"
+
+
 def called(call, *reasons, **fields):
     return headline(replace(COMPARISON, verdict=Verdict(call, reasons, 0.005, **fields)))
 
@@ -102,3 +106,32 @@ def test_a_regression_is_called_one():
 
 def test_a_release_that_went_out_together_is_named():
     assert "Release effect, not PGO" in called("saved", attribution="release")
+
+
+def test_nothing_that_prometheus_or_the_service_file_says_is_markup_or_a_mention():
+    (guarded,) = COMPARISON.guardrails
+    comment = markdown(
+        replace(
+            COMPARISON,
+            verdict=Verdict("invalid", (HOSTILE,), 0.005),
+            estimate=replace(A, notes=(HOSTILE,)),
+            not_possible={"B": HOSTILE},
+            guardrails=(replace(guarded, name=HOSTILE),),
+            queries={"cpu before": HOSTILE},
+        )
+    )
+
+    tokens = MarkdownIt().enable("table").parse(comment)
+    inside = [part for token in tokens for part in token.children or ()]
+    assert {part.type for part in inside} <= {"text", "strong_open", "strong_close", "softbreak", "hardbreak"}
+    assert "@team" not in "".join(part.content for part in inside)
+    html = [token.content.strip() for token in tokens if token.type == "html_block"]
+    assert html == ["<details><summary>PromQL</summary>", "</details>"]
+    assert comment.count("@\u200bteam") == 4
+
+
+def test_a_long_query_is_cut_and_says_where_the_whole_is():
+    comment = markdown(replace(COMPARISON, queries={"cpu before": "up or " * 10_000}))
+
+    assert len(comment) < 20_000
+    assert "# cut; the measurement's JSON file has all of it\n```\n" in comment

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fleetpgo.errors import MeasurementError
-from fleetpgo.measurement.rollout import find_rollout, ready_at
+from fleetpgo.measurement.rollout import find_rollout, given, ready_at
 from fleetpgo.refresh import look_for_rollout
 from fleetpgo.store import RunStore
 
@@ -69,6 +69,24 @@ def test_a_rollout_that_never_finishes_ends_the_wait_at_its_deadline(fleet, serv
     store.write_json("merge.json", {"merged_at": merged_at.isoformat()})
     outcome = look_for_rollout(service, store, fleet, NOON + timedelta(minutes=30))
     assert (outcome.state, outcome.message[:16]) == (state, "0% of the instan")
+
+
+def by_hand(fleet, service, profile, seen):
+    end = NOON + timedelta(minutes=10)
+    return given(fleet, service.rollout, profile=profile, start=NOON, end=end, seen=seen)
+
+
+def test_how_far_a_rollout_by_hand_went_is_asked(fleet, service):
+    assert by_hand(fleet, service, PROFILE, NOON + timedelta(hours=1)).fraction == 0.5
+
+
+def test_a_rollout_by_hand_that_never_finished_is_an_error(fleet, service):
+    with pytest.raises(MeasurementError, match=r"33% of the instances .* never finished"):
+        by_hand(fleet, service, PROFILE, NOON + timedelta(minutes=7))
+
+
+def test_a_deploy_without_a_profile_is_taken_as_it_is_given(fleet, service):
+    assert by_hand(fleet, service, "", NOON).fraction == 1.0
 
 
 def test_it_can_be_measured_when_the_settled_window_has_passed(service, rollout):

@@ -40,7 +40,7 @@ def test_slope_and_error_are_those_of_statsmodels():
         cov_type="cluster", cov_kwds={"groups": instance, "use_correction": False}
     )
     found = estimate(panel, settle=0)
-    half = (np.log1p(-found.low) - np.log1p(-found.high)) / 2
+    half = np.log1p(-found.saving) - np.log1p(-found.high)
     assert np.log1p(-found.saving) == pytest.approx(fit.params[0], abs=1e-7)
     correction = np.sqrt(count / (count - 1)) * 2.045230  # t(97.5 %, 29)
     assert half == pytest.approx(fit.bse[0] * correction, rel=1e-3)
@@ -63,6 +63,7 @@ def test_restarted_controls_tell_a_fresh_process_from_a_new_build():
 def test_without_restarted_controls_a_fresh_process_is_allowed_for():
     found = estimate(fleet(0.0, fresh=-0.005), settle=0)
     assert found.allowance == FRESH_PROCESS
+    assert found.low < 0 < found.saving
     assert "cannot be told apart" in found.notes[0]
 
 

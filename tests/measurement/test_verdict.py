@@ -34,12 +34,26 @@ def test_another_estimator_that_contradicts_makes_it_inconclusive():
 
 
 def test_intervals_that_a_fresh_process_can_hold_apart_do_not_contradict():
-    preliminary = found(-0.005, 0.005, "S", allowance=0.007)
+    preliminary = found(-0.012, 0.005, "S", allowance=0.007)
     assert judge(found(0.01, 0.02), (preliminary,), (), material=0.005)[0] == "saved"
 
 
 def test_what_a_fresh_process_can_do_alone_is_not_called():
-    assert judge(found(0.005, 0.015, "S", allowance=0.007), (), (), material=0.005)[0] == "inconclusive"
+    call, (reason,) = judge(found(-0.002, 0.015, "S", allowance=0.007), (), (), material=0.005)
+    assert call == "inconclusive"
+    assert "a fresh process alone can have includes zero; the smallest effect" in reason
+    assert reason.endswith("1.2 %")
+
+
+def test_a_loss_that_a_fresh_process_could_make_up_for_is_not_called():
+    assert judge(found(-0.02, -0.005, "S", allowance=0.007), (), (), material=0.005)[0] == "inconclusive"
+    assert judge(found(-0.02, -0.008, "S", allowance=0.007), (), (), material=0.005)[0] == "regression"
+
+
+def test_two_times_are_not_compared_where_another_deploy_would_not_be_seen():
+    call, (reason,) = judge(found(0.01, 0.03, "B"), (), (), material=0.005, watched=False)
+    assert (call, "rollout.started" in reason) == ("inconclusive", True)
+    assert judge(found(0.01, 0.03, "A"), (), (), material=0.005, watched=False)[0] == "saved"
 
 
 def test_inconclusive_says_the_smallest_effect_that_could_have_been_seen():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import string
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,34 @@ def test_hours_are_too_short_for_it():
     short = Windows(after=(START, START + 7_200), shift=14_400, rolling=(START - 7_200, START))
     with pytest.raises(NotPossibleError, match="between a day and a week"):
         estimate(fleet([0.0] * 6), short)
+
+
+def datacenters(own):
+    """Datacenters with noise of their own each week, and what they did beside the rollout's 2 %."""
+    random = np.random.default_rng(7)
+    level = np.cumsum(random.normal(0, 0.005, (len(own), 7)), axis=1)
+    level[:, 6] += np.array(own) - 0.02
+    cpu = np.exp(level[:, HOURS // WEEK])[None]
+    return Usage(
+        HOURS,
+        3_600,
+        tuple(string.ascii_letters[: len(own)]),
+        cpu,
+        np.full_like(cpu, 100.0),
+        np.ones_like(cpu),
+    )
+
+
+def test_what_only_some_datacenters_did_is_not_the_build():
+    with pytest.raises(NotPossibleError, match=r"changed in b by -1\d.\d %, as never"):
+        estimate(datacenters([0, -0.1, 0, 0, 0]), WINDOWS)
+
+
+def test_a_datacenter_that_always_was_noisy_is_not_apart():
+    usage = datacenters([0] * 40)
+    usage.cpu[0, 4] *= np.exp(0.2 * (HOURS // WEEK % 2))  # 20 % up and down from week to week
+    assert estimate(usage, WINDOWS).method == "B"
+
+
+def test_what_all_datacenters_did_is():
+    assert estimate(datacenters([0, 0, 0, 0, 0]), WINDOWS).method == "B"

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,18 @@ def test_a_week_is_compared_with_the_same_clock_times_of_the_week_before():
 def test_hours_are_compared_with_the_time_just_before_the_rollout():
     windows = around(ROLLOUT, settle=SETTLE, length=timedelta(hours=1), step=60)
     assert windows.before == (int(NOON.timestamp()) - 3_600, int(NOON.timestamp()))
+
+
+@pytest.mark.parametrize("seconds", [1, 62, 90, 3_600, DAY, WEEK])
+def test_windows_have_five_parts_or_one_for_each_day(seconds):
+    windows = around(ROLLOUT, settle=SETTLE, length=timedelta(seconds=seconds), step=1)
+    parts = set((np.arange(windows.length) // windows.block).tolist())
+    assert len(parts) == min(seconds, max(5, seconds // DAY))
+
+
+def test_a_placebo_of_long_windows_ends_before_the_rollout():
+    windows = around(ROLLOUT, settle=SETTLE, length=timedelta(days=14), step=300)
+    assert windows.placebo(1).after[1] <= windows.rolling[1]
 
 
 def test_times_whose_partner_lies_in_the_rollout_are_left_out():

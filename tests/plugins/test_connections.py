@@ -24,7 +24,12 @@ def test_airflow_finds_the_form():
     process = subprocess.run([sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True)
     name, fields, behaviour = json.loads(process.stdout.splitlines()[-1])
     assert name == "Forge (fleetpgo)"
-    assert [field.rpartition("__")[2] for field in fields] == ["path", "service"]
+    assert [field.rpartition("__")[2] for field in fields] == [
+        "app_id",
+        "installation_id",
+        "path",
+        "service",
+    ]
     assert behaviour["relabeling"] == {"host": "Address", "password": "Token"}
 
 

@@ -47,6 +47,23 @@ def test_a_forge_is_made_of_a_connection_s_host_and_password(connection, kind, m
     assert (made, "https://git.acme.example/acme/tiny.git") == (type(forge), forge.clone_url)
 
 
+@pytest.mark.parametrize(
+    "extra", [{"app_id": "1234"}, {"installation_id": 56}, {"app_id": "1", "installation_id": "x"}]
+)
+def test_an_app_without_its_installation_is_an_error(connection, extra):
+    connection(host="https://github.com", password=TOKEN, extra=extra)
+
+    with pytest.raises(ForgeError, match="by app_id and installation_id, or by neither"):
+        hooks.forge(service("github"))
+
+
+def test_an_app_s_key_is_asked_for(connection):
+    connection(host="https://github.com", password=TOKEN, extra={"app_id": 1234, "installation_id": 56})
+
+    with pytest.raises(ForgeError, match="is no private key of the app 1234"):
+        hooks.forge(service("github"))
+
+
 def test_a_connection_without_a_token_is_an_error(connection):
     connection(host="https://git.acme.example")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 # A machine that does other things as well would fail tests by their time.
-settings.register_profile("fleetpgo", deadline=None)
+settings.register_profile("fleetpgo", deadline=None, max_examples=50)
 settings.load_profile("fleetpgo")
 
 PROFILES = Path(__file__).parents[1] / "testdata/profiles"

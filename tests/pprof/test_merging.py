@@ -171,6 +171,7 @@ def test_the_bad_input_is_named(reals):
 def test_profiles_are_added_the_same_together_and_one_by_one(reals, monkeypatch):
     together = merge(reals), merge_edges(reals)
     monkeypatch.setattr(merging, "TOGETHER", 1)
+    monkeypatch.setattr(merging, "LEAVES_TOGETHER", 1)
     assert (merge(reals), merge_edges(reals)) == together
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleetpgo.errors import SelectionError
 from fleetpgo.selection import stratified
 from fleetpgo.selection.stratified import allocate
 from tests.selection.fleets import rules, target
@@ -58,6 +59,13 @@ def test_a_number_for_a_stratum_that_is_not_there_is_said():
 
 def test_more_than_asked_for_is_said():
     assert choose(instances=2).warnings == ("3 instances instead of 2: one of each stratum",)
+
+
+def test_a_label_that_tells_every_instance_apart_makes_no_strata():
+    fleet = [target(number, pod=str(number)) for number in range(101)]
+    with pytest.raises(SelectionError, match="makes 101 strata of the labels pod"):
+        stratified.choose(fleet, rules(strata=["pod"], instances=10), seed="run")
+    assert len(stratified.choose(fleet[:100], rules(strata=["pod"], instances=10), seed="run").targets) == 100
 
 
 def test_each_round_is_spread_alike():

@@ -15,7 +15,7 @@ What a profile costs production, and what a stranger's answer may cost us, is bo
 """
 
 from fleetpgo.collection.access import Access
-from fleetpgo.collection.guards import forget_stop
+from fleetpgo.collection.guards import forget_stop, why_stopped
 from fleetpgo.collection.records import FOLDER, Record, profile_name, read_record, record_name
 from fleetpgo.collection.rounds import collect
 
@@ -28,4 +28,5 @@ __all__ = [
     "profile_name",
     "read_record",
     "record_name",
+    "why_stopped",
 ]

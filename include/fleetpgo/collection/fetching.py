@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from fleetpgo.collection.sources import ProfileSource, Request
     from fleetpgo.store import RunStore
 
-_CHUNK = 1 << 16
 _SAID = 200  # bytes of an error's body that are worth repeating
 _BUSY = b"Could not enable CPU profiling"
 """What net/http/pprof answers, with HTTP 500, while somebody else takes a CPU profile."""
@@ -109,7 +108,7 @@ async def receive(
         ):
             if response.status != 200:  # noqa: PLR2004  # OK
                 _refuse(response, await response.content.read(_SAID), access)
-            async for chunk in response.content.iter_chunked(_CHUNK):
+            async for chunk in response.content.iter_any():
                 size += len(chunk)
                 if size > limits.packed_bytes:
                     raise NeverError(f"larger than {limits.packed_bytes:,} bytes (collection.max_bytes)")
@@ -121,8 +120,10 @@ async def receive(
         raise NotNowError(
             f"the connection broke off in the middle of the profile, after {size:,} bytes"
         ) from error
+    except aiohttp.ClientResponseError as error:
+        raise NotNowError(f"not HTTP: {_repeatable(error.message, access)}") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise NotNowError(f"unreachable: {error}") from error
+        raise NotNowError(f"unreachable: {_repeatable(str(error), access)}") from error
 
 
 def keep(
@@ -141,7 +142,7 @@ def keep(
         facts = pprof.check(data, limits=allowed, seconds=seconds)
     except ProfileError as error:
         kind = NotNowError if error.reason == "truncated" else UnusableError
-        raise kind(access.blotted(f"{error.reason}: {error.message}")) from error
+        raise kind(_repeatable(f"{error.reason}: {error.message}", access)) from error
     sha256 = hashlib.sha256(data).hexdigest()
     store.write(profile_name(sha256), data)
     return Kept(profile_name(sha256), len(data), sha256, facts.samples, facts.main_package)
@@ -152,7 +153,7 @@ def _refuse(response: aiohttp.ClientResponse, said: bytes, access: Access) -> No
     status = response.status
     text = said.decode("utf-8", "replace").strip().partition("\n")[0]
     answer = f"HTTP {status} {response.reason or ''}".strip() + (f": {text}" if text else "")
-    answer = access.blotted("".join(letter for letter in answer if letter.isprintable()))
+    answer = _repeatable(answer, access)
     match status:
         case 401 | 403:
             raise ForbiddenError(answer)
@@ -168,6 +169,12 @@ def _refuse(response: aiohttp.ClientResponse, said: bytes, access: Access) -> No
             raise NeverError(f"{answer} (redirects are not followed)")
         case _:
             raise NeverError(answer)
+
+
+def _repeatable(said: str, access: Access) -> str:
+    """What an instance may have said, on one line, printable, and without any secret that it repeats."""
+    line = " ".join(said.split())
+    return access.blotted("".join(letter for letter in line if letter.isprintable()))
 
 
 def _timed_out(error: TimeoutError, seconds: float, size: int, limits: Limits) -> str:

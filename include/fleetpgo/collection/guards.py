@@ -46,6 +46,12 @@ def forget_stop(store: RunStore) -> None:
     store.remove(STOP)
 
 
+def why_stopped(store: RunStore) -> str:
+    """Why nobody is asked any more; "": somebody may be."""
+    reason: str = store.read_json(STOP)["reason"] if store.exists(STOP) else ""
+    return reason
+
+
 class Guard:
     """Hands out turns to ask an instance, and stops the round.
 
@@ -97,8 +103,8 @@ class Guard:
         return sum(1 for _ in self._store.names(IN_TROUBLE, ""))
 
     async def _go_on(self) -> None:
-        if not self.stopped and await asyncio.to_thread(self._store.exists, STOP):
-            self.stopped = (await asyncio.to_thread(self._store.read_json, STOP))["reason"]
+        if not self.stopped:
+            self.stopped = await asyncio.to_thread(why_stopped, self._store)
         if self.stopped:
             raise StoppedError(f"not asked: the round was stopped: {self.stopped}")
 

@@ -50,10 +50,13 @@ class JudgingResolver(AbstractResolver):
         """The allowed addresses of a host.
 
         Raises:
-            NeverError: none of its addresses is allowed.
+            NeverError: none of its addresses is allowed, or no host can have that name.
             OSError: it has none.
         """
-        found = await self._resolver.resolve(host, port, family)
+        try:
+            found = await self._resolver.resolve(host, port, family)
+        except UnicodeError as error:  # an empty or overlong part, an unreadable xn--
+            raise NeverError(f"{host} cannot be a host's name: {error}") from error
         objections = [self._allow.objection(host, ipaddress.ip_address(each["host"])) for each in found]
         allowed = [each for each, objection in zip(found, objections, strict=True) if objection is None]
         if not allowed:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from fleetpgo.errors import ForgeError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
@@ -53,6 +55,19 @@ class PullRequest:
     merge_commit: str | None = None
 
 
+@dataclass(frozen=True)
+class App:
+    """An app of GitHub's as it is installed for a repository.
+
+    Attributes:
+        app: id of the app, or its client id.
+        installation: id of the installation.
+    """
+
+    app: str
+    installation: int
+
+
 class Forge(Protocol):
     """One repository on one forge. Every method raises ForgeError if the forge cannot or will not."""
 
@@ -61,7 +76,10 @@ class Forge(Protocol):
         """Where git clones from and pushes to; holds no credentials."""
 
     def git_config(self) -> dict[str, str]:
-        """Git configuration that holds the credentials; for git's environment only, never for a file."""
+        """Git configuration that holds the credentials; for git's environment only, never for a file.
+
+        It may hold for an hour only: ask anew after what takes long.
+        """
 
     def check(self, base: str) -> None:
         """Nothing, if the repository is where it is looked for, can be written to, and has that base."""
@@ -101,7 +119,7 @@ def comment_marker(key: str) -> str:
 Kind = Literal["local", "github", "gitlab", "gitea"]
 
 
-def connect(kind: Kind, project: str, *, address: str, token: str | None) -> Forge:
+def connect(kind: Kind, project: str, *, address: str, token: str | None, app: App | None = None) -> Forge:
     """Reach a repository on a forge. Sends nothing yet.
 
     Args:
@@ -110,10 +128,16 @@ def connect(kind: Kind, project: str, *, address: str, token: str | None) -> For
         address: the forge's own address: a directory for ``local``; ``https://github.com`` or that of an
             Enterprise server for ``github``; that of the server for ``gitlab`` and ``gitea``.
         token: what the forge authenticates by; ``local`` needs none.
+        app: only for ``github``: authenticate as this app; the token is then its private key, in PEM.
 
     Raises:
-        ForgeError: if address or token are not what that kind of forge needs.
+        ForgeError: if address, token or app are not what that kind of forge needs.
     """
+    if app and kind != "github":
+        raise ForgeError(
+            f"the forge's connection names an app of GitHub's, but the forge is {kind}",
+            hint="remove app_id and installation_id from the connection's extra",
+        )
     # Imported late: a forge's client library is loaded only by those who use that forge.
     match kind:
         case "local":
@@ -123,7 +147,7 @@ def connect(kind: Kind, project: str, *, address: str, token: str | None) -> For
         case "github":
             from fleetpgo.forges.github import GitHubForge  # noqa: PLC0415
 
-            return GitHubForge(address, project, token)
+            return GitHubForge(address, project, token, app)
         case "gitlab":
             from fleetpgo.forges.gitlab import GitLabForge  # noqa: PLC0415
 

@@ -18,10 +18,11 @@ from fleetpgo.forges.access import (
     HINTS,
     TIMEOUT,
     checked,
-    git_header,
+    git_access,
     require_base,
     require_place,
     session,
+    unanswered,
 )
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ class GiteaForge:
         return f"{self._address}/{self._project}.git"
 
     def git_config(self) -> dict[str, str]:
-        """The token as an HTTP header for this server alone."""
-        return git_header(self._address, "x-access-token", self._token)
+        """The token as an HTTP header for this server alone; its addresses for SSH as those for HTTPS."""
+        return git_access(self._address, "x-access-token", self._token)
 
     def check(self, base: str) -> None:
         """Nothing, if the repository has not moved, can be written to, and has that base."""
@@ -172,10 +173,7 @@ class GiteaForge:
         try:
             answer = self._session.request(method, url, params=query, json=sent, timeout=TIMEOUT)
         except requests.RequestException as error:
-            raise ForgeError(
-                f"{self._address} cannot be reached, {doing}: {error}",
-                hint="check the connection's host and the network, then run the step again",
-            ) from error
+            raise unanswered(self._address, doing, error) from error
         if absent and answer.status_code == requests.codes.not_found:
             return None
         if not answer.ok:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import requests
-from github import Auth, Github, GithubException, UnknownObjectException
+from github import Auth, Github, GithubException, RateLimitExceededException, UnknownObjectException
 from github.GithubObject import NotSet
 from github.GithubRetry import GithubRetry
+from jwt import PyJWTError
 
 from fleetpgo.errors import ForgeError
 from fleetpgo.forges import PullRequest, comment_marker, current
@@ -18,10 +20,12 @@ from fleetpgo.forges.access import (
     HINTS,
     LONGEST_WAIT,
     RETRIED,
+    Patience,
     checked,
-    git_header,
+    git_access,
     require_base,
     require_place,
+    unanswered,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +35,10 @@ if TYPE_CHECKING:
     from github.Repository import Repository
 
     from fleetpgo.config import Review
+    from fleetpgo.forges import App
+
+_HINTS = {**HINTS, 400: HINTS[405]}
+"""PyGithub gives the errors of GraphQL, which only auto-merge is asked of, the status 400."""
 
 
 class GitHubForge:
@@ -39,14 +47,15 @@ class GitHubForge:
     Args:
         address: ``https://github.com`` or the address of an Enterprise server.
         project: ``owner/name``.
-        token: personal access token, or installation token of an app.
+        token: personal access token; or the private key of an app, in PEM.
+        app: the app, if it is one; it gets its tokens by itself, each for an hour.
 
     Raises:
         ForgeError: if one of them cannot be right.
     """
 
-    def __init__(self, address: str, project: str, token: str | None) -> None:
-        self._address, self._token = checked(address, token)
+    def __init__(self, address: str, project: str, token: str | None, app: App | None = None) -> None:
+        self._address, token = checked(address, token)
         if project.count("/") != 1:
             raise ForgeError(
                 f"{project!r} is no repository on GitHub",
@@ -56,9 +65,9 @@ class GitHubForge:
         own = urlsplit(self._address).hostname != "github.com"
         self._github = Github(
             base_url=f"{self._address}/api/v3" if own else "https://api.github.com",
-            auth=Auth.Token(self._token),
+            auth=_as_app(app, token) if app else Auth.Token(token),
             lazy=True,
-            retry=GithubRetry(
+            retry=_Patience(
                 total=5, backoff_factor=1, max_rate_limit_wait=LONGEST_WAIT, allowed_methods=RETRIED
             ),
         )
@@ -70,8 +79,11 @@ class GitHubForge:
         return f"{self._address}/{self._project}.git"
 
     def git_config(self) -> dict[str, str]:
-        """The token as an HTTP header for this server alone."""
-        return git_header(self._address, "x-access-token", self._token)
+        """The token as an HTTP header for this server alone; its addresses for SSH as those for HTTPS."""
+        with self._errors("getting a token"):
+            auth = self._github.requester.auth
+            assert auth is not None  # noqa: S101  # for the reader of types: it was given one above
+            return git_access(self._address, "x-access-token", auth.token)
 
     def check(self, base: str) -> None:
         """Nothing, if the repository has not moved, can be written to, and has that base."""
@@ -149,13 +161,35 @@ class GitHubForge:
         except GithubException as error:
             raise ForgeError(
                 f"{self._address}/{self._project}: {doing} failed: {error.status} {_reason(error)}",
-                hint=HINTS.get(error.status, ELSE),
+                # A limit is a 403 too.
+                hint=ELSE
+                if isinstance(error, RateLimitExceededException)
+                else _HINTS.get(error.status, ELSE),
             ) from error
         except requests.RequestException as error:
-            raise ForgeError(
-                f"{self._address} cannot be reached, {doing}: {error}",
-                hint="check the connection's host and the network, then run the step again",
-            ) from error
+            raise unanswered(self._address, doing, error) from error
+
+
+def _as_app(app: App, key: str) -> Auth.AppInstallationAuth:
+    """Authenticate as an app. The key's line ends may be lost, as in Airflow's form, which has one line."""
+    text = key.replace("\\n", "\n").strip()
+    if parts := re.fullmatch(r"(-----BEGIN [\w ]+-----)(.+)(-----END [\w ]+-----)", text, re.DOTALL):
+        text = "\n".join([parts[1], *parts[2].split(), parts[3], ""])
+    try:
+        auth = Auth.AppAuth(app.app, text)
+        _ = auth.token  # signs with it
+    except (PyJWTError, ValueError) as error:
+        raise ForgeError(
+            f"the connection's password is no private key of the app {app.app}",
+            hint="set it to the key that GitHub gave for the app: -----BEGIN RSA PRIVATE KEY----- …",
+        ) from error
+    return auth.get_installation_auth(app.installation)
+
+
+class _Patience(Patience, GithubRetry):
+    """GitHub's limits say 403, too; GithubRetry looks which 403 is one, and raises the others' error."""
+
+    turned_away = Patience.turned_away | {requests.codes.forbidden}
 
 
 def _has(repository: Repository, branch: str) -> bool:
@@ -194,4 +228,4 @@ def _reason(error: GithubException) -> str:
         str(detail.get("message") or detail) if isinstance(detail, dict) else str(detail)
         for detail in error.data.get("errors", [])
     ]
-    return "; ".join([str(error.data.get("message", "")), *details])
+    return "; ".join(filter(None, [str(error.data.get("message", "")), *details]))

@@ -16,10 +16,11 @@ from fleetpgo.forges.access import (
     HINTS,
     TIMEOUT,
     checked,
-    git_header,
+    git_access,
     require_base,
     require_place,
     session,
+    unanswered,
 )
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ class GitLabForge:
         return f"{self._address}/{self._path}.git"
 
     def git_config(self) -> dict[str, str]:
-        """The token as an HTTP header for this server alone."""
-        return git_header(self._address, "oauth2", self._token)
+        """The token as an HTTP header for this server alone; its addresses for SSH as those for HTTPS."""
+        return git_access(self._address, "oauth2", self._token)
 
     def check(self, base: str) -> None:
         """Nothing, if the repository has not moved, can be written to, and has that base."""
@@ -174,10 +175,7 @@ class GitLabForge:
                 f"{self._address}/{self._path}: {doing} failed: {error}", hint=HINTS.get(status, ELSE)
             ) from error
         except requests.RequestException as error:
-            raise ForgeError(
-                f"{self._address} cannot be reached, {doing}: {error}",
-                hint="check the connection's host and the network, then run the step again",
-            ) from error
+            raise unanswered(self._address, doing, error) from error
 
 
 def _read(answer: Any) -> PullRequest:  # noqa: ANN401  # python-gitlab's objects have the answer's attributes

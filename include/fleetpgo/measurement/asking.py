@@ -46,13 +46,14 @@ class Asker:
         return answer
 
     def matrix(
-        self, query: str, spans: Sequence[Span], step: int, label: str
+        self, query: str, spans: Sequence[Span], step: int, label: str, *, times: Times | None = None
     ) -> tuple[dict[str, Floats], dict[str, Mapping[str, str]]]:
         """Values at the spans' times (NaN: none), and all labels, by one label of the series.
 
-        Long spans are asked for in pieces.
+        Long spans are asked for in pieces. With `times`, some of which are the spans', values are at those.
         """
-        times = grid(spans, step)
+        if times is None:
+            times = grid(spans, step)
         values: dict[str, Floats] = {}
         labels: dict[str, Mapping[str, str]] = {}
         for span_start, span_end in spans:

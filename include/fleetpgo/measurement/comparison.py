@@ -107,7 +107,7 @@ def conclude(
     found, not_possible = _estimates(evidence, windows, rules, slope)
     headline, supporting = (found[0], found[1:]) if found else (None, ())
     guarded = compare_guardrails(evidence.guardrails, windows, rules.guardrails)
-    call, reasons = judge(headline, supporting, wrong, material=rules.material)
+    call, reasons = judge(headline, supporting, wrong, material=rules.material, watched=evidence.watched)
     return Comparison(
         period=period,
         rollout=rollout,

@@ -83,6 +83,7 @@ class Evidence:
         raw: the fleet before and after, compared as anybody would.
         revisions: source revisions that ran before the rollout, and after it; empty if not known.
         defects: what makes any conclusion invalid.
+        watched: whether another deploy would be among the defects, had there been one.
         queries: PromQL that can be pasted, by what it gives.
     """
 
@@ -93,4 +94,5 @@ class Evidence:
     guardrails: Mapping[str, Usage] = field(default_factory=dict)
     revisions: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
     defects: tuple[str, ...] = ()
+    watched: bool = True
     queries: Mapping[str, str] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 Columns: ``timestamp`` (ISO 8601 with time zone, or Unix seconds), ``instance``, ``datacenter``, ``cpu``
 (cores), ``requests`` (per second; may be left out), ``version``. Rows are averages over equal steps; what is
 missing is missing. The rollout is read from the versions: it begins when the new one is first seen, ends when
-the last of its instances has it, and who never has it is the control group.
+the last of its instances has it, and who is there after it and never has it is the control group.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from fleetpgo.prometheus import from_timestamp
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from fleetpgo.measurement.evidence import Change
     from fleetpgo.measurement.usage import Floats
@@ -61,7 +63,8 @@ def record(frame: pd.DataFrame) -> Recorded:
     """Check a table and bring it into its wide form.
 
     Raises:
-        MeasurementError: a column is missing, a time has no zone, or a row is there twice.
+        MeasurementError: a column is missing or holds no rates, a time has no zone or is no multiple of the
+            step, or a row is there twice.
     """
     if missing := [name for name in REQUIRED if name not in frame.columns]:
         raise MeasurementError(
@@ -69,6 +72,9 @@ def record(frame: pd.DataFrame) -> Recorded:
             hint="its columns are timestamp, instance, datacenter, cpu, requests (optional), version",
         )
     frame = frame.assign(timestamp=_seconds(frame["timestamp"]))
+    for name in ("cpu", "requests"):
+        if name in frame.columns:
+            _reject_impossible(frame, name)
     repeated = frame.duplicated(["timestamp", "instance"])
     if repeated.any():
         row = frame[repeated].iloc[0]
@@ -79,6 +85,12 @@ def record(frame: pd.DataFrame) -> Recorded:
     if len(times) < 2:  # noqa: PLR2004  # one time has no step
         raise MeasurementError("the table holds fewer than two times")
     step = int(np.median(np.diff(times)))
+    if (off := times[times % step != 0]).size:
+        raise MeasurementError(
+            f"{off.size} of {times.size} times, such as {from_timestamp(off[0])}, are no multiples of the "
+            f"step, {step} s, since the epoch",
+            hint="average the rows over equal steps, and give each the time at which its step begins",
+        )
 
     def wide(name: str) -> pd.DataFrame:
         table = frame.pivot_table(index="timestamp", columns="instance", values=name, aggfunc="first")
@@ -91,6 +103,20 @@ def record(frame: pd.DataFrame) -> Recorded:
         version=wide("version"),
         datacenter=frame.groupby("instance")["datacenter"].first().astype(str),
     )
+
+
+def _reject_impossible(frame: pd.DataFrame, name: str) -> None:
+    """Refuse a column that holds something else than rates."""
+    if not pd.api.types.is_numeric_dtype(frame[name]):
+        raise MeasurementError(f"the column {name} does not hold numbers alone")
+    wrong = frame[(frame[name] < 0) | np.isinf(frame[name])]
+    if len(wrong):
+        row = wrong.iloc[0]
+        raise MeasurementError(
+            f"{name} of instance {row['instance']} is {row[name]} at {from_timestamp(row['timestamp'])}: "
+            "no rate is",
+            hint="leave out what was not measured; a counter's rate is never negative",
+        )
 
 
 def _seconds(timestamps: pd.Series[float] | pd.Series[str]) -> pd.Series[int]:
@@ -139,25 +165,28 @@ def find_rollout(recorded: Recorded, version: str | None) -> tuple[Rollout, dict
 
 def evidence(recorded: Recorded, windows: Windows, switched: dict[str, float]) -> Evidence:
     """The same evidence that Prometheus would give; nothing is known of guardrails."""
-    usage = _usage(recorded, list(spans(windows, weeks=PLACEBOS)), switched)
+    after = recorded.cpu.reindex(grid([windows.after], recorded.step))
+    held_back = after.notna().any().to_numpy() & ~after.columns.isin(list(switched))
+    usage = _usage(recorded, list(spans(windows, weeks=PLACEBOS)), held_back)
     window = windows.length
-    before = _amount(recorded, (windows.rolling[0] - window, windows.rolling[0]))
-    after = _amount(recorded, windows.after)
+    amounts = [
+        _amount(recorded, span) for span in ((windows.rolling[0] - window, windows.rolling[0]), windows.after)
+    ]
     return Evidence(
         usage=usage,
-        history=_usage(recorded, [(int(recorded.cpu.index[0]), windows.rolling[0])], switched),
+        history=_usage(recorded, [(int(recorded.cpu.index[0]), windows.rolling[0])], held_back),
         panel=_panel(recorded, windows, switched) if window < DAY else None,
-        raw=_raw(recorded, before, after),
+        raw=_raw(recorded, *amounts),
         defects=tuple(_other_deploys(recorded, windows)),
     )
 
 
-def _usage(recorded: Recorded, needed: list[Span], switched: dict[str, float]) -> Usage:
+def _usage(recorded: Recorded, needed: list[Span], held_back: NDArray[np.bool_]) -> Usage:
+    """Sums by group and datacenter; `held_back` says of each instance whether it is."""
     times = grid(needed, recorded.step)
     datacenters = tuple(sorted(recorded.datacenter.unique()))
     names = recorded.cpu.columns
-    new = names.isin(list(switched))
-    groups = [new, ~new] if (~new).any() else [new]
+    groups = [~held_back, held_back] if held_back.any() else [~held_back]
 
     def sums(table: pd.DataFrame) -> Floats:
         at = table.reindex(times)

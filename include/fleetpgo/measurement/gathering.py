@@ -1,8 +1,10 @@
 """Evidence from Prometheus or Thanos: sums by datacenter, made there and not here.
 
 Two thousand instances for a week are four million points in Prometheus and a few thousand in an answer. Who
-is treated is asked once, after the rollout, and pinned with the ``@`` modifier: instances belong to their
-group before it, too. Long ranges are read in pieces, each within the limits of one query.
+is held back is asked once, after the rollout, and pinned with the ``@`` modifier: instances belong to their
+group before it, too. The treated are all others: the fleet's sums less those of the hold-back. To join only
+the few who are held back is what makes the queries cheap. Long ranges are read in pieces, each within the
+limits of one query.
 """
 
 from __future__ import annotations
@@ -14,28 +16,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.errors import MeasurementError
+from fleetpgo.measurement import disturbances
 from fleetpgo.measurement.asking import Asker, grid
 from fleetpgo.measurement.evidence import Amount, Evidence, change
 from fleetpgo.measurement.rollout import expression
 from fleetpgo.measurement.staggered import Panel
-from fleetpgo.measurement.usage import COVERAGE, Usage
+from fleetpgo.measurement.usage import TREATED, Usage
 from fleetpgo.measurement.windows import DAY, PLACEBOS, WEEK, spans
 from fleetpgo.prometheus import from_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
     from fleetpgo.config import Service
     from fleetpgo.measurement.evidence import Change
     from fleetpgo.measurement.rollout import Rollout
-    from fleetpgo.measurement.usage import Floats
+    from fleetpgo.measurement.usage import Floats, Times
     from fleetpgo.measurement.windows import Span, Windows
     from fleetpgo.prometheus import Prometheus
 
 WEEK_POINTS = 2_016
 """Points of a window at most: a week is read every five minutes, shorter windows at the service's step."""
 
+_ROUNDING = 1e-9  # of a sum
+_LOOKS = 168  # at the values of single instances in a window
 _PANEL_POINTS = 60
 _HISTORY = 4 * WEEK
 
@@ -59,6 +64,12 @@ def gather(
     raw = reader.raw()
     needed = list(spans(windows, weeks=PLACEBOS))
     usage = reader.usage(needed, step, rules.cpu, rules.requests)
+    if not np.isfinite(usage.cpu[TREATED]).any():
+        raise MeasurementError(
+            f"no instance ran the build with profile {rollout.profile} in the window after the rollout",
+            hint="check the profile, when the rollout was, and that rollout.treated names instances as "
+            f"measurement.cpu does, by the label {service.selection.instance_label}",
+        )
     history, panel = usage, None
     if windows.length < DAY:
         start = windows.rolling[0] // 3_600 * 3_600
@@ -67,8 +78,12 @@ def gather(
         panel = reader.panel()
     own = list(spans(windows, weeks=0))
     guardrails = {each.name: reader.usage(own, step, each.query, None) for each in rules.guardrails}
-    revisions = reader.revisions()
-    wrong = [*reader.restarts(), *(f"Prometheus warns: {warning}" for warning in reader.ask.warnings)]
+    revisions = disturbances.revisions(reader.ask, service, windows, reader.queries)
+    wrong = [
+        *disturbances.restarts(reader.ask, service, windows, reader.queries),
+        *disturbances.hardware(reader.ask, service, windows, reader.queries),
+        *(f"Prometheus warns: {warning}" for warning in reader.ask.warnings),
+    ]
     return Evidence(
         usage=usage,
         history=history,
@@ -77,6 +92,7 @@ def gather(
         guardrails=guardrails,
         revisions=revisions,
         defects=tuple(dict.fromkeys(wrong)),
+        watched=service.rollout.started is not None,
         queries=reader.queries,
     )
 
@@ -108,7 +124,9 @@ class _Reader:
                 query = f"avg_over_time(sum({of}){over})"
                 self.queries[f"{name} {side}"] = query
                 figures[name] = self.ask.number(query, end)
-                lowest = self.ask.number(f"min_over_time(min({of}){over})", end)
+                # Not at each point: an expression that can fall below zero does so at many.
+                rarely = f"[{self.windows.length}s:{max(self.step, self.windows.length // _LOOKS)}s]{offset}"
+                lowest = self.ask.number(f"min_over_time(min({of}){rarely})", end)
                 if lowest < 0:
                     raise MeasurementError(
                         f"{name} of an instance fell to {lowest} in the window {side} the rollout: {of}",
@@ -118,33 +136,57 @@ class _Reader:
         return change(round(self.ask.number(f"count(count by ({instance}) ({rules.cpu}))", end)), *amounts)
 
     def usage(self, spans: Sequence[Span], step: int, cpu: str, requests: str | None) -> Usage:
-        """Sums and counts over those spans, by group and datacenter."""
+        """Sums and counts over those spans, by group and datacenter.
+
+        Counts of weeks before the windows are not asked for where requests are what CPU is compared per.
+        """
         label = self.service.selection.datacenter_label
-        # An expression may split an instance further (by status code, say): it is counted once.
-        once = f"count by ({label}) (count by ({label}, {self.service.selection.instance_label})"
-        kinds = [(f"sum by ({label})", cpu, ""), (once, cpu, ")")]
+        times = grid(spans, step)
+        own = spans
         if requests is not None:
-            kinds.append((f"sum by ({label})", requests, ""))
-        groups = [
-            [
-                self.ask.matrix(f"{how} (({of}){group}){close}", spans, step, label)[0]
-                for how, of, close in kinds
-            ]
-            for group in self._groups()
-        ]
+            start, end = self.windows.before[0], self.windows.after[1]
+            own = [(start, end)] if any(a <= start and end <= b for a, b in spans) else []
+        count, ends = f"count by ({label})", ")"
+        if self._split(cpu):  # by status code, say: an instance is counted once
+            count += f" (count by ({label}, {self.service.selection.instance_label})"
+            ends += ")"
+        kinds = [(f"sum by ({label}) (", cpu, ")", spans), (f"{count} (", cpu, ends, own)]
+        if requests is not None:
+            kinds.append((f"sum by ({label}) (", requests, ")", spans))
+        groups: list[list[dict[str, Floats]]] = []
+        for only in ("", *self._held_back()):
+            since = _first(groups[0][0], times) if groups else 0  # retention may be shorter than the spans
+            groups.append(
+                [
+                    self.ask.matrix(
+                        f"{how}({of}){only}{close}", _from(since, when), step, label, times=times
+                    )[0]
+                    for how, of, close, when in kinds
+                ]
+            )
         if not groups[-1][0]:
             groups = groups[:1]  # nobody was held back
         datacenters = sorted({name for group in groups for kind in group for name in kind})
-        times = grid(spans, step)
         missing = np.full(len(times), np.nan)
-        cpu_sums, counts, *request_sums = (
+        arrays = [
             np.array([[group[kind].get(name, missing) for name in datacenters] for group in groups]).reshape(
                 len(groups), len(datacenters), len(times)
             )
             for kind in range(len(kinds))
-        )
+        ]
+        if len(groups) > 1:
+            arrays = _less_control(arrays)
+        cpu_sums, counts, *request_sums = arrays
         return Usage(
             times, step, tuple(datacenters), cpu_sums, request_sums[0] if request_sums else None, counts
+        )
+
+    def _split(self, of: str) -> bool:
+        """Whether the expression gives several series for an instance, before the rollout or after it."""
+        rules = self.service.selection
+        query = f"count({of}) > count(count by ({rules.datacenter_label}, {rules.instance_label}) ({of}))"
+        return any(
+            self.ask.instant(query, at).series for at in (self.windows.rolling[0], self.windows.after[1])
         )
 
     def panel(self) -> Panel | None:
@@ -182,51 +224,19 @@ class _Reader:
             restarted=restarted,
         )
 
-    def revisions(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Revisions that ran when the rollout began, and when the window after it ended."""
-        query = self.service.rollout.revision
-        if query is None:
-            return frozenset(), frozenset()
-        self.queries["revisions"] = query
-        before, after = (
-            frozenset(series.labels.get("revision", "") for series in self.ask.instant(query, at).series)
-            for at in (self.windows.rolling[0], self.windows.after[1])
-        )
-        return before, after
-
-    def restarts(self) -> Iterator[str]:
-        """Windows in which so many processes started that something else must have been rolled out."""
-        started = self.service.rollout.started
-        if started is None:
-            return
-        # Held-back instances may be restarted first: as long before the rollout as it settles after it.
-        settle = math.ceil(self.service.measurement.settle.total_seconds())
-        for side, (start, end) in (
-            ("before", (self.windows.before[0], self.windows.rolling[0] - settle)),
-            ("after", self.windows.after),
-        ):
-            query = f"(count(({started}) > {start}) or vector(0)) / count({started})"
-            share = self.ask.number(query, end)
-            if share > 1 - COVERAGE:
-                self.queries[f"restarted in the window {side}"] = query
-                yield (
-                    f"{100 * share:.0f} % of the instances were started in the window {side} the rollout: "
-                    "another deploy, or a crash loop"
-                )
-
-    def _groups(self) -> list[str]:
-        """PromQL that restricts an expression to the treated, and to the held-back instances."""
+    def _held_back(self) -> list[str]:
+        """PromQL that restricts an expression to the held-back instances; nothing if that is not known."""
         treated = self.service.rollout.treated
         if treated is None or not self.rollout.profile:
-            return [""]
+            return []
         length = self.windows.length
-        pinned = (
-            f"last_over_time(({expression(treated, self.rollout.profile)})"
-            f"[{length}s:{max(1, length // 12)}s] @ {self.windows.after[1]})"
-        )
-        self.queries["treated"] = pinned
+        pinned = f"[{length}s:{max(1, length // 12)}s] @ {self.windows.after[1]}"
+        new = f"last_over_time(({expression(treated, self.rollout.profile)}){pinned})"
         by = self.service.selection.instance_label
-        return [f" and on ({by}) ({pinned})", f" unless on ({by}) ({pinned})"]
+        there = f"count by ({by}) (last_over_time(({self.service.measurement.cpu}){pinned}))"
+        held_back = f"{there} unless on ({by}) {new}"
+        self.queries["held back"] = held_back
+        return [f" and on ({by}) ({held_back})"]
 
     def _by_instance(self, of: str, span: Span, step: int) -> tuple[dict[str, Floats], dict[str, str]]:
         """The values, and the datacenter, by instance."""
@@ -248,3 +258,28 @@ class _Reader:
         }
         times = np.array([found.get(name, math.inf) for name in names])
         return np.where((times >= start) & (times < end), times, np.inf)
+
+
+def _first(rows: Mapping[str, Floats], times: Times) -> int:
+    """The first time at which a row has a value."""
+    there = np.any([np.isfinite(row) for row in rows.values()], axis=0)
+    return int(times[there][0]) if there.any() else 0
+
+
+def _from(since: int, spans: Sequence[Span]) -> list[Span]:
+    """What is left of the spans from a time of theirs on."""
+    return [(max(start, since), end) for start, end in spans if end > since]
+
+
+def _less_control(arrays: Sequence[Floats]) -> list[Floats]:
+    """Sums and counts of (treated, control), from those of (all, control); `arrays` as in :meth:`usage`."""
+    _, counts, *_ = arrays
+    treated = counts[0] - np.nan_to_num(counts[1])
+    result = []
+    for total, control in arrays:
+        rest = total - np.nan_to_num(control)
+        # Where nobody was counted: what is left of a sum of which nothing is left is its rounding error.
+        nobody = np.where(np.isfinite(treated), treated <= 0, rest <= _ROUNDING * total)
+        nobody &= np.isfinite(control)
+        result.append(np.array([np.where(nobody, np.nan, rest), control]))
+    return result

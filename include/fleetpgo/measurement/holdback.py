@@ -6,36 +6,50 @@ The held-back instances were restarted in the same rollout, on the old build: a 
 like a saving.
 
 For datacenter d and part b of the window (a day of a week), with C the CPU in cores and Q the requests per
-second, both summed over the group, ε the elasticity of CPU in traffic and Δ = after − before:
+second, both summed over the group, ε the elasticity of CPU in traffic, and the parts 1 … m by time:
 
-    D_db = [Δ ln C − ε Δ ln Q] of the treated − the same of the hold-back
-    τ    = mean of D_db
-    half-width = max(t(97.5 %, f) · s_d/√n, t(97.5 %, m − 1) · s_b/√m)
+    A_db = [ln C − ε ln Q] of the treated − that of the hold-back, after the rollout;  B_db likewise before
+    D_d  = Σ_b w_b A_db − Σ_b w_(m+1−b) B_db      τ = mean of D_d
 
-s_d² is the variance of the n datacenters' means. The same comparison k = 1 … K weeks earlier gives K more
-such variances, of what nobody changed; s_d² is the mean of all K + 1, with f = (n − 1)(K + 1)²/(1.5 K + 1)
-degrees of freedom: neighbouring weeks share one, and their differences correlate by −0.5 where weeks are
+The weights w_b fall with the distance from the rollout: what two groups cost drifts apart, so the days next
+to it tell most. They are those of a level that does a random walk under noise (Muth, JASA 1960),
+
+    w_b ∝ (1 − λ)^(b−1),   λ = 2/(1 + √(1 + 4r/q))
+
+with the walk's variance q in a day and the noise's r from the weeks before: differences of neighbouring days
+have the variance 2r + q, those of days a week apart 2r + 7q. Where nothing drifts (q = 0), where history is
+short, and for windows of hours the weights are equal. They do not touch the interval's validity:
+
+    half-width = t(97.5 %, f) · s/√n
+
+s² is the variance of the n datacenters' D_d. The same comparison k = 1 … K weeks earlier gives K more such
+variances, of what nobody changed; s² is the mean of all K + 1, with f = (n − 1)(K + 1)²/(1.5 K + 1) degrees
+of freedom: neighbouring weeks share one, and their differences correlate by −0.5 where weeks are
 independent. If this week's variance is larger than theirs allow (F test, 95 %), they do not speak for it:
 then it stands alone, with f = n − 1, as it does where history is short.
 
-s_b² is the variance of the m parts' means: few datacenters may agree by chance better than their own noise
-over time allows. ε is 1 (CPU per request) where history does not tell it.
+Alone, few datacenters may agree by chance better than their own noise over time allows: then the half-width
+is at least t(97.5 %, m − 1) · s_b/√m, with s_b² the variance over b of the datacenters' mean A_db − B_db.
+ε is 1 (CPU per request) where history does not tell it.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from fleetpgo.measurement.estimate import CONFIDENCE, Estimate, NotPossibleError, from_tau, quantile
-from fleetpgo.measurement.usage import CONTROL, TREATED, log_ratio
-from fleetpgo.measurement.windows import PLACEBOS
+from fleetpgo.measurement.usage import CONTROL, TREATED
+from fleetpgo.measurement.windows import DAY, PLACEBOS, WEEK
 
 if TYPE_CHECKING:
-    from fleetpgo.measurement.usage import Floats, Usage
+    from collections.abc import Iterator
+
+    from fleetpgo.measurement.usage import Floats, Positions, Usage
     from fleetpgo.measurement.windows import Windows
 
 FEWEST_DATACENTERS = 2
@@ -49,18 +63,21 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     """
     if not usage.has_control:
         raise NotPossibleError("no instance stayed on the old build: there is no control group")
-    differences = _differences(usage, windows, elasticity)
-    n, m = differences.shape
+    levels = _levels(usage, windows, elasticity)
+    n, m = levels.after.shape
     if n < FEWEST_DATACENTERS:
         raise NotPossibleError(
             f"{n} datacenter(s) with both a treated and a held-back group; "
             f"an interval needs at least {FEWEST_DATACENTERS}"
         )
-    placebos = _placebos(usage, windows, elasticity)
+    earlier = _earlier(usage, windows, elasticity)
+    weights = _weights(earlier, windows)
+    differences = levels.differences(weights)
+    placebos = [each.differences(weights) for each in earlier]
     variance, degrees = _variance(differences, placebos)
     half = quantile(degrees) * math.sqrt(variance / n)
-    if m > 1:
-        half = max(half, quantile(m - 1) * differences.mean(axis=0).std(ddof=1) / math.sqrt(m))
+    if m > 1 and degrees == n - 1:
+        half = max(half, quantile(m - 1) * levels.changes.mean(axis=0).std(ddof=1) / math.sqrt(m))
     after, _ = windows.pairs(usage.times)
     return from_tau(
         "A",
@@ -70,44 +87,113 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
         cores_after=float(np.nanmean(usage.cpu[TREATED][:, after], axis=1).sum()),
         degrees=degrees,
         placebos=tuple(float(each.mean()) for each in placebos),
-        notes=() if degrees > _FEW else (f"{n} datacenters: the interval leans on their noise being normal",),
+        notes=tuple(_notes(n, degrees, len(placebos), windows)),
     )
+
+
+def _notes(datacenters: int, degrees: int, weeks: int, windows: Windows) -> Iterator[str]:
+    if degrees <= _FEW:
+        yield f"{datacenters} datacenters: the interval leans on their noise being normal"
+    if windows.length >= DAY and weeks < PLACEBOS:
+        yield f"history holds {weeks} of {PLACEBOS} weeks to tell the noise by: the interval is wider for it"
 
 
 _FEW = 5
 """Up to so many datacenters no sign test could tell anything at 95 %; only normality of the noise can."""
 
+FEWEST_WEEKS = 3
+"""Weeks before the rollout from which on the drift can be told from the noise."""
 
-def _differences(usage: Usage, windows: Windows, elasticity: float) -> Floats:
-    """D_db, shape (datacenters, parts): parts with anything in them, datacenters measured in all of those."""
+MOST_WEIGHT = 0.5
+"""λ at most: no day has more than about half of the weight, whatever little history makes of r/q."""
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """ln C − ε ln Q of the treated less that of the hold-back; both of shape (datacenters, parts).
+
+    ``parts`` are the numbers, from 0, of the window's parts that were measured on both sides.
+    """
+
+    parts: Positions
+    after: Floats
+    before: Floats
+
+    @property
+    def changes(self) -> Floats:
+        """A_db − B_db."""
+        return self.after - self.before
+
+    def differences(self, weights: Floats) -> Floats:
+        """D_d, shape (datacenters,); the weights, of all the window's parts, need no sum of 1."""
+        near, far = weights[self.parts], weights[::-1][self.parts]
+        return np.asarray(self.after @ near / near.sum() - self.before @ far / far.sum())
+
+
+def _levels(usage: Usage, windows: Windows, elasticity: float) -> _Levels:
+    """Parts with anything in them, datacenters measured in all of those, on both sides at the same times."""
     after, before = windows.pairs(usage.times)
+    there = np.isfinite(usage.cpu + usage.work)
+    there = there[..., after] & there[..., before]
     part = (usage.times[after] - windows.after[0]) // windows.block
-    changes = [log_ratio(usage, after[part == b], before[part == b], elasticity) for b in np.unique(part)]
-    differences = np.array([change[TREATED] - change[CONTROL] for change in changes]).T
-    differences = differences.reshape(len(usage.datacenters), len(changes))
-    there = np.isfinite(differences)
-    differences = differences[:, there.any(axis=0)]
-    complete: Floats = differences[np.isfinite(differences).all(axis=1) & there.any(axis=1)]
-    return complete
+    parts, starts = np.unique(part, return_index=True)
+
+    def level(at: Positions) -> Floats:
+        cpu, work = (
+            np.add.reduceat(np.where(there, values[..., at], 0.0), starts, axis=-1) if len(starts) else empty
+            for values in (usage.cpu, usage.work)
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):  # nothing was measured: no level
+            log = np.log(cpu) - elasticity * np.log(work)
+            difference: Floats = log[TREATED] - log[CONTROL]
+        return difference
+
+    empty = np.zeros((*usage.cpu.shape[:2], 0))
+    sides = level(after), level(before)
+    finite = np.isfinite(sides[0] + sides[1])
+    measured = finite.any(axis=0)
+    complete = finite[:, measured].all(axis=1) & finite.any(axis=1)
+    return _Levels(parts[measured], *(each[:, measured][complete] for each in sides))
 
 
-def _placebos(usage: Usage, windows: Windows, elasticity: float) -> list[Floats]:
-    """D_db where nothing was rolled out: the weeks before, as far as they were measured."""
-    earlier = (_differences(usage, windows.placebo(k), elasticity) for k in range(1, PLACEBOS + 1))
-    parts = -(-windows.length // windows.block)
-    return [each for each in earlier if len(each) >= FEWEST_DATACENTERS and each.shape[1] == parts]
+def _earlier(usage: Usage, windows: Windows, elasticity: float) -> list[_Levels]:
+    """The same where nothing was rolled out: the weeks before, as far as they were measured whole."""
+    weeks = (_levels(usage, windows.placebo(k), elasticity) for k in range(1, PLACEBOS + 1))
+    count = _count(windows)
+    return [each for each in weeks if len(each.after) >= FEWEST_DATACENTERS and len(each.parts) == count]
+
+
+def _count(windows: Windows) -> int:
+    """How many parts the windows have."""
+    return -(-windows.length // windows.block)
+
+
+def _weights(earlier: list[_Levels], windows: Windows) -> Floats:
+    """w_b of all the window's parts, not normalised; see the module's docstring."""
+    equal = np.ones(_count(windows))
+    if windows.block != DAY or windows.shift != WEEK or len(earlier) < FEWEST_WEEKS:
+        return equal
+    next_day = float(np.mean([np.square(np.diff(each.before, axis=1)).mean() for each in earlier]))
+    # About their mean: a release of those weeks, alike in all datacenters, is no drift between groups.
+    next_week = float(np.mean([each.changes.var(axis=0, ddof=1).mean() for each in earlier]))
+    walk = (next_week - next_day) / 6
+    if walk <= 0:
+        return equal
+    noise = max((next_day - walk) / 2, 0.0)
+    gain = 2 / (1 + math.sqrt(1 + 4 * noise / walk))
+    return np.asarray((1 - min(gain, MOST_WEIGHT)) ** np.arange(len(equal)))
 
 
 def _variance(differences: Floats, placebos: list[Floats]) -> tuple[float, int]:
-    """s_d² and its degrees of freedom f."""
+    """s² and its degrees of freedom f."""
     n = len(differences)
-    own = float(differences.mean(axis=1).var(ddof=1))
-    others = [float(each.mean(axis=1).var(ddof=1)) for each in placebos if len(each) == n]
+    own = float(differences.var(ddof=1))
+    others = [float(each.var(ddof=1)) for each in placebos if len(each) == n]
     weeks = len(others)
     if not weeks:
         return own, n - 1
     # K neighbouring weeks are worth K²/(1.5 K − 0.5) independent ones, as K + 1 are worth what f says.
     earlier = (n - 1) * weeks**2 / (1.5 * weeks - 0.5)
-    if own > stats.f.ppf(CONFIDENCE, n - 1, earlier) * np.mean(others):
+    if own > special.fdtri(n - 1, earlier, CONFIDENCE) * np.mean(others):
         return own, n - 1
     return (own + sum(others)) / (weeks + 1), math.floor((n - 1) * (weeks + 1) ** 2 / (1.5 * weeks + 1))

@@ -2,7 +2,8 @@
 
 Assumption: between the time just before the rollout and the time just after it, CPU per request moves as it
 moved between the same clock times of the weeks before. A fresh process may run cheaper or dearer than an old
-one for hours; the jump cannot tell that from the build. For want of anything better only.
+one for hours; the jump cannot tell that from the build, so the interval reaches down by what was seen of it.
+For want of anything better only.
 
     J   = Δ ln(C/Q) across the rollout,  J_k the same k = 1 … K weeks earlier
     τ   = J − mean of J_k
@@ -19,7 +20,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetpgo.measurement.estimate import FRESH_PROCESS, Estimate, NotPossibleError, from_tau, quantile
+from fleetpgo.measurement.estimate import (
+    FRESH_NOTE,
+    FRESH_PROCESS,
+    Estimate,
+    NotPossibleError,
+    from_tau,
+    quantile,
+)
 from fleetpgo.measurement.usage import COVERAGE, log_ratio
 from fleetpgo.measurement.windows import DAY, PLACEBOS
 
@@ -65,7 +73,7 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
         cores_after=float(np.nanmean(total.cpu[0, 0, after])),
         degrees=count - 1,
         placebos=tuple(each - float(np.mean(placebos)) for each in placebos),
-        notes=("a fresh process and a new build cannot be told apart by a jump",),
+        notes=(FRESH_NOTE,),
         allowance=FRESH_PROCESS,
     )
 

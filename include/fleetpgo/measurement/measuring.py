@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleetpgo.measurement import frames
 from fleetpgo.measurement.comparison import Comparison, as_json, conclude
 from fleetpgo.measurement.gathering import gather, step_for
 from fleetpgo.measurement.plot import mermaid, svg
@@ -97,6 +96,8 @@ def measure_table(
     Raises:
         MeasurementError: the table lacks something, or its figures cannot be compared.
     """
+    from fleetpgo.measurement import frames  # noqa: PLC0415  # pandas: not for those who ask Prometheus
+
     recorded = frames.record(table)
     rollout, switched = frames.find_rollout(recorded, version)
     windows = around(

@@ -15,6 +15,7 @@ from fleetpgo.measurement.report import interval
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from fleetpgo.measurement.comparison import Comparison
@@ -30,10 +31,10 @@ def svg(comparison: Comparison, usage: Usage, windows: Windows) -> bytes:
     """The picture, as SVG.
 
     Each curve is a group's CPU per request (or per instance), relative to its own mean before the rollout:
-    where the curves part after it is the saving.
+    where the curves part after it is the saving. Beside them the saving, its interval and its placebos.
     """
     figure = Figure(figsize=(9, 4), layout="constrained")
-    axes = figure.subplots()
+    axes, beside = figure.subplots(1, 2, width_ratios=(7, 1))
     for name, colour, at, curve in _curves(usage, windows, _POINTS):
         axes.plot(_moments(at), curve, label=name, color=colour, linewidth=1.4)
     start, end = _moments(np.array(windows.rolling))
@@ -43,12 +44,30 @@ def svg(comparison: Comparison, usage: Usage, windows: Windows) -> bytes:
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.set_ylabel(f"CPU per {comparison.per}, change in %")
+    axes.set_xlabel("UTC")
     axes.set_title(_title(comparison), loc="left", fontsize=10)
     axes.legend(frameon=False)
+    _draw_interval(beside, comparison)
     picture = io.BytesIO()
     with rc_context({"svg.hashsalt": "fleetpgo"}):  # the same comparison gives the same bytes
         figure.savefig(picture, format="svg", metadata={"Date": None})
     return picture.getvalue()
+
+
+def _draw_interval(axes: Axes, comparison: Comparison) -> None:
+    """The estimate with its interval, and what it says where nothing changed, in % saved."""
+    found = comparison.estimate
+    if found is None:
+        axes.set_axis_off()
+        return
+    low, middle, high = (100 * each for each in (found.low, found.saving, found.high))
+    axes.errorbar(0, middle, [[middle - low], [high - middle]], fmt="o", color=_COLOURS[0], capsize=5)
+    for placebo in found.placebos:
+        axes.plot(1, 100 * placebo, "o", color=_COLOURS[1], markersize=4, alpha=0.7)
+    axes.axhline(0, color="black", linewidth=0.5)
+    axes.set_xlim(-0.6, 1.6)
+    axes.set_xticks([0, 1], ["saving", "placebos"], rotation=30, fontsize=8)
+    axes.set_title("saved, %", loc="left", fontsize=10)
 
 
 def mermaid(comparison: Comparison, usage: Usage, windows: Windows) -> str:

@@ -1,9 +1,14 @@
-"""A comparison for people: one sentence, and a Markdown comment for the pull request."""
+"""A comparison for people: one sentence, and a Markdown comment for the pull request.
+
+What Prometheus or the service file say in it is written as text that is no markup and mentions nobody.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from fleetpgo.markdown import details, promql, prose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,10 +26,19 @@ METHODS = {
     "E": "jump across the rollout, less that of other weeks",
 }
 
+_LONGEST_HEADLINE = 2_000
+_LONGEST_QUERIES = 15_000
+"""Characters. Of two periods' reports, one comment must hold both: GitHub takes 65,536."""
+
 
 def headline(comparison: Comparison) -> str:
     """The one sentence: the verdict, with the estimate and its interval."""
     return f"{_called(comparison)}{_attributed(comparison)}"
+
+
+def quoted_headline(comparison: Comparison) -> str:
+    """The same in Markdown."""
+    return prose(headline(comparison), longest=_LONGEST_HEADLINE)
 
 
 def _called(comparison: Comparison) -> str:
@@ -64,7 +78,7 @@ def _lines(comparison: Comparison, chart: str) -> Iterator[str]:
     )
     yield f"### Measured over {_span(after[1] - after[0])} before and after the rollout"
     yield ""
-    yield f"**{headline(comparison)}**"
+    yield f"**{quoted_headline(comparison)}**"
     yield ""
     if chart:
         yield chart
@@ -74,7 +88,7 @@ def _lines(comparison: Comparison, chart: str) -> Iterator[str]:
     yield "|---|--:|--:|--:|--:|--:|--:|"
     yield _row("all (raw)", comparison.raw)
     for name, change in comparison.groups.items():
-        yield _row(name, change)
+        yield _row(prose(name), change)
     yield ""
     if comparison.guardrails:
         yield "| guardrail | before | after | rise | 95 % interval | bound |"
@@ -87,14 +101,11 @@ def _lines(comparison: Comparison, chart: str) -> Iterator[str]:
         yield f"{name}: {span[0]:%Y-%m-%d %H:%M:%S} to {span[1]:%Y-%m-%d %H:%M:%S} UTC  "
     yield "Raw figures compare two times: traffic, its mix and other releases are in them."
     yield ""
-    yield "<details><summary>PromQL</summary>"
-    yield ""
-    yield "```promql"
-    for name, query in comparison.queries.items():
-        yield f"# {name}\n{query}" if name != "evaluated at" else f"# evaluated at {query}"
-    yield "```"
-    yield ""
-    yield "</details>"
+    queries = "\n".join(
+        f"# {name}\n{query}" if name != "evaluated at" else f"# evaluated at {query}"
+        for name, query in comparison.queries.items()
+    )
+    yield details("PromQL", promql(queries, _LONGEST_QUERIES, whole="the measurement's JSON file"))
 
 
 def _estimators(comparison: Comparison) -> Iterator[str]:
@@ -112,9 +123,9 @@ def _estimators(comparison: Comparison) -> Iterator[str]:
         yield ""
     for each in found:
         for note in each.notes:
-            yield f"- {each.method}: {note}"
+            yield f"- {each.method}: {prose(note)}"
     for method, reason in comparison.not_possible.items():
-        yield f"- {method}, {METHODS[method]}: not possible; {reason}"
+        yield f"- {method}, {METHODS[method]}: not possible; {prose(reason)}"
     if comparison.per == "instance":
         yield "- CPU is compared per instance: the service file has no traffic expression"
     elif comparison.elasticity is None:
@@ -136,8 +147,8 @@ def _worse(guarded: Guarded) -> str:
 
 def _guarded(guarded: Guarded) -> str:
     cells = [
-        f"{'⚠ ' if guarded.breached else ''}{guarded.name}",
-        *("–" if each is None else f"{each:.4g}" for each in (guarded.before, guarded.after)),
+        f"{'⚠ ' if guarded.breached else ''}{prose(guarded.name)}",
+        *("–" if each is None else _figure(each) for each in (guarded.before, guarded.after)),
         "–" if guarded.rise is None else _signed(guarded.rise),
         "–"
         if guarded.low is None or guarded.high is None
@@ -159,6 +170,11 @@ def _row(name: str, change: Change) -> str:
         "–" if per_request is None else _signed(-per_request),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _figure(value: float) -> str:
+    """A figure in whatever unit the service file's expression has."""
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"  # noqa: PLR2004
 
 
 def _percent(share: float) -> str:

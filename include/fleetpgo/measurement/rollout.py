@@ -24,7 +24,8 @@ _POINTS = 5_000
 class Rollout:
     """The time in which the fleet went over to the build with that profile, and how far it went.
 
-    ``profile`` is empty where a deploy without a profile is measured by hand.
+    ``profile`` is empty where a deploy without a profile is measured by hand; ``fraction`` is 1 where its
+    times are given and nothing tells how far it went.
     """
 
     profile: str
@@ -91,6 +92,27 @@ def find_rollout(
             hint=f"rollout.fraction must rise from 0 to {rules.complete}: {query}",
         )
     return fraction, Rollout(profile, start, end, fraction)
+
+
+def given(
+    prometheus: Prometheus, rules: Rules, *, profile: str, start: datetime, end: datetime, seen: datetime
+) -> Rollout:
+    """A rollout whose times are known; how far it went is asked at the time `seen`, if the profile tells.
+
+    Raises:
+        MeasurementError: it was not complete then, or the query does not give one number.
+        PrometheusError: unreachable, or the query is refused.
+    """
+    if not profile or rules.fraction is None:
+        return Rollout(profile, start, end, 1.0)
+    fraction, _ = prometheus.number(expression(rules.fraction, profile), at=seen)
+    if fraction < rules.complete:
+        raise MeasurementError(
+            f"{fraction:.0%} of the instances ran the build with profile {profile} at {seen}: the rollout "
+            f"never finished, which it does at {rules.complete:.0%}",
+            hint="check the profile and the times; rollout.complete is 1 less the share that is held back",
+        )
+    return Rollout(profile, start, end, fraction)
 
 
 def ready_at(service: Service, rollout: Rollout, window: timedelta) -> datetime:

@@ -11,7 +11,8 @@ With instance i of datacenter d at time t, by least squares over the hours aroun
 new_it: runs the new build; fresh_it: was restarted in this rollout, on whichever build. ε is given where
 history tells it, else found beside; then a load balancer that looks at CPU spoils it, because it makes
 traffic follow cost. φ can be told from τ only where held-back instances were restarted, too; elsewhere it is
-left out, and the estimate says so. The settling time after each instance's own restart is left out.
+left out, the estimate says so, and its interval reaches down by what a fresh process alone was seen to do.
+The settling time after each instance's own restart is left out.
 
 Standard errors are clustered by instance (Liang and Zeger, Biometrika 1986), because an instance's noise
 lasts. The fixed effects α and γ are taken out of both sides by alternating projections, the slopes found on
@@ -26,7 +27,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetpgo.measurement.estimate import FRESH_PROCESS, Estimate, NotPossibleError, from_tau, quantile
+from fleetpgo.measurement.estimate import (
+    FRESH_NOTE,
+    FRESH_PROCESS,
+    Estimate,
+    NotPossibleError,
+    from_tau,
+    quantile,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,9 +114,7 @@ def estimate(panel: Panel, *, settle: float, elasticity: float | None = None) ->
         quantile(count - 1) * error,
         cores_after=float(np.nanmean(settled, axis=1).sum()),
         degrees=count - 1,
-        notes=()
-        if controls_restarted
-        else ("no held-back instance was restarted: a fresh process and a new build cannot be told apart",),
+        notes=() if controls_restarted else (f"no held-back instance was restarted, so {FRESH_NOTE}",),
         allowance=0.0 if controls_restarted else FRESH_PROCESS,
     )
 

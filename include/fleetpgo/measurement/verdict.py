@@ -1,9 +1,10 @@
 """What may be said of an estimate: saved, regression, no material change, or that it cannot be told.
 
-*Invalid* if the data have a defect; then no figure counts. *Inconclusive* if there is no estimate, or another
-estimator contradicts it. *Saved* if the whole interval lies above zero and the estimate is material;
-*regression* is its mirror image. *No material change* if the whole interval lies within ± material. Else
-*inconclusive*, with the smallest effect that could have been seen.
+*Invalid* if the data have a defect; then no figure counts. *Inconclusive* if there is no estimate, if another
+estimator contradicts it, or if it compares two times between which another deploy would not have been seen.
+*Saved* if the whole interval lies above zero and the estimate is material; *regression* is its mirror image.
+*No material change* if the whole interval lies within ± material. Else *inconclusive*, with the smallest
+effect that could have been seen.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fleetpgo.measurement.estimate import Estimate
+
+BETWEEN_TIMES = ("B", "E")
+"""Estimators that know the fleet before and after, and nobody who stayed behind."""
 
 Call = Literal["saved", "regression", "no material change", "inconclusive", "invalid"]
 
@@ -39,7 +43,12 @@ class Verdict:
 
 
 def judge(
-    estimate: Estimate | None, supporting: Sequence[Estimate], defects: Sequence[str], *, material: float
+    estimate: Estimate | None,
+    supporting: Sequence[Estimate],
+    defects: Sequence[str],
+    *,
+    material: float,
+    watched: bool = True,
 ) -> tuple[Call, tuple[str, ...]]:
     """The call and its reasons.
 
@@ -48,6 +57,7 @@ def judge(
         supporting: what other estimators say of the same rollout.
         defects: what is wrong with the data.
         material: the smallest share that matters.
+        watched: whether another deploy would have been seen, and be among the defects.
     """
     if defects:
         return "invalid", tuple(defects)
@@ -56,18 +66,21 @@ def judge(
     against = [other.method for other in supporting if _contradict(estimate, other)]
     if against:
         return "inconclusive", (f"estimator {', '.join(against)} contradicts {estimate.method}",)
+    if estimate.method in BETWEEN_TIMES and not watched:
+        return "inconclusive", (
+            "another deploy would look the same, and no metric would show it: rollout.started does",
+        )
     return _call(estimate, material)
 
 
 def _contradict(one: Estimate, other: Estimate) -> bool:
     """Whether their intervals do not meet, whatever a fresh process may have done to either."""
-    gap = max(other.low - one.high, one.low - other.high)
-    return gap > other.allowance + one.allowance
+    return max(other.low - one.high - one.allowance, one.low - other.high - other.allowance) > 0
 
 
 def _call(estimate: Estimate, material: float) -> tuple[Call, tuple[str, ...]]:
     """The call of an estimate that nothing speaks against."""
-    if estimate.low > estimate.allowance and estimate.saving >= material:
+    if estimate.low > 0 and estimate.saving >= material:
         return "saved", ()
     if estimate.high < -estimate.allowance and estimate.saving <= -material:
         return "regression", ()
@@ -78,18 +91,17 @@ def _call(estimate: Estimate, material: float) -> tuple[Call, tuple[str, ...]]:
 
 def detectable(estimate: Estimate, material: float) -> float:
     """The smallest effect, as a share, that would have been called had it been the estimate."""
-    return max(material, (estimate.high - estimate.low) / 2 + estimate.allowance)
+    return max(material, (estimate.high - estimate.low + estimate.allowance) / 2)
 
 
 def _unseen(estimate: Estimate, material: float) -> str:
     smallest = (
         f"the smallest effect that could have been seen is {100 * detectable(estimate, material):.1f} %"
     )
+    if estimate.allowance and estimate.low <= 0 < estimate.low + estimate.allowance:
+        return f"what is left after the effect that a fresh process alone can have includes zero; {smallest}"
+    if estimate.allowance and estimate.high < 0:
+        return f"the loss is not beyond the effect that a fresh process alone can have; {smallest}"
     if estimate.low > 0 or estimate.high < 0:
-        why = (
-            "what is left after the effect that a fresh process alone can have includes zero"
-            if estimate.allowance
-            else f"the effect is smaller than what matters, {100 * material:.1f} %, but may be more"
-        )
-        return f"{why}; {smallest}"
+        return f"the effect is smaller than what matters, {100 * material:.1f} %, but may be more; {smallest}"
     return f"the interval includes zero; {smallest}"

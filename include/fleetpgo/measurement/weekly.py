@@ -13,26 +13,35 @@ all their squares. They overlap, so they are far from independent: by the autoco
 differences, the 29 over five weeks are worth 4.2 where cost drifts as a random walk, and 6.9 where each
 week is a matter of its own (the equivalent degrees of freedom, as for the overlapping Allan variance). The
 lesser is taken. Their mean is not estimated: it is zero if nothing drifts, and if something drifts, that is
-doubt. The median lets an attack of hours pass by.
+doubt. The median lets an attack of hours pass by. What only some datacenters did, as they never did in those
+weeks, is not the build's doing: then there is no estimate.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fleetpgo.measurement.elasticity import HOUR, hourly, week_on_week
 from fleetpgo.measurement.estimate import Estimate, NotPossibleError, from_tau, quantile
-from fleetpgo.measurement.usage import COVERAGE
+from fleetpgo.measurement.usage import COVERAGE, TREATED
 from fleetpgo.measurement.windows import DAY, PLACEBOS, WEEK
 
 if TYPE_CHECKING:
-    from fleetpgo.measurement.usage import Floats, Usage
+    from fleetpgo.measurement.usage import Floats, Times, Usage
     from fleetpgo.measurement.windows import Windows
 
 FEWEST_PLACEBOS = 2
+
+APART = 5.0
+"""A datacenter that moved so many times its usual distance from the others was not moved by the build.
+
+Of 200 simulated fleets in ten scenarios none reached 4.6; with machines that are 10 % faster in two of ten
+datacenters all exceeded 11.
+"""
 
 WORTH = 0.84
 """Degrees of freedom for each week of placebos a day apart."""
@@ -42,20 +51,18 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     """The saving against the weeks before.
 
     Raises:
-        NotPossibleError: the window is shorter than a day, or history than two placebo weeks.
+        NotPossibleError: the window is shorter than a day, history than two placebo weeks, or some
+            datacenters changed as they never did against the others.
     """
     if windows.length < DAY or windows.shift != WEEK:
         raise NotPossibleError("the windows are not between a day and a week long")
     total = usage.total()
-    hours, log_cpu, log_work = hourly(total.times, total.cpu[0, 0], total.work[0, 0])
-    change_hours, cpu = week_on_week(hours, log_cpu)
-    _, work = week_on_week(hours, log_work)
-    changes = cpu - elasticity * work
-    tau = _median(change_hours, changes, windows)
+    fleet = _changes(usage.times, total.cpu[0, 0], total.work[0, 0], elasticity)
+    tau = _median(fleet, windows)
     if tau is None:
         raise NotPossibleError("the week before the rollout, or the one after it, was not measured")
     days = {
-        (week, day): _median(change_hours, changes, windows.placebo(week, day))
+        (week, day): _median(fleet, windows.placebo(week, day))
         for week in range(1, PLACEBOS + 1)
         for day in range(7 if week < PLACEBOS else 1)
     }
@@ -66,6 +73,7 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
             f"history holds {count} week(s) to take as placebos; an interval needs {FEWEST_PLACEBOS}: "
             f"{FEWEST_PLACEBOS + 1} weeks of metrics before the rollout's own"
         )
+    _reject_apart(usage, windows, elasticity)
     squares = [change**2 for change in days.values() if change is not None]
     after, _ = windows.pairs(usage.times)
     return from_tau(
@@ -82,10 +90,26 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     )
 
 
-def _median(hours: Floats, changes: Floats, windows: Windows) -> float | None:
+@dataclass(frozen=True)
+class _Changes:
+    """r_h, and the Unix hours of which they are."""
+
+    hours: Floats
+    values: Floats
+
+
+def _changes(times: Times, cpu: Floats, work: Floats, elasticity: float) -> _Changes:
+    hours, log_cpu, log_work = hourly(times, cpu, work)
+    at, of_cpu = week_on_week(hours, log_cpu)
+    _, of_work = week_on_week(hours, log_work)
+    return _Changes(at, of_cpu - elasticity * of_work)
+
+
+def _median(changes: _Changes, windows: Windows) -> float | None:
     """The median change of a window's hours; None if too many are missing."""
     start, end = -(-windows.after[0] // HOUR), windows.after[1] // HOUR
     # Whole hours on either side of what is left out, so that no hour is half of one build, half of another.
+    hours = changes.hours
     usable = np.ones(len(hours), dtype=bool)
     left_out = [(a // HOUR, -(-b // HOUR)) for a, b in (windows.rolling, *windows.excluded)]
     expected = np.ones(end - start, dtype=bool)
@@ -94,5 +118,33 @@ def _median(hours: Floats, changes: Floats, windows: Windows) -> float | None:
         for shift in (0, windows.shift // HOUR):
             usable &= (hours - shift < first) | (hours - shift >= last)
             expected &= (every - shift < first) | (every - shift >= last)
-    chosen = changes[usable & (hours >= start) & (hours < end)]
+    chosen = changes.values[usable & (hours >= start) & (hours < end)]
     return float(np.median(chosen)) if len(chosen) >= max(1, COVERAGE * expected.sum()) else None
+
+
+def _reject_apart(usage: Usage, windows: Windows, elasticity: float) -> None:
+    """Refuse a change that some datacenters had and the others had not, as never in the weeks before.
+
+    Each datacenter's median change less the median of those, in units of its root mean square in the placebo
+    weeks: the datacenter's own or that of all, whichever is larger. A small one may be noisier than the rest.
+    """
+    medians = np.full((PLACEBOS + 1, len(usage.datacenters)), np.nan)
+    for d in range(len(usage.datacenters)):
+        changes = _changes(usage.times, usage.cpu[TREATED, d], usage.work[TREATED, d], elasticity)
+        for week in range(PLACEBOS + 1):
+            found = _median(changes, windows.placebo(week))
+            medians[week, d] = math.nan if found is None else found
+    weeks = medians[np.isfinite(medians).any(axis=1)]
+    apart = weeks - np.nanmedian(weeks, axis=1, keepdims=True)
+    squares = np.square(apart[1:])
+    usual = np.sqrt(np.fmax(np.nanmean(squares), np.nansum(squares, axis=0) / len(squares)))
+    far = [
+        f"{name} by {100 * math.expm1(change):+.1f} %"
+        for name, change, distance, own in zip(usage.datacenters, medians[0], apart[0], usual, strict=True)
+        if abs(distance) > APART * own
+    ]
+    if far:
+        raise NotPossibleError(
+            f"CPU per request changed in {', '.join(far)}, as never against the other datacenters in the "
+            "weeks before: other machines, or a release of their own?"
+        )

@@ -59,11 +59,14 @@ class Windows:
     @property
     def block(self) -> int:
         """Seconds of the parts of a window that are averaged over with equal weight."""
-        return min(DAY, max(1, self.length // 5))
+        return min(DAY, -(-self.length // 5))  # rounded up: no sixth part of a point or two
 
     def placebo(self, weeks: int, days: int = 0) -> Windows:
-        """The same comparison some weeks and days earlier, when nothing of this was rolled out."""
-        distance = weeks * WEEK + days * DAY
+        """The same comparison some weeks and days earlier, when nothing of this was rolled out.
+
+        Windows of more than a week go back by as many whole weeks as lie between them.
+        """
+        distance = weeks * max(WEEK, self.shift) + days * DAY
 
         def earlier(span: Span) -> Span:
             return span[0] - distance, span[1] - distance

@@ -12,18 +12,17 @@ import numpy as np
 from fleetpgo.pprof.columns import NONE
 from fleetpgo.pprof.decoding import read
 from fleetpgo.pprof.edges import Edge, Edges, go_name
-from fleetpgo.pprof.numbering import Numbering, Rows, Sums, ranges, renumbered
+from fleetpgo.pprof.leaves import shortened
+from fleetpgo.pprof.numbering import Rows, Sums, ranges
 from fleetpgo.pprof.reading import Limits
+from fleetpgo.pprof.texts import TextNumbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from fleetpgo.pprof.columns import Columns, Ints
-
-COMPILER_DEPTH = 2
-"""Locations of a stack that the compiler reads, from the leaf."""
 
 
 def call_edges(data: bytes, *, limits: Limits = Limits()) -> Edges:  # noqa: B008 -- frozen
@@ -33,7 +32,7 @@ def call_edges(data: bytes, *, limits: Limits = Limits()) -> Edges:  # noqa: B00
         ProfileError: the profile cannot be read, or counts no CPU samples.
     """
     graph = CallGraph(weighted=False)
-    graph.add(read(data, limits, depth=COMPILER_DEPTH), [1.0])
+    graph.add(shortened(read(data, limits)), [1.0])
     return graph.edges()
 
 
@@ -45,7 +44,7 @@ class CallGraph:
     """
 
     def __init__(self, *, weighted: bool) -> None:
-        self._names: Numbering[bytes] = Numbering()
+        self._names = TextNumbers()
         self._edges = Rows()  # caller, callee, offset
         self._sums = Sums(weighted=weighted)
 
@@ -55,7 +54,7 @@ class CallGraph:
         Raises:
             ProfileError: ``no-cpu-samples`` or ``overflow``.
         """
-        nodes = _nodes(profiles, lambda used: self._number(profiles, used), self._names[b""])
+        nodes = _nodes(profiles, self._names.of(profiles.strings)[profiles.functions[:, 0]])
         weights = profiles.values[:, profiles.value_index]
         steps = _steps(nodes, weights != 0)
         names, start_lines, lines, _ = nodes.table
@@ -68,7 +67,7 @@ class CallGraph:
 
     def edges(self) -> Edges:
         """The edges with their weights."""
-        names = list(map(go_name, self._names))
+        names = list(map(go_name, self._names.all()))
         edges, weights = self._edges.all()[0].reshape(-1, 3).tolist(), self._sums.of(len(self._edges))
         return Edges.of(
             {
@@ -76,10 +75,6 @@ class CallGraph:
                 for (caller, callee, offset), weight in zip(edges, weights[:, 0].tolist(), strict=True)
             }
         )
-
-    def _number(self, profiles: Columns, used: Ints) -> Ints:
-        rows = profiles.functions[used, 0].tolist()
-        return self._names.of(map(profiles.strings.__getitem__, rows), len(used))
 
 
 class Nodes(NamedTuple):
@@ -101,12 +96,13 @@ FEWEST_TO_REPEAT = 4
 """Nodes of one address without which no step can occur twice: a, b, a, b."""
 
 
-def _nodes(profiles: Columns, number: Callable[[Ints], Ints], nameless: int) -> Nodes:
-    """All nodes; ``number`` numbers functions by their names, and ``nameless`` is the number of none."""
-    # A location without lines is a node all the same, of a function without name: the line behind the last.
-    lines = np.vstack((profiles.lines[:, :2], [[NONE, 0]]))
-    counts = np.diff(profiles.line_starts)
-    starts = np.where(counts, profiles.line_starts[:-1], len(profiles.lines))
+def _nodes(profiles: Columns, names: Ints) -> Nodes:
+    """All nodes; ``names`` are the numbers of the functions' names, 0 that of the empty one."""
+    lines, counts, starts = profiles.lines, np.diff(profiles.line_starts), profiles.line_starts[:-1]
+    if not counts.all():
+        # A location without lines is a node all the same, of a function without name: the last line.
+        starts = np.where(counts, starts, len(lines))
+        lines = np.vstack((lines, [[NONE, 0, 0]]))
     stacks, sizes = profiles.stacks, np.maximum(counts, 1)[profiles.stacks]
     samples = np.repeat(np.arange(len(profiles.depths)), profiles.depths)
     addresses = profiles.locations[stacks, 1]
@@ -116,17 +112,15 @@ def _nodes(profiles: Columns, number: Callable[[Ints], Ints], nameless: int) -> 
     one_address = (samples[1:] == samples[:-1]) & (addresses[1:] == addresses[:-1])
     repeats[samples[1:][one_address & (sizes[1:] + sizes[:-1] >= FEWEST_TO_REPEAT)]] = True
 
-    functions, line = lines[ranges(starts[stacks], sizes)].T
-    names = renumbered(functions, len(profiles.functions), number)
-    start_lines = np.append(profiles.functions[:, 3], 0)  # the last one is that of NONE
-    table = np.stack(
-        (
-            np.where(functions == NONE, nameless, names),
-            start_lines[functions],
-            np.where(functions == NONE, 0, line),
-            np.repeat(addresses, sizes),
-        )
-    )
+    rows = ranges(starts[stacks], sizes)
+    functions = lines[rows, 0]
+    table = np.empty((4, len(rows)), np.int64)
+    # The last ones are those of NONE.
+    table[0] = np.append(names, 0)[functions]
+    table[1] = np.append(profiles.functions[:, 3], 0)[functions]
+    table[2] = lines[rows, 1]
+    table[2, functions == NONE] = 0
+    table[3] = np.repeat(addresses, sizes)
     return Nodes(table, np.repeat(samples, sizes), repeats)
 
 

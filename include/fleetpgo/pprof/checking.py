@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof.callgraph import COMPILER_DEPTH
 from fleetpgo.pprof.columns import CPU_VALUE_TYPES, Columns, ValueType
 from fleetpgo.pprof.decoding import read
 from fleetpgo.pprof.edges import go_name
+from fleetpgo.pprof.leaves import COMPILER_DEPTH
 from fleetpgo.pprof.reading import Limits
 
 if TYPE_CHECKING:
@@ -161,7 +161,8 @@ def facts(data: bytes, *, limits: Limits = Limits()) -> Facts:  # noqa: B008 -- 
             reason="no-samples",
             hint="Profile a busier instance, or for longer.",
         )
-    if any(b"\n" in profile.strings[row] for row in profile.functions[:, 0].tolist()):
+    names = profile.functions[:, 0]
+    if profile.strings.may_hold(b"\n") and any(b"\n" in profile.strings[row] for row in names.tolist()):
         raise ProfileError(
             "The profile has a function with a line break in its name.",
             reason="bad-name",
@@ -171,9 +172,9 @@ def facts(data: bytes, *, limits: Limits = Limits()) -> Facts:  # noqa: B008 -- 
     period = header.period if header.period_type == ("cpu", "nanoseconds") else 0
     samples = weight if kind == SAMPLES or not period else weight // period
     seconds = header.duration * NANOSECONDS
-    main = [profile.strings[row].startswith(MAIN) for row in profile.functions[:, 0].tolist()]
-    in_main = _any_line(profile, np.array([*main, False]))
-    lacks_start = _any_line(profile, np.array([*(profile.functions[:, 3] == 0), True]))
+    main = profile.strings.starting(MAIN)[names]
+    in_main = _any_line(profile, np.append(main, [False]))
+    lacks_start = _any_line(profile, np.append(profile.functions[:, 3] == 0, [True]))
     lacks_start |= np.diff(profile.line_starts) == 0
     binary = profile.mappings[0].tolist() if len(profile.mappings) else None
     return Facts(
@@ -188,7 +189,7 @@ def facts(data: bytes, *, limits: Limits = Limits()) -> Facts:  # noqa: B008 -- 
         cores=samples * period * NANOSECONDS / seconds if seconds > 0 else 0.0,
         build_id=go_name(profile.strings[binary[4]]) if binary else "",
         binary=go_name(profile.strings[binary[3]]).rpartition("/")[2] if binary else "",
-        main_package=_main_package(profile, np.array(main, np.bool_)),
+        main_package=_main_package(profile, main),
         main_share=_share(weights, _any_location(profile, in_main, None)),
         start_line_share=_share(weights, ~_any_location(profile, lacks_start, COMPILER_DEPTH)),
         functions=len(profile.functions),
@@ -217,23 +218,22 @@ def _main_package(profile: Columns, main: NDArray[np.bool_]) -> str:
 
 
 def _any_line(profile: Columns, of_function: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(locations,) whether one of its lines is in such a function; its last item is that of NONE."""
-    owner = np.repeat(np.arange(len(profile.locations)), np.diff(profile.line_starts))
-    found = np.zeros(len(profile.locations), np.bool_)
-    found[owner[of_function[profile.lines[:, 0]]]] = True
-    return found
+    """(locations,) whether one of its lines is in such a function; the last one of those is that of NONE."""
+    return _any_between(of_function[profile.lines[:, 0]], profile.line_starts[:-1], profile.line_starts[1:])
 
 
 def _any_location(profile: Columns, of_location: NDArray[np.bool_], depth: int | None) -> NDArray[np.bool_]:
     """(samples,) whether one of the ``depth`` leaf-most locations of its stack (None: all) is such."""
-    stops = np.cumsum(profile.depths)
-    owner = np.repeat(np.arange(len(stops)), profile.depths)
-    level = np.arange(len(profile.stacks)) - np.repeat(stops - profile.depths, profile.depths)
-    marked = of_location[profile.stacks]
-    if depth is not None:
-        marked &= level < depth
-    found = np.zeros(len(stops), np.bool_)
-    found[owner[marked]] = True
+    starts = np.cumsum(profile.depths) - profile.depths
+    ends = starts + (profile.depths if depth is None else np.minimum(profile.depths, depth))
+    return _any_between(of_location[profile.stacks], starts, ends)
+
+
+def _any_between(marked: NDArray[np.bool_], starts: Ints, ends: Ints) -> NDArray[np.bool_]:
+    """(starts,) whether one of those from each start up to its end is marked."""
+    before = np.zeros(len(marked) + 1, np.int64)
+    np.cumsum(marked, out=before[1:])
+    found: NDArray[np.bool_] = before[ends] > before[starts]
     return found
 
 

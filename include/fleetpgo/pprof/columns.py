@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from fleetpgo.errors import ProfileError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
     from numpy.typing import NDArray
+
+    from fleetpgo.pprof.texts import Texts
 
     Ints = NDArray[np.int64]
 
@@ -82,7 +82,7 @@ class Columns:
 
     headers: tuple[Header, ...]
     message_bytes: int
-    strings: Sequence[bytes]
+    strings: Texts
     functions: Ints
     mappings: Ints
     locations: Ints

@@ -6,8 +6,8 @@ reference in them is checked and resolved.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import ptars
@@ -16,14 +16,18 @@ from fleetpgo.errors import ProfileError
 from fleetpgo.pprof import profile_pb2
 from fleetpgo.pprof.columns import NONE, NOT_A_PROFILE, Columns, Header, ValueType
 from fleetpgo.pprof.edges import go_name
-from fleetpgo.pprof.numbering import ranges, starts_of
-from fleetpgo.pprof.reading import Limits, message
+from fleetpgo.pprof.numbering import starts_of
+from fleetpgo.pprof.reading import message
+from fleetpgo.pprof.texts import Texts
 from fleetpgo.pprof.wire import Walk, walk
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 
     from fleetpgo.pprof.columns import Ints
+    from fleetpgo.pprof.reading import Limits
 
 NESTED_TAGS = (bytes([4 << 3 | 2]), bytes([3 << 3 | 2]))
 """What each Line of a Location, and each Label of a Sample, begins with."""
@@ -33,6 +37,7 @@ SMALL_MESSAGE = 2 << 20
 
 _POOL = ptars.HandlerPool([profile_pb2.DESCRIPTOR])
 PROFILE = _POOL.get_for_message(profile_pb2.Profile.DESCRIPTOR)
+LEAF_PROFILE = _POOL.get_for_message(profile_pb2.LeafProfile.DESCRIPTOR)
 
 MAPPING_FIELDS = ("memory_start", "memory_limit", "file_offset", "filename", "build_id")
 MAPPING_FLAGS = ("has_functions", "has_filenames", "has_line_numbers", "has_inline_frames")
@@ -40,35 +45,53 @@ MAPPING_FLAGS = ("has_functions", "has_filenames", "has_line_numbers", "has_inli
 _REFETCH = "Fetch the profile again; if it stays so, whatever wrote it does not keep to the pprof format."
 
 
-def read(data: bytes, limits: Limits, *, depth: int | None = None) -> Columns:
+def read(data: bytes, limits: Limits) -> Columns:
     """Read a profile, gzipped or not; see :func:`parse`."""
-    return parse([message(data, limits)], limits, depth=depth)
+    return parse([message(data, limits)], limits)
 
 
-def parse(messages: Sequence[bytes], limits: Limits, *, depth: int | None = None) -> Columns:
+def parse(messages: Sequence[bytes], limits: Limits) -> Columns:
     """Read the messages of one or more profiles.
 
     Args:
         messages: unzipped, one for each profile.
         limits: what each may be.
-        depth: keep only this many leaf-most locations of each stack; None: all.
 
     Raises:
         ProfileError: one of them is no well-formed pprof message within ``limits``, or they do not count the
             same things (``incompatible``).
     """
-    batch = _decode(messages, limits)
-    strings, samples, functions, mappings, locations = (
-        _Records(batch.column(table))
-        for table in ("string_table", "sample", "function", "mapping", "location")
+    batch = decode(messages, limits, PROFILE)
+    return resolved(batch, messages, _samples(batch, limits.stack_depth))
+
+
+class Samples(NamedTuple):
+    """The samples of all profiles, one behind the other.
+
+    Args:
+        values: (samples, value types).
+        depths: (samples,) how many of ``location_ids`` are of each.
+        location_ids: as each profile numbers its locations; each stack leaf first.
+        labels: (labels, 4): key, text, number, unit; texts as each profile numbers its strings.
+        label_starts: (samples + 1,) where in ``labels`` each sample's start, and where the last one's end.
+    """
+
+    values: Ints
+    depths: Ints
+    location_ids: Ints
+    labels: Ints
+    label_starts: Ints
+
+
+def resolved(batch: pa.RecordBatch, messages: Sequence[bytes], samples: Samples) -> Columns:
+    """The columns of a batch from :func:`decode`, every reference in it checked and resolved.
+
+    Fields of a table that the batch's message does not have are taken as not given.
+    """
+    strings, functions, mappings, locations = (
+        _Records(batch.column(table)) for table in ("string_table", "function", "mapping", "location")
     )
-    texts = _Texts(strings.values)
-    if not strings.counts.all() or any(texts[row] for row in strings.starts[:-1].tolist()):
-        raise ProfileError(
-            "The bytes are not a profile: there is no string table that starts with the empty string.",
-            reason="not-a-profile",
-            hint=NOT_A_PROFILE,
-        )
+    texts = Texts(strings.values)
     headers = tuple(_header(batch, number, texts, strings) for number in range(len(messages)))
     if len({(header.sample_types, header.period_type) for header in headers}) > 1:
         raise ProfileError(
@@ -83,18 +106,16 @@ def parse(messages: Sequence[bytes], limits: Limits, *, depth: int | None = None
     mapping_table[:, 3:5] = strings.rows(mapping_table[:, 3:5], mappings.starts, "string")
 
     line_lists = locations.values.field("line")
-    line_starts = _offsets(line_lists)
+    line_starts = offsets(line_lists)
     lines = _table(line_lists.values, "function_id", "line", "column")
     lines[:, 0] = _Ids(functions, "function").rows_or_none(lines[:, 0], line_starts[locations.starts])
     location_table = _table(locations.values, "mapping_id", "address", flags=("is_folded",))
     location_table[:, 0] = _Ids(mappings, "mapping").rows_or_none(location_table[:, 0], locations.starts)
 
-    depths, stacks = _stacks(samples, _Ids(locations, "location"), limits.stack_depth, depth)
-    label_lists = samples.values.field("label")
-    label_starts = _offsets(label_lists)
-    labels = _table(label_lists.values, "key", "str", "num", "num_unit")
-    texts_of_labels = strings.rows(labels[:, [0, 1, 3]], label_starts[samples.starts], "string")
-    labels[:, [0, 1, 3]] = texts_of_labels
+    sample_starts = offsets(batch.column("sample"))
+    values, depths, location_ids, labels, label_starts = samples
+    stacks = _Ids(locations, "location").rows(location_ids, starts_of(depths)[sample_starts])
+    labels[:, [0, 1, 3]] = strings.rows(labels[:, [0, 1, 3]], label_starts[sample_starts], "string")
     return Columns(
         headers=headers,
         message_bytes=sum(map(len, messages)),
@@ -104,18 +125,27 @@ def parse(messages: Sequence[bytes], limits: Limits, *, depth: int | None = None
         locations=location_table,
         line_starts=line_starts,
         lines=lines,
-        values=_values(samples.values, len(headers[0].sample_types)),
+        values=values,
         depths=depths,
         stacks=stacks,
         labels=labels,
         label_starts=label_starts,
-        sample_starts=samples.starts,
+        sample_starts=sample_starts,
         mapping_starts=mappings.starts,
     )
 
 
-def _decode(messages: Sequence[bytes], limits: Limits) -> pa.RecordBatch:
-    """The messages as a batch of one row each."""
+def decode(messages: Sequence[bytes], limits: Limits, handler: Any) -> pa.RecordBatch:  # noqa: ANN401 -- ptars exports no type
+    """The messages as a batch of one row each.
+
+    Args:
+        messages: unzipped, one for each profile.
+        limits: what each may be.
+        handler: ptars' for what they are read as: :data:`PROFILE` or :data:`LEAF_PROFILE`.
+
+    Raises:
+        ProfileError: one of them is no protobuf message within ``limits``, or has no string table.
+    """
     for raw in messages:
         if len(raw) > SMALL_MESSAGE:
             # There are no more nested records than bytes that could be their tag.
@@ -127,13 +157,16 @@ def _decode(messages: Sequence[bytes], limits: Limits) -> pa.RecordBatch:
                     hint="Real profiles hold some ten thousand; raise the limit for a source that you trust.",
                 )
     try:
-        return PROFILE.list_to_record_batch(messages)
+        batch = handler.list_to_record_batch(messages)
     except ValueError as error:
         failure: BaseException = error
     except BaseException as error:  # a panic in Rust code is none of Python's exceptions
         if type(error).__name__ != "PanicException":
             raise
         failure = error
+    else:
+        _require_strings(batch)
+        return batch
     for raw in messages:
         if walk(raw, limits.records) is Walk.CUT_OFF:
             raise ProfileError(
@@ -148,12 +181,23 @@ def _decode(messages: Sequence[bytes], limits: Limits) -> pa.RecordBatch:
     ) from failure
 
 
+def _require_strings(batch: pa.RecordBatch) -> None:
+    strings = _Records(batch.column("string_table"))
+    texts = Texts(strings.values)
+    if not strings.counts.all() or any(texts[row] for row in strings.starts[:-1].tolist()):
+        raise ProfileError(
+            "The bytes are not a profile: there is no string table that starts with the empty string.",
+            reason="not-a-profile",
+            hint=NOT_A_PROFILE,
+        )
+
+
 class _Records:
     """One table of all profiles, one behind the other: its records, and where those of each profile start."""
 
     def __init__(self, column: pa.ListArray) -> None:
         self.values = column.values
-        self.starts = _offsets(column)
+        self.starts = offsets(column)
         self.counts = np.diff(self.starts)
 
     def rows(self, numbers: Ints, starts: Ints, table: str, *, lowest: int = 0) -> Ints:
@@ -165,15 +209,14 @@ class _Records:
             table: what this one is called, for the error.
             lowest: number of each profile's first record.
         """
-        sizes = np.diff(starts)
-        firsts, counts = np.repeat(self.starts[:-1], sizes), np.repeat(self.counts, sizes)
-        if numbers.ndim > 1:
-            firsts, counts = firsts[:, None], counts[:, None]
-        places = numbers - lowest
-        known = (places >= 0) & (places < counts)
-        if not known.all():
-            raise _bad_reference(table, int(numbers[~known][0]))
-        rows: Ints = places + firsts
+        rows = np.empty_like(numbers)
+        of_profiles = zip(self.starts.tolist(), self.counts.tolist(), pairwise(starts.tolist()), strict=False)
+        for first, count, (start, stop) in of_profiles:
+            part = numbers[start:stop]
+            if part.size and not lowest <= part.min() <= part.max() < lowest + count:
+                unknown = (part < lowest) | (part >= lowest + count)
+                raise _bad_reference(table, int(part[unknown][0]))
+            np.add(part, first - lowest, out=rows[start:stop])
         return rows
 
 
@@ -184,24 +227,7 @@ def _numbers(column: pa.Array) -> Ints:
     return np.frombuffer(column.buffers()[1], np.int64, len(column))
 
 
-class _Texts(Sequence[bytes]):
-    """A column of bytes, whose items are cut out when they are asked for: of most tables few are."""
-
-    def __init__(self, column: pa.Array) -> None:
-        self._ends, self._octets = [0], b""
-        if len(column):
-            _, offsets, octets = column.buffers()
-            self._ends = np.frombuffer(offsets, np.int32, len(column) + 1).tolist()
-            self._octets = octets.to_pybytes() if octets else b""
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    def __getitem__(self, row: int) -> bytes:  # type: ignore[override]  # nobody asks for a slice
-        return self._octets[self._ends[row] : self._ends[row + 1]]
-
-
-def _offsets(lists: pa.ListArray) -> Ints:
+def offsets(lists: pa.ListArray) -> Ints:
     """(lists + 1,) where in its values each list of a column starts, and where the last one ends."""
     if not len(lists):
         return np.zeros(1, np.int64)
@@ -210,11 +236,13 @@ def _offsets(lists: pa.ListArray) -> Ints:
 
 def _table(records: pa.StructArray, *fields: str, flags: tuple[str, ...] = ()) -> Ints:
     """(records, fields and flags) of a struct column, as 64 bits with sign."""
-    table = np.empty((len(records), len(fields) + len(flags)), np.int64)
+    table = np.zeros((len(records), len(fields) + len(flags)), np.int64)
+    given = {field.name for field in records.type}
     for index, field in enumerate(fields):
-        table[:, index] = _numbers(records.field(field))
+        if field in given:
+            table[:, index] = _numbers(records.field(field))
     for index, flag in enumerate(flags, start=len(fields)):
-        if len(records):
+        if flag in given and len(records):
             bits = np.frombuffer(records.field(flag).buffers()[1], np.uint8)
             table[:, index] = np.unpackbits(bits, count=len(records), bitorder="little")
     return table
@@ -227,8 +255,10 @@ class _Ids:
         self.records, self.table = records, table
         self.ids = _numbers(records.values.field("id"))
         # Go numbers from 1; others may not.
-        from_one = np.arange(1, len(self.ids) + 1) - np.repeat(records.starts[:-1], records.counts)
-        self.dense = np.array_equal(self.ids, from_one)
+        self.dense = all(
+            np.array_equal(self.ids[start:stop], np.arange(1, stop - start + 1))
+            for start, stop in pairwise(records.starts.tolist())
+        )
 
     def rows(self, ids: Ints, starts: Ints) -> Ints:
         """The row of each id; arguments as of ``_Records.rows``."""
@@ -267,27 +297,33 @@ class _Ids:
         return rows
 
 
-def _stacks(records: _Records, ids: _Ids, deepest: int, depth: int | None) -> tuple[Ints, Ints]:
-    """(samples,) depths, and the rows of all locations."""
-    lists = records.values.field("location_id")
-    offsets, location_ids = _offsets(lists), _numbers(lists.values)
-    depths = np.diff(offsets)
+def _samples(batch: pa.RecordBatch, deepest: int) -> Samples:
+    samples = batch.column("sample").values
+    stacks, labels = samples.field("location_id"), samples.field("label")
+    depths = np.diff(offsets(stacks))
     if len(depths) and depths.max() > deepest:
         raise ProfileError(
             f"A stack has {depths.max():,} locations; the limit is {deepest:,}.",
             reason="too-deep",
             hint="Go's runtime writes at most 128: check where the profile comes from.",
         )
-    if depth is not None:
-        depths = np.minimum(depths, depth)
-        location_ids = location_ids[ranges(offsets[:-1], depths)]
-        offsets = starts_of(depths)
-    return depths, ids.rows(location_ids, offsets[records.starts])
+    return Samples(
+        values=_values(samples, sample_types(batch)),
+        depths=depths,
+        location_ids=_numbers(stacks.values),
+        labels=_table(labels.values, "key", "str", "num", "num_unit"),
+        label_starts=offsets(labels),
+    )
+
+
+def sample_types(batch: pa.RecordBatch) -> int:
+    """How many values each sample of the first profile must have."""
+    return int(offsets(batch.column("sample_type"))[1])
 
 
 def _values(samples: pa.StructArray, types: int) -> Ints:
     lists = samples.field("value")
-    counts = np.diff(_offsets(lists))
+    counts = np.diff(offsets(lists))
     wrong = counts != types
     if wrong.any():
         raise ProfileError(

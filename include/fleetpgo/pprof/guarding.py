@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.pprof.decoding import read
 from fleetpgo.pprof.edges import go_bytes, go_name
 from fleetpgo.pprof.reading import Limits
+from fleetpgo.pprof.texts import Texts
 from fleetpgo.pprof.writing import write
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def guard(
     if not names:
         return data, ()
     strings = [text + go_bytes(SUFFIX) if text in names else text for text in profile.strings]
-    return write(replace(profile, strings=strings)), tuple(sorted(map(go_name, names)))
+    return write(replace(profile, strings=Texts.of(strings))), tuple(sorted(map(go_name, names)))
 
 
 def _affects(entry: Guard, go_version: str | None) -> bool:

@@ -19,33 +19,39 @@ Memory: a few inputs at a time and the merged result, however many inputs there 
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof.callgraph import COMPILER_DEPTH, CallGraph
+from fleetpgo.pprof.callgraph import CallGraph
 from fleetpgo.pprof.decoding import parse
+from fleetpgo.pprof.leaves import parse_leaves
 from fleetpgo.pprof.reading import Limits, message
 from fleetpgo.pprof.tables import Tables, check_compatible
 from fleetpgo.pprof.writing import write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fleetpgo.pprof.columns import Columns, Header, Ints
     from fleetpgo.pprof.edges import Edges
 
+    Parser = Callable[[Sequence[bytes], Limits], Columns]
+
 Weights = Literal["none", "equal"]
 
-TOGETHER = 4
-"""Profiles that are read and added together: numpy's calls cost as much as what they do for one."""
+TOGETHER, LEAVES_TOGETHER = 4, 8
+"""Profiles that are read and added together: numpy's calls cost as much as what they do for one.
 
-READERS = 2
-"""Threads that read ahead: unzipping and decoding leave Python to the merge."""
+With no more than their leaves, profiles take half the memory.
+"""
+
+AHEAD = 8
+"""Profiles that are unzipped ahead."""
 
 EQUAL_SAMPLES = 10_000
 """What each profile counts for with ``weights="equal"``, in samples: a hundred seconds of one core."""
@@ -78,7 +84,7 @@ def merge(
             first one, or the sums ``overflow`` 64 bits; or there are ``no-profiles``.
     """
     tables = Tables(weighted=weights != "none", keep_labels=keep_labels)
-    for part, factors in _read(profiles, weights, limits, depth=None):
+    for part, factors in _read(profiles, weights, limits, parse, TOGETHER):
         tables.add(part, factors)
     if weights != "none":
         tables.comments.add(f"fleetpgo merge: weights {weights if isinstance(weights, str) else 'given'}")
@@ -96,7 +102,7 @@ def merge_edges(
     With ``weights``, an edge is rounded to whole samples once, and not each of its stacks.
     """
     graph = CallGraph(weighted=weights != "none")
-    for part, factors in _read(profiles, weights, limits, depth=COMPILER_DEPTH):
+    for part, factors in _read(profiles, weights, limits, parse_leaves, LEAVES_TOGETHER):
         graph.add(part, factors)
     return graph.edges()
 
@@ -118,7 +124,11 @@ def stratum_factors(weights: Sequence[int], strata: Sequence[str]) -> list[float
 
 
 def _read(
-    profiles: Iterable[bytes], weights: Weights | Sequence[float], limits: Limits, *, depth: int | None
+    profiles: Iterable[bytes],
+    weights: Weights | Sequence[float],
+    limits: Limits,
+    parser: Parser,
+    together: int,
 ) -> Iterator[tuple[Columns, list[float]]]:
     """Some profiles at a time, and the factor of each.
 
@@ -128,14 +138,12 @@ def _read(
     """
     first: Header | None = None
     number = 0
-    for part in _ahead(profiles, limits, depth):
+    for part in _columns(_messages(profiles, limits), limits, parser, together):
         factors = []
         for header, values in zip(part.headers, _values(part), strict=True):
             first = first or header
-            try:
+            with _numbered(number):
                 check_compatible(first, header)
-            except ProfileError as error:
-                raise _numbered(error, number) from error
             factors.append(_factor(values, weights, number))
             number += 1
         yield part, factors
@@ -159,39 +167,54 @@ def _factor(values: Ints, weights: Weights | Sequence[float], number: int) -> fl
     return float(weights[number])
 
 
-def _ahead(profiles: Iterable[bytes], limits: Limits, depth: int | None) -> Iterator[Columns]:
-    """The profiles as columns, some at a time; while one part is merged, threads read the next ones."""
-    with ThreadPoolExecutor(READERS) as readers:
-        coming: deque[Future[list[Columns]]] = deque()
-        rest, number = iter(profiles), 0
-        while part := list(islice(rest, TOGETHER)):
-            coming.append(readers.submit(_columns, part, number, limits, depth))
-            number += len(part)
-            if len(coming) > READERS:
-                yield from coming.popleft().result()
-        while coming:
-            yield from coming.popleft().result()
+def _messages(profiles: Iterable[bytes], limits: Limits) -> Iterator[bytes]:
+    """The message of each profile.
+
+    A thread takes and unzips them ahead: both let go of Python's lock, decoding does not.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        rest = iter(profiles)
+        ahead = deque(thread.submit(_next, rest, limits) for _ in range(AHEAD))
+        number = 0
+        while True:
+            with _numbered(number):
+                raw = ahead.popleft().result()
+            if raw is None:
+                return
+            ahead.append(thread.submit(_next, rest, limits))
+            yield raw
+            number += 1
 
 
-def _columns(part: list[bytes], first: int, limits: Limits, depth: int | None) -> list[Columns]:
-    """Profiles as columns: all together, or one by one where together they are too large or one is bad."""
-    messages = []
-    for number, data in enumerate(part, start=first):
-        try:
-            messages.append(message(data, limits))
-        except ProfileError as error:
-            raise _numbered(error, number) from error
-    if sum(map(len, messages)) <= limits.message_bytes:
-        with suppress(ProfileError):
-            return [parse(messages, limits, depth=depth)]
-    columns = []
-    for number, raw in enumerate(messages, start=first):
-        try:
-            columns.append(parse([raw], limits, depth=depth))
-        except ProfileError as error:
-            raise _numbered(error, number) from error
-    return columns
+def _next(profiles: Iterator[bytes], limits: Limits) -> bytes | None:
+    data = next(profiles, None)
+    return None if data is None else message(data, limits)
 
 
-def _numbered(error: ProfileError, number: int) -> ProfileError:
-    return ProfileError(f"Profile {number}: {error.message}", reason=error.reason, hint=error.hint)
+def _columns(messages: Iterator[bytes], limits: Limits, parser: Parser, together: int) -> Iterator[Columns]:
+    """Profiles as columns: some together, or one by one where together they are too large or one is bad."""
+    number = 0
+    while part := list(islice(messages, together)):
+        columns = None
+        if sum(map(len, part)) <= limits.message_bytes:
+            with suppress(ProfileError):
+                columns = parser(part, limits)
+        if columns:
+            yield columns
+        else:
+            for place, raw in enumerate(part, start=number):
+                with _numbered(place):
+                    alone = parser([raw], limits)
+                yield alone
+        number += len(part)
+
+
+@contextmanager
+def _numbered(number: int) -> Iterator[None]:
+    """Say of which profile an error is."""
+    try:
+        yield
+    except ProfileError as error:
+        raise ProfileError(
+            f"Profile {number}: {error.message}", reason=error.reason, hint=error.hint
+        ) from error

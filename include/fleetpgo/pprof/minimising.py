@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.errors import ToolchainError
-from fleetpgo.pprof.callgraph import COMPILER_DEPTH, call_edges
+from fleetpgo.pprof.callgraph import call_edges
 from fleetpgo.pprof.columns import CPU_VALUE_TYPES, NONE, Columns, Header, ValueType
 from fleetpgo.pprof.edges import Edges, go_bytes
+from fleetpgo.pprof.leaves import COMPILER_DEPTH
 from fleetpgo.pprof.reading import Limits
+from fleetpgo.pprof.texts import Texts
 from fleetpgo.pprof.writing import write
 
 if TYPE_CHECKING:
@@ -131,13 +133,14 @@ def preprofile(data: bytes, *, go: str = "go") -> bytes:
 
 def from_edges(edges: Edges) -> bytes:
     """A gzipped profile from which Go's compiler reads exactly ``edges``. Equal edges give equal bytes."""
-    names = sorted({go_bytes(name) for edge in edges.weights for name in (edge.caller, edge.callee)})
+    octets = {name: go_bytes(name) for edge in edges.weights for name in (edge.caller, edge.callee)}
+    names = sorted(octets.values())
     # Locations: first one for each function as a callee, then the call sites.
     function_of = {name: row for row, name in enumerate(names)}
-    sites = sorted({(go_bytes(edge.caller), edge.offset) for edge in edges.weights})
+    sites = sorted({(octets[edge.caller], edge.offset) for edge in edges.weights})
     site_of = {site: row for row, site in enumerate(sites, start=len(names))}
     stacks = [
-        (function_of[go_bytes(edge.callee)], site_of[go_bytes(edge.caller), edge.offset])
+        (function_of[octets[edge.callee]], site_of[octets[edge.caller], edge.offset])
         for edge in edges.weights
     ]
     lines = [(row, 0, 0) for row in range(len(names))]
@@ -148,7 +151,7 @@ def from_edges(edges: Edges) -> bytes:
         Columns(
             headers=(Header((ValueType(*SAMPLES),), no_type, 0, 0, 0, (), "", "", "", ""),),
             message_bytes=0,
-            strings=[b"", *names],
+            strings=Texts.of([b"", *names]),
             functions=_table([(row, 0, 0, START_LINE) for row in range(1, len(names) + 1)], 4),
             mappings=_table([], 9),
             locations=_table([(NONE, address, 0) for address in addresses], 3),

@@ -1,16 +1,20 @@
 """Numbers for records: equal records get equal numbers, in the order in which they arrive.
 
-Records are looked up by a 64-bit hash, which numpy computes for all records of a table at once; what a hash
-says is then compared with the records themselves, again all at once. So numbers are exact, and no input can
-make them wrong: should two different records ever have one hash, all are hashed anew with another salt.
+Arrow finds them, all records of a question at once, in a hash table that it makes of those that are known. A
+dict takes six times as long for the strings of a merge, and a hash table of numpy arrays twice as long for
+its rows of numbers.
 """
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
+
+# Not from `pyarrow.compute`, which has the same two: its import makes a Python function of each of Arrow's
+# some three hundred, and takes a sixth of the time of all imports.
+from pyarrow._compute import SetLookupOptions, call_function  # type: ignore[import-untyped]
 
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.columns import NONE
@@ -24,19 +28,15 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key")
 
-FIRST_SIZE = 1 << 12
-"""Items that an array starts with; slots are found by a mask, so it is a power of two."""
+NUMBER_BYTES = 8
 
-FEWEST_SLOTS = 4
-"""Slots for each row, at the least: so next to nobody has to look into a second one."""
+FIRST_SIZE = 1 << 12
+"""Sums that there is room for at first."""
 
 FRACTION = 1 << 10
 """Weighted values are summed in 1024ths: whole numbers, so that their sum does not depend on the order."""
 
 MOST = float(1 << 62)
-
-GOLDEN = 0x9E3779B97F4A7C15
-"""2⁶⁴ ÷ the golden ratio: Weyl's sequence, by which SplitMix64 spreads its states."""
 
 
 class Numbering(dict[Key, int]):
@@ -51,29 +51,52 @@ class Numbering(dict[Key, int]):
         return np.fromiter(map(self.__getitem__, keys), np.int64, count)
 
 
+class Distinct:
+    """Different values, all of one Arrow type, and their numbers.
+
+    Args:
+        values: those that are known from the start, without repetition.
+    """
+
+    def __init__(self, values: pa.Array) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def of(self, column: pa.Array) -> Ints:
+        """(column,) the number of each value of a column without nulls."""
+        if not len(column):
+            return np.zeros(0, np.int64)
+        numbers = self._find(column)
+        if numbers.null_count:
+            unknown = call_function("array_filter", [column, call_function("is_null", [numbers])])
+            self.values = pa.concat_arrays([self.values, call_function("unique", [unknown])])
+            numbers = self._find(column)
+        return np.frombuffer(numbers.buffers()[1], np.int32, len(numbers)).astype(np.int64)
+
+    def _find(self, column: pa.Array) -> pa.Array:
+        """The number of each value, null for what is not known."""
+        return call_function("index_in", [column], SetLookupOptions(value_set=self.values, skip_nulls=False))
+
+
 class Rows:
     """Different rows of whole numbers, of any length each, and their numbers.
 
-    They are found as in a hash table with open addressing, all rows of a question in step: a slot holds the
-    number of a row, and whoever finds another row's there looks into the next slot.
+    To Arrow a row is a string of bytes, eight for each number.
     """
 
     def __init__(self) -> None:
-        self._count = 0
-        self._salt = _new_salt()
-        # These grow by doubling. ``_starts`` says where in ``_data`` each row starts, and the last one ends.
-        self._data = np.zeros(FIRST_SIZE, np.int64)
-        self._starts = np.zeros(FIRST_SIZE, np.int64)
-        self._hashes = np.zeros(FIRST_SIZE, np.int64)
-        self._slots = np.full(FIRST_SIZE, NONE, np.int64)
+        self._distinct = Distinct(_bytes(np.zeros(0, np.int64), np.zeros(0, np.int64)))
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._distinct)
 
     def all(self) -> tuple[Ints, Ints]:
         """All rows by number, one behind the other, and (rows,) how long each is."""
-        starts = self._starts[: self._count + 1]
-        return self._data[: starts[-1]], np.diff(starts)
+        _, buffer, data = self._distinct.values.buffers()
+        starts = np.frombuffer(buffer, np.int64, len(self) + 1) // NUMBER_BYTES
+        return np.frombuffer(data, np.int64, starts[-1]), starts[1:] - starts[:-1]
 
     def of(self, data: Ints, counts: Ints) -> Ints:
         """The number of each row.
@@ -82,70 +105,14 @@ class Rows:
             data: all rows, one behind the other.
             counts: (rows,) how long each is.
         """
-        places = ranges(np.zeros_like(counts), counts)
-        hashes = _hashes(data, counts, places, self._salt)
-        numbers = self._find(hashes)
-        unknown = np.flatnonzero(numbers == NONE)
-        if len(unknown):
-            _, first, which = np.unique(hashes[unknown], return_index=True, return_inverse=True)
-            numbers[unknown] = self._count + which
-            self._append(data, counts, hashes, unknown[first])
-        starts = self._starts[numbers]
-        same_length = np.array_equal(self._starts[numbers + 1] - starts, counts)
-        if same_length and np.array_equal(self._data[places + np.repeat(starts, counts)], data):
-            return numbers
-        self._hash_anew()
-        return self.of(data, counts)
+        return self._distinct.of(_bytes(data, counts))
 
-    def _find(self, hashes: Ints) -> Ints:
-        """The number of the row with each hash, or NONE."""
-        last = len(self._slots) - 1
-        places = hashes & last
-        numbers: Ints = self._slots[places]
-        others = np.flatnonzero((numbers != NONE) & (self._hashes[numbers] != hashes))
-        while len(others):
-            places[others] = (places[others] + 1) & last
-            found = self._slots[places[others]]
-            numbers[others] = found
-            others = others[(found != NONE) & (self._hashes[found] != hashes[others])]
-        return numbers
 
-    def _append(self, data: Ints, counts: Ints, hashes: Ints, rows: Ints) -> None:
-        first, last = self._count, self._count + len(rows)
-        new = data[ranges((np.cumsum(counts) - counts)[rows], counts[rows])]
-        start = int(self._starts[first])
-        self._data = _grown(self._data, start + len(new))
-        self._data[start : start + len(new)] = new
-        self._starts = _grown(self._starts, last + 1)
-        self._starts[first + 1 : last + 1] = start + np.cumsum(counts[rows])
-        self._hashes = _grown(self._hashes, last)
-        self._hashes[first:last] = hashes[rows]
-        self._count = last
-        if FEWEST_SLOTS * last > len(self._slots):
-            self._slots = np.full_like(_grown(self._slots, FEWEST_SLOTS * last), NONE)
-            first = 0
-        self._place(np.arange(first, last))
-
-    def _place(self, numbers: Ints) -> None:
-        """Put numbers into slots."""
-        last = len(self._slots) - 1
-        places = self._hashes[numbers] & last
-        while len(numbers):
-            free = self._slots[places] == NONE
-            self._slots[places[free]] = numbers[free]
-            # Of several for one slot the last one has got it.
-            without = self._slots[places] != numbers
-            numbers, places = numbers[without], (places[without] + 1) & last
-
-    def _hash_anew(self) -> None:
-        data, counts = self.all()
-        places, hashes = ranges(np.zeros_like(counts), counts), np.zeros(0, np.int64)
-        while len(np.unique(hashes)) < len(counts):
-            self._salt = _new_salt()
-            hashes = _hashes(data, counts, places, self._salt)
-        self._hashes[: len(hashes)] = hashes
-        self._slots.fill(NONE)
-        self._place(np.arange(len(hashes)))
+def _bytes(data: Ints, counts: Ints) -> pa.Array:
+    """Rows of numbers as a column of bytes, without copying them."""
+    starts = NUMBER_BYTES * starts_of(counts)
+    buffers = [None, pa.py_buffer(starts), pa.py_buffer(np.ascontiguousarray(data))]
+    return pa.Array.from_buffers(pa.large_binary(), len(counts), buffers)
 
 
 class Sums:
@@ -225,49 +192,3 @@ def ranges(starts: Ints, counts: Ints) -> Ints:
     stops = np.cumsum(counts)
     rows: Ints = np.arange(stops[-1] if len(stops) else 0) + np.repeat(starts - (stops - counts), counts)
     return rows
-
-
-def _grown(array: Ints, size: int) -> Ints:
-    """``array``, or a copy that was doubled in size until it holds ``size`` items."""
-    capacity = len(array)
-    while capacity < size:
-        capacity *= 2
-    if capacity == len(array):
-        return array
-    grown = np.zeros(capacity, np.int64)
-    grown[: len(array)] = array
-    return grown
-
-
-def _hashes(data: Ints, counts: Ints, places: Ints, salt: int) -> Ints:
-    """A hash of each row: the sum of its numbers, each scrambled with a secret key for its place in the row.
-
-    Args:
-        data: all rows, one behind the other.
-        counts: (rows,) how long each is.
-        places: (data,) the place of each number in its row, from 0.
-        salt: 64 secret bits.
-    """
-    longest = int(counts.max(initial=0))
-    keys = _scrambled(np.arange(longest, dtype=np.uint64) * np.uint64(GOLDEN) + np.uint64(salt))
-    scrambled = _scrambled(data.view(np.uint64) ^ keys[places])
-    sums = np.concatenate((np.zeros(1, np.uint64), np.cumsum(scrambled)))
-    stops = np.cumsum(counts)
-    hashes: NDArray[np.uint64] = sums[stops] - sums[stops - counts]
-    return hashes.view(np.int64)
-
-
-def _new_salt() -> int:
-    """64 random bits."""
-    # Not from ``secrets``: its import takes longer than a profile's merge.
-    return int.from_bytes(os.urandom(8), "little")
-
-
-def _scrambled(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64's finalizer: Steele, Lea, Flood, Fast Splittable Pseudorandom Number Generators, 2014."""
-    mixed = numbers ^ (numbers >> np.uint64(30))
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    mixed ^= mixed >> np.uint64(27)
-    mixed *= np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    return mixed

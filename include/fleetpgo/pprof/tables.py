@@ -15,6 +15,7 @@ import numpy as np
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.columns import NONE, Columns, Header
 from fleetpgo.pprof.numbering import Numbering, Rows, Sums, ranges, renumbered, starts_of, used_rows
+from fleetpgo.pprof.texts import TextNumbers, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ class Tables:
 
     def __init__(self, *, weighted: bool, keep_labels: bool) -> None:
         self.keep_labels = keep_labels
-        self.strings: Numbering[bytes] = Numbering({b"": 0})
+        self.strings = TextNumbers()
         self.functions, self.locations, self.stacks = Rows(), Rows(), Rows()
         self.label_sets: Numbering[tuple[Label, ...]] = Numbering()
         self.mappings: Numbering[tuple[int, int, bytes]] = Numbering()
@@ -83,6 +84,7 @@ class Tables:
 
     def profile(self) -> Columns:
         """The sum of what was added."""
+        strings = self._strings()
         stacks, depths = self.stacks.all()
         labels: list[tuple[Label, ...]] = [()] * len(depths)
         if self.keep_labels:
@@ -94,19 +96,19 @@ class Tables:
         is_head = np.zeros(len(rows), np.bool_)
         is_head[np.cumsum(sizes) - sizes] = True
         locations = rows[is_head]
-        mappings, places = self._mappings()
+        mappings, places = self._mappings(strings)
         locations[:, 0] = places[locations[:, 0]]
         # Addresses were counted from their mapping's start; the last start is that of NONE.
         locations[:, 1] += np.append(mappings[:, 0], 0)[locations[:, 0]]
         label_rows = [
-            (self.strings[label.key], self.strings[label.text], label.number, self.strings[label.unit])
+            (strings[label.key], strings[label.text], label.number, strings[label.unit])
             for of_stack in labels
             for label in of_stack
         ]
         return Columns(
             headers=(self._header(),),
             message_bytes=0,
-            strings=list(self.strings),
+            strings=Texts.of(list(strings)),
             functions=self.functions.all()[0].reshape(-1, 4),
             mappings=mappings,
             locations=locations,
@@ -120,6 +122,10 @@ class Tables:
             sample_starts=np.array([0, len(depths)]),
             mapping_starts=np.array([0, len(mappings)]),
         )
+
+    def _strings(self) -> Numbering[bytes]:
+        """The number of each text."""
+        return Numbering({text: number for number, text in enumerate(self.strings.all())})
 
     def _header(self) -> Header:
         first = self.headers[0]
@@ -141,7 +147,7 @@ class Tables:
             doc_url=agreed("doc_url"),
         )
 
-    def _mappings(self) -> tuple[Ints, Ints]:
+    def _mappings(self, strings: Numbering[bytes]) -> tuple[Ints, Ints]:
         """The mappings, the most frequent first one first, and the row of each number in them."""
         records = self.mapping_records
         order = sorted(
@@ -152,7 +158,7 @@ class Tables:
         rows = []
         for number in order:
             start, limit, offset, file, build_id, *flags = records[number]
-            rows.append((start, limit, offset, self.strings[file], self.strings[build_id], *flags))
+            rows.append((start, limit, offset, strings[file], strings[build_id], *flags))
         return np.array(rows, np.int64).reshape(-1, 9), places
 
     def _add_headers(self, headers: tuple[Header, ...]) -> None:
@@ -182,12 +188,7 @@ class Tables:
 
     def _number_functions(self, profile: Columns, rows: Ints) -> Ints:
         table = np.take(profile.functions, rows, axis=0)
-        texts = table[:, :3]
-        table[:, :3] = renumbered(
-            texts.ravel(),
-            len(profile.strings),
-            lambda used: self.strings.of(map(profile.strings.__getitem__, used.tolist()), len(used)),
-        ).reshape(texts.shape)
+        table[:, :3] = self.strings.of(profile.strings)[table[:, :3]]
         return self.functions.of(table.ravel(), np.full(len(rows), table.shape[1]))
 
     def _number_mappings(self, profiles: Columns, rows: Ints) -> Ints:

@@ -20,6 +20,7 @@ from fleetpgo.pprof.columns import NONE
 from fleetpgo.pprof.decoding import MAPPING_FIELDS, MAPPING_FLAGS, PROFILE
 from fleetpgo.pprof.edges import go_bytes
 from fleetpgo.pprof.numbering import ranges, starts_of, used_rows
+from fleetpgo.pprof.texts import Texts
 
 if TYPE_CHECKING:
     from fleetpgo.pprof.columns import Columns, Header, Ints
@@ -220,8 +221,7 @@ def _array(kind: pa.DataType, data: Any, count: int) -> pa.Array:  # noqa: ANN40
             kind, count, [None, pa.py_buffer(starts.astype(np.int32))], children=[items]
         )
     if pa.types.is_binary(kind):
-        ends = starts_of(np.fromiter(map(len, data), np.int64, count)).astype(np.int32)
-        return pa.Array.from_buffers(kind, count, [None, pa.py_buffer(ends), pa.py_buffer(b"".join(data))])
+        return Texts.of(data).column
     bits = np.packbits(data.astype(np.bool_), bitorder="little") if pa.types.is_boolean(kind) else None
     return pa.Array.from_buffers(
         kind, count, [None, pa.py_buffer(np.ascontiguousarray(data) if bits is None else bits)]

@@ -15,6 +15,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fleetpgo.errors import SelectionError
 from fleetpgo.selection.targets import Selection, Target
 from fleetpgo.selection.weighted import draw
 
@@ -24,8 +25,16 @@ if TYPE_CHECKING:
     from fleetpgo.config import Selection as Rules
 
 
+MOST_STRATA = 10
+"""Times ``instances``: more strata come from a label that tells instances apart rather than their kinds."""
+
+
 def choose(fleet: Sequence[Target], rules: Rules, *, seed: str, taken: Collection[str] = ()) -> Selection:
-    """``rules.instances`` for each round, spread over the strata; at least one of each, if any is free."""
+    """``rules.instances`` for each round, spread over the strata; at least one of each, if any is free.
+
+    Raises:
+        SelectionError: one of each stratum would be far more than ``rules.instances``.
+    """
     strata: defaultdict[str, list[Target]] = defaultdict(list)
     cores: defaultdict[str, float] = defaultdict(float)
     for target in fleet:
@@ -33,6 +42,12 @@ def choose(fleet: Sequence[Target], rules: Rules, *, seed: str, taken: Collectio
         cores[name] += target.cores
         if target.instance not in taken:
             strata[name].append(target)
+    if len(strata) > MOST_STRATA * rules.instances:
+        raise SelectionError(
+            f"selection.strata makes {len(strata):,} strata of the labels {', '.join(rules.strata)}, and one "
+            f"instance of each is far more than selection.instances, {rules.instances:,}",
+            hint="name labels that many instances share: datacenter, hardware generation, role",
+        )
     sizes = {name: len(members) for name, members in strata.items()}
     warnings = []
     match rules.allocation:

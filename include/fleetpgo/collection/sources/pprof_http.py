@@ -36,7 +36,12 @@ class PprofHttp:
 
     def request(self, target: Target, *, seconds: int) -> Request:
         """A GET of the filled-in URL; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
-        url = URL(fill(self.url, target, seconds=seconds))
+        filled = fill(self.url, target, seconds=seconds)
+        try:
+            url = URL(filled)
+            _ = url.host  # reads xn--…
+        except ValueError as error:  # a port beyond 65535, an address that is none, what is no xn--…
+            raise NeverError(f"{filled} is no URL: {error}") from error
         from_label = {"instance", "port"} & set(Template(urlsplit(self.url).netloc).get_identifiers())
         if from_label and not (self.ports and url.port and self.ports[0] <= url.port <= self.ports[1]):
             raise NeverError(f"port {url.port} is not within collection.ports")

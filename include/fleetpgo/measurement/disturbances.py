@@ -1,0 +1,81 @@
+"""What else happened around a rollout, as far as metrics tell: other releases, restarts, other machines."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from fleetpgo.errors import MeasurementError
+from fleetpgo.measurement.usage import COVERAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fleetpgo.config import Service
+    from fleetpgo.measurement.asking import Asker
+    from fleetpgo.measurement.windows import Windows
+
+
+def revisions(
+    ask: Asker, service: Service, windows: Windows, queries: dict[str, str]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Revisions that ran when the rollout began, and when the window after it ended."""
+    query = service.rollout.revision
+    if query is None:
+        return frozenset(), frozenset()
+    queries["revisions"] = query
+    before, after = (
+        frozenset(series.labels.get("revision", "") for series in ask.instant(query, at).series)
+        for at in (windows.rolling[0], windows.after[1])
+    )
+    return before, after
+
+
+def restarts(ask: Asker, service: Service, windows: Windows, queries: dict[str, str]) -> Iterator[str]:
+    """Windows in which so many processes started that something else must have been rolled out."""
+    started = service.rollout.started
+    if started is None:
+        return
+    # Held-back instances may be restarted first: as long before the rollout as it settles after it.
+    settle = math.ceil(service.measurement.settle.total_seconds())
+    for side, (start, end) in (
+        ("before", (windows.before[0], windows.rolling[0] - settle)),
+        ("after", windows.after),
+    ):
+        query = f"(count(({started}) > {start}) or vector(0)) / count({started})"
+        share = ask.number(query, end)
+        if share > 1 - COVERAGE:
+            queries[f"restarted in the window {side}"] = query
+            yield (
+                f"{100 * share:.0f} % of the instances were started in the window {side} the rollout: "
+                "another deploy, or a crash loop"
+            )
+
+
+def hardware(ask: Asker, service: Service, windows: Windows, queries: dict[str, str]) -> Iterator[str]:
+    """A mix of machines that is another one at the end of the window before, or of that after, than at first.
+
+    Raises:
+        MeasurementError: the query gives nothing, or a negative number of instances.
+    """
+    query = service.measurement.hardware
+    if query is None:
+        return
+    queries["machines"] = query
+    shares = []
+    for at in (windows.before[0], windows.rolling[0], windows.after[1]):
+        kinds = {tuple(sorted(each.labels.items())): each.value for each in ask.instant(query, at).series}
+        if not kinds or min(kinds.values()) < 0 or sum(kinds.values()) <= 0:
+            raise MeasurementError(
+                f"no number of instances for any kind of machine at Unix time {at}: {query}",
+                hint="measurement.hardware gives one series per kind, its value the instances on it",
+            )
+        shares.append({kind: count / sum(kinds.values()) for kind, count in kinds.items()})
+    first, *others = shares
+    # Half of what the shares differ by in total is the share of the instances that changed their kind.
+    changed = max(
+        sum(abs(each.get(kind, 0) - first.get(kind, 0)) for kind in first.keys() | each.keys()) / 2
+        for each in others
+    )
+    if changed > 1 - COVERAGE:
+        yield f"{100 * changed:.0f} % of the instances came onto another kind of machine around the rollout"

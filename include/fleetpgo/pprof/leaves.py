@@ -1,0 +1,179 @@
+"""Profiles without the part of their stacks that the compiler does not read.
+
+Most of a profile's bytes are the locations of its stacks, and of each stack the compiler reads the two next
+to the leaf. So ptars hands over the samples as they are, and numpy reads the beginning of all of them at
+once. It reads them as Go's runtime and google/pprof write them: location ids in one packed list, or at most
+two of them one by one; before or behind them the values, all packed or all one by one; then labels. Profiles
+with any other sample are read whole, and then shortened.
+
+What is left out is not checked either: a wrong reference in it goes unseen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fleetpgo.pprof.decoding import LEAF_PROFILE, Samples, decode, offsets, parse, resolved, sample_types
+from fleetpgo.pprof.numbering import ranges, starts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
+    from numpy.typing import NDArray
+
+    from fleetpgo.pprof.columns import Columns, Ints
+    from fleetpgo.pprof.reading import Limits
+
+    Octets = NDArray[np.uint8]
+
+COMPILER_DEPTH = 2
+"""Locations of a stack that the compiler reads, from the leaf."""
+
+LOCATION, LOCATIONS = 1 << 3, 1 << 3 | 2
+VALUE, VALUES = 2 << 3, 2 << 3 | 2
+"""Tags of Sample's fields: one number, and a packed list."""
+
+LABEL = 3 << 3 | 2
+TYPE_BITS, VALUE_FIELD = 3, 2
+
+MOST_LABELS = 16
+"""Labels of a sample that are looked over: one step for all samples each."""
+
+VARINT_BITS = 7
+MORE = 1 << VARINT_BITS
+LONGEST_VARINT = 10
+PAST_THE_END = 2 * LONGEST_VARINT + 2
+"""Bytes behind the last sample that may be looked at before it is found to be cut off."""
+
+
+class _UnusualError(Exception):
+    """A sample is not written as usual."""
+
+
+def parse_leaves(messages: Sequence[bytes], limits: Limits) -> Columns:
+    """Read the messages of one or more profiles, with the two leaf-most locations of each stack.
+
+    Arguments and errors are those of :func:`fleetpgo.pprof.decoding.parse`, but for what is left out.
+    """
+    batch = decode(messages, limits, LEAF_PROFILE)
+    try:
+        samples = _usual_samples(batch.column("sample").values, sample_types(batch))
+    except _UnusualError:
+        return shortened(parse(messages, limits))
+    return resolved(batch, messages, samples)
+
+
+def shortened(profiles: Columns) -> Columns:
+    """The profiles with the two leaf-most locations of each stack."""
+    starts, depths = starts_of(profiles.depths)[:-1], np.minimum(profiles.depths, COMPILER_DEPTH)
+    return replace(profiles, depths=depths, stacks=profiles.stacks[ranges(starts, depths)])
+
+
+def _usual_samples(records: pa.Array, types: int) -> Samples:
+    octets, starts = _octets(records)
+    at, stop = starts[:-1], starts[1:]
+    values_first = bool(np.all(octets[at] >> TYPE_BITS == VALUE_FIELD))
+    if values_first:
+        values, at = _values(octets, at, stop, types)
+    first, more, second, at = _locations(octets, at, stop)
+    if not values_first:
+        values, at = _values(octets, at, stop, types)
+    _require_labels_only(octets, at, stop)
+    depths = np.ones(len(first), np.int64)
+    depths[more] = COMPILER_DEPTH
+    ends = np.cumsum(depths)
+    location_ids = np.empty(depths.sum(), np.int64)
+    location_ids[ends - depths] = first
+    location_ids[ends[more] - 1] = second
+    no_labels = np.zeros((0, 4), np.int64)
+    return Samples(values, depths, location_ids, no_labels, np.zeros(len(depths) + 1, np.int64))
+
+
+def _locations(octets: Octets, at: Ints, stop: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    """The locations that are written at ``at``.
+
+    Returns:
+        The first id of each sample, which samples have a second one, these, and the place behind the list.
+    """
+    packed = octets[at] == LOCATIONS
+    _require((at < stop) & (packed | (octets[at] == LOCATION)))
+    # Of a packed list the number behind the tag is its size, else the first id.
+    first, at = _varints(octets, at + 1)
+    list_stop = np.where(packed, at + first, stop)
+    _require((at <= list_stop) & (list_stop <= stop))
+    again = np.flatnonzero(packed)
+    first[again], at[again] = _varints(octets, at[again])
+    more = np.flatnonzero((at < list_stop) & (packed | (octets[at] == LOCATION)))
+    second, at[more] = _varints(octets, at[more] + ~packed[more])
+    _require(at <= list_stop)
+    return first, more, second, np.where(packed, list_stop, at)
+
+
+def _values(octets: Octets, at: Ints, stop: Ints, types: int) -> tuple[Ints, Ints]:
+    """(samples, types) the values that are written at ``at``, and the places behind them."""
+    packed, list_stop = bool(np.all(octets[at] == VALUES)), stop
+    if packed:
+        size, at = _varints(octets, at + 1)
+        list_stop = at + size
+        _require((at <= list_stop) & (list_stop <= stop))
+    values = np.empty((len(at), types), np.int64)
+    for index in range(types):
+        _require(at < list_stop)
+        if not packed:
+            _require(octets[at] == VALUE)
+            at = at + 1
+        values[:, index], at = _varints(octets, at)
+    _require(at == list_stop if packed else at <= stop)
+    return values, at
+
+
+def _require_labels_only(octets: Octets, at: Ints, stop: Ints) -> None:
+    """See that nothing but labels follows."""
+    for _ in range(MOST_LABELS):
+        left = at < stop
+        if not left.any():
+            break
+        at, stop = at[left], stop[left]
+        _require(octets[at] == LABEL)
+        size, at = _varints(octets, at + 1)
+        _require((size >= 0) & (size <= stop - at))
+        at = at + size
+    _require(at == stop)
+
+
+def _require(usual: NDArray[np.bool_]) -> None:
+    if not usual.all():
+        raise _UnusualError
+
+
+def _octets(records: pa.Array) -> tuple[Octets, Ints]:
+    """The bytes of all records, with room to look past the last one; and where each starts and ends."""
+    octets = np.zeros(PAST_THE_END, np.uint8)
+    if not len(records):
+        return octets, np.zeros(1, np.int64)
+    data = records.buffers()[2]
+    if data:
+        octets = np.concatenate((np.frombuffer(data, np.uint8), octets))
+    return octets, offsets(records)
+
+
+def _varints(octets: Octets, at: Ints) -> tuple[Ints, Ints]:
+    """The varints that begin at ``at``, as 64 bits with sign, and the places behind them."""
+    heads = octets[at]
+    numbers = (heads & (MORE - 1)).astype(np.int64)
+    at = at + 1
+    longer = np.flatnonzero(heads >= MORE)
+    for shift in range(VARINT_BITS, VARINT_BITS * LONGEST_VARINT, VARINT_BITS):
+        if not len(longer):
+            break
+        octet = octets[at[longer]]
+        numbers[longer] |= (octet & (MORE - 1)).astype(np.int64) << shift
+        at[longer] += 1
+        longer = longer[octet >= MORE]
+    if len(longer):
+        raise _UnusualError
+    return numbers, at

@@ -1,0 +1,69 @@
+"""String tables, as Arrow holds them: cut out text by text when somebody asks, and numbered all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
+
+from fleetpgo.pprof.numbering import Distinct
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fleetpgo.pprof.columns import Ints
+
+
+class Texts(Sequence[bytes]):
+    """An Arrow column of bytes without nulls, whose items are cut out when they are asked for: few are."""
+
+    def __init__(self, column: pa.Array) -> None:
+        self.column = column
+        self._ends, self._octets = memoryview(bytes(4)).cast("i"), b""
+        if len(column):
+            _, offsets, octets = column.buffers()
+            self._ends = memoryview(offsets).cast("B").cast("i")[: len(column) + 1]
+            self._octets = octets.to_pybytes() if octets else b""
+
+    @classmethod
+    def of(cls, texts: Sequence[bytes]) -> Texts:
+        """Texts that are at hand one by one."""
+        ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+        octets = pa.py_buffer(b"".join(texts))
+        return cls(pa.Array.from_buffers(pa.binary(), len(texts), [None, pa.py_buffer(ends), octets]))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, row: int) -> bytes:  # type: ignore[override]  # nobody asks for a slice
+        return self._octets[self._ends[row] : self._ends[row + 1]]
+
+    def starting(self, prefix: bytes) -> NDArray[np.bool_]:
+        """(texts,) whether each starts with a prefix."""
+        ends = np.asarray(self._ends)
+        octets = np.frombuffer(self._octets + bytes(len(prefix)), np.uint8)
+        found: NDArray[np.bool_] = np.diff(ends) >= len(prefix)
+        for place, octet in enumerate(prefix):
+            found &= octets[ends[:-1] + place] == octet
+        return found
+
+    def may_hold(self, octet: bytes) -> bool:
+        """Whether any of them may: what is found may also belong to a text that is not among them."""
+        return octet in self._octets
+
+
+class TextNumbers:
+    """Different texts and their numbers, in the order in which they arrive. The empty text has number 0."""
+
+    def __init__(self) -> None:
+        self._distinct = Distinct(Texts.of([b""]).column)
+
+    def of(self, texts: Texts) -> Ints:
+        """(texts,) the number of each."""
+        return self._distinct.of(texts.column)
+
+    def all(self) -> Texts:
+        """All texts by number."""
+        return Texts(self._distinct.values)

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import fields
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fleetpgo.errors import ProfileError
+from fleetpgo.pprof import leaves
+from fleetpgo.pprof.decoding import parse
+from fleetpgo.pprof.leaves import parse_leaves, shortened
+from fleetpgo.pprof.reading import Limits, message
+from fleetpgo.pprof.texts import Texts
+from tests.pprof.messages import message as profile_of
+from tests.pprof.test_callgraph import profiles
+
+LIMITS = Limits()
+WHAT_THE_COMPILER_READS = {
+    "functions": [0, 3],
+    "locations": [1],
+    "lines": [0, 1],
+    "line_starts": ...,
+    "values": ...,
+    "depths": ...,
+    "stacks": ...,
+    "sample_starts": ...,
+}
+
+
+def varint(number: int) -> bytes:
+    number &= (1 << 64) - 1
+    octets = []
+    while number >= 0x80:
+        octets.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*octets, number])
+
+
+def packed_list(tag: int, numbers: list[int]) -> bytes:
+    data = b"".join(map(varint, numbers))
+    return varint(tag << 3 | 2) + varint(len(data)) + data
+
+
+def one_by_one(tag: int, numbers: list[int]) -> bytes:
+    return b"".join(varint(tag << 3) + varint(number) for number in numbers)
+
+
+def as_go(tag: int, numbers: list[int]) -> bytes:
+    """Go's runtime/pprof packs lists of more than two."""
+    return (packed_list if len(numbers) > 2 else one_by_one)(tag, numbers)
+
+
+STYLES = {
+    "Go": lambda ids, values: as_go(1, ids) + as_go(2, values),
+    "packed": lambda ids, values: packed_list(1, ids) + packed_list(2, values),
+    "one by one": lambda ids, values: one_by_one(1, ids) + one_by_one(2, values),
+    "values first": lambda ids, values: as_go(2, values) + as_go(1, ids),
+    "in two lists": lambda ids, values: packed_list(1, ids[:1]) + packed_list(1, ids[1:]) + as_go(2, values),
+    "with an unknown field": lambda ids, values: as_go(1, ids) + as_go(2, values) + one_by_one(9, [7]),
+    "with long tags": lambda ids, values: (
+        b"".join(b"\x88\x00" + varint(each) for each in ids) + as_go(2, values)
+    ),
+}
+
+
+def written(profile, style) -> bytes:
+    """The profile's message, its samples written in a style; a message may come in parts."""
+    samples = [STYLES[style](list(each.location_id), list(each.value)) for each in profile.sample]
+    rest = type(profile)()
+    rest.CopyFrom(profile)
+    del rest.sample[:]
+    return rest.SerializeToString() + b"".join(
+        varint(2 << 3 | 2) + varint(len(each)) + each for each in samples
+    )
+
+
+def read_by_the_compiler(columns) -> dict[str, object]:
+    found: dict[str, object] = {"strings": list(columns.strings)}
+    for field in fields(columns):
+        if field.name in WHAT_THE_COMPILER_READS:
+            part = WHAT_THE_COMPILER_READS[field.name]
+            table = getattr(columns, field.name)
+            found[field.name] = (table if part is ... else table[:, part]).tolist()
+    return found
+
+
+@pytest.mark.parametrize("style", STYLES)
+@settings(max_examples=25)
+@given(st.lists(profiles, min_size=1, max_size=3))
+def test_leaves_are_those_of_the_whole_profile_however_it_is_written(style, made):
+    messages = [written(profile, style) for profile in made]
+    whole, leaf = shortened(parse(messages, LIMITS)), parse_leaves(messages, LIMITS)
+    assert read_by_the_compiler(leaf) == read_by_the_compiler(whole)
+
+
+def test_labels_are_no_obstacle():
+    stack = [[("main.a", 1, 2)], [("main.b", 3, 4)], [("main.c", 5, 6)]]
+    raw = [profile_of([(stack, 3)], labels=[{"key": "value"}]).SerializeToString()]
+    whole, leaf = shortened(parse(raw, LIMITS)), parse_leaves(raw, LIMITS)
+    assert read_by_the_compiler(leaf) == read_by_the_compiler(whole)
+
+
+def test_what_go_writes_is_not_read_whole(real, monkeypatch):
+    monkeypatch.setattr(leaves, "parse", lambda *_: pytest.fail("read whole"))
+    raw = [message(real, LIMITS)]
+    assert read_by_the_compiler(parse_leaves(raw, LIMITS)) == read_by_the_compiler(
+        shortened(parse(raw, LIMITS))
+    )
+
+
+@given(profiles, st.data())
+def test_a_damaged_sample_is_refused_or_read_as_by_the_reader_of_whole_profiles(made, data):
+    raw = bytearray(written(made, "Go"))
+    place = data.draw(st.integers(0, len(raw) - 1))
+    raw[place] = data.draw(st.integers(0, 255))
+    raw = raw[: data.draw(st.integers(place, len(raw)))]
+    try:
+        whole = read_by_the_compiler(shortened(parse([bytes(raw)], LIMITS)))
+    except ProfileError:
+        # What is left out is not checked, so damage in it may go unseen.
+        with suppress(ProfileError):
+            parse_leaves([bytes(raw)], LIMITS)
+        return
+    assert read_by_the_compiler(parse_leaves([bytes(raw)], LIMITS)) == whole
+
+
+def test_a_sample_that_ends_inside_a_number_is_refused():
+    profile = profile_of([([[("main.a", 1, 2)], [("main.b", 3, 4)]], 3)])
+    whole = profile.SerializeToString()
+    del profile.sample[:]
+    cut = profile.SerializeToString() + b"\x12\x03\x08\x01\x88"
+    assert parse_leaves([whole], LIMITS).depths.tolist() == [2]
+    with pytest.raises(ProfileError):
+        parse_leaves([cut], LIMITS)
+
+
+def test_texts_made_one_by_one_are_those_of_a_column():
+    texts = [b"", b"main.main", b"\xff\x00", b""]
+    assert list(Texts.of(texts)) == texts
+    assert list(Texts.of([])) == []
