@@ -224,6 +224,8 @@ def _any_line(profile: Columns, of_function: NDArray[np.bool_]) -> NDArray[np.bo
 
 def _any_location(profile: Columns, of_location: NDArray[np.bool_], depth: int | None) -> NDArray[np.bool_]:
     """(samples,) whether one of the ``depth`` leaf-most locations of its stack (None: all) is such."""
+    if not of_location.any():
+        return np.zeros(len(profile.depths), np.bool_)
     starts = np.cumsum(profile.depths) - profile.depths
     ends = starts + (profile.depths if depth is None else np.minimum(profile.depths, depth))
     return _any_between(of_location[profile.stacks], starts, ends)
