@@ -92,7 +92,7 @@ def resolved(batch: pa.RecordBatch, messages: Sequence[bytes], samples: Samples)
         _Records(batch.column(table)) for table in ("string_table", "function", "mapping", "location")
     )
     texts = Texts(strings.values)
-    headers = tuple(_header(batch, number, texts, strings) for number in range(len(messages)))
+    headers = _headers(batch, texts, strings)
     if len({(header.sample_types, header.period_type) for header in headers}) > 1:
         raise ProfileError(
             "The profiles do not count the same things.",
@@ -236,7 +236,7 @@ def offsets(lists: pa.ListArray) -> Ints:
 
 def _table(records: pa.StructArray, *fields: str, flags: tuple[str, ...] = ()) -> Ints:
     """(records, fields and flags) of a struct column, as 64 bits with sign."""
-    table = np.zeros((len(records), len(fields) + len(flags)), np.int64)
+    table = np.zeros((len(records), len(fields) + len(flags)), np.int64, order="F")
     given = {field.name for field in records.type}
     for index, field in enumerate(fields):
         if field in given:
@@ -334,34 +334,35 @@ def _values(samples: pa.StructArray, types: int) -> Ints:
     return _numbers(lists.values).reshape(len(counts), types)
 
 
-def _header(batch: pa.RecordBatch, row: int, texts: Sequence[bytes], strings: _Records) -> Header:
-    """What the profile in a row of the batch says beside its tables."""
-    first, count = int(strings.starts[row]), int(strings.counts[row])
+HEADER_NUMBERS = ("period", "time_nanos", "duration_nanos")
+HEADER_TEXTS = ("drop_frames", "keep_frames", "default_sample_type", "doc_url")
 
-    def number(field: str) -> int:
-        found: int = batch.column(field)[row].as_py()
-        return found
 
-    def text(place: int) -> str:
-        if not 0 <= place < count:
-            raise _bad_reference("string", place)
-        return go_name(texts[first + place])
+def _headers(batch: pa.RecordBatch, texts: Texts, strings: _Records) -> tuple[Header, ...]:
+    """What each profile of the batch says beside its tables."""
+    numbers = {field: _numbers(batch.column(field)).tolist() for field in (*HEADER_NUMBERS, *HEADER_TEXTS)}
 
-    def value_type(fields: dict[str, int] | None) -> ValueType:
-        return ValueType(text(fields["type"]), text(fields["unit"])) if fields else ValueType("", "")
+    def header(row: int, first: int, count: int) -> Header:
+        def text(place: int) -> str:
+            if not 0 <= place < count:
+                raise _bad_reference("string", place)
+            return go_name(texts[first + place])
 
-    return Header(
-        sample_types=tuple(map(value_type, batch.column("sample_type")[row].as_py())),
-        period_type=value_type(batch.column("period_type")[row].as_py()),
-        period=number("period"),
-        time=number("time_nanos"),
-        duration=number("duration_nanos"),
-        comments=tuple(map(text, batch.column("comment")[row].as_py())),
-        drop_frames=text(number("drop_frames")),
-        keep_frames=text(number("keep_frames")),
-        default_sample_type=text(number("default_sample_type")),
-        doc_url=text(number("doc_url")),
-    )
+        def value_type(fields: dict[str, int] | None) -> ValueType:
+            return ValueType(text(fields["type"]), text(fields["unit"])) if fields else ValueType("", "")
+
+        period, time, duration = (numbers[field][row] for field in HEADER_NUMBERS)
+        return Header(
+            sample_types=tuple(map(value_type, batch.column("sample_type")[row].as_py())),
+            period_type=value_type(batch.column("period_type")[row].as_py()),
+            period=period,
+            time=time,
+            duration=duration,
+            comments=tuple(map(text, batch.column("comment")[row].as_py())),
+            **{field: text(numbers[field][row]) for field in HEADER_TEXTS},
+        )
+
+    return tuple(map(header, range(len(batch)), strings.starts.tolist(), strings.counts.tolist()))
 
 
 def _bad_reference(table: str, number: int) -> ProfileError:
