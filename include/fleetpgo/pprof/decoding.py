@@ -183,8 +183,7 @@ def decode(messages: Sequence[bytes], limits: Limits, handler: Any) -> pa.Record
 
 def _require_strings(batch: pa.RecordBatch) -> None:
     strings = _Records(batch.column("string_table"))
-    texts = Texts(strings.values)
-    if not strings.counts.all() or any(texts[row] for row in strings.starts[:-1].tolist()):
+    if not strings.counts.all() or np.diff(offsets(strings.values))[strings.starts[:-1]].any():
         raise ProfileError(
             "The bytes are not a profile: there is no string table that starts with the empty string.",
             reason="not-a-profile",

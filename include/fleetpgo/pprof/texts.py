@@ -21,11 +21,11 @@ class Texts(Sequence[bytes]):
 
     def __init__(self, column: pa.Array) -> None:
         self.column = column
-        self._ends, self._octets = memoryview(bytes(4)).cast("i"), b""
+        self._ends, self._octets = memoryview(bytes(4)).cast("i"), memoryview(b"")
         if len(column):
             _, offsets, octets = column.buffers()
             self._ends = memoryview(offsets).cast("B").cast("i")[: len(column) + 1]
-            self._octets = octets.to_pybytes() if octets else b""
+            self._octets = memoryview(octets or b"").cast("B")
 
     @classmethod
     def of(cls, texts: Sequence[bytes]) -> Texts:
@@ -38,12 +38,12 @@ class Texts(Sequence[bytes]):
         return len(self._ends) - 1
 
     def __getitem__(self, row: int) -> bytes:  # type: ignore[override]  # nobody asks for a slice
-        return self._octets[self._ends[row] : self._ends[row + 1]]
+        return bytes(self._octets[self._ends[row] : self._ends[row + 1]])
 
     def starting(self, prefix: bytes) -> NDArray[np.bool_]:
         """(texts,) whether each starts with a prefix."""
         ends = np.asarray(self._ends)
-        octets = np.frombuffer(self._octets + bytes(len(prefix)), np.uint8)
+        octets = np.frombuffer(bytes(self._octets) + bytes(len(prefix)), np.uint8)
         found: NDArray[np.bool_] = np.diff(ends) >= len(prefix)
         for place, octet in enumerate(prefix):
             found &= octets[ends[:-1] + place] == octet
@@ -51,7 +51,7 @@ class Texts(Sequence[bytes]):
 
     def may_hold(self, octet: bytes) -> bool:
         """Whether any of them may: what is found may also belong to a text that is not among them."""
-        return octet in self._octets
+        return octet in bytes(self._octets)
 
 
 class TextNumbers:
