@@ -18,8 +18,8 @@ MISTAKES = {
         "lines[callers] - start_lines[callers] + 1",
     ),
     "inlined lines dropped": (
-        "np.maximum(counts, 1)[profiles.stacks]",
-        "np.minimum(np.maximum(counts, 1), 1)[profiles.stacks]",
+        "np.maximum(counts, 1).take(stacks)",
+        "np.minimum(np.maximum(counts, 1), 1).take(stacks)",
     ),
     "recursion on one line merged": (
         "np.logical_or.reduce(table[:, 1:] != table[:, :-1])",

@@ -103,23 +103,23 @@ def _nodes(profiles: Columns, names: Ints) -> Nodes:
         # A location without lines is a node all the same, of a function without name: the last line.
         starts = np.where(counts, starts, len(lines))
         lines = np.vstack((lines, [[NONE, 0, 0]]))
-    stacks, sizes = profiles.stacks, np.maximum(counts, 1)[profiles.stacks]
+    stacks = profiles.stacks
+    sizes, addresses = np.maximum(counts, 1).take(stacks), profiles.locations[:, 1].take(stacks)
     samples = np.repeat(np.arange(len(profiles.depths)), profiles.depths)
-    addresses = profiles.locations[stacks, 1]
 
     repeats = np.zeros(len(profiles.depths), np.bool_)
-    repeats[samples[sizes >= FEWEST_TO_REPEAT]] = True
-    one_address = (samples[1:] == samples[:-1]) & (addresses[1:] == addresses[:-1])
-    repeats[samples[1:][one_address & (sizes[1:] + sizes[:-1] >= FEWEST_TO_REPEAT)]] = True
+    repeats[samples[np.flatnonzero(sizes >= FEWEST_TO_REPEAT)]] = True
+    same = np.flatnonzero((samples[1:] == samples[:-1]) & (addresses[1:] == addresses[:-1]))
+    repeats[samples[same[sizes[same] + sizes[same + 1] >= FEWEST_TO_REPEAT]]] = True
 
-    rows = ranges(starts[stacks], sizes)
-    functions = lines[rows, 0]
+    rows = ranges(starts.take(stacks), sizes)
+    functions = lines[:, 0].take(rows)
     table = np.empty((4, len(rows)), np.int64)
     # The last ones are those of NONE.
     table[0] = np.append(names, 0)[functions]
     table[1] = np.append(profiles.functions[:, 3], 0)[functions]
-    table[2] = lines[rows, 1]
-    table[2, functions == NONE] = 0
+    table[2] = lines[:, 1].take(rows)
+    table[2, np.flatnonzero(functions == NONE)] = 0
     table[3] = np.repeat(addresses, sizes)
     return Nodes(table, np.repeat(samples, sizes), repeats)
 

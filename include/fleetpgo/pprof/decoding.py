@@ -16,8 +16,10 @@ from fleetpgo.errors import ProfileError
 from fleetpgo.pprof import profile_pb2
 from fleetpgo.pprof.columns import NONE, NOT_A_PROFILE, Columns, Header, ValueType
 from fleetpgo.pprof.edges import go_name
+from fleetpgo.pprof.locations import Locations, usual_locations
 from fleetpgo.pprof.numbering import starts_of
 from fleetpgo.pprof.reading import message
+from fleetpgo.pprof.records import UnusualError
 from fleetpgo.pprof.texts import Texts
 from fleetpgo.pprof.wire import Walk, walk
 
@@ -37,6 +39,7 @@ SMALL_MESSAGE = 2 << 20
 
 _POOL = ptars.HandlerPool([profile_pb2.DESCRIPTOR])
 PROFILE = _POOL.get_for_message(profile_pb2.Profile.DESCRIPTOR)
+LOCATIONS_AS_BYTES = _POOL.get_for_message(profile_pb2.LocationsAsBytes.DESCRIPTOR)
 LEAF_PROFILE = _POOL.get_for_message(profile_pb2.LeafProfile.DESCRIPTOR)
 
 MAPPING_FIELDS = ("memory_start", "memory_limit", "file_offset", "filename", "build_id")
@@ -61,8 +64,13 @@ def parse(messages: Sequence[bytes], limits: Limits) -> Columns:
         ProfileError: one of them is no well-formed pprof message within ``limits``, or they do not count the
             same things (``incompatible``).
     """
-    batch = decode(messages, limits, PROFILE)
-    return resolved(batch, messages, _samples(batch, limits.stack_depth))
+    batch = decode(messages, limits, LOCATIONS_AS_BYTES)
+    try:
+        locations = usual_locations(batch.column("location").values)
+    except UnusualError:
+        batch = decode(messages, limits, PROFILE)
+        locations = _locations(batch.column("location").values)
+    return resolved(batch, messages, _samples(batch, limits.stack_depth), locations)
 
 
 class Samples(NamedTuple):
@@ -83,15 +91,18 @@ class Samples(NamedTuple):
     label_starts: Ints
 
 
-def resolved(batch: pa.RecordBatch, messages: Sequence[bytes], samples: Samples) -> Columns:
+def resolved(
+    batch: pa.RecordBatch, messages: Sequence[bytes], samples: Samples, locations: Locations
+) -> Columns:
     """The columns of a batch from :func:`decode`, every reference in it checked and resolved.
 
-    Fields of a table that the batch's message does not have are taken as not given.
+    Fields of a function that the batch's message does not have are taken as not given.
     """
-    strings, functions, mappings, locations = (
-        _Records(batch.column(table)) for table in ("string_table", "function", "mapping", "location")
+    strings, functions, mappings, places = (
+        _Table(offsets(batch.column(table)), table.partition("_")[0])
+        for table in ("string_table", "function", "mapping", "location")
     )
-    texts = Texts(strings.values)
+    texts = Texts(batch.column("string_table").values)
     headers = _headers(batch, texts, strings)
     if len({(header.sample_types, header.period_type) for header in headers}) > 1:
         raise ProfileError(
@@ -100,22 +111,27 @@ def resolved(batch: pa.RecordBatch, messages: Sequence[bytes], samples: Samples)
             hint="Read profiles of one kind only together.",
         )
 
-    function_table = _table(functions.values, "name", "system_name", "filename", "start_line")
-    function_table[:, :3] = strings.rows(function_table[:, :3], functions.starts, "string")
-    mapping_table = _table(mappings.values, *MAPPING_FIELDS, flags=MAPPING_FLAGS)
-    mapping_table[:, 3:5] = strings.rows(mapping_table[:, 3:5], mappings.starts, "string")
+    records = batch.column("function").values
+    function_ids = _Ids(_numbers(records.field("id")), functions)
+    function_table = _table(records, "name", "system_name", "filename", "start_line")
+    function_table[:, :3] = strings.rows(function_table[:, :3], functions.starts)
 
-    line_lists = locations.values.field("line")
-    line_starts = offsets(line_lists)
-    lines = _table(line_lists.values, "function_id", "line", "column")
-    lines[:, 0] = _Ids(functions, "function").rows_or_none(lines[:, 0], line_starts[locations.starts])
-    location_table = _table(locations.values, "mapping_id", "address", flags=("is_folded",))
-    location_table[:, 0] = _Ids(mappings, "mapping").rows_or_none(location_table[:, 0], locations.starts)
+    records = batch.column("mapping").values
+    mapping_ids = _Ids(_numbers(records.field("id")), mappings)
+    mapping_table = _table(records, *MAPPING_FIELDS, flags=MAPPING_FLAGS)
+    mapping_table[:, 3:5] = strings.rows(mapping_table[:, 3:5], mappings.starts)
+
+    location_ids = _Ids(locations.ids, places)
+    location_table = np.empty((len(locations.ids), 3), np.int64, order="F")
+    location_table[:, 0] = mapping_ids.rows_or_none(locations.mapping_ids, places.starts)
+    location_table[:, 1], location_table[:, 2] = locations.addresses, locations.folded
+    lines = locations.lines
+    lines[:, 0] = function_ids.rows_or_none(lines[:, 0], locations.line_starts[places.starts])
 
     sample_starts = offsets(batch.column("sample"))
-    values, depths, location_ids, labels, label_starts = samples
-    stacks = _Ids(locations, "location").rows(location_ids, starts_of(depths)[sample_starts])
-    labels[:, [0, 1, 3]] = strings.rows(labels[:, [0, 1, 3]], label_starts[sample_starts], "string")
+    values, depths, stacks, labels, label_starts = samples
+    stacks = location_ids.rows(stacks, starts_of(depths)[sample_starts])
+    labels[:, [0, 1, 3]] = strings.rows(labels[:, [0, 1, 3]], label_starts[sample_starts])
     return Columns(
         headers=headers,
         message_bytes=sum(map(len, messages)),
@@ -123,7 +139,7 @@ def resolved(batch: pa.RecordBatch, messages: Sequence[bytes], samples: Samples)
         functions=function_table,
         mappings=mapping_table,
         locations=location_table,
-        line_starts=line_starts,
+        line_starts=locations.line_starts,
         lines=lines,
         values=values,
         depths=depths,
@@ -182,8 +198,9 @@ def decode(messages: Sequence[bytes], limits: Limits, handler: Any) -> pa.Record
 
 
 def _require_strings(batch: pa.RecordBatch) -> None:
-    strings = _Records(batch.column("string_table"))
-    if not strings.counts.all() or np.diff(offsets(strings.values))[strings.starts[:-1]].any():
+    tables = batch.column("string_table")
+    starts = offsets(tables)
+    if not np.diff(starts).all() or np.diff(offsets(tables.values))[starts[:-1]].any():
         raise ProfileError(
             "The bytes are not a profile: there is no string table that starts with the empty string.",
             reason="not-a-profile",
@@ -191,21 +208,24 @@ def _require_strings(batch: pa.RecordBatch) -> None:
         )
 
 
-class _Records:
-    """One table of all profiles, one behind the other: its records, and where those of each profile start."""
+class _Table:
+    """The records of all profiles, one behind the other.
 
-    def __init__(self, column: pa.ListArray) -> None:
-        self.values = column.values
-        self.starts = offsets(column)
-        self.counts = np.diff(self.starts)
+    Args:
+        starts: (profiles + 1,) where those of each profile start, and where the last ones end.
+        name: what one is called, for errors.
+    """
 
-    def rows(self, numbers: Ints, starts: Ints, table: str, *, lowest: int = 0) -> Ints:
+    def __init__(self, starts: Ints, name: str) -> None:
+        self.starts, self.name = starts, name
+        self.counts = np.diff(starts)
+
+    def rows(self, numbers: Ints, starts: Ints, *, lowest: int = 0) -> Ints:
         """The row of each number.
 
         Args:
             numbers: (n,) or (n, some): one profile's behind the other's.
             starts: (profiles + 1,) where the numbers of each profile start, and where the last ones end.
-            table: what this one is called, for the error.
             lowest: number of each profile's first record.
         """
         rows = np.empty_like(numbers)
@@ -214,7 +234,7 @@ class _Records:
             part = numbers[start:stop]
             if part.size and not lowest <= part.min() <= part.max() < lowest + count:
                 unknown = (part < lowest) | (part >= lowest + count)
-                raise _bad_reference(table, int(part[unknown][0]))
+                raise _bad_reference(self.name, int(part[unknown][0]))
             np.add(part, first - lowest, out=rows[start:stop])
         return rows
 
@@ -248,23 +268,27 @@ def _table(records: pa.StructArray, *fields: str, flags: tuple[str, ...] = ()) -
 
 
 class _Ids:
-    """The rows of a table by the ids that each message gives its records."""
+    """The rows of a table by the ids that each message gives its records.
 
-    def __init__(self, records: _Records, table: str) -> None:
-        self.records, self.table = records, table
-        self.ids = _numbers(records.values.field("id"))
+    Args:
+        ids: (records,) of all profiles.
+        table: where they are.
+    """
+
+    def __init__(self, ids: Ints, table: _Table) -> None:
+        self.ids, self.table = ids, table
         # Go numbers from 1; others may not.
         self.dense = all(
-            np.array_equal(self.ids[start:stop], np.arange(1, stop - start + 1))
-            for start, stop in pairwise(records.starts.tolist())
+            np.array_equal(ids[start:stop], np.arange(1, stop - start + 1))
+            for start, stop in pairwise(table.starts.tolist())
         )
 
     def rows(self, ids: Ints, starts: Ints) -> Ints:
-        """The row of each id; arguments as of ``_Records.rows``."""
+        """The row of each id; arguments as of ``_Table.rows``."""
         if self.dense:
-            return self.records.rows(ids, starts, self.table, lowest=1)
+            return self.table.rows(ids, starts, lowest=1)
         rows = np.empty_like(ids)
-        ends = self.records.starts
+        ends = self.table.starts
         for first, last, start, stop in zip(ends, ends[1:], starts, starts[1:], strict=False):
             rows[start:stop] = first + self._find(self.ids[first:last], ids[start:stop])
         return rows
@@ -284,14 +308,14 @@ class _Ids:
         rising = known[order]
         if np.any(rising == 0) or np.any(rising[1:] == rising[:-1]):
             raise ProfileError(
-                f"Two {self.table}s of the profile have the same id, or one has id 0.",
+                f"Two {self.table.name}s of the profile have the same id, or one has id 0.",
                 reason="duplicate-id",
                 hint=_REFETCH,
             )
         place = np.minimum(np.searchsorted(rising, ids), len(rising) - 1)
         found = rising[place] == ids if len(rising) else np.zeros(len(ids), np.bool_)
         if not found.all():
-            raise _bad_reference(self.table, int(ids[np.argmin(found)]))
+            raise _bad_reference(self.table.name, int(ids[np.argmin(found)]))
         rows: Ints = order[place]
         return rows
 
@@ -313,6 +337,14 @@ def _samples(batch: pa.RecordBatch, deepest: int) -> Samples:
         labels=_table(labels.values, "key", "str", "num", "num_unit"),
         label_starts=offsets(labels),
     )
+
+
+def _locations(records: pa.StructArray) -> Locations:
+    lines = records.field("line")
+    table = _table(records, "id", "mapping_id", "address", flags=("is_folded",))
+    line_table = _table(lines.values, "function_id", "line", "column")
+    ids, mapping_ids, addresses, folded = table.T
+    return Locations(ids, mapping_ids, addresses, folded, offsets(lines), line_table)
 
 
 def sample_types(batch: pa.RecordBatch) -> int:
@@ -337,7 +369,7 @@ HEADER_NUMBERS = ("period", "time_nanos", "duration_nanos")
 HEADER_TEXTS = ("drop_frames", "keep_frames", "default_sample_type", "doc_url")
 
 
-def _headers(batch: pa.RecordBatch, texts: Texts, strings: _Records) -> tuple[Header, ...]:
+def _headers(batch: pa.RecordBatch, texts: Texts, strings: _Table) -> tuple[Header, ...]:
     """What each profile of the batch says beside its tables."""
     numbers = {field: _numbers(batch.column(field)).tolist() for field in (*HEADER_NUMBERS, *HEADER_TEXTS)}
 

@@ -16,8 +16,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetpgo.pprof.decoding import LEAF_PROFILE, Samples, decode, offsets, parse, resolved, sample_types
+from fleetpgo.pprof.decoding import LEAF_PROFILE, Samples, decode, parse, resolved, sample_types
+from fleetpgo.pprof.locations import usual_locations
 from fleetpgo.pprof.numbering import ranges, starts_of
+from fleetpgo.pprof.records import (
+    LENGTH,
+    VARINT,
+    UnusualError,
+    at_places,
+    list_ends,
+    octets_of,
+    require,
+    tag,
+    varints,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,25 +45,14 @@ if TYPE_CHECKING:
 COMPILER_DEPTH = 2
 """Locations of a stack that the compiler reads, from the leaf."""
 
-LOCATION, LOCATIONS = 1 << 3, 1 << 3 | 2
-VALUE, VALUES = 2 << 3, 2 << 3 | 2
+LOCATION, LOCATIONS = tag(1, VARINT), tag(1, LENGTH)
+VALUE, VALUES = tag(2, VARINT), tag(2, LENGTH)
 """Tags of Sample's fields: one number, and a packed list."""
 
-LABEL = 3 << 3 | 2
-TYPE_BITS, VALUE_FIELD = 3, 2
+LABEL = tag(3, LENGTH)
 
 MOST_LABELS = 16
 """Labels of a sample that are looked over: one step for all samples each."""
-
-VARINT_BITS = 7
-MORE = 1 << VARINT_BITS
-LONGEST_VARINT = 10
-PAST_THE_END = 2 * LONGEST_VARINT + 2
-"""Bytes behind the last sample that may be looked at before it is found to be cut off."""
-
-
-class _UnusualError(Exception):
-    """A sample is not written as usual."""
 
 
 def parse_leaves(messages: Sequence[bytes], limits: Limits) -> Columns:
@@ -62,9 +63,10 @@ def parse_leaves(messages: Sequence[bytes], limits: Limits) -> Columns:
     batch = decode(messages, limits, LEAF_PROFILE)
     try:
         samples = _usual_samples(batch.column("sample").values, sample_types(batch))
-    except _UnusualError:
+        locations = usual_locations(batch.column("location").values)
+    except UnusualError:
         return shortened(parse(messages, limits))
-    return resolved(batch, messages, samples)
+    return resolved(batch, messages, samples, locations)
 
 
 def shortened(profiles: Columns) -> Columns:
@@ -74,9 +76,10 @@ def shortened(profiles: Columns) -> Columns:
 
 
 def _usual_samples(records: pa.Array, types: int) -> Samples:
-    octets, starts = _octets(records)
+    octets, starts = octets_of(records)
     at, stop = starts[:-1], starts[1:]
-    values_first = bool(np.all(octets[at] >> TYPE_BITS == VALUE_FIELD))
+    tags = at_places(octets, at)
+    values_first = bool(np.all((tags == VALUE) | (tags == VALUES)))
     if values_first:
         values, at = _values(octets, at, stop, types)
     first, more, second, at = _locations(octets, at, stop)
@@ -99,35 +102,34 @@ def _locations(octets: Octets, at: Ints, stop: Ints) -> tuple[Ints, Ints, Ints, 
     Returns:
         The first id of each sample, which samples have a second one, these, and the place behind the list.
     """
-    packed = octets[at] == LOCATIONS
-    _require((at < stop) & (packed | (octets[at] == LOCATION)))
+    tags = at_places(octets, at)
+    packed = tags == LOCATIONS
+    require((at < stop) & (packed | (tags == LOCATION)))
     # Of a packed list the number behind the tag is its size, else the first id.
-    first, at = _varints(octets, at + 1)
+    first, at = varints(octets, at + 1)
     list_stop = np.where(packed, at + first, stop)
-    _require((at <= list_stop) & (list_stop <= stop))
+    require((at <= list_stop) & (list_stop <= stop))
     again = np.flatnonzero(packed)
-    first[again], at[again] = _varints(octets, at[again])
-    more = np.flatnonzero((at < list_stop) & (packed | (octets[at] == LOCATION)))
-    second, at[more] = _varints(octets, at[more] + ~packed[more])
-    _require(at <= list_stop)
+    first[again], at[again] = varints(octets, at[again])
+    more = np.flatnonzero((at < list_stop) & (packed | (at_places(octets, at) == LOCATION)))
+    second, at[more] = varints(octets, at[more] + ~packed[more])
+    require(at <= list_stop)
     return first, more, second, np.where(packed, list_stop, at)
 
 
 def _values(octets: Octets, at: Ints, stop: Ints, types: int) -> tuple[Ints, Ints]:
     """(samples, types) the values that are written at ``at``, and the places behind them."""
-    packed, list_stop = bool(np.all(octets[at] == VALUES)), stop
+    packed, list_stop = bool(np.all(at_places(octets, at) == VALUES)), stop
     if packed:
-        size, at = _varints(octets, at + 1)
-        list_stop = at + size
-        _require((at <= list_stop) & (list_stop <= stop))
+        at, list_stop = list_ends(octets, at + 1, stop)
     values = np.empty((len(at), types), np.int64)
     for index in range(types):
-        _require(at < list_stop)
+        require(at < list_stop)
         if not packed:
-            _require(octets[at] == VALUE)
+            require(at_places(octets, at) == VALUE)
             at = at + 1
-        values[:, index], at = _varints(octets, at)
-    _require(at == list_stop if packed else at <= stop)
+        values[:, index], at = varints(octets, at)
+    require(at == list_stop if packed else at <= stop)
     return values, at
 
 
@@ -138,42 +140,6 @@ def _require_labels_only(octets: Octets, at: Ints, stop: Ints) -> None:
         if not left.any():
             break
         at, stop = at[left], stop[left]
-        _require(octets[at] == LABEL)
-        size, at = _varints(octets, at + 1)
-        _require((size >= 0) & (size <= stop - at))
-        at = at + size
-    _require(at == stop)
-
-
-def _require(usual: NDArray[np.bool_]) -> None:
-    if not usual.all():
-        raise _UnusualError
-
-
-def _octets(records: pa.Array) -> tuple[Octets, Ints]:
-    """The bytes of all records, with room to look past the last one; and where each starts and ends."""
-    octets = np.zeros(PAST_THE_END, np.uint8)
-    if not len(records):
-        return octets, np.zeros(1, np.int64)
-    data = records.buffers()[2]
-    if data:
-        octets = np.concatenate((np.frombuffer(data, np.uint8), octets))
-    return octets, offsets(records)
-
-
-def _varints(octets: Octets, at: Ints) -> tuple[Ints, Ints]:
-    """The varints that begin at ``at``, as 64 bits with sign, and the places behind them."""
-    heads = octets[at]
-    numbers = (heads & (MORE - 1)).astype(np.int64)
-    at = at + 1
-    longer = np.flatnonzero(heads >= MORE)
-    for shift in range(VARINT_BITS, VARINT_BITS * LONGEST_VARINT, VARINT_BITS):
-        if not len(longer):
-            break
-        octet = octets[at[longer]]
-        numbers[longer] |= (octet & (MORE - 1)).astype(np.int64) << shift
-        at[longer] += 1
-        longer = longer[octet >= MORE]
-    if len(longer):
-        raise _UnusualError
-    return numbers, at
+        require(at_places(octets, at) == LABEL)
+        _, at = list_ends(octets, at + 1, stop)
+    require(at == stop)

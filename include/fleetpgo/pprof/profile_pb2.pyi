@@ -108,10 +108,81 @@ class Profile(_message.Message):
 Global___Profile: _TypeAlias = Profile  # noqa: Y015
 
 @_typing.final
-class LeafProfile(_message.Message):
-    """A Profile, read for what the compiler takes of it: each field has the number that it has there; of locations and
-    functions the rest is left out, and samples stay as they are (a message is framed as bytes are).
+class LocationsAsBytes(_message.Message):
+    """A Profile whose locations stay as they are (a message is framed as bytes are): there are more of them than of anything
+    else that ptars would take apart.
     """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAMPLE_TYPE_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    MAPPING_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    FUNCTION_FIELD_NUMBER: _builtins.int
+    STRING_TABLE_FIELD_NUMBER: _builtins.int
+    DROP_FRAMES_FIELD_NUMBER: _builtins.int
+    KEEP_FRAMES_FIELD_NUMBER: _builtins.int
+    TIME_NANOS_FIELD_NUMBER: _builtins.int
+    DURATION_NANOS_FIELD_NUMBER: _builtins.int
+    PERIOD_TYPE_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    DEFAULT_SAMPLE_TYPE_FIELD_NUMBER: _builtins.int
+    DOC_URL_FIELD_NUMBER: _builtins.int
+    drop_frames: _builtins.int
+    keep_frames: _builtins.int
+    time_nanos: _builtins.int
+    duration_nanos: _builtins.int
+    period: _builtins.int
+    default_sample_type: _builtins.int
+    doc_url: _builtins.int
+    @_builtins.property
+    def sample_type(self) -> _containers.RepeatedCompositeFieldContainer[Global___ValueType]: ...
+    @_builtins.property
+    def sample(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sample]: ...
+    @_builtins.property
+    def mapping(self) -> _containers.RepeatedCompositeFieldContainer[Global___Mapping]: ...
+    @_builtins.property
+    def location(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def function(self) -> _containers.RepeatedCompositeFieldContainer[Global___Function]: ...
+    @_builtins.property
+    def string_table(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def period_type(self) -> Global___ValueType: ...
+    @_builtins.property
+    def comment(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        sample_type: _abc.Iterable[Global___ValueType] | None = ...,
+        sample: _abc.Iterable[Global___Sample] | None = ...,
+        mapping: _abc.Iterable[Global___Mapping] | None = ...,
+        location: _abc.Iterable[_builtins.bytes] | None = ...,
+        function: _abc.Iterable[Global___Function] | None = ...,
+        string_table: _abc.Iterable[_builtins.bytes] | None = ...,
+        drop_frames: _builtins.int = ...,
+        keep_frames: _builtins.int = ...,
+        time_nanos: _builtins.int = ...,
+        duration_nanos: _builtins.int = ...,
+        period_type: Global___ValueType | None = ...,
+        period: _builtins.int = ...,
+        comment: _abc.Iterable[_builtins.int] | None = ...,
+        default_sample_type: _builtins.int = ...,
+        doc_url: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["period_type", b"period_type"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "default_sample_type", b"default_sample_type", "doc_url", b"doc_url", "drop_frames", b"drop_frames", "duration_nanos", b"duration_nanos", "function", b"function", "keep_frames", b"keep_frames", "location", b"location", "mapping", b"mapping", "period", b"period", "period_type", b"period_type", "sample", b"sample", "sample_type", b"sample_type", "string_table", b"string_table", "time_nanos", b"time_nanos"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LocationsAsBytes: _TypeAlias = LocationsAsBytes  # noqa: Y015
+
+@_typing.final
+class LeafProfile(_message.Message):
+    """A Profile, read for what the compiler takes of it: of functions the rest is left out, and samples stay as they are, too."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -144,7 +215,7 @@ class LeafProfile(_message.Message):
     @_builtins.property
     def mapping(self) -> _containers.RepeatedCompositeFieldContainer[Global___Mapping]: ...
     @_builtins.property
-    def location(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeafLocation]: ...
+    def location(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     @_builtins.property
     def function(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeafFunction]: ...
     @_builtins.property
@@ -159,7 +230,7 @@ class LeafProfile(_message.Message):
         sample_type: _abc.Iterable[Global___ValueType] | None = ...,
         sample: _abc.Iterable[_builtins.bytes] | None = ...,
         mapping: _abc.Iterable[Global___Mapping] | None = ...,
-        location: _abc.Iterable[Global___LeafLocation] | None = ...,
+        location: _abc.Iterable[_builtins.bytes] | None = ...,
         function: _abc.Iterable[Global___LeafFunction] | None = ...,
         string_table: _abc.Iterable[_builtins.bytes] | None = ...,
         drop_frames: _builtins.int = ...,
@@ -179,54 +250,6 @@ class LeafProfile(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LeafProfile: _TypeAlias = LeafProfile  # noqa: Y015
-
-@_typing.final
-class LeafLocation(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ID_FIELD_NUMBER: _builtins.int
-    ADDRESS_FIELD_NUMBER: _builtins.int
-    LINE_FIELD_NUMBER: _builtins.int
-    id: _builtins.int
-    address: _builtins.int
-    @_builtins.property
-    def line(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeafLine]: ...
-    def __init__(
-        self,
-        *,
-        id: _builtins.int = ...,
-        address: _builtins.int = ...,
-        line: _abc.Iterable[Global___LeafLine] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "id", b"id", "line", b"line"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___LeafLocation: _TypeAlias = LeafLocation  # noqa: Y015
-
-@_typing.final
-class LeafLine(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FUNCTION_ID_FIELD_NUMBER: _builtins.int
-    LINE_FIELD_NUMBER: _builtins.int
-    function_id: _builtins.int
-    line: _builtins.int
-    def __init__(
-        self,
-        *,
-        function_id: _builtins.int = ...,
-        line: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["function_id", b"function_id", "line", b"line"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___LeafLine: _TypeAlias = LeafLine  # noqa: Y015
 
 @_typing.final
 class LeafFunction(_message.Message):

@@ -3,7 +3,7 @@
 isort:skip_file
 The request of Pyroscope's SelectMergeProfile, as far as it is used.
 
-Package, field numbers and meanings follow api/querier/v1/querier.proto of https://github.com/grafana/pyroscope
+Field numbers and meanings follow api/querier/v1/querier.proto of https://github.com/grafana/pyroscope
 at commit 0003648bc72d. The words here are our own. The answer is a message of fleetpgo/pprof/profile.proto.
 
 After a change: make proto
