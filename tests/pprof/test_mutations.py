@@ -14,16 +14,16 @@ ROOT = Path(__file__).parents[2]
 
 MISTAKES = {
     "line offset off by one": (
-        "lines[callers] - start_lines[callers]",
-        "lines[callers] - start_lines[callers] + 1",
+        "callers.lines - callers.start_lines",
+        "callers.lines - callers.start_lines + 1",
     ),
     "inlined lines dropped": (
-        "np.maximum(counts, 1).take(stacks)",
-        "np.minimum(np.maximum(counts, 1), 1).take(stacks)",
+        "np.flatnonzero(counts > 1)",
+        "np.flatnonzero(counts > 1000)",
     ),
     "recursion on one line merged": (
-        "np.logical_or.reduce(table[:, 1:] != table[:, :-1])",
-        "np.logical_or.reduce(table[:3, 1:] != table[:3, :-1])",
+        "addresses.take(inner) != addresses.take(outer)",
+        "addresses.take(inner) < 0",
     ),
     "a step counted twice in a sample": (
         "doubted[first]",

@@ -54,16 +54,15 @@ class CallGraph:
         Raises:
             ProfileError: ``no-cpu-samples`` or ``overflow``.
         """
-        nodes = _nodes(profiles, self._names.of(profiles.strings)[profiles.functions[:, 0]])
+        lines = _Lines(profiles, self._names.of(profiles.strings))
         weights = profiles.values[:, profiles.value_index]
-        steps = _steps(nodes, weights != 0)
-        names, start_lines, lines, _ = nodes.table
-        callers = steps + 1
-        edges = np.column_stack((names[callers], names[steps], lines[callers] - start_lines[callers]))
+        steps = _steps(profiles, lines, weights != 0)
+        callers, callees = lines.nodes(steps.callers), lines.names(steps.callees)
+        edges = np.column_stack((callers.names, callees, callers.lines - callers.start_lines))
         rows = self._edges.of(edges.ravel(), np.full(len(edges), edges.shape[1]))
-        samples = nodes.samples[steps]
         factor = np.repeat(factors, np.diff(profiles.sample_starts))
-        self._sums.add(rows, weights[samples, None], factor[samples], len(self._edges))
+        of_steps = weights.take(steps.samples)[:, None], factor.take(steps.samples)
+        self._sums.add(rows, *of_steps, len(self._edges))
 
     def edges(self) -> Edges:
         """The edges with their weights."""
@@ -78,62 +77,116 @@ class CallGraph:
 
 
 class Nodes(NamedTuple):
-    """The lines of all stacks, innermost call first.
+    """Some lines of locations.
+
+    To the compiler, two of them are one node if they agree in all three, and their locations in the address.
 
     Args:
-        table: (4, nodes): number of the function's name, its start line, line, address. To the compiler, two
-            lines are one node if they agree in all four.
-        samples: (nodes,) whose stack each is in.
-        repeats: (samples,) a step between two nodes may occur in this stack twice.
+        names: numbers of the functions' names.
+        start_lines: of the functions.
+        lines: line numbers.
     """
 
-    table: Ints
+    names: Ints
+    start_lines: Ints
+    lines: Ints
+
+
+class _Lines:
+    """The lines of all locations, each location's innermost call first.
+
+    Args:
+        profiles: whose locations they are of.
+        numbers: the number of each of its strings, 0 that of the empty one.
+    """
+
+    def __init__(self, profiles: Columns, numbers: Ints) -> None:
+        table, self.counts, self.starts = (
+            profiles.lines,
+            np.diff(profiles.line_starts),
+            profiles.line_starts[:-1],
+        )
+        if not self.counts.all():
+            # A location without lines is a node all the same, of a function without name: the last line.
+            self.starts = np.where(self.counts, self.starts, len(table))
+            self.counts = np.maximum(self.counts, 1)
+            table = np.vstack((table, [[NONE, 0, 0]]))
+        self._functions, self._lines = table[:, 0], table[:, 1]
+        # The last ones are those of NONE.
+        self._names = np.append(numbers.take(profiles.functions[:, 0]), 0)
+        self._start_lines = np.append(profiles.functions[:, 3], 0)
+
+    def names(self, rows: Ints) -> Ints:
+        """Numbers of the names of some lines' functions."""
+        return self._names[self._functions.take(rows)]
+
+    def nodes(self, rows: Ints) -> Nodes:
+        """What the compiler sees of some lines."""
+        functions = self._functions.take(rows)
+        lines = self._lines.take(rows)
+        lines[np.flatnonzero(functions == NONE)] = 0
+        return Nodes(self._names[functions], self._start_lines[functions], lines)
+
+
+class Steps(NamedTuple):
+    """From a line to the one that called it, in a stack.
+
+    Args:
+        callees: rows of the lines that were called.
+        callers: rows of the lines that called them.
+        samples: in whose stack it is.
+    """
+
+    callees: Ints
+    callers: Ints
     samples: Ints
-    repeats: NDArray[np.bool_]
+
+    def of(self, rows: Ints) -> Steps:
+        """Some of them."""
+        return Steps(*(column.take(rows) for column in self))
+
+    def and_(self, others: Steps) -> Steps:
+        """These and others."""
+        return Steps(*map(np.concatenate, zip(self, others, strict=True)))
 
 
-FEWEST_TO_REPEAT = 4
-"""Nodes of one address without which no step can occur twice: a, b, a, b."""
+def _steps(profiles: Columns, lines: _Lines, counted: NDArray[np.bool_]) -> Steps:
+    """The steps in the ``counted`` samples: between different nodes, and each once a sample."""
+    stacks, depths, addresses = profiles.stacks, profiles.depths, profiles.locations[:, 1]
+
+    # From location to location.
+    samples = np.flatnonzero(counted & (depths > 1))
+    places = (np.cumsum(depths) - depths).take(samples)
+    inner, outer = stacks.take(places), stacks.take(places + 1)
+    across = Steps(lines.starts.take(inner) + lines.counts.take(inner) - 1, lines.starts.take(outer), samples)
+
+    # From line to line of a location, where calls are inlined.
+    counts = lines.counts.take(stacks)
+    inlined = np.flatnonzero(counts > 1)
+    samples = np.repeat(np.arange(len(depths)), depths).take(inlined)
+    locations, counts = stacks.take(inlined), (counts.take(inlined) - 1) * counted.take(samples)
+    rows = ranges(lines.starts.take(locations), counts)
+    within = Steps(rows, rows + 1, np.repeat(samples, counts))
+
+    # Nodes of two addresses are two, and there is one step between addresses in a sample.
+    apart = addresses.take(inner) != addresses.take(outer)
+    near = np.flatnonzero(~apart)
+    of_near = np.append(addresses.take(inner.take(near)), np.repeat(addresses.take(locations), counts))
+    return across.of(np.flatnonzero(apart)).and_(_once(across.of(near).and_(within), of_near, lines))
 
 
-def _nodes(profiles: Columns, names: Ints) -> Nodes:
-    """All nodes; ``names`` are the numbers of the functions' names, 0 that of the empty one."""
-    lines, counts, starts = profiles.lines, np.diff(profiles.line_starts), profiles.line_starts[:-1]
-    if not counts.all():
-        # A location without lines is a node all the same, of a function without name: the last line.
-        starts = np.where(counts, starts, len(lines))
-        lines = np.vstack((lines, [[NONE, 0, 0]]))
-    stacks = profiles.stacks
-    sizes, addresses = np.maximum(counts, 1).take(stacks), profiles.locations[:, 1].take(stacks)
-    samples = np.repeat(np.arange(len(profiles.depths)), profiles.depths)
-
-    repeats = np.zeros(len(profiles.depths), np.bool_)
-    repeats[samples[np.flatnonzero(sizes >= FEWEST_TO_REPEAT)]] = True
-    same = np.flatnonzero((samples[1:] == samples[:-1]) & (addresses[1:] == addresses[:-1]))
-    repeats[samples[same[sizes[same] + sizes[same + 1] >= FEWEST_TO_REPEAT]]] = True
-
-    rows = ranges(starts.take(stacks), sizes)
-    functions = lines[:, 0].take(rows)
-    table = np.empty((4, len(rows)), np.int64)
-    # The last ones are those of NONE.
-    table[0] = np.append(names, 0)[functions]
-    table[1] = np.append(profiles.functions[:, 3], 0)[functions]
-    table[2] = lines[:, 1].take(rows)
-    table[2, np.flatnonzero(functions == NONE)] = 0
-    table[3] = np.repeat(addresses, sizes)
-    return Nodes(table, np.repeat(samples, sizes), repeats)
+FEWEST_TO_REPEAT = 3
+"""Steps between nodes of one address without which none can occur twice: from a to b, to a, to b."""
 
 
-def _steps(nodes: Nodes, counted: NDArray[np.bool_]) -> Ints:
-    """The nodes that were called by the next one, in the ``counted`` samples; each pair once a sample."""
-    table, samples = nodes.table, nodes.samples
-    differ = np.logical_or.reduce(table[:, 1:] != table[:, :-1])
-    called = (samples[1:] == samples[:-1]) & counted[samples[1:]] & differ
-    steps = np.flatnonzero(called)
-    in_doubt = nodes.repeats[samples[steps]]
-    if not in_doubt.any():
-        return steps
-    doubted = steps[in_doubt]
-    pairs = np.column_stack((samples[doubted], table[:, doubted].T, table[:, doubted + 1].T))
-    _, first = np.unique(pairs, axis=0, return_index=True)
-    return np.concatenate((steps[~in_doubt], doubted[first]))
+def _once(steps: Steps, addresses: Ints, lines: _Lines) -> Steps:
+    """Of steps that are each between nodes of one address, those between different nodes, once a sample."""
+    callees, callers = lines.nodes(steps.callees), lines.nodes(steps.callers)
+    pairs = np.stack((steps.samples, addresses, *callees, *callers))
+    differ = np.logical_or.reduce(pairs[2:5] != pairs[5:])
+    often = np.bincount(steps.samples).take(steps.samples) >= FEWEST_TO_REPEAT
+    doubted = np.flatnonzero(differ & often)
+    if not len(doubted):
+        return steps.of(np.flatnonzero(differ))
+    _, first = np.unique(pairs[:, doubted].T, axis=0, return_index=True)
+    return steps.of(np.append(np.flatnonzero(differ & ~often), doubted[first]))
