@@ -2,7 +2,8 @@
 
 Bytes come in and bytes go out, gzipped; nothing here touches a network or a file of the user's.
 
-- :func:`check`: is it a CPU profile that can be used? Its :class:`Facts`, or an error with a named reason.
+- :func:`check`: is it a CPU profile that can be used? Its :class:`Facts`, or an error with a named reason;
+  :func:`check_each`: some at once, in less time.
 - :func:`merge`: many profiles to one, as google/pprof's ``profile.Merge`` does; :func:`merge_edges`:
   only what the compiler reads of it, in less time.
 - :func:`call_edges`: the compiler's view; :func:`preprofile`: the same from the Go toolchain itself.
@@ -21,7 +22,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from fleetpgo.pprof.callgraph import call_edges
-from fleetpgo.pprof.checking import Facts, check, facts
+from fleetpgo.pprof.checking import Facts, check, check_each, facts
 from fleetpgo.pprof.comparing import Comparison, compare
 from fleetpgo.pprof.edges import Edge, Edges
 from fleetpgo.pprof.guarding import GUARDS, Guard, guard
@@ -45,6 +46,7 @@ __all__ = [
     "Sufficiency",
     "call_edges",
     "check",
+    "check_each",
     "compare",
     "facts",
     "guard",

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof.columns import CPU_VALUE_TYPES, Columns, ValueType
-from fleetpgo.pprof.decoding import read
+from fleetpgo.pprof.columns import CPU_VALUE_TYPES
+from fleetpgo.pprof.decoding import parse
 from fleetpgo.pprof.edges import go_name
 from fleetpgo.pprof.leaves import COMPILER_DEPTH
-from fleetpgo.pprof.reading import Limits
+from fleetpgo.pprof.reading import Limits, message
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
-    from fleetpgo.pprof.columns import Ints
+    from fleetpgo.pprof.columns import Columns, Ints
 
 SAMPLES = CPU_VALUE_TYPES[0]
 NANOSECONDS = 1e-9
@@ -101,6 +104,154 @@ def check(
             ``partial-start-line`` and ``another-binary``.
     """
     found = facts(data, limits=limits)
+    _require_useful(found, limits, seconds, main_package)
+    return found
+
+
+def check_each(
+    profiles: Sequence[bytes],
+    *,
+    limits: Limits = Limits(),  # noqa: B008 -- frozen
+    seconds: float | None = None,
+) -> list[Facts | ProfileError]:
+    """Check some profiles; those that are read at once take less time than each by itself.
+
+    Args:
+        profiles: gzipped or not; all are held in memory, unzipped, as far as one of them could be.
+        limits: what each may be.
+        seconds: the duration that was asked for; None: any.
+
+    Returns:
+        For each its facts, or the error that :func:`check` raises.
+    """
+    found: list[Facts | ProfileError] = []
+    for each in _facts_of_each(profiles, limits):
+        try:
+            if isinstance(each, Facts):
+                _require_useful(each, limits, seconds)
+            found.append(each)
+        except ProfileError as error:
+            found.append(error)
+    return found
+
+
+def facts(data: bytes, *, limits: Limits = Limits()) -> Facts:  # noqa: B008 -- frozen
+    """The facts of a CPU profile, whether it is any good or not.
+
+    Raises:
+        ProfileError: it cannot be read, is no CPU profile (``no-cpu-samples``, or ``heap-profile`` and other
+        kinds),
+            has ``no-samples``, ``negative-values``, or a function with a ``bad-name``.
+    """
+    (found,) = _facts([data], [message(data, limits)], limits)
+    return found
+
+
+def _facts_of_each(profiles: Sequence[bytes], limits: Limits) -> Iterator[Facts | ProfileError]:
+    """The facts of some profiles: of all at once, or one by one where they are too large or one is bad."""
+    with suppress(ProfileError):
+        messages: list[bytes] = []
+        for data in profiles:
+            messages.append(message(data, limits))
+            if sum(map(len, messages)) > limits.message_bytes:
+                break
+        else:
+            yield from _facts(profiles, messages, limits)
+            return
+    for data in profiles:
+        try:
+            yield facts(data, limits=limits)
+        except ProfileError as error:
+            yield error
+
+
+def _facts(profiles: Sequence[bytes], messages: Sequence[bytes], limits: Limits) -> list[Facts]:
+    """The facts of profiles that are read at once; errors are those of :func:`facts`, whichever is bad."""
+    columns = parse(messages, limits)
+    _require_cpu(columns)
+    all_weights = columns.values[:, columns.value_index]
+    if np.any(all_weights < 0):
+        raise ProfileError(
+            "The profile has samples with negative values.",
+            reason="negative-values",
+            hint="It is the difference of two profiles (pprof -base or -diff_base): take either of them.",
+        )
+    names = columns.functions[:, 0]
+    if columns.strings.may_hold(b"\n") and any(b"\n" in columns.strings[row] for row in names.tolist()):
+        raise ProfileError(
+            "The profile has a function with a line break in its name.",
+            reason="bad-name",
+            hint="No Go symbol has such a name, and Go hands names to the compiler line by line.",
+        )
+    main = columns.strings.starting(MAIN).take(names)
+    in_main = _any_location(columns, _any_line(columns, np.append(main, [False])), None)
+    lacks_start = _any_line(columns, np.append(columns.functions[:, 3] == 0, [True]))
+    lacks_start |= np.diff(columns.line_starts) == 0
+    has_start = ~_any_location(columns, lacks_start, COMPILER_DEPTH)
+
+    marks = _Marks(all_weights, main, in_main, has_start)
+    return [_facts_of(columns, number, marks, len(data)) for number, data in enumerate(profiles)]
+
+
+class _Marks(NamedTuple):
+    """What was found out about all profiles at once.
+
+    Args:
+        weights: (samples,) the value that the compiler reads.
+        main: (functions,) whether it is of package main.
+        in_main: (samples,) whether a function of package main is in the stack.
+        has_start: (samples,) whether the leaf-most locations have ``start_line``.
+    """
+
+    weights: Ints
+    main: NDArray[np.bool_]
+    in_main: NDArray[np.bool_]
+    has_start: NDArray[np.bool_]
+
+
+def _facts_of(columns: Columns, number: int, marks: _Marks, size: int) -> Facts:
+    """The facts of one of the profiles."""
+    samples_of, functions_of, mappings_of = (
+        slice(*starts[number : number + 2].tolist())
+        for starts in (columns.sample_starts, columns.function_starts, columns.mapping_starts)
+    )
+    header, weights = columns.headers[number], marks.weights[samples_of]
+    weight = sum(weights.tolist())  # as Python's integers, which do not overflow
+    if not weight:
+        raise ProfileError(
+            "The profile has no samples: the process used no CPU while it was profiled.",
+            reason="no-samples",
+            hint="Profile a busier instance, or for longer.",
+        )
+    period = header.period if header.period_type == ("cpu", "nanoseconds") else 0
+    counted = header.sample_types[columns.value_index]
+    samples = weight if counted == SAMPLES or not period else weight // period
+    seconds = header.duration * NANOSECONDS
+    binary = next(iter(columns.mappings[mappings_of].tolist()), None)
+    files = columns.functions[functions_of, 2][marks.main[functions_of]]
+    return Facts(
+        bytes=size,
+        message_bytes=columns.message_bytes[number],
+        sample_types=tuple((kind.type, kind.unit) for kind in header.sample_types),
+        samples=samples,
+        stacks=len(weights),
+        weight=weight,
+        duration_seconds=seconds,
+        period=period,
+        cores=samples * period * NANOSECONDS / seconds if seconds > 0 else 0.0,
+        build_id=go_name(columns.strings[binary[4]]) if binary else "",
+        binary=go_name(columns.strings[binary[3]]).rpartition("/")[2] if binary else "",
+        main_package=_common_folder([go_name(columns.strings[row]) for row in files.tolist()]),
+        main_share=_share(weights, marks.in_main[samples_of]),
+        start_line_share=_share(weights, marks.has_start[samples_of]),
+        functions=functions_of.stop - functions_of.start,
+        comments=header.comments,
+    )
+
+
+def _require_useful(
+    found: Facts, limits: Limits, seconds: float | None, main_package: str | None = None
+) -> None:
     if seconds is not None and abs(found.duration_seconds - seconds) > limits.duration_tolerance * seconds:
         raise ProfileError(
             f"The profile covers {found.duration_seconds:.1f} s; {seconds:g} s were asked for.",
@@ -134,71 +285,10 @@ def check(
             reason="another-binary",
             hint="Check which process answers at this address.",
         )
-    return found
 
 
-def facts(data: bytes, *, limits: Limits = Limits()) -> Facts:  # noqa: B008 -- frozen
-    """The facts of a CPU profile, whether it is any good or not.
-
-    Raises:
-        ProfileError: it cannot be read, is no CPU profile (``no-cpu-samples``, or ``heap-profile`` and other
-        kinds),
-            has ``no-samples``, ``negative-values``, or a function with a ``bad-name``.
-    """
-    profile = read(data, limits)
-    kind = _cpu_type(profile)
-    weights = profile.values[:, profile.value_index]
-    if np.any(weights < 0):
-        raise ProfileError(
-            "The profile has samples with negative values.",
-            reason="negative-values",
-            hint="It is the difference of two profiles (pprof -base or -diff_base): take either of them.",
-        )
-    weight = sum(weights.tolist())  # as Python's integers, which do not overflow
-    if not weight:
-        raise ProfileError(
-            "The profile has no samples: the process used no CPU while it was profiled.",
-            reason="no-samples",
-            hint="Profile a busier instance, or for longer.",
-        )
-    names = profile.functions[:, 0]
-    if profile.strings.may_hold(b"\n") and any(b"\n" in profile.strings[row] for row in names.tolist()):
-        raise ProfileError(
-            "The profile has a function with a line break in its name.",
-            reason="bad-name",
-            hint="No Go symbol has such a name, and Go hands names to the compiler line by line.",
-        )
-    header = profile.header
-    period = header.period if header.period_type == ("cpu", "nanoseconds") else 0
-    samples = weight if kind == SAMPLES or not period else weight // period
-    seconds = header.duration * NANOSECONDS
-    main = profile.strings.starting(MAIN)[names]
-    in_main = _any_line(profile, np.append(main, [False]))
-    lacks_start = _any_line(profile, np.append(profile.functions[:, 3] == 0, [True]))
-    lacks_start |= np.diff(profile.line_starts) == 0
-    binary = profile.mappings[0].tolist() if len(profile.mappings) else None
-    return Facts(
-        bytes=len(data),
-        message_bytes=profile.message_bytes,
-        sample_types=tuple((kind.type, kind.unit) for kind in header.sample_types),
-        samples=samples,
-        stacks=len(weights),
-        weight=weight,
-        duration_seconds=seconds,
-        period=period,
-        cores=samples * period * NANOSECONDS / seconds if seconds > 0 else 0.0,
-        build_id=go_name(profile.strings[binary[4]]) if binary else "",
-        binary=go_name(profile.strings[binary[3]]).rpartition("/")[2] if binary else "",
-        main_package=_main_package(profile, main),
-        main_share=_share(weights, _any_location(profile, in_main, None)),
-        start_line_share=_share(weights, ~_any_location(profile, lacks_start, COMPILER_DEPTH)),
-        functions=len(profile.functions),
-        comments=header.comments,
-    )
-
-
-def _cpu_type(profile: Columns) -> ValueType:
-    types = profile.header.sample_types
+def _require_cpu(columns: Columns) -> None:
+    types = columns.header.sample_types
     for kind in types:
         if kind.type in OTHER_KINDS:
             reason = OTHER_KINDS[kind.type]
@@ -207,12 +297,10 @@ def _cpu_type(profile: Columns) -> ValueType:
                 reason=reason,
                 hint="Go's CPU profile is at /debug/pprof/profile.",
             )
-    return types[profile.value_index]
 
 
-def _main_package(profile: Columns, main: NDArray[np.bool_]) -> str:
-    """The folder of the files of package main: most of its functions' files lie there."""
-    files = [go_name(profile.strings[row]) for row in profile.functions[main, 2].tolist()]
+def _common_folder(files: Sequence[str]) -> str:
+    """The folder that most files lie in: that of package main, if they are its functions'."""
     folders = Counter(file.rpartition("/")[0] for file in files)
     return max(folders, key=lambda folder: (folders[folder], folder), default="")
 
@@ -228,7 +316,7 @@ def _any_location(profile: Columns, of_location: NDArray[np.bool_], depth: int |
         return np.zeros(len(profile.depths), np.bool_)
     starts = np.cumsum(profile.depths) - profile.depths
     ends = starts + (profile.depths if depth is None else np.minimum(profile.depths, depth))
-    return _any_between(of_location[profile.stacks], starts, ends)
+    return _any_between(of_location.take(profile.stacks), starts, ends)
 
 
 def _any_between(marked: NDArray[np.bool_], starts: Ints, ends: Ints) -> NDArray[np.bool_]:

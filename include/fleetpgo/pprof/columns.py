@@ -63,7 +63,7 @@ class Columns:
 
     Args:
         headers: what each profile says beside its tables.
-        message_bytes: size of the unzipped messages.
+        message_bytes: size of each profile's message.
         strings: the string table; each profile's first string is empty.
         functions: (functions, 4): name, system name, file name as rows of ``strings``; start line.
         mappings: (mappings, 9): start, limit and offset in memory; file name and build id as rows of
@@ -77,11 +77,12 @@ class Columns:
         labels: (labels, 4): key and text as rows of ``strings``, number, unit as a row of ``strings``.
         label_starts: (samples + 1,): first row of ``labels`` of each sample, and the end of the last.
         sample_starts: (profiles + 1,): first sample of each profile, and the end of the last.
+        function_starts: (profiles + 1,): first row of ``functions`` of each profile, and the end of the last.
         mapping_starts: (profiles + 1,): first row of ``mappings`` of each profile, and the end of the last.
     """
 
     headers: tuple[Header, ...]
-    message_bytes: int
+    message_bytes: tuple[int, ...]
     strings: Texts
     functions: Ints
     mappings: Ints
@@ -94,6 +95,7 @@ class Columns:
     labels: Ints
     label_starts: Ints
     sample_starts: Ints
+    function_starts: Ints
     mapping_starts: Ints
 
     @property

@@ -134,7 +134,7 @@ def resolved(
     labels[:, [0, 1, 3]] = strings.rows(labels[:, [0, 1, 3]], label_starts[sample_starts])
     return Columns(
         headers=headers,
-        message_bytes=sum(map(len, messages)),
+        message_bytes=tuple(map(len, messages)),
         strings=texts,
         functions=function_table,
         mappings=mapping_table,
@@ -147,6 +147,7 @@ def resolved(
         labels=labels,
         label_starts=label_starts,
         sample_starts=sample_starts,
+        function_starts=functions.starts,
         mapping_starts=mappings.starts,
     )
 

@@ -150,7 +150,7 @@ def from_edges(edges: Edges) -> bytes:
     return write(
         Columns(
             headers=(Header((ValueType(*SAMPLES),), no_type, 0, 0, 0, (), "", "", "", ""),),
-            message_bytes=0,
+            message_bytes=(0,),
             strings=Texts.of([b"", *names]),
             functions=_table([(row, 0, 0, START_LINE) for row in range(1, len(names) + 1)], 4),
             mappings=_table([], 9),
@@ -163,6 +163,7 @@ def from_edges(edges: Edges) -> bytes:
             labels=_table([], 4),
             label_starts=np.zeros(len(stacks) + 1, np.int64),
             sample_starts=np.array([0, len(stacks)]),
+            function_starts=np.array([0, len(names)]),
             mapping_starts=np.zeros(2, np.int64),
         )
     )

@@ -96,6 +96,7 @@ class Tables:
         is_head = np.zeros(len(rows), np.bool_)
         is_head[np.cumsum(sizes) - sizes] = True
         locations = rows[is_head]
+        functions = self.functions.all()[0].reshape(-1, 4)
         mappings, places = self._mappings(strings)
         locations[:, 0] = places[locations[:, 0]]
         # Addresses were counted from their mapping's start; the last start is that of NONE.
@@ -107,9 +108,9 @@ class Tables:
         ]
         return Columns(
             headers=(self._header(),),
-            message_bytes=0,
+            message_bytes=(0,),
             strings=Texts.of(list(strings)),
-            functions=self.functions.all()[0].reshape(-1, 4),
+            functions=functions,
             mappings=mappings,
             locations=locations,
             line_starts=starts_of(sizes - 1),
@@ -120,6 +121,7 @@ class Tables:
             labels=np.array(label_rows, np.int64).reshape(-1, 4),
             label_starts=starts_of(np.fromiter(map(len, labels), np.int64, len(labels))),
             sample_starts=np.array([0, len(depths)]),
+            function_starts=np.array([0, len(functions)]),
             mapping_starts=np.array([0, len(mappings)]),
         )
 
