@@ -5,7 +5,8 @@
 
 Each row is measured in a process of its own: wall time, CPU (user + system, its children's included), and
 its largest resident memory (not for the shell, which starts a process for each instance). The least of some
-rounds stands for each figure: noise only ever adds. The server that plays the instances is another process,
+rounds stands for each figure: noise only ever adds. What a round has written stays until the end, as ext4
+takes its time to make files where thousands have just been deleted. The server that plays the instances is another process,
 and not counted, but runs on the same processors. Airflow's row is measured once and in another way: see
 :mod:`bench.in_airflow`.
 """
@@ -195,17 +196,18 @@ def main() -> None:
         row(what, Path(folder), *map(int, numbers))
         return
     print("| what | wall s | CPU s | peak MB | result |\n|---|---:|---:|---:|---|")
-    for seconds in [args.seconds] if args.seconds else [10, 30]:
-        with tempfile.TemporaryDirectory() as made, fleet(Path(made), seconds) as port:
-            for name, what in WAYS.items():
-                costs = []
-                for _ in range(1 if what == "airflow" else args.rounds):
-                    with tempfile.TemporaryDirectory() as folder:
-                        costs.append(measured(what, Path(folder), port, seconds, args.instances))
-                _print(f"{args.instances:,} instances × {seconds} s, {name}", costs)
-    with tempfile.TemporaryDirectory() as folder:
-        write_answers(Path(folder))
-        costs = [measured("asking", Path(folder)) for _ in range(args.rounds)]
+    with tempfile.TemporaryDirectory() as made:
+        for seconds in [args.seconds] if args.seconds else [10, 30]:
+            with fleet(Path(made, str(seconds)), seconds) as port:
+                for name, what in WAYS.items():
+                    costs = []
+                    for number in range(1 if what == "airflow" else args.rounds):
+                        folder = Path(made, f"{what}-{seconds}-{number}")
+                        folder.mkdir()
+                        costs.append(measured(what, folder, port, seconds, args.instances))
+                    _print(f"{args.instances:,} instances × {seconds} s, {name}", costs)
+        write_answers(Path(made))
+        costs = [measured("asking", Path(made)) for _ in range(args.rounds)]
         _print(f"selection over {SERIES:,} series", costs)
 
 

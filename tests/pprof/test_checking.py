@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof import Facts, Limits, call_edges, check, merge
+from fleetpgo.pprof import Facts, Limits, call_edges, check, check_each, checking, merge
 from tests.pprof.corpus import LEAF, changed, corpus, good
 from tests.pprof.messages import message, packed
 
@@ -144,6 +144,42 @@ def test_another_binary_is_refused():
 def test_thresholds_can_be_moved():
     idle = packed(message([([LEAF], 1)], duration=30 * 10**9))
     assert check(idle, limits=replace(Limits(), min_cores=0.0)).samples == 1
+
+
+def outcome(check_one) -> object:
+    try:
+        return check_one()
+    except ProfileError as error:
+        return error.reason, error.message
+
+
+SOME = {
+    **{name: CORPUS[name][1] for name in ("empty", "web-page", "heap")},
+    "good": packed(good()),
+    "another good": packed(message([([LEAF, LEAF], 700), ([LEAF], 5)], duration=10**10)),
+    "partly without start lines": packed(message([([LEAF], 98), ([[("other.old", 0, 9)], LEAF], 2)])),
+    "half of package main": packed(message([([[("lib.f", 1, 2)]], 50), ([LEAF], 50)])),
+    "in nanoseconds": packed(message([([LEAF], 50 * 10**7)], types=(("cpu", "nanoseconds"),))),
+    "idle": packed(message([([LEAF], 1)], duration=30 * 10**9)),
+}
+
+
+@given(st.lists(st.sampled_from(sorted(SOME)), max_size=5), st.sampled_from([None, 10]))
+def test_profiles_are_checked_together_as_each_by_itself(names, seconds):
+    profiles = [SOME[name] for name in names]
+    found = check_each(profiles, seconds=seconds)
+    said = [(each.reason, each.message) if isinstance(each, ProfileError) else each for each in found]
+    assert said == [outcome(lambda: check(data, seconds=seconds)) for data in profiles]  # noqa: B023
+
+
+def test_profiles_that_are_too_large_together_are_checked_one_by_one(monkeypatch):
+    data, parsed = packed(good()), []
+    limits = replace(Limits(), message_bytes=len(good().SerializeToString()) + 1)
+    expected = [check(data, limits=limits)] * 3
+    parse = checking.parse
+    monkeypatch.setattr(checking, "parse", lambda each, asked: parsed.append(len(each)) or parse(each, asked))
+    assert check_each([data] * 3, limits=limits) == expected
+    assert parsed == [1, 1, 1]
 
 
 def test_a_field_from_a_later_format_is_passed_over():

@@ -1,49 +1,35 @@
-"""One answer: streamed to disk, refused by name if it is not a profile, else put into the store.
-
-A body is never held in memory while it arrives; it is read once, in a thread, to be checked. Only what has
-passed the check gets into the store, so a truncated body never counts.
-"""
+"""One answer: asked for, and streamed to where it lies until it is checked, or refused by name."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ssl
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import aiohttp
 
-from fleetpgo import pprof
 from fleetpgo.collection.access import CONNECT_SECONDS
-from fleetpgo.collection.faults import ForbiddenError, NeverError, NotNowError, ServerError, UnusableError
-from fleetpgo.collection.records import profile_name
+from fleetpgo.collection.faults import (
+    ForbiddenError,
+    NeverError,
+    NotNowError,
+    ServerError,
+)
 from fleetpgo.collection.resolving import check_literal
-from fleetpgo.errors import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fleetpgo.addresses import Allow
     from fleetpgo.collection.access import Access
-    from fleetpgo.collection.sources import ProfileSource, Request
-    from fleetpgo.store import RunStore
+    from fleetpgo.collection.sources import Request
+    from fleetpgo.collection.spool import Body
 
 _SAID = 200  # bytes of an error's body that are worth repeating
 _BUSY = b"Could not enable CPU profiling"
 """What net/http/pprof answers, with HTTP 500, while somebody else takes a CPU profile."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A profile that has passed the check and is in the store."""
-
-    artifact: str
-    size: int
-    sha256: str
-    samples: int
-    main_package: str
 
 
 @dataclass(frozen=True)
@@ -70,14 +56,14 @@ async def ask_once(
 async def receive(
     session: aiohttp.ClientSession,
     request: Request,
-    body: BinaryIO,
+    body: Body,
     *,
     limits: Limits,
     allow: Allow,
     access: Access,
     received: Callable[[int], None],
 ) -> None:
-    """Send the request, and stream the answer into a file.
+    """Send the request, and stream the answer to where it lies until it is checked.
 
     Args:
         session: see :func:`fleetpgo.collection.access.open_session`.
@@ -92,7 +78,7 @@ async def receive(
         NoProfileError: one of its kinds, with the reason.
     """
     check_literal(request.url.host or "", allow)
-    size, started = 0, time.monotonic()
+    started = time.monotonic()
     try:
         async with (
             asyncio.timeout(limits.seconds),
@@ -109,43 +95,20 @@ async def receive(
             if response.status != 200:  # noqa: PLR2004  # OK
                 _refuse(response, await response.content.read(_SAID), access)
             async for chunk in response.content.iter_any():
-                size += len(chunk)
-                if size > limits.packed_bytes:
+                if body.size + len(chunk) > limits.packed_bytes:
                     raise NeverError(f"larger than {limits.packed_bytes:,} bytes (collection.max_bytes)")
                 body.write(chunk)
-                received(size)
+                received(body.size)
     except TimeoutError as error:
-        raise NotNowError(_timed_out(error, time.monotonic() - started, size, limits)) from error
+        raise NotNowError(_timed_out(error, time.monotonic() - started, body.size, limits)) from error
     except aiohttp.ClientPayloadError as error:
         raise NotNowError(
-            f"the connection broke off in the middle of the profile, after {size:,} bytes"
+            f"the connection broke off in the middle of the profile, after {body.size:,} bytes"
         ) from error
     except aiohttp.ClientResponseError as error:
-        raise NotNowError(f"not HTTP: {_repeatable(error.message, access)}") from error
+        raise NotNowError(f"not HTTP: {repeatable(error.message, access)}") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise NotNowError(f"unreachable: {_repeatable(str(error), access)}") from error
-
-
-def keep(
-    body: BinaryIO, source: ProfileSource, store: RunStore, *, limits: Limits, access: Access, seconds: int
-) -> Kept:
-    """Check what has come, and put it into the store under its digest. Blocks.
-
-    Raises:
-        UnusableError: it is no profile that can be used.
-        NotNowError: its end is missing.
-    """
-    body.seek(0)
-    try:
-        allowed = pprof.Limits(packed_bytes=limits.packed_bytes, message_bytes=limits.unpacked_bytes)
-        data = source.profile(body.read(), seconds=seconds, limits=allowed)
-        facts = pprof.check(data, limits=allowed, seconds=seconds)
-    except ProfileError as error:
-        kind = NotNowError if error.reason == "truncated" else UnusableError
-        raise kind(_repeatable(f"{error.reason}: {error.message}", access)) from error
-    sha256 = hashlib.sha256(data).hexdigest()
-    store.write(profile_name(sha256), data)
-    return Kept(profile_name(sha256), len(data), sha256, facts.samples, facts.main_package)
+        raise NotNowError(f"unreachable: {repeatable(str(error), access)}") from error
 
 
 def _refuse(response: aiohttp.ClientResponse, said: bytes, access: Access) -> NoReturn:
@@ -153,7 +116,7 @@ def _refuse(response: aiohttp.ClientResponse, said: bytes, access: Access) -> No
     status = response.status
     text = said.decode("utf-8", "replace").strip().partition("\n")[0]
     answer = f"HTTP {status} {response.reason or ''}".strip() + (f": {text}" if text else "")
-    answer = _repeatable(answer, access)
+    answer = repeatable(answer, access)
     match status:
         case 401 | 403:
             raise ForbiddenError(answer)
@@ -171,7 +134,7 @@ def _refuse(response: aiohttp.ClientResponse, said: bytes, access: Access) -> No
             raise NeverError(answer)
 
 
-def _repeatable(said: str, access: Access) -> str:
+def repeatable(said: str, access: Access) -> str:
     """What an instance may have said, on one line, printable, and without any secret that it repeats."""
     line = " ".join(said.split())
     return access.blotted("".join(letter for letter in line if letter.isprintable()))

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -20,21 +20,24 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from fleetpgo.addresses import parse_allow
 from fleetpgo.collection.access import Access, open_session
+from fleetpgo.collection.examining import TOGETHER, Examiner, keep
 from fleetpgo.collection.faults import NoProfileError, NotNowError, StoppedError, UnusableError
-from fleetpgo.collection.fetching import Limits, keep, receive
+from fleetpgo.collection.fetching import Limits, receive
 from fleetpgo.collection.guards import Guard
 from fleetpgo.collection.records import Record, read_record, record_name
 from fleetpgo.collection.sources.parca import Parca
 from fleetpgo.collection.sources.pprof_http import PprofHttp
 from fleetpgo.collection.sources.pyroscope import Pyroscope
+from fleetpgo.collection.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Executor
 
     import aiohttp
     from aiohttp.abc import AbstractResolver
 
-    from fleetpgo.collection.fetching import Kept
+    from fleetpgo.collection.examining import Kept
     from fleetpgo.collection.sources import ProfileSource
     from fleetpgo.config import Collection as Rules
     from fleetpgo.selection import Target
@@ -43,8 +46,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _JITTER = 0.05  # of a profile's length: over this time the starts of a round are spread
-_CHECKS = os.cpu_count() or 1  # at once: more of them take more memory, and no less time
-_KEPT = 2 << 20  # bytes: about what a check takes
+_HELD = 2 * TOGETHER  # profiles in memory at once: some are checked while others are written
 
 
 async def collect(
@@ -76,20 +78,12 @@ async def collect(
     Raises:
         ServiceFileError: credentials, but no word of where they may go; certificates that cannot be used.
     """
-    _keep_freed_memory()
     guard = Guard(rules, limits, instances=round_size or len(targets), store=store)
     async with open_session(rules, access, resolver or ThreadedResolver()) as session:
-        round_ = _Round(rules, store, guard, session, access, watch, seconds)
-        return await asyncio.gather(*(round_.record(target) for target in targets))
-
-
-def _keep_freed_memory() -> None:
-    """Have the C library keep what a check frees for the next one, instead of giving it back each time.
-
-    Mapping it anew is a quarter of a check's CPU. glibc keeps up to twice the largest block that was mapped
-    and freed again (M_TRIM_THRESHOLD in mallopt(3)); of this one nothing is ever touched.
-    """
-    bytes(_KEPT)
+        with tempfile.TemporaryFile(buffering=0) as file, ThreadPoolExecutor(max_workers=1) as thread:
+            spool = Spool(file, most=rules.max_bytes)
+            round_ = _Round(rules, store, guard, session, access, watch, seconds, spool, thread)
+            return await asyncio.gather(*(round_.record(target) for target in targets))
 
 
 def _source(rules: Rules) -> ProfileSource:
@@ -114,6 +108,8 @@ class _Round:
         access: Access,
         watch: Callable[[str, str], None],
         seconds: int,
+        spool: Spool,
+        thread: Executor,
     ) -> None:
         self._rules = rules
         self._store = store
@@ -122,12 +118,14 @@ class _Round:
         self._access = access
         self._watch = watch
         self._seconds = seconds
-        self._checks = asyncio.Semaphore(_CHECKS)
+        self._spool = spool
+        self._held = asyncio.Semaphore(_HELD)
         self._source = _source(rules)
         self._allow = parse_allow(rules.allow)
         self._limits = Limits(
             seconds + rules.grace.total_seconds(), rules.max_bytes, rules.max_unpacked_bytes
         )
+        self._examiner = Examiner(thread, self._source, limits=self._limits, access=access, seconds=seconds)
 
     async def record(self, target: Target) -> Record:
         """Fetch one target's profile unless the store has it; write its record.
@@ -193,7 +191,7 @@ class _Round:
         request = self._source.request(target, seconds=self._seconds)
         host = request.url.host or ""
         self._watch(target.instance, "waiting")
-        with tempfile.TemporaryFile() as body:
+        with self._spool.body() as body:
             async with self._guard.turn(target.instance, datacenter=target.datacenter, host=host):
                 self._watch(target.instance, "asked")
                 await receive(
@@ -205,13 +203,5 @@ class _Round:
                     access=self._access,
                     received=lambda size: self._watch(target.instance, f"{size:,} bytes"),
                 )
-            async with self._checks:
-                return await asyncio.to_thread(
-                    keep,
-                    body,
-                    self._source,
-                    self._store,
-                    limits=self._limits,
-                    access=self._access,
-                    seconds=self._seconds,
-                )
+            async with self._held:
+                return await asyncio.to_thread(keep, await self._examiner.profile(body), self._store)

@@ -149,6 +149,8 @@ def facts(data: bytes, *, limits: Limits = Limits()) -> Facts:  # noqa: B008 -- 
 
 def _facts_of_each(profiles: Sequence[bytes], limits: Limits) -> Iterator[Facts | ProfileError]:
     """The facts of some profiles: of all at once, or one by one where they are too large or one is bad."""
+    if not profiles:
+        return
     with suppress(ProfileError):
         messages: list[bytes] = []
         for data in profiles:

@@ -1,0 +1,149 @@
+"""From what has come to what is kept: checked in a thread of its own, several bodies at once.
+
+Only what has passed the check gets into the store, so a truncated body never counts. Why so:
+docs/decisions/0306-bodies-go-through-a-file.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from fleetpgo import pprof
+from fleetpgo.collection.faults import NoProfileError, NotNowError, UnusableError
+from fleetpgo.collection.fetching import repeatable
+from fleetpgo.collection.records import profile_name
+from fleetpgo.errors import ProfileError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Executor
+
+    from fleetpgo.collection.access import Access
+    from fleetpgo.collection.fetching import Limits
+    from fleetpgo.collection.sources import ProfileSource
+    from fleetpgo.collection.spool import Body
+    from fleetpgo.store import RunStore
+
+TOGETHER = 8
+"""Bodies that are checked at once: more of them take more memory, and no less time."""
+
+_KEPT = 16 << 20  # bytes: about what a check takes
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile that has passed the check, as it is to be kept."""
+
+    data: bytes
+    facts: pprof.Facts
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A profile that is in the store."""
+
+    artifact: str
+    size: int
+    sha256: str
+    samples: int
+    main_package: str
+
+
+class Examiner:
+    """Checks bodies, as many at once as have come since it last did.
+
+    Args:
+        thread: in which; one thread alone, so that the memory that one check frees serves the next.
+        source: knows where in a body the profile is.
+        limits: what a body may be.
+        access: whose secrets are blotted out of what a body says.
+        seconds: length that was asked for.
+    """
+
+    def __init__(
+        self, thread: Executor, source: ProfileSource, *, limits: Limits, access: Access, seconds: int
+    ) -> None:
+        self._thread, self._source, self._access, self._seconds = thread, source, access, seconds
+        self._limits = pprof.Limits(packed_bytes=limits.packed_bytes, message_bytes=limits.unpacked_bytes)
+        self._waiting: list[_Waiting] = []
+        self._turn = asyncio.Lock()
+        _keep_freed_memory()
+
+    async def profile(self, body: Body) -> Profile:
+        """The profile in a body.
+
+        Raises:
+            UnusableError: there is none that can be used.
+            NotNowError: its end is missing.
+        """
+        own = _Waiting(body)
+        self._waiting.append(own)
+        async with self._turn:
+            if own in self._waiting:  # else it was checked with one that came before it
+                part = self._waiting[: self._next()]
+                loop, bodies = asyncio.get_running_loop(), [each.body for each in part]
+                found = await loop.run_in_executor(self._thread, self._examine, bodies)
+                for each, outcome in zip(part, found, strict=True):
+                    each.found = outcome
+                del self._waiting[: len(part)]
+        if isinstance(own.found, NoProfileError):
+            raise own.found
+        return own.found
+
+    def _next(self) -> int:
+        """How many of those that wait are to be checked next: together they are no larger than one may be."""
+        sizes = accumulate(each.body.size for each in self._waiting[:TOGETHER])
+        return max(1, sum(size <= self._limits.packed_bytes for size in sizes))
+
+    def _examine(self, bodies: Sequence[Body]) -> list[Profile | NoProfileError]:
+        found = list(map(self._taken, bodies))
+        profiles = [data for data in found if isinstance(data, bytes)]
+        facts = iter(pprof.check_each(profiles, limits=self._limits, seconds=self._seconds))
+
+        def checked(data: bytes) -> Profile | NoProfileError:
+            said = next(facts)
+            return self._refusal(said) if isinstance(said, ProfileError) else Profile(data, said)
+
+        return [checked(data) if isinstance(data, bytes) else data for data in found]
+
+    def _taken(self, body: Body) -> bytes | NoProfileError:
+        """What the source finds in a body."""
+        try:
+            return self._source.profile(body.read(), seconds=self._seconds, limits=self._limits)
+        except NoProfileError as error:
+            return error
+        except ProfileError as error:
+            return self._refusal(error)
+
+    def _refusal(self, error: ProfileError) -> NoProfileError:
+        kind = NotNowError if error.reason == "truncated" else UnusableError
+        return kind(repeatable(f"{error.reason}: {error.message}", self._access))
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """A body that is to be checked, and after that what was found."""
+
+    body: Body
+    found: Profile | NoProfileError = field(init=False)
+
+
+def keep(profile: Profile, store: RunStore) -> Kept:
+    """Put a profile into the store under its digest. Blocks."""
+    data, facts = profile.data, profile.facts
+    sha256 = hashlib.sha256(data).hexdigest()
+    store.write(profile_name(sha256), data)
+    return Kept(profile_name(sha256), len(data), sha256, facts.samples, facts.main_package)
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep what a check frees for the next one, instead of giving it back each time.
+
+    Mapping it anew is a quarter of a check's CPU. glibc keeps up to twice the largest block that was mapped
+    and freed again (M_TRIM_THRESHOLD in mallopt(3)); of this one nothing is ever touched.
+    """
+    bytes(_KEPT)
