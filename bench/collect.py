@@ -6,9 +6,9 @@
 Each row is measured in a process of its own: wall time, CPU (user + system, its children's included), and
 its largest resident memory (not for the shell, which starts a process for each instance). The least of some
 rounds stands for each figure: noise only ever adds. What a round has written stays until the end, as ext4
-takes its time to make files where thousands have just been deleted. The server that plays the instances is another process,
-and not counted, but runs on the same processors. Airflow's row is measured once and in another way: see
-:mod:`bench.in_airflow`.
+takes its time to make files where thousands have just been deleted. The server that plays the instances is
+another process, and not counted, but runs on the same processors. Airflow's row is measured once and in
+another way: see :mod:`bench.in_airflow`.
 """
 
 from __future__ import annotations
