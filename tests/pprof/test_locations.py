@@ -15,7 +15,7 @@ from fleetpgo.pprof import decoding, profile_pb2
 from fleetpgo.pprof.columns import NONE
 from fleetpgo.pprof.decoding import parse
 from fleetpgo.pprof.reading import Limits, message
-from fleetpgo.pprof.records import LONGEST, PAST_THE_END, UnusualError, varints
+from fleetpgo.pprof.records import LONGEST, UnusualError, varints
 from tests.pprof.messages import message as profile_of
 from tests.pprof.test_callgraph import profiles
 from tests.pprof.test_leaves import one_by_one, varint
@@ -156,7 +156,7 @@ def test_a_damaged_location_is_refused_or_read_as_by_ptars_alone(made, style, da
 def test_varints_are_read_and_their_ends_found(numbers):
     octets = list(map(varint, numbers))
     starts = np.cumsum([0, *map(len, octets)])
-    found, after = varints(np.frombuffer(b"".join(octets) + bytes(PAST_THE_END), np.uint8), starts[:-1])
+    found, after = varints(np.frombuffer(b"".join(octets), np.uint8), starts[:-1])
     assert found.tolist() == numbers
     assert after.tolist() == starts[1:].tolist()
 
@@ -166,4 +166,4 @@ def test_a_varint_of_more_than_eight_octets_is_unusual(others, number):
     octets = list(map(varint, [*others, number]))
     starts = np.cumsum([0, *map(len, octets)])
     with pytest.raises(UnusualError):
-        varints(np.frombuffer(b"".join(octets) + bytes(PAST_THE_END), np.uint8), starts[:-1])
+        varints(np.frombuffer(b"".join(octets), np.uint8), starts[:-1])

@@ -14,6 +14,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -170,7 +171,8 @@ def from_edges(edges: Edges) -> bytes:
 
 
 def _table(rows: Sequence[tuple[int, ...]], columns: int) -> Ints:
-    return np.array(rows, np.int64).reshape(-1, columns)
+    numbers = chain.from_iterable(rows)
+    return np.fromiter(numbers, np.int64, columns * len(rows)).reshape(-1, columns)
 
 
 def minimise_edges(edges: Edges, *, go: str, size_before: int) -> Minimised:

@@ -26,9 +26,6 @@ TYPE_BITS = 3
 LONGEST, PAIR = 8, 2
 """Octets of a varint that is usual, and how many of them are read at a time."""
 
-PAST_THE_END = 8 * LONGEST
-"""Octets behind the last record that may be looked at before it is found to be cut off."""
-
 SEVEN, SEVEN_BITS = 7, 0x7F
 """What each octet of a varint holds of its number; its highest bit says that more follow."""
 
@@ -43,13 +40,11 @@ def tag(field: int, wire_type: int) -> int:
 
 
 def octets_of(records: pa.Array) -> tuple[Octets, Ints]:
-    """The octets of all records, with room to look past the last one; and where each starts and ends."""
-    octets = np.zeros(PAST_THE_END, np.uint8)
+    """The octets of all records, at least one; and where each record starts, and the last one ends."""
     if not len(records):
-        return octets, np.zeros(1, np.int64)
+        return np.zeros(1, np.uint8), np.zeros(1, np.int64)
     _, starts, data = records.buffers()
-    if data:
-        octets = np.concatenate((np.frombuffer(data, np.uint8), octets))
+    octets = np.frombuffer(data or bytes(1), np.uint8)
     return octets, np.frombuffer(starts, np.int32, len(records) + 1).astype(np.int64)
 
 
@@ -64,7 +59,11 @@ def require(usual: NDArray[np.bool_]) -> None:
 
 
 def at_places(octets: Octets, at: Ints) -> Octets:
-    """The octet at each place. ``wrap`` never happens; it saves half of the time, as numpy need not look."""
+    """The octet at each place.
+
+    A record that is cut off leads past the last octet, and from there to the first. Whatever is read there,
+    the record is then found to be longer than it says.
+    """
     return octets.take(at, mode="wrap")
 
 
