@@ -118,6 +118,10 @@ def test_samples_are_counted_from_nanoseconds_where_there_is_nothing_else():
     assert (facts.samples, facts.weight) == (50, 50 * 10**7)
 
 
+def test_a_period_without_a_type_is_none():
+    assert check(changed(lambda p: p.ClearField("period_type"))).period == 0
+
+
 def test_main_share_is_the_weight_of_stacks_with_a_function_of_main():
     profile = message([([[("runtime.gc", 5, 6)]], 75), ([[("runtime.gc", 5, 6)], *[LEAF]], 25)])
     assert check(packed(profile)).main_share == 0.25
@@ -159,6 +163,7 @@ SOME = {
     "another good": packed(message([([LEAF, LEAF], 700), ([LEAF], 5)], duration=10**10)),
     "partly without start lines": packed(message([([LEAF], 98), ([[("other.old", 0, 9)], LEAF], 2)])),
     "half of package main": packed(message([([[("lib.f", 1, 2)]], 50), ([LEAF], 50)])),
+    "without a period type": changed(lambda p: p.ClearField("period_type")),
     "in nanoseconds": packed(message([([LEAF], 50 * 10**7)], types=(("cpu", "nanoseconds"),))),
     "idle": packed(message([([LEAF], 1)], duration=30 * 10**9)),
 }

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import fields
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -17,16 +17,6 @@ from tests.pprof.messages import message as profile_of
 from tests.pprof.test_callgraph import profiles
 
 LIMITS = Limits()
-WHAT_THE_COMPILER_READS = {
-    "functions": [0, 3],
-    "locations": [1],
-    "lines": [0, 1],
-    "line_starts": ...,
-    "values": ...,
-    "depths": ...,
-    "stacks": ...,
-    "sample_starts": ...,
-}
 
 
 def varint(number: int) -> bytes:
@@ -77,13 +67,18 @@ def written(profile, style) -> bytes:
 
 
 def read_by_the_compiler(columns) -> dict[str, object]:
-    found: dict[str, object] = {"strings": list(columns.strings)}
-    for field in fields(columns):
-        if field.name in WHAT_THE_COMPILER_READS:
-            part = WHAT_THE_COMPILER_READS[field.name]
-            table = getattr(columns, field.name)
-            found[field.name] = (table if part is ... else table[:, part]).tolist()
-    return found
+    """What the compiler reads, whatever rows it has."""
+    starts = columns.line_starts.tolist()
+    lines = [columns.lines[a:b, :2].tolist() for a, b in pairwise(starts)]
+    locations = list(zip(columns.locations[:, 1].tolist(), lines, strict=True))
+    return {
+        "strings": list(columns.strings),
+        "functions": columns.functions[:, [0, 3]].tolist(),
+        "values": columns.values.tolist(),
+        "depths": columns.depths.tolist(),
+        "stacks": [locations[row] for row in columns.stacks.tolist()],
+        "sample_starts": columns.sample_starts.tolist(),
+    }
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -100,6 +95,24 @@ def test_labels_are_no_obstacle():
     raw = [profile_of([(stack, 3)], labels=[{"key": "value"}]).SerializeToString()]
     whole, leaf = shortened(parse(raw, LIMITS)), parse_leaves(raw, LIMITS)
     assert read_by_the_compiler(leaf) == read_by_the_compiler(whole)
+
+
+def test_a_location_that_no_sample_ends_in_is_left_out():
+    deep = [[("main.a", 1, 2)], [("main.b", 3, 4)], [("main.c", 5, 6)]]
+    leaf = parse_leaves([profile_of([(deep, 3)]).SerializeToString()], LIMITS)
+    assert (len(leaf.locations), leaf.stacks.tolist()) == (2, [0, 1])
+
+
+@pytest.mark.parametrize("ids", [[7, 8], [2, 1], [1, 9]], ids=str)
+def test_ids_that_do_not_count_the_locations_make_it_read_the_profile_whole(ids):
+    profile = profile_of([([[("main.a", 1, 2)], [("main.b", 3, 4)]], 3)])
+    for location, number in zip(profile.location, ids, strict=True):
+        location.id = number
+    profile.sample[0].location_id[:] = ids
+    raw = [profile.SerializeToString()]
+    assert read_by_the_compiler(parse_leaves(raw, LIMITS)) == read_by_the_compiler(
+        shortened(parse(raw, LIMITS))
+    )
 
 
 def test_what_go_writes_is_not_read_whole(real, monkeypatch):

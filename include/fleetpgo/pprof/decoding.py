@@ -17,9 +17,8 @@ from fleetpgo.pprof import profile_pb2
 from fleetpgo.pprof.columns import NONE, NOT_A_PROFILE, Columns, Header, ValueType
 from fleetpgo.pprof.edges import go_name
 from fleetpgo.pprof.locations import Locations, usual_locations
-from fleetpgo.pprof.numbering import starts_of
 from fleetpgo.pprof.reading import message
-from fleetpgo.pprof.records import UnusualError
+from fleetpgo.pprof.records import UnusualError, offsets
 from fleetpgo.pprof.texts import Texts
 from fleetpgo.pprof.wire import Walk, walk
 
@@ -66,11 +65,11 @@ def parse(messages: Sequence[bytes], limits: Limits) -> Columns:
     """
     batch = decode(messages, limits, LOCATIONS_AS_BYTES)
     try:
-        locations = usual_locations(batch.column("location").values)
+        locations = usual_locations(batch.column("location"))
     except UnusualError:
         batch = decode(messages, limits, PROFILE)
-        locations = _locations(batch.column("location").values)
-    return resolved(batch, messages, _samples(batch, limits.stack_depth), locations)
+        locations = _locations(batch.column("location"))
+    return resolved(batch, messages, _samples(batch, limits.stack_depth, locations), locations)
 
 
 class Samples(NamedTuple):
@@ -78,15 +77,15 @@ class Samples(NamedTuple):
 
     Args:
         values: (samples, value types).
-        depths: (samples,) how many of ``location_ids`` are of each.
-        location_ids: as each profile numbers its locations; each stack leaf first.
+        depths: (samples,) how many of ``stacks`` are of each.
+        stacks: rows of the locations; each stack leaf first.
         labels: (labels, 4): key, text, number, unit; texts as each profile numbers its strings.
         label_starts: (samples + 1,) where in ``labels`` each sample's start, and where the last one's end.
     """
 
     values: Ints
     depths: Ints
-    location_ids: Ints
+    stacks: Ints
     labels: Ints
     label_starts: Ints
 
@@ -98,9 +97,9 @@ def resolved(
 
     Fields of a function that the batch's message does not have are taken as not given.
     """
-    strings, functions, mappings, places = (
-        _Table(offsets(batch.column(table)), table.partition("_")[0])
-        for table in ("string_table", "function", "mapping", "location")
+    strings, functions, mappings = (
+        Records(offsets(batch.column(table)), table.partition("_")[0])
+        for table in ("string_table", "function", "mapping")
     )
     texts = Texts(batch.column("string_table").values)
     headers = _headers(batch, texts, strings)
@@ -121,16 +120,14 @@ def resolved(
     mapping_table = _table(records, *MAPPING_FIELDS, flags=MAPPING_FLAGS)
     mapping_table[:, 3:5] = strings.rows(mapping_table[:, 3:5], mappings.starts)
 
-    location_ids = _Ids(locations.ids, places)
     location_table = np.empty((len(locations.ids), 3), np.int64, order="F")
-    location_table[:, 0] = mapping_ids.rows_or_none(locations.mapping_ids, places.starts)
+    location_table[:, 0] = mapping_ids.rows_or_none(locations.mapping_ids, locations.starts)
     location_table[:, 1], location_table[:, 2] = locations.addresses, locations.folded
     lines = locations.lines
-    lines[:, 0] = function_ids.rows_or_none(lines[:, 0], locations.line_starts[places.starts])
+    lines[:, 0] = function_ids.rows_or_none(lines[:, 0], locations.line_starts[locations.starts])
 
     sample_starts = offsets(batch.column("sample"))
     values, depths, stacks, labels, label_starts = samples
-    stacks = location_ids.rows(stacks, starts_of(depths)[sample_starts])
     labels[:, [0, 1, 3]] = strings.rows(labels[:, [0, 1, 3]], label_starts[sample_starts])
     return Columns(
         headers=headers,
@@ -209,7 +206,7 @@ def _require_strings(batch: pa.RecordBatch) -> None:
         )
 
 
-class _Table:
+class Records:
     """The records of all profiles, one behind the other.
 
     Args:
@@ -247,13 +244,6 @@ def _numbers(column: pa.Array) -> Ints:
     return np.frombuffer(column.buffers()[1], np.int64, len(column))
 
 
-def offsets(lists: pa.ListArray) -> Ints:
-    """(lists + 1,) where in its values each list of a column starts, and where the last one ends."""
-    if not len(lists):
-        return np.zeros(1, np.int64)
-    return np.frombuffer(lists.buffers()[1], np.int32, len(lists) + 1).astype(np.int64)
-
-
 def _table(records: pa.StructArray, *fields: str, flags: tuple[str, ...] = ()) -> Ints:
     """(records, fields and flags) of a struct column, as 64 bits with sign."""
     table = np.zeros((len(records), len(fields) + len(flags)), np.int64, order="F")
@@ -276,7 +266,7 @@ class _Ids:
         table: where they are.
     """
 
-    def __init__(self, ids: Ints, table: _Table) -> None:
+    def __init__(self, ids: Ints, table: Records) -> None:
         self.ids, self.table = ids, table
         # Go numbers from 1; others may not.
         self.dense = all(
@@ -285,7 +275,7 @@ class _Ids:
         )
 
     def rows(self, ids: Ints, starts: Ints) -> Ints:
-        """The row of each id; arguments as of ``_Table.rows``."""
+        """The row of each id; arguments as of ``Records.rows``."""
         if self.dense:
             return self.table.rows(ids, starts, lowest=1)
         rows = np.empty_like(ids)
@@ -321,31 +311,35 @@ class _Ids:
         return rows
 
 
-def _samples(batch: pa.RecordBatch, deepest: int) -> Samples:
+def _samples(batch: pa.RecordBatch, deepest: int, locations: Locations) -> Samples:
     samples = batch.column("sample").values
-    stacks, labels = samples.field("location_id"), samples.field("label")
-    depths = np.diff(offsets(stacks))
+    ids, labels = samples.field("location_id"), samples.field("label")
+    starts = offsets(ids)
+    depths = np.diff(starts)
     if len(depths) and depths.max() > deepest:
         raise ProfileError(
             f"A stack has {depths.max():,} locations; the limit is {deepest:,}.",
             reason="too-deep",
             hint="Go's runtime writes at most 128: check where the profile comes from.",
         )
+    rows = _Ids(locations.ids, Records(locations.starts, "location"))
     return Samples(
         values=_values(samples, sample_types(batch)),
         depths=depths,
-        location_ids=_numbers(stacks.values),
+        stacks=rows.rows(_numbers(ids.values), starts[offsets(batch.column("sample"))]),
         labels=_table(labels.values, "key", "str", "num", "num_unit"),
         label_starts=offsets(labels),
     )
 
 
-def _locations(records: pa.StructArray) -> Locations:
+def _locations(column: pa.ListArray) -> Locations:
+    records = column.values
     lines = records.field("line")
-    table = _table(records, "id", "mapping_id", "address", flags=("is_folded",))
+    ids, mapping_ids, addresses, folded = _table(
+        records, "id", "mapping_id", "address", flags=("is_folded",)
+    ).T
     line_table = _table(lines.values, "function_id", "line", "column")
-    ids, mapping_ids, addresses, folded = table.T
-    return Locations(ids, mapping_ids, addresses, folded, offsets(lines), line_table)
+    return Locations(offsets(column), ids, mapping_ids, addresses, folded, offsets(lines), line_table)
 
 
 def sample_types(batch: pa.RecordBatch) -> int:
@@ -370,9 +364,14 @@ HEADER_NUMBERS = ("period", "time_nanos", "duration_nanos")
 HEADER_TEXTS = ("drop_frames", "keep_frames", "default_sample_type", "doc_url")
 
 
-def _headers(batch: pa.RecordBatch, texts: Texts, strings: _Table) -> tuple[Header, ...]:
+def _headers(batch: pa.RecordBatch, texts: Texts, strings: Records) -> tuple[Header, ...]:
     """What each profile of the batch says beside its tables."""
     numbers = {field: _numbers(batch.column(field)).tolist() for field in (*HEADER_NUMBERS, *HEADER_TEXTS)}
+    types, comments = batch.column("sample_type"), batch.column("comment")
+    type_rows, type_starts = _table(types.values, "type", "unit").tolist(), offsets(types).tolist()
+    comment_rows, comment_starts = _numbers(comments.values).tolist(), offsets(comments).tolist()
+    # A period type that is not given is a pair of zeros: empty texts.
+    period_types = _table(batch.column("period_type"), "type", "unit").tolist()
 
     def header(row: int, first: int, count: int) -> Header:
         def text(place: int) -> str:
@@ -380,17 +379,16 @@ def _headers(batch: pa.RecordBatch, texts: Texts, strings: _Table) -> tuple[Head
                 raise _bad_reference("string", place)
             return go_name(texts[first + place])
 
-        def value_type(fields: dict[str, int] | None) -> ValueType:
-            return ValueType(text(fields["type"]), text(fields["unit"])) if fields else ValueType("", "")
-
+        own_types = type_rows[type_starts[row] : type_starts[row + 1]]
+        own_comments = comment_rows[comment_starts[row] : comment_starts[row + 1]]
         period, time, duration = (numbers[field][row] for field in HEADER_NUMBERS)
         return Header(
-            sample_types=tuple(map(value_type, batch.column("sample_type")[row].as_py())),
-            period_type=value_type(batch.column("period_type")[row].as_py()),
+            sample_types=tuple(ValueType(*map(text, kind)) for kind in own_types),
+            period_type=ValueType(*map(text, period_types[row])),
             period=period,
             time=time,
             duration=duration,
-            comments=tuple(map(text, batch.column("comment")[row].as_py())),
+            comments=tuple(map(text, own_comments)),
             **{field: text(numbers[field][row]) for field in HEADER_TEXTS},
         )
 

@@ -6,7 +6,8 @@ once. It reads them as Go's runtime and google/pprof write them: location ids in
 two of them one by one; before or behind them the values, all packed or all one by one; then labels. Profiles
 with any other sample are read whole, and then shortened.
 
-What is left out is not checked either: a wrong reference in it goes unseen.
+Locations that no sample has there are left out, too. What is left out is not checked either: a wrong
+reference in it goes unseen.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetpgo.pprof.decoding import LEAF_PROFILE, Samples, decode, parse, resolved, sample_types
-from fleetpgo.pprof.locations import usual_locations
-from fleetpgo.pprof.numbering import ranges, starts_of
+from fleetpgo.errors import ProfileError
+from fleetpgo.pprof.decoding import LEAF_PROFILE, Records, Samples, decode, parse, resolved, sample_types
+from fleetpgo.pprof.locations import Locations, usual_locations
+from fleetpgo.pprof.numbering import ranges, starts_of, used_rows
 from fleetpgo.pprof.records import (
     LENGTH,
     VARINT,
@@ -26,6 +28,7 @@ from fleetpgo.pprof.records import (
     at_places,
     list_ends,
     octets_of,
+    offsets,
     require,
     tag,
     varints,
@@ -63,10 +66,10 @@ def parse_leaves(messages: Sequence[bytes], limits: Limits) -> Columns:
     batch = decode(messages, limits, LEAF_PROFILE)
     try:
         samples = _usual_samples(batch.column("sample").values, sample_types(batch))
-        locations = usual_locations(batch.column("location").values)
+        stacks, locations = _usual_stacks(batch, samples)
     except UnusualError:
         return shortened(parse(messages, limits))
-    return resolved(batch, messages, samples, locations)
+    return resolved(batch, messages, samples._replace(stacks=stacks), locations)
 
 
 def shortened(profiles: Columns) -> Columns:
@@ -75,7 +78,26 @@ def shortened(profiles: Columns) -> Columns:
     return replace(profiles, depths=depths, stacks=profiles.stacks[ranges(starts, depths)])
 
 
+def _usual_stacks(batch: pa.RecordBatch, samples: Samples) -> tuple[Ints, Locations]:
+    """The locations that the samples' ids name, and the rows that the samples' stacks have among them."""
+    records = Records(offsets(batch.column("location")), "location")
+    try:
+        rows = records.rows(
+            samples.stacks, starts_of(samples.depths)[offsets(batch.column("sample"))], lowest=1
+        )
+    except ProfileError as error:  # their ids are not their numbers
+        raise UnusualError from error
+    used = used_rows(rows, records.starts[-1])
+    locations = usual_locations(batch.column("location"), used)
+    firsts = np.repeat(records.starts[:-1], np.diff(locations.starts))
+    require(locations.ids == used - firsts + 1)
+    numbers = np.empty(records.starts[-1], np.int64)
+    numbers[used] = np.arange(len(used))
+    return numbers.take(rows), locations
+
+
 def _usual_samples(records: pa.Array, types: int) -> Samples:
+    """The samples, with ids of locations for their stacks."""
     octets, starts = octets_of(records)
     at, stop = starts[:-1], starts[1:]
     tags = at_places(octets, at)

@@ -13,6 +13,7 @@ from fleetpgo.pprof.records import (
     at_places,
     list_ends,
     octets_of,
+    offsets,
     optional,
     require,
     tag,
@@ -35,9 +36,10 @@ MOST_LINES = 64
 
 
 class Locations(NamedTuple):
-    """The locations of all profiles, one behind the other, with ids as each profile gives them.
+    """Locations of all profiles, one profile's behind the other's, with ids as each profile gives them.
 
     Args:
+        starts: (profiles + 1,) where those of each profile start, and where the last ones end.
         ids: (locations,).
         mapping_ids: (locations,) 0: none.
         addresses: (locations,).
@@ -46,6 +48,7 @@ class Locations(NamedTuple):
         lines: (lines, 3): id of the function (0: none), line, column.
     """
 
+    starts: Ints
     ids: Ints
     mapping_ids: Ints
     addresses: Ints
@@ -54,21 +57,28 @@ class Locations(NamedTuple):
     lines: Ints
 
 
-def usual_locations(records: pa.Array) -> Locations:
+def usual_locations(column: pa.ListArray, rows: Ints | None = None) -> Locations:
     """Read locations: id, mapping, address and lines; Go's runtime writes the mapping last.
+
+    Args:
+        column: those of each profile, as bytes.
+        rows: which of them, rising; default: all.
 
     Raises:
         UnusualError: one is written in another way.
     """
-    octets, starts = octets_of(records)
+    of_profiles, (octets, starts) = offsets(column), octets_of(column.values)
     at, stop = starts[:-1], starts[1:]
+    if rows is not None:
+        at, stop = at.take(rows), stop.take(rows)
+        of_profiles = np.searchsorted(rows, of_profiles)
     ids, at = optional(octets, at, stop, ID)
     first, at = optional(octets, at, stop, MAPPING_ID)
     addresses, at = optional(octets, at, stop, ADDRESS)
     line_starts, lines, at = _lines(octets, at, stop)
     last, at = optional(octets, at, stop, MAPPING_ID)
     require((at == stop) & ((first == 0) | (last == 0)))
-    return Locations(ids, first + last, addresses, np.zeros_like(ids), line_starts, lines)
+    return Locations(of_profiles, ids, first + last, addresses, np.zeros_like(ids), line_starts, lines)
 
 
 def _lines(octets: Octets, at: Ints, stop: Ints) -> tuple[Ints, Ints, Ints]:

@@ -39,13 +39,17 @@ def tag(field: int, wire_type: int) -> int:
     return field << TYPE_BITS | wire_type
 
 
+def offsets(lists: pa.ListArray) -> Ints:
+    """(lists + 1,) where in its values each list of a column starts, and where the last one ends."""
+    if not len(lists):
+        return np.zeros(1, np.int64)
+    return np.frombuffer(lists.buffers()[1], np.int32, len(lists) + 1).astype(np.int64)
+
+
 def octets_of(records: pa.Array) -> tuple[Octets, Ints]:
     """The octets of all records, at least one; and where each record starts, and the last one ends."""
-    if not len(records):
-        return np.zeros(1, np.uint8), np.zeros(1, np.int64)
-    _, starts, data = records.buffers()
-    octets = np.frombuffer(data or bytes(1), np.uint8)
-    return octets, np.frombuffer(starts, np.int32, len(records) + 1).astype(np.int64)
+    data = records.buffers()[2] if len(records) else None
+    return np.frombuffer(data or bytes(1), np.uint8), offsets(records)
 
 
 def require(usual: NDArray[np.bool_]) -> None:
