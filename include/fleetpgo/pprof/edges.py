@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 HOT_PERCENT = 99.0
 """Go's ``inlineCDFHotCallSiteThresholdPercent`` (cmd/compile/internal/inline)."""
@@ -41,6 +41,11 @@ def go_name(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
+def octets_of_names(edges: Iterable[Edge]) -> dict[str, bytes]:
+    """The bytes of the name of each caller and callee."""
+    return {name: go_bytes(name) for name in {name for edge in edges for name in edge[:2]}}
+
+
 @dataclass(frozen=True)
 class Edges:
     """Call edges with their weights, heaviest first, as the compiler orders them.
@@ -55,10 +60,11 @@ class Edges:
     @classmethod
     def of(cls, weights: Mapping[Edge, int]) -> Edges:
         """Edges in the compiler's order: by falling weight, then caller, callee and offset."""
+        octets = octets_of_names(weights)
 
         def order(item: tuple[Edge, int]) -> tuple[int, bytes, bytes, int]:
-            edge, weight = item
-            return -weight, go_bytes(edge.caller), go_bytes(edge.callee), edge.offset
+            (caller, callee, offset), weight = item
+            return -weight, octets[caller], octets[callee], offset
 
         return cls(dict(sorted(weights.items(), key=order)))
 

@@ -23,7 +23,7 @@ import numpy as np
 from fleetpgo.errors import ToolchainError
 from fleetpgo.pprof.callgraph import call_edges
 from fleetpgo.pprof.columns import CPU_VALUE_TYPES, NONE, Columns, Header, ValueType
-from fleetpgo.pprof.edges import Edges, go_bytes
+from fleetpgo.pprof.edges import Edges, octets_of_names
 from fleetpgo.pprof.leaves import COMPILER_DEPTH
 from fleetpgo.pprof.reading import Limits
 from fleetpgo.pprof.texts import Texts
@@ -134,7 +134,7 @@ def preprofile(data: bytes, *, go: str = "go") -> bytes:
 
 def from_edges(edges: Edges) -> bytes:
     """A gzipped profile from which Go's compiler reads exactly ``edges``. Equal edges give equal bytes."""
-    octets = {name: go_bytes(name) for edge in edges.weights for name in (edge.caller, edge.callee)}
+    octets = octets_of_names(edges.weights)
     names = sorted(octets.values())
     # Locations: first one for each function as a callee, then the call sites.
     function_of = {name: row for row, name in enumerate(names)}

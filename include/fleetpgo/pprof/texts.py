@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +40,10 @@ class Texts(Sequence[bytes]):
 
     def __getitem__(self, row: int) -> bytes:  # type: ignore[override]  # nobody asks for a slice
         return bytes(self._octets[self._ends[row] : self._ends[row + 1]])
+
+    def __iter__(self) -> Iterator[bytes]:
+        octets = bytes(self._octets)
+        return (octets[start:end] for start, end in pairwise(self._ends.tolist()))
 
     def starting(self, prefix: bytes) -> NDArray[np.bool_]:
         """(texts,) whether each starts with a prefix."""

@@ -93,12 +93,11 @@ def _strings(profile: Columns) -> tuple[list[bytes], Ints]:
         ]
     )
     rows = used_rows(used, len(profile.strings)).tolist()
-    texts = sorted(
-        {*(profile.strings[row] for row in rows), *map(go_bytes, _header_texts(profile.header)), b""}
-    )
+    of_tables = [profile.strings[row] for row in rows]
+    texts = sorted({*of_tables, *map(go_bytes, _header_texts(profile.header)), b""})
     row_of = {text: row for row, text in enumerate(texts)}
     places = np.full(len(profile.strings), NONE, np.int64)
-    places[rows] = [row_of[profile.strings[row]] for row in rows]
+    places[rows] = [row_of[text] for text in of_tables]
     return texts, places
 
 
