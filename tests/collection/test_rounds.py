@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import asdict
 
 import pytest
 
-from fleetpgo.collection import Access, Record, collect, profile_name, record_name
+from fleetpgo.collection import Access, Record, collect, profile_name, record_name, rounds
 from fleetpgo.errors import ServiceFileError
 from tests.collection.instances import (
     BUSY,
@@ -62,6 +63,22 @@ async def test_a_repeated_collection_fetches_only_what_is_missing(fetch):
         second = await fetch(ams, lhr)
     assert [record.state for record in first + second] == ["fetched", "missing", "fetched", "fetched"]
     assert (len(ams.heard), len(lhr.heard)) == (1, 3)
+
+
+async def test_a_store_that_cannot_be_written_ends_the_round_for_all(fetch, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    async def stall(writer):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(rounds, "keep", full)
+    before = asyncio.all_tasks()
+    async with serving(OK) as ams, serving(stall) as lhr:
+        with pytest.raises(OSError, match="No space left"):
+            await asyncio.wait_for(fetch(ams, lhr, grace="60s"), 10)
+        ours = {task for task in asyncio.all_tasks() - before if "record" in str(task.get_coro())}
+    assert ours == set()
 
 
 async def test_whoever_watches_is_told_each_step(store):

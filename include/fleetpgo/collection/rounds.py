@@ -83,7 +83,14 @@ async def collect(
         with tempfile.TemporaryFile(buffering=0) as file, ThreadPoolExecutor(max_workers=1) as thread:
             spool = Spool(file, most=rules.max_bytes)
             round_ = _Round(rules, store, guard, session, access, watch, seconds, spool, thread)
-            return await asyncio.gather(*(round_.record(target) for target in targets))
+            records = [asyncio.create_task(round_.record(target)) for target in targets]
+            try:
+                return await asyncio.gather(*records)
+            finally:
+                # What ends the round for one, such as a store that cannot be written, ends it for all.
+                for record in records:
+                    record.cancel()
+                await asyncio.gather(*records, return_exceptions=True)
 
 
 def _source(rules: Rules) -> ProfileSource:

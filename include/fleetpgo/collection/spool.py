@@ -24,7 +24,7 @@ class Body:
     """
 
     def __init__(self, file: BinaryIO, start: int) -> None:
-        self._file, self._start = file.fileno(), start
+        self._file, self._start = file, start
         self.size = 0
 
     def write(self, chunk: bytes) -> None:
@@ -35,13 +35,13 @@ class Body:
         """
         rest = memoryview(chunk)
         while rest:
-            written = os.pwrite(self._file, rest, self._start + self.size)
+            written = os.pwrite(self._file.fileno(), rest, self._start + self.size)
             self.size += written
             rest = rest[written:]
 
     def read(self) -> bytes:
         """All of it."""
-        return os.pread(self._file, self.size, self._start)
+        return os.pread(self._file.fileno(), self.size, self._start)
 
 
 class Spool:
