@@ -11,7 +11,7 @@ import pytest
 
 from fleetpgo import pprof
 from fleetpgo.collection import Access
-from fleetpgo.collection.examining import TOGETHER, Examiner
+from fleetpgo.collection.examining import TOGETHER, Examiner, Profile
 from fleetpgo.collection.faults import NotNowError, UnusableError
 from fleetpgo.collection.fetching import Limits
 from fleetpgo.collection.sources.pprof_http import PprofHttp
@@ -32,7 +32,7 @@ class Source(PprofHttp):
 
 @contextmanager
 def examining(*contents: bytes, packed_bytes: int = 1 << 20):
-    """Examines these bodies; a function to call for the outcomes."""
+    """Bodies to examine; a function that starts to, with a task for each."""
     with tempfile.TemporaryFile(buffering=0) as file, ThreadPoolExecutor(1) as thread, ExitStack() as stack:
         spool, limits = Spool(file, most=1 << 20), Limits(9, packed_bytes, 1 << 20)
         examiner = Examiner(
@@ -41,7 +41,11 @@ def examining(*contents: bytes, packed_bytes: int = 1 << 20):
         bodies = [stack.enter_context(spool.body()) for _ in contents]
         for body, content in zip(bodies, contents, strict=True):
             body.write(content)
-        yield lambda: asyncio.gather(*map(examiner.profile, bodies), return_exceptions=True)
+        yield lambda: [asyncio.create_task(examiner.profile(body)) for body in bodies]
+
+
+async def outcomes(tasks) -> list[object]:
+    return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
 
 
 @pytest.fixture
@@ -60,8 +64,8 @@ def checks(monkeypatch) -> list[list[int]]:
 async def test_each_body_gets_its_own_answer():
     profiles = [cpu_profile(50 + number) for number in range(20)]
     profiles[3], profiles[11] = PAGE, PROFILE[:-9]
-    with examining(*profiles) as outcomes:
-        found = await outcomes()
+    with examining(*profiles) as start:
+        found = await outcomes(start())
     assert isinstance(found[3], UnusableError)
     assert str(found[3]).startswith("html: ")
     assert isinstance(found[11], NotNowError)
@@ -72,19 +76,39 @@ async def test_each_body_gets_its_own_answer():
 
 
 async def test_what_has_come_meanwhile_is_checked_at_once(checks):
-    with examining(*[PROFILE] * (2 * TOGETHER + 1)) as outcomes:
-        await outcomes()
+    with examining(*[PROFILE] * (2 * TOGETHER + 1)) as start:
+        await outcomes(start())
     # The first one finds nobody waiting.
     assert list(map(len, checks)) == [1, TOGETHER, TOGETHER]
 
 
 async def test_bodies_checked_at_once_are_no_larger_than_one_may_be(checks):
-    with examining(*[PROFILE] * 5, packed_bytes=2 * len(PROFILE) + 1) as outcomes:
-        await outcomes()
+    with examining(*[PROFILE] * 5, packed_bytes=2 * len(PROFILE) + 1) as start:
+        await outcomes(start())
     assert checks == [[len(PROFILE)] * count for count in (1, 2, 2)]
 
 
-async def test_an_error_that_nobody_expects_keeps_no_other_body_waiting():
-    with examining(b"bug", PROFILE, PROFILE) as outcomes:
-        found = await asyncio.wait_for(outcomes(), 10)
-    assert {type(each) for each in found} == {RuntimeError}
+async def test_an_error_that_nobody_expects_is_that_of_the_bodies_checked_with_it_alone():
+    with examining(PROFILE, b"bug", *[PROFILE] * TOGETHER) as start:
+        found = await outcomes(start())
+    assert [type(each) for each in found] == [Profile, *[RuntimeError] * TOGETHER, Profile]
+
+
+async def test_a_check_that_is_cancelled_keeps_no_other_body_waiting():
+    with examining(*[PROFILE] * 4) as start:
+        first, *others = start()
+        await asyncio.sleep(0)  # the first one is being checked
+        first.cancel()
+        found = await outcomes([first, *others])
+    assert [type(each) for each in found] == [asyncio.CancelledError, *[Profile] * 3]
+
+
+async def test_a_body_of_which_nobody_wants_to_know_is_not_checked(checks):
+    with examining(*[PROFILE] * (TOGETHER + 3)) as start:
+        first, *others, last = start()
+        await asyncio.sleep(0)  # the first one is being checked
+        for task in others:
+            task.cancel()
+        found = await outcomes([first, last])
+    assert [type(each) for each in found] == [Profile, Profile]
+    assert list(map(len, checks)) == [1, 1]

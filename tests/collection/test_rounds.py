@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import asdict
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 
 import pytest
 
 from fleetpgo.collection import Access, Record, collect, profile_name, record_name, rounds
+from fleetpgo.collection.spool import Spool
 from fleetpgo.errors import ServiceFileError
 from tests.collection.instances import (
     BUSY,
@@ -17,6 +19,7 @@ from tests.collection.instances import (
     SECONDS,
     cpu_profile,
     http,
+    port_of,
     rules,
     serving,
     target_at,
@@ -79,6 +82,29 @@ async def test_a_store_that_cannot_be_written_ends_the_round_for_all(fetch, monk
             await asyncio.wait_for(fetch(ams, lhr, grace="60s"), 10)
         ours = {task for task in asyncio.all_tasks() - before if "record" in str(task.get_coro())}
     assert ours == set()
+
+
+async def test_an_answer_takes_a_place_on_the_disk_only_when_it_is_its_turn(fetch, monkeypatch):
+    class Counted(Spool):
+        now, most = 0, 0
+
+        @contextmanager
+        def body(self):
+            Counted.now += 1
+            Counted.most = max(Counted.most, Counted.now)
+            with super().body() as body:
+                yield body
+            Counted.now -= 1
+
+    async def slow(writer):
+        await asyncio.sleep(0.1)
+        writer.write(OK)
+
+    monkeypatch.setattr(rounds, "Spool", Counted)
+    async with serving(slow) as ams:
+        targets = [replace(ams.target, instance=f"api-{number}") for number in range(10)]
+        await fetch(*targets, concurrency=1, url=f"http://127.0.0.1:{port_of(ams)}/")
+    assert 1 <= Counted.most < 5
 
 
 async def test_whoever_watches_is_told_each_step(store):

@@ -44,6 +44,14 @@ def bomb(record: bytes, size: int) -> bytes:
     return b"".join(packer.compress(block) for _ in range(size // MIB)) + packer.flush()
 
 
+def many_lines_in_many_stacks(count: int) -> bytes:
+    """All stacks are of one location, in which so many calls are inlined: count² lines to look at."""
+    profile = message([([LEAF * count], 100)], duration=10**9)
+    for _ in range(count):
+        profile.sample.append(profile.sample[0])
+    return gzip.compress(profile.SerializeToString(), mtime=0)
+
+
 def without_start_lines(profile: profile_pb2.Profile, names: int) -> None:
     for function in profile.function[:names]:
         function.start_line = 0
@@ -101,6 +109,7 @@ def corpus() -> dict[str, tuple[str, bytes]]:
         "bomb-of-values": ("not-a-profile", bomb(b"\x12\xa3\x1f\x12\xa0\x1f" + b"\x01" * 4000, 15 * MIB)),
         "bomb-of-labels": ("too-large", bomb(b"\x12\xa0\x1f" + b"\x1a\x00" * 2000, 15 * MIB)),
         "bomb-of-comments": ("not-a-profile", bomb(b"\x6a\xa0\x1f" + b"\x01" * 4000, 15 * MIB)),
+        "bomb-of-inlined-calls": ("too-large", many_lines_in_many_stacks(1500)),
         "too-many-bytes": ("too-large", b"\x1f\x8b" + bytes(17 * MIB)),
         "endless-stack": ("too-deep", gzip.compress(deep, mtime=0)),
         "heap": ("heap-profile", counting(("alloc_space", "bytes"), ("inuse_space", "bytes"))),
@@ -133,6 +142,14 @@ def corpus() -> dict[str, tuple[str, bytes]]:
         "function-with-id-zero": ("duplicate-id", changed(lambda p: setattr(p.function[0], "id", 0))),
         "one-value-too-many": ("wrong-value-count", changed(lambda p: p.sample[0].value.append(1))),
         "one-value-too-few": ("wrong-value-count", changed(lambda p: p.sample[0].value.pop())),
+        "line-beyond-all-files": (
+            "bad-line",
+            changed(lambda p: setattr(p.location[1].line[0], "line", (1 << 63) - 1)),
+        ),
+        "start-line-before-all-files": (
+            "bad-line",
+            changed(lambda p: setattr(p.function[1], "start_line", -(1 << 63))),
+        ),
         "name-with-line-break": ("bad-name", changed(lambda p: renamed(p, b"main.a\nmain.b\n1 99999"))),
     }
 

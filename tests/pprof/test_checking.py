@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -177,14 +179,59 @@ def test_profiles_are_checked_together_as_each_by_itself(names, seconds):
     assert said == [outcome(lambda: check(data, seconds=seconds)) for data in profiles]  # noqa: B023
 
 
-def test_profiles_that_are_too_large_together_are_checked_one_by_one(monkeypatch):
-    data, parsed = packed(good()), []
-    limits = replace(Limits(), message_bytes=len(good().SerializeToString()) + 1)
-    expected = [check(data, limits=limits)] * 3
-    parse = checking.parse
-    monkeypatch.setattr(checking, "parse", lambda each, asked: parsed.append(len(each)) or parse(each, asked))
-    assert check_each([data] * 3, limits=limits) == expected
-    assert parsed == [1, 1, 1]
+@pytest.fixture
+def parsed(monkeypatch) -> list[int]:
+    """How many profiles were read at once, each time."""
+    made, parse = [], checking.parse
+    monkeypatch.setattr(checking, "parse", lambda each, asked: made.append(len(each)) or parse(each, asked))
+    return made
+
+
+def test_profiles_are_read_at_once(parsed):
+    check_each([packed(good())] * 3)
+    assert parsed == [3]
+
+
+def test_a_bad_profile_has_those_that_were_read_with_it_read_one_by_one(parsed):
+    good_one, bad_one = packed(good()), CORPUS["heap"][1]
+    check_each([good_one, bad_one, good_one])
+    assert parsed == [3, 1, 1, 1]
+
+
+def test_what_is_no_message_has_no_other_read_one_by_one(parsed):
+    good_one = packed(good())
+    check_each([good_one, good_one, b"<html>", good_one, good_one])
+    assert parsed == [2, 2]
+
+
+def test_no_more_is_read_at_once_than_fits_in_memory(parsed, monkeypatch):
+    monkeypatch.setattr(checking, "JOINT_BYTES", 2 * len(good().SerializeToString()))
+    check_each([packed(good())] * 5)
+    assert parsed == [2, 2, 1]
+
+
+def test_an_error_keeps_no_profile_in_memory(monkeypatch):
+    kept, parse = [], checking.parse
+
+    def noted(*given):
+        columns = parse(*given)
+        kept.append(weakref.ref(columns))
+        return columns
+
+    monkeypatch.setattr(checking, "parse", noted)
+    errors = check_each([CORPUS["heap"][1], CORPUS["some-start-lines"][1]])
+    gc.collect()
+    assert [type(error) for error in errors] == [ProfileError] * 2
+    assert [reference() for reference in kept] == [None] * 2
+
+
+def test_many_comments_of_one_text_are_one_text():
+    profile = good()
+    profile.string_table.append(b"x" * 1000)
+    profile.comment.extend([len(profile.string_table) - 1] * 99)
+    comments = check(packed(profile)).comments
+    assert len(comments) == 99
+    assert len({id(text) for text in comments}) == 1
 
 
 def test_a_field_from_a_later_format_is_passed_over():

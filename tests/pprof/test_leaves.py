@@ -86,14 +86,26 @@ def read_by_the_compiler(columns) -> dict[str, object]:
 @given(st.lists(profiles, min_size=1, max_size=3))
 def test_leaves_are_those_of_the_whole_profile_however_it_is_written(style, made):
     messages = [written(profile, style) for profile in made]
-    whole, leaf = shortened(parse(messages, LIMITS)), parse_leaves(messages, LIMITS)
+    whole, leaf = shortened(parse(messages, LIMITS), LIMITS), parse_leaves(messages, LIMITS)
     assert read_by_the_compiler(leaf) == read_by_the_compiler(whole)
+
+
+@pytest.mark.parametrize(("types", "is_usual"), [(1, True), (16, True), (17, False), (40, False)])
+def test_any_number_of_sample_types_is_read_but_not_one_step_for_each(types, is_usual, monkeypatch):
+    kinds = tuple((f"kind{number}", "count") for number in range(types))
+    profile = profile_of([([[("main.a", 1, 2)]], 3)], types=kinds)
+    profile.sample[0].value[:] = range(types)
+    raw = [profile.SerializeToString()]
+    whole, read_whole = shortened(parse(raw, LIMITS), LIMITS), []
+    monkeypatch.setattr(leaves, "parse", lambda *given: read_whole.append(given) or parse(*given))
+    assert read_by_the_compiler(parse_leaves(raw, LIMITS)) == read_by_the_compiler(whole)
+    assert bool(read_whole) is not is_usual
 
 
 def test_labels_are_no_obstacle():
     stack = [[("main.a", 1, 2)], [("main.b", 3, 4)], [("main.c", 5, 6)]]
     raw = [profile_of([(stack, 3)], labels=[{"key": "value"}]).SerializeToString()]
-    whole, leaf = shortened(parse(raw, LIMITS)), parse_leaves(raw, LIMITS)
+    whole, leaf = shortened(parse(raw, LIMITS), LIMITS), parse_leaves(raw, LIMITS)
     assert read_by_the_compiler(leaf) == read_by_the_compiler(whole)
 
 
@@ -111,7 +123,7 @@ def test_ids_that_do_not_count_the_locations_make_it_read_the_profile_whole(ids)
     profile.sample[0].location_id[:] = ids
     raw = [profile.SerializeToString()]
     assert read_by_the_compiler(parse_leaves(raw, LIMITS)) == read_by_the_compiler(
-        shortened(parse(raw, LIMITS))
+        shortened(parse(raw, LIMITS), LIMITS)
     )
 
 
@@ -119,7 +131,7 @@ def test_what_go_writes_is_not_read_whole(real, monkeypatch):
     monkeypatch.setattr(leaves, "parse", lambda *_: pytest.fail("read whole"))
     raw = [message(real, LIMITS)]
     assert read_by_the_compiler(parse_leaves(raw, LIMITS)) == read_by_the_compiler(
-        shortened(parse(raw, LIMITS))
+        shortened(parse(raw, LIMITS), LIMITS)
     )
 
 
@@ -130,7 +142,7 @@ def test_a_damaged_sample_is_refused_or_read_as_by_the_reader_of_whole_profiles(
     raw[place] = data.draw(st.integers(0, 255))
     raw = raw[: data.draw(st.integers(place, len(raw)))]
     try:
-        whole = read_by_the_compiler(shortened(parse([bytes(raw)], LIMITS)))
+        whole = read_by_the_compiler(shortened(parse([bytes(raw)], LIMITS), LIMITS))
     except ProfileError:
         # What is left out is not checked, so damage in it may go unseen.
         with suppress(ProfileError):

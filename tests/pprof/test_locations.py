@@ -48,6 +48,9 @@ STYLES = {
     "mapping twice": lambda at: (
         given_numbers((1, at.id), (2, 9), (3, at.address)) + lines_of(at) + one_by_one(2, [at.mapping_id])
     ),
+    "mapping twice, none at last": lambda at: (
+        given_numbers((1, at.id), (2, 9), (3, at.address)) + lines_of(at) + one_by_one(2, [0])
+    ),
     "with an unknown field": lambda at: (
         given_numbers((1, at.id), (2, at.mapping_id), (3, at.address), (9, 7)) + lines_of(at)
     ),

@@ -82,17 +82,29 @@ class Examiner:
         """
         own = _Waiting(body)
         self._waiting.append(own)
-        async with self._turn:
-            if own in self._waiting:  # else it was checked with one that came before it
-                part = self._waiting[: self._next()]
-                loop, bodies = asyncio.get_running_loop(), [each.body for each in part]
-                found = await loop.run_in_executor(self._thread, self._examine, bodies)
-                for each, outcome in zip(part, found, strict=True):
-                    each.found = outcome
-                del self._waiting[: len(part)]
-        if isinstance(own.found, NoProfileError):
-            raise own.found
-        return own.found
+        try:
+            async with self._turn:
+                if own in self._waiting:  # else it was checked with one that came before it
+                    await self._check_next()
+        finally:
+            if own in self._waiting:
+                self._waiting.remove(own)
+        if isinstance(own.found, Profile):
+            return own.found
+        raise own.found
+
+    async def _check_next(self) -> None:
+        """Check those that have waited longest; an error that nobody expects is that of each of them."""
+        part = self._waiting[: self._next()]
+        bodies = [each.body for each in part]
+        found: Sequence[Profile | Exception]
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._thread, self._examine, bodies)
+        except Exception as error:  # noqa: BLE001  # each of them raises it
+            found = [error] * len(part)
+        for each, outcome in zip(part, found, strict=True):
+            each.found = outcome
+        self._waiting = [each for each in self._waiting if each not in part]
 
     def _next(self) -> int:
         """How many of those that wait are to be checked next: together they are no larger than one may be."""
@@ -129,7 +141,7 @@ class _Waiting:
     """A body that is to be checked, and after that what was found."""
 
     body: Body
-    found: Profile | NoProfileError = field(init=False)
+    found: Profile | Exception = field(init=False)
 
 
 def keep(profile: Profile, store: RunStore) -> Kept:

@@ -12,6 +12,7 @@ import logging
 import random
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -198,8 +199,9 @@ class _Round:
         request = self._source.request(target, seconds=self._seconds)
         host = request.url.host or ""
         self._watch(target.instance, "waiting")
-        with self._spool.body() as body:
+        with ExitStack() as stack:
             async with self._guard.turn(target.instance, datacenter=target.datacenter, host=host):
+                body = stack.enter_context(self._spool.body())
                 self._watch(target.instance, "asked")
                 await receive(
                     self._session,

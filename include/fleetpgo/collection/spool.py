@@ -19,8 +19,8 @@ class Body:
     """What an instance has sent so far.
 
     Args:
-        file: of all.
-        start: its first byte there.
+        file: the spool's.
+        start: where in it the body begins.
     """
 
     def __init__(self, file: BinaryIO, start: int) -> None:
@@ -46,6 +46,8 @@ class Body:
 
 class Spool:
     """Places in a file. One is used again once its body is done with, so there are as many as were under way.
+
+    What was written at a place stays on the disk until it is written over, or the file is closed.
 
     Args:
         file: unbuffered; somebody else closes it.

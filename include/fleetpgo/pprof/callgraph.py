@@ -32,7 +32,7 @@ def call_edges(data: bytes, *, limits: Limits = Limits()) -> Edges:  # noqa: B00
         ProfileError: the profile cannot be read, or counts no CPU samples.
     """
     graph = CallGraph(weighted=False)
-    graph.add(shortened(read(data, limits)), [1.0])
+    graph.add(shortened(read(data, limits), limits), [1.0])
     return graph.edges()
 
 

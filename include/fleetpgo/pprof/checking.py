@@ -13,7 +13,7 @@ from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.columns import CPU_VALUE_TYPES
 from fleetpgo.pprof.decoding import parse
 from fleetpgo.pprof.edges import go_name
-from fleetpgo.pprof.leaves import COMPILER_DEPTH
+from fleetpgo.pprof.leaves import shortened
 from fleetpgo.pprof.reading import Limits, message
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ SAMPLES = CPU_VALUE_TYPES[0]
 NANOSECONDS = 1e-9
 MAIN = b"main."
 """What the symbols of package main start with, whatever its import path is."""
+
+JOINT_BYTES = 4 << 20
+"""Of messages that are read at once: eight of those that Go writes in half a minute. More is no quicker, and
+what is read of a hostile message takes up to forty times its own size."""
 
 OTHER_KINDS = {
     "inuse_space": "heap-profile",
@@ -117,12 +121,12 @@ def check_each(
     """Check some profiles; those that are read at once take less time than each by itself.
 
     Args:
-        profiles: gzipped or not; all are held in memory, unzipped, as far as one of them could be.
+        profiles: gzipped or not. They are read at once as far as they have JOINT_BYTES together, unzipped.
         limits: what each may be.
         seconds: the duration that was asked for; None: any.
 
     Returns:
-        For each its facts, or the error that :func:`check` raises.
+        For each its facts, or the error that :func:`check` raises, without where it was raised.
     """
     found: list[Facts | ProfileError] = []
     for each in _facts_of_each(profiles, limits):
@@ -131,7 +135,7 @@ def check_each(
                 _require_useful(each, limits, seconds)
             found.append(each)
         except ProfileError as error:
-            found.append(error)
+            found.append(_bare(error))
     return found
 
 
@@ -143,31 +147,52 @@ def facts(data: bytes, *, limits: Limits = Limits()) -> Facts:  # noqa: B008 -- 
         kinds),
             has ``no-samples``, ``negative-values``, or a function with a ``bad-name``.
     """
-    (found,) = _facts([data], [message(data, limits)], limits)
+    (found,) = _facts([len(data)], [message(data, limits)], limits)
     return found
 
 
 def _facts_of_each(profiles: Sequence[bytes], limits: Limits) -> Iterator[Facts | ProfileError]:
-    """The facts of some profiles: of all at once, or one by one where they are too large or one is bad."""
-    if not profiles:
-        return
-    with suppress(ProfileError):
-        messages: list[bytes] = []
-        for data in profiles:
-            messages.append(message(data, limits))
-            if sum(map(len, messages)) > limits.message_bytes:
-                break
-        else:
-            yield from _facts(profiles, messages, limits)
-            return
+    """The facts of some profiles, read as many at once as are small enough together."""
+    sizes: list[int] = []
+    messages: list[bytes] = []
     for data in profiles:
         try:
-            yield facts(data, limits=limits)
+            raw = message(data, limits)
         except ProfileError as error:
-            yield error
+            yield from _facts_together(sizes, messages, limits)
+            yield _bare(error)
+            sizes, messages = [], []
+            continue
+        if sum(map(len, messages)) + len(raw) > JOINT_BYTES:
+            yield from _facts_together(sizes, messages, limits)
+            sizes, messages = [], []
+        sizes.append(len(data))
+        messages.append(raw)
+    yield from _facts_together(sizes, messages, limits)
 
 
-def _facts(profiles: Sequence[bytes], messages: Sequence[bytes], limits: Limits) -> list[Facts]:
+def _facts_together(
+    sizes: Sequence[int], messages: Sequence[bytes], limits: Limits
+) -> Iterator[Facts | ProfileError]:
+    """The facts of some profiles, read at once, or one by one if one of them is bad."""
+    if len(messages) > 1:
+        with suppress(ProfileError):
+            yield from _facts(sizes, messages, limits)
+            return
+    for size, raw in zip(sizes, messages, strict=True):
+        try:
+            yield from _facts([size], [raw], limits)
+        except ProfileError as error:
+            yield _bare(error)
+
+
+def _bare(error: ProfileError) -> ProfileError:
+    """The error without where it was raised, which would keep the profile in memory as long as itself."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _facts(sizes: Sequence[int], messages: Sequence[bytes], limits: Limits) -> list[Facts]:
     """The facts of profiles that are read at once; errors are those of :func:`facts`, whichever is bad."""
     columns = parse(messages, limits)
     _require_cpu(columns)
@@ -186,13 +211,13 @@ def _facts(profiles: Sequence[bytes], messages: Sequence[bytes], limits: Limits)
             hint="No Go symbol has such a name, and Go hands names to the compiler line by line.",
         )
     main = columns.strings.starting(MAIN).take(names)
-    in_main = _any_location(columns, _any_line(columns, np.append(main, [False])), None)
+    in_main = _any_location(columns, _any_line(columns, np.append(main, [False])))
     lacks_start = _any_line(columns, np.append(columns.functions[:, 3] == 0, [True]))
     lacks_start |= np.diff(columns.line_starts) == 0
-    has_start = ~_any_location(columns, lacks_start, COMPILER_DEPTH)
+    has_start = ~_any_location(shortened(columns, limits), lacks_start)
 
     marks = _Marks(all_weights, main, in_main, has_start)
-    return [_facts_of(columns, number, marks, len(data)) for number, data in enumerate(profiles)]
+    return [_facts_of(columns, number, marks, size) for number, size in enumerate(sizes)]
 
 
 class _Marks(NamedTuple):
@@ -229,7 +254,7 @@ def _facts_of(columns: Columns, number: int, marks: _Marks, size: int) -> Facts:
     counted = header.sample_types[columns.value_index]
     samples = weight if counted == SAMPLES or not period else weight // period
     seconds = header.duration * NANOSECONDS
-    binary = next(iter(columns.mappings[mappings_of].tolist()), None)
+    binary = next(iter(columns.mappings[mappings_of][:1].tolist()), None)
     files = columns.functions[functions_of, 2][marks.main[functions_of]]
     return Facts(
         bytes=size,
@@ -312,13 +337,12 @@ def _any_line(profile: Columns, of_function: NDArray[np.bool_]) -> NDArray[np.bo
     return _any_between(of_function[profile.lines[:, 0]], profile.line_starts[:-1], profile.line_starts[1:])
 
 
-def _any_location(profile: Columns, of_location: NDArray[np.bool_], depth: int | None) -> NDArray[np.bool_]:
-    """(samples,) whether one of the ``depth`` leaf-most locations of its stack (None: all) is such."""
+def _any_location(profile: Columns, of_location: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(samples,) whether one of the locations of its stack is such."""
     if not of_location.any():
         return np.zeros(len(profile.depths), np.bool_)
-    starts = np.cumsum(profile.depths) - profile.depths
-    ends = starts + (profile.depths if depth is None else np.minimum(profile.depths, depth))
-    return _any_between(of_location.take(profile.stacks), starts, ends)
+    ends = np.cumsum(profile.depths)
+    return _any_between(of_location.take(profile.stacks), ends - profile.depths, ends)
 
 
 def _any_between(marked: NDArray[np.bool_], starts: Ints, ends: Ints) -> NDArray[np.bool_]:

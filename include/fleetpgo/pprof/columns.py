@@ -72,7 +72,7 @@ class Columns:
         line_starts: (locations + 1,): first row of ``lines`` of each location, and the end of the last.
         lines: (lines, 3): row of the function or NONE, line, column; a location's innermost call first.
         values: (samples, value types).
-        depths: (samples,): how many locations each sample's stack has; with ``depth``, how many are kept.
+        depths: (samples,): how many locations each sample's stack has.
         stacks: rows of ``locations``, all stacks one behind the other, each leaf first.
         labels: (labels, 4): key and text as rows of ``strings``, number, unit as a row of ``strings``.
         label_starts: (samples + 1,): first row of ``labels`` of each sample, and the end of the last.

@@ -1,11 +1,13 @@
 """From the bytes of a profile to its columns.
 
-ptars reads the message straight into Arrow columns; here they become plain numpy arrays, and every
-reference in them is checked and resolved.
+ptars reads the message straight into Arrow columns, but for the locations, of which numpy is quicker to read
+all (:mod:`fleetpgo.pprof.locations`). Here all become plain numpy arrays, and every reference in them is
+checked and resolved.
 """
 
 from __future__ import annotations
 
+import functools
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
     from fleetpgo.pprof.columns import Ints
     from fleetpgo.pprof.reading import Limits
+
+LAST_LINE = (1 << 31) - 1
 
 NESTED_TAGS = (bytes([4 << 3 | 2]), bytes([3 << 3 | 2]))
 """What each Line of a Location, and each Label of a Sample, begins with."""
@@ -95,12 +99,11 @@ def resolved(
 ) -> Columns:
     """The columns of a batch from :func:`decode`, every reference in it checked and resolved.
 
-    Fields of a function that the batch's message does not have are taken as not given.
+    Fields of a function that the batch's message does not have are taken as not given. The arrays of
+    ``samples`` and ``locations`` are used for it and change.
     """
-    strings, functions, mappings = (
-        Records(offsets(batch.column(table)), table.partition("_")[0])
-        for table in ("string_table", "function", "mapping")
-    )
+    strings = Records(offsets(batch.column("string_table")), "string")
+    functions, mappings = (Records(offsets(batch.column(name)), name) for name in ("function", "mapping"))
     texts = Texts(batch.column("string_table").values)
     headers = _headers(batch, texts, strings)
     if len({(header.sample_types, header.period_type) for header in headers}) > 1:
@@ -125,6 +128,8 @@ def resolved(
     location_table[:, 1], location_table[:, 2] = locations.addresses, locations.folded
     lines = locations.lines
     lines[:, 0] = function_ids.rows_or_none(lines[:, 0], locations.line_starts[locations.starts])
+    _require_line_numbers(lines[:, 1])
+    _require_line_numbers(function_table[:, 3])
 
     sample_starts = offsets(batch.column("sample"))
     values, depths, stacks, labels, label_starts = samples
@@ -155,7 +160,8 @@ def decode(messages: Sequence[bytes], limits: Limits, handler: Any) -> pa.Record
     Args:
         messages: unzipped, one for each profile.
         limits: what each may be.
-        handler: ptars' for what they are read as: :data:`PROFILE` or :data:`LEAF_PROFILE`.
+        handler: ptars' for what they are read as: :data:`LOCATIONS_AS_BYTES`, :data:`LEAF_PROFILE`, or
+            :data:`PROFILE`.
 
     Raises:
         ProfileError: one of them is no protobuf message within ``limits``, or has no string table.
@@ -235,6 +241,16 @@ class Records:
                 raise _bad_reference(self.name, int(part[unknown][0]))
             np.add(part, first - lowest, out=rows[start:stop])
         return rows
+
+
+def _require_line_numbers(lines: Ints) -> None:
+    """See that lines can be subtracted from each other."""
+    if len(lines) and not -LAST_LINE <= lines.min() <= lines.max() <= LAST_LINE:
+        raise ProfileError(
+            f"The profile names line {max(lines.tolist(), key=abs)}; no source file has it.",
+            reason="bad-line",
+            hint=_REFETCH,
+        )
 
 
 def _numbers(column: pa.Array) -> Ints:
@@ -374,6 +390,7 @@ def _headers(batch: pa.RecordBatch, texts: Texts, strings: Records) -> tuple[Hea
     period_types = _table(batch.column("period_type"), "type", "unit").tolist()
 
     def header(row: int, first: int, count: int) -> Header:
+        @functools.cache  # one long text may be named by thousands of comments
         def text(place: int) -> str:
             if not 0 <= place < count:
                 raise _bad_reference("string", place)

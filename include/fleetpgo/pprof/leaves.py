@@ -38,12 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
-    from numpy.typing import NDArray
 
     from fleetpgo.pprof.columns import Columns, Ints
     from fleetpgo.pprof.reading import Limits
-
-    Octets = NDArray[np.uint8]
+    from fleetpgo.pprof.records import Octets
 
 COMPILER_DEPTH = 2
 """Locations of a stack that the compiler reads, from the leaf."""
@@ -53,6 +51,12 @@ VALUE, VALUES = tag(2, VARINT), tag(2, LENGTH)
 """Tags of Sample's fields: one number, and a packed list."""
 
 LABEL = tag(3, LENGTH)
+
+MOST_LINES = 2
+"""Lines next to the leaves of all stacks for each record that a profile may have."""
+
+MOST_TYPES = 16
+"""Values of a sample that are read here: one step for all samples each. Go writes two."""
 
 MOST_LABELS = 16
 """Labels of a sample that are looked over: one step for all samples each."""
@@ -68,14 +72,31 @@ def parse_leaves(messages: Sequence[bytes], limits: Limits) -> Columns:
         samples = _usual_samples(batch.column("sample").values, sample_types(batch))
         stacks, locations = _usual_stacks(batch, samples)
     except UnusualError:
-        return shortened(parse(messages, limits))
-    return resolved(batch, messages, samples._replace(stacks=stacks), locations)
+        return shortened(parse(messages, limits), limits)
+    return _bounded(resolved(batch, messages, samples._replace(stacks=stacks), locations), limits)
 
 
-def shortened(profiles: Columns) -> Columns:
-    """The profiles with the two leaf-most locations of each stack."""
+def shortened(profiles: Columns, limits: Limits) -> Columns:
+    """The profiles with the two leaf-most locations of each stack.
+
+    Raises:
+        ProfileError: these hold too many lines (``too-large``).
+    """
     starts, depths = starts_of(profiles.depths)[:-1], np.minimum(profiles.depths, COMPILER_DEPTH)
-    return replace(profiles, depths=depths, stacks=profiles.stacks[ranges(starts, depths)])
+    stacks = profiles.stacks.take(ranges(starts, depths))
+    return _bounded(replace(profiles, depths=depths, stacks=stacks), limits)
+
+
+def _bounded(profiles: Columns, limits: Limits) -> Columns:
+    """The profiles, unless many stacks share locations of many lines: all lines of each stack are read."""
+    lines = np.diff(profiles.line_starts).take(profiles.stacks).sum()
+    if lines > MOST_LINES * limits.records:
+        raise ProfileError(
+            f"The stacks of the profile hold {lines:,} lines next to their leaves.",
+            reason="too-large",
+            hint="Real profiles hold some ten thousand; raise the limit for a source that you trust.",
+        )
+    return profiles
 
 
 def _usual_stacks(batch: pa.RecordBatch, samples: Samples) -> tuple[Ints, Locations]:
@@ -97,7 +118,7 @@ def _usual_stacks(batch: pa.RecordBatch, samples: Samples) -> tuple[Ints, Locati
 
 
 def _usual_samples(records: pa.Array, types: int) -> Samples:
-    """The samples, with ids of locations for their stacks."""
+    """The samples; their stacks are ids of locations as yet, not rows."""
     octets, starts = octets_of(records)
     at, stop = starts[:-1], starts[1:]
     tags = at_places(octets, at)
@@ -141,6 +162,8 @@ def _locations(octets: Octets, at: Ints, stop: Ints) -> tuple[Ints, Ints, Ints, 
 
 def _values(octets: Octets, at: Ints, stop: Ints, types: int) -> tuple[Ints, Ints]:
     """(samples, types) the values that are written at ``at``, and the places behind them."""
+    if types > MOST_TYPES:
+        raise UnusualError
     packed, list_stop = bool(np.all(at_places(octets, at) == VALUES)), stop
     if packed:
         at, list_stop = list_ends(octets, at + 1, stop)

@@ -76,8 +76,9 @@ def usual_locations(column: pa.ListArray, rows: Ints | None = None) -> Locations
     first, at = optional(octets, at, stop, MAPPING_ID)
     addresses, at = optional(octets, at, stop, ADDRESS)
     line_starts, lines, at = _lines(octets, at, stop)
+    before = at
     last, at = optional(octets, at, stop, MAPPING_ID)
-    require((at == stop) & ((first == 0) | (last == 0)))
+    require((at == stop) & ((first == 0) | (before == stop)))
     return Locations(of_profiles, ids, first + last, addresses, np.zeros_like(ids), line_starts, lines)
 
 

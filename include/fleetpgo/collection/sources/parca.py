@@ -62,7 +62,7 @@ class Parca:
         """What is in ``pprof``, completed."""
         try:
             packed = base64.b64decode(json.loads(body)["pprof"], validate=True)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UnusableError(
                 "not-a-profile: Parca's answer is no JSON with a `pprof` in base64"
             ) from error
