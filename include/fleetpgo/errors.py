@@ -68,7 +68,7 @@ class QuorumError(FleetPGOError):
 
 
 class ArtifactError(FleetPGOError):
-    """A run's artifact is missing or unreadable."""
+    """A run's artifact is missing or unreadable, or there is no room for what is to become one."""
 
 
 class ToolchainError(FleetPGOError):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetpgo.collection.spool import Spool
+from fleetpgo.errors import ArtifactError
 
 BODIES, MOST = 4, 50
 
@@ -44,3 +47,13 @@ def test_the_file_has_room_for_what_is_under_way_and_no_more():
                 one.write(b"x" * MOST)
                 other.write(b"x" * MOST)
         assert file.seek(0, 2) == 2 * MOST
+
+
+def test_a_full_disk_is_named_and_is_no_fault_of_an_instance():
+    with (
+        Path("/dev/full").open("r+b", buffering=0) as full,
+        Spool(full, most=MOST).body() as body,
+        pytest.raises(ArtifactError, match="No space") as raised,
+    ):
+        body.write(b"x")
+    assert "TMPDIR" in raised.value.hint

@@ -8,8 +8,11 @@ quarter of all that fetching took.
 from __future__ import annotations
 
 import os
+import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
+
+from fleetpgo.errors import ArtifactError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,11 +34,17 @@ class Body:
         """Add what has come.
 
         Raises:
-            OSError: there is no room.
+            ArtifactError: there is no room for it, which is no fault of an instance.
         """
         rest = memoryview(chunk)
         while rest:
-            written = os.pwrite(self._file.fileno(), rest, self._start + self.size)
+            try:
+                written = os.pwrite(self._file.fileno(), rest, self._start + self.size)
+            except OSError as error:
+                raise ArtifactError(
+                    f"what instances send cannot be written to {tempfile.gettempdir()}: {error.strerror}",
+                    hint="make room there, or name another directory in TMPDIR",
+                ) from error
             self.size += written
             rest = rest[written:]
 
