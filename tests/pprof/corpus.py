@@ -44,9 +44,9 @@ def bomb(record: bytes, size: int) -> bytes:
     return b"".join(packer.compress(block) for _ in range(size // MIB)) + packer.flush()
 
 
-def many_lines_in_many_stacks(count: int) -> bytes:
-    """All stacks are of one location, in which so many calls are inlined: count² lines to look at."""
-    profile = message([([LEAF * count], 100)], duration=10**9)
+def many_lines_in_many_stacks(count: int, *above: list[tuple[str, int, int]]) -> bytes:
+    """All stacks share a location in which so many calls are inlined: count² lines to look at."""
+    profile = message([([*above, LEAF * count], 100)], duration=10**9)
     for _ in range(count):
         profile.sample.append(profile.sample[0])
     return gzip.compress(profile.SerializeToString(), mtime=0)
@@ -110,6 +110,7 @@ def corpus() -> dict[str, tuple[str, bytes]]:
         "bomb-of-labels": ("too-large", bomb(b"\x12\xa0\x1f" + b"\x1a\x00" * 2000, 15 * MIB)),
         "bomb-of-comments": ("not-a-profile", bomb(b"\x6a\xa0\x1f" + b"\x01" * 4000, 15 * MIB)),
         "bomb-of-inlined-calls": ("too-large", many_lines_in_many_stacks(1500)),
+        "bomb-of-inlined-calls-deep": ("too-large", many_lines_in_many_stacks(5000, LEAF, LEAF)),
         "too-many-bytes": ("too-large", b"\x1f\x8b" + bytes(17 * MIB)),
         "endless-stack": ("too-deep", gzip.compress(deep, mtime=0)),
         "heap": ("heap-profile", counting(("alloc_space", "bytes"), ("inuse_space", "bytes"))),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof.columns import CPU_VALUE_TYPES
+from fleetpgo.pprof.columns import CPU_VALUE_TYPES, require_few_lines
 from fleetpgo.pprof.decoding import parse
 from fleetpgo.pprof.edges import go_name
 from fleetpgo.pprof.leaves import shortened
@@ -27,6 +27,9 @@ SAMPLES = CPU_VALUE_TYPES[0]
 NANOSECONDS = 1e-9
 MAIN = b"main."
 """What the symbols of package main start with, whatever its import path is."""
+
+MOST_LINES = 40
+"""Lines of all stacks for each record that a profile may have. Go's stacks have a fifth of that."""
 
 JOINT_BYTES = 4 << 20
 """Of messages that are read at once: eight of those that Go writes in half a minute. More is no quicker, and
@@ -196,6 +199,7 @@ def _facts(sizes: Sequence[int], messages: Sequence[bytes], limits: Limits) -> l
     """The facts of profiles that are read at once; errors are those of :func:`facts`, whichever is bad."""
     columns = parse(messages, limits)
     _require_cpu(columns)
+    require_few_lines(columns, MOST_LINES * limits.records)
     all_weights = columns.values[:, columns.value_index]
     if np.any(all_weights < 0):
         raise ProfileError(

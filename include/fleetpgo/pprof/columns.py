@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from fleetpgo.errors import ProfileError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from fleetpgo.pprof.texts import Texts
@@ -116,4 +117,19 @@ class Columns:
         counted = ", ".join(map(str, self.header.sample_types)) or "nothing"
         raise ProfileError(
             f"The profile counts {counted}: no CPU samples.", reason="no-cpu-samples", hint=NOT_A_PROFILE
+        )
+
+
+def require_few_lines(profiles: Columns, most: int) -> None:
+    """See that not many stacks share locations of many lines, as somebody looks at each line of each stack.
+
+    Raises:
+        ProfileError: they have more than so many lines together (``too-large``).
+    """
+    lines = int(np.diff(profiles.line_starts).take(profiles.stacks).sum())
+    if lines > most:
+        raise ProfileError(
+            f"The stacks of the profile have {lines:,} lines; {most:,} are the most.",
+            reason="too-large",
+            hint="Real profiles have some fifty thousand; raise the limit of records for a source you trust.",
         )

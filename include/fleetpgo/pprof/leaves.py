@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.errors import ProfileError
+from fleetpgo.pprof.columns import require_few_lines
 from fleetpgo.pprof.decoding import LEAF_PROFILE, Records, Samples, decode, parse, resolved, sample_types
 from fleetpgo.pprof.locations import Locations, usual_locations
 from fleetpgo.pprof.numbering import ranges, starts_of, used_rows
@@ -88,14 +89,7 @@ def shortened(profiles: Columns, limits: Limits) -> Columns:
 
 
 def _bounded(profiles: Columns, limits: Limits) -> Columns:
-    """The profiles, unless many stacks share locations of many lines: all lines of each stack are read."""
-    lines = np.diff(profiles.line_starts).take(profiles.stacks).sum()
-    if lines > MOST_LINES * limits.records:
-        raise ProfileError(
-            f"The stacks of the profile hold {lines:,} lines next to their leaves.",
-            reason="too-large",
-            hint="Real profiles hold some ten thousand; raise the limit for a source that you trust.",
-        )
+    require_few_lines(profiles, MOST_LINES * limits.records)
     return profiles
 
 
