@@ -23,8 +23,6 @@ from fleetpgo.pprof.decoding import LEAF_PROFILE, Records, Samples, decode, pars
 from fleetpgo.pprof.locations import Locations, usual_locations
 from fleetpgo.pprof.numbering import ranges, starts_of, used_rows
 from fleetpgo.pprof.records import (
-    LENGTH,
-    VARINT,
     UnusualError,
     at_places,
     list_ends,
@@ -34,6 +32,7 @@ from fleetpgo.pprof.records import (
     tag,
     varints,
 )
+from fleetpgo.pprof.wire import LENGTH_DELIMITED, VARINT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,11 +46,11 @@ if TYPE_CHECKING:
 COMPILER_DEPTH = 2
 """Locations of a stack that the compiler reads, from the leaf."""
 
-LOCATION, LOCATIONS = tag(1, VARINT), tag(1, LENGTH)
-VALUE, VALUES = tag(2, VARINT), tag(2, LENGTH)
+LOCATION, LOCATIONS = tag(1, VARINT), tag(1, LENGTH_DELIMITED)
+VALUE, VALUES = tag(2, VARINT), tag(2, LENGTH_DELIMITED)
 """Tags of Sample's fields: one number, and a packed list."""
 
-LABEL = tag(3, LENGTH)
+LABEL = tag(3, LENGTH_DELIMITED)
 
 MOST_LINES = 2
 """Lines next to the leaves of all stacks for each record that a profile may have."""

@@ -8,7 +8,6 @@ import numpy as np
 
 from fleetpgo.pprof.numbering import starts_of
 from fleetpgo.pprof.records import (
-    LENGTH,
     UnusualError,
     at_places,
     list_ends,
@@ -18,6 +17,7 @@ from fleetpgo.pprof.records import (
     require,
     tag,
 )
+from fleetpgo.pprof.wire import LENGTH_DELIMITED
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
@@ -88,7 +88,7 @@ def _lines(octets: Octets, at: Ints, stop: Ints) -> tuple[Ints, Ints, Ints]:
     steps: list[tuple[Ints, list[Ints]]] = []
     rows, after = np.arange(len(at)), at.copy()
     while True:
-        given = np.flatnonzero((at_places(octets, at) == tag(LINE, LENGTH)) & (at < stop))
+        given = np.flatnonzero((at_places(octets, at) == tag(LINE, LENGTH_DELIMITED)) & (at < stop))
         if len(given) < len(at):
             rows, at, stop = rows[given], at[given], stop[given]
         if not len(rows):

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fleetpgo.pprof.wire import VARINT
+
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
     from numpy.typing import NDArray
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
     from fleetpgo.pprof.columns import Ints
 
     Octets = NDArray[np.uint8]
-
-VARINT, LENGTH = 0, 2
-"""Wire types: a number, and bytes behind their length."""
 
 TYPE_BITS = 3
 
