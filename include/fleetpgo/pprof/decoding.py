@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import functools
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import ptars
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof import profile_pb2
-from fleetpgo.pprof.columns import NONE, NOT_A_PROFILE, Columns, Header, ValueType
+from fleetpgo.pprof.batches import LOCATIONS_AS_BYTES, PROFILE, decode
+from fleetpgo.pprof.columns import NONE, Columns, Header, ValueType
 from fleetpgo.pprof.edges import go_name
 from fleetpgo.pprof.locations import Locations, usual_locations
 from fleetpgo.pprof.reading import message
 from fleetpgo.pprof.records import UnusualError, offsets
 from fleetpgo.pprof.texts import Texts
-from fleetpgo.pprof.wire import Walk, walk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,17 +31,6 @@ if TYPE_CHECKING:
     from fleetpgo.pprof.reading import Limits
 
 LAST_LINE = (1 << 31) - 1
-
-NESTED_TAGS = (bytes([4 << 3 | 2]), bytes([3 << 3 | 2]))
-"""What each Line of a Location, and each Label of a Sample, begins with."""
-
-SMALL_MESSAGE = 2 << 20
-"""Bytes up to which any message fits in memory, whatever is in it; a longer one is looked through first."""
-
-_POOL = ptars.HandlerPool([profile_pb2.DESCRIPTOR])
-PROFILE = _POOL.get_for_message(profile_pb2.Profile.DESCRIPTOR)
-LOCATIONS_AS_BYTES = _POOL.get_for_message(profile_pb2.LocationsAsBytes.DESCRIPTOR)
-LEAF_PROFILE = _POOL.get_for_message(profile_pb2.LeafProfile.DESCRIPTOR)
 
 MAPPING_FIELDS = ("memory_start", "memory_limit", "file_offset", "filename", "build_id")
 MAPPING_FLAGS = ("has_functions", "has_filenames", "has_line_numbers", "has_inline_frames")
@@ -152,64 +139,6 @@ def resolved(
         function_starts=functions.starts,
         mapping_starts=mappings.starts,
     )
-
-
-def decode(messages: Sequence[bytes], limits: Limits, handler: Any) -> pa.RecordBatch:  # noqa: ANN401 -- ptars exports no type
-    """The messages as a batch of one row each.
-
-    Args:
-        messages: unzipped, one for each profile.
-        limits: what each may be.
-        handler: ptars' for what they are read as: :data:`LOCATIONS_AS_BYTES`, :data:`LEAF_PROFILE`, or
-            :data:`PROFILE`.
-
-    Raises:
-        ProfileError: one of them is no protobuf message within ``limits``, or has no string table.
-    """
-    for raw in messages:
-        if len(raw) > SMALL_MESSAGE:
-            # There are no more nested records than bytes that could be their tag.
-            nested = max(map(raw.count, NESTED_TAGS))
-            if nested > limits.records or walk(raw, limits.records) is Walk.TOO_MANY:
-                raise ProfileError(
-                    f"The profile holds more than {limits.records:,} records.",
-                    reason="too-large",
-                    hint="Real profiles hold some ten thousand; raise the limit for a source that you trust.",
-                )
-    try:
-        batch = handler.list_to_record_batch(messages)
-    except ValueError as error:
-        failure: BaseException = error
-    except BaseException as error:  # a panic in Rust code is none of Python's exceptions
-        if type(error).__name__ != "PanicException":
-            raise
-        failure = error
-    else:
-        _require_strings(batch)
-        return batch
-    for raw in messages:
-        if walk(raw, limits.records) is Walk.CUT_OFF:
-            raise ProfileError(
-                f"The profile ends inside a record, after {len(raw):,} bytes.",
-                reason="truncated",
-                hint="Fetch it again with a timeout well above the profile's duration.",
-            ) from failure
-    raise ProfileError(
-        f"The {len(messages[0]):,} bytes are not a profile: they are no protobuf message of that kind.",
-        reason="not-a-profile",
-        hint=NOT_A_PROFILE,
-    ) from failure
-
-
-def _require_strings(batch: pa.RecordBatch) -> None:
-    tables = batch.column("string_table")
-    starts = offsets(tables)
-    if not np.diff(starts).all() or np.diff(offsets(tables.values))[starts[:-1]].any():
-        raise ProfileError(
-            "The bytes are not a profile: there is no string table that starts with the empty string.",
-            reason="not-a-profile",
-            hint=NOT_A_PROFILE,
-        )
 
 
 class Records:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.errors import ProfileError
+from fleetpgo.pprof.batches import LEAF_PROFILE, decode
 from fleetpgo.pprof.columns import require_few_lines
-from fleetpgo.pprof.decoding import LEAF_PROFILE, Records, Samples, decode, parse, resolved, sample_types
+from fleetpgo.pprof.decoding import Records, Samples, parse, resolved, sample_types
 from fleetpgo.pprof.locations import Locations, usual_locations
 from fleetpgo.pprof.numbering import ranges, starts_of, used_rows
 from fleetpgo.pprof.records import (

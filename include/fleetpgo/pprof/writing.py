@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 
+from fleetpgo.pprof.batches import PROFILE
 from fleetpgo.pprof.columns import NONE
-from fleetpgo.pprof.decoding import MAPPING_FIELDS, MAPPING_FLAGS, PROFILE
+from fleetpgo.pprof.decoding import MAPPING_FIELDS, MAPPING_FLAGS
 from fleetpgo.pprof.edges import go_bytes
 from fleetpgo.pprof.numbering import ranges, starts_of, used_rows
 from fleetpgo.pprof.texts import Texts
