@@ -1,8 +1,8 @@
 """Where answers lie until they are checked: all of a round in one unnamed file, each at a place of its own.
 
 A file for each would be one more open file for each instance under way; and a file system that has many
-files deleted looks, for each new one, through what was deleted just before (ext4 does, for a minute): a
-quarter of all that fetching took.
+files deleted looks, for each new one, through what was deleted just before (ext4 does): a quarter of all
+that fetching took.
 """
 
 from __future__ import annotations

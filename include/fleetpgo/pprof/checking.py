@@ -29,7 +29,7 @@ MAIN = b"main."
 """What the symbols of package main start with, whatever its import path is."""
 
 MOST_LINES = 40
-"""Lines of all stacks for each record that a profile may have. Go's stacks have a fifth of that."""
+"""Lines of all stacks for each record that a profile may have. The Go compiler's own profile has four."""
 
 JOINT_BYTES = 4 << 20
 """Of messages that are read at once: eight of those that Go writes in half a minute. More is no quicker, and

@@ -131,5 +131,5 @@ def require_few_lines(profiles: Columns, most: int) -> None:
         raise ProfileError(
             f"The stacks of the profile have {lines:,} lines; {most:,} are the most.",
             reason="too-large",
-            hint="Real profiles have some fifty thousand; raise the limit of records for a source you trust.",
+            hint="The Go compiler's own has 65,000; raise the limit of records for a source you trust.",
         )
