@@ -13,7 +13,7 @@ import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import rich
@@ -32,6 +32,9 @@ from fleetpgo.prometheus import Prometheus
 from fleetpgo.service_reference import page
 from fleetpgo.services import load_named, load_service, override, service_files
 from fleetpgo.store import RunStore
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 prometheus_option = click.option(
@@ -168,7 +171,7 @@ def select(
 def collect(
     service: str,
     prometheus_address: str,
-    store: Path,
+    store: Path | UPath,
     run: str | None,
     instances: int | None,
     seconds: int | None,
@@ -243,7 +246,7 @@ def collect(
 @json_option
 def propose(
     service: str,
-    store: Path,
+    store: Path | UPath,
     run: str | None,
     address: str,
     cache: Path,
@@ -293,13 +296,14 @@ def _headers(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _latest(store: Path, service: str) -> str:
-    """The run of that service whose artifacts are newest."""
-    manifests = (store / service).glob("*/manifest.json")
-    latest = max(manifests, key=lambda manifest: manifest.stat().st_mtime, default=None)
-    if latest is None:
+def _latest(store: Path | UPath, service: str) -> str:
+    """The run of that service that merged last."""
+    from fleetpgo.overview.fleet import profiles_made, summaries  # noqa: PLC0415  # for this command alone
+
+    made = profiles_made(summaries(store, service))
+    if not made:
         raise click.UsageError(f"{store / service} holds no merged run; make one with `fleetpgo collect`")
-    return latest.parent.name
+    return made[-1][0].run
 
 
 def main() -> Any:  # noqa: ANN401  # click's own
@@ -307,6 +311,8 @@ def main() -> Any:  # noqa: ANN401  # click's own
     handler = RichHandler(show_path=False, console=rich.console.Console(stderr=True))
     logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="%X", handlers=[handler])
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries end in our own error
+    logging.getLogger("aiobotocore").setLevel(logging.WARNING)  # it says where it found credentials
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # likewise
     try:
         return cli()
     except FleetPGOError as error:

@@ -6,7 +6,8 @@
     ├── SelectionError       nothing to profile
     ├── ProfileError         these bytes are not a CPU profile that can be used; has a named `reason`
     ├── QuorumError          too few of the selected instances gave a profile
-    ├── ArtifactError        a run's artifact is missing or unreadable
+    ├── ArtifactError        a run's artifact is missing or damaged
+    ├── StoreError           the store of artifacts does not answer, refuses, or has no room
     ├── ToolchainError       Go is missing, too old, or a command of it failed
     ├── BuildError           the service does not build
     ├── RepositoryError      git could not clone, commit or push
@@ -68,7 +69,11 @@ class QuorumError(FleetPGOError):
 
 
 class ArtifactError(FleetPGOError):
-    """A run's artifact is missing or unreadable, or there is no room for what is to become one."""
+    """A run's artifact is missing or damaged."""
+
+
+class StoreError(FleetPGOError):
+    """The store of artifacts does not answer, refuses, or has no room: it may be better in a while."""
 
 
 class ToolchainError(FleetPGOError):

@@ -14,6 +14,7 @@ from fleetpgo.services import load_named
 
 if TYPE_CHECKING:
     import pandas as pd
+    from upath import UPath
 
     from fleetpgo.measurement.measuring import Measured
 
@@ -176,7 +177,7 @@ def _measure_file(
 @store_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, for a spreadsheet or pandas.")
 @json_option
-def history(service: str, store: Path, *, as_csv: bool, as_json: bool) -> None:
+def history(service: str, store: Path | UPath, *, as_csv: bool, as_json: bool) -> None:
     """Show every measured refresh of a service: estimate, interval, cores, core-hours reclaimed so far."""
     from fleetpgo.measurement.history import history as read_history  # noqa: PLC0415  # pandas
 

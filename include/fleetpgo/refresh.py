@@ -136,8 +136,9 @@ def read_selection(store: RunStore, *, windows: Iterable[str] = ()) -> tuple[Sel
 
 def _selections(store: RunStore) -> dict[str, tuple[Selection, int]]:
     """Window → what was chosen in it, and the length of the profiles; only those that have been."""
-    files = store.directory.glob(_selection_name("*"))
-    names = sorted(file.stem.partition("-")[2] for file in files)
+    prefix, suffix = _selection_name("*").split("*")
+    files = [name for name in store.names("", suffix) if name.startswith(prefix)]
+    names = [file.removeprefix(prefix).removesuffix(suffix) for file in files]
     return {name: _read_selection(store, name) for name in names}
 
 
@@ -324,6 +325,12 @@ def look_for_rollout(service: Service, store: RunStore, prometheus: Prometheus, 
         f"rolled out from {rollout.start} to {rollout.end}, to {rollout.fraction:.0%} of the instances; "
         f"measurable at {moment}",
     )
+
+
+def look_for_week(service: Service, store: RunStore, now: datetime) -> Outcome:
+    """Whether the long period after the rollout has passed."""
+    moment = measurable_at(service, store, "week")
+    return Outcome("done" if now >= moment else "waiting", f"measurable at {moment}")
 
 
 def measurable_at(service: Service, store: RunStore, period: Period) -> datetime:

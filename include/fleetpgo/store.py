@@ -4,21 +4,23 @@ The store is the state that outlives tasks and workers; what travels between tas
 root is anything that behaves like :class:`pathlib.Path`: a local path, a ``UPath``, Airflow's
 ``ObjectStoragePath``. A name in it appears whole or not at all: local files are renamed into place, and
 an object is put by one request.
+
+Each method may raise :class:`fleetpgo.errors.StoreError`: the store does not answer, or refuses.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import secrets
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fleetpgo import storage
 from fleetpgo.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from upath import UPath
 
@@ -34,11 +36,13 @@ class RunStore:
         root: the store.
         service: name of the service.
         run: id of the run; characters that paths do not like are replaced.
+        limit: seconds that one operation on object storage may take.
     """
 
     root: Path | UPath
     service: str
     run: str
+    limit: float = storage.LIMIT_S
 
     @property
     def directory(self) -> Path | UPath:
@@ -49,9 +53,16 @@ class RunStore:
         """Where the artifact of that name is, or would be."""
         return self.directory.joinpath(*name.split("/"))
 
+    def size(self, name: str) -> int | None:
+        """The artifact's size in bytes; None if it is not there."""
+        try:
+            return storage.size(self.path(name), limit=self.limit)
+        except ArtifactError:
+            return None
+
     def exists(self, name: str) -> bool:
         """Whether the artifact is there."""
-        return self.path(name).exists()
+        return self.size(name) is not None
 
     def read(self, name: str) -> bytes:
         """The artifact's bytes.
@@ -59,33 +70,16 @@ class RunStore:
         Raises:
             ArtifactError: it is not there.
         """
-        try:
-            return self.path(name).read_bytes()
-        except OSError as error:
-            raise ArtifactError(
-                f"artifact {self.path(name)} cannot be read: {error}",
-                hint="clear the task that makes it, and its downstream tasks",
-            ) from error
+        return storage.read(self.path(name), limit=self.limit)
 
     def write(self, name: str, data: bytes) -> None:
         """Put an artifact, whole or not at all; an older one of that name is replaced."""
-        path = self.path(name)
-        if not isinstance(path, Path):
-            # In one go: an opened file is uploaded as far as it got when its writer is interrupted.
-            path.fs.pipe_file(path.path, data)
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-        try:
-            part.write_bytes(data)
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        storage.write(self.path(name), data, limit=self.limit)
 
     def remove(self, name: str) -> None:
         """Remove an artifact, if it is there."""
-        self.path(name).unlink(missing_ok=True)
+        with suppress(ArtifactError):
+            storage.remove(self.path(name), limit=self.limit)
 
     def read_json(self, name: str) -> Any:  # noqa: ANN401  # JSON is whatever was written
         """The JSON artifact of that name.
@@ -93,8 +87,23 @@ class RunStore:
         Raises:
             ArtifactError: it is not there, or it is no JSON.
         """
+        return self._parsed(name, self.read(name))
+
+    def find_json(self, name: str) -> Any:  # noqa: ANN401  # JSON is whatever was written
+        """The JSON artifact of that name; None if it is not there.
+
+        Raises:
+            ArtifactError: it is no JSON.
+        """
         try:
-            return json.loads(self.read(name))
+            data = self.read(name)
+        except ArtifactError:
+            return None
+        return self._parsed(name, data)
+
+    def _parsed(self, name: str, data: bytes) -> Any:  # noqa: ANN401  # JSON is whatever was written
+        try:
+            return json.loads(data)
         except ValueError as error:
             raise ArtifactError(
                 f"artifact {self.path(name)} is no JSON: {error}",
@@ -106,9 +115,20 @@ class RunStore:
         text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
         self.write(name, text.encode() + b"\n")
 
-    def names(self, folder: str, suffix: str) -> Iterator[str]:
-        """Names of the artifacts in a folder that end in a suffix, sorted; not of what is being written."""
-        path = self.path(folder)
-        if path.is_dir():
-            found = [item.name for item in path.iterdir() if item.name.endswith(suffix)]
-            yield from sorted(f"{folder}/{name}" for name in found if not name.endswith(".part"))
+    def names(self, folder: str, suffix: str) -> list[str]:
+        """Names of the artifacts in a folder that end in a suffix, sorted; not of what is being written.
+
+        The folder "" is the run's own.
+        """
+        found = storage.names(self.path(folder) if folder else self.directory, limit=self.limit)
+        ours = (name for name in found if name.endswith(suffix) and not name.endswith(".part"))
+        return sorted(f"{folder}/{name}" if folder else name for name in ours)
+
+
+def runs_of(root: Path | UPath, service: str) -> list[RunStore]:
+    """All runs of a service that the store holds, in no order.
+
+    Raises:
+        StoreError: the store does not answer, or refuses.
+    """
+    return [RunStore(root, service, run) for run in storage.names(root / service)]

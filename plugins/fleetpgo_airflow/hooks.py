@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import BaseHook, ObjectStoragePath
+from airflow.sdk.io import has_fs
 from airflow.sdk.log import mask_secret
 from fsspec.config import conf as fsspec_defaults  # type: ignore[import-untyped]  # fsspec has no types
 
-from fleetpgo import forges
-from fleetpgo.errors import ForgeError
+from fleetpgo import forges, store_address
+from fleetpgo.errors import ForgeError, StoreError
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.store import RunStore
 
@@ -98,15 +99,24 @@ def store_root() -> Path | UPath:
 
     The URL may name an Airflow connection: ``s3://aws_default@bucket/prefix``. All workers, the triggerer and
     the API server must see the same store.
+
+    Raises:
+        StoreError: nothing of that kind can be reached by such an address.
     """
-    root = os.environ.get("FLEETPGO_STORE") or str(_home() / "store")
-    scheme, is_url, _ = root.partition("://")
-    if not is_url:
-        return Path(root)
+    text = os.environ.get("FLEETPGO_STORE") or str(_home() / "store")
+    address = store_address.parse(text)
+    if isinstance(address, Path):
+        return address
+    if not has_fs(address.scheme):
+        raise StoreError(
+            f"no provider of Airflow's reaches a store on {address.scheme}://",
+            hint="correct FLEETPGO_STORE, or install the provider; that of s3:// is "
+            "apache-airflow-providers-amazon[s3fs]",
+        )
     # A triggerer lives for weeks: it must see what workers have put since it last looked.
-    fsspec_defaults.setdefault(scheme, {})["use_listings_cache"] = False
+    fsspec_defaults.setdefault(address.scheme, {})["use_listings_cache"] = False
     # Airflow's path type is a UPath in all but its static type.
-    return cast("UPath", ObjectStoragePath(root))
+    return cast("UPath", ObjectStoragePath(text))
 
 
 def run_store(service: str, run: str) -> RunStore:

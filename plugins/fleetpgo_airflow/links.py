@@ -1,22 +1,25 @@
 """Buttons on a task: to the pull request, the profile, and the query that the task asked.
 
 A worker works out the address when the task ends, from what is in the run's store then. "" means that there
-is nothing to see; Airflow shows no button for it.
+is nothing to see, or that the store does not answer; Airflow shows no button for it.
 """
 
 from __future__ import annotations
 
+import logging
+from functools import wraps
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from airflow.configuration import conf
 from airflow.sdk import BaseOperatorLink
 
+from fleetpgo.errors import StoreError
 from fleetpgo.services import load_named
 from fleetpgo_airflow import hooks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
@@ -27,12 +30,29 @@ if TYPE_CHECKING:
 MOST_QUERIES = 10
 """Panels that one page of Prometheus' is opened with; a link has its limits."""
 
+log = logging.getLogger(__name__)
+
+
+def _none_during_an_outage(get_link: Callable[..., str]) -> Callable[..., str]:
+    """A button is not worth a traceback at the end of a task that went well."""
+
+    @wraps(get_link)
+    def link(self: BaseOperatorLink, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        try:
+            return get_link(self, operator, ti_key=ti_key)
+        except StoreError as error:
+            log.warning("no button %s: %s", self.name, error)
+            return ""
+
+    return link
+
 
 class PullRequestLink(BaseOperatorLink):
     """The run's pull request on its forge."""
 
     name = "Pull request"
 
+    @_none_during_an_outage
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Its URL; "" for a forge without a web server, and where none was opened."""
         store = _store(operator, ti_key)
@@ -47,6 +67,7 @@ class ProfileLink(BaseOperatorLink):
 
     name = "Profile"
 
+    @_none_during_an_outage
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """The PGO tab of the run; "" before there is a profile."""
         if not _store(operator, ti_key).exists("merged.pb.gz"):
@@ -60,6 +81,7 @@ class SelectionQueryLink(BaseOperatorLink):
 
     name = "Prometheus query"
 
+    @_none_during_an_outage
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Prometheus with the query in it; "" if nothing was asked."""
         store, window = _store(operator, ti_key), cast("SelectInstancesOperator", operator).window
@@ -73,6 +95,7 @@ class MeasurementQueryLink(BaseOperatorLink):
 
     name = "Prometheus query"
 
+    @_none_during_an_outage
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Prometheus with a panel for each query, at the measurement's time; "" if there is none."""
         store, name = _store(operator, ti_key), f"measure_{cast('MeasureOperator', operator).period}.json"

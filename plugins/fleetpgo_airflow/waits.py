@@ -2,8 +2,8 @@
 
 The trigger itself ends the task (success or skip): resuming on a worker costs a process, and sometimes fails
 (docs/decisions/0003). What a look found is in the run's store, so nothing is lost with a triggerer; a
-restarted one simply looks again. An error while looking is logged and the look repeated: a Prometheus that is
-down for an hour must not cost a run that waits for a week.
+restarted one simply looks again. An error while looking is logged and the look repeated: a Prometheus or a
+store that is down for an hour must not cost a run that waits for a week.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 
-from fleetpgo.errors import FleetPGOError
+from fleetpgo.errors import FleetPGOError, StoreError
 from fleetpgo.services import load_named
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.operators import RefreshOperator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from fleetpgo.refresh import Outcome
 
-What = Literal["merge", "rollout"]
+What = Literal["merge", "rollout", "week"]
 
 PATIENCE = timedelta(days=60)
 """A wait that has not ended by then is forgotten work; it fails, so that somebody looks."""
@@ -48,6 +48,8 @@ def look(what: What, service_name: str, run: str) -> Outcome:
             return refresh.look_for_merge(store, hooks.forge(service))
         case "rollout":
             return refresh.look_for_rollout(service, store, hooks.prometheus(service), datetime.now(UTC))
+        case "week":
+            return refresh.look_for_week(service, store, datetime.now(UTC))
 
 
 class LookTrigger(BaseTrigger):
@@ -111,10 +113,20 @@ class WaitOperator(RefreshOperator):
         """Time between two looks."""
         return load_named(self.service).rollout.poll
 
+    def patience(self) -> timedelta:
+        """Time after which the wait is forgotten work."""
+        return PATIENCE
+
     def execute(self, context: Context) -> None:
         """Look; skip with the reason, or defer."""
+        from fleetpgo.refresh import Outcome  # noqa: PLC0415  # not when the DAG file is parsed
+
         with translated():
-            outcome = look(self.what, self.service, context["run_id"])
+            try:
+                outcome = look(self.what, self.service, context["run_id"])
+            except StoreError as error:
+                # Its retries would be over within minutes.
+                outcome = Outcome("waiting", f"cannot look now, the trigger will try again: {error}")
         self.log.info("%s", outcome.message)
         match outcome.state:
             case "skipped":
@@ -130,7 +142,7 @@ class WaitOperator(RefreshOperator):
                         poll=self.poll().total_seconds(),
                     ),
                     method_name="execute_again",
-                    timeout=PATIENCE,
+                    timeout=self.patience(),
                 )
 
     def execute_again(self, context: Context, event: object = None) -> None:  # noqa: ARG002
@@ -186,22 +198,11 @@ class WaitForWindowOperator(RefreshOperator):
         """Never called by a scheduler; see :meth:`WaitOperator.execute_again`."""
 
 
-class WaitForWeekOperator(RefreshOperator):
+class WaitForWeekOperator(WaitOperator):
     """Waits until the long period after the rollout (``measurement.week``) has passed."""
 
-    ui_color = WaitOperator.ui_color
+    what: What = "week"
 
-    def execute(self, context: Context) -> None:
-        """Defer to the standard provider's trigger for a moment in time."""
-        from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
-
-        with translated():
-            moment = refresh.measurable_at(*self.opened(context), "week")
-        self.log.info("measurable at %s", moment)
-        if moment > datetime.now(UTC):
-            self.defer(
-                trigger=DateTimeTrigger(moment=moment, end_from_trigger=True), method_name="execute_again"
-            )
-
-    def execute_again(self, context: Context, event: object = None) -> None:
-        """Never called by a scheduler; see :meth:`WaitOperator.execute_again`."""
+    def patience(self) -> timedelta:
+        """Counted from when the period can have passed."""
+        return load_named(self.service).measurement.week + PATIENCE

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetpgo.collection.spool import Spool
-from fleetpgo.errors import ArtifactError
+from fleetpgo.errors import StoreError
 
 BODIES, MOST = 4, 50
 
@@ -53,7 +53,7 @@ def test_a_full_disk_is_named_and_is_no_fault_of_an_instance():
     with (
         Path("/dev/full").open("r+b", buffering=0) as full,
         Spool(full, most=MOST).body() as body,
-        pytest.raises(ArtifactError, match="No space") as raised,
+        pytest.raises(StoreError, match="No space") as raised,
     ):
         body.write(b"x")
     assert "TMPDIR" in raised.value.hint

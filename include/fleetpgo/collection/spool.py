@@ -12,7 +12,7 @@ import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from fleetpgo.errors import ArtifactError
+from fleetpgo.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,14 +34,14 @@ class Body:
         """Add what has come.
 
         Raises:
-            ArtifactError: there is no room for it, which is no fault of an instance.
+            StoreError: there is no room for it, which is no fault of an instance.
         """
         rest = memoryview(chunk)
         while rest:
             try:
                 written = os.pwrite(self._file.fileno(), rest, self._start + self.size)
             except OSError as error:
-                raise ArtifactError(
+                raise StoreError(
                     f"what instances send cannot be written to {tempfile.gettempdir()}: {error.strerror}",
                     hint="make room there, or name another directory in TMPDIR",
                 ) from error

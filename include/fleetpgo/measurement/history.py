@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from fleetpgo.store import runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from upath import UPath
+
+    from fleetpgo.store import RunStore
 
 COUNTED = ("saved", "regression")
 """Calls whose cores add up; whatever cannot be told counts as nothing."""
@@ -89,7 +92,7 @@ def history(store: Path | UPath, service: str, *, now: datetime) -> pd.DataFrame
 
 def refreshes(store: Path | UPath, service: str) -> list[Refresh]:
     """All measured refreshes of a service, by the time of their rollout."""
-    runs = (read_refresh(run) for run in (store / service).glob("*"))
+    runs = (read_refresh(run) for run in runs_of(store, service))
     return in_order(run for run in runs if run is not None)
 
 
@@ -110,12 +113,11 @@ def _told(each: Refresh) -> str:
     return f"saved {100 * each.saving:.1f} % [{100 * each.low:.1f}, {100 * each.high:.1f}]"
 
 
-def read_refresh(run: Path | UPath) -> Refresh | None:
-    """The longer measurement of a run, given its directory in the store; None if there is none yet."""
+def read_refresh(run: RunStore) -> Refresh | None:
+    """The longer measurement of a run; None if there is none yet."""
     for period in ("week", "rollout"):
-        file = run / f"measure_{period}.json"
-        if file.exists():
-            return _refresh(run.name, json.loads(file.read_text(encoding="utf-8")))
+        if record := run.find_json(f"measure_{period}.json"):
+            return _refresh(run.directory.name, record)
     return None
 
 

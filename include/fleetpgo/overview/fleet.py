@@ -7,7 +7,6 @@ come to its end and is not read again, and any other is read again after a minut
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import dataclass, replace
@@ -15,8 +14,10 @@ from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fleetpgo import storage
+from fleetpgo.errors import ArtifactError
 from fleetpgo.measurement.history import (
     Reclaimed,
     Refresh,
@@ -25,6 +26,7 @@ from fleetpgo.measurement.history import (
     read_refresh,
     reclaimed,
 )
+from fleetpgo.store import RunStore, runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -127,15 +129,13 @@ def look_at_service(store: Path | UPath, service: str, *, now: datetime) -> Row:
         service: its name.
         now: until when the latest saving counts.
     """
-    directory = store / service
-    row = _row(directory, _stamps(directory))
+    row = _row(_stamps(store, service), service)
     return replace(row, core_hours=sum(core_hours(row.refreshes, now=now)))
 
 
 def summaries(store: Path | UPath, service: str) -> list[Summary]:
     """All runs of a service, in no order."""
-    directory = store / service
-    return [_summary(directory / name, stamp) for name, stamp in _stamps(directory)]
+    return [_summary(run, stamp) for run, stamp in _stamps(store, service)]
 
 
 def profiles_made(runs: Iterable[Summary]) -> list[tuple[Profile, Summary]]:
@@ -151,23 +151,27 @@ def reclaimed_by_day(rows: Iterable[Row]) -> list[Reclaimed]:
     return [*last_of_day, *points[-1:]]
 
 
-def _stamps(directory: Path | UPath) -> tuple[tuple[str, int], ...]:
-    """Name of each run in a service's directory, and a number that changes when the run has changed."""
-    if not directory.is_dir():
-        return ()
-    if isinstance(directory, Path):
-        with os.scandir(directory) as runs:
-            return tuple((run.name, run.stat().st_mtime_ns) for run in runs)
+def _stamps(store: Path | UPath, service: str) -> tuple[tuple[RunStore, int], ...]:
+    """Each run of a service, and a number that changes when the run has changed."""
+    if isinstance(store, Path):
+        return _changes(store, service)
     minute = int(time.time() // _FRESH_S)
-    return tuple(
-        (run.name, 0 if (run / "measure_week.json").exists() else minute) for run in directory.iterdir()
-    )
+    return tuple((run, 0 if run.exists("measure_week.json") else minute) for run in runs_of(store, service))
+
+
+def _changes(store: Path, service: str) -> tuple[tuple[RunStore, int], ...]:
+    directory = store / service
+    try:
+        with storage.reaching(directory, "list"), os.scandir(directory) as runs:
+            return tuple((RunStore(store, service, run.name), run.stat().st_mtime_ns) for run in runs)
+    except ArtifactError:
+        return ()
 
 
 @lru_cache(maxsize=_SERVICES_REMEMBERED)
-def _row(directory: Path | UPath, stamps: tuple[tuple[str, int], ...]) -> Row:
+def _row(stamps: tuple[tuple[RunStore, int], ...], service: str) -> Row:
     """The service's row but for its core-hours, which grow with time."""
-    runs = [_summary(directory / name, stamp) for name, stamp in stamps]
+    runs = [_summary(run, stamp) for run, stamp in stamps]
     profiles = profiles_made(runs)
     merged = [profile for profile, run in profiles if run.merged]
     current = merged[-1] if merged else None
@@ -175,7 +179,7 @@ def _row(directory: Path | UPath, stamps: tuple[tuple[str, int], ...]) -> Row:
     refreshes = in_order(run.refresh for run in runs if run.refresh)
     sums = reclaimed(refreshes)
     return Row(
-        service=directory.name,
+        service=service,
         profile=current,
         source_match=_last_match(profiles, current),
         waiting=waiting if waiting and waiting.state == "open" else None,
@@ -199,19 +203,20 @@ def _last_match(profiles: Sequence[tuple[Profile, Summary]], current: Profile | 
 
 
 @lru_cache(maxsize=_RUNS_REMEMBERED)
-def _summary(run: Path | UPath, stamp: int) -> Summary:  # noqa: ARG001  # what is remembered holds for it alone
+def _summary(run: RunStore, stamp: int) -> Summary:  # noqa: ARG001  # what is remembered holds for it alone
+    """What a run has left. Raises StoreError: an outage is not remembered as a damaged artifact."""
     found = Summary()
     try:
         found = replace(found, profile=_profile(run))
         found = replace(found, pull_request=_pull_request(run))
         return replace(found, refresh=read_refresh(run))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ArtifactError, ValueError, KeyError, TypeError) as error:
         # One damaged file must not hide 199 services.
-        return replace(found, problem=f"{run}: {type(error).__name__}: {error}")
+        return replace(found, problem=f"{run.directory}: {type(error).__name__}: {error}")
 
 
-def _profile(run: Path | UPath) -> Profile | None:
-    manifest = _read(run / "manifest.json")
+def _profile(run: RunStore) -> Profile | None:
+    manifest = run.find_json("manifest.json")
     if manifest is None:
         return None
     return Profile(
@@ -225,11 +230,11 @@ def _profile(run: Path | UPath) -> Profile | None:
     )
 
 
-def _pull_request(run: Path | UPath) -> PullRequest | None:
-    proposed = _read(run / "pull_request.json")
+def _pull_request(run: RunStore) -> PullRequest | None:
+    proposed = run.find_json("pull_request.json")
     if proposed is None or proposed["pull_request"] is None:
         return None
-    merge = _read(run / "merge.json") or {"state": "open"}
+    merge = run.find_json("merge.json") or {"state": "open"}
     return PullRequest(
         proposed["pull_request"],
         proposed["url"],
@@ -237,11 +242,3 @@ def _pull_request(run: Path | UPath) -> PullRequest | None:
         proposed.get("source_match"),
         proposed.get("current_match"),
     )
-
-
-def _read(file: Path | UPath) -> Any:  # noqa: ANN401  # JSON is whatever was written
-    """A JSON artifact; None if the run has not made it (yet)."""
-    try:
-        return json.loads(file.read_bytes())
-    except FileNotFoundError:
-        return None

@@ -11,7 +11,7 @@ from fleetpgo.collection.guards import STOP
 from fleetpgo.errors import ArtifactError
 from fleetpgo.measurement.report import METHODS
 from fleetpgo.overview.fleet import profiles_made, summaries
-from fleetpgo.overview.stages import GIVEN, PERIODS, Stage, look_at_stages, read
+from fleetpgo.overview.stages import GIVEN, PERIODS, Stage, look_at_stages
 from fleetpgo.refresh import read_selection
 from fleetpgo.store import RunStore
 
@@ -133,14 +133,14 @@ def is_artifact(name: str) -> bool:
 
 def look_at_run(store: RunStore) -> Overview:
     """Read what the run has left so far. A run that has left nothing yet has an overview that says so."""
-    manifest = read(store, "manifest.json")
+    manifest = store.find_json("manifest.json")
     instances = _instances(store, manifest)
     measurements = [
         _measurement(store, period, record)
         for period in PERIODS
-        if (record := read(store, f"measure_{period}.json"))
+        if (record := store.find_json(f"measure_{period}.json"))
     ]
-    stopped = read(store, STOP)
+    stopped = store.find_json(STOP)
     return Overview(
         service=store.service,
         run=store.run,
@@ -152,9 +152,9 @@ def look_at_run(store: RunStore) -> Overview:
         warnings=manifest["warnings"] if manifest else (),
         measurements=measurements,
         artifacts=[
-            Artifact(name, store.path(name).stat().st_size, about)
+            Artifact(name, size, about)
             for name, about in ARTIFACTS.items()
-            if store.exists(name)
+            if (size := store.size(name)) is not None
         ],
         has_profile=store.exists("merged.pb.gz"),
     )

@@ -27,11 +27,6 @@ class Stage:
     figures: Mapping[str, str]
 
 
-def read(store: RunStore, name: str) -> Any:  # noqa: ANN401  # JSON is whatever was written
-    """A JSON artifact; None if the run has not made it (yet)."""
-    return store.read_json(name) if store.exists(name) else None
-
-
 def look_at_stages(
     store: RunStore,
     instances: Sequence[Instance],
@@ -62,10 +57,10 @@ def look_at_stages(
     yield _stage(
         "Merge", {"samples": f"{manifest['samples']:,}", **manifest["figures"]} if manifest else None
     )
-    proposed, merge = read(store, "pull_request.json"), read(store, "merge.json")
+    proposed, merge = store.find_json("pull_request.json"), store.find_json("merge.json")
     yield _proposal(proposed)
     yield _merging(merge)
-    rollout = read(store, "rollout.json")
+    rollout = store.find_json("rollout.json")
     skipped = merge is not None and merge["state"] == "skipped"
     yield _stage(
         "Rollout",

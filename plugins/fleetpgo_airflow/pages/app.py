@@ -17,7 +17,7 @@ from fastapi import APIRouter, FastAPI, HTTPException
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from fleetpgo import overview
-from fleetpgo.errors import FleetPGOError
+from fleetpgo.errors import FleetPGOError, StoreError
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.pages.access import MAY_READ_RUN, SIGNED_IN, ReadableDags, Store, run_state
 
@@ -55,7 +55,7 @@ async def _protect(request: Request, call_next: Callable[[Request], Awaitable[Re
 
 @app.exception_handler(FleetPGOError)
 def _explain(_request: Request, error: FleetPGOError) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, status_code=500)
+    return JSONResponse({"detail": str(error)}, status_code=503 if isinstance(error, StoreError) else 500)
 
 
 @app.get("/")

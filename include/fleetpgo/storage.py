@@ -1,0 +1,198 @@
+"""Directories and object storage, read and written in the same way.
+
+A path is a :class:`pathlib.Path`, or a ``UPath`` on object storage (Airflow's ``ObjectStoragePath`` is one).
+What is not there is an :class:`ArtifactError`. Every other failure is a :class:`StoreError` that says where,
+why, and what to check: nobody outside this module needs to know what fsspec, botocore or aiohttp raise.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fleetpgo.errors import ArtifactError, FleetPGOError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from upath import UPath
+
+LIMIT_S = 60.0
+"""Seconds that one operation on object storage may take, its own retries included."""
+
+_LONGEST_REASON = 300
+"""Characters of a server's words that an error repeats."""
+
+
+def read(path: Path | UPath, *, limit: float = LIMIT_S) -> bytes:
+    """Return the bytes at a path; on object storage this is one request.
+
+    Raises:
+        ArtifactError: nothing is there.
+        StoreError: the store does not answer, or refuses.
+    """
+    with reaching(path, "read", limit=limit):
+        if isinstance(path, Path):
+            return path.read_bytes()
+        system, bounds = _connected(path, limit)
+        data: bytes = system.cat_file(path.path, **bounds)
+        return data
+
+
+def write(path: Path | UPath, data: bytes, *, limit: float = LIMIT_S) -> None:
+    """Put bytes at a path, whole or not at all; what was there is replaced.
+
+    Raises:
+        StoreError: the store does not answer, refuses, or has no room.
+    """
+    with reaching(path, "write", limit=limit):
+        if not isinstance(path, Path):
+            # In one go: an opened file is uploaded as far as it got when its writer is interrupted.
+            system, bounds = _connected(path, limit)
+            system.pipe_file(path.path, data, **bounds)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        try:
+            part.write_bytes(data)
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def size(path: Path | UPath, *, limit: float = LIMIT_S) -> int:
+    """Return how many bytes are at a path. Raises what :func:`read` raises."""
+    with reaching(path, "look at", limit=limit):
+        if isinstance(path, Path):
+            return path.stat().st_size
+        system, bounds = _connected(path, limit)
+        return int(system.info(path.path, **bounds)["size"])
+
+
+def remove(path: Path | UPath, *, limit: float = LIMIT_S) -> None:
+    """Remove what is at a path. Raises what :func:`read` raises, though S3 removes what is not there."""
+    with reaching(path, "remove", limit=limit):
+        if isinstance(path, Path):
+            path.unlink()
+        else:
+            system, bounds = _connected(path, limit)
+            system.rm_file(path.path, **bounds)
+
+
+def names(path: Path | UPath, *, limit: float = LIMIT_S) -> list[str]:
+    """List the names in a directory, in no order; a directory that is not there has none.
+
+    Raises:
+        StoreError: the store does not answer, or refuses; its bucket does not exist.
+    """
+    try:
+        with reaching(path, "list", limit=limit):
+            if isinstance(path, Path):
+                return [item.name for item in path.iterdir()]
+            system, bounds = _connected(path, limit)
+            found = [str(name).rstrip("/") for name in system.ls(path.path, detail=False, **bounds)]
+    except ArtifactError:
+        return []
+    # A folder made by hand is an object of its own name.
+    return [name.rpartition("/")[2] for name in found if name.strip("/") != path.path.strip("/")]
+
+
+@contextmanager
+def reaching(path: Path | UPath, verb: str, *, limit: float = LIMIT_S) -> Iterator[None]:
+    """Raise what goes wrong at a path as the project's own errors.
+
+    Args:
+        path: what is reached for.
+        verb: what is done to it, for the message. ``write``: a path that is not found is the store's fault.
+        limit: seconds that it may take, for the message.
+    """
+    try:
+        yield
+    except FleetPGOError:
+        raise
+    # Besides OSError: botocore's and aiohttp's own, IndexError (a cut body), ValueError (a bad endpoint),
+    # ImportError (no s3fs), Airflow's (no such connection). They have no other ancestor in common.
+    except Exception as error:
+        if isinstance(path, Path) and not isinstance(error, OSError):
+            raise
+        codes = _codes(error)
+        if isinstance(error, FileNotFoundError) and verb != "write" and "NoSuchBucket" not in codes:
+            raise ArtifactError(
+                f"artifact {path} is not in the store",
+                hint="clear the task that makes it, and its downstream tasks",
+            ) from error
+        raise StoreError(
+            f"the store cannot {verb} {path}{_endpoint(path)}: {_why(error, codes, limit)}",
+            hint=_advice(path, error, codes),
+        ) from error
+
+
+def _connected(path: UPath, limit: float) -> tuple[Any, dict[str, Any]]:
+    """The path's file system, and the arguments that bound each of its operations in time."""
+    system = path.fs
+    if "s3" in system.protocol:
+        # A read in parts begins with a request for the size.
+        system.max_concurrency = 1
+        # botocore tries five times; s3fs by default tries all of that five times.
+        system.retries = 2
+    return system, {"timeout": limit} if system.async_impl else {}
+
+
+def _codes(error: BaseException | None) -> list[str]:
+    """What the server calls the failure, from botocore's error at the end of the chain."""
+    codes = []
+    while error is not None:
+        response = getattr(error, "response", None)
+        if isinstance(response, dict) and (code := response.get("Error", {}).get("Code")):
+            codes.append(str(code))
+        error = error.__cause__ or error.__context__
+    return codes
+
+
+def _why(error: Exception, codes: list[str], limit: float) -> str:
+    """The reason in one bounded line, without logins."""
+    if type(error).__name__ == "FSTimeoutError":
+        return f"no answer within {limit:g} s"
+    said = getattr(error, "strerror", None) or str(error)
+    kind = codes[0] if codes else "" if isinstance(error, OSError) else type(error).__name__
+    text = ": ".join(part for part in (kind, said) if part) or type(error).__name__
+    return _without_login(" ".join(text.split()))[:_LONGEST_REASON]
+
+
+def _endpoint(path: Path | UPath) -> str:
+    """Where an object storage is, if it is not the provider's own."""
+    if isinstance(path, Path):
+        return ""
+    try:
+        address = getattr(path.fs, "endpoint_url", None)
+    except Exception:  # noqa: BLE001  # it is why we are here, and told already
+        return ""
+    return f" at {_without_login(address)}" if address else ""
+
+
+def _without_login(text: str) -> str:
+    return re.sub(r"//[^/@\s]*@", "//", text)
+
+
+def _advice(path: Path | UPath, error: Exception, codes: list[str]) -> str:
+    if isinstance(path, Path):
+        return (
+            "check FLEETPGO_STORE: is the disk mounted, has it room, and may this user read and write there?"
+        )
+    if isinstance(error, ImportError):
+        return "install the package that the store's scheme needs: `pip install s3fs` for s3://"
+    if "NoSuchBucket" in codes:
+        return "make the bucket, or correct its name in FLEETPGO_STORE"
+    if isinstance(error, PermissionError):
+        return (
+            "check the credentials and what they allow: s3:GetObject, s3:PutObject, s3:DeleteObject and "
+            "s3:ListBucket (without the last, S3 refuses what is not there)"
+        )
+    return (
+        "check that the object storage answers, and FLEETPGO_STORE, its connection's endpoint_url and login. "
+        "Tasks try again, and waits go on once it is back"
+    )
