@@ -145,11 +145,17 @@ def test_an_outage_leaves_no_problem_in_the_fleet(s3, root, store):
     assert "KeyError" in overview.look_at_service(root, "wshim", now=None).problems[0]
 
 
-@pytest.mark.parametrize("operation", ["read", "write", "exists", "names"])
-def test_a_local_store_whose_place_is_taken_by_a_file_is_a_store_error(tmp_path, operation):
-    (tmp_path / "store").write_text("not a directory")
-    with pytest.raises(StoreError, match=r"(?s)Not a directory.*check FLEETPGO_STORE"):
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_local_store_that_cannot_be_reached_is_a_store_error(tmp_path, operation):
+    (tmp_path / "store").symlink_to(tmp_path / "store")
+    with pytest.raises(StoreError, match=r"(?s)Too many levels of symbolic links.*check FLEETPGO_STORE"):
         OPERATIONS[operation](RunStore(tmp_path / "store", "wshim", "r"))
+
+
+def test_a_file_beside_the_runs_of_a_service_is_a_run_that_left_nothing(tmp_path):
+    (tmp_path / "wshim").mkdir()
+    (tmp_path / "wshim" / "README").write_text("of a person")
+    assert overview.look_at_service(tmp_path, "wshim", now=None).problems == ()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])

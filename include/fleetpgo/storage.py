@@ -120,7 +120,8 @@ def reaching(path: Path | UPath, verb: str, *, limit: float = LIMIT_S) -> Iterat
         if isinstance(path, Path) and not isinstance(error, OSError):
             raise
         codes = _codes(error)
-        if isinstance(error, FileNotFoundError) and verb != "write" and "NoSuchBucket" not in codes:
+        absent = isinstance(error, (FileNotFoundError, NotADirectoryError)) and "NoSuchBucket" not in codes
+        if absent and verb != "write":
             raise ArtifactError(
                 f"artifact {path} is not in the store",
                 hint="clear the task that makes it, and its downstream tasks",

@@ -105,6 +105,15 @@ def test_a_damaged_artifact_is_named_to_the_user(served):
     assert "manifest.json is no JSON" in answer.json()["detail"]
 
 
+def test_a_store_that_cannot_be_read_is_a_sentence_and_no_crash(served):
+    loop = served.store / "edge" / "loop"
+    loop.symlink_to(loop)
+    run = served.get(f"/fleetpgo/api/runs/{DAG}/loop", "edge")
+    loop.unlink()
+    assert run.status_code == 503
+    assert run.json()["detail"].startswith(f"the store cannot read {loop}/manifest.json: Too many levels")
+
+
 def test_a_dag_that_refreshes_no_service_has_no_page(served):
     answer = served.get("/fleetpgo/api/runs/another_dag/x", "admin")
     assert (answer.status_code, answer.json()["detail"]) == (

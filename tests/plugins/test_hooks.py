@@ -6,7 +6,7 @@ from base64 import b64encode
 import pytest
 
 from fleetpgo.config import Service
-from fleetpgo.errors import ForgeError
+from fleetpgo.errors import ForgeError, StoreError
 from fleetpgo.forges.gitea import GiteaForge
 from fleetpgo.forges.github import GitHubForge
 from fleetpgo.forges.gitlab import GitLabForge
@@ -78,3 +78,19 @@ def test_what_git_sends_of_the_token_is_masked_in_logs(connection, monkeypatch):
     hooks.forge(service("github"))
 
     assert masked == [b64encode(f"x-access-token:{TOKEN}".encode()).decode()]
+
+
+@pytest.mark.parametrize(
+    "address", ["s4://bucket/store", "s3:/bucket/store", "s3://", "s3://key:secret@bucket"]
+)
+def test_a_store_s_address_that_is_none_is_no_local_folder(monkeypatch, address):
+    monkeypatch.setenv("FLEETPGO_STORE", address)
+    with pytest.raises(StoreError) as raised:
+        hooks.store_root()
+    assert "secret" not in str(raised.value)
+
+
+def test_a_store_whose_connection_airflow_does_not_know_is_a_store_error(monkeypatch):
+    monkeypatch.setenv("FLEETPGO_STORE", "s3://unheard_of@bucket/store")
+    with pytest.raises(StoreError, match="unheard_of"):
+        hooks.run_store("wshim", "r").read("manifest.json")

@@ -40,6 +40,12 @@ def test_a_forge_without_a_web_server_has_no_button(fleet_root, tmp_path, monkey
     assert links("BuildAndOpenPROperator", "local")["Pull request"] == ""
 
 
+def test_a_store_that_does_not_answer_costs_the_buttons_only(tmp_path, monkeypatch):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    monkeypatch.setenv("FLEETPGO_STORE", str(tmp_path / "loop"))
+    assert links("BuildAndOpenPROperator", fleet.SECOND) == {"Pull request": "", "Profile": ""}
+
+
 def test_the_profile_is_the_runs_tab():
     assert links("MergeProfilesOperator", fleet.SECOND) == {
         "Profile": "https://airflow.example/prefix/dags/pgo_refresh__edge/runs/"

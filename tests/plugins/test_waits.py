@@ -8,11 +8,12 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
 
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.services import load_named, services_directory
 from fleetpgo.store import RunStore
+from tests.s3 import ILLNESSES, S3, as_connection
 
 RUN = "manual__1"
 PROFILE = "0123456789ab"
@@ -118,6 +119,93 @@ async def test_an_outage_while_waiting_does_not_end_the_wait(forge, tmp_path):
     forge.merge(1)
     event = await waiting
     assert event.payload == "success"
+
+
+@pytest.fixture(scope="module")
+def s3():
+    server = S3()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def ill(s3, forge, store, monkeypatch):
+    """The same run, on an object storage that can be ill."""
+    monkeypatch.setenv("AIRFLOW_CONN_ILL", as_connection(s3))
+    monkeypatch.setenv("FLEETPGO_STORE", "s3://ill@fleetpgo/store")
+    s3.objects[f"store/wshim/{RUN}/pull_request.json"] = store.read("pull_request.json")
+    yield s3
+    s3.heal()
+
+
+async def asked_again(s3):
+    """Wait until more looks have asked the store than a task has retries; a look asks twice at most."""
+    before = len(s3.asked)
+    while len(s3.asked) < before + 8:  # noqa: ASYNC110  # another thread's server counts
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("illness", ILLNESSES)
+async def test_a_wait_outlives_any_illness_of_the_store(ill, forge, illness):
+    ill.illness = illness
+    waiting = asyncio.create_task(first_event(trigger()))
+    await asked_again(ill)
+    assert not waiting.done()
+    ill.illness = ""
+    ill.over.set()
+    forge.merge(1)
+    assert (await waiting).payload == "success"
+
+
+def operator(name):
+    from fleetpgo_airflow import waits  # noqa: PLC0415  # imports Airflow
+
+    return getattr(waits, name)(task_id="wait", service="wshim")
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("WaitForMergeOperator", "merge"),
+        ("WaitForRolloutOperator", "rollout"),
+        ("WaitForWeekOperator", "week"),
+    ],
+)
+def test_a_wait_whose_first_look_meets_an_outage_leaves_the_looking_to_the_trigger(
+    ill, monkeypatch, name, what
+):
+    monkeypatch.setenv("AIRFLOW_CONN_WSHIM_PROMETHEUS", "http://127.0.0.1:9")
+    ill.illness = "503"
+    with pytest.raises(TaskDeferred) as deferred:
+        operator(name).execute({"run_id": RUN})
+    _, arguments = deferred.value.trigger.serialize()
+    assert (arguments["what"], deferred.value.timeout.days >= 60) == (what, True)
+
+
+def test_a_task_is_tried_again_after_an_outage_and_not_for_a_missing_artifact(ill):
+    from fleetpgo_airflow.operators import AnnounceMergeOperator  # noqa: PLC0415  # imports Airflow
+
+    announce = AnnounceMergeOperator(task_id="announce", service="wshim")
+    with pytest.raises(AirflowFailException, match=r"merge\.json is not in the store"):
+        announce.execute({"run_id": RUN})
+    ill.illness = "503"
+    with pytest.raises(AirflowException, match="the store cannot read") as raised:
+        announce.execute({"run_id": RUN})
+    assert not isinstance(raised.value, AirflowFailException)
+
+
+async def test_the_week_is_over_when_its_end_after_the_rollout_has(forge, store):
+    now = datetime.now(UTC)
+    found = []
+    for end in (now, now - timedelta(days=20)):
+        rollout = {"start": end - timedelta(hours=1), "end": end, "fraction": 1.0, "profile": PROFILE}
+        store.write_json("rollout.json", rollout)
+        try:
+            found.append(operator("WaitForWeekOperator").execute({"run_id": RUN}))
+        except TaskDeferred as deferred:
+            found.append(deferred.trigger.serialize()[1]["what"])
+    assert found == ["week", None]
+    assert (await first_event(trigger("week"))).payload == "success"
 
 
 @pytest.fixture
