@@ -3,10 +3,11 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from fleetpgo.commits import commit, push
 from fleetpgo.errors import ForgeError
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.pr_cli import pr
-from fleetpgo.repository import clone, commit, push
+from fleetpgo.repository import clone
 
 SERVICE = """\
 prometheus: {connection: prometheus}

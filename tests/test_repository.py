@@ -3,25 +3,16 @@ import shutil
 import subprocess
 import threading
 from base64 import b64encode
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from fleetpgo import repository
+from fleetpgo.commits import commit, push, start_anew
 from fleetpgo.errors import RepositoryError
-from fleetpgo.repository import (
-    Checkout,
-    base_moved,
-    clone,
-    commit,
-    fetch_history,
-    git,
-    push,
-    read_at,
-    redact,
-    write,
-)
+from fleetpgo.repository import Checkout, base_moved, clone, fetch_history, git, read_at, redact, write
 
 PROFILE = "pgo/profile.pprof"
 FILES = {PROFILE: b"\x1f\x8b\r\n\0", "Makefile": b"build:\n\tgo build -pgo=pgo/profile.pprof .\n"}
@@ -60,7 +51,7 @@ def test_a_clone_is_the_newest_commit_of_the_base(bare):
     base_commit = git(bare, "rev-parse", "main")
 
     with cloned(bare) as checkout:
-        assert Checkout(checkout.path, "main", base_commit, "bot", None, "", {}) == checkout
+        assert Checkout(checkout.path, bare.as_uri(), "main", base_commit, "bot", None, "", {}) == checkout
         assert git(checkout.path, "rev-list", "--count", "HEAD") == "1"
         assert (checkout.path / "go.mod").is_file()
 
@@ -149,7 +140,7 @@ def test_lfs_files_come_with_a_clone(bare, tmp_path):
     commit_files(
         bare, tmp_path, {**LFS, "a.bin": "large"}, ("lfs", "install", "--local", "--skip-repo"), ("add", ".")
     )
-    git(tmp_path / "work", "lfs", "push", "origin", "main")
+    git(tmp_path / "work", "lfs", "push", "--all", "origin", "main")
 
     with cloned(bare) as checkout:
         assert (checkout.path / "a.bin").read_text() == "large"
@@ -208,6 +199,8 @@ def test_a_clone_with_its_history_can_still_be_pushed_from(bare, tmp_path):
 def test_a_commit_holds_the_files_and_nothing_else(bare):
     with cloned(bare) as checkout:
         write(checkout, "stray.txt", b"left by the build")
+        write(checkout, "staged.txt", b"left in the index by the build")
+        git(checkout.path, "add", "staged.txt")
         head = commit(checkout, FILES, "Refresh", exact=PROFILE)
         push(checkout, head)
 
@@ -218,6 +211,130 @@ def test_a_commit_holds_the_files_and_nothing_else(bare):
         "|Signed-off-by: fleetpgo <fleetpgo@localhost.invalid>"
         f"\n|{git(bare, 'rev-parse', 'main')}"
     )
+
+
+def test_a_commit_takes_a_file_away(bare):
+    with cloned(bare) as checkout:
+        push(checkout, commit(checkout, {"main.go": None}, "Remove"))
+
+    assert git(bare, "diff", "--name-status", "main", "bot") == "D\tmain.go"
+
+
+def test_a_program_stays_a_program(bare, tmp_path):
+    # What the index says goes, not the file's own mode.
+    executable = (("config", "core.fileMode", "false"), ("update-index", "--chmod=+x", "Makefile"))
+    commit_files(bare, tmp_path, {"Makefile": "all:\n"}, *executable)
+
+    proposed(bare)
+
+    assert git(bare, "ls-tree", "bot", "Makefile").startswith("100755 ")
+
+
+def test_what_is_as_on_the_base_is_not_committed(bare):
+    with (
+        cloned(bare) as checkout,
+        pytest.raises(RepositoryError, match=r"main\.go would be the same as on main"),
+    ):
+        commit(checkout, {"main.go": (checkout.path / "main.go").read_bytes()}, "Nothing")
+
+
+def test_a_link_is_not_replaced_by_a_file(bare, tmp_path):
+    work = tmp_path / "linking"
+    git(tmp_path, "clone", "--quiet", bare.as_uri(), str(work))
+    (work / "pgo").mkdir()
+    (work / PROFILE).symlink_to("../main.go")
+    git(work, "add", "--force", PROFILE)
+    git(work, "commit", "--quiet", "--message", "Link")
+    git(work, "push", "--quiet", "origin", "main")
+
+    with pytest.raises(RepositoryError, match=f"{PROFILE} is no file on main, but a link"):
+        proposed(bare)
+
+
+def test_a_repository_made_anew_commits_on_the_base_that_was_built(bare, tmp_path):
+    with cloned(bare) as checkout:
+        shutil.rmtree(checkout.path / ".git")  # nothing of the clone is needed
+        person_commits(bare, tmp_path, "main")
+        with start_anew(checkout) as untouched:
+            head = commit(untouched, FILES, "Refresh", exact=PROFILE)
+            push(untouched, head)
+
+    assert (head, checkout.base_commit) == (git(bare, "rev-parse", "bot"), git(bare, "rev-parse", "bot^"))
+    assert git(bare, "diff", "--name-only", "bot^", "bot") == "Makefile\npgo/profile.pprof"
+
+
+def test_a_repository_made_anew_is_gone_after_its_block(bare):
+    with cloned(bare) as checkout, start_anew(checkout) as untouched:
+        assert [entry.name for entry in untouched.path.iterdir()] == [".git"]
+
+    assert not untouched.path.exists()
+
+
+def test_a_repository_made_anew_takes_no_files_from_a_server_that_can_leave_them_out(bare):
+    git(bare, "config", "uploadpack.allowFilter", "true")
+
+    with cloned(bare) as checkout, start_anew(checkout) as untouched:
+        head = commit(untouched, FILES, "Refresh", exact=PROFILE)
+        push(untouched, head)
+        missing = git(untouched.path, "rev-list", "--objects", "--missing=print", checkout.base_commit)
+
+    assert head == git(bare, "rev-parse", "bot")
+    assert "\n?" in missing
+
+
+def test_a_repository_made_anew_knows_the_same_change(bare):
+    first = proposed(bare)
+
+    with cloned(bare) as checkout, start_anew(checkout) as untouched:
+        assert first == commit(untouched, FILES, "Refresh", exact=PROFILE)
+
+
+def test_a_repository_made_anew_keeps_to_the_line_ends_of_its_base(bare, tmp_path):
+    commit_files(bare, tmp_path, {".gitattributes": "Makefile text eol=crlf\n"})
+
+    with cloned(bare) as checkout, start_anew(checkout) as untouched:
+        files = {**FILES, "Makefile": b"build:\r\n\tgo build .\r\n"}
+        push(untouched, commit(untouched, files, "Refresh", exact=PROFILE))
+
+    assert git(bare, "cat-file", "blob", "bot:Makefile") == "build:\n\tgo build ."
+
+
+@pytest.mark.parametrize("anew", [start_anew, nullcontext])
+def test_a_profile_that_git_lfs_would_keep_is_refused(bare, tmp_path, anew):
+    commit_files(bare, tmp_path, {".gitattributes": "*.pprof filter=lfs diff=lfs merge=lfs -text\n"})
+
+    with cloned(bare) as checkout, anew(checkout) as there, pytest.raises(RepositoryError) as error:
+        commit(there, FILES, "Refresh", exact=PROFILE)
+
+    assert error.value.message == "git would commit pgo/profile.pprof with other bytes than it has"
+
+
+def test_hooks_are_not_run(bare, tmp_path):
+    ran = tmp_path / "ran"
+    with cloned(bare) as checkout:
+        hook = checkout.path / ".git" / "hooks" / "pre-push"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\ntouch {ran}\n")
+        hook.chmod(0o755)
+        push(checkout, commit(checkout, FILES, "Refresh", exact=PROFILE))
+
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("url", ["ext::touch {}", "git://127.0.0.1/a.git"])
+def test_only_the_protocols_of_forges_are_spoken(tmp_path, url):
+    with pytest.raises(RepositoryError, match=r"transport '(ext|git)' not allowed"):
+        git(tmp_path, "ls-remote", url.format(tmp_path / "ran"))
+
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_repository_above_the_directory_is_not_taken_for_its_own(tmp_path):
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "below").mkdir()
+
+    with pytest.raises(RepositoryError, match="not a git repository"):
+        git(tmp_path / "below", "rev-parse", "--git-dir")
 
 
 def test_the_committed_bytes_are_the_very_bytes(bare):

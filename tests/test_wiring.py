@@ -30,7 +30,7 @@ def wiring(tmp_path):
                 "measurement": {"cpu": "up"},
             }
         )
-        return find_wiring(Checkout(tmp_path, "main", "0" * 40, "bot", None, "", {}), service)
+        return find_wiring(Checkout(tmp_path, "", "main", "0" * 40, "bot", None, "", {}), service)
 
     return find
 

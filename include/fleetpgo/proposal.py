@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
+from fleetpgo.commits import commit, push, start_anew
 from fleetpgo.description import Change, FunctionShare, Proposal, body, title
 from fleetpgo.errors import ProfileError, RepositoryError
 from fleetpgo.manners import TAKE_OVER, hands_off
 from fleetpgo.pullrequest import ensure_pull_request
-from fleetpgo.repository import Checkout, base_moved, clone, commit, fetch_history, push, read_at
+from fleetpgo.repository import Checkout, base_moved, clone, fetch_history, read_at
 from fleetpgo.verifying import verify
 from fleetpgo.wiring import find_wiring
 
@@ -121,17 +122,18 @@ def propose(
             )
             if proposal is None:
                 return proposed
-            head = commit(checkout, files, _message(proposal), exact=repository.profile)
-            if dry_run:
-                _log.info("dry run: nothing is pushed and no pull request opened")
-                return proposed
             # The builds may have taken longer than the credentials hold.
             checkout = replace(checkout, config=forge.git_config())  # noqa: PLW2901
-            if not moved and base_moved(checkout):
+            if not (dry_run or moved) and base_moved(checkout):
                 _log.info("%s has got commits during the build: building again on top of them", checkout.base)
                 moved = True
                 continue
-            push(checkout, head)
+            with start_anew(checkout) as untouched:
+                head = commit(untouched, files, _message(proposal), exact=repository.profile)
+                if dry_run:
+                    _log.info("dry run: nothing is pushed and no pull request opened")
+                    return proposed
+                push(untouched, head)
         made = ensure_pull_request(
             forge, service.branch, repository.base, title(proposal), body(proposal), service.review
         )

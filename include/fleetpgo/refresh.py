@@ -370,8 +370,10 @@ def measure(
             service,
             forge,
             profile=proposed["profile"],
+            head=proposed["head"],
             commit=commit,
             brought_by=proposed["url"],
+            pull_request=proposed["pull_request"],
             measured=measured.comparison,
             report=text,
         )

@@ -1,8 +1,11 @@
-"""Git: clone a repository's base branch, commit a few files on top of it, push them to one branch.
+"""Git: run its commands, clone a repository's base branch, read in the clone. :mod:`fleetpgo.commits` writes.
 
 Git itself is run, with its own words in the errors. Credentials reach it only through its environment
 (``GIT_CONFIG_COUNT`` …): never by URL, argument or file, so they cannot stay behind in ``.git/config``. No
 configuration of the user or the system has a say, only ``gitconfig`` beside this module.
+
+A build may write anything into the clone that it runs in, so that git would run a program of its choice
+there. After a build, git gets credentials only in a repository that is made then (:mod:`fleetpgo.commits`).
 """
 
 from __future__ import annotations
@@ -37,6 +40,19 @@ _ALL_COMMITS = "--depth=2147483647"
 
 _CONFIGURATION = Path(__file__).with_name("gitconfig")
 
+_ALWAYS = {
+    "user.name": BOT_NAME,
+    "user.email": BOT_EMAIL,
+    # Ahead of what a repository's own configuration says. ext:: would run a program.
+    "core.hooksPath": os.devnull,
+    "protocol.allow": "never",
+    "protocol.http.allow": "always",
+    "protocol.https.allow": "always",
+    "protocol.ssh.allow": "always",
+    "protocol.file.allow": "user",
+}
+"""Configuration of every command. ``user`` is git's own default for files: not for submodules."""
+
 _PASSED_ON = (
     "PATH",
     "TMPDIR",
@@ -56,20 +72,22 @@ def git(directory: Path, *arguments: str, config: Mapping[str, str] | None = Non
     """Run one git command and return what it prints, stripped.
 
     Args:
-        directory: where it runs.
+        directory: where it runs; the root of the repository, where the command is about one.
         arguments: the command's arguments; they are visible to everybody on the machine.
         config: git configuration for this command, through its environment; may hold credentials.
 
     Raises:
         RepositoryError: if it fails or takes longer than ten minutes, with git's own words.
     """
-    entries = {"user.name": BOT_NAME, "user.email": BOT_EMAIL, **(config or {})}
+    entries = {**_ALWAYS, **(config or {})}
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | {
         "LC_ALL": "C.UTF-8",
         "HOME": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": str(_CONFIGURATION),
         "GIT_TERMINAL_PROMPT": "0",
+        # The repository is `directory` or none: a build can put another into a directory above it.
+        "GIT_CEILING_DIRECTORIES": str(directory.resolve().parent),
         "GIT_CONFIG_COUNT": str(len(entries)),
     }
     for index, (key, value) in enumerate(entries.items()):
@@ -113,21 +131,25 @@ class Checkout:
 
     Attributes:
         path: the work tree.
+        url: where it was cloned from; holds no credentials.
         base: the branch that was cloned.
         base_commit: full SHA of its newest commit.
         branch: the branch that commits are pushed to.
         seen: full SHA of that branch's newest commit when it was cloned; None where there was no such branch.
         foreign: who made that commit, if not we; "" if we did, or there is none.
         config: git configuration with the credentials; not shown.
+        content: tree and parents of `seen`; "" where there is none.
     """
 
     path: Path
+    url: str
     base: str
     base_commit: str
     branch: str
     seen: str | None
     foreign: str
     config: Mapping[str, str] = field(repr=False)
+    content: str = ""
 
 
 @contextmanager
@@ -162,7 +184,10 @@ def clone(url: str, base: str, branch: str, *, config: Mapping[str, str]) -> Ite
             ) from error
         _fetch_parts(path, url, config)
         seen, foreign = _seen(path, branch, config)
-        yield Checkout(path, base, git(path, "rev-parse", "HEAD"), branch, seen, foreign, config)
+        content = content_of(path, seen) if seen else ""
+        yield Checkout(
+            path, url, base, git(path, "rev-parse", "HEAD"), branch, seen, foreign, config, content
+        )
 
 
 def _fetch_parts(path: Path, url: str, config: Mapping[str, str]) -> None:
@@ -202,59 +227,10 @@ def fetch_history(checkout: Checkout) -> None:
     )
 
 
-def commit(checkout: Checkout, files: Mapping[str, bytes], message: str, *, exact: str) -> str:
-    """Commit files on top of the base, signed off, and nothing else that lies in the work tree.
-
-    Where the branch's newest commit has the same parent and the same tree already, that commit is returned
-    instead: to make it anew would only change its date, and start every check on the forge again.
-
-    Args:
-        checkout: the clone.
-        files: path and content of each file, written here.
-        message: the commit message.
-        exact: the one of the files whose very bytes must be committed; the others are text, whose line ends
-            are the repository's business.
-
-    Returns:
-        Full SHA of the commit.
-
-    Raises:
-        RepositoryError: if nothing differs from the base, or git would not commit the very bytes.
-    """
-    for name, content in files.items():
-        write(checkout, name, content)
-    # --force: the service file names these files, so a .gitignore has no say.
-    git(checkout.path, "add", "--force", "--", *files)
-    git(checkout.path, "commit", "--quiet", "--no-verify", "--signoff", "--message", message)
-    committed = git(checkout.path, "rev-parse", f"HEAD:{exact}")
-    if committed != git(checkout.path, "hash-object", "--no-filters", "--", exact):
-        raise RepositoryError(
-            f"git would commit {exact} with other bytes than it has",
-            hint=f"a .gitattributes of the repository converts it; add the line `{exact} -text -filter`",
-        )
-    return _made(checkout)
-
-
-def revert(checkout: Checkout, sha: str, message: str) -> str:
-    """Commit the opposite of a commit of the base, signed off; of a merge, the opposite of what it brought.
-
-    Returns:
-        Full SHA of the commit; as of :func:`commit`, that of the branch's newest if it is the same.
-
-    Raises:
-        RepositoryError: if the base has changed since in the same places.
-    """
-    git(checkout.path, "fetch", "--quiet", "--depth=2", "origin", sha, config=checkout.config)
-    parents = git(checkout.path, "show", "--no-patch", "--format=%P", sha).split()
-    try:
-        git(checkout.path, "revert", "--no-commit", *(("--mainline", "1") if parents[1:] else ()), sha)
-    except RepositoryError as error:
-        raise RepositoryError(
-            f"{sha} cannot be reverted on {checkout.base}: {error.message}",
-            hint="the same lines were changed since: revert it by hand",
-        ) from error
-    git(checkout.path, "commit", "--quiet", "--no-verify", "--signoff", "--message", message)
-    return _made(checkout)
+def changed_files(checkout: Checkout, before: str, after: str) -> set[str]:
+    """Return the paths that differ between two commits."""
+    names = git(checkout.path, "diff-tree", "-r", "-z", "--name-only", "--no-renames", before, after)
+    return set(names.split("\0")) - {""}
 
 
 def write(checkout: Checkout, name: str, content: bytes) -> None:
@@ -266,7 +242,10 @@ def write(checkout: Checkout, name: str, content: bytes) -> None:
 
 def base_moved(checkout: Checkout) -> bool:
     """Whether the base has got commits, or is gone, since it was cloned."""
-    now = git(checkout.path, "ls-remote", "origin", f"refs/heads/{checkout.base}", config=checkout.config)
+    reference = f"refs/heads/{checkout.base}"
+    # By its address and in an empty directory: what the clone calls its origin, a build may have changed.
+    with tempfile.TemporaryDirectory(prefix="fleetpgo-") as directory:
+        now = git(Path(directory), "ls-remote", checkout.url, reference, config=checkout.config)
     return now.partition("\t")[0] != checkout.base_commit
 
 
@@ -277,6 +256,11 @@ def read_at(checkout: Checkout, sha: str, name: str) -> bytes | None:
         RepositoryError: if the origin does not hold that commit (any more).
     """
     git(checkout.path, "fetch", "--quiet", "--depth=1", "origin", sha, config=checkout.config)
+    return read_blob(checkout, sha, name)
+
+
+def read_blob(checkout: Checkout, sha: str, name: str) -> bytes | None:
+    """Return a file as a commit that is here already has it; None where that commit has none."""
     if not git(checkout.path, "ls-tree", sha, "--", name):
         return None
     # Writes the very bytes to a file; what other commands print is text to us.
@@ -284,36 +268,6 @@ def read_at(checkout: Checkout, sha: str, name: str) -> bytes | None:
     content = path.read_bytes()
     path.unlink()
     return content
-
-
-def push(checkout: Checkout, head: str) -> None:
-    """Make the branch point to a commit, unless somebody else moved the branch since it was cloned.
-
-    Raises:
-        RepositoryError: if the branch was moved meanwhile, or the push is refused.
-    """
-    if head == checkout.seen:
-        _log.info("%s holds this commit already: %s", checkout.branch, head)
-        return
-    reference = f"refs/heads/{checkout.branch}"
-    try:
-        git(
-            checkout.path,
-            *("push", "--quiet", f"--force-with-lease={reference}:{checkout.seen or ''}"),
-            *("origin", f"{head}:{reference}"),
-            config=checkout.config,
-        )
-    except RepositoryError as error:
-        stale = "stale info" in error.message
-        raise RepositoryError(
-            f"the push to {checkout.branch} was refused: {error.message}",
-            hint="somebody else, most likely another run, moved the branch since it was cloned, and nothing "
-            "of theirs was overwritten: run again"
-            if stale
-            else "let the token write to this branch, and let no branch protection or ruleset cover "
-            f"{checkout.branch.partition('/')[0]}/*: the branch is made anew from its base at each run",
-        ) from error
-    _log.info("pushed %s to %s", head, checkout.branch)
 
 
 def _seen(path: Path, branch: str, config: Mapping[str, str]) -> tuple[str | None, str]:
@@ -328,14 +282,6 @@ def _seen(path: Path, branch: str, config: Mapping[str, str]) -> tuple[str | Non
     return git(path, "rev-parse", "FETCH_HEAD"), foreign[0] if foreign else ""
 
 
-def _made(checkout: Checkout) -> str:
-    """The commit just made; or the one on the branch already, if it is the same proposal."""
-    made = git(checkout.path, "rev-parse", "HEAD")
-    if checkout.seen and _content(checkout.path, checkout.seen) == _content(checkout.path, made):
-        return checkout.seen
-    return made
-
-
-def _content(path: Path, sha: str) -> str:
+def content_of(path: Path, sha: str) -> str:
     """What makes a commit the same proposal: its tree and its parents."""
     return git(path, "show", "--no-patch", "--format=%T %P", sha)

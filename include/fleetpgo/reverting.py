@@ -1,5 +1,8 @@
 """After a measured regression: a pull request that takes the profile out again, with the evidence.
 
+What our commit changed is taken back by content, file by file (:mod:`fleetpgo.restoring`), however the pull
+request was merged.
+
 The same manners as for a profile: a branch of its own per service, made anew from its base, found and brought
 up to date, left alone where people want it so.
 """
@@ -11,18 +14,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
+from fleetpgo.commits import commit as commit_files
+from fleetpgo.commits import push
 from fleetpgo.errors import ProfileError, RepositoryError
 from fleetpgo.manners import DO_NOT_UPDATE, TAKE_OVER, hands_off
-from fleetpgo.markdown import code
+from fleetpgo.markdown import code, prose
 from fleetpgo.measurement.report import quoted_headline
-from fleetpgo.proposal import digest
 from fleetpgo.pullrequest import ensure_pull_request
-from fleetpgo.repository import clone, push, revert
+from fleetpgo.repository import clone
+from fleetpgo.restoring import ByHandError, require_gone, restore
 
 if TYPE_CHECKING:
     from fleetpgo.config import Service
     from fleetpgo.forges import Forge, PullRequest
     from fleetpgo.measurement.comparison import Comparison
+    from fleetpgo.repository import Checkout
+    from fleetpgo.restoring import Restored
 
 _log = logging.getLogger(__name__)
 
@@ -49,19 +56,27 @@ def propose_revert(
     forge: Forge,
     *,
     profile: str,
+    head: str,
     commit: str,
     brought_by: str,
+    pull_request: int,
     measured: Comparison,
     report: str,
 ) -> Reverted:
-    """Propose to revert the commit that brought a profile into the base.
+    """Propose to restore the files that a pull request of ours changed to what they were before it.
+
+    Where people have changed the same lines since, or the profile lies at another path now, nothing is
+    proposed; a comment on the pull request says so, and what to do by hand.
 
     Args:
         service: whose profile it is; `review.revert` says whether and how.
         forge: where the repository is.
         profile: first 12 hex digits of the SHA-256 of the profile.
-        commit: full SHA of the commit that merged it.
+        head: full SHA of our commit: the profile, and the wiring where it was needed. People may have
+            committed on top of it before the merge, or the merge may have made another commit of it.
+        commit: full SHA of the base right after the merge.
         brought_by: address of the pull request that proposed it; a number means an issue to GitLab.
+        pull_request: its number.
         measured: the regression.
         report: all that was measured, in Markdown.
 
@@ -75,28 +90,28 @@ def propose_revert(
         return _none("the source changed together with the profile, so the profile is not to blame")
     base, branch = service.repository.base, f"{service.branch}-revert"
     forge.check(base)
+    title = f"Revert the PGO profile of {service.name}"
     with clone(forge.clone_url, base, branch, config=forge.git_config()) as checkout:
         found = forge.find(branch)
         if why := _rejected(found, commit) or hands_off(forge, checkout, found):
             return _none(why)
-        there = checkout.path / service.repository.profile
-        content = there.read_bytes() if there.is_file() else b""
-        if digest(content) != profile:
-            return _none(f"{base} does not hold profile {profile} any more")
-        title = f"Revert the PGO profile of {service.name}"
         try:
-            head = revert(checkout, commit, f"{title}\n\nThis reverts commit {commit}.\n")
-        except RepositoryError as error:
+            restored = restore(checkout, head, profile)
+            if restored is None:
+                return _none(f"{base} does not hold profile {profile} any more")
+            made_head = _commit(checkout, restored, title, head)
+        except ByHandError as error:
             # The measurement stands without it, and to try again would not help.
+            forge.comment(pull_request, _by_hand(service, head, error), "revert")
             return _none(f"{error.message}; {error.hint}")
-        suspects = _suspects(there.read_bytes() if there.is_file() else None, content)
-        push(checkout, head)
+        suspects = _suspects(restored.before, restored.measured)
+        push(checkout, made_head)
     made = ensure_pull_request(
         forge,
         branch,
         base,
         title,
-        _body(service, commit, brought_by, measured, suspects, report),
+        _body(service, restored, commit, brought_by, measured, suspects, report),
         service.review.model_copy(update={"draft": service.review.revert == "draft", "auto_merge": None}),
     )
     if found and TAKE_OVER in found.labels:
@@ -105,9 +120,34 @@ def propose_revert(
     return Reverted(made.number, made.url)
 
 
+def _commit(checkout: Checkout, restored: Restored, title: str, head: str) -> str:
+    """Commit the state before ours, and check that the profile is gone; the full SHA of the commit."""
+    message = f"{title}\n\n{', '.join(restored.files)}: as before {head}.\n"
+    try:
+        made = commit_files(checkout, restored.files, message, exact=restored.path)
+    except RepositoryError as error:
+        raise ByHandError(error.message, hint=error.hint) from error
+    require_gone(checkout, head, made, restored)
+    return made
+
+
 def _none(reason: str) -> Reverted:
     _log.info("no revert is proposed: %s", reason)
     return Reverted(reason=reason)
+
+
+def _by_hand(service: Service, head: str, error: ByHandError) -> str:
+    """The comment on the pull request that brought the profile; it stays the same from try to try."""
+    repository = service.repository
+    return (
+        f"A regression was measured after this was merged, and fleetpgo cannot take its change back: "
+        f"{prose(error.message)}.\n\n"
+        f"By hand, on a branch from {code(repository.base)}:\n\n"
+        f"1. See what fleetpgo changed: `git fetch origin {head} && git show {head}`, or the first commit "
+        f"above.\n2. Bring {code(repository.profile)} back to what it was before, or remove it; "
+        f"{prose(error.hint)}.\n"
+        "3. Where the build got its `-pgo` by that commit, take it out again, and open a pull request."
+    )
 
 
 def _rejected(found: PullRequest | None, commit: str) -> str:
@@ -132,10 +172,18 @@ def _suspects(before: bytes | None, profile: bytes) -> list[str]:
 
 
 def _body(
-    service: Service, commit: str, brought_by: str, measured: Comparison, suspects: list[str], report: str
+    service: Service,
+    restored: Restored,
+    commit: str,
+    brought_by: str,
+    measured: Comparison,
+    suspects: list[str],
+    report: str,
 ) -> str:
+    files = " and ".join(map(code, restored.files))
     decision = (
-        f"Reverts {commit}, by which {brought_by} brought the PGO profile of `{service.name}`. What was "
+        f"Brings {files} back to what they were before {brought_by}, which brought the PGO profile of "
+        f"`{service.name}` and was merged as {commit}. All else that came with it or since stays. What was "
         f"measured after its rollout: {quoted_headline(measured)}"
     )
     where = (

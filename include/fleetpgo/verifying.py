@@ -1,6 +1,7 @@
 """What is found out about a profile before it is proposed: that the service builds with it, and what it does.
 
-Everything here runs in the clone that the commit is made from, with the files of the pull request in place.
+Everything here runs in a clone that is for the builds alone, with the files of the pull request in place. Git
+is not run in it once a build has been there: it might run what the build left.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ def verify(
     """
     rules, path = service.build, service.repository.profile
     runner = _Runner(checkout.path, service.build, build_environment(os.environ, cache))
+    modules = _modules(checkout.path)
     # To Go an empty file is no profile: so -pgo is passed both times, and only what it names differs.
     _put(checkout, {**files, path: b""})
     _log.info("building with no profile")
@@ -103,7 +105,7 @@ def verify(
     if rules.test:
         _log.info("testing with the profile in place")
         runner.run(rules.test)
-    module = _module(checkout.path, settings.get("path", ""))
+    module = _module(modules, settings.get("path", "")) or checkout.path
     edges = pprof.call_edges(files[path])
     match, current_match = _match(module, settings, runner.environment, edges, current)
     for whose, found in (("this profile", match), ("the current profile", current_match)):
@@ -182,16 +184,22 @@ def _require_profile(checkout: Checkout, service: Service, settings: Mapping[str
         )
 
 
-def _module(checkout: Path, package: str) -> Path:
-    """Directory of the module of the checkout that a package is in; the root if none is."""
+def _modules(checkout: Path) -> dict[str, Path]:
+    """Path → directory of each module of the repository."""
     modules = {}
     for name in git(checkout, "ls-files", "-z", "--", "go.mod", "*/go.mod").split("\0"):
         declared = (
             re.search(r'^module\s+"?([^\s"]+)', (checkout / name).read_text(), re.MULTILINE) if name else None
         )
-        if declared and f"{package}/".startswith(f"{declared[1]}/"):
+        if declared:
             modules[declared[1]] = (checkout / name).parent
-    return modules[max(modules, key=len)] if modules else checkout
+    return modules
+
+
+def _module(modules: Mapping[str, Path], package: str) -> Path | None:
+    """Directory of the innermost module that a package is in; None if none is."""
+    around = [path for path in modules if f"{package}/".startswith(f"{path}/")]
+    return modules[max(around, key=len)] if around else None
 
 
 def _match(

@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from fleetpgo.commits import commit, push
 from fleetpgo.config import Review, Service
 from fleetpgo.description import Provenance
 from fleetpgo.errors import ForgeError
@@ -16,7 +17,7 @@ from fleetpgo.forges.local import LocalForge
 from fleetpgo.manners import TAKE_OVER
 from fleetpgo.proposal import propose
 from fleetpgo.pullrequest import marker
-from fleetpgo.repository import clone, commit, git, push
+from fleetpgo.repository import clone, git
 from tests.forges.doubles import APP, INSTALLATION, KINDS, PROJECT, TOKEN
 
 BRANCH = "fleetpgo/tiny"

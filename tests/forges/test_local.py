@@ -5,11 +5,12 @@ from datetime import UTC
 
 import pytest
 
+from fleetpgo.commits import commit, push
 from fleetpgo.config import Review
 from fleetpgo.errors import ForgeError
 from fleetpgo.forges import PullRequest
 from fleetpgo.forges.local import LocalForge
-from fleetpgo.repository import clone, commit, git, push
+from fleetpgo.repository import clone, git
 
 
 @pytest.fixture

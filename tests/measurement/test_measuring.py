@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from fleetpgo import refresh
+from fleetpgo.commits import commit, push
 from fleetpgo.config import Guardrail, Service
 from fleetpgo.errors import MeasurementError
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.measurement.measuring import measure
 from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.proposal import digest
-from fleetpgo.repository import clone, commit, push
+from fleetpgo.repository import clone
 from fleetpgo.store import RunStore
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -256,13 +257,14 @@ def test_a_regression_is_said_on_its_pull_request_and_reverted_by_another(
     forge = LocalForge(str(origin), "tiny")
     with clone(forge.clone_url, "main", described.branch, config={}) as checkout:
         files = {described.repository.profile: b"profile"}
-        push(checkout, commit(checkout, files, "Refresh", exact=described.repository.profile))
+        head = commit(checkout, files, "Refresh", exact=described.repository.profile)
+        push(checkout, head)
     forge.create(described.branch, "main", "Refresh", "Body")
     merged = forge.merge(1)
     store = RunStore(tmp_path / "store", "api", "run")
     store.write_json("rollout.json", asdict(rollout))
     store.write_json("merge.json", {"state": "merged", "commit": merged.merge_commit})
-    proposed = {"pull_request": 1, "url": merged.url, "profile": digest(b"profile")}
+    proposed = {"pull_request": 1, "url": merged.url, "profile": digest(b"profile"), "head": head}
     store.write_json("pull_request.json", proposed)
 
     comparison = refresh.measure(described, store, weeks, forge, period="week")
