@@ -73,7 +73,7 @@ def propose_revert(
         return _none("review.revert is off")
     if measured.verdict.attribution == "release":
         return _none("the source changed together with the profile, so the profile is not to blame")
-    base, branch = service.repository.base, f"{service.branch}-revert"
+    base, branch = service.repository.base, service.revert_branch
     forge.check(base)
     with clone(forge.clone_url, base, branch, config=forge.git_config()) as checkout:
         found = forge.find(branch)
