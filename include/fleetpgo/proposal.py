@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fleetpgo import pprof
 from fleetpgo.description import Change, FunctionShare, Proposal, body, title
 from fleetpgo.errors import ProfileError, RepositoryError
-from fleetpgo.manners import TAKE_OVER, hands_off
+from fleetpgo.manners import TAKE_OVER, hands_off, obeying_take_over
 from fleetpgo.pullrequest import ensure_pull_request
 from fleetpgo.repository import Checkout, base_moved, clone, commit, fetch_history, push, read_at
 from fleetpgo.verifying import verify
@@ -131,12 +131,11 @@ def propose(
                 _log.info("%s has got commits during the build: building again on top of them", checkout.base)
                 moved = True
                 continue
-            push(checkout, head)
-        made = ensure_pull_request(
-            forge, service.branch, repository.base, title(proposal), body(proposal), service.review
-        )
-        if found and TAKE_OVER in found.labels:
-            forge.label(found.number, remove=TAKE_OVER)
+            with obeying_take_over(forge, found):
+                push(checkout, head)
+                made = ensure_pull_request(
+                    forge, service.branch, repository.base, title(proposal), body(proposal), service.review
+                )
         _log.info("pull request %d: %s", made.number, made.url)
         return replace(proposed, head=head, pull_request=made.number, url=made.url)
 

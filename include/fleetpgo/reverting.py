@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
 from fleetpgo.errors import ProfileError, RepositoryError
-from fleetpgo.manners import DO_NOT_UPDATE, TAKE_OVER, hands_off
+from fleetpgo.manners import DO_NOT_UPDATE, TAKE_OVER, hands_off, obeying_take_over
 from fleetpgo.markdown import code
 from fleetpgo.measurement.report import quoted_headline
 from fleetpgo.proposal import digest
@@ -90,17 +90,18 @@ def propose_revert(
             # The measurement stands without it, and to try again would not help.
             return _none(f"{error.message}; {error.hint}")
         suspects = _suspects(there.read_bytes() if there.is_file() else None, content)
-        push(checkout, head)
-    made = ensure_pull_request(
-        forge,
-        branch,
-        base,
-        title,
-        _body(service, commit, brought_by, measured, suspects, report),
-        service.review.model_copy(update={"draft": service.review.revert == "draft", "auto_merge": None}),
-    )
-    if found and TAKE_OVER in found.labels:
-        forge.label(found.number, remove=TAKE_OVER)
+        with obeying_take_over(forge, found):
+            push(checkout, head)
+            made = ensure_pull_request(
+                forge,
+                branch,
+                base,
+                title,
+                _body(service, commit, brought_by, measured, suspects, report),
+                service.review.model_copy(
+                    update={"draft": service.review.revert == "draft", "auto_merge": None}
+                ),
+            )
     _log.info("pull request %d reverts the profile: %s", made.number, made.url)
     return Reverted(made.number, made.url)
 
