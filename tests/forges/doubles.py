@@ -173,8 +173,8 @@ class Double:
             # It is done, and the answer says otherwise.
             self.lost.remove(method)
             return 500, Stumble()
-        if status == requests.codes.server_error:
-            # No description has these; Forgejo was seen to answer so.
+        if status in (requests.codes.forbidden, requests.codes.server_error):
+            # What a token lacks, and where a server stumbles, no description says.
             return status, content
         try:
             self.description.hold(
