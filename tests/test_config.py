@@ -146,9 +146,10 @@ def test_all_mistakes_are_named_at_once(tmp_path):
     assert sorted(line.split(":")[1] for line in raised.value.message.splitlines()) == ["4", "4", "6", "6"]
 
 
-def test_a_name_that_cannot_be_a_dag_id_is_refused(tmp_path):
+@pytest.mark.parametrize("name", ["My API.yaml", "api-revert.yaml"])
+def test_a_name_that_cannot_be_a_dag_id_or_is_another_s_branch_is_refused(tmp_path, name):
     with pytest.raises(ServiceFileError, match="cannot be a service's name"):
-        services.load_service(write(tmp_path, MINIMAL, "My API.yaml"))
+        services.load_service(write(tmp_path, MINIMAL, name))
 
 
 def test_an_unknown_service_is_answered_with_the_known_ones(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from fleetpgo.config import Service
 from fleetpgo.description import Provenance
-from fleetpgo.errors import ForgeError, RepositoryError
+from fleetpgo.errors import ForgeError, RefusedError, RepositoryError
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.manners import DO_NOT_UPDATE, TAKE_OVER
 from fleetpgo.proposal import digest, propose
@@ -156,6 +156,66 @@ def test_the_label_has_it_resume_over_the_foreign_commit_and_is_taken_off(run, f
     assert resumed.head == git(bare, "rev-parse", BRANCH)
     assert git(bare, "rev-list", "--count", f"main..{BRANCH}") == "1"
     assert forge.get(1).labels == ("fleetpgo",)
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["before the comment", "after the comment"])
+def test_the_label_does_not_count_for_a_commit_that_the_comment_did_not_name(run, forge, bare, commit, told):
+    run()
+    if told:
+        commit(BRANCH)
+        run()
+    forge.label(1, add=(TAKE_OVER,))
+    newest = commit(BRANCH, "NEWS", "more by hand\n")
+    stopped = run(provenance=NEXT)
+
+    assert stopped.reason == (
+        f"the newest commit of {BRANCH} is by Ada, and the label {TAKE_OVER} was not put on for it; "
+        "pull request 1 says how to resume"
+    )
+    assert (newest, ("fleetpgo",)) == (git(bare, "rev-parse", BRANCH), forge.get(1).labels)
+    assert newest in forge.comments(1)["foreign-commit"]
+
+
+def test_a_label_that_cannot_be_taken_off_has_nothing_pushed(run, forge, bare, commit, origin):
+    class Sticky(LocalForge):
+        """A forge that takes no label off."""
+
+        def label(self, number, *, add=(), remove=None):
+            if remove:
+                raise RefusedError("the token may not do this")
+            super().label(number, add=add)
+
+    run()
+    theirs = commit(BRANCH)
+    run()
+    forge.label(1, add=(TAKE_OVER,))
+
+    with pytest.raises(RefusedError, match="the token may not do this"):
+        run(forge=Sticky(str(origin), "tiny"), provenance=NEXT)
+    assert (theirs, ("fleetpgo", TAKE_OVER)) == (git(bare, "rev-parse", BRANCH), forge.get(1).labels)
+
+
+def test_the_label_is_back_where_the_push_fails(run, forge, bare, commit):
+    run()
+    theirs = commit(BRANCH)
+    run()
+    forge.label(1, add=(TAKE_OVER,))
+    hook = bare / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+
+    with pytest.raises(RepositoryError):
+        run(provenance=NEXT)
+    assert (theirs, ("fleetpgo", TAKE_OVER)) == (git(bare, "rev-parse", BRANCH), forge.get(1).labels)
+
+
+def test_a_label_without_a_foreign_commit_is_taken_off(run, forge):
+    run()
+    forge.label(1, add=(TAKE_OVER,))
+    run(provenance=NEXT)
+
+    assert ("fleetpgo",) == forge.get(1).labels
 
 
 def test_a_foreign_commit_that_was_merged_with_it_is_in_nobody_s_way(run, forge, commit, another_profile):
@@ -379,14 +439,15 @@ class Faulty:
         return call
 
 
-FIRST = ("check", "find", "find", "create", "hand_over", "label")
+FIRST = ("check", "find", "find", "create", "label", "ask", "assign", "read_comment", "label")
 STOPPED = ("check", "find", "comment")
-RESUMED = ("check", "find", "find", "update", "label")
+RESUMED = ("check", "find", "read_comment", "label", "find", "update")
+PEOPLE = {"reviewers": ["ada"], "assignees": ["grace"], "labels": ["performance"]}
 
 
 def test_the_calls_that_may_fail_are_these(run, forge, commit):
     first, stopped, resumed = (Faulty(forge) for _ in range(3))
-    run(forge=first)
+    run(forge=first, **PEOPLE)
     commit(BRANCH)
     run(forge=stopped)
     forge.label(1, add=(TAKE_OVER,))
@@ -399,12 +460,12 @@ def test_the_calls_that_may_fail_are_these(run, forge, commit):
 @pytest.mark.parametrize("at", range(len(FIRST)), ids=FIRST)
 def test_a_run_whose_forge_was_down_is_completed_by_the_next(run, forge, bare, at, done):
     with pytest.raises(ForgeError, match="the forge is down"):
-        run(forge=Faulty(forge, at, done=done), reviewers=["ada"])
-    proposed = run(reviewers=["ada"])
+        run(forge=Faulty(forge, at, done=done), **PEOPLE)
+    proposed = run(**PEOPLE)
 
     made = forge.get(1)
-    assert (1, ["open"], ("fleetpgo",)) == (proposed.pull_request, states(forge), made.labels)
-    assert (proposed.head, (("ada",), ())) == (made.head, forge.people(1))
+    assert (1, ["open"], ("performance", "fleetpgo")) == (proposed.pull_request, states(forge), made.labels)
+    assert (proposed.head, (("ada",), ("grace",))) == (made.head, forge.people(1))
     assert git(bare, "rev-list", "--count", f"main..{BRANCH}") == "1"
 
 
@@ -425,6 +486,7 @@ def test_a_stop_whose_forge_was_down_is_said_once_by_the_next(run, forge, commit
 def test_a_resumption_whose_forge_was_down_is_completed_by_the_next(run, forge, bare, commit, at, done):
     run()
     commit(BRANCH)
+    run()
     forge.label(1, add=(TAKE_OVER,))
     with pytest.raises(ForgeError, match="the forge is down"):
         run(forge=Faulty(forge, at, done=done), provenance=NEXT)

@@ -23,7 +23,7 @@ measurement: {cpu: up}
 def forge(origin):
     """A local forge with one open pull request."""
     forge = LocalForge(str(origin), "tiny")
-    add(forge, "bot")
+    add(forge, "fleetpgo/tiny")
     return forge
 
 
@@ -35,8 +35,12 @@ def add(forge, branch):
 
 @pytest.fixture
 def run(origin, tmp_path):
-    """Run `fleetpgo pr …` for the services tiny (here) and distant (on GitHub), and return what it prints."""
-    (tmp_path / "tiny.yaml").write_text(SERVICE.replace("FORGE", "local"))
+    """Run `fleetpgo pr …` and return what it prints.
+
+    The services tiny and large share a repository on the local forge; distant is on GitHub.
+    """
+    for name in ("tiny", "large"):
+        (tmp_path / f"{name}.yaml").write_text(SERVICE.replace("FORGE", "local"))
     (tmp_path / "distant.yaml").write_text(SERVICE.replace("FORGE", "github"))
     environment = {"FLEETPGO_SERVICES": str(tmp_path), "FLEETPGO_FORGE": str(origin), "COLUMNS": "200"}
 
@@ -51,7 +55,7 @@ def test_the_list_shows_each_with_its_state(run, forge):
 
     assert run("list", "tiny").split() == [
         *("number", "state", "branch", "base", "head", "title"),
-        *("1", "open", "bot", "main", head, "Title", "[bold]x[/]"),
+        *("1", "open", "fleetpgo/tiny", "main", head, "Title", "[bold]x[/]"),
     ]
 
 
@@ -97,17 +101,48 @@ def test_labels_are_put_on_and_taken_off(run, forge):
 
 
 def test_of_several_open_ones_a_number_must_be_named(run, forge):
-    add(forge, "other")
+    add(forge, "fleetpgo/tiny-revert")
 
-    with pytest.raises(ForgeError, match="not exactly one pull request is open: 1, 2"):
+    with pytest.raises(ForgeError, match="not exactly one pull request of tiny is open: 1, 2"):
         run("merge", "tiny")
 
 
 def test_with_none_open_there_is_nothing_to_take(run, forge):
     forge.close(1)
 
-    with pytest.raises(ForgeError, match="not exactly one pull request is open: none"):
+    with pytest.raises(ForgeError, match="not exactly one pull request of tiny is open: none"):
         run("merge", "tiny")
+
+
+@pytest.fixture
+def shared(forge):
+    """A repository that two services share: tiny has pull requests 1 and 4, large 2; 3 is a person's."""
+    for branch in ("fleetpgo/large", "feature", "fleetpgo/tiny-revert"):
+        add(forge, branch)
+    return forge
+
+
+@pytest.mark.parametrize(("service", "numbers"), [("tiny", [1, 4]), ("large", [2])])
+def test_the_list_has_the_two_branches_of_the_service_alone(run, shared, service, numbers):
+    assert numbers == [each["number"] for each in json.loads(run("list", service, "--json"))]
+
+
+def test_of_two_services_in_a_repository_each_merges_its_own(run, shared):
+    assert json.loads(run("merge", "large", "--json"))["number"] == 2
+    assert ["open", "merged", "open", "open"] == [each.state for each in shared.pull_requests()]
+
+
+@pytest.mark.parametrize("number", [1, 3, 4])
+@pytest.mark.parametrize("command", [("show",), ("merge",), ("close",), ("label", "--add", "later")])
+def test_the_number_of_another_s_is_refused(run, shared, command, number):
+    before = shared.pull_requests()
+
+    with pytest.raises(
+        ForgeError, match=f"pull request {number} is not one of large: it comes from"
+    ) as error:
+        run(command[0], "large", str(number), *command[1:])
+    assert "`fleetpgo pr list large` shows all of large" in error.value.hint
+    assert before == shared.pull_requests()
 
 
 def test_a_service_on_another_forge_is_reviewed_there(run):

@@ -7,4 +7,4 @@ token=/var/lib/gitea/fleetpgo-token
 [ -s "$token" ] && exit 0
 umask 037
 gitea admin user generate-access-token --username fleet --token-name fleetpgo --raw \
-    --scopes write:repository,write:issue,write:user > "$token"
+    --scopes write:repository,write:issue,write:user,read:organization > "$token"

@@ -33,8 +33,11 @@ from pydantic import (
 
 from fleetpgo.addresses import parse_allow
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-"""What a service may be called: it becomes part of DAG ids, branch names and paths."""
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}(?<!-revert)")
+"""What a service may be called: it becomes part of DAG ids, branch names and paths.
+
+The branch of a service `api-revert` would be the one that takes out the profile of `api`.
+"""
 
 _DURATION_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _DURATION = re.compile("".join(rf"(?:(?P<{name}>\d+){unit})?" for unit, name in _DURATION_UNITS.items()))
@@ -560,5 +563,10 @@ class Service(_Part):
 
     @property
     def branch(self) -> str:
-        """The one branch that pull requests for this service come from."""
+        """Branch of the pull request that proposes a profile."""
         return f"fleetpgo/{self.name}"
+
+    @property
+    def revert_branch(self) -> str:
+        """Branch of the pull request that takes a profile out again; the service has no third one."""
+        return f"{self.branch}-revert"

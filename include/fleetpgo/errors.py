@@ -12,6 +12,7 @@
     ├── BuildError           the service does not build
     ├── RepositoryError      git could not clone, commit or push
     ├── ForgeError           the forge cannot be reached, or refuses
+    │   └── RefusedError     the forge is well and will not do this: to ask again gets the same answer
     └── MeasurementError     the saving cannot be computed from what Prometheus holds
 
 Each message says what happened and to what; `hint` says what to do next. Neither may hold a secret.
@@ -90,6 +91,10 @@ class RepositoryError(FleetPGOError):
 
 class ForgeError(FleetPGOError):
     """The forge cannot be reached, or refuses."""
+
+
+class RefusedError(ForgeError):
+    """The forge is well and will not do this: to ask again gets the same answer."""
 
 
 class MeasurementError(FleetPGOError):

@@ -6,11 +6,14 @@ and a label does. What people want is read from the forge at each run and rememb
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from fleetpgo.errors import RepositoryError
+from fleetpgo.errors import FleetPGOError, ForgeError, RepositoryError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fleetpgo.forges import Forge, PullRequest
     from fleetpgo.repository import Checkout
 
@@ -20,9 +23,15 @@ TAKE_OVER = "fleetpgo/take-over"
 DO_NOT_UPDATE = "fleetpgo/do-not-update"
 """The label by which a person stops all updates."""
 
+_FOREIGN_COMMIT = "foreign-commit"
+"""The comment that says whose commit stops the updates, and how to resume."""
+
 
 def hands_off(forge: Forge, checkout: Checkout, found: PullRequest | None) -> str:
-    """Why the branch and its pull request must be left alone; "" if they need not be.
+    """Say why the branch and its pull request must be left alone; "" if they need not be.
+
+    The label to take over counts for the one commit that our comment names. Whoever put it on had read that,
+    and knew of no later commit: then it is taken off, and the comment names the commit that is there now.
 
     Args:
         forge: takes the one comment that says how to resume, if a foreign commit is in the way.
@@ -31,11 +40,11 @@ def hands_off(forge: Forge, checkout: Checkout, found: PullRequest | None) -> st
 
     Raises:
         RepositoryError: if a foreign commit is in the way and there is no pull request to say so on.
-        ForgeError: if the comment cannot be made.
+        ForgeError: if the comment cannot be made, or a label that does not count cannot be taken off.
     """
     if found and found.state != "merged" and DO_NOT_UPDATE in found.labels:
         return f"pull request {found.number} has the label {DO_NOT_UPDATE}"
-    if not checkout.foreign or (found and TAKE_OVER in found.labels):
+    if not checkout.foreign:
         return ""
     stopped = f"the newest commit of {checkout.branch} is by {checkout.foreign}"
     if found is None:
@@ -45,8 +54,36 @@ def hands_off(forge: Forge, checkout: Checkout, found: PullRequest | None) -> st
         )
     if found.state == "merged" and found.head == checkout.seen:
         return ""  # all of it is in the base: nothing of theirs is lost
-    forge.comment(found.number, _stopped(checkout), "foreign-commit")
+    if TAKE_OVER in found.labels:
+        if str(checkout.seen) in forge.read_comment(found.number, _FOREIGN_COMMIT):
+            return ""
+        # Before the comment names the commit: until then the label counts for none.
+        forge.label(found.number, remove=TAKE_OVER)
+        stopped += f", and the label {TAKE_OVER} was not put on for it"
+    forge.comment(found.number, _stopped(checkout), _FOREIGN_COMMIT)
     return f"{stopped}; pull request {found.number} says how to resume"
+
+
+@contextmanager
+def obeying_take_over(forge: Forge, found: PullRequest | None) -> Iterator[None]:
+    """Take the label to take over off before the push inside; put it back if what is inside fails.
+
+    A label that stayed would have the next run discard what people commit after this one.
+
+    Raises:
+        ForgeError: if it cannot be taken off; then nothing is pushed.
+    """
+    if found is None or TAKE_OVER not in found.labels:
+        yield
+        return
+    try:
+        forge.label(found.number, remove=TAKE_OVER)
+        yield
+    except FleetPGOError:
+        # The next run goes on from here. If the forge is down, the person has to ask once more.
+        with suppress(ForgeError):
+            forge.label(found.number, add=(TAKE_OVER,))
+        raise
 
 
 def _stopped(checkout: Checkout) -> str:
@@ -55,6 +92,7 @@ def _stopped(checkout: Checkout) -> str:
         f"The newest commit of this branch, {checkout.seen}, is not by fleetpgo, so fleetpgo no longer "
         "updates the branch or this pull request.\n\n"
         f"To have it go on, add the label `{TAKE_OVER}`: the next run **discards every commit of others on "
-        "this branch** and makes it anew from its base. While it is open, this pull request can be merged as "
-        "it is, or closed."
+        "this branch** and makes it anew from its base. The label counts for this commit alone: if another "
+        "is the newest by then, the label is taken off and nothing is discarded. While it is open, this pull "
+        "request can be merged as it is, or closed."
     )

@@ -35,9 +35,11 @@ _forge = click.option(
 
 @click.group()
 def pr() -> None:
-    """Review the pull requests of a local forge: list, show, label, merge, close.
+    """Review a service's pull requests on a local forge: list, show, label, merge, close.
 
-    Without NUMBER a command takes the only open pull request of the service.
+    A service has two branches, `fleetpgo/SERVICE` and `fleetpgo/SERVICE-revert`. The commands act on pull
+    requests from these alone, also where services share a repository. Without NUMBER a command takes the
+    only open one.
 
     \b
       export FLEETPGO_FORGE=.local/demo/forge
@@ -55,7 +57,7 @@ def pr() -> None:
 @json_option
 def list_pull_requests(service: str, directory: str, *, as_json: bool) -> None:
     """List all pull requests of a service, merged and closed ones too; the oldest first."""
-    pull_requests = _connect(service, directory).pull_requests()
+    pull_requests = _Reviewed(service, directory).pull_requests()
     if as_json:
         click.echo(_dump([asdict(each) for each in pull_requests]))
         return
@@ -74,9 +76,9 @@ def list_pull_requests(service: str, directory: str, *, as_json: bool) -> None:
 @json_option
 def show(service: str, number: int | None, directory: str, *, as_json: bool) -> None:
     """Show a pull request with its body and comments."""
-    forge = _connect(service, directory)
-    pull_request = forge.get(_choose(forge, number))
-    comments = forge.comments(pull_request.number)
+    reviewed = _Reviewed(service, directory)
+    pull_request = reviewed.choose(number)
+    comments = reviewed.forge.comments(pull_request.number)
     if as_json:
         click.echo(_dump({**asdict(pull_request), "comments": comments}))
         return
@@ -93,8 +95,8 @@ def show(service: str, number: int | None, directory: str, *, as_json: bool) -> 
 @json_option
 def merge(service: str, number: int | None, directory: str, *, as_json: bool) -> None:
     """Merge an open pull request into its base with a merge commit."""
-    forge = _connect(service, directory)
-    _report(forge.merge(_choose(forge, number)), as_json=as_json)
+    reviewed = _Reviewed(service, directory)
+    _report(reviewed.forge.merge(reviewed.choose(number).number), as_json=as_json)
 
 
 @pr.command()
@@ -104,8 +106,8 @@ def merge(service: str, number: int | None, directory: str, *, as_json: bool) ->
 @json_option
 def close(service: str, number: int | None, directory: str, *, as_json: bool) -> None:
     """Close an open pull request without merging it; the run that waits for it ends as skipped."""
-    forge = _connect(service, directory)
-    _report(forge.close(_choose(forge, number)), as_json=as_json)
+    reviewed = _Reviewed(service, directory)
+    _report(reviewed.forge.close(reviewed.choose(number).number), as_json=as_json)
 
 
 @pr.command()
@@ -116,34 +118,60 @@ def close(service: str, number: int | None, directory: str, *, as_json: bool) ->
 @click.option("--remove", metavar="LABEL", help="A label to take off.")
 def label(service: str, number: int | None, directory: str, add: tuple[str, ...], remove: str | None) -> None:
     """Label a pull request: `fleetpgo/do-not-update` stops its updates, `fleetpgo/take-over` resumes them."""
-    forge = _connect(service, directory)
-    number = _choose(forge, number)
-    forge.label(number, add=add, remove=remove)
-    click.echo(f"pull request {number} has the labels {', '.join(forge.get(number).labels) or '–'}")
+    reviewed = _Reviewed(service, directory)
+    number = reviewed.choose(number).number
+    reviewed.forge.label(number, add=add, remove=remove)
+    click.echo(f"pull request {number} has the labels {', '.join(reviewed.choose(number).labels) or '–'}")
 
 
-def _connect(service: str, directory: str) -> LocalForge:
-    repository = load_named(service).repository
-    if repository.forge != "local":
-        raise ForgeError(
-            f"the repository of {service} is on {repository.forge}, not on a local forge",
-            hint="review its pull requests there",
-        )
-    return LocalForge(directory, repository.project)
+class _Reviewed:
+    """The pull requests of one service, on the local forge that holds its repository.
 
+    Args:
+        service: the service's name.
+        directory: the local forge.
 
-def _choose(forge: LocalForge, number: int | None) -> int:
-    """The number given, else that of the only open pull request."""
-    if number is not None:
-        return number
-    numbers = [each.number for each in forge.pull_requests() if each.state == "open"]
-    if len(numbers) != 1:
-        shown = ", ".join(map(str, numbers)) or "none"
-        raise ForgeError(
-            f"not exactly one pull request is open: {shown}",
-            hint="name its NUMBER; `fleetpgo pr list` shows all",
-        )
-    return numbers[0]
+    Raises:
+        ForgeError: if the repository is on another kind of forge, or not in that directory.
+    """
+
+    def __init__(self, service: str, directory: str) -> None:
+        self._service = load_named(service)
+        repository = self._service.repository
+        if repository.forge != "local":
+            raise ForgeError(
+                f"the repository of {service} is on {repository.forge}, not on a local forge",
+                hint="review its pull requests there",
+            )
+        self._branches = (self._service.branch, self._service.revert_branch)
+        self.forge = LocalForge(directory, repository.project)
+
+    def pull_requests(self) -> list[PullRequest]:
+        """All of the service's, the oldest first."""
+        return [each for each in self.forge.pull_requests() if each.branch in self._branches]
+
+    def choose(self, number: int | None) -> PullRequest:
+        """The one of that number; without a number the only open one.
+
+        Raises:
+            ForgeError: if that number is another service's, or not exactly one is open.
+        """
+        name = self._service.name
+        hint = f"name its NUMBER; `fleetpgo pr list {name}` shows all of {name}"
+        if number is not None:
+            found = self.forge.get(number)
+            if found.branch not in self._branches:
+                raise ForgeError(
+                    f"pull request {number} is not one of {name}: it comes from {found.branch}, not from "
+                    f"{' or '.join(self._branches)}",
+                    hint=hint,
+                )
+            return found
+        found_open = [each for each in self.pull_requests() if each.state == "open"]
+        if len(found_open) != 1:
+            shown = ", ".join(str(each.number) for each in found_open) or "none"
+            raise ForgeError(f"not exactly one pull request of {name} is open: {shown}", hint=hint)
+        return found_open[0]
 
 
 def _report(pull_request: PullRequest, *, as_json: bool) -> None:

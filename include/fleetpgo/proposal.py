@@ -16,7 +16,7 @@ from fleetpgo import pprof
 from fleetpgo.commits import commit, push, start_anew
 from fleetpgo.description import Change, FunctionShare, Proposal, body, title
 from fleetpgo.errors import ProfileError, RepositoryError
-from fleetpgo.manners import TAKE_OVER, hands_off
+from fleetpgo.manners import TAKE_OVER, hands_off, obeying_take_over
 from fleetpgo.pullrequest import ensure_pull_request
 from fleetpgo.repository import Checkout, base_moved, clone, fetch_history, read_at
 from fleetpgo.verifying import verify
@@ -133,12 +133,16 @@ def propose(
                 if dry_run:
                     _log.info("dry run: nothing is pushed and no pull request opened")
                     return proposed
-                push(untouched, head)
-        made = ensure_pull_request(
-            forge, service.branch, repository.base, title(proposal), body(proposal), service.review
-        )
-        if found and TAKE_OVER in found.labels:
-            forge.label(found.number, remove=TAKE_OVER)
+                with obeying_take_over(forge, found):
+                    push(untouched, head)
+                    made = ensure_pull_request(
+                        forge,
+                        service.branch,
+                        repository.base,
+                        title(proposal),
+                        body(proposal),
+                        service.review,
+                    )
         _log.info("pull request %d: %s", made.number, made.url)
         return replace(proposed, head=head, pull_request=made.number, url=made.url)
 

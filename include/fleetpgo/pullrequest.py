@@ -1,4 +1,4 @@
-"""That there is one pull request for a change, and what programs read in it.
+"""Find, create or update the one pull request of a branch, and hand it to people.
 
 What it says to people is :mod:`fleetpgo.description`'s part.
 """
@@ -6,17 +6,26 @@ What it says to people is :mod:`fleetpgo.description`'s part.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
+
+from fleetpgo.errors import RefusedError
+from fleetpgo.markdown import code, listed
 
 if TYPE_CHECKING:
     from fleetpgo.config import Review
     from fleetpgo.forges import Forge, PullRequest
 
 
+_log = logging.getLogger(__name__)
+
 HANDED_OVER = "fleetpgo"
 """The label that says: reviewers, assignees and all other labels are set."""
+
+_NOT_ASKED = "not-asked"
+"""The comment on who could not be asked."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,7 @@ def ensure_pull_request(
 
     The label `fleetpgo` is put on it last. Where it is missing, handing the pull request over was cut off,
     and is done again; where it is there, people's changes to reviewers and labels are left as they are.
+    Whom the forge refuses to ask or to assign is named in a comment, and holds up nothing.
 
     Raises:
         ForgeError: if the forge cannot be reached, or refuses.
@@ -66,6 +76,41 @@ def ensure_pull_request(
     elif (found.title, found.body, found.base) != (title, body, base):
         found = forge.update(found.number, title, body, base if found.base != base else None)
     if HANDED_OVER not in found.labels:
-        forge.hand_over(found.number, review)
-        forge.label(found.number, add=(*review.labels, HANDED_OVER))
+        _hand_over(forge, found.number, review)
     return found
+
+
+def _hand_over(forge: Forge, number: int, review: Review) -> None:
+    """Label a pull request, ask each of its people, and have it merged by itself if the file says so.
+
+    Each is asked alone: a forge refuses a whole request for one bad name in it.
+    """
+    if review.labels:
+        forge.label(number, add=review.labels)
+    asked = [("reviewers", forge.ask, name) for name in review.reviewers]
+    asked += [("assignees", forge.assign, name) for name in review.assignees]
+    refused = []
+    for role, ask, name in asked:
+        try:
+            ask(number, name)
+        except RefusedError as error:
+            _log.warning("pull request %d goes on without %s of review.%s: %s", number, name, role, error)
+            refused.append(f"- {code(name)} (`review.{role}`): {code(error.message)}")
+    # One from an earlier try may have to be taken back.
+    if refused or forge.read_comment(number, _NOT_ASKED):
+        forge.comment(number, _not_asked(refused), _NOT_ASKED)
+    if review.auto_merge:
+        forge.merge_once_ready(number, review.auto_merge)
+    forge.label(number, add=(HANDED_OVER,))
+
+
+def _not_asked(refused: list[str]) -> str:
+    """The comment on who could not be asked; it names no run, so that it stays the same from try to try."""
+    if not refused:
+        return "All people that the service file names have been asked."
+    return (
+        "These people of the service file could not be asked; everything else goes on without them:\n\n"
+        f"{listed(refused)}\n\n"
+        "Give them access to this repository, or correct the names in the service file. To have fleetpgo ask "
+        f"again at its next run, take off the label `{HANDED_OVER}`; or ask them yourself."
+    )

@@ -17,7 +17,7 @@ from fleetpgo import pprof
 from fleetpgo.commits import commit as commit_files
 from fleetpgo.commits import push
 from fleetpgo.errors import ProfileError, RepositoryError
-from fleetpgo.manners import DO_NOT_UPDATE, TAKE_OVER, hands_off
+from fleetpgo.manners import DO_NOT_UPDATE, TAKE_OVER, hands_off, obeying_take_over
 from fleetpgo.markdown import code, prose
 from fleetpgo.measurement.report import quoted_headline
 from fleetpgo.pullrequest import ensure_pull_request
@@ -88,7 +88,7 @@ def propose_revert(
         return _none("review.revert is off")
     if measured.verdict.attribution == "release":
         return _none("the source changed together with the profile, so the profile is not to blame")
-    base, branch = service.repository.base, f"{service.branch}-revert"
+    base, branch = service.repository.base, service.revert_branch
     forge.check(base)
     title = f"Revert the PGO profile of {service.name}"
     with clone(forge.clone_url, base, branch, config=forge.git_config()) as checkout:
@@ -105,17 +105,18 @@ def propose_revert(
             forge.comment(pull_request, _by_hand(service, head, error), "revert")
             return _none(f"{error.message}; {error.hint}")
         suspects = _suspects(restored.before, restored.measured)
-        push(checkout, made_head)
-    made = ensure_pull_request(
-        forge,
-        branch,
-        base,
-        title,
-        _body(service, restored, commit, brought_by, measured, suspects, report),
-        service.review.model_copy(update={"draft": service.review.revert == "draft", "auto_merge": None}),
-    )
-    if found and TAKE_OVER in found.labels:
-        forge.label(found.number, remove=TAKE_OVER)
+        with obeying_take_over(forge, found):
+            push(checkout, made_head)
+            made = ensure_pull_request(
+                forge,
+                branch,
+                base,
+                title,
+                _body(service, restored, commit, brought_by, measured, suspects, report),
+                service.review.model_copy(
+                    update={"draft": service.review.revert == "draft", "auto_merge": None}
+                ),
+            )
     _log.info("pull request %d reverts the profile: %s", made.number, made.url)
     return Reverted(made.number, made.url)
 

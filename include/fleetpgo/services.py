@@ -37,7 +37,8 @@ def load_service(file: Path) -> Service:
     if not NAME.fullmatch(file.stem):
         raise ServiceFileError(
             f"{file}: {file.stem!r} cannot be a service's name",
-            hint="use lower-case letters, digits, '-' and '_': the name becomes part of DAG ids and branches",
+            hint="use lower-case letters, digits, '-' and '_', and no -revert at the end: "
+            "the name becomes part of DAG ids and branches",
         )
     try:
         text = file.read_text(encoding="utf-8")

@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import graphql
 import jwt
+import requests
 
 from fleetpgo.repository import git
 from tests.forges import descriptions
@@ -68,6 +69,11 @@ class Double:
     routes: tuple[tuple[str, str, str], ...]
     closes_with_branch = True
     limited = 429
+    members = ("ada", "grace")
+    """Who has access to the repository, besides the bot, which opens the pull requests."""
+    strangers = ("mallory",)
+    """Who has an account, and no access."""
+    teams = ("perf",)
 
     def __init__(self, root: Path, description: Any) -> None:
         self.root = root
@@ -79,6 +85,8 @@ class Double:
         self.pulls: list[Pull] = []
         self.requests: list[tuple[str, str]] = []
         self.stumbles: list[tuple[str, int, dict[str, str]]] = []
+        self.lost: list[str] = []
+        self.forbidden: list[str] = []
         self.differences: list[str] = []
 
     @property
@@ -161,6 +169,13 @@ class Double:
                 del self.stumbles[place]
                 return status, Stumble(headers)
         status, content = self._routed(method, path, query, json.loads(sent) if sent else {})
+        if method in self.lost:
+            # It is done, and the answer says otherwise.
+            self.lost.remove(method)
+            return 500, Stumble()
+        if status in (requests.codes.forbidden, requests.codes.server_error):
+            # What a token lacks, and where a server stumbles, no description says.
+            return status, content
         try:
             self.description.hold(
                 method, path, query, sent, status, b"" if content is None else json.dumps(content).encode()
@@ -174,6 +189,8 @@ class Double:
     def _routed(self, method: str, path: str, query: dict[str, str], sent: Any) -> tuple[int, Any]:
         for verb, pattern, name in self.routes:
             if verb == method and (match := re.fullmatch(pattern, path)):
+                if name in self.forbidden:
+                    return 403, self.error("the token does not have the scope for this")
                 arguments = [unquote(each) for each in match.groups()]
                 try:
                     content = getattr(self, name)(
@@ -304,12 +321,24 @@ class GitHubDouble(Double):
         return self.shown(number, query={})
 
     def ask(self, number: str, *, sent: Any) -> Any:
+        people, teams = set(sent["reviewers"]), set(sent["team_reviewers"])
+        if "bot" in people:
+            raise RefusedError(422, "Review cannot be requested from pull request author.")
+        if people - set(self.members) or teams - set(self.teams):
+            raise RefusedError(
+                422,
+                "Reviews may only be requested from collaborators. One or more of the users or teams you "
+                "specified is not a collaborator of the acme/tiny repository.",
+            )
         self.pull(number).reviewers += sent["reviewers"] + sent["team_reviewers"]
         return CREATED, self.describe(self.pull(number), self.example("pull-request-review-request"))
 
     def assign(self, number: str, *, sent: Any) -> Any:
-        self.pull(number).assignees += sent["assignees"]
-        return CREATED, self.example("issue")
+        # Whom it will not have is left out without a word.
+        pull, example = self.pull(number), self.example("issue")
+        pull.assignees += [name for name in sent["assignees"] if name in self.members]
+        people = [{**example["assignees"][0], "login": name} for name in pull.assignees]
+        return CREATED, {**example, "assignees": people}
 
     def add_labels(self, number: str, *, sent: Any) -> Any:
         # An issue's labels are a set, and those that the repository does not have are made.
@@ -365,7 +394,7 @@ class GitLabDouble(Double):
 
     prefix = "/api/v4"
     closes_with_branch = False
-    users = ("ada", "grace")
+    users = (*Double.members, *Double.strangers)
     base_path = r"/projects/acme%2Ftiny"
     routes = (
         ("GET", "/users", "user"),
@@ -450,8 +479,10 @@ class GitLabDouble(Double):
         pull.title = sent.get("title", pull.title)
         pull.body = sent.get("description", pull.body)
         pull.base = sent.get("target_branch", pull.base)
-        pull.reviewers = [names[each] for each in sent.get("reviewer_ids", [])] or pull.reviewers
-        pull.assignees = [names[each] for each in sent.get("assignee_ids", [])] or pull.assignees
+        for role, people in (("reviewer_ids", "reviewers"), ("assignee_ids", "assignees")):
+            if role in sent:
+                # Whom it will not have is left out without a word.
+                setattr(pull, people, [names[each] for each in sent[role] if names[each] in self.members])
         added, removed = (sent.get(name, "").split(",") for name in ("add_labels", "remove_labels"))
         labels = dict.fromkeys([*pull.labels, *filter(None, added)])
         pull.labels = [each for each in labels if each not in removed]
@@ -486,6 +517,9 @@ class GiteaDouble(Double):
     routes = (
         *(each for each in GitHubDouble.routes if each[2] not in NOT_GITEAS),
         ("DELETE", rf"{REPOSITORY}/issues/(\d+)/labels/(\d+)", "remove_label"),
+        ("GET", rf"{REPOSITORY}/issues/(\d+)/labels", "own_labels"),
+        ("GET", rf"{REPOSITORY}/assignees", "assignable"),
+        ("GET", r"/orgs/acme/labels", "organisation_labels"),
         ("GET", rf"{REPOSITORY}/labels", "labels"),
         ("POST", rf"{REPOSITORY}/labels", "make_label"),
         ("POST", rf"{REPOSITORY}/pulls/(\d+)/merge", "accept"),
@@ -494,6 +528,11 @@ class GiteaDouble(Double):
     def __init__(self, root: Path, description: Any) -> None:
         super().__init__(root, description)
         self.ids: dict[str, int] = {}
+        self.organisation: dict[str, int] | None = None
+
+    def label_id(self, name: str) -> int:
+        """The id of a label, the repository's or the organisation's."""
+        return {**(self.organisation or {}), **self.ids}[name]
 
     def refuse_second(self, there: Pull) -> None:
         raise RefusedError(409, f"pull request already exists for these targets [id: {there.number}]")
@@ -523,7 +562,8 @@ class GiteaDouble(Double):
             "merged": pull.state == "merged",
             "merged_at": pull.merged_at,
             "merge_commit_sha": pull.merge_commit,
-            "labels": [{"id": self.ids[name], "name": name} for name in pull.labels],
+            "labels": self.own_labels(str(pull.number), query={}),
+            "assignees": [self.describe_user(name) for name in pull.assignees] or None,
             "head": {
                 "label": pull.branch,
                 "ref": pull.branch if there else f"refs/pull/{pull.number}/head",
@@ -553,34 +593,63 @@ class GiteaDouble(Double):
 
     def update(self, number: str, *, sent: Any) -> Any:
         pull = self.pull(number)
+        for name in sent.get("assignees", ()):
+            if name in self.strangers:
+                raise RefusedError(500, "user does not have access to the repository")
+            if name not in self.members:
+                raise RefusedError(422, f"assignee does not exist: [name: {name}]")
         for name, value in sent.items():
             setattr(pull, name, value)
         return CREATED, self.describe(pull)
 
     def ask(self, number: str, *, sent: Any) -> Any:
+        # All are looked at first: one bad name refuses the whole call.
+        for name in sent["reviewers"]:
+            if name not in (*self.members, *self.strangers, "bot"):
+                raise RefusedError(404, f"User '{name}' not exist")
+            if name not in self.members:
+                raise RefusedError(422, f"{name} can't be reviewer: author, or without access")
+        for name in sent["team_reviewers"]:
+            if name not in self.teams:
+                raise RefusedError(404, f"Team '{name}' not exist")
         self.pull(number).reviewers += sent["reviewers"] + sent["team_reviewers"]
         return CREATED, []
+
+    def describe_user(self, name: str) -> Any:
+        return {"id": 100 + self.members.index(name), "login": name}
+
+    def assignable(self, *, query: Any) -> Any:
+        return [self.describe_user(name) for name in self.members]
 
     def accept(self, number: str, *, sent: Any) -> Any:
         self.pull(number).auto_merge = sent
         return 200, None
 
     def labels(self, *, query: Any) -> Any:
+        # The repository's alone: not those of its organisation.
         return self.paged([{"id": key, "name": name} for name, key in self.ids.items()], query)
+
+    def organisation_labels(self, *, query: Any) -> Any:
+        if self.organisation is None:
+            raise RefusedError(404, "acme is a user")
+        return self.paged([{"id": key, "name": name} for name, key in self.organisation.items()], query)
+
+    def own_labels(self, number: str, *, query: Any) -> Any:
+        return [{"id": self.label_id(name), "name": name} for name in self.pull(number).labels]
 
     def make_label(self, *, sent: Any) -> Any:
         self.ids[sent["name"]] = len(self.ids) + 1
         return CREATED, {"id": len(self.ids), "name": sent["name"], "color": sent["color"]}
 
     def add_labels(self, number: str, *, sent: Any) -> Any:
-        names = {key: name for name, key in self.ids.items()}
+        names = {key: name for name, key in {**self.ids, **(self.organisation or {})}.items()}
         pull = self.pull(number)
         pull.labels = list(dict.fromkeys([*pull.labels, *(names[key] for key in sent["labels"])]))
-        return [{"id": self.ids[name], "name": name} for name in pull.labels]
+        return self.own_labels(number, query={})
 
     def remove_label(self, number: str, key: str, *, sent: Any) -> Any:
         pull = self.pull(number)
-        pull.labels = [name for name in pull.labels if self.ids[name] != int(key)]
+        pull.labels = [name for name in pull.labels if self.label_id(name) != int(key)]
         return 204, None
 
     def comments(self, number: str, *, query: Any) -> Any:

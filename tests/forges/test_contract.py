@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from fleetpgo.commits import commit, push
 from fleetpgo.config import Review, Service
 from fleetpgo.description import Provenance
-from fleetpgo.errors import ForgeError
+from fleetpgo.errors import ForgeError, RefusedError
 from fleetpgo.forges import App, connect
 from fleetpgo.forges.local import LocalForge
-from fleetpgo.manners import TAKE_OVER
+from fleetpgo.manners import TAKE_OVER, hands_off, obeying_take_over
 from fleetpgo.proposal import propose
-from fleetpgo.pullrequest import marker
+from fleetpgo.pullrequest import ensure_pull_request, marker
 from fleetpgo.repository import clone, git
 from tests.forges.doubles import APP, INSTALLATION, KINDS, PROJECT, TOKEN
 
@@ -111,7 +111,7 @@ def label(there, number, name):
         there.forge.label(number, add=(name,))
     else:
         there.pull(number).labels.append(name)
-        if hasattr(there, "ids"):
+        if hasattr(there, "ids") and name not in (there.organisation or {}):
             there.ids.setdefault(name, len(there.ids) + 1)
 
 
@@ -156,6 +156,201 @@ def test_a_foreign_commit_stops_it_until_the_label_is_on(run, there, tmp_path):
     (comment,) = there.pull(1).comments.values()
     assert TAKE_OVER in comment
     assert (resumed.head, ["fleetpgo"]) == (git(there.bare, "rev-parse", BRANCH), list(there.pull(1).labels))
+
+
+def commit_by_ada(bare, parent):
+    """Commit on top of another commit, as a person does, and move the branch there."""
+    ada = {"user.name": "Ada", "user.email": "ada@example.com"}
+    made = git(bare, "commit-tree", "-p", parent, "-m", "By hand", f"{parent}^{{tree}}", config=ada)
+    git(bare, "update-ref", f"refs/heads/{BRANCH}", made)
+    return made
+
+
+def resume(forge):
+    """Push a new profile to the branch as a run does, without its builds; why not, if it is not pushed."""
+    with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
+        found = forge.find(BRANCH)
+        if why := hands_off(forge, checkout, found):
+            return why
+        with obeying_take_over(forge, found):
+            push(checkout, commit(checkout, {"profile": b"two"}, "Refresh", exact="profile"))
+        return ""
+
+
+def labels_of_the_organisation(there):
+    """Have the owner of the repository be an organisation that has the labels itself."""
+    there.organisation = {"fleetpgo": 901, TAKE_OVER: 902}
+
+
+def test_only_the_commit_that_the_comment_names_is_discarded(forge, there, opened):
+    first = commit_by_ada(there.bare, BRANCH)
+    resume(forge)
+    label(there, 1, TAKE_OVER)
+    second = commit_by_ada(there.bare, first)
+
+    why = resume(forge)
+
+    assert f"the label {TAKE_OVER} was not put on for it; pull request 1 says how to resume" in why
+    assert (second, []) == (git(there.bare, "rev-parse", BRANCH), list(there.pull(1).labels))
+    (comment,) = there.pull(1).comments.values()
+    assert (True, False) == (second in comment, first in comment)
+
+
+def test_a_take_over_is_obeyed_once_and_the_next_commit_survives(forge, there, opened):
+    discarded = commit_by_ada(there.bare, BRANCH)
+    resume(forge)
+    label(there, 1, TAKE_OVER)
+
+    assert not resume(forge)
+    assert ["Refresh"] == git(there.bare, "log", "--format=%s", f"main..{BRANCH}").splitlines()
+    assert [] == list(there.pull(1).labels)
+    later = commit_by_ada(there.bare, BRANCH)
+    assert resume(forge)
+    assert (later, True) == (git(there.bare, "rev-parse", BRANCH), later != discarded)
+
+
+@pytest.mark.parametrize("kind", ["gitea"], indirect=True)
+def test_a_label_of_the_organisation_is_taken_off(forge, there, opened):
+    labels_of_the_organisation(there)
+    commit_by_ada(there.bare, BRANCH)
+    resume(forge)
+    label(there, 1, TAKE_OVER)
+
+    assert not resume(forge)
+    assert ([], {}) == (there.pull(1).labels, there.ids)
+    later = commit_by_ada(there.bare, BRANCH)
+    assert resume(forge)
+    assert later == git(there.bare, "rev-parse", BRANCH)
+
+
+@pytest.mark.parametrize("kind", ["gitea"], indirect=True)
+def test_a_label_that_the_organisation_has_is_not_made_again(forge, there, opened):
+    labels_of_the_organisation(there)
+
+    forge.label(1, add=("fleetpgo", "performance"))
+
+    assert (["fleetpgo", "performance"], ["performance"]) == (there.pull(1).labels, list(there.ids))
+
+
+@pytest.mark.parametrize("kind", ["gitea"], indirect=True)
+def test_a_token_that_may_not_see_the_organisation_labels_all_the_same(forge, there, opened, caplog):
+    labels_of_the_organisation(there)
+    there.forbidden = ["organisation_labels"]
+
+    forge.label(1, add=("performance",))
+
+    assert there.pull(1).labels == ["performance"]
+    assert "let the token read organizations" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [("github", "remove_label"), ("gitea", "remove_label"), ("gitlab", "update")],
+    indirect=["kind"],
+)
+def test_where_the_label_cannot_be_taken_off_nothing_is_pushed(forge, there, opened, call):
+    theirs = commit_by_ada(there.bare, BRANCH)
+    resume(forge)
+    label(there, 1, TAKE_OVER)
+    there.forbidden = [call]
+
+    with pytest.raises(RefusedError, match=r"labelling .* failed: 403"):
+        resume(forge)
+    assert (theirs, [TAKE_OVER]) == (git(there.bare, "rev-parse", BRANCH), there.pull(1).labels)
+
+
+def test_a_label_that_is_not_on_is_off(forge, there, opened):
+    forge.label(1, remove=TAKE_OVER)
+
+    assert [] == list(there.pull(1).labels)
+
+
+def test_a_comment_is_read_back(forge, opened):
+    assert not forge.read_comment(1, "measurement")
+    forge.comment(1, "Saved 3 %\n\nmore", "measurement")
+    forge.comment(1, "Something else", "foreign-commit")
+
+    assert forge.read_comment(1, "measurement") == "Saved 3 %\n\nmore"
+
+
+def ensure(forge, **review):
+    return ensure_pull_request(forge, BRANCH, "main", "Title", "Body", Review(**review))
+
+
+UNASKED = {
+    "github": ["ghost", "mallory", "bot", "acme/gone"],
+    "gitlab": ["ghost", "mallory", "acme/gone"],
+    "gitea": ["ghost", "mallory", "bot", "acme/gone"],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS, indirect=True)
+def test_who_cannot_be_asked_is_named_and_everybody_else_is_asked(kind, forge, there, opened, caplog):
+    ensure(
+        forge,
+        reviewers=("ghost", "ada", *UNASKED[kind][1:], "grace"),
+        assignees=("mallory", "ada", "ghost", "grace"),
+        labels=("performance",),
+    )
+
+    made = there.pull(1)
+    assert (["ada", "grace"], ["ada", "grace"]) == (made.reviewers, made.assignees)
+    assert made.labels == ["performance", "fleetpgo"]
+    (comment,) = made.comments.values()
+    named = [
+        *((name, "reviewers") for name in UNASKED[kind]),
+        ("mallory", "assignees"),
+        ("ghost", "assignees"),
+    ]
+    for name, role in named:
+        assert f"- `{name}` (`review.{role}`): `" in comment
+        assert f"pull request 1 goes on without {name} of review.{role}" in caplog.text
+    assert comment.count("\n- ") == len(named)
+
+
+@pytest.mark.parametrize("kind", ["github", "gitea"], indirect=True)
+def test_a_team_is_asked(forge, there, opened):
+    ensure(forge, reviewers=("acme/gone", "acme/perf"))
+
+    assert there.pull(1).reviewers == ["perf"]
+
+
+@pytest.mark.parametrize("kind", KINDS, indirect=True)
+def test_a_hand_over_whose_answer_was_lost_is_completed_once(forge, there, opened):
+    """The comment is made, and the answer is a 500."""
+    handing = {"reviewers": ("ghost", "ada"), "assignees": ("grace",)}
+    there.lost = ["PUT"] if isinstance(there, KINDS["gitlab"][0]) else []
+    original = there.comment
+
+    def lose(number, body):
+        there.lost.append("POST")
+        return original(number, body)
+
+    there.comment = lose
+    with pytest.raises(ForgeError):
+        ensure(forge, **handing)
+    there.comment = original
+    unfinished = list(there.pull(1).labels)
+    ensure(forge, **handing)
+
+    made = there.pull(1)
+    assert ([], ["fleetpgo"], 1) == (unfinished, made.labels, len(made.comments))
+    assert {"ada"} == set(made.reviewers)
+
+
+@pytest.mark.parametrize("kind", KINDS, indirect=True)
+def test_a_token_that_runs_out_at_a_reviewer_is_no_refusal(forge, there, opened):
+    there.stumbles = [("PUT" if isinstance(there, KINDS["gitlab"][0]) else "POST", 401, {})]
+
+    with pytest.raises(ForgeError):
+        ensure(forge, reviewers=("ada",))
+    ensure(forge, reviewers=("ada",))
+
+    assert (["ada"], ["fleetpgo"], {}) == (
+        there.pull(1).reviewers,
+        there.pull(1).labels,
+        there.pull(1).comments,
+    )
 
 
 def test_what_was_closed_unmerged_is_not_proposed_again(run, there):
@@ -344,7 +539,7 @@ def pushed(server):
 def test_auto_merge_waits_for_the_forge_s_own_checks(server, pushed):
     double, forge = server
     forge.create(BRANCH, "main", "Title", "Body")
-    forge.hand_over(1, Review(auto_merge="squash"))
+    forge.merge_once_ready(1, "squash")
 
     assert double.pull(1).auto_merge in (
         "SQUASH",
@@ -360,9 +555,10 @@ def test_auto_merge_that_github_does_not_allow_is_told_in_its_own_words(server, 
     forge.create(BRANCH, "main", "Title", "Body")
 
     with pytest.raises(ForgeError) as error:
-        forge.hand_over(1, Review(auto_merge="squash"))
+        forge.merge_once_ready(1, "squash")
     assert error.value.message.endswith(
-        "handing pull request 1 over failed: 400 Pull request Auto merge is not allowed for this repository"
+        "switching auto-merge on for pull request 1 failed: "
+        "400 Pull request Auto merge is not allowed for this repository"
     )
     assert "let the repository allow auto-merge" in error.value.hint
 
@@ -412,8 +608,12 @@ def test_a_user_whom_gitlab_does_not_know_is_named(serve):
     double = serve("gitlab")
     forge = connect("gitlab", PROJECT, address=double.address, token=TOKEN)
 
-    with pytest.raises(ForgeError, match="there is no user nobody on https://localhost"):
-        forge.hand_over(1, Review(reviewers=("nobody",)))
+    with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
+        push(checkout, commit(checkout, {"profile": b"one"}, "Refresh", exact="profile"))
+    forge.create(BRANCH, "main", "Title", "Body")
+
+    with pytest.raises(RefusedError, match="there is no user nobody on https://localhost"):
+        forge.ask(1, "nobody")
 
 
 def test_gitea_looks_on_every_page(serve):

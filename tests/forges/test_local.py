@@ -6,7 +6,6 @@ from datetime import UTC
 import pytest
 
 from fleetpgo.commits import commit, push
-from fleetpgo.config import Review
 from fleetpgo.errors import ForgeError
 from fleetpgo.forges import PullRequest
 from fleetpgo.forges.local import LocalForge
@@ -224,7 +223,7 @@ def test_nothing_is_merged_by_itself_without_checks_to_wait_for(forge):
     create(forge)
 
     with pytest.raises(ForgeError, match="has no checks to wait for"):
-        forge.hand_over(1, Review(auto_merge="merge"))
+        forge.merge_once_ready(1, "merge")
 
 
 def test_a_base_that_is_gone_is_named_with_the_default_branch(forge):
@@ -248,7 +247,8 @@ def test_a_repository_that_is_not_there_is_named(tmp_path):
 def test_the_record_is_plain_json(forge, origin):
     head = push_branch(forge)
     create(forge)
-    forge.hand_over(1, Review(reviewers=("ada",), assignees=("grace",)))
+    forge.ask(1, "ada")
+    forge.assign(1, "grace")
     forge.label(1, add=("fleetpgo",))
 
     assert json.loads((origin / "tiny.pulls" / "1.json").read_text()) == {

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from fleetpgo.config import Review
-
 State = Literal["open", "merged", "closed"]
 """``closed`` means closed without a merge."""
+
+MergeKind = Literal["merge", "squash", "rebase"]
+"""How a forge merges by itself."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,31 @@ class Forge(Protocol):
     def update(self, number: int, title: str, body: str, base: str | None = None) -> PullRequest:
         """Replace the title and the body of a pull request, and its base if another is given."""
 
-    def hand_over(self, number: int, review: Review) -> None:
-        """Ask the reviewers, assign, and have the forge merge by itself if the service file says so."""
+    def ask(self, number: int, reviewer: str) -> None:
+        """Ask one person, or one team (`acme/perf`), for a review; nothing changes if it was asked before.
+
+        Raises:
+            RefusedError: if the forge does not know it, or it may not review this pull request.
+        """
+
+    def assign(self, number: int, person: str) -> None:
+        """Assign a pull request to one person, besides those it is assigned to.
+
+        Raises:
+            RefusedError: if the forge does not know the person, or nothing can be assigned to them.
+        """
+
+    def merge_once_ready(self, number: int, how: MergeKind) -> None:
+        """Have the forge merge a pull request by itself once its own checks and rules are satisfied."""
 
     def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
-        """Add labels to a pull request, made where the repository has none of that name; or take one off."""
+        """Add labels to a pull request, made where there are none; or take one off, if it is on."""
 
     def comment(self, number: int, body: str, key: str) -> None:
         """Write the one comment called `key` on a pull request: made the first time, replaced after that."""
+
+    def read_comment(self, number: int, key: str) -> str:
+        """Return the one comment called `key` on a pull request; "" if there is none."""
 
 
 def current(pull_requests: Iterable[PullRequest]) -> PullRequest | None:

@@ -11,7 +11,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 from urllib3.exceptions import MaxRetryError, ResponseError
 
-from fleetpgo.errors import ForgeError
+from fleetpgo.errors import ForgeError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -84,6 +84,17 @@ def session() -> requests.Session:
     )
     made.mount("https://", HTTPAdapter(max_retries=retry))
     return made
+
+
+def refusal(status: int) -> type[ForgeError]:
+    """The kind of error of a status: whether the forge refuses this one thing, or is not to be asked now."""
+    about_us = (
+        requests.codes.unauthorized,
+        requests.codes.request_timeout,
+        requests.codes.too_many_requests,
+    )
+    refused = requests.codes.bad_request <= status < requests.codes.server_error
+    return RefusedError if refused and status not in about_us else ForgeError
 
 
 def unanswered(address: str, doing: str, error: requests.RequestException) -> ForgeError:

@@ -5,13 +5,14 @@ No client is used: those there are for Python are generated whole from the API's
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import requests
 
-from fleetpgo.errors import ForgeError
+from fleetpgo.errors import ForgeError, RefusedError
 from fleetpgo.forges import PullRequest, comment_marker
 from fleetpgo.forges.access import (
     ELSE,
@@ -19,6 +20,7 @@ from fleetpgo.forges.access import (
     TIMEOUT,
     checked,
     git_access,
+    refusal,
     require_base,
     require_place,
     session,
@@ -28,7 +30,9 @@ from fleetpgo.forges.access import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from fleetpgo.config import Review
+    from fleetpgo.forges import MergeKind
+
+_log = logging.getLogger(__name__)
 
 _PAGE = 50
 """Most that Gitea gives at once, as it is delivered."""
@@ -43,7 +47,8 @@ class GiteaForge:
     Args:
         address: the server's address.
         project: ``owner/name``.
-        token: access token with scopes ``write:repository`` and ``write:issue``.
+        token: access token with scopes ``write:repository`` and ``write:issue``, and ``read:organization``
+            to see the labels of the organisation that owns the repository.
 
     Raises:
         ForgeError: if one of them cannot be right.
@@ -103,49 +108,98 @@ class GiteaForge:
             sent["base"] = base
         return _read(self._ask("PATCH", f"/pulls/{number}", f"updating pull request {number}", sent))
 
-    def hand_over(self, number: int, review: Review) -> None:
-        """Ask the reviewers, assign, and have Gitea merge once the checks succeed if the file says so."""
-        pull_request = f"/pulls/{number}"
-        people = [name for name in review.reviewers if "/" not in name]
-        teams = [name.rpartition("/")[2] for name in review.reviewers if "/" in name]
-        if review.reviewers:
-            asked = {"reviewers": people, "team_reviewers": teams}
-            self._ask("POST", f"{pull_request}/requested_reviewers", "asking for a review", asked)
-        if review.assignees:
-            self._ask("PATCH", pull_request, "assigning", {"assignees": list(review.assignees)})
-        if review.auto_merge:
-            # Go's JSON takes a field's name in any case; older versions call it "Do".
-            merge = {"do": review.auto_merge, "merge_when_checks_succeed": True}
-            self._ask("POST", f"{pull_request}/merge", "switching auto-merge on", merge)
+    def ask(self, number: int, reviewer: str) -> None:
+        """Ask one person, or one team, for a review."""
+        team, name = "/" in reviewer, reviewer.rpartition("/")[2]
+        sent = {"reviewers": [] if team else [name], "team_reviewers": [name] if team else []}
+        self._ask("POST", f"/pulls/{number}/requested_reviewers", f"asking {reviewer} for a review", sent)
+
+    def assign(self, number: int, person: str) -> None:
+        """Assign a pull request to one person, besides those it is assigned to."""
+        doing = f"assigning pull request {number} to {person}"
+        # Looked up first: for one without access the answer is a 500, as if the server had stumbled.
+        can = {each["login"].lower() for each in self._ask("GET", "/assignees", doing)}
+        if person.lower() not in can:
+            raise RefusedError(
+                f"{self._address}/{self._project}: {doing} is not possible: no such user can write to it",
+                hint="give the user access to the repository, or correct review.assignees",
+            )
+        # The list that is sent replaces the one that is there.
+        there = self._ask("GET", f"/pulls/{number}", doing)["assignees"] or ()
+        sent = {"assignees": list(dict.fromkeys([*(each["login"] for each in there), person]))}
+        self._ask("PATCH", f"/pulls/{number}", doing, sent)
+
+    def merge_once_ready(self, number: int, how: MergeKind) -> None:
+        """Have Gitea merge once the checks succeed."""
+        # Go's JSON takes a field's name in any case; older versions call it "Do".
+        sent = {"do": how, "merge_when_checks_succeed": True}
+        self._ask("POST", f"/pulls/{number}/merge", "switching auto-merge on", sent)
 
     def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
-        """Add labels to a pull request, made where the repository has none of that name; or take one off."""
+        """Add labels to a pull request, made where there are none; or take one off, if it is on."""
         doing = f"labelling pull request {number}"
-        ids = {answer["name"]: answer["id"] for answer in self._pages("/labels", doing)}
-        for name in add:
-            if name not in ids:
-                ids[name] = self._ask("POST", "/labels", doing, {"name": name, "color": "#00add8"})["id"]
+        own = f"/issues/{number}/labels"
         if add:
-            self._ask("POST", f"/issues/{number}/labels", doing, {"labels": [ids[name] for name in add]})
-        if remove in ids:
-            self._ask("DELETE", f"/issues/{number}/labels/{ids[remove]}", doing)
+            self._ask("POST", own, doing, {"labels": self._label_ids(add, doing)})
+        if remove:
+            # The pull request's own list has the labels of the organisation, too.
+            for each in self._ask("GET", own, doing):
+                if each["name"] == remove:
+                    self._ask("DELETE", f"{own}/{each['id']}", doing)
 
     def comment(self, number: int, body: str, key: str) -> None:
         """Write the one comment called `key` on a pull request: made the first time, replaced after that."""
-        marker = comment_marker(key)
-        sent = {"body": f"{marker}\n{body}"}
+        sent = {"body": f"{comment_marker(key)}\n{body}"}
         doing = f"commenting on pull request {number}"
-        for comment in self._ask("GET", f"/issues/{number}/comments", doing):
-            if comment["body"].startswith(marker):
-                if comment["body"] != sent["body"]:
-                    self._ask("PATCH", f"/issues/comments/{comment['id']}", doing, sent)
-                return
-        self._ask("POST", f"/issues/{number}/comments", doing, sent)
+        there = self._comment(number, key, doing)
+        if there is None:
+            self._ask("POST", f"/issues/{number}/comments", doing, sent)
+        elif there["body"] != sent["body"]:
+            self._ask("PATCH", f"/issues/comments/{there['id']}", doing, sent)
 
-    def _pages(self, path: str, doing: str, **query: str) -> Iterator[Any]:
-        """All that a list holds, page after page."""
+    def read_comment(self, number: int, key: str) -> str:
+        """Return the one comment called `key` on a pull request; "" if there is none."""
+        there = self._comment(number, key, f"reading the comments of pull request {number}")
+        return there["body"].removeprefix(comment_marker(key)).strip() if there else ""
+
+    def _comment(self, number: int, key: str, doing: str) -> Any:  # noqa: ANN401  # JSON
+        """The comment of a key as the API describes it; None without one."""
+        comments = self._ask("GET", f"/issues/{number}/comments", doing)
+        return next((each for each in comments if each["body"].startswith(comment_marker(key))), None)
+
+    def _label_ids(self, names: Sequence[str], doing: str) -> list[int]:
+        """The ids of labels: the repository's own, else the organisation's; made where there is neither."""
+        ids = {each["name"]: each["id"] for each in self._pages("/labels", doing)}
+        if not ids.keys() >= set(names):
+            ids = self._organisation_labels(doing) | ids
+        for name in names:
+            if name not in ids:
+                ids[name] = self._ask("POST", "/labels", doing, {"name": name, "color": "#00add8"})["id"]
+        return [ids[name] for name in names]
+
+    def _organisation_labels(self, doing: str) -> dict[str, int]:
+        """The ids of the labels that the repository has from its organisation."""
+        owner = self._project.partition("/")[0]
+        try:
+            found = self._pages("/labels", doing, below=f"/orgs/{owner}", absent=True)
+            return {each["name"]: each["id"] for each in found}
+        except RefusedError as error:
+            _log.warning(
+                "the labels of an organisation %s cannot be seen, so one may be made a second time; let the "
+                "token read organizations: %s",
+                owner,
+                error.message,
+            )
+            return {}
+
+    def _pages(
+        self, path: str, doing: str, *, below: str | None = None, absent: bool = False, **query: str
+    ) -> Iterator[Any]:
+        """All that a list holds, page after page; for the arguments see :meth:`_ask`."""
         page = 1
-        while answers := self._ask("GET", path, doing, query={**query, "page": page, "limit": _PAGE}):
+        while answers := self._ask(
+            "GET", path, doing, query={**query, "page": page, "limit": _PAGE}, below=below, absent=absent
+        ):
             yield from answers
             page += 1
 
@@ -157,19 +211,22 @@ class GiteaForge:
         sent: Mapping[str, Any] | None = None,
         *,
         query: Mapping[str, Any] | None = None,
+        below: str | None = None,
         absent: bool = False,
     ) -> Any:  # noqa: ANN401  # whatever JSON can hold
-        """Send one request about the repository; the answer's JSON, or None without one.
+        """Send one request and return the answer's JSON, or None without one.
 
         Args:
             method: of HTTP.
-            path: below the repository's.
+            path: what is asked for.
             doing: what for; told in the error.
             sent: JSON to send.
             query: parameters of the URL.
+            below: the path that `path` is below; None: the repository's.
             absent: a 404 is an answer too: None.
         """
-        url = f"{self._address}/api/v1/repos/{self._project}{path}"
+        below = f"/repos/{self._project}" if below is None else below
+        url = f"{self._address}/api/v1{below}{path}"
         try:
             answer = self._session.request(method, url, params=query, json=sent, timeout=TIMEOUT)
         except requests.RequestException as error:
@@ -177,7 +234,7 @@ class GiteaForge:
         if absent and answer.status_code == requests.codes.not_found:
             return None
         if not answer.ok:
-            raise ForgeError(
+            raise refusal(answer.status_code)(
                 f"{self._address}/{self._project}: {doing} failed: {answer.status_code} {_reason(answer)}",
                 hint=HINTS.get(answer.status_code, ELSE),
             )

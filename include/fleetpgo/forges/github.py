@@ -13,7 +13,7 @@ from github.GithubObject import NotSet
 from github.GithubRetry import GithubRetry
 from jwt import PyJWTError
 
-from fleetpgo.errors import ForgeError
+from fleetpgo.errors import ForgeError, RefusedError
 from fleetpgo.forges import PullRequest, comment_marker, current
 from fleetpgo.forges.access import (
     ELSE,
@@ -23,6 +23,7 @@ from fleetpgo.forges.access import (
     Patience,
     checked,
     git_access,
+    refusal,
     require_base,
     require_place,
     unanswered,
@@ -31,11 +32,11 @@ from fleetpgo.forges.access import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from github.IssueComment import IssueComment
     from github.PullRequest import PullRequest as Answer
     from github.Repository import Repository
 
-    from fleetpgo.config import Review
-    from fleetpgo.forges import App
+    from fleetpgo.forges import App, MergeKind
 
 _HINTS = {**HINTS, 400: HINTS[405]}
 """PyGithub gives the errors of GraphQL, which only auto-merge is asked of, the status 400."""
@@ -116,42 +117,68 @@ class GitHubForge:
             answer.edit(title=title, body=body, base=base or NotSet)
             return _read(answer)
 
-    def hand_over(self, number: int, review: Review) -> None:
-        """Ask the reviewers, assign, and have GitHub merge once its rules allow it if the file says so."""
-        with self._errors(f"handing pull request {number} over"):
+    def ask(self, number: int, reviewer: str) -> None:
+        """Ask one person, or one team, for a review."""
+        team, name = "/" in reviewer, reviewer.rpartition("/")[2]
+        with self._errors(f"asking {reviewer} for a review of pull request {number}"):
             answer = self._repository.get_pull(number)
-            if review.reviewers:
-                answer.create_review_request(
-                    [name for name in review.reviewers if "/" not in name],
-                    [name.rpartition("/")[2] for name in review.reviewers if "/" in name],
-                )
-            if review.assignees:
-                answer.add_to_assignees(*review.assignees)
-            if review.auto_merge:
-                answer.enable_automerge(review.auto_merge.upper())
+            answer.create_review_request([] if team else [name], [name] if team else [])
+
+    def assign(self, number: int, person: str) -> None:
+        """Assign a pull request to one person, besides those it is assigned to."""
+        doing = f"assigning pull request {number} to {person}"
+        with self._errors(doing):
+            answer = self._repository.get_pull(number)
+            answer.add_to_assignees(person)
+        # GitHub leaves out whom it will not have, and calls it a success.
+        if person.lower() not in {each.login.lower() for each in answer.assignees}:
+            raise RefusedError(
+                f"{self._address}/{self._project}: {doing} is not possible: GitHub left the name out",
+                hint="give the user access to the repository, or correct review.assignees",
+            )
+
+    def merge_once_ready(self, number: int, how: MergeKind) -> None:
+        """Have GitHub merge once its rules allow it."""
+        with self._errors(f"switching auto-merge on for pull request {number}"):
+            self._repository.get_pull(number).enable_automerge(how.upper())
 
     def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
-        """Add labels to a pull request, made where the repository has none of that name; or take one off."""
+        """Add labels to a pull request, made where there are none; or take one off, if it is on."""
         with self._errors(f"labelling pull request {number}"):
             issue = self._repository.get_issue(number)
             if add:
                 issue.add_to_labels(*add)
             if remove:
-                # PyGithub's own method leaves the slash of a label's name in the path.
-                issue.requester.requestJsonAndCheck("DELETE", f"{issue.url}/labels/{quote(remove, safe='')}")
+                try:
+                    # PyGithub's own method leaves the slash of a label's name in the path.
+                    issue.requester.requestJsonAndCheck(
+                        "DELETE", f"{issue.url}/labels/{quote(remove, safe='')}"
+                    )
+                except UnknownObjectException:
+                    # Off already. Or not for this token to take off: then it is still there.
+                    if remove in {each.name for each in self._repository.get_pull(number).labels}:
+                        raise
 
     def comment(self, number: int, body: str, key: str) -> None:
         """Write the one comment called `key` on a pull request: made the first time, replaced after that."""
-        marker = comment_marker(key)
-        text = f"{marker}\n{body}"
+        text = f"{comment_marker(key)}\n{body}"
         with self._errors(f"commenting on pull request {number}"):
-            issue = self._repository.get_issue(number)
-            for comment in issue.get_comments():
-                if comment.body.startswith(marker):
-                    if comment.body != text:
-                        comment.edit(text)
-                    return
-            issue.create_comment(text)
+            there = self._comment(number, key)
+            if there is None:
+                self._repository.get_issue(number).create_comment(text)
+            elif there.body != text:
+                there.edit(text)
+
+    def read_comment(self, number: int, key: str) -> str:
+        """Return the one comment called `key` on a pull request; "" if there is none."""
+        with self._errors(f"reading the comments of pull request {number}"):
+            there = self._comment(number, key)
+            return there.body.removeprefix(comment_marker(key)).strip() if there else ""
+
+    def _comment(self, number: int, key: str) -> IssueComment | None:
+        """The comment of a key; None without one."""
+        comments = self._repository.get_issue(number).get_comments()
+        return next((each for each in comments if each.body.startswith(comment_marker(key))), None)
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
@@ -159,12 +186,12 @@ class GitHubForge:
         try:
             yield
         except GithubException as error:
-            raise ForgeError(
+            # A limit is a 403 too.
+            limited = isinstance(error, RateLimitExceededException)
+            kind = ForgeError if limited else refusal(error.status)
+            raise kind(
                 f"{self._address}/{self._project}: {doing} failed: {error.status} {_reason(error)}",
-                # A limit is a 403 too.
-                hint=ELSE
-                if isinstance(error, RateLimitExceededException)
-                else _HINTS.get(error.status, ELSE),
+                hint=ELSE if limited else _HINTS.get(error.status, ELSE),
             ) from error
         except requests.RequestException as error:
             raise unanswered(self._address, doing, error) from error

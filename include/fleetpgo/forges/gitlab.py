@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gitlab
 import requests
 
-from fleetpgo.errors import ForgeError
+from fleetpgo.errors import ForgeError, RefusedError
 from fleetpgo.forges import PullRequest, comment_marker, current
 from fleetpgo.forges.access import (
     ELSE,
@@ -17,6 +17,7 @@ from fleetpgo.forges.access import (
     TIMEOUT,
     checked,
     git_access,
+    refusal,
     require_base,
     require_place,
     session,
@@ -26,7 +27,7 @@ from fleetpgo.forges.access import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fleetpgo.config import Review
+    from fleetpgo.forges import MergeKind
 
 _DRAFT = "Draft: "
 """A draft is one whose title begins so."""
@@ -112,18 +113,39 @@ class GitLabForge:
             self._project.mergerequests.update(number, sent)
         return self.get(number)
 
-    def hand_over(self, number: int, review: Review) -> None:
-        """Ask the reviewers, assign, and have GitLab merge once the pipeline succeeds if the file says so."""
-        with self._errors(f"handing merge request {number} over"):
-            people = {"reviewer_ids": review.reviewers, "assignee_ids": review.assignees}
-            sent = {name: [self._user(each) for each in names] for name, names in people.items() if names}
-            if sent:
-                self._project.mergerequests.update(number, sent)
-            if review.auto_merge:
-                # The older name of `auto_merge`: a version that did not know it would merge at once.
-                self._project.mergerequests.get(number, lazy=True).merge(
-                    merge_when_pipeline_succeeds=True, squash=review.auto_merge == "squash"
-                )
+    def ask(self, number: int, reviewer: str) -> None:
+        """Ask one person for a review; GitLab asks no teams."""
+        self._add(number, "reviewer", reviewer, f"asking {reviewer} for a review of merge request {number}")
+
+    def assign(self, number: int, person: str) -> None:
+        """Assign a merge request to one person, besides those it is assigned to."""
+        self._add(number, "assignee", person, f"assigning merge request {number} to {person}")
+
+    def _add(self, number: int, role: str, name: str, doing: str) -> None:
+        """Add one person to the reviewers or the assignees."""
+        with self._errors(doing):
+            there = self._project.mergerequests.get(number)
+            # The list that is sent replaces the one that is there.
+            ids = [each["id"] for each in getattr(there, f"{role}s")]
+            user = self._user(name)
+            if user in ids:
+                return
+            answer = self._project.mergerequests.update(number, {f"{role}_ids": [*ids, user]})
+        # GitLab leaves out whom it will not have, and calls it a success.
+        if user not in {each["id"] for each in answer[f"{role}s"]}:
+            raise RefusedError(
+                f"{self._address}/{self._path}: {doing} is not possible: GitLab left the name out",
+                hint=f"make the user a member of the project, or correct review.{role}s; GitLab Free takes "
+                "one of a kind",
+            )
+
+    def merge_once_ready(self, number: int, how: MergeKind) -> None:
+        """Have GitLab merge once the pipeline succeeds."""
+        with self._errors(f"switching auto-merge on for merge request {number}"):
+            # The older name of `auto_merge`: a version that did not know it would merge at once.
+            self._project.mergerequests.get(number, lazy=True).merge(
+                merge_when_pipeline_succeeds=True, squash=how == "squash"
+            )
 
     def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
         """Add labels to a pull request, made where the repository has none of that name; or take one off."""
@@ -135,16 +157,25 @@ class GitLabForge:
 
     def comment(self, number: int, body: str, key: str) -> None:
         """Write the one comment called `key` on a pull request: made the first time, replaced after that."""
-        marker = comment_marker(key)
-        sent = {"body": f"{marker}\n{body}"}
+        sent = {"body": f"{comment_marker(key)}\n{body}"}
         with self._errors(f"commenting on merge request {number}"):
+            there = self._note(number, key)
             notes = self._project.mergerequests.get(number, lazy=True).notes
-            for note in notes.list(iterator=True, per_page=100):
-                if note.body.startswith(marker):
-                    if note.body != sent["body"]:
-                        notes.update(note.id, sent)
-                    return
-            notes.create(sent)
+            if there is None:
+                notes.create(sent)
+            elif there.body != sent["body"]:
+                notes.update(there.id, sent)
+
+    def read_comment(self, number: int, key: str) -> str:
+        """Return the one comment called `key` on a pull request; "" if there is none."""
+        with self._errors(f"reading the comments of merge request {number}"):
+            there = self._note(number, key)
+            return str(there.body).removeprefix(comment_marker(key)).strip() if there else ""
+
+    def _note(self, number: int, key: str) -> Any:  # noqa: ANN401  # python-gitlab's object
+        """The comment of a key; None without one."""
+        notes = self._project.mergerequests.get(number, lazy=True).notes.list(iterator=True, per_page=100)
+        return next((each for each in notes if each.body.startswith(comment_marker(key))), None)
 
     def _has(self, branch: str) -> bool:
         try:
@@ -159,7 +190,7 @@ class GitLabForge:
         """The id of a user, by which alone GitLab takes them."""
         for user in self._gitlab.users.list(username=name, get_all=False):
             return int(user.id)
-        raise ForgeError(
+        raise RefusedError(
             f"there is no user {name} on {self._address}",
             hint="correct review.reviewers and review.assignees in the service file",
         )
@@ -171,7 +202,7 @@ class GitLabForge:
             yield
         except gitlab.GitlabError as error:
             status = error.response_code or 0
-            raise ForgeError(
+            raise refusal(status)(
                 f"{self._address}/{self._path}: {doing} failed: {error}", hint=HINTS.get(status, ELSE)
             ) from error
         except requests.RequestException as error:

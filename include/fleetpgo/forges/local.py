@@ -16,14 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleetpgo.errors import ForgeError, RepositoryError
+from fleetpgo.errors import ForgeError, RefusedError, RepositoryError
 from fleetpgo.forges import PullRequest, current
 from fleetpgo.repository import git
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fleetpgo.config import Review
+    from fleetpgo.forges import MergeKind
 
 
 @dataclass(frozen=True)
@@ -125,23 +125,31 @@ class LocalForge:
             self._write(replace(record, pull_request=changed))
             return changed
 
-    def hand_over(self, number: int, review: Review) -> None:
-        """Write down who is to look at a pull request.
-
-        Raises:
-            ForgeError: if it is to be merged by the forge: this one has no checks to wait for.
-        """
-        if review.auto_merge:
-            raise ForgeError(
-                "a local forge has no checks to wait for, so it merges nothing by itself",
-                hint="remove review.auto_merge from the service file; `fleetpgo pr merge` merges",
-            )
+    def ask(self, number: int, reviewer: str) -> None:
+        """Write down who is to review a pull request: whoever it is, for nobody has an account here."""
         with self._lock():
             record = self._read(number)
-            self._write(replace(record, reviewers=review.reviewers, assignees=review.assignees))
+            self._write(replace(record, reviewers=tuple(dict.fromkeys((*record.reviewers, reviewer)))))
+
+    def assign(self, number: int, person: str) -> None:
+        """Write down to whom a pull request is assigned."""
+        with self._lock():
+            record = self._read(number)
+            self._write(replace(record, assignees=tuple(dict.fromkeys((*record.assignees, person)))))
+
+    def merge_once_ready(self, number: int, how: MergeKind) -> None:
+        """Refuse.
+
+        Raises:
+            ForgeError: always: this forge has no checks to wait for.
+        """
+        raise RefusedError(
+            f"pull request {number} is not merged by itself ({how}): a local forge has no checks to wait for",
+            hint="remove review.auto_merge from the service file; `fleetpgo pr merge` merges",
+        )
 
     def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
-        """Add labels to a pull request, or take one off."""
+        """Add labels to a pull request; or take one off, if it is on."""
         with self._lock():
             record = self._read(number)
             labels = dict.fromkeys((*record.pull_request.labels, *add))
@@ -153,6 +161,10 @@ class LocalForge:
         with self._lock():
             record = self._read(number)
             self._write(replace(record, comments={**record.comments, key: body}))
+
+    def read_comment(self, number: int, key: str) -> str:
+        """Return the one comment called `key` on a pull request; "" if there is none."""
+        return self._read(number).comments.get(key, "")
 
     def comments(self, number: int) -> dict[str, str]:
         """The comments of a pull request by their keys, the oldest first."""
