@@ -142,7 +142,9 @@ def messages() -> dict[str, Callable[[], bytes]]:  # noqa: PLR0915 -- a table
     """Name → what makes the message."""
     found: dict[str, Callable[[], bytes]] = {}
     found["functions sharing a long name"] = lambda: shared_name(60_000, b"main." + b"x" * LONG)
-    found["functions sharing a long name outside main"] = lambda: shared_name(60_000, b"lib.com/a." + b"x" * LONG)
+    found["functions sharing a long name outside main"] = lambda: shared_name(
+        60_000, b"lib.com/a." + b"x" * LONG
+    )
     found["long names that begin alike"] = lambda: message(
         chain(
             functions(900),
@@ -172,9 +174,7 @@ def messages() -> dict[str, Callable[[], bytes]]:  # noqa: PLR0915 -- a table
         b"".join([block(1, number(1, 1) + number(2, 1)) * 60_000]) + text(b"") + text(b"x" * LONG)
     )
     found["comments sharing a long text"] = lambda: message(
-        chain(
-            functions(1), [location(1, [(1, 2)]), sample([1])], [packed(13, [NAMES + 1] * 4_000_000)]
-        ),
+        chain(functions(1), [location(1, [(1, 2)]), sample([1])], [packed(13, [NAMES + 1] * 4_000_000)]),
         [b"main.f", b"x" * LONG],
     )
     stacks = 160_000
@@ -240,7 +240,10 @@ def messages() -> dict[str, Callable[[], bytes]]:  # noqa: PLR0915 -- a table
     found["many lines next to the leaves of many stacks"] = lambda: message(
         chain(
             functions(100),
-            (location(row, [(1 + (row * line) % 100, line) for line in range(1, 101)]) for row in range(1, 4_001)),
+            (
+                location(row, [(1 + (row * line) % 100, line) for line in range(1, 101)])
+                for row in range(1, 4_001)
+            ),
             (sample([row, row % 4000 + 1]) for row in range(1, 4_001)),
         ),
         distinct(100),
@@ -259,7 +262,10 @@ def messages() -> dict[str, Callable[[], bytes]]:  # noqa: PLR0915 -- a table
         chain(
             functions(3),
             [location(1, [(1, 2)])],
-            (sample([1], labels=labels + block(3, number(1, NAMES) + number(3, row))) for row in range(31_000)),
+            (
+                sample([1], labels=labels + block(3, number(1, NAMES) + number(3, row)))
+                for row in range(31_000)
+            ),
         ),
         distinct(3),
     )
@@ -267,7 +273,10 @@ def messages() -> dict[str, Callable[[], bytes]]:  # noqa: PLR0915 -- a table
         chain(
             functions(1),
             [location(1, [(1, 2)])],
-            (sample([1], labels=block(3, number(1, NAMES) + number(2, NAMES + row))) for row in range(200_000)),
+            (
+                sample([1], labels=block(3, number(1, NAMES) + number(2, NAMES + row)))
+                for row in range(200_000)
+            ),
         ),
         (b"main.%0200x" % row for row in range(200_001)),
     )
@@ -285,12 +294,14 @@ def messages() -> dict[str, Callable[[], bytes]]:  # noqa: PLR0915 -- a table
     found["one long text"] = lambda: message(
         chain(functions(1), [location(1, [(1, 2)]), sample([1])]), [b"main." + b"x" * (60 * MIB)]
     )
-    found["unknown fields"] = lambda: message(
-        chain(functions(1), [location(1, [(1, 2)]), sample([1])]), [b"main.f"]
-    ) + (b"\xf2\x3f\x03new" * 480_000)
-    found["fields of numbers"] = lambda: message(
-        chain(functions(1), [location(1, [(1, 2)]), sample([1])]), [b"main.f"]
-    ) + number(12, 10**7) * 480_000
+    found["unknown fields"] = lambda: (
+        message(chain(functions(1), [location(1, [(1, 2)]), sample([1])]), [b"main.f"])
+        + (b"\xf2\x3f\x03new" * 480_000)
+    )
+    found["fields of numbers"] = lambda: (
+        message(chain(functions(1), [location(1, [(1, 2)]), sample([1])]), [b"main.f"])
+        + number(12, 10**7) * 480_000
+    )
     return found
 
 

@@ -136,8 +136,8 @@ def require_short_names(profiles: Columns, most: int) -> None:
             f"The names next to the leaves of the profile's stacks have {of_stacks:,.0f} bytes; {most:,} are "
             "the most.",
             reason="too-large",
-            hint="The Go compiler's own have 1.4 million; raise the limit on unpacked bytes for a source that "
-            "you trust.",
+            hint="The Go compiler's own have 1.4 million; raise the limit on unpacked bytes for a source "
+            "that you trust.",
         )
 
 

@@ -144,7 +144,8 @@ def _read(
             with _numbered(number):
                 check_compatible(first, header)
             factors.append(_factor(values, weights, number))
-            counted = float(np.abs(values.astype(np.float64)).sum()) * factors[-1]
+            # Before it is multiplied: what counts too far makes the factors of all others large.
+            counted = float(np.abs(values.astype(np.float64)).sum())
             largest.see(number, max(counted, abs(header.duration)))
             number += 1
         yield part, factors

@@ -6,9 +6,10 @@ So left out here are the standard library, package main (its import path is not 
 whatever the function's file says is a dependency: a module cache has ``@version`` in its paths, with
 ``-trimpath`` and from a vendor folder as well. Where files do not tell, dependencies count as modules, too.
 
-Where a module's path ends within an import path is nowhere in a profile. What is taken for it: the first three
-elements where the host is a forge's (``github.com/owner/repo``), else the first two (``example.com/app``),
-and the first one alone where that is no host (``app``). Two programs of one module are not told apart.
+Where a module's path ends within an import path is nowhere in a profile. What is taken for it: the first
+three elements where the host is a forge's (``github.com/owner/repo``), else the first two
+(``example.com/app``), and the first one alone where that is no host (``app``). Two programs of one module are
+not told apart.
 """
 
 from __future__ import annotations
