@@ -57,6 +57,9 @@ def put(store, name, data):
             sha256=sha256,
             samples=facts.samples,
             main_package=facts.main_package,
+            kind=facts.kind,
+            modules=facts.modules,
+            outside=facts.outside,
         )
         store.write(profile_name(sha256), data)
     store.write_json(record_name(instance), asdict(record))

@@ -1,7 +1,7 @@
 """Have the rounds so far given enough? Counted in samples, not in instances.
 
-First it is seen how many CPU samples there are; then, where profiles of two instances or more are there,
-whether they agree (:func:`fleetpgo.pprof.sufficiency`), by the figures below which the pull request warns.
+Only profiles that the merge would use are counted (:mod:`fleetpgo.contributions`). First it is seen how many
+CPU samples there are; then, where profiles of two instances or more are there, whether they agree (:func:`fleetpgo.pprof.sufficiency`), by the figures below which the pull request warns.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.collection import read_record
+from fleetpgo.collection import Limits, profile_name, read_record
+from fleetpgo.contributions import contributions
 
 if TYPE_CHECKING:
     from fleetpgo.config import Service
@@ -29,13 +30,15 @@ class Verdict:
 
 def judge(service: Service, store: RunStore, selection: Selection) -> Verdict:
     """Look at the profiles in a run's store; how far they agree is worked out only if they are enough."""
-    records = [read_record(store, target) for target in selection.targets]
-    fetched = [record for record in records if record.state == "fetched"]
-    samples = sum(record.samples for record in fetched)
-    have = f"{samples:,} samples from {len(fetched)} instances"
+    given = contributions([read_record(store, target) for target in selection.targets])
+    used = [each for each in given if each.state == "used"]
+    samples = sum(each.samples for each in used)
+    have = f"{samples:,} samples from {len(used)} instances"
     if samples < service.selection.target_samples:
         return Verdict(enough=False, message=f"{have}; the target is {service.selection.target_samples:,}")
-    agreement = pprof.sufficiency({record.instance: store.read(record.artifact) for record in fetched})
+    limits = Limits.of(service.collection, seconds=0).of_profiles
+    profiles = {each.instance: store.read(profile_name(each.sha256)) for each in used}
+    agreement = pprof.sufficiency(profiles, limits=limits)
     short = disagreement(service.profile.warn_below, agreement)
     return Verdict(enough=not short, message="; ".join([f"{have}, as many as are wanted", *short]))
 

@@ -58,11 +58,13 @@ class ProfileError(FleetPGOError):
         message: what is wrong with which profile.
         reason: a short stable name of the defect (``truncated``, ``no-samples`` …), for records and tables.
         hint: what to do next.
+        profile: which one of several it is, from 0; None: it was the only one, or nobody knows.
     """
 
-    def __init__(self, message: str, *, reason: str, hint: str = "") -> None:
+    def __init__(self, message: str, *, reason: str, hint: str = "", profile: int | None = None) -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
+        self.profile = profile
 
 
 class QuorumError(FleetPGOError):

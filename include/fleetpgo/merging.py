@@ -1,30 +1,31 @@
 """From the profiles that arrived to the one that is committed, with an account of every instance.
 
-A profile that is no CPU profile of this service does not stop the run: it is refused by name, like an
-instance that did not answer, and the quorum decides whether the rest will do.
+A profile that is no CPU profile of this service, or that cannot be merged with the others, does not stop the
+run: it is refused by name, like an instance that did not answer, and the quorum decides whether the rest will
+do.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fleetpgo import pprof
-from fleetpgo.collection import profile_name, read_record, record_name
+from fleetpgo.collection import Limits, profile_name, read_record, record_name
+from fleetpgo.contributions import contributions
 from fleetpgo.enough import disagreement
 from fleetpgo.errors import ProfileError, QuorumError
 from fleetpgo.selection import merge_weights
 from fleetpgo.selection.weights import unrepresented
 
 if TYPE_CHECKING:
-    from fleetpgo.collection import Record
     from fleetpgo.config import Service
     from fleetpgo.config import Sufficiency as Least
+    from fleetpgo.contributions import Contribution
     from fleetpgo.selection import Selection
     from fleetpgo.store import RunStore
 
@@ -32,24 +33,6 @@ log = logging.getLogger(__name__)
 
 MERGED_LIMITS = pprof.Limits(packed_bytes=256 << 20, message_bytes=1 << 30, records=50_000_000)
 """Our own merge of many profiles is larger than what one instance may send."""
-
-
-@dataclass(frozen=True)
-class Contribution:
-    """What one instance that was asked gave: a profile that was used, one that was refused, or none.
-
-    `weight` is the factor of its profile in the merge (:mod:`fleetpgo.selection.weights`).
-    """
-
-    instance: str
-    datacenter: str
-    cores: float
-    state: Literal["used", "refused", "missing"]
-    reason: str = ""
-    size: int = 0
-    sha256: str = ""
-    samples: int = 0
-    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -138,28 +121,36 @@ def merge_run(
     asked = [
         each for each in selection.targets if each.round == 1 or store.exists(record_name(each.instance))
     ]
-    instances = _contributions([read_record(store, target) for target in asked])
-    _require_quorum(service, instances)
-    given = {each.instance: each.samples for each in instances if each.state == "used"}
-    weights = merge_weights(selection, given)
-    instances = [replace(each, weight=weights.get(each.instance, 1.0)) for each in instances]
-    used = [each for each in instances if each.state == "used"]
-    profiles = _Profiles(store, used)
-    merged = pprof.merge(
-        profiles.values(), weights=[each.weight for each in used] if selection.strata else "none"
-    )
-    guards = [
-        pprof.Guard(function=each.function, since="", until="", issue=each.issue, why="")
-        for each in service.profile.guards
-    ]
-    guarded, renamed = pprof.guard(merged, extra=guards, limits=MERGED_LIMITS)
+    instances = contributions([read_record(store, target) for target in asked])
+    limits = Limits.of(service.collection, seconds=seconds).of_profiles
+    while True:
+        _require_quorum(service, instances)
+        given = {each.instance: each.samples for each in instances if each.state == "used"}
+        weights = merge_weights(selection, given)
+        instances = [replace(each, weight=weights.get(each.instance, 1.0)) for each in instances]
+        used = [each for each in instances if each.state == "used"]
+        profiles = _Profiles(store, used)
+        try:
+            made = _make(
+                profiles,
+                [each.weight for each in used] if selection.strata else "none",
+                service,
+                limits=limits,
+                go=go,
+            )
+        except ProfileError as error:
+            instances = _without_culprit(instances, used, error)
+        else:
+            break
+    for each in instances:
+        if each.state != "used":
+            log.warning("%s: %s: %s", each.instance, each.state, each.reason)
+    merged, minimal, sufficiency, renamed = made.merged, made.minimal, made.sufficiency, made.renamed
     if renamed:
         log.info("kept from inlining (guard list): %s", ", ".join(renamed))
-    minimal = pprof.minimise(guarded, go=go, limits=MERGED_LIMITS)
     store.write("merged.pb.gz", merged)
     store.write("profile.pprof", minimal.data)
     samples = sum(each.samples for each in used)
-    sufficiency = pprof.sufficiency(profiles)
     manifest = Manifest(
         service=service.name,
         run=store.run,
@@ -199,11 +190,54 @@ def merge_run(
     return manifest
 
 
+class _Made(NamedTuple):
+    """What a merge makes: the profile whole and minimal, how far its parts agree, what was renamed in it."""
+
+    merged: bytes
+    minimal: pprof.Minimised
+    sufficiency: pprof.Sufficiency
+    renamed: tuple[str, ...]
+
+
+def _make(
+    profiles: _Profiles,
+    weights: Literal["none"] | Sequence[float],
+    service: Service,
+    *,
+    limits: pprof.Limits,
+    go: str | None,
+) -> _Made:
+    """Merge, guard, minimise and judge the profiles.
+
+    Raises:
+        ProfileError: one of them cannot be merged with the others.
+    """
+    merged = pprof.merge(profiles.values(), weights=weights, limits=limits)
+    guards = [
+        pprof.Guard(function=each.function, since="", until="", issue=each.issue, why="")
+        for each in service.profile.guards
+    ]
+    guarded, renamed = pprof.guard(merged, extra=guards, limits=MERGED_LIMITS)
+    minimal = pprof.minimise(guarded, go=go, limits=MERGED_LIMITS)
+    return _Made(merged, minimal, pprof.sufficiency(profiles, limits=limits), renamed)
+
+
+def _without_culprit(
+    instances: Sequence[Contribution], used: Sequence[Contribution], error: ProfileError
+) -> list[Contribution]:
+    """The instances, of which the one whose profile cannot be merged with the others is refused.
+
+    Where the error does not say which one, it is about the size of what all have in common, and the largest
+    goes.
+    """
+    largest = max(range(len(used)), key=lambda place: used[place].size)
+    culprit = used[largest if error.profile is None else error.profile]
+    refused = replace(culprit, state="refused", reason=f"{error.reason}: {error.message}", weight=1.0)
+    return [refused if each is culprit else each for each in instances]
+
+
 def _require_quorum(service: Service, instances: Sequence[Contribution]) -> None:
-    """Log what is lost; raise if it is too much."""
     lost = [each for each in instances if each.state != "used"]
-    for each in lost:
-        log.warning("%s: %s: %s", each.instance, each.state, each.reason)
     used, quorum = len(instances) - len(lost), service.collection.quorum
     if not used or used < quorum * len(instances):
         raise QuorumError(
@@ -219,28 +253,3 @@ def _shortfalls(least: Least, samples: int, found: pprof.Sufficiency) -> list[st
     """What lies below the least figures, in sentences."""
     few = f"samples: {samples:,}, below {least.samples:,}, so some of what is hot may be missing"
     return ([few] if samples < least.samples else []) + disagreement(least, found)
-
-
-def _contributions(records: Sequence[Record]) -> list[Contribution]:
-    """What became of each target that was asked. A profile of another binary than most others' is refused."""
-    packages = Counter(record.main_package for record in records if record.main_package)
-    usual = packages.most_common(1)[0][0] if packages else ""
-    return [_contribution(record, usual) for record in records]
-
-
-def _contribution(record: Record, usual: str) -> Contribution:
-    """A record as the account of a merge gives it."""
-    account = Contribution(
-        record.instance,
-        record.datacenter,
-        record.cores,
-        "used" if record.state == "fetched" else record.state,
-        record.reason,
-        record.size,
-        record.sha256,
-        record.samples,
-    )
-    if record.main_package and record.main_package != usual:
-        reason = f"another-binary: {record.main_package} instead of {usual}"
-        return replace(account, state="refused", reason=reason)
-    return account

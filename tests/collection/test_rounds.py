@@ -40,6 +40,7 @@ async def test_a_profile_ends_in_the_store_with_its_record(fetch, store):
         sha256=sha256,
         samples=80,
         main_package="/src",
+        kind="samples/count, cpu/nanoseconds each cpu/nanoseconds",
     )
     assert records == [expected]
     assert store.read(expected.artifact) == PROFILE

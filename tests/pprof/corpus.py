@@ -38,10 +38,10 @@ def counting(*types: tuple[str, str]) -> bytes:
 
 
 def bomb(record: bytes, size: int) -> bytes:
-    """A gzip stream of one record repeated to about ``size`` bytes, made without holding them."""
+    """A gzip stream of a string table, and one record repeated to about ``size`` bytes."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    block = record * (MIB // len(record))
-    return b"".join(packer.compress(block) for _ in range(size // MIB)) + packer.flush()
+    parts = [b"\x32\x00", *[record * (MIB // len(record))] * (size // MIB)]
+    return b"".join(map(packer.compress, parts)) + packer.flush()
 
 
 def many_lines_in_many_stacks(count: int, *above: list[tuple[str, int, int]]) -> bytes:
@@ -103,15 +103,15 @@ def corpus() -> dict[str, tuple[str, bytes]]:
         "bomb-of-empty-strings": ("too-large", bomb(b"\x32\x00", 12 * MIB)),
         "bomb-of-empty-lines": ("too-large", bomb(empty_lines, 12 * MIB)),
         "bomb-of-deep-stacks": (
-            "not-a-profile",
+            "too-large",
             bomb(b"\x12\xa3\x1f\x0a\xa0\x1f" + b"\x01" * 4000, 15 * MIB),
         ),
-        "bomb-of-values": ("not-a-profile", bomb(b"\x12\xa3\x1f\x12\xa0\x1f" + b"\x01" * 4000, 15 * MIB)),
+        "bomb-of-values": ("too-large", bomb(b"\x12\xa3\x1f\x12\xa0\x1f" + b"\x01" * 4000, 15 * MIB)),
         "bomb-of-labels": ("too-large", bomb(b"\x12\xa0\x1f" + b"\x1a\x00" * 2000, 15 * MIB)),
-        "bomb-of-comments": ("not-a-profile", bomb(b"\x6a\xa0\x1f" + b"\x01" * 4000, 15 * MIB)),
+        "bomb-of-comments": ("too-large", bomb(b"\x6a\xa0\x1f" + b"\x01" * 4000, 15 * MIB)),
         "bomb-of-inlined-calls": ("too-large", many_lines_in_many_stacks(1500)),
         "bomb-of-inlined-calls-deep": ("too-large", many_lines_in_many_stacks(5000, LEAF, LEAF)),
-        "too-many-bytes": ("too-large", b"\x1f\x8b" + bytes(17 * MIB)),
+        "too-many-bytes": ("too-large", b"\x1f\x8b" + bytes(33 * MIB)),
         "endless-stack": ("too-deep", gzip.compress(deep, mtime=0)),
         "heap": ("heap-profile", counting(("alloc_space", "bytes"), ("inuse_space", "bytes"))),
         "mutex": ("contention-profile", counting(("contentions", "count"), ("delay", "nanoseconds"))),
@@ -151,6 +151,9 @@ def corpus() -> dict[str, tuple[str, bytes]]:
             "bad-line",
             changed(lambda p: setattr(p.function[1], "start_line", -(1 << 63))),
         ),
+        "counts-too-far": ("overflow", changed(lambda p: p.sample[0].value.__setitem__(1, 1 << 62))),
+        "period-too-long": ("overflow", changed(lambda p: setattr(p, "period", 1 << 62))),
+        "name-that-is-not-utf-8": ("bad-name", changed(lambda p: renamed(p, b"main.caf\xe9"))),
         "name-with-line-break": ("bad-name", changed(lambda p: renamed(p, b"main.a\nmain.b\n1 99999"))),
     }
 

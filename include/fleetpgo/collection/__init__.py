@@ -16,6 +16,7 @@ What a profile costs production, and what a stranger's answer may cost us, is bo
 """
 
 from fleetpgo.collection.access import Access
+from fleetpgo.collection.fetching import Limits
 from fleetpgo.collection.guards import forget_stop, why_stopped
 from fleetpgo.collection.records import FOLDER, Record, profile_name, read_record, record_name
 from fleetpgo.collection.rounds import collect
@@ -23,6 +24,7 @@ from fleetpgo.collection.rounds import collect
 __all__ = [
     "FOLDER",
     "Access",
+    "Limits",
     "Record",
     "collect",
     "forget_stop",

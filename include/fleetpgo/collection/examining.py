@@ -19,7 +19,7 @@ from fleetpgo.collection.records import profile_name
 from fleetpgo.errors import ProfileError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Executor
 
     from fleetpgo.collection.access import Access
@@ -51,6 +51,9 @@ class Kept:
     sha256: str
     samples: int
     main_package: str
+    kind: str
+    modules: Mapping[str, int]
+    outside: int
 
 
 class Examiner:
@@ -68,7 +71,7 @@ class Examiner:
         self, thread: Executor, source: ProfileSource, *, limits: Limits, access: Access, seconds: int
     ) -> None:
         self._thread, self._source, self._access, self._seconds = thread, source, access, seconds
-        self._limits = pprof.Limits(packed_bytes=limits.packed_bytes, message_bytes=limits.unpacked_bytes)
+        self._limits = limits.of_profiles
         self._waiting: list[_Waiting] = []
         self._turn = asyncio.Lock()
         _keep_freed_memory()
@@ -149,7 +152,16 @@ def keep(profile: Profile, store: RunStore) -> Kept:
     data, facts = profile.data, profile.facts
     sha256 = hashlib.sha256(data).hexdigest()
     store.write(profile_name(sha256), data)
-    return Kept(profile_name(sha256), len(data), sha256, facts.samples, facts.main_package)
+    return Kept(
+        artifact=profile_name(sha256),
+        size=len(data),
+        sha256=sha256,
+        samples=facts.samples,
+        main_package=facts.main_package,
+        kind=facts.kind,
+        modules=facts.modules,
+        outside=facts.outside,
+    )
 
 
 def _keep_freed_memory() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import aiohttp
 
+from fleetpgo import pprof
 from fleetpgo.collection.access import CONNECT_SECONDS
 from fleetpgo.collection.faults import (
     ForbiddenError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from fleetpgo.collection.access import Access
     from fleetpgo.collection.sources import Request
     from fleetpgo.collection.spool import Body
+    from fleetpgo.config import Collection as Rules
 
 _SAID = 200  # bytes of an error's body that are worth repeating
 _BUSY = b"Could not enable CPU profiling"
@@ -39,6 +41,16 @@ class Limits:
     seconds: float
     packed_bytes: int
     unpacked_bytes: int
+
+    @classmethod
+    def of(cls, rules: Rules, *, seconds: int) -> Limits:
+        """The limits that a service file gives, for profiles of so many seconds."""
+        return cls(seconds + rules.grace.total_seconds(), rules.max_bytes, rules.max_unpacked_bytes)
+
+    @property
+    def of_profiles(self) -> pprof.Limits:
+        """What a profile may be, for whoever reads one: collecting, judging and merging read alike."""
+        return pprof.Limits(packed_bytes=self.packed_bytes, message_bytes=self.unpacked_bytes)
 
 
 async def ask_once(

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fleetpgo.selection import Target
     from fleetpgo.store import RunStore
 
@@ -25,7 +27,8 @@ class Record:
     """What became of one target: its profile's place and digest, or why there is none.
 
     ``refused``: something came, and it is no profile that can be used; it is not kept. ``size`` is in bytes,
-    ``samples`` in CPU samples, ``main_package`` the import path of the program's package main.
+    ``samples`` in CPU samples; what tells profiles apart is as in :class:`fleetpgo.pprof.Facts`, and empty in
+    a record of an earlier version.
     """
 
     instance: str
@@ -38,6 +41,9 @@ class Record:
     sha256: str = ""
     samples: int = 0
     main_package: str = ""
+    kind: str = ""
+    modules: Mapping[str, int] = field(default_factory=dict)
+    outside: int = 0
 
 
 def name_of(instance: str) -> str:

@@ -130,9 +130,7 @@ class _Round:
         self._held = asyncio.Semaphore(_HELD)
         self._source = _source(rules)
         self._allow = parse_allow(rules.allow)
-        self._limits = Limits(
-            seconds + rules.grace.total_seconds(), rules.max_bytes, rules.max_unpacked_bytes
-        )
+        self._limits = Limits.of(rules, seconds=seconds)
         self._examiner = Examiner(thread, self._source, limits=self._limits, access=access, seconds=seconds)
 
     async def record(self, target: Target) -> Record:

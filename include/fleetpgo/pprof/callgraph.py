@@ -54,7 +54,8 @@ class CallGraph:
         Raises:
             ProfileError: ``no-cpu-samples`` or ``overflow``.
         """
-        lines = _Lines(profiles, self._names.of(profiles.strings))
+        names = self._names.some(profiles.strings, profiles.functions[:, 0])
+        lines = _Lines(profiles, names)
         weights = profiles.values[:, profiles.value_index]
         steps = _steps(profiles, lines, weights != 0)
         callers, callees = lines.nodes(steps.callers), lines.names(steps.callees)
@@ -97,10 +98,10 @@ class _Lines:
 
     Args:
         profiles: whose locations they are of.
-        numbers: the number of each of its strings, 0 that of the empty one.
+        names: the number of each function's name, 0 that of the empty one.
     """
 
-    def __init__(self, profiles: Columns, numbers: Ints) -> None:
+    def __init__(self, profiles: Columns, names: Ints) -> None:
         table, self.counts, self.starts = (
             profiles.lines,
             np.diff(profiles.line_starts),
@@ -113,7 +114,7 @@ class _Lines:
             table = np.vstack((table, [[NONE, 0, 0]]))
         self._functions, self._lines = table[:, 0], table[:, 1]
         # The last ones are those of NONE.
-        self._names = np.append(numbers.take(profiles.functions[:, 0]), 0)
+        self._names = np.append(names, 0)
         self._start_lines = np.append(profiles.functions[:, 3], 0)
 
     def names(self, rows: Ints) -> Ints:

@@ -12,16 +12,19 @@ import numpy as np
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.columns import CPU_VALUE_TYPES, require_few_lines
 from fleetpgo.pprof.decoding import parse
-from fleetpgo.pprof.edges import go_name
 from fleetpgo.pprof.leaves import shortened
-from fleetpgo.pprof.reading import Limits, message
+from fleetpgo.pprof.modules import modules_of_samples
+from fleetpgo.pprof.numbering import require_64_bits
+from fleetpgo.pprof.reading import JOINT_BYTES, Limits, message
+from fleetpgo.pprof.showing import listed, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from fleetpgo.pprof.columns import Columns, Ints
+    from fleetpgo.pprof.texts import Texts
 
 SAMPLES = CPU_VALUE_TYPES[0]
 NANOSECONDS = 1e-9
@@ -31,9 +34,12 @@ MAIN = b"main."
 MOST_LINES = 40
 """Lines of all stacks for each record that a profile may have. The Go compiler's own profile has four."""
 
-JOINT_BYTES = 4 << 20
-"""Of messages that are read at once: eight of those that Go writes in half a minute. More is no quicker, and
-what is read of a hostile message takes up to forty times its own size."""
+ROOM = 1 << 9
+"""Profiles as large as one may be whose sum still fits into 64 bits: 2⁵³ nanoseconds are 3,475 cores for a
+month."""
+
+MOST_TYPES, MOST_COMMENTS = 16, 100
+"""Sample types and comments that are told. Go writes two and none."""
 
 OTHER_KINDS = {
     "inuse_space": "heap-profile",
@@ -65,11 +71,17 @@ class Facts:
         binary: file name of the main binary, without its folder.
         main_package: import path of package main, or its folder if the binary was built without
             ``-trimpath``, from the file of its functions; "": none was seen.
+        kind: what it counts and how often, in a few words; profiles of one kind can be merged.
+        modules: module → samples whose stack holds a function of it; what counts as one, and which are left
+            out, is said in :mod:`fleetpgo.pprof.modules`. The one with the most samples comes first.
+        outside: samples whose stack holds a function of any of ``modules``.
         main_share: share of the weight whose stack has a function of package main.
         start_line_share: share of the weight whose COMPILER_DEPTH leaf-most locations carry ``start_line``
             throughout.
         functions: number of functions.
-        comments: comments in the profile.
+        comments: comments in the profile, the first MOST_COMMENTS.
+
+    Texts are as :func:`fleetpgo.pprof.showing.shown` gives them: a profile's may be as long as itself.
     """
 
     bytes: int
@@ -84,6 +96,9 @@ class Facts:
     build_id: str
     binary: str
     main_package: str
+    kind: str
+    modules: Mapping[str, int]
+    outside: int
     main_share: float
     start_line_share: float
     functions: int
@@ -207,20 +222,15 @@ def _facts(sizes: Sequence[int], messages: Sequence[bytes], limits: Limits) -> l
             reason="negative-values",
             hint="It is the difference of two profiles (pprof -base or -diff_base): take either of them.",
         )
-    names = columns.functions[:, 0]
-    if columns.strings.may_hold(b"\n") and any(b"\n" in columns.strings[row] for row in names.tolist()):
-        raise ProfileError(
-            "The profile has a function with a line break in its name.",
-            reason="bad-name",
-            hint="No Go symbol has such a name, and Go hands names to the compiler line by line.",
-        )
-    main = columns.strings.starting(MAIN).take(names)
+    _require_countable(columns)
+    _require_names(columns)
+    main = columns.strings.starting(MAIN).take(columns.functions[:, 0])
     in_main = _any_location(columns, _any_line(columns, np.append(main, [False])))
     lacks_start = _any_line(columns, np.append(columns.functions[:, 3] == 0, [True]))
     lacks_start |= np.diff(columns.line_starts) == 0
     has_start = ~_any_location(shortened(columns, limits), lacks_start)
 
-    marks = _Marks(all_weights, main, in_main, has_start)
+    marks = _Marks(all_weights, main, in_main, has_start, *modules_of_samples(columns))
     return [_facts_of(columns, number, marks, size) for number, size in enumerate(sizes)]
 
 
@@ -232,12 +242,52 @@ class _Marks(NamedTuple):
         main: (functions,) whether it is of package main.
         in_main: (samples,) whether a function of package main is in the stack.
         has_start: (samples,) whether the leaf-most locations have ``start_line``.
+        in_modules: (samples,) as bits, which of its profile's modules are in the stack.
+        modules: of each profile.
     """
 
     weights: Ints
     main: NDArray[np.bool_]
     in_main: NDArray[np.bool_]
     has_start: NDArray[np.bool_]
+    in_modules: Ints
+    modules: Sequence[Sequence[str]]
+
+
+def _require_countable(columns: Columns) -> None:
+    """Check that what the profiles count can be added to what any number of others count.
+
+    Raises:
+        ProfileError: ``overflow``.
+    """
+    counted = np.abs(columns.values.astype(np.float64))
+    totals = [part.sum() for part in np.split(counted, columns.sample_starts[1:-1])]
+    times = [number for header in columns.headers for number in (header.duration, header.period)]
+    require_64_bits(ROOM * max([*totals, *map(abs, times)]))
+
+
+def _require_names(columns: Columns) -> None:
+    """Check that the functions' names can be handed on.
+
+    Raises:
+        ProfileError: ``bad-name``.
+    """
+    if columns.strings.is_ascii() and not columns.strings.may_hold(b"\n"):
+        return
+    for name in columns.strings.cut(np.unique(columns.functions[:, 0])):
+        try:
+            name.decode()
+        except UnicodeDecodeError:
+            wrong = f"a function whose name is not UTF-8: {shown(name)}"
+        else:
+            if b"\n" not in name:
+                continue
+            wrong = "a function with a line break in its name"
+        raise ProfileError(
+            f"The profile has {wrong}.",
+            reason="bad-name",
+            hint="No Go symbol has such a name, and Go hands names to the compiler line by line.",
+        )
 
 
 def _facts_of(columns: Columns, number: int, marks: _Marks, size: int) -> Facts:
@@ -260,23 +310,34 @@ def _facts_of(columns: Columns, number: int, marks: _Marks, size: int) -> Facts:
     seconds = header.duration * NANOSECONDS
     binary = next(iter(columns.mappings[mappings_of][:1].tolist()), None)
     files = columns.functions[functions_of, 2][marks.main[functions_of]]
+    in_modules = marks.in_modules[samples_of]
+
+    def counted_in(bits: int) -> int:
+        return round(sum(weights[in_modules & bits != 0].tolist()) * samples / weight)
+
+    modules = {name: counted_in(1 << place) for place, name in enumerate(marks.modules[number])}
+    of_types = listed(header.sample_types, len(header.sample_types))
+    shown_comments = {comment: shown(comment) for comment in set(header.comments[:MOST_COMMENTS])}
     return Facts(
         bytes=size,
         message_bytes=columns.message_bytes[number],
-        sample_types=tuple((kind.type, kind.unit) for kind in header.sample_types),
+        sample_types=tuple((shown(kind.type), shown(kind.unit)) for kind in header.sample_types[:MOST_TYPES]),
         samples=samples,
         stacks=len(weights),
         weight=weight,
         duration_seconds=seconds,
         period=period,
         cores=samples * period * NANOSECONDS / seconds if seconds > 0 else 0.0,
-        build_id=go_name(columns.strings[binary[4]]) if binary else "",
-        binary=go_name(columns.strings[binary[3]]).rpartition("/")[2] if binary else "",
-        main_package=_common_folder([go_name(columns.strings[row]) for row in files.tolist()]),
+        build_id=shown(columns.strings[binary[4]]) if binary else "",
+        binary=shown(columns.strings[binary[3]].rpartition(b"/")[2]) if binary else "",
+        main_package=shown(_common_folder(columns.strings, files)),
+        kind=f"{of_types} each {shown(str(header.period_type))}",
+        modules=dict(sorted(modules.items(), key=lambda item: (-item[1], item[0]))),
+        outside=counted_in(-1),
         main_share=_share(weights, marks.in_main[samples_of]),
         start_line_share=_share(weights, marks.has_start[samples_of]),
         functions=functions_of.stop - functions_of.start,
-        comments=header.comments,
+        comments=tuple(shown_comments[comment] for comment in header.comments[:MOST_COMMENTS]),
     )
 
 
@@ -310,7 +371,7 @@ def _require_useful(
             reason="partial-start-line",
             hint="Was it merged with profiles from before Go 1.20, or symbolized again?",
         )
-    if main_package is not None and found.main_package not in ("", main_package):
+    if main_package is not None and found.main_package not in ("", shown(main_package)):
         raise ProfileError(
             f"The profile is of {found.main_package}, not of {main_package}.",
             reason="another-binary",
@@ -330,10 +391,12 @@ def _require_cpu(columns: Columns) -> None:
             )
 
 
-def _common_folder(files: Sequence[str]) -> str:
+def _common_folder(strings: Texts, files: Ints) -> bytes:
     """The folder that most files lie in: that of package main, if they are its functions'."""
-    folders = Counter(file.rpartition("/")[0] for file in files)
-    return max(folders, key=lambda folder: (folders[folder], folder), default="")
+    folders: Counter[bytes] = Counter()
+    for row, count in Counter(files.tolist()).items():
+        folders[strings[row].rpartition(b"/")[0]] += count
+    return max(folders, key=lambda folder: (folders[folder], folder), default=b"")
 
 
 def _any_line(profile: Columns, of_function: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fleetpgo.errors import ProfileError
+from fleetpgo.pprof.showing import listed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,9 +115,29 @@ class Columns:
         for index, kind in enumerate(self.header.sample_types):
             if kind in CPU_VALUE_TYPES:
                 return index
-        counted = ", ".join(map(str, self.header.sample_types)) or "nothing"
+        types = self.header.sample_types
+        counted = listed(types, len(types)) or "nothing"
         raise ProfileError(
             f"The profile counts {counted}: no CPU samples.", reason="no-cpu-samples", hint=NOT_A_PROFILE
+        )
+
+
+def require_short_names(profiles: Columns, most: int) -> None:
+    """Check that not many stacks share long names, as the names of each call are written out for Go.
+
+    Raises:
+        ProfileError: the names in all lines of all stacks are longer than ``most`` together (``too-large``).
+    """
+    sizes = np.append(profiles.strings.sizes().take(profiles.functions[:, 0]), 0)  # the last is that of NONE
+    before = np.concatenate(([0], np.cumsum(sizes[profiles.lines[:, 0]])))[profiles.line_starts]
+    of_stacks = np.diff(before).take(profiles.stacks).sum(dtype=np.float64)  # which does not overflow
+    if of_stacks > most:
+        raise ProfileError(
+            f"The names next to the leaves of the profile's stacks have {of_stacks:,.0f} bytes; {most:,} are "
+            "the most.",
+            reason="too-large",
+            hint="The Go compiler's own have 1.4 million; raise the limit on unpacked bytes for a source "
+            "that you trust.",
         )
 
 

@@ -41,9 +41,13 @@ def go_name(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
-def octets_of_names(edges: Iterable[Edge]) -> dict[str, bytes]:
-    """The bytes of the name of each caller and callee."""
-    return {name: go_bytes(name) for name in {name for edge in edges for name in edge[:2]}}
+def places_of_names(edges: Iterable[Edge]) -> dict[str, int]:
+    """Return each caller's and callee's place among all of them, by which edges are ordered.
+
+    Names that begin alike take long to compare: so they are compared once, and not once for each edge.
+    """
+    names = sorted({name for edge in edges for name in edge[:2]}, key=go_bytes)
+    return {name: place for place, name in enumerate(names)}
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,11 @@ class Edges:
     @classmethod
     def of(cls, weights: Mapping[Edge, int]) -> Edges:
         """Edges in the compiler's order: by falling weight, then caller, callee and offset."""
-        octets = octets_of_names(weights)
+        places = places_of_names(weights)
 
-        def order(item: tuple[Edge, int]) -> tuple[int, bytes, bytes, int]:
+        def order(item: tuple[Edge, int]) -> tuple[int, int, int, int]:
             (caller, callee, offset), weight = item
-            return -weight, octets[caller], octets[callee], offset
+            return -weight, places[caller], places[callee], offset
 
         return cls(dict(sorted(weights.items(), key=order)))
 

@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fleetpgo.pprof.decoding import read
 from fleetpgo.pprof.edges import go_bytes, go_name
 from fleetpgo.pprof.reading import Limits
@@ -89,7 +91,7 @@ def guard(
     """
     guarded = {go_bytes(entry.function) for entry in (*GUARDS, *extra) if _affects(entry, go_version)}
     profile = read(data, limits)
-    names = {profile.strings[row] for row in profile.functions[:, 0].tolist()} & guarded
+    names = set(profile.strings.cut(np.unique(profile.functions[:, 0]))) & guarded
     if not names:
         return data, ()
     strings = [text + go_bytes(SUFFIX) if text in names else text for text in profile.strings]

@@ -19,7 +19,7 @@ import numpy as np
 
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.batches import LEAF_PROFILE, decode
-from fleetpgo.pprof.columns import require_few_lines
+from fleetpgo.pprof.columns import require_few_lines, require_short_names
 from fleetpgo.pprof.decoding import Records, Samples, parse, resolved, sample_types
 from fleetpgo.pprof.locations import Locations, usual_locations
 from fleetpgo.pprof.numbering import ranges, starts_of, used_rows
@@ -81,7 +81,7 @@ def shortened(profiles: Columns, limits: Limits) -> Columns:
     """The profiles with the two leaf-most locations of each stack.
 
     Raises:
-        ProfileError: these hold too many lines (``too-large``).
+        ProfileError: these hold too many lines, or too long names (``too-large``).
     """
     starts, depths = starts_of(profiles.depths)[:-1], np.minimum(profiles.depths, COMPILER_DEPTH)
     stacks = profiles.stacks.take(ranges(starts, depths))
@@ -90,6 +90,7 @@ def shortened(profiles: Columns, limits: Limits) -> Columns:
 
 def _bounded(profiles: Columns, limits: Limits) -> Columns:
     require_few_lines(profiles, MOST_LINES * limits.records)
+    require_short_names(profiles, limits.message_bytes)
     return profiles
 
 

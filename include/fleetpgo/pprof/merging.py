@@ -18,10 +18,8 @@ Memory: a few inputs at a time and the merged result, however many inputs there 
 
 from __future__ import annotations
 
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -30,7 +28,7 @@ from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.callgraph import CallGraph
 from fleetpgo.pprof.decoding import parse
 from fleetpgo.pprof.leaves import parse_leaves
-from fleetpgo.pprof.reading import Limits, message
+from fleetpgo.pprof.reading import JOINT_BYTES, Limits, message
 from fleetpgo.pprof.tables import Tables, check_compatible
 from fleetpgo.pprof.writing import write
 
@@ -50,8 +48,7 @@ TOGETHER, LEAVES_TOGETHER = 4, 8
 With no more than their leaves, profiles take half the memory.
 """
 
-AHEAD = 8
-"""Profiles that are unzipped ahead."""
+NO_PROFILES = "no-profiles"
 
 EQUAL_SAMPLES = 10_000
 """What each profile counts for with ``weights="equal"``, in samples: a hundred seconds of one core."""
@@ -79,16 +76,16 @@ def merge(
         The merged profile, gzipped. The same profiles in any order give the same bytes.
 
     Raises:
-        ProfileError: a profile cannot be read (its number, from 0, is in the message), is ``incompatible``
-        with the
-            first one, or the sums ``overflow`` 64 bits; or there are ``no-profiles``.
+        ProfileError: a profile cannot be read, is ``incompatible`` with the first one, or has the largest
+            part in sums that ``overflow`` 64 bits: it has its number, from 0. Or there are ``no-profiles``.
     """
-    tables = Tables(weighted=weights != "none", keep_labels=keep_labels)
-    for part, factors in _read(profiles, weights, limits, parse, TOGETHER):
-        tables.add(part, factors)
-    if weights != "none":
-        tables.comments.add(f"fleetpgo merge: weights {weights if isinstance(weights, str) else 'given'}")
-    return write(tables.profile())
+    tables, largest = Tables(weighted=weights != "none", keep_labels=keep_labels), _Largest()
+    with largest.blamed():
+        for part, factors in _read(profiles, weights, limits, parse, TOGETHER, largest):
+            tables.add(part, factors)
+        if weights != "none":
+            tables.comments.add(f"fleetpgo merge: weights {weights if isinstance(weights, str) else 'given'}")
+        return write(tables.profile())
 
 
 def merge_edges(
@@ -101,10 +98,11 @@ def merge_edges(
 
     With ``weights``, an edge is rounded to whole samples once, and not each of its stacks.
     """
-    graph = CallGraph(weighted=weights != "none")
-    for part, factors in _read(profiles, weights, limits, parse_leaves, LEAVES_TOGETHER):
-        graph.add(part, factors)
-    return graph.edges()
+    graph, largest = CallGraph(weighted=weights != "none"), _Largest()
+    with largest.blamed():
+        for part, factors in _read(profiles, weights, limits, parse_leaves, LEAVES_TOGETHER, largest):
+            graph.add(part, factors)
+        return graph.edges()
 
 
 def stratum_factors(weights: Sequence[int], strata: Sequence[str]) -> list[float]:
@@ -129,6 +127,7 @@ def _read(
     limits: Limits,
     parser: Parser,
     together: int,
+    largest: _Largest,
 ) -> Iterator[tuple[Columns, list[float]]]:
     """Some profiles at a time, and the factor of each.
 
@@ -138,18 +137,21 @@ def _read(
     """
     first: Header | None = None
     number = 0
-    for part in _columns(_messages(profiles, limits), limits, parser, together):
+    for part in _columns(_ahead(_parts(profiles, limits, together)), limits, parser):
         factors = []
         for header, values in zip(part.headers, _values(part), strict=True):
             first = first or header
             with _numbered(number):
                 check_compatible(first, header)
             factors.append(_factor(values, weights, number))
+            # Before it is multiplied: what counts too far makes the factors of all others large.
+            counted = float(np.abs(values.astype(np.float64)).sum())
+            largest.see(number, max(counted, abs(header.duration)))
             number += 1
         yield part, factors
     if not number:
         raise ProfileError(
-            "There are no profiles to merge.", reason="no-profiles", hint="Name at least one profile."
+            "There are no profiles to merge.", reason=NO_PROFILES, hint="Name at least one profile."
         )
 
 
@@ -167,36 +169,38 @@ def _factor(values: Ints, weights: Weights | Sequence[float], number: int) -> fl
     return float(weights[number])
 
 
-def _messages(profiles: Iterable[bytes], limits: Limits) -> Iterator[bytes]:
-    """The message of each profile.
+def _parts(profiles: Iterable[bytes], limits: Limits, together: int) -> Iterator[list[bytes]]:
+    """The messages of some profiles at a time, as many as are small enough together."""
+    part: list[bytes] = []
+    for number, data in enumerate(profiles):
+        with _numbered(number):
+            raw = message(data, limits)
+        if part and (len(part) == together or sum(map(len, part)) + len(raw) > JOINT_BYTES):
+            yield part
+            part = []
+        part.append(raw)
+    if part:
+        yield part
 
-    A thread takes and unzips them ahead: both let go of Python's lock, decoding does not.
+
+def _ahead(parts: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+    """The same; a thread makes the next part while this one is read.
+
+    Taking and unzipping profiles both let go of Python's lock; decoding does not.
     """
     with ThreadPoolExecutor(max_workers=1) as thread:
-        rest = iter(profiles)
-        ahead = deque(thread.submit(_next, rest, limits) for _ in range(AHEAD))
-        number = 0
-        while True:
-            with _numbered(number):
-                raw = ahead.popleft().result()
-            if raw is None:
-                return
-            ahead.append(thread.submit(_next, rest, limits))
-            yield raw
-            number += 1
+        coming = thread.submit(next, parts, None)
+        while part := coming.result():
+            coming = thread.submit(next, parts, None)
+            yield part
 
 
-def _next(profiles: Iterator[bytes], limits: Limits) -> bytes | None:
-    data = next(profiles, None)
-    return None if data is None else message(data, limits)
-
-
-def _columns(messages: Iterator[bytes], limits: Limits, parser: Parser, together: int) -> Iterator[Columns]:
-    """Profiles as columns: some together, or one by one where together they are too large or one is bad."""
+def _columns(parts: Iterator[list[bytes]], limits: Limits, parser: Parser) -> Iterator[Columns]:
+    """Profiles as columns: those of a part together, or one by one where one of them is bad."""
     number = 0
-    while part := list(islice(messages, together)):
+    for part in parts:
         columns = None
-        if sum(map(len, part)) <= limits.message_bytes:
+        if len(part) > 1:
             with suppress(ProfileError):
                 columns = parser(part, limits)
         if columns:
@@ -215,6 +219,31 @@ def _numbered(number: int) -> Iterator[None]:
     try:
         yield
     except ProfileError as error:
-        raise ProfileError(
-            f"Profile {number}: {error.message}", reason=error.reason, hint=error.hint
-        ) from error
+        raise _of_profile(number, error) from error
+
+
+def _of_profile(number: int, error: ProfileError) -> ProfileError:
+    return ProfileError(
+        f"Profile {number}: {error.message}", reason=error.reason, hint=error.hint, profile=number
+    )
+
+
+class _Largest:
+    """The profile that counts furthest of those seen: of a sum that is too large, it is the reason."""
+
+    def __init__(self) -> None:
+        self._number, self._size = 0, -1.0
+
+    def see(self, number: int, size: float) -> None:
+        if size > self._size:
+            self._number, self._size = number, size
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Say of an error that is nobody's that it is this profile's."""
+        try:
+            yield
+        except ProfileError as error:
+            if error.profile is not None or error.reason == NO_PROFILES:
+                raise
+            raise _of_profile(self._number, error) from error

@@ -23,7 +23,7 @@ import numpy as np
 from fleetpgo.errors import ToolchainError
 from fleetpgo.pprof.callgraph import call_edges
 from fleetpgo.pprof.columns import CPU_VALUE_TYPES, NONE, Columns, Header, ValueType
-from fleetpgo.pprof.edges import Edges, octets_of_names
+from fleetpgo.pprof.edges import Edges, go_bytes, places_of_names
 from fleetpgo.pprof.leaves import COMPILER_DEPTH
 from fleetpgo.pprof.reading import Limits
 from fleetpgo.pprof.texts import Texts
@@ -134,18 +134,16 @@ def preprofile(data: bytes, *, go: str = "go") -> bytes:
 
 def from_edges(edges: Edges) -> bytes:
     """A gzipped profile from which Go's compiler reads exactly ``edges``. Equal edges give equal bytes."""
-    octets = octets_of_names(edges.weights)
-    names = sorted(octets.values())
-    # Locations: first one for each function as a callee, then the call sites.
-    function_of = {name: row for row, name in enumerate(names)}
-    sites = sorted({(octets[edge.caller], edge.offset) for edge in edges.weights})
+    # Locations: first one for each function as a callee, in the order of their names, then the call sites.
+    function_of = places_of_names(edges.weights)
+    names = list(map(go_bytes, function_of))
+    sites = sorted({(function_of[edge.caller], edge.offset) for edge in edges.weights})
     site_of = {site: row for row, site in enumerate(sites, start=len(names))}
     stacks = [
-        (function_of[octets[edge.callee]], site_of[octets[edge.caller], edge.offset])
-        for edge in edges.weights
+        (function_of[edge.callee], site_of[function_of[edge.caller], edge.offset]) for edge in edges.weights
     ]
     lines = [(row, 0, 0) for row in range(len(names))]
-    lines += [(function_of[caller], START_LINE + offset, 0) for caller, offset in sites]
+    lines += [(caller, START_LINE + offset, 0) for caller, offset in sites]
     addresses = [0] * len(names) + [CALL_SITE_ADDRESS] * len(sites)
     no_type = ValueType("", "")
     return write(

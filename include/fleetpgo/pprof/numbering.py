@@ -142,12 +142,7 @@ class Sums:
         if self._weighted:
             values = np.rint(values * (factors * FRACTION)[:, None]).astype(np.int64)
         self._magnitude += float(np.abs(values.astype(np.float64)).sum())
-        if self._magnitude > MOST:
-            raise ProfileError(
-                "The profile's values are so large that their sum does not fit into 64 bits.",
-                reason="overflow",
-                hint="No CPU profile counts that far: leave it out.",
-            )
+        require_64_bits(self._magnitude)
         if not len(self._sums):
             self._sums = np.zeros((values.shape[1], FIRST_SIZE), np.int64)
         while count > self._sums.shape[1]:
@@ -163,6 +158,20 @@ class Sums:
             rounded = np.rint(sums / FRACTION).astype(np.int64)
             sums = np.where(rounded == 0, np.sign(sums), rounded)
         return sums
+
+
+def require_64_bits(total: float) -> None:
+    """Check that a sum of what profiles count can be written, with room for the next one.
+
+    Raises:
+        ProfileError: ``overflow``.
+    """
+    if abs(total) > MOST:
+        raise ProfileError(
+            "The profile's numbers are so large that their sum does not fit into 64 bits.",
+            reason="overflow",
+            hint="No CPU profile counts that far: leave it out.",
+        )
 
 
 def renumbered(rows: Ints, count: int, number: Callable[[Ints], Ints]) -> Ints:

@@ -88,7 +88,9 @@ def _written(shares: Mapping[Stack, float]) -> bytes:
 
 def _frames(profile: Columns) -> list[list[str]]:
     """The function names of each location, innermost call first."""
-    names = [go_name(profile.strings[row]) for row in profile.functions[:, 0].tolist()]
+    rows = profile.functions[:, 0].tolist()
+    texts = {row: go_name(profile.strings[row]) for row in set(rows)}  # many functions may share one
+    names = [texts[row] for row in rows]
     names.append("")  # the last one is that of NONE
     of_line = [names[function] for function in profile.lines[:, 0].tolist()]
     starts = profile.line_starts.tolist()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.pprof.callgraph import call_edges
 from fleetpgo.pprof.comparing import overlap
 from fleetpgo.pprof.edges import Edge, Edges
+from fleetpgo.pprof.reading import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,13 +53,21 @@ class Sufficiency:
     outliers: tuple[str, ...]
 
 
-def sufficiency(profiles: Mapping[str, bytes]) -> Sufficiency:
+def sufficiency(
+    profiles: Mapping[str, bytes],
+    *,
+    limits: Limits = Limits(),  # noqa: B008 -- frozen
+) -> Sufficiency:
     """Judge the profiles of a fleet, given by instance. The same profiles always get the same figures.
+
+    Args:
+        profiles: instance → its profile, gzipped or not.
+        limits: what each may be.
 
     Raises:
         ProfileError: one of the profiles cannot be read.
     """
-    edges = {name: call_edges(profiles[name]) for name in sorted(profiles)}
+    edges = {name: call_edges(profiles[name], limits=limits) for name in sorted(profiles)}
     everything = _sum(edges.values())
     if len(edges) < 2:  # noqa: PLR2004 -- two halves need two instances
         return Sufficiency(len(edges), everything.total, None, None, {}, ())

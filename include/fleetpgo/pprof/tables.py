@@ -14,7 +14,17 @@ import numpy as np
 
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.columns import NONE, Columns, Header
-from fleetpgo.pprof.numbering import Numbering, Rows, Sums, ranges, renumbered, starts_of, used_rows
+from fleetpgo.pprof.numbering import (
+    Numbering,
+    Rows,
+    Sums,
+    ranges,
+    renumbered,
+    require_64_bits,
+    starts_of,
+    used_rows,
+)
+from fleetpgo.pprof.showing import listed
 from fleetpgo.pprof.texts import TextNumbers, Texts
 
 if TYPE_CHECKING:
@@ -131,6 +141,8 @@ class Tables:
 
     def _header(self) -> Header:
         first = self.headers[0]
+        duration = sum(header.duration for header in self.headers)
+        require_64_bits(duration)
 
         def agreed(field: str) -> str:
             found = {getattr(header, field) for header in self.headers}
@@ -141,7 +153,7 @@ class Tables:
             period_type=first.period_type,
             period=max(header.period for header in self.headers),
             time=min((header.time for header in self.headers if header.time), default=0),
-            duration=sum(header.duration for header in self.headers),
+            duration=duration,
             comments=tuple(sorted(self.comments)),
             drop_frames=agreed("drop_frames"),
             keep_frames=agreed("keep_frames"),
@@ -190,7 +202,7 @@ class Tables:
 
     def _number_functions(self, profile: Columns, rows: Ints) -> Ints:
         table = np.take(profile.functions, rows, axis=0)
-        table[:, :3] = self.strings.of(profile.strings)[table[:, :3]]
+        table[:, :3] = self.strings.some(profile.strings, table[:, :3])
         return self.functions.of(table.ravel(), np.full(len(rows), table.shape[1]))
 
     def _number_mappings(self, profiles: Columns, rows: Ints) -> Ints:
@@ -198,9 +210,11 @@ class Tables:
         # The first mapping is the main binary, whether a sample lies in it or not.
         firsts = starts[:-1][np.diff(starts) > 0]
         numbers = np.full(len(profiles.mappings) + 1, NONE, np.int64)  # the last one is that of NONE
-        for row in used_rows(np.append(firsts, rows[rows != NONE]), len(profiles.mappings)).tolist():
-            start, limit, offset, file, build_id, *flags = profiles.mappings[row].tolist()
-            name, build = profiles.strings[file], profiles.strings[build_id]
+        used = used_rows(np.append(firsts, rows[rows != NONE]), len(profiles.mappings))
+        table = profiles.mappings[used]
+        texts = zip(profiles.strings.cut(table[:, 3]), profiles.strings.cut(table[:, 4]), strict=True)
+        for row, numbers_of, (name, build) in zip(used.tolist(), table.tolist(), texts, strict=True):
+            start, limit, offset, _, _, *flags = numbers_of
             number = self.mappings[(limit - start + PAGE - 1) // PAGE, offset, build or name]
             record = (start, limit, offset, name, build, *flags)
             if number == len(self.mapping_records):
@@ -226,7 +240,7 @@ def check_compatible(first: Header, other: Header) -> None:
         if ours != theirs:
             raise ProfileError(
                 f"The profile differs from the first one in {what}: "
-                f"{', '.join(map(str, theirs))} instead of {', '.join(map(str, ours))}.",
+                f"{listed(theirs, len(theirs))} instead of {listed(ours, len(ours))}.",
                 reason="incompatible",
                 hint="Merge profiles of one kind only.",
             )
@@ -234,10 +248,7 @@ def check_compatible(first: Header, other: Header) -> None:
 
 def _labels(profile: Columns, samples: Ints) -> list[tuple[Label, ...]]:
     """The labels of some samples, sorted."""
-    strings = profile.strings
-    labels = [
-        Label(strings[key], strings[text], number, strings[unit])
-        for key, text, number, unit in profile.labels.tolist()
-    ]
+    keys, texts, units = (profile.strings.cut(profile.labels[:, column]) for column in (0, 1, 3))
+    labels = list(map(Label, keys, texts, profile.labels[:, 2].tolist(), units))
     starts = profile.label_starts.tolist()
     return [tuple(sorted(labels[starts[row] : starts[row + 1]])) for row in samples.tolist()]

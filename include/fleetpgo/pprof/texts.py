@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 
-from fleetpgo.pprof.numbering import Distinct
+from fleetpgo.pprof.numbering import Distinct, renumbered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +45,16 @@ class Texts(Sequence[bytes]):
         octets = bytes(self._octets)
         return (octets[start:end] for start, end in pairwise(self._ends.tolist()))
 
+    def sizes(self) -> Ints:
+        """(texts,) how many bytes each has."""
+        return np.diff(np.asarray(self._ends)).astype(np.int64)
+
+    def cut(self, rows: Ints) -> list[bytes]:
+        """The text of each row. A text is cut out once, however many rows name it."""
+        of_rows = rows.tolist()
+        texts = {row: self[row] for row in set(of_rows)}
+        return [texts[row] for row in of_rows]
+
     def starting(self, prefix: bytes) -> NDArray[np.bool_]:
         """(texts,) whether each starts with a prefix."""
         ends = np.asarray(self._ends)
@@ -54,9 +64,18 @@ class Texts(Sequence[bytes]):
             found &= octets[ends[:-1] + place] == octet
         return found
 
+    def is_ascii(self) -> bool:
+        """Whether all of them are ASCII."""
+        return bytes(self._octets).isascii()
+
     def may_hold(self, octet: bytes) -> bool:
         """Whether any of them may: what is found may also belong to a text that is not among them."""
         return octet in bytes(self._octets)
+
+
+def _column(rows: Ints) -> pa.Array:
+    """Row numbers as Arrow takes them. ``pa.array`` of a numpy array would import pandas: a second."""
+    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
 
 
 class TextNumbers:
@@ -68,6 +87,10 @@ class TextNumbers:
     def of(self, texts: Texts) -> Ints:
         """(texts,) the number of each."""
         return self._distinct.of(texts.column)
+
+    def some(self, texts: Texts, rows: Ints) -> Ints:
+        """The number of the text of each row; other texts get none, and are not kept."""
+        return renumbered(rows, len(texts), lambda used: self._distinct.of(texts.column.take(_column(used))))
 
     def all(self) -> Texts:
         """All texts by number."""

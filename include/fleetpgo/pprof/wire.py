@@ -13,6 +13,11 @@ VARINT, LENGTH_DELIMITED = 0, 2
 FIXED_BYTES = {1: 8, 5: 4}
 """Wire type → bytes of the value, for the types whose length is fixed."""
 MOST_VARINT_BYTES = 10
+LONGER = 0x80
+"""The bit that says of an octet of a varint that one more follows."""
+
+COMMENTS = 13 << 3 | LENGTH_DELIMITED
+"""The tag of Profile's packed list of comments: of its numbers each may take no more than one byte."""
 
 
 class Walk(Enum):
@@ -25,24 +30,31 @@ class Walk(Enum):
 
 
 def walk(message: bytes, most: int) -> Walk:
-    """Walk over the outermost fields, ``most`` of them at the most."""
+    """Walk over the outermost fields, ``most`` of them at the most; a packed comment counts as one, too."""
     at, fields, size = 0, 0, len(message)
     while at < size:
-        if fields == most:
+        if fields >= most:
             return Walk.TOO_MANY
-        tag, at = _varint(message, at)
-        kind = tag & 7
-        if kind == VARINT:
-            _, at = _varint(message, at)
-        elif kind == LENGTH_DELIMITED:
-            length, at = _varint(message, at)
-            at += length
-        elif kind in FIXED_BYTES:
-            at += FIXED_BYTES[kind]
+        tag = message[at]
+        if tag & 7 == LENGTH_DELIMITED and tag < LONGER and at + 1 < size and message[at + 1] < LONGER:
+            length = message[at + 1]  # most fields are so, and a profile may have half a million of them
+            at += 2 + length
         else:
-            return Walk.NO_MESSAGE
-        fields += 1
-    return Walk.FINE if at == size else Walk.CUT_OFF
+            tag, at = _varint(message, at)
+            kind, length = tag & 7, 0
+            if kind == VARINT:
+                _, at = _varint(message, at)
+            elif kind == LENGTH_DELIMITED:
+                length, at = _varint(message, at)
+                at += length
+            elif kind in FIXED_BYTES:
+                at += FIXED_BYTES[kind]
+            else:
+                return Walk.NO_MESSAGE
+        fields += 1 if tag != COMMENTS else max(1, length)
+    if at > size:
+        return Walk.CUT_OFF
+    return Walk.TOO_MANY if fields > most else Walk.FINE
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -50,6 +62,6 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = 0
     for place, octet in enumerate(data[at : at + MOST_VARINT_BYTES]):
         value |= (octet & 0x7F) << 7 * place
-        if octet < 0x80:  # noqa: PLR2004 -- the high bit says: one more byte follows
+        if octet < LONGER:
             return value, at + place + 1
     return value, len(data) + 1
