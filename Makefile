@@ -19,7 +19,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE \
   PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow test-distributed lint format demo bench-merge bench-collect bench-measure bench-pages bench-parse study-measurement screenshot screenshots docs proto lock clean
+.PHONY: help setup test test-slow test-distributed test-helm lint format demo bench-merge bench-collect bench-measure bench-pages bench-parse study-measurement screenshot screenshots docs proto lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,11 @@ test-slow: setup $(SERVERS) ## Run the tests that take minutes each
 
 test-distributed: setup $(SERVERS) ## Run the loop on two Celery workers, PostgreSQL and Redis; kill some (12 minutes)
 	@$(RUN) python -m tests.distributed.run
+
+test-helm: setup ## Render docs/values.yaml with Airflow's Helm chart, and check what it makes (CHART=FILE: a copy of the chart)
+	@$(RUN) tools/get-helm .local/helm
+	@$(RUN) tools/get-chart .local/helm/airflow.tgz $(CHART)
+	@$(RUN) CHART=$(LOCAL)/helm/airflow.tgz HELM=$(LOCAL)/helm/bin/helm tools/check --helm
 
 lint: setup ## Run only the static checks
 	@$(RUN) tools/check --static

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from contextlib import nullcontext
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Asset, Param, TaskGroup, chain, get_parsing_context
+from airflow.utils.types import DagRunType
 
 from fleetpgo.errors import ServiceFileError
 from fleetpgo.services import load_service, service_files
@@ -56,7 +57,12 @@ without and with the result, opens one pull request, and after the rollout measu
 | wait_for_week, measure_week | the same over the long period | the log holds the PromQL |
 
 Trigger it by hand for another number of instances, a longer profile, or a dry run: everything but the push.
+There is no backfill: a profile is of the fleet as it runs now, so a refresh of the past has no meaning.
 """
+
+# A year's backfill would profile production 52 times.
+# The SDK has an enum of its own for their types, which is not public.
+RUN_TYPES: Any = frozenset(DagRunType) - {DagRunType.BACKFILL_JOB}
 
 DEFAULTS = {
     "retries": 3,
@@ -71,7 +77,7 @@ NOW = {
         default=False,
         type="boolean",
         title="Now",
-        description="take all instances at once, and wait for no window",
+        description="Take all instances at once, now, instead of each window's share when it opens.",
     )
 }
 
@@ -111,6 +117,7 @@ def pgo_refresh(service: Service) -> DAG:
         catchup=False,
         # A run waits for days (review, rollout, week); next week's must not wait for it.
         max_active_runs=8,
+        allowed_run_types=RUN_TYPES,
         tags=["fleetpgo", "pgo", service.owner],
         default_args={**DEFAULTS, "owner": service.owner},
         **alerting(service.alerts),
@@ -119,8 +126,10 @@ def pgo_refresh(service: Service) -> DAG:
                 service.selection.instances,
                 type="integer",
                 minimum=1,
+                maximum=10_000,
                 title="Instances",
-                description="how many instances to profile in a round",
+                description="How many instances to profile in a round, 1 to 10,000. "
+                "Up to selection.max_rounds rounds are taken while the samples do not suffice.",
             ),
             "seconds": Param(
                 service.collection.seconds,
@@ -128,20 +137,23 @@ def pgo_refresh(service: Service) -> DAG:
                 minimum=1,
                 maximum=600,
                 title="Seconds",
-                description="length of each CPU profile",
+                description="Length of each CPU profile, 1 to 600 seconds.",
             ),
+            # The form sends an empty field as null, and cannot be sent where that is no value.
             "matchers": Param(
-                service.selection.matchers,
-                type="string",
+                service.selection.matchers or None,
+                type=["null", "string"],
                 title="Build",
-                description='only instances whose build has these labels, such as revision="4f2a"',
+                description="Profile only instances whose build has these labels, written as in PromQL "
+                'without braces: revision="4f2a", pgo!="". Empty: every build. '
+                "Needs selection.builds in the service file.",
             ),
             **(NOW if service.selection.windows else {}),
             "dry_run": Param(
                 default=False,
                 type="boolean",
                 title="Dry run",
-                description="do everything but push and open the pull request",
+                description="Do everything but push and open the pull request.",
             ),
         },
     ) as dag:
@@ -215,6 +227,7 @@ def broken_service(name: str, mistakes: str) -> DAG:
         schedule="@weekly",
         start_date=datetime(2025, 1, 1),  # noqa: DTZ001  # as above
         catchup=False,
+        allowed_run_types=RUN_TYPES,
         tags=["fleetpgo", "broken service file"],
     ) as dag:
         BrokenServiceOperator(task_id="read_service_file", mistakes=mistakes)

@@ -401,8 +401,8 @@ class Review(_Part):
     )
     revert: Literal["open", "draft", "off"] = Field(
         default="open",
-        description="what follows a measured regression: a pull request that reverts the profile, the same "
-        "as a draft, or nothing",
+        description="what follows a regression that estimator A (hold-back group) finds over the week: a "
+        "pull request that reverts the profile, the same as a draft, or nothing",
     )
 
 

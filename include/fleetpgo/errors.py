@@ -3,6 +3,7 @@
     FleetPGOError
     ├── ServiceFileError     a service file does not say what it must
     ├── PrometheusError      Prometheus or Thanos cannot be reached, or refuses the query
+    │   └── QueryError       Prometheus cannot read the query
     ├── SelectionError       nothing to profile
     ├── ProfileError         these bytes are not a CPU profile that can be used; has a named `reason`
     ├── QuorumError          too few of the selected instances gave a profile
@@ -45,6 +46,10 @@ class ServiceFileError(FleetPGOError):
 
 class PrometheusError(FleetPGOError):
     """Prometheus or Thanos cannot be reached, or refuses the query."""
+
+
+class QueryError(PrometheusError):
+    """Prometheus cannot read the query."""
 
 
 class SelectionError(FleetPGOError):

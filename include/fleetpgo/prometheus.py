@@ -20,7 +20,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from fleetpgo.errors import MeasurementError, PrometheusError
+from fleetpgo.errors import MeasurementError, PrometheusError, QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +87,7 @@ class Prometheus:
             partial_response: whether Thanos may answer although some of its stores do not.
 
         Raises:
+            QueryError: Prometheus cannot read the query.
             PrometheusError: unreachable, refused, or not a Prometheus API.
         """
         form = {"query": query}
@@ -172,7 +173,8 @@ class Prometheus:
                 hint="the connection must name the base address, the one to which /api/v1/query is added; "
                 "401 or 403: check its credentials",
             ) from error
-        raise PrometheusError(f"Prometheus refuses the query: {complaint}\nquery: {form['query']}")
+        kind = QueryError if answer["errorType"] == "bad_data" else PrometheusError
+        raise kind(f"Prometheus refuses the query: {complaint}\nquery: {form['query']}")
 
 
 def _cause(error: BaseException) -> str:

@@ -18,7 +18,7 @@ pull_request.json   :func:`propose_profile`
 merge.json          :func:`look_for_merge`: when the pull request was merged, or why it never will be
 rollout.json        :func:`look_for_rollout`: when the new build went out
 measure_*           :func:`measure`: the saving, as .json, .md and .svg, for ``rollout`` and ``week``
-revert.json         the same, after a regression: the pull request that reverts it, or why there is none
+revert.json         the same, after a regression over the week: the pull request that reverts it, or why not
 ==================  ========================================================================
 """
 
@@ -343,8 +343,8 @@ def measure(
 ) -> Comparison:
     """Measure the saving over a period, draw it, and say it in the pull request's one comment on it.
 
-    After a regression a pull request that reverts the profile is opened or brought up to date, as the service
-    file says.
+    After a regression that :func:`reverts` trusts, a pull request that reverts the profile is opened or
+    brought up to date, as the service file says.
     """
     from fleetpgo.measurement import measuring  # noqa: PLC0415  # scipy and matplotlib: not for waiting steps
 
@@ -363,7 +363,7 @@ def measure(
     reports = [f"measure_{each}.md" for each in ("rollout", "week")]
     text = "\n".join(store.read(report).decode() for report in reports if store.exists(report))
     forge.comment(proposed["pull_request"], text, "measurement")
-    if measured.comparison.verdict.call == "regression":
+    if reverts(measured.comparison, period):
         from fleetpgo.reverting import propose_revert  # noqa: PLC0415  # it compares profiles: likewise
 
         reverted = propose_revert(
@@ -379,6 +379,16 @@ def measure(
         )
         store.write_json("revert.json", asdict(reverted))
     return measured.comparison
+
+
+def reverts(comparison: Comparison, period: Period) -> bool:
+    """Whether a regression is sure enough for a pull request that reverts the profile.
+
+    Only the week's verdict by estimator A is (docs/measurement.md, "What a regression does").
+    """
+    estimate = comparison.estimate
+    by_a = estimate is not None and estimate.method == "A"
+    return period == "week" and by_a and comparison.verdict.call == "regression"
 
 
 def _read_rollout(store: RunStore) -> Rollout:

@@ -78,7 +78,8 @@ class SelectInstancesOperator(RefreshOperator):
                 hooks.prometheus(service),
                 instances=params["instances"],
                 seconds=params["seconds"],
-                matchers=params["matchers"],
+                # The form sends null for a field that somebody has cleared.
+                matchers=params["matchers"] or "",
                 window=None if params.get("now") else self.window,
             )
         self.log.info("query: %s", chosen.query)

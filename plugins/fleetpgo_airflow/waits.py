@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 
 from fleetpgo.errors import FleetPGOError, StoreError
-from fleetpgo.services import load_named
+from fleetpgo.services import load_named, override
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.operators import RefreshOperator
 from fleetpgo_airflow.outcomes import translated
@@ -180,10 +180,13 @@ class WaitForWindowOperator(RefreshOperator):
         from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         now = datetime.now(UTC)
+        params = context["params"]
         with translated():
             service = load_named(self.service)
+            # What was asked for and cannot be is said now, not when the window opens.
+            override(service.selection, instances=params.get("instances"), matchers=params.get("matchers"))
             moment = refresh.window_opens(service, self.window, now)
-        if context["params"]["now"]:
+        if params["now"]:
             first = service.selection.windows[0].name
             if self.window != first:
                 raise AirflowSkipException(f"this run takes all instances now, in the tasks of {first}")

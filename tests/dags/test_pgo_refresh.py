@@ -110,7 +110,7 @@ def test_runs_are_weekly_never_caught_up_and_may_overlap(dag):
 
 
 def test_the_form_starts_from_the_service_file(dag):
-    assert dag.params.dump() == {"instances": 6, "seconds": 10, "matchers": "", "dry_run": False}
+    assert dag.params.dump() == {"instances": 6, "seconds": 10, "matchers": None, "dry_run": False}
     assert all(dag.params.get_param(name).description for name in dag.params)
 
 

@@ -248,28 +248,39 @@ def test_the_files_of_a_measurement_are_json_markdown_and_a_picture(weeks, servi
     assert b"<svg" in files["svg"]
 
 
-def test_a_regression_is_said_on_its_pull_request_and_reverted_by_another(
-    weeks, service, rollout, origin, tmp_path
-):
-    # The reciprocal of what was saved is a regression.
-    backwards = changed(service, "measurement", cpu="requests * requests / cpu")
-    described = changed(backwards, "repository", project="tiny")
-    forge = LocalForge(str(origin), "tiny")
-    with clone(forge.clone_url, "main", described.branch, config={}) as checkout:
-        files = {described.repository.profile: b"profile"}
-        head = commit(checkout, files, "Refresh", exact=described.repository.profile)
-        push(checkout, head)
-    forge.create(described.branch, "main", "Refresh", "Body")
-    merged = forge.merge(1)
-    store = RunStore(tmp_path / "store", "api", "run")
-    store.write_json("rollout.json", asdict(rollout))
-    store.write_json("merge.json", {"state": "merged", "commit": merged.merge_commit})
-    proposed = {"pull_request": 1, "url": merged.url, "profile": digest(b"profile"), "head": head}
-    store.write_json("pull_request.json", proposed)
+@pytest.fixture
+def merged_run(rollout, origin, tmp_path):
+    """The run of a service, with the forge on which its pull request has been merged."""
+
+    def build(service):
+        described = changed(service, "repository", project="tiny")
+        forge = LocalForge(str(origin), "tiny")
+        with clone(forge.clone_url, "main", described.branch, config={}) as checkout:
+            files = {described.repository.profile: b"profile"}
+            head = commit(checkout, files, "Refresh", exact=described.repository.profile)
+            push(checkout, head)
+        forge.create(described.branch, "main", "Refresh", "Body")
+        merged = forge.merge(1)
+        store = RunStore(tmp_path / "store", "api", "run")
+        store.write_json("rollout.json", asdict(rollout))
+        store.write_json("merge.json", {"state": "merged", "commit": merged.merge_commit})
+        proposed = {"pull_request": 1, "url": merged.url, "profile": digest(b"profile"), "head": head}
+        store.write_json("pull_request.json", proposed)
+        return described, store, forge
+
+    return build
+
+
+# The reciprocal of what was saved is a regression.
+BACKWARDS = {"cpu": "requests * requests / cpu", "window": timedelta(hours=4)}
+
+
+def test_a_regression_is_said_on_its_pull_request_and_reverted_by_another(weeks, service, merged_run):
+    described, store, forge = merged_run(changed(service, "measurement", **BACKWARDS))
 
     comparison = refresh.measure(described, store, weeks, forge, period="week")
 
-    assert comparison.verdict.call == "regression"
+    assert (comparison.verdict.call, comparison.estimate.method) == ("regression", "A")
     assert "xychart-beta" in forge.comments(1)["measurement"]
     reverting = forge.find(f"{described.branch}-revert")
     assert (2, "open", {"pull_request": 2, "url": reverting.url, "reason": ""}) == (
@@ -278,3 +289,23 @@ def test_a_regression_is_said_on_its_pull_request_and_reverted_by_another(
         store.read_json("revert.json"),
     )
     assert forge.comments(1)["measurement"] in reverting.body
+
+
+def test_the_short_look_says_a_regression_and_reverts_nothing(weeks, service, merged_run):
+    described, store, forge = merged_run(changed(service, "measurement", **BACKWARDS))
+
+    comparison = refresh.measure(described, store, weeks, forge, period="rollout")
+
+    assert (comparison.verdict.call, comparison.estimate.method) == ("regression", "A")
+    assert "**Regression, " in forge.comments(1)["measurement"]
+    assert (forge.find(f"{described.branch}-revert"), store.exists("revert.json")) == (None, False)
+
+
+def test_a_regression_over_the_week_without_a_hold_back_reverts_nothing(weeks, service, merged_run):
+    edge = {"cpu": 'requests{role="edge"} * requests{role="edge"} / cpu{role="edge"}'}
+    described, store, forge = merged_run(changed(edges_only(service), "measurement", **edge))
+
+    comparison = refresh.measure(described, store, weeks, forge, period="week")
+
+    assert (comparison.verdict.call, comparison.estimate.method) == ("regression", "B")
+    assert (forge.find(f"{described.branch}-revert"), store.exists("revert.json")) == (None, False)

@@ -38,6 +38,16 @@ class Site:
         cookies = {"_token": self.tokens[user]} if user else {}
         return requests.get(f"{self.url}{path}", cookies=cookies, timeout=60)
 
+    def api(self, method: str, path: str, **content: object) -> requests.Response:
+        """What Airflow's own REST API answers the user ``admin``."""
+        return requests.request(
+            method,
+            f"{self.url}/api/v2{path}",
+            json=content or None,
+            headers={"Authorization": f"Bearer {self.tokens['admin']}"},
+            timeout=60,
+        )
+
 
 def environment(root: Path) -> dict[str, str]:
     """Variables of an Airflow below that folder that knows the services there."""
@@ -89,12 +99,7 @@ def serving(root: Path) -> Iterator[Site]:
 def start_runs(site: Site) -> None:
     """Tell Airflow of the runs that are in the store; nothing executes them."""
     for service, run in RUNS:
-        answer = requests.post(
-            f"{site.url}/api/v2/dags/pgo_refresh__{service}/dagRuns",
-            json={"dag_run_id": run, "logical_date": None},
-            headers={"Authorization": f"Bearer {site.tokens['admin']}"},
-            timeout=60,
-        )
+        answer = site.api("POST", f"/dags/pgo_refresh__{service}/dagRuns", dag_run_id=run, logical_date=None)
         assert answer.ok, answer.text
 
 

@@ -114,6 +114,59 @@ def test_the_fetch_table_fills_while_instances_answer(page, served):
     expect(chromium.frame(page).locator("#instances .state.missing")).to_have_count(2)
 
 
+def runs_of(served, service):
+    """The runs of a service's DAG that Airflow knows."""
+    answer = served.api("GET", f"/dags/pgo_refresh__{service}/dagRuns")
+    assert answer.ok, answer.text
+    return answer.json()["dag_runs"]
+
+
+def open_trigger_form(page, served, service):
+    """Airflow's own form that triggers a run of that service's DAG."""
+    page.goto(f"{served.url}/dags/pgo_refresh__{service}")
+    page.get_by_role("button", name="Trigger Dag").click()
+    form = page.get_by_role("dialog")
+    expect(form).to_be_visible()
+    return form
+
+
+def test_the_trigger_form_makes_a_run_with_every_default_untouched(page, served):
+    form = open_trigger_form(page, served, "quiet")
+    form.get_by_role("button", name="Trigger", exact=True).click()
+    expect(page.get_by_text("Dag Run Triggered")).to_be_visible()
+    (run,) = runs_of(served, "quiet")
+    assert (run["run_type"], run["conf"]) == (
+        "manual",
+        {"instances": 6, "seconds": 10, "matchers": None, "dry_run": False},
+    )
+
+
+def test_the_trigger_form_keeps_numbers_within_their_range(page, served):
+    form = open_trigger_form(page, served, "quiet")
+    for name, given, kept in (("instances", "0", "1"), ("seconds", "601", "600")):
+        field = form.locator(f"[name=element_{name}]")
+        field.fill(given)
+        field.blur()
+        expect(field).to_have_value(kept)
+
+
+def test_the_trigger_form_offers_no_backfill(page, served):
+    form = open_trigger_form(page, served, "quiet")
+    expect(form.get_by_role("radio", name="Backfill")).to_be_disabled()
+
+
+def test_a_backfill_is_refused_by_airflow_itself(served):
+    answer = served.api(
+        "POST",
+        "/backfills",
+        dag_id="pgo_refresh__quiet",
+        from_date="2026-01-01T00:00:00Z",
+        to_date="2026-02-01T00:00:00Z",
+    )
+    assert not answer.ok
+    assert "does not allow backfill runs" in answer.text
+
+
 def test_a_link_to_the_forge_leaves_airflows_frame(page, served):
     page.context.route("https://forge.example/**", lambda route: route.fulfill(body="the pull request"))
     page.goto(f"{served.url}/plugin/fleetpgo")

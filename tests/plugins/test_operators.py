@@ -118,6 +118,42 @@ async def test_without_a_selection_the_top_up_fails_at_once():
         await top_up().aexecute(context())
 
 
+@pytest.fixture
+def prometheus(start_prometheus, monkeypatch):
+    """One instance, which runs the build ``old``."""
+    labels = {"instance": "127.0.0.1:9", "datacenter": "ams"}
+    points = [(int(time.time()), 1.0)]
+    series = [("cpu", labels, points), ("api_build_info", {**labels, "revision": "old"}, points)]
+    monkeypatch.setenv("AIRFLOW_CONN_PROMETHEUS", start_prometheus(series).address)
+
+
+def select(**params):
+    return SelectInstancesOperator(task_id="select_instances", service=NAME).execute(context(**params))
+
+
+def test_a_build_that_was_cleared_in_the_form_is_every_build(tmp_path, prometheus, monkeypatch):
+    file = tmp_path / "services" / f"{NAME}.yaml"
+    file.write_text(file.read_text().replace("cpu: cpu,", "cpu: cpu, matchers: 'revision=\"new\"',", 1))
+    assert len(select(matchers=None)) == 1
+
+
+@pytest.mark.parametrize(
+    ("matchers", "reason"),
+    [
+        ("revision", "selection: matchers: matchers are written as in PromQL, without braces"),
+        ('revision=~"("', "Prometheus refuses the query: bad_data: "),
+        (
+            'revision="new"',
+            'no instance to profile: none that uses CPU has a series api_build_info{revision="new"}',
+        ),
+    ],
+)
+def test_a_build_that_cannot_be_profiled_fails_the_first_task_at_once(prometheus, matchers, reason):
+    with pytest.raises(AirflowFailException) as failure:
+        select(matchers=matchers)
+    assert reason in str(failure.value)
+
+
 async def test_no_token_is_in_an_xcom_a_log_or_the_store(
     tmp_path, store, start_prometheus, monkeypatch, caplog
 ):

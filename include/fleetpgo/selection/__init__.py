@@ -86,9 +86,11 @@ def select(
     fleet, left_out = read_fleet(answer, rules)
     warnings = (*dict.fromkeys(sizes.warnings + answer.warnings), *left_out)
     if not fleet:
+        what = "the query gives nothing usable"
+        if rules.matchers:
+            what = f"none that uses CPU has a series {rules.builds}{{{rules.matchers}}}"
         raise SelectionError(
-            "no instance to profile: the query gives nothing usable\n"
-            + "\n".join([f"query: {query}", *warnings]),
+            f"no instance to profile: {what}\n" + "\n".join([f"query: {query}", *warnings]),
             hint="paste the query into Prometheus; check its matchers, and selection.instance_label",
         )
     match rules.strategy:
