@@ -52,17 +52,22 @@ $(LIBRARIES): $(UV) package.json package-lock.json .npmrc
 	  { echo "npm could not install the pages' libraries; npm 7 or newer and its registry are needed" >&2; exit 1; }
 	@touch $@
 
-$(PROMETHEUS): tools/get-programs tools/unpack-debian
-	@tools/get-programs .local/prometheus prometheus prometheus promtool && touch $@
+GET := tools/get-programs
+$(PROMETHEUS) $(GIT_LFS) $(CHROMIUM) $(SERVERS): $(GET) tools/unpack-debian
 
-$(GIT_LFS): tools/get-programs tools/unpack-debian
-	@tools/get-programs .local/git-lfs git-lfs git-lfs && touch $@
+$(PROMETHEUS):
+	@$(GET) .local/prometheus prometheus prometheus promtool && touch $@
 
-$(CHROMIUM): tools/get-chromium tools/unpack-debian
-	@tools/get-chromium .local/chromium && touch $@
+$(GIT_LFS):
+	@$(GET) .local/git-lfs git-lfs git-lfs && touch $@
 
-$(SERVERS): tools/get-servers tools/unpack-debian
-	@tools/get-servers .local/servers && touch $@
+$(CHROMIUM):
+	@$(GET) --missing .local/chromium 'chromium-headless-shell fonts-dejavu-core fonts-noto-color-emoji' \
+	  chromium:chromium-headless-shell:chromium-browser:google-chrome && touch $@
+
+$(SERVERS):
+	@$(GET) --missing .local/servers postgresql postgres initdb
+	@$(GET) --missing .local/servers redis-server redis-server && touch $@
 
 test: setup $(CHROMIUM) $(GIT_LFS) ## Run every check: lint, types, import directions, tests
 	@$(RUN) tools/check
