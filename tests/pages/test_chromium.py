@@ -14,7 +14,7 @@ from tests.pages import browser as chromium
 from tests.pages import fleet
 
 pytestmark = pytest.mark.usefixtures("served")
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=chromium.PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
