@@ -4,8 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fleetpgo.config import Service
-from fleetpgo.forges.local import LocalForge
 from fleetpgo.manners import DO_NOT_UPDATE
 from fleetpgo.measurement.comparison import Comparison
 from fleetpgo.measurement.estimate import Estimate
@@ -15,6 +13,7 @@ from fleetpgo.measurement.verdict import Verdict
 from fleetpgo.proposal import digest
 from fleetpgo.repository import clone, commit, git, push
 from fleetpgo.reverting import Reverted, propose_revert
+from tests.tiny import tiny
 
 NOON = datetime(2026, 1, 7, 12, tzinfo=UTC)
 PATH = "pgo/profile.pprof"
@@ -40,31 +39,6 @@ def regression(attribution="PGO"):
     )
 
 
-def tiny(**review):
-    return Service.model_validate(
-        {
-            "name": "tiny",
-            "prometheus": {"connection": "prometheus"},
-            "selection": {"cpu": "up"},
-            "repository": {"forge": "local", "connection": "forge", "project": "tiny"},
-            "review": review,
-            "build": {"binary": "bin/tiny", "explain": False},
-            "rollout": {"fraction": "up"},
-            "measurement": {"cpu": "up"},
-        }
-    )
-
-
-@pytest.fixture
-def forge(origin):
-    return LocalForge(str(origin), "tiny")
-
-
-@pytest.fixture
-def bare(origin):
-    return origin / "tiny.git"
-
-
 @pytest.fixture
 def bring(forge):
     """Propose a profile and merge it, as a run and a reviewer do."""
@@ -82,7 +56,7 @@ def bring(forge):
 def run(forge):
     def propose(merged, profile, measured=None, **review):
         return propose_revert(
-            tiny(**review),
+            tiny(review=review),
             forge,
             profile=digest(profile),
             commit=merged.merge_commit,
