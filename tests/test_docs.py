@@ -36,6 +36,11 @@ def commands(text, program):
     return [each for each in found if re.match(rf"{program} [a-z-]", each)]
 
 
+def pages_with(find):
+    """The pages on which a function finds something of `fleetpgo`; the others hold nothing to check."""
+    return [file for file in PAGES if find(file.read_text(), "fleetpgo")]
+
+
 def unknown(line):
     """The word of a `fleetpgo` command line that is no command or option; None: there is none."""
     command = cli
@@ -51,9 +56,10 @@ def unknown(line):
     return None
 
 
-@pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", pages_with(commands), ids=lambda file: file.name)
 def test_every_command_of_ours_exists(file):
     lines = commands(file.read_text(), "fleetpgo")
+    assert lines
     assert [(line, word) for line in lines if (word := unknown(line))] == []
 
 
@@ -73,11 +79,13 @@ def accepts(line):
         context = command.make_context(name, rest, parent=context)
 
 
-@pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", pages_with(lines_to_run), ids=lambda file: file.name)
 def test_every_line_of_ours_to_run_is_complete(file, monkeypatch):
     for name in ("PROMETHEUS", "STORE", "FORGE"):  # as the pages tell to export them
         monkeypatch.setenv(f"FLEETPGO_{name}", "somewhere")
-    for line in lines_to_run(file.read_text(), "fleetpgo"):
+    lines = lines_to_run(file.read_text(), "fleetpgo")
+    assert lines
+    for line in lines:
         with contextlib.suppress(click.exceptions.Exit):  # --version
             accepts(line)
 
@@ -116,6 +124,7 @@ def test_every_script_to_run_is_in_the_tree():
 def test_every_make_target_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     asked = {line.split()[1] for file in PAGES for line in commands(file.read_text(), "make")}
+    assert asked
     assert asked <= targets | {"build"}  # a service's own
 
 
@@ -125,6 +134,7 @@ def test_the_service_files_page_is_what_the_command_prints():
 
 def test_every_key_says_what_it_is():
     rows = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", page(), flags=re.MULTILINE)
+    assert rows
     assert [key for key, said in rows if not said] == []
 
 

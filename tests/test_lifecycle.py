@@ -1,15 +1,12 @@
 """The life of a branch and its pull request over the weeks, each from a real git origin."""
 
 import dataclasses
-import gzip
 import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from fleetpgo.config import Service
 from fleetpgo.description import Provenance
 from fleetpgo.errors import ForgeError, RefusedError, RepositoryError
 from fleetpgo.forges.local import LocalForge
@@ -17,6 +14,7 @@ from fleetpgo.manners import DO_NOT_UPDATE, TAKE_OVER
 from fleetpgo.proposal import digest, propose
 from fleetpgo.pullrequest import marker
 from fleetpgo.repository import git
+from tests.tiny import repacked, tiny
 
 BRANCH = "fleetpgo/tiny"
 PROVENANCE = Provenance(run="run-1", query="up", selected=6, missing={}, samples=1_234)
@@ -24,29 +22,16 @@ NEXT = dataclasses.replace(PROVENANCE, run="run-2")
 
 
 @pytest.fixture
-def forge(origin):
-    return LocalForge(str(origin), "tiny")
-
-
-@pytest.fixture
-def bare(origin):
-    return origin / "tiny.git"
-
-
-@pytest.fixture
 def run(forge, go_profile, go_cache):
     """Propose as a run does; what a test does not name is as in the tiny service."""
 
-    def propose_it(*, profile=go_profile, provenance=PROVENANCE, forge=forge, **changes):
-        return propose(tiny(**changes), forge, profile, provenance, dry_run=False, cache=go_cache)
+    def propose_it(
+        *, profile=go_profile, provenance=PROVENANCE, forge=forge, command="make build", base="main", **review
+    ):
+        service = tiny(repository={"base": base}, build={"command": command}, review=review)
+        return propose(service, forge, profile, provenance, dry_run=False, cache=go_cache)
 
     return propose_it
-
-
-@pytest.fixture
-def another_profile():
-    """A profile of another program: few of its edges are those of the Go compiler's."""
-    return (Path(__file__).parent / "testdata" / "profiles" / "go1.27.3.pb.gz").read_bytes()
 
 
 @pytest.fixture
@@ -64,26 +49,6 @@ def commit(bare, tmp_path):
         return git(work, "rev-parse", "HEAD")
 
     return commit_it
-
-
-def tiny(command="make build", base="main", **review):
-    return Service.model_validate(
-        {
-            "name": "tiny",
-            "prometheus": {"connection": "prometheus"},
-            "selection": {"cpu": "up"},
-            "repository": {"forge": "local", "connection": "forge", "project": "tiny", "base": base},
-            "review": review,
-            "build": {"command": command, "binary": "bin/tiny", "timeout": "3m", "explain": False},
-            "rollout": {"fraction": "up"},
-            "measurement": {"cpu": "up"},
-        }
-    )
-
-
-def repacked(profile):
-    """The same profile in other bytes."""
-    return gzip.compress(gzip.decompress(profile), mtime=0)
 
 
 def states(forge):

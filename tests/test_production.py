@@ -18,6 +18,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from fleetpgo.services import load_service
+from fleetpgo_airflow.pages.files import INSTALLED
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "docker-compose.yaml"
@@ -169,10 +170,30 @@ def test_every_long_running_service_restarts_is_checked_and_bounded(services):
 
 def test_everything_copied_into_an_image_is_in_the_tree():
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    copied = re.findall(r"^COPY (?:--chown=\S+ )?(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    copied = re.findall(
+        r"^COPY (?!--from)(?:--chown=\S+ )?(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+    )
     sources = {source for line in copied for source in line.split()}
     assert [source for source in sources if not (ROOT / source).exists()] == []
     assert sources == {line.removeprefix("!") for line in ignored if line.startswith("!")}
+
+
+def test_the_image_has_the_pages_libraries_where_the_plugin_looks():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (stage, workdir) = re.findall(r"^FROM node:\S+ AS (\w+)\nWORKDIR (\S+)", dockerfile, re.MULTILINE)[0]
+    (source, target) = re.findall(
+        rf"^COPY --from={stage} (?:--chown=\S+ )?(\S+) (\S+)$", dockerfile, re.MULTILINE
+    )[0]
+    home = "${AIRFLOW_HOME}/"
+    assert source == f"{workdir}/{INSTALLED.name}"
+    # The project's folder is Airflow's home there.
+    assert target == home + INSTALLED.relative_to(ROOT).as_posix()
+    assert re.search(rf"^COPY .*\bplugins {re.escape(home)}plugins$", dockerfile, re.MULTILINE)
+
+
+def test_the_image_installs_the_pages_libraries_with_the_node_of_make_setup():
+    (version,) = re.findall(r"^NODE_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert f"FROM node:{version}-" in (ROOT / "Dockerfile").read_text()
 
 
 def test_the_image_does_not_run_as_root():

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from fleetpgo.config import Service
 from fleetpgo.description import Provenance
 from fleetpgo.errors import BuildError, ForgeError, RepositoryError, ToolchainError
 from fleetpgo.forges.local import LocalForge
@@ -19,6 +18,7 @@ from fleetpgo.repository import clone, git
 from fleetpgo.verifying import verify
 from fleetpgo.wiring import find_wiring
 from tests.pprof.messages import message
+from tests.tiny import repacked, tiny
 
 TESTDATA = Path(__file__).parent / "testdata"
 
@@ -26,52 +26,25 @@ PROVENANCE = Provenance(run="run-1", query="up", selected=6, missing={"a:1": "ti
 
 
 @pytest.fixture
-def forge(origin):
-    return LocalForge(str(origin), "tiny")
-
-
-@pytest.fixture
-def bare(origin):
-    return origin / "tiny.git"
-
-
-@pytest.fixture
 def run(forge, go_profile, go_cache):
     """Propose as a run does; what a test does not name is as in the tiny service."""
 
-    def propose_it(*, profile=go_profile, provenance=PROVENANCE, forge=forge, dry_run=False, **changes):
-        return propose(tiny(**changes), forge, profile, provenance, dry_run=dry_run, cache=go_cache)
+    def propose_it(
+        *,
+        profile=go_profile,
+        provenance=PROVENANCE,
+        forge=forge,
+        dry_run=False,
+        profile_path="pgo/profile.pprof",
+        unchanged_above=0.95,
+        **build,
+    ):
+        service = tiny(
+            repository={"profile": profile_path}, profile={"unchanged_above": unchanged_above}, build=build
+        )
+        return propose(service, forge, profile, provenance, dry_run=dry_run, cache=go_cache)
 
     return propose_it
-
-
-@pytest.fixture
-def another_profile():
-    """A profile of another program: few of its edges are those of the Go compiler's."""
-    return (TESTDATA / "profiles" / "go1.27.3.pb.gz").read_bytes()
-
-
-def tiny(
-    command="make build", binary="bin/tiny", unchanged_above=0.95, profile_path="pgo/profile.pprof", **build
-):
-    return Service.model_validate(
-        {
-            "name": "tiny",
-            "prometheus": {"connection": "prometheus"},
-            "selection": {"cpu": "up"},
-            "repository": {
-                "forge": "local",
-                "connection": "forge",
-                "project": "tiny",
-                "profile": profile_path,
-            },
-            # One more build of everything is slow: only the test of what it is for asks for it.
-            "build": {"command": command, "binary": binary, "timeout": "3m", "explain": False, **build},
-            "profile": {"unchanged_above": unchanged_above},
-            "rollout": {"fraction": "up"},
-            "measurement": {"cpu": "up"},
-        }
-    )
 
 
 def edit(bare, tmp_path, files):
@@ -87,11 +60,6 @@ def edit(bare, tmp_path, files):
     git(work, "add", "--all")
     git(work, "commit", "--quiet", "--message", "Edit")
     git(work, "push", "--quiet", "origin", "main")
-
-
-def repacked(profile):
-    """The same profile in other bytes."""
-    return gzip.compress(gzip.decompress(profile), mtime=0)
 
 
 def stable(proposed):
@@ -400,7 +368,7 @@ def test_the_pull_request_says_what_the_compiler_did(run, forge):
 
 def test_the_explaining_build_leaves_the_figures_of_the_two_others(bare, go_profile, go_cache):
     def sizes(checkout, *, explain):
-        service = tiny(explain=explain)
+        service = tiny(build={"explain": explain})
         wired = find_wiring(checkout, service).files
         files = {service.repository.profile: go_profile, **wired}
         verified = verify(checkout, service, files, go_cache, current=None)

@@ -18,11 +18,6 @@ PROFILE = "pgo/profile.pprof"
 FILES = {PROFILE: b"\x1f\x8b\r\n\0", "Makefile": b"build:\n\tgo build -pgo=pgo/profile.pprof .\n"}
 
 
-@pytest.fixture
-def bare(origin):
-    return origin / "tiny.git"
-
-
 def cloned(bare, base="main"):
     return clone(bare.as_uri(), base, "bot", config={})
 

@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fleetpgo.commits import commit, push
-from fleetpgo.config import Service
-from fleetpgo.forges.local import LocalForge
 from fleetpgo.manners import DO_NOT_UPDATE
 from fleetpgo.measurement.comparison import Comparison
 from fleetpgo.measurement.estimate import Estimate
@@ -20,6 +18,7 @@ from fleetpgo.repository import clone, git
 from fleetpgo.reverting import Reverted, propose_revert
 from tests.conftest import TINY
 from tests.forges.merging import MERGES, merge, push_files
+from tests.tiny import tiny
 
 NOON = datetime(2026, 1, 7, 12, tzinfo=UTC)
 PATH = "pgo/profile.pprof"
@@ -43,31 +42,6 @@ def regression(attribution="PGO"):
         guardrails=(),
         queries={},
     )
-
-
-def tiny(**review):
-    return Service.model_validate(
-        {
-            "name": "tiny",
-            "prometheus": {"connection": "prometheus"},
-            "selection": {"cpu": "up"},
-            "repository": {"forge": "local", "connection": "forge", "project": "tiny"},
-            "review": review,
-            "build": {"binary": "bin/tiny", "explain": False},
-            "rollout": {"fraction": "up"},
-            "measurement": {"cpu": "up"},
-        }
-    )
-
-
-@pytest.fixture
-def forge(origin):
-    return LocalForge(str(origin), "tiny")
-
-
-@pytest.fixture
-def bare(origin):
-    return origin / "tiny.git"
 
 
 @dataclass(frozen=True)
@@ -104,7 +78,7 @@ def bring(forge, bare):
 def run(forge):
     def propose(merged, profile, measured=None, **review):
         return propose_revert(
-            tiny(**review),
+            tiny(review=review),
             forge,
             profile=digest(profile),
             head=merged.head,

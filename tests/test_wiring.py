@@ -1,9 +1,9 @@
 import pytest
 
-from fleetpgo.config import Service
 from fleetpgo.errors import RepositoryError
 from fleetpgo.repository import Checkout, git
 from fleetpgo.wiring import Wiring, find_wiring
+from tests.tiny import tiny
 
 WIRED = b"build:\n\tgo build -pgo=pgo/profile.pprof .\n"
 
@@ -19,17 +19,7 @@ def wiring(tmp_path):
             path.write_text(text)
         git(tmp_path, "init", "--quiet")
         git(tmp_path, "add", ".")
-        service = Service.model_validate(
-            {
-                "name": "tiny",
-                "prometheus": {"connection": "prometheus"},
-                "selection": {"cpu": "up"},
-                "repository": {"forge": "local", "connection": "forge", "project": "tiny", **repository},
-                "build": {"command": command, "binary": "tiny"},
-                "rollout": {"fraction": "up"},
-                "measurement": {"cpu": "up"},
-            }
-        )
+        service = tiny(repository=repository, build={"command": command, "binary": "tiny"})
         return find_wiring(Checkout(tmp_path, "", "main", "0" * 40, "bot", None, "", {}), service)
 
     return find

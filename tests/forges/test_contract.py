@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fleetpgo.commits import commit, push
-from fleetpgo.config import Review, Service
+from fleetpgo.config import Review
 from fleetpgo.description import Provenance
 from fleetpgo.errors import ForgeError, RefusedError
 from fleetpgo.forges import App, connect
@@ -19,6 +19,7 @@ from fleetpgo.proposal import propose
 from fleetpgo.pullrequest import ensure_pull_request, marker
 from fleetpgo.repository import clone, git
 from tests.forges.doubles import APP, INSTALLATION, KINDS, PROJECT, TOKEN
+from tests.tiny import tiny
 
 BRANCH = "fleetpgo/tiny"
 PROVENANCE = Provenance(run="run-1", query="up", selected=6, missing={}, samples=1_234)
@@ -66,24 +67,16 @@ def forge(kind, there):
 @pytest.fixture
 def run(forge, go_profile, go_cache):
     def propose_it(provenance=PROVENANCE, **review):
-        return propose(tiny(review), forge, go_profile, provenance, dry_run=False, cache=go_cache)
+        return propose(
+            tiny(repository={"project": PROJECT}, review=review),
+            forge,
+            go_profile,
+            provenance,
+            dry_run=False,
+            cache=go_cache,
+        )
 
     return propose_it
-
-
-def tiny(review):
-    return Service.model_validate(
-        {
-            "name": "tiny",
-            "prometheus": {"connection": "prometheus"},
-            "selection": {"cpu": "up"},
-            "repository": {"forge": "local", "connection": "forge", "project": PROJECT},
-            "review": review,
-            "build": {"binary": "bin/tiny", "timeout": "3m", "explain": False},
-            "rollout": {"fraction": "up"},
-            "measurement": {"cpu": "up"},
-        }
-    )
 
 
 def person_commits(bare, tmp_path):
@@ -584,7 +577,9 @@ def test_an_app_of_github_s_proposes_with_tokens_that_run_out(serve, key, go_pro
     token = pem(key).replace("\n", line_end)
     forge = connect("github", PROJECT, address=double.address, token=token, app=app)
 
-    proposed = propose(tiny({}), forge, go_profile, PROVENANCE, dry_run=False, cache=go_cache)
+    proposed = propose(
+        tiny(repository={"project": PROJECT}), forge, go_profile, PROVENANCE, dry_run=False, cache=go_cache
+    )
 
     assert (1, proposed.head) == (proposed.pull_request, git(double.bare, "rev-parse", BRANCH))
     assert double.tokens != [TOKEN]

@@ -9,28 +9,18 @@ from base64 import b64encode
 import pytest
 
 from fleetpgo import refresh
-from fleetpgo.config import Service
 from fleetpgo.repository import git
 from fleetpgo.store import RunStore
 from fleetpgo_airflow import hooks
 from tests.forges.doubles import PROJECT, TOKEN
+from tests.tiny import tiny
 
 SECRETS = (TOKEN, b64encode(f"x-access-token:{TOKEN}".encode()).decode(), "planted-elsewhere")
 
 
 @pytest.fixture
 def service():
-    return Service.model_validate(
-        {
-            "name": "tiny",
-            "prometheus": {"connection": "prometheus"},
-            "selection": {"cpu": "up"},
-            "repository": {"forge": "github", "connection": "forge", "project": PROJECT},
-            "build": {"binary": "bin/tiny", "timeout": "3m", "explain": False},
-            "rollout": {"fraction": "up"},
-            "measurement": {"cpu": "up"},
-        }
-    )
+    return tiny(repository={"forge": "github", "project": PROJECT})
 
 
 @pytest.fixture

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from tests.pages.site import Site
 
+PATIENCE_MS = 120_000
+"""How long something may take to appear, on a machine that does much else."""
+
 FRAMED = "An iframe which has both allow-scripts and allow-same-origin"
 """What Chromium says of Airflow's own frame for plugins."""
 
@@ -37,7 +40,7 @@ def signed_in(
 ) -> Iterator[BrowserContext]:
     """A fresh profile of the browser with that user's session and Airflow's setting of the theme."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE_MS)
     context.add_cookies([{"name": "_token", "value": site.tokens[user], "url": site.url}])
     context.add_init_script(f"localStorage.theme ??= {theme!r}")
     yield context

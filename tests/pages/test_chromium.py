@@ -14,7 +14,7 @@ from tests.pages import browser as chromium
 from tests.pages import fleet
 
 pytestmark = pytest.mark.usefixtures("served")
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=chromium.PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,27 @@ def test_a_measured_run_shows_its_picture(page, served):
     picture = chromium.frame(page).get_by_role("img", name="over the week")
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+
+
+def test_without_the_plots_library_the_page_says_so_and_shows_the_rest(page, served):
+    page.route("**/static/uplot/**", refuse("uplot is not installed"))
+    page.goto(f"{served.url}/fleetpgo/")
+    expect(page.locator("#plot .warning")).to_have_text("uplot is not installed")
+    expect(page.get_by_role("region", name="Services").locator("tbody tr")).to_have_count(3)
+    page.get_by_text("The figures of this picture").click()
+    expect(page.get_by_role("region", name="Cores reclaimed, by day").locator("tbody tr")).to_have_count(1)
+
+
+def test_without_the_flame_graphs_library_the_page_says_so_and_shows_the_rest(page, served):
+    page.route("**/static/speedscope/**", refuse("speedscope is not installed"))
+    page.goto(f"{served.url}/fleetpgo/run?dag_id=pgo_refresh__edge&run_id={fleet.SECOND.replace('+', '%2B')}")
+    expect(page.locator("#flame .warning")).to_have_text("speedscope is not installed")
+    expect(page.get_by_role("link", name="merged.pb.gz")).to_be_visible()
+
+
+def refuse(sentence):
+    """Answer as the server does where a library is missing; this server has both."""
+    return lambda route: route.fulfill(status=404, json={"detail": sentence})
 
 
 def test_the_keyboard_sorts_the_table(page, served):

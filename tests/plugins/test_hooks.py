@@ -5,28 +5,18 @@ from base64 import b64encode
 
 import pytest
 
-from fleetpgo.config import Service
 from fleetpgo.errors import ForgeError, StoreError
 from fleetpgo.forges.gitea import GiteaForge
 from fleetpgo.forges.github import GitHubForge
 from fleetpgo.forges.gitlab import GitLabForge
 from fleetpgo_airflow import hooks
+from tests.tiny import tiny
 
 TOKEN = "planted-t0ken"  # noqa: S105
 
 
 def service(forge):
-    return Service.model_validate(
-        {
-            "name": "tiny",
-            "prometheus": {"connection": "prometheus"},
-            "selection": {"cpu": "up"},
-            "repository": {"forge": forge, "connection": "forge", "project": "acme/tiny"},
-            "build": {"binary": "bin/tiny"},
-            "rollout": {"fraction": "up"},
-            "measurement": {"cpu": "up"},
-        }
-    )
+    return tiny(repository={"forge": forge, "project": "acme/tiny"})
 
 
 @pytest.fixture

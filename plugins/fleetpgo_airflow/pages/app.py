@@ -1,8 +1,8 @@
 """The routes. Every one needs a user; every one about a run needs the right to read that DAG's runs.
 
-Pages and scripts are files packed with this plugin, found by name in a list that is made once: no path of a
-request is ever joined to a directory. Nothing is loaded from another host, and the content security policy
-lets nothing be.
+Pages and scripts are found by name in a list that is made once (:mod:`fleetpgo_airflow.pages.files`): no
+path of a request is ever joined to a directory. Nothing is loaded from another host, and the content security
+policy lets nothing be.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from fleetpgo import overview
 from fleetpgo.errors import FleetPGOError, StoreError
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.pages.access import MAY_READ_RUN, SIGNED_IN, ReadableDags, Store, run_state
+from fleetpgo_airflow.pages.files import explain_absence, find_files
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from fastapi import Request
 
-_STATIC = Path(__file__).parent / "static"
-_FILES = {file.relative_to(_STATIC).as_posix(): file for file in _STATIC.rglob("*.*")}
+_FILES = find_files()
 
 _POLICY = (
     "default-src 'none'; script-src 'self'{scripts}; style-src 'self'{styles}; img-src 'self' data:; "
@@ -35,7 +35,7 @@ _POLICY = (
     "base-uri 'none'; form-action 'none'"
 )
 _VIEWER = "/static/speedscope/"
-# The packed flame graph viewer reads C++ names by WebAssembly, and writes its styles into the page.
+# The flame graph viewer reads C++ names by WebAssembly, and writes its styles into the page.
 _VIEWER_NEEDS = (" 'wasm-unsafe-eval'", " 'unsafe-inline'")
 
 app = FastAPI(title="fleetpgo", openapi_url=None, dependencies=[SIGNED_IN])
@@ -146,7 +146,7 @@ def _attachment(data: bytes, name: str) -> Response:
 def _file(name: str, *, cached: bool = False) -> FileResponse:
     file = _FILES.get(name)
     if file is None:
-        raise HTTPException(404, f"there is no {name}")
+        raise HTTPException(404, explain_absence(name))
     return FileResponse(file, headers={"Cache-Control": "private, max-age=600"} if cached else None)
 
 

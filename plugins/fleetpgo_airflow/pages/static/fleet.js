@@ -1,6 +1,5 @@
 // The fleet: one row per service, and what all of them have reclaimed.
-import uPlot from "./uplot/uPlot.esm.js";
-import { age, bytes, day, get, h, interval, none, number, outside, percent, say, table, verdict } from "./page.js";
+import { age, bytes, day, get, h, interval, need, none, number, outside, percent, say, table, verdict } from "./page.js";
 
 const HEIGHT = 260;
 
@@ -73,8 +72,18 @@ function ticks(times) {
   return times.map(times.at(-1) - times[0] < 3 * 86_400 ? time : dayOf);
 }
 
+/** The library that draws. Without it the rest of the page is as useful. */
+async function drawer() {
+  try {
+    return (await import("./uplot/uPlot.esm.js")).default;
+  } catch (error) {
+    await need("static/uplot/uPlot.esm.js"); // the import's own error does not say what the server said
+    throw error;
+  }
+}
+
 /** The sum after each change, as steps; the band is its 95 % interval. */
-function draw(place, points, now) {
+function draw(uPlot, place, points, now) {
   const style = getComputedStyle(document.documentElement);
   const [line, band, text, grid] = ["--accent", "--band", "--text", "--line"].map((name) => style.getPropertyValue(name));
   const until = { ...points.at(-1), at: now };
@@ -104,7 +113,7 @@ function draw(place, points, now) {
   );
 }
 
-function plot({ reclaimed, now }) {
+async function plot({ reclaimed, now }) {
   const section = document.querySelector("#plot");
   section.replaceChildren(h("h2", {}, "Cores reclaimed"));
   if (!reclaimed.length) {
@@ -122,8 +131,15 @@ function plot({ reclaimed, now }) {
   // A picture says nothing to a screen reader: the figures are there as well, made when they are asked for.
   const details = h("details", { ontoggle: () => details.open && details.childElementCount === 1 && details.append(table("Cores reclaimed, by day", columns, reclaimed, { column: 0, down: true })) }, h("summary", {}, "The figures of this picture"));
   section.append(h("p", { class: "note" }, "The sum of all refreshes whose verdict is “saved” or “regression”, each on top of those before; the band is its 95 % interval."), place, details);
-  let drawn = draw(place, reclaimed, now);
-  document.addEventListener("theme", () => (drawn = draw(place, reclaimed, now)));
+  let uPlot;
+  try {
+    uPlot = await drawer();
+  } catch (error) {
+    place.replaceWith(h("p", { class: "warning" }, error.message));
+    return;
+  }
+  let drawn = draw(uPlot, place, reclaimed, now);
+  document.addEventListener("theme", () => (drawn = draw(uPlot, place, reclaimed, now)));
   new ResizeObserver(() => drawn.setSize({ width: place.clientWidth, height: HEIGHT })).observe(place);
 }
 
@@ -131,7 +147,7 @@ try {
   const fleet = await get("api/fleet");
   document.querySelector("#summary").replaceChildren(summary(fleet), ...problems(fleet));
   document.querySelector("#services").replaceChildren(services(fleet));
-  plot(fleet);
+  await plot(fleet);
 } catch (error) {
   say(error);
 } finally {

@@ -102,14 +102,24 @@ function compare(one, other, down) {
   return (one < other ? -1 : one > other ? 1 : 0) * (down ? -1 : 1);
 }
 
-/** JSON from the plugin; what went wrong is said on the page, not only in a console. */
-export async function get(path) {
+/** An answer of the plugin; what went wrong is said on the page, not only in a console. */
+async function ask(path) {
   const answer = await fetch(path);
-  if (answer.ok) return answer.json();
+  if (answer.ok) return answer;
   const { detail } = await answer.json().catch(() => ({}));
   const why = { 401: "You are signed out: sign in to Airflow again.", 403: "You may not read this DAG." };
   const error = new Error(why[answer.status] ?? detail ?? `Airflow answers ${answer.status}.`);
   throw Object.assign(error, { final: answer.status < 500 });
+}
+
+/** JSON from the plugin. */
+export async function get(path) {
+  return (await ask(path)).json();
+}
+
+/** Throw an error with the plugin's sentence, if it has no such file: a library may not be installed. */
+export async function need(path) {
+  await ask(path);
 }
 
 export function say(error) {

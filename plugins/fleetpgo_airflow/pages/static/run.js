@@ -1,5 +1,5 @@
 // One run: drawn once, then again, part by part, whenever a part has changed.
-import { bytes, get, h, interval, none, number, outside, percent, say, table, verdict } from "./page.js";
+import { bytes, get, h, interval, need, none, number, outside, percent, say, table, verdict } from "./page.js";
 
 const address = new URLSearchParams(location.search);
 const [dag, run] = [address.get("dag_id") ?? "", address.get("run_id") ?? ""];
@@ -63,14 +63,19 @@ function flame(hasDifference) {
   const place = h("div");
   const buttons = Object.entries(views).map(([name, profile]) => h("button", { type: "button", "aria-pressed": "false", onclick: () => show(name, profile) }, name));
   let shown = Object.entries(views)[0];
-  function show(name, profile) {
+  const viewer = "static/speedscope/index.html";
+  async function show(name, profile) {
     shown = [name, profile];
     const fragment = new URLSearchParams({ profileURL: new URL(profile, document.baseURI).href, title: `${dag}: ${name}`, view: "left-heavy" });
     // The viewer decodes %20, but not the + that a form would send.
-    const url = `static/speedscope/index.html#${fragment.toString().replaceAll("+", "%20")}`;
+    const url = `${viewer}#${fragment.toString().replaceAll("+", "%20")}`;
     buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.textContent === name)));
     // A new fragment alone would not load anything: the frame is a new one each time.
-    place.replaceChildren(h("iframe", { title: "Flame graph", src: url }));
+    const frame = await need(viewer).then(
+      () => h("iframe", { title: "Flame graph", src: url }),
+      (error) => h("p", { class: "warning" }, error.message),
+    );
+    if (shown[0] === name) place.replaceChildren(frame);
   }
   document.addEventListener("theme", () => show(...shown));
   show(...shown);
