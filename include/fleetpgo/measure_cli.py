@@ -113,11 +113,17 @@ def measure(
 ) -> None:
     """Measure any past deploy, with PGO or without; a date without a deploy shows the noise.
 
+    A terminal shows tables; elsewhere the report is Markdown, or JSON with --json.
+
     \b
       fleetpgo measure wshim --prometheus http://localhost:9090 \\
         --rollout-start 2026-03-02T09:00Z --rollout-end 2026-03-02T11:00Z
       fleetpgo measure wshim --from-csv fleet.csv --window 1d
     """  # noqa: D301  # \b is click's mark for "do not wrap", not an escape gone wrong
+    from rich.console import Console  # noqa: PLC0415  # not for `--help`
+
+    from fleetpgo.measurement.terminal import render  # noqa: PLC0415  # likewise
+
     described = load_named(service)
     length = window or described.measurement.week
     file = csv or parquet
@@ -154,7 +160,11 @@ def measure(
         out.mkdir(parents=True, exist_ok=True)
         for extension, content in files.items():
             (out / f"measurement.{extension}").write_bytes(content)
-    click.echo(files["json" if as_json else "md"].decode(), nl=False)
+    console = Console()
+    if console.is_terminal and not as_json:
+        console.print(render(measured.comparison))
+    else:
+        click.echo(files["json" if as_json else "md"].decode(), nl=False)
 
 
 def _measure_file(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.errors import MeasurementError
-from fleetpgo.measurement.usage import COVERAGE
+from fleetpgo.measurement.usage import LEAST_MEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from fleetpgo.measurement.windows import Windows
 
 _NAMES = ("treated", "control")
+LEAST_SCRAPED = 0.95
+"""Least share of the scrapes that must be there."""
+
+MOST_RESIZED = 0.05
+"""By what share a group may grow or shrink between the windows."""
+
 _CENSUS = 3_600
 """Seconds within which a fleet that is scraped completely has one size; fewer instances are lost scrapes."""
 
@@ -52,17 +58,17 @@ def defects(usage: Usage, windows: Windows) -> Iterator[str]:
             sides = measured[group, d, after] & measured[group, d, before]
             if not measured[group, d].any():
                 continue  # a datacenter without a hold-back is no gap
-            if sides.sum() < COVERAGE * expected:
+            if sides.sum() < LEAST_MEASURED * expected:
                 yield (
                     f"{name} instances of {datacenter or 'the fleet'}: "
                     f"{100 * sides.sum() / expected:.0f} % of the points were measured on both sides; "
-                    f"{100 * COVERAGE:.0f} % are needed"
+                    f"{100 * LEAST_MEASURED:.0f} % are needed"
                 )
         scraped = min(_scraped(usage, usage.instances[group], at) for at in (after, before))
-        if scraped < COVERAGE:
+        if scraped < LEAST_SCRAPED:
             yield f"{name} instances: {100 * (1 - scraped):.0f} % of the scrapes are missing"
         sizes = [np.nan_to_num(usage.instances[group][:, at]).mean(axis=1).sum() for at in (before, after)]
-        if sizes[0] > 0 and abs(sizes[1] / sizes[0] - 1) > 1 - COVERAGE:
+        if sizes[0] > 0 and abs(sizes[1] / sizes[0] - 1) > MOST_RESIZED:
             yield f"{name} instances: {sizes[0]:.0f} before and {sizes[1]:.0f} after; nothing explains that"
 
 

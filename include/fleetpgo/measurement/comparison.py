@@ -13,10 +13,11 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from fleetpgo.errors import MeasurementError
-from fleetpgo.measurement import holdback, jump, staggered, weekly
 from fleetpgo.measurement.checking import defects, reject_impossible
 from fleetpgo.measurement.elasticity import elasticity
 from fleetpgo.measurement.estimate import Estimate, NotPossibleError
+from fleetpgo.measurement.estimators.estimator import Inputs
+from fleetpgo.measurement.estimators.registry import ESTIMATORS
 from fleetpgo.measurement.evidence import Amount, Change, change
 from fleetpgo.measurement.guardrails import Guarded, compare_guardrails
 from fleetpgo.measurement.rollout import Rollout  # noqa: TC001  # pydantic reads the annotation
@@ -25,8 +26,6 @@ from fleetpgo.measurement.verdict import Verdict, detectable, judge
 from fleetpgo.prometheus import from_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fleetpgo.config import Measurement
     from fleetpgo.measurement.evidence import Evidence
     from fleetpgo.measurement.usage import Floats, Usage
@@ -135,26 +134,14 @@ def conclude(
 def _estimates(
     evidence: Evidence, windows: Windows, rules: Measurement, slope: float | None
 ) -> tuple[tuple[Estimate, ...], dict[str, str]]:
-    """What each possible estimator says, best first, and why the others are not possible."""
-    usage, follow = evidence.usage, 1.0 if slope is None else slope
-
-    def instances() -> Estimate:
-        if evidence.panel is None:
-            raise NotPossibleError("instances are followed only across a rollout, not over days")
-        return staggered.estimate(evidence.panel, settle=rules.settle.total_seconds(), elasticity=slope)
-
-    estimators: dict[str, Callable[[], Estimate]] = {
-        "A": lambda: holdback.estimate(usage, windows, elasticity=follow),
-        "B": lambda: weekly.estimate(usage, windows, elasticity=follow),
-        "S": instances,
-        "E": lambda: jump.estimate(usage, windows, elasticity=follow),
-    }
+    """Return what each possible estimator says, in their order; by letter, why others are not possible."""
+    inputs = Inputs(evidence.usage, windows, slope, evidence.panel, rules.settle.total_seconds())
     found, not_possible = [], {}
-    for name, estimator in estimators.items():
+    for estimator in ESTIMATORS:
         try:
-            found.append(estimator())
+            found.append(estimator.run(inputs))
         except NotPossibleError as reason:
-            not_possible[name] = reason.message
+            not_possible[estimator.letter] = reason.message
     return tuple(found), not_possible
 
 

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import MeasurementError
-from fleetpgo.measurement.usage import COVERAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +13,12 @@ if TYPE_CHECKING:
     from fleetpgo.config import Service
     from fleetpgo.measurement.asking import Asker
     from fleetpgo.measurement.windows import Windows
+
+MOST_RESTARTED = 0.05
+"""Share of the instances that may start, or change their version, in a window: more is another deploy."""
+
+MOST_EXCHANGED = 0.05
+"""Share of the instances that may come onto another kind of machine."""
 
 
 def revisions(
@@ -44,7 +49,7 @@ def restarts(ask: Asker, service: Service, windows: Windows, queries: dict[str, 
     ):
         query = f"(count(({started}) > {start}) or vector(0)) / count({started})"
         share = ask.number(query, end)
-        if share > 1 - COVERAGE:
+        if share > MOST_RESTARTED:
             queries[f"restarted in the window {side}"] = query
             yield (
                 f"{100 * share:.0f} % of the instances were started in the window {side} the rollout: "
@@ -77,5 +82,5 @@ def hardware(ask: Asker, service: Service, windows: Windows, queries: dict[str, 
         sum(abs(each.get(kind, 0) - first.get(kind, 0)) for kind in first.keys() | each.keys()) / 2
         for each in others
     )
-    if changed > 1 - COVERAGE:
+    if changed > MOST_EXCHANGED:
         yield f"{100 * changed:.0f} % of the instances came onto another kind of machine around the rollout"

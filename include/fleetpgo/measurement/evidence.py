@@ -10,8 +10,7 @@ from fleetpgo.errors import MeasurementError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fleetpgo.measurement.staggered import Panel
-    from fleetpgo.measurement.usage import Usage
+    from fleetpgo.measurement.usage import Panel, Usage
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ import pandas as pd
 
 from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement.asking import grid
+from fleetpgo.measurement.disturbances import MOST_RESTARTED
 from fleetpgo.measurement.evidence import Amount, Evidence, change
 from fleetpgo.measurement.rollout import Rollout
-from fleetpgo.measurement.staggered import Panel
-from fleetpgo.measurement.usage import COVERAGE, Usage
-from fleetpgo.measurement.windows import DAY, PLACEBOS, spans
+from fleetpgo.measurement.usage import Panel, Usage
+from fleetpgo.measurement.windows import PLACEBOS, spans
 from fleetpgo.prometheus import from_timestamp
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def evidence(recorded: Recorded, windows: Windows, switched: dict[str, float]) -
     return Evidence(
         usage=usage,
         history=_usage(recorded, [(int(recorded.cpu.index[0]), windows.rolling[0])], held_back),
-        panel=_panel(recorded, windows, switched) if window < DAY else None,
+        panel=_panel(recorded, windows, switched) if windows.across_rollout else None,
         raw=_raw(recorded, *amounts),
         defects=tuple(_other_deploys(recorded, windows)),
     )
@@ -255,7 +255,7 @@ def _other_deploys(recorded: Recorded, windows: Windows) -> list[str]:
         versions = recorded.version.reindex(grid([(start, end)], recorded.step))
         first = versions.bfill().iloc[0]
         share = float((versions.ne(first) & versions.notna()).any().mean())
-        if share > 1 - COVERAGE:
+        if share > MOST_RESTARTED:
             found.append(
                 f"{100 * share:.0f} % of the instances changed their version in the window {side} the "
                 "rollout: another deploy"

@@ -20,9 +20,8 @@ from fleetpgo.measurement import disturbances
 from fleetpgo.measurement.asking import Asker, grid
 from fleetpgo.measurement.evidence import Amount, Evidence, change
 from fleetpgo.measurement.rollout import expression
-from fleetpgo.measurement.staggered import Panel
-from fleetpgo.measurement.usage import TREATED, Usage
-from fleetpgo.measurement.windows import DAY, PLACEBOS, WEEK, spans
+from fleetpgo.measurement.usage import TREATED, Panel, Usage
+from fleetpgo.measurement.windows import PLACEBOS, WEEK, spans
 from fleetpgo.prometheus import from_timestamp
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def gather(
             f"measurement.cpu does, by the label {service.selection.instance_label}",
         )
     history, panel = usage, None
-    if windows.length < DAY:
+    if windows.across_rollout:
         start = windows.rolling[0] // 3_600 * 3_600
         if rules.requests is not None:
             history = reader.usage([(start - _HISTORY, start)], 3_600, rules.cpu, rules.requests)

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from fleetpgo.measurement.figures import saving
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -107,7 +109,7 @@ def latest_savings(store: Path | UPath, service: str, *, count: int = 3) -> list
 def _told(each: Refresh) -> str:
     if each.verdict != "saved" or each.saving is None or each.low is None or each.high is None:
         return each.verdict
-    return f"saved {100 * each.saving:.1f} % [{100 * each.low:.1f}, {100 * each.high:.1f}]"
+    return f"saved {saving(each.saving, each.low, each.high)}"
 
 
 def read_refresh(run: Path | UPath) -> Refresh | None:

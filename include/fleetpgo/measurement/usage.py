@@ -14,8 +14,8 @@ Positions = NDArray[np.intp]
 TREATED, CONTROL = 0, 1
 """Positions of the two groups in the first dimension of :class:`Usage`'s arrays."""
 
-COVERAGE = 0.95
-"""The share of the points that must be there for a window to be believed."""
+LEAST_MEASURED = 0.95
+"""Least share of a window's points that must have been measured."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,27 @@ class Usage:
             requests=None if self.requests is None else summed(self.requests),
             instances=summed(self.instances),
         )
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Instances over the hours around a rollout.
+
+    Attributes:
+        times: Unix seconds, ascending; shape (times,).
+        datacenter: number of each instance's datacenter; shape (instances,).
+        cpu: cores; shape (instances, times); NaN: not measured.
+        requests: per second, likewise; None if the service has no traffic expression.
+        switched: Unix seconds at which each instance went over to the new build; infinite: it did not.
+        restarted: Unix seconds at which each was restarted in the rollout, on either build; infinite: not.
+    """
+
+    times: Times
+    datacenter: NDArray[np.int64]
+    cpu: Floats
+    requests: Floats | None
+    switched: Floats
+    restarted: Floats
 
 
 def log_ratio(usage: Usage, after: NDArray[np.intp], before: NDArray[np.intp], elasticity: float) -> Floats:
