@@ -104,6 +104,21 @@ def test_what_is_missing_or_unreadable_is_said(run, options, message):
     assert message in result.output
 
 
+def test_history_prints_each_refresh_and_no_warning(run, tmp_path, recwarn):
+    record = {
+        "period": "week",
+        "rollout": {"end": "2026-01-01T00:00:00Z", "profile": "0123456789ab"},
+        "verdict": {"call": "saved", "attribution": "release"},
+        "estimate": {"method": "A", "saving": 0.03, "low": 0.02, "high": 0.04, "cores": 1234.5},
+    }
+    file = tmp_path / "wshim" / "run-a" / "measure_week.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(record))
+    result = run("history", "wshim", "--store", str(tmp_path))
+    assert {"run-a", "release", "3.00", "1,234.50"} <= set(result.output.split())
+    assert not list(recwarn)
+
+
 def test_an_empty_history_says_so(run, tmp_path):
     result = run("history", "wshim", "--store", str(tmp_path))
     assert "holds no measured refresh yet" in result.output

@@ -202,8 +202,8 @@ def history(service: str, store: Path, *, as_csv: bool, as_json: bool) -> None:
 
 
 def _table(frame: pd.DataFrame) -> str:
-    shares = {name: (100 * frame[name].astype(float)).round(2) for name in ("saving", "low", "high")}
-    shown = frame.assign(**shares).drop(columns=["profile", "attribution", "cores_low", "cores_high"])
+    shares = {name: 100 * frame[name].astype(float) for name in ("saving", "low", "high")}
+    shown = frame.assign(**shares).drop(columns=["profile", "cores_low", "cores_high"])
     shown = shown.rename(columns={name: f"{name} %" for name in shares})
-    text: str = shown.round(2).to_string(na_rep="–")
+    text: str = shown.to_string(na_rep="–", float_format="{:,.2f}".format)
     return text

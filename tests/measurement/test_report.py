@@ -105,7 +105,7 @@ def test_a_regression_is_called_one():
 
 
 def test_a_release_that_went_out_together_is_named():
-    assert "Release effect, not PGO" in called("saved", attribution="release")
+    assert "Release and PGO together" in called("saved", attribution="release")
 
 
 def test_nothing_that_prometheus_or_the_service_file_says_is_markup_or_a_mention():

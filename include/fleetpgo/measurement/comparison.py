@@ -6,6 +6,7 @@ possible supports it, or contradicts it; why the rest is not possible is part of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from fleetpgo.measurement.evidence import Evidence
     from fleetpgo.measurement.usage import Floats, Usage
     from fleetpgo.measurement.windows import Windows
+
+WhatElse = Callable[[frozenset[str], frozenset[str]], str]
+"""Says what changed between revisions before and after, besides the profile; "" if nothing did."""
 
 SCHEMA = 1
 """Version of the JSON form of :class:`Comparison`; it rises when a field changes its meaning or goes."""
@@ -84,7 +88,7 @@ def conclude(
     rules: Measurement,
     *,
     period: str,
-    commit: str | None = None,
+    what_else: WhatElse | None = None,
 ) -> Comparison:
     """Judge the evidence.
 
@@ -94,7 +98,8 @@ def conclude(
         rollout: what happened between.
         rules: materiality, settling and guardrails.
         period: name of the windows, for the report.
-        commit: the revision that differs from its parent by the profile alone, if known.
+        what_else: says what other changes of the source went out with the profile; None: by hand, nobody
+            knows of a profile's merge.
 
     Raises:
         MeasurementError: impossible values, no CPU, or no requests.
@@ -106,6 +111,7 @@ def conclude(
     found, not_possible = _estimates(evidence, windows, rules, slope)
     headline, supporting = (found[0], found[1:]) if found else (None, ())
     guarded = compare_guardrails(evidence.guardrails, windows, rules.guardrails)
+    together = _together(evidence, what_else)
     call, reasons = judge(headline, supporting, wrong, material=rules.material, watched=evidence.watched)
     return Comparison(
         period=period,
@@ -118,7 +124,8 @@ def conclude(
             reasons,
             detectable(headline, rules.material) if headline else None,
             but=tuple(each.name for each in guarded if each.breached),
-            attribution="release" if _released(evidence, commit) else "PGO",
+            attribution="release" if together else "PGO",
+            together=together,
         ),
         estimate=headline,
         supporting=supporting,
@@ -175,10 +182,20 @@ def _groups(usage: Usage, windows: Windows) -> dict[str, Change]:
     return groups
 
 
-def _released(evidence: Evidence, commit: str | None) -> bool:
-    """Whether another revision of the source went out together with the profile."""
+def _together(evidence: Evidence, what_else: WhatElse | None) -> str:
+    """Say what of the source changed together with the profile; "" if nothing did, or nobody asked."""
+    if evidence.revisions is None:
+        return ""
     before, after = evidence.revisions
-    return any(not commit or not commit.startswith(revision) for revision in after - before)
+    if not before or not after:
+        return f"rollout.revision names no revision {'after' if before else 'before'} the rollout"
+    came = after - before
+    if not came:
+        return ""
+    gone = (before - after) or before  # an instance held back may keep the old revision
+    if what_else is None:
+        return f"the source changed from {', '.join(sorted(gone))} to {', '.join(sorted(came))}"
+    return what_else(gone, came)
 
 
 def _iso(span: tuple[int, int]) -> tuple[str, str]:

@@ -23,14 +23,17 @@ MOST_EXCHANGED = 0.05
 
 def revisions(
     ask: Asker, service: Service, windows: Windows, queries: dict[str, str]
-) -> tuple[frozenset[str], frozenset[str]]:
-    """Revisions that ran when the rollout began, and when the window after it ended."""
+) -> tuple[frozenset[str], frozenset[str]] | None:
+    """Return the revisions that ran when the rollout began, and when the window after it ended.
+
+    An empty label is no revision. None if the service file has no rollout.revision.
+    """
     query = service.rollout.revision
     if query is None:
-        return frozenset(), frozenset()
+        return None
     queries["revisions"] = query
     before, after = (
-        frozenset(series.labels.get("revision", "") for series in ask.instant(query, at).series)
+        frozenset(filter(None, (each.labels.get("revision") for each in ask.instant(query, at).series)))
         for at in (windows.rolling[0], windows.after[1])
     )
     return before, after

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fleetpgo.config import Measurement, Service
+    from fleetpgo.measurement.comparison import WhatElse
     from fleetpgo.measurement.rollout import Rollout
     from fleetpgo.measurement.usage import Usage
     from fleetpgo.prometheus import Prometheus
@@ -50,7 +51,7 @@ def measure(
     period: str,
     window: timedelta,
     excluded: Iterable[tuple[datetime, datetime]] = (),
-    commit: str | None = None,
+    what_else: WhatElse | None = None,
 ) -> Measured:
     """Compare CPU in windows of that length before and after a rollout.
 
@@ -61,7 +62,7 @@ def measure(
         period: name of the comparison: ``rollout``, ``week``, ``by hand``.
         window: length of each window.
         excluded: spans to leave out, besides those of the service file.
-        commit: the revision that differs from its parent by the profile alone, if known.
+        what_else: see :func:`.comparison.conclude`.
 
     Raises:
         MeasurementError: the metrics cannot be compared.
@@ -72,7 +73,7 @@ def measure(
     spans = [*((each.start, each.end) for each in rules.excluded), *excluded]
     windows = around(rollout, settle=rules.settle, length=window, step=step, excluded=spans)
     evidence = gather(prometheus, service, rollout, windows, step)
-    comparison = conclude(evidence, windows, rollout, rules, period=period, commit=commit)
+    comparison = conclude(evidence, windows, rollout, rules, period=period, what_else=what_else)
     return Measured(comparison, evidence.usage, windows)
 
 

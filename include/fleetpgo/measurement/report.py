@@ -70,7 +70,8 @@ def _called(comparison: Comparison) -> str:
 
 def _attributed(comparison: Comparison) -> str:
     if comparison.verdict.attribution == "release":
-        return " Release effect, not PGO: the source's revision changed together with the profile."
+        why = comparison.verdict.together or "the source's revision changed together with the profile"
+        return f" Release and PGO together, so the figure is not PGO's alone: {why}."
     return ""
 
 

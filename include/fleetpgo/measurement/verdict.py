@@ -32,7 +32,8 @@ class Verdict:
         reasons: why it is not more than it is; empty for a plain *saved*.
         detectable: the smallest effect, as a share, that would have been called; None without an estimate.
         but: guardrails that worsened beyond their bound.
-        attribution: ``PGO``, or ``release`` where the source changed together with the profile.
+        attribution: ``PGO``; ``release`` if the source changed together with the profile, or may have.
+        together: why it is ``release``; "" if it is not.
     """
 
     call: Call
@@ -40,6 +41,7 @@ class Verdict:
     detectable: float | None
     but: tuple[str, ...] = ()
     attribution: Literal["PGO", "release"] = "PGO"
+    together: str = ""
 
 
 def judge(

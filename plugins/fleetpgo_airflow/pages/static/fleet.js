@@ -17,7 +17,7 @@ function waiting({ waiting: request }) {
 
 function lastSaving({ last }) {
   if (!last || last.saving === null || last.verdict === "invalid") return none;
-  return saving(last);
+  return last.attribution === "PGO" ? saving(last) : [saving(last), h("br"), h("span", { class: "note" }, "release and PGO together")];
 }
 
 /** A small fleet reclaims thousandths. */

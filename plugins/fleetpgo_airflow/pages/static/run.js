@@ -34,7 +34,7 @@ function stages({ stages: all }) {
 function measurement(found) {
   const { estimate } = found;
   const parts = [h("h3", {}, `Over the ${found.period}: `, verdict(found.call))];
-  if (found.attribution === "release") parts.push(h("p", { class: "warning" }, "Release effect, not PGO: the source's revision changed together with the profile."));
+  if (found.attribution === "release") parts.push(h("p", { class: "warning" }, "Release and PGO together, so the figure is not PGO's alone: another revision of the source went out with the profile."));
   if (estimate && found.call !== "invalid") {
     parts.push(h("p", {}, "Saving ", saving(estimate), ` of the CPU (95 % interval), ${number(estimate.cores, 2)} cores, ${found.method}.`));
   }
