@@ -70,6 +70,13 @@ def test_a_second_version_in_the_window_makes_it_invalid(table):
     assert measured(again, version="v2").verdict.call == "invalid"
 
 
+def test_cpu_that_is_lost_after_the_deploy_makes_it_invalid(table):
+    lost = (table["instance"] == "i0") & (table["timestamp"] >= DEPLOYED + pd.Timedelta("2h"))
+    verdict = measured(table.assign(cpu=table["cpu"].mask(lost))).verdict
+    assert verdict.call == "invalid"
+    assert any("have no value for CPU after the rollout" in each for each in verdict.reasons)
+
+
 def test_a_table_without_requests_is_compared_per_instance(table):
     assert measured(table.drop(columns="requests")).per == "instance"
 

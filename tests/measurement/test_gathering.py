@@ -105,6 +105,16 @@ def test_an_instance_that_was_there_in_one_window_only_makes_it_invalid(fleet, s
     assert any("treated instances: 2 before and 3 after" in reason for reason in comparison.verdict.reasons)
 
 
+def test_an_instance_whose_cpu_is_lost_after_the_rollout_makes_it_invalid(fleet, service, rollout):
+    at = rollout.end.timestamp()
+    lost = f'cpu unless on (instance) (cpu{{instance="a2:80"}} and on() (vector(time()) > {at}))'
+    comparison = compare(
+        fleet, change(service, "measurement", cpu=lost), rollout, period="rollout", window=WINDOW
+    )
+    assert comparison.verdict.call == "invalid"
+    assert any("have no value for CPU after the rollout" in each for each in comparison.verdict.reasons)
+
+
 def machines(since):
     """PromQL: the two instances in ams are on new machines since a Unix time."""
     new = f'(cpu{{datacenter="ams"}} and on () (vector(time()) > {since}))'

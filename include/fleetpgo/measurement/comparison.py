@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from fleetpgo.errors import MeasurementError
-from fleetpgo.measurement.checking import defects, reject_impossible
+from fleetpgo.measurement.checking import defects, reject_impossible, unpaired
 from fleetpgo.measurement.elasticity import elasticity
 from fleetpgo.measurement.estimate import Estimate, NotPossibleError
 from fleetpgo.measurement.estimators.estimator import Inputs
@@ -106,7 +106,11 @@ def conclude(
     """
     usage = evidence.usage
     reject_impossible(usage)
-    wrong = (*evidence.defects, *defects(usage, windows))
+    wrong = (
+        *evidence.defects,
+        *defects(usage, windows),
+        *unpaired(usage, windows, material=rules.material),
+    )
     slope = elasticity(evidence.history, until=windows.rolling[0])
     found, not_possible = _estimates(evidence, windows, rules, slope)
     headline, supporting = (found[0], found[1:]) if found else (None, ())

@@ -208,8 +208,14 @@ def _usage(recorded: Recorded, needed: list[Span], held_back: NDArray[np.bool_])
         datacenters=datacenters,
         cpu=sums(recorded.cpu),
         requests=None if recorded.requests is None else sums(recorded.requests),
-        instances=sums(recorded.cpu.notna().astype(float).replace(0.0, np.nan)),
+        instances=sums(_there(recorded.cpu)),
+        serving=None if recorded.requests is None else sums(_there(recorded.requests)),
     )
+
+
+def _there(table: pd.DataFrame) -> pd.DataFrame:
+    """1 for each value; NaN where there is none."""
+    return table.notna().astype(float).replace(0.0, np.nan)
 
 
 def _panel(recorded: Recorded, windows: Windows, switched: dict[str, float]) -> Panel:

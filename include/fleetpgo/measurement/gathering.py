@@ -145,13 +145,9 @@ class _Reader:
         if requests is not None:
             start, end = self.windows.before[0], self.windows.after[1]
             own = [(start, end)] if any(a <= start and end <= b for a, b in spans) else []
-        count, ends = f"count by ({label})", ")"
-        if self._split(cpu):  # by status code, say: an instance is counted once
-            count += f" (count by ({label}, {self.service.selection.instance_label})"
-            ends += ")"
-        kinds = [(f"sum by ({label}) (", cpu, ")", spans), (f"{count} (", cpu, ends, own)]
+        kinds = [(f"sum by ({label}) (", cpu, ")", spans), (*self._count(cpu), own)]
         if requests is not None:
-            kinds.append((f"sum by ({label}) (", requests, ")", spans))
+            kinds += [(f"sum by ({label}) (", requests, ")", spans), (*self._count(requests), own)]
         groups: list[list[dict[str, Floats]]] = []
         for only in ("", *self._held_back()):
             since = _first(groups[0][0], times) if groups else 0  # retention may be shorter than the spans
@@ -175,10 +171,18 @@ class _Reader:
         ]
         if len(groups) > 1:
             arrays = _less_control(arrays)
-        cpu_sums, counts, *request_sums = arrays
-        return Usage(
-            times, step, tuple(datacenters), cpu_sums, request_sums[0] if request_sums else None, counts
-        )
+        cpu_sums, counts, *of_requests = arrays
+        request_sums, serving = of_requests or (None, None)
+        return Usage(times, step, tuple(datacenters), cpu_sums, request_sums, counts, serving)
+
+    def _count(self, of: str) -> tuple[str, str, str]:
+        """Return what precedes an expression, the expression, and what follows it, to count instances."""
+        rules = self.service.selection
+        count = f"count by ({rules.datacenter_label}) ("
+        if self._split(of):  # by status code, say: an instance is counted once
+            inner = f"count by ({rules.datacenter_label}, {rules.instance_label}) ("
+            return count + inner, of, "))"
+        return count, of, ")"
 
     def _split(self, of: str) -> bool:
         """Whether the expression gives several series for an instance, before the rollout or after it."""

@@ -31,7 +31,8 @@ class Usage:
         datacenters: their names.
         cpu: cores.
         requests: per second; None if the service has no traffic expression.
-        instances: how many were seen.
+        instances: how many have a value for CPU.
+        serving: how many have a value for requests; None if that was not counted.
     """
 
     times: NDArray[np.int64]
@@ -40,6 +41,7 @@ class Usage:
     cpu: Floats
     requests: Floats | None
     instances: Floats
+    serving: Floats | None = None
 
     @property
     def has_control(self) -> bool:
@@ -64,6 +66,7 @@ class Usage:
             cpu=summed(self.cpu),
             requests=None if self.requests is None else summed(self.requests),
             instances=summed(self.instances),
+            serving=None if self.serving is None else summed(self.serving),
         )
 
 
