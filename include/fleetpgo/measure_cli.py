@@ -177,7 +177,12 @@ def _measure_file(
     from fleetpgo.measurement import frames, measuring  # noqa: PLC0415  # as above
 
     return measuring.measure_table(
-        frames.read(file), service.measurement, window=window, version=version, excluded=excluded
+        frames.read(file),
+        service.measurement,
+        window=window,
+        complete=service.rollout.complete,
+        version=version,
+        excluded=excluded,
     )
 
 

@@ -82,6 +82,7 @@ def measure_table(
     rules: Measurement,
     *,
     window: timedelta,
+    complete: float = 1.0,
     version: str | None = None,
     excluded: Iterable[tuple[datetime, datetime]] = (),
 ) -> Measured:
@@ -91,6 +92,7 @@ def measure_table(
         table: one row per instance and time.
         rules: settling and materiality; the queries in it are not used.
         window: length of each window.
+        complete: share of the instances from which the rollout counts as complete.
         version: the one whose rollout is measured; default: the one that came last.
         excluded: spans to leave out, besides those of the rules.
 
@@ -100,7 +102,7 @@ def measure_table(
     from fleetpgo.measurement import frames  # noqa: PLC0415  # pandas: not for those who ask Prometheus
 
     recorded = frames.record(table)
-    rollout, switched = frames.find_rollout(recorded, version)
+    rollout, switched = frames.find_rollout(recorded, version, complete=complete)
     windows = around(
         rollout,
         settle=rules.settle,
