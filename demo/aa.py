@@ -16,6 +16,7 @@ from rich.table import Table
 
 from demo.airflow import PROJECT
 from demo.processes import DemoError, run
+from fleetpgo.measurement.figures import saving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ CALLS = {"saved", "regression"}
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said of one A/A rollout; the saving and its 95 % interval in percent, None without one."""
+    """What was said of one A/A rollout; the saving and its 95 % interval as shares, None without one."""
 
     call: str
     saving: float | None
@@ -41,7 +42,7 @@ class Answer:
     def of(cls, measured: dict[str, Any]) -> Answer:
         """The answer in a measurement.json."""
         estimate = measured["estimate"]
-        figures = [100 * estimate[name] for name in ("saving", "low", "high")] if estimate else [None] * 3
+        figures = [estimate[name] for name in ("saving", "low", "high")] if estimate else [None] * 3
         return cls(measured["verdict"]["call"], *figures)
 
 
@@ -80,12 +81,13 @@ def again(
 def table(answers: Sequence[Answer]) -> Table:
     """The answers, one row each."""
     shown = Table(title="A/A rollouts: nothing changed", title_justify="left")
-    for column in ("rollout", "saving", "95 % interval", "verdict"):
+    for column in ("rollout", "saving (95 % interval)", "verdict"):
         shown.add_column(column, justify="left" if column == "verdict" else "right")
     for number, each in enumerate(answers, start=1):
-        interval = "–" if each.low is None else f"{each.low:+.1f} … {each.high:+.1f} %"
-        saving = "–" if each.saving is None else f"{each.saving:+.1f} %"
-        shown.add_row(str(number), saving, interval, each.call)
+        figures = "–"
+        if each.saving is not None and each.low is not None and each.high is not None:
+            figures = saving(each.saving, each.low, each.high)
+        shown.add_row(str(number), figures, each.call)
     return shown
 
 

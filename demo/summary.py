@@ -8,7 +8,8 @@ from rich.table import Table
 
 from demo.fleet import GIT_ENV
 from demo.processes import DemoError, run
-from fleetpgo.measurement.report import METHODS
+from fleetpgo.measurement.estimators.registry import label
+from fleetpgo.measurement.figures import saving, signed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +61,7 @@ def _measurement(period: str, measured: dict[str, Any]) -> Table:
             str(group["instances"]),
             f"{1e3 * group['cpu_per_request_before']:.3f} ms",
             f"{1e3 * group['cpu_per_request_after']:.3f} ms",
-            f"{-100 * group['saved_share_per_request']:+.1f} %",
+            signed(-group["saved_share_per_request"]),
         )
     return table
 
@@ -70,7 +71,5 @@ def _saving(measured: dict[str, Any]) -> str:
     why = "".join(f"; {reason}" for reason in verdict["reasons"])
     if estimate is None:
         return f"{verdict['call']}{why}"
-    saving, low, high = (100 * estimate[name] for name in ("saving", "low", "high"))
-    method = METHODS[estimate["method"]]
-    interval = f"95 % interval {low:.1f} to {high:.1f} %"
-    return f"{verdict['call']}: {saving:.1f} % of the CPU {method} ({interval}){why}"
+    figures = saving(*(estimate[name] for name in ("saving", "low", "high")))
+    return f"{verdict['call']}: {figures} of the CPU (95 % interval) {label(estimate['method'])}{why}"

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,11 +15,13 @@ from fleetpgo.cli import cli
 HEADER = "timestamp,instance,datacenter,cpu,requests,version"
 
 
+SERVICES = {"FLEETPGO_SERVICES": str(Path(__file__).parents[1] / "include" / "services")}
+
+
 @pytest.fixture
 def run():
     # Click's own way of giving a command its environment.
-    services = Path(__file__).parents[1] / "include" / "services"
-    return lambda *arguments: CliRunner(env={"FLEETPGO_SERVICES": str(services)}).invoke(cli, arguments)
+    return lambda *arguments: CliRunner(env=SERVICES).invoke(cli, arguments)
 
 
 @pytest.fixture
@@ -42,6 +48,31 @@ def test_a_file_is_measured_and_its_report_printed(run, table):
     result = run("measure", "wshim", "--from-csv", str(table), "--window", "5m")
     assert result.exit_code == 0, result.output
     assert result.output.startswith("### Measured over 5 minutes before and after the rollout")
+
+
+def on_a_terminal(*arguments):
+    """What the command prints where its standard output is a terminal."""
+    ours, theirs = pty.openpty()
+    command = [Path(sys.executable).with_name("fleetpgo"), *arguments]
+    environment = {**os.environ, **SERVICES, "COLUMNS": "160", "TERM": "xterm", "NO_COLOR": "1"}
+    with subprocess.Popen(command, stdout=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while part := os.read(ours, 65_536):
+                shown += part
+        except OSError:  # the other side has closed
+            pass
+    os.close(ours)
+    assert process.returncode == 0
+    return shown.decode()
+
+
+def test_a_terminal_shows_tables_and_no_markdown(table):
+    shown = on_a_terminal("measure", "wshim", "--from-csv", str(table), "--window", "5m")
+    assert "Measured over 5 minutes before and after the rollout" in shown
+    assert "saving (95 % interval)" in shown
+    assert not any(mark in shown for mark in ("###", "**", "|--"))
 
 
 def test_json_is_for_programs(run, table):
@@ -71,6 +102,21 @@ def test_what_is_missing_or_unreadable_is_said(run, options, message):
     result = run("measure", "wshim", *options)
     assert result.exit_code == 2
     assert message in result.output
+
+
+def test_history_prints_each_refresh_and_no_warning(run, tmp_path, recwarn):
+    record = {
+        "period": "week",
+        "rollout": {"end": "2026-01-01T00:00:00Z", "profile": "0123456789ab"},
+        "verdict": {"call": "saved", "attribution": "release"},
+        "estimate": {"method": "A", "saving": 0.03, "low": 0.02, "high": 0.04, "cores": 1234.5},
+    }
+    file = tmp_path / "wshim" / "run-a" / "measure_week.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(record))
+    result = run("history", "wshim", "--store", str(tmp_path))
+    assert {"run-a", "release", "3.00", "1,234.50"} <= set(result.output.split())
+    assert not list(recwarn)
 
 
 def test_an_empty_history_says_so(run, tmp_path):

@@ -114,11 +114,17 @@ def measure(
 ) -> None:
     """Measure any past deploy, with PGO or without; a date without a deploy shows the noise.
 
+    A terminal shows tables; elsewhere the report is Markdown, or JSON with --json.
+
     \b
       fleetpgo measure wshim --prometheus http://localhost:9090 \\
         --rollout-start 2026-03-02T09:00Z --rollout-end 2026-03-02T11:00Z
       fleetpgo measure wshim --from-csv fleet.csv --window 1d
     """  # noqa: D301  # \b is click's mark for "do not wrap", not an escape gone wrong
+    from rich.console import Console  # noqa: PLC0415  # not for `--help`
+
+    from fleetpgo.measurement.terminal import render  # noqa: PLC0415  # likewise
+
     described = load_named(service)
     length = window or described.measurement.week
     file = csv or parquet
@@ -155,7 +161,11 @@ def measure(
         out.mkdir(parents=True, exist_ok=True)
         for extension, content in files.items():
             (out / f"measurement.{extension}").write_bytes(content)
-    click.echo(files["json" if as_json else "md"].decode(), nl=False)
+    console = Console()
+    if console.is_terminal and not as_json:
+        console.print(render(measured.comparison))
+    else:
+        click.echo(files["json" if as_json else "md"].decode(), nl=False)
 
 
 def _measure_file(
@@ -168,7 +178,12 @@ def _measure_file(
     from fleetpgo.measurement import frames, measuring  # noqa: PLC0415  # as above
 
     return measuring.measure_table(
-        frames.read(file), service.measurement, window=window, version=version, excluded=excluded
+        frames.read(file),
+        service.measurement,
+        window=window,
+        complete=service.rollout.complete,
+        version=version,
+        excluded=excluded,
     )
 
 
@@ -193,8 +208,8 @@ def history(service: str, store: Path | UPath, *, as_csv: bool, as_json: bool) -
 
 
 def _table(frame: pd.DataFrame) -> str:
-    shares = {name: (100 * frame[name].astype(float)).round(2) for name in ("saving", "low", "high")}
-    shown = frame.assign(**shares).drop(columns=["profile", "attribution", "cores_low", "cores_high"])
+    shares = {name: 100 * frame[name].astype(float) for name in ("saving", "low", "high")}
+    shown = frame.assign(**shares).drop(columns=["profile", "cores_low", "cores_high"])
     shown = shown.rename(columns={name: f"{name} %" for name in shares})
-    text: str = shown.round(2).to_string(na_rep="–")
+    text: str = shown.to_string(na_rep="–", float_format="{:,.2f}".format)
     return text

@@ -27,6 +27,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from fleetpgo import selection
@@ -347,6 +348,7 @@ def measure(
     brought up to date, as the service file says.
     """
     from fleetpgo.measurement import measuring  # noqa: PLC0415  # scipy and matplotlib: not for waiting steps
+    from fleetpgo.mergealone import what_else  # noqa: PLC0415  # likewise
 
     commit = store.read_json("merge.json")["commit"]
     measured = measuring.measure(
@@ -355,7 +357,7 @@ def measure(
         _read_rollout(store),
         period=period,
         window=_window(service, period),
-        commit=commit,
+        what_else=partial(what_else, service, forge, commit),
     )
     for extension, content in measured.files().items():
         store.write(f"measure_{period}.{extension}", content)

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.signal import lfilter
 
-from fleetpgo.measurement.staggered import Panel
-from fleetpgo.measurement.usage import CONTROL, TREATED, Floats, Usage
+from fleetpgo.measurement.usage import CONTROL, TREATED, Floats, Panel, Usage
 from fleetpgo.measurement.windows import DAY, WEEK
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fleetpgo.measurement.staggered import Panel
-from fleetpgo.measurement.usage import CONTROL, Usage
+from fleetpgo.measurement.usage import CONTROL, Panel, Usage
 from studies.measurement.fleet import (
     DATACENTERS,
     ELASTICITY,

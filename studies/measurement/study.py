@@ -14,28 +14,28 @@ import platform
 import re
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from fleetpgo.measurement import holdback, jump, staggered, weekly, windows
+from fleetpgo.measurement import windows
 from fleetpgo.measurement.checking import defects
 from fleetpgo.measurement.elasticity import elasticity
 from fleetpgo.measurement.estimate import NotPossibleError
+from fleetpgo.measurement.estimators import holdback, weekly
+from fleetpgo.measurement.estimators.estimator import Inputs
+from fleetpgo.measurement.estimators.registry import ESTIMATORS
 from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.measurement.verdict import judge
 from fleetpgo.prometheus import from_timestamp
 from studies.measurement import fleet, scenarios, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from fleetpgo.measurement.estimate import Estimate
+    from collections.abc import Iterator
 
 TRUTHS = (0.0, 0.01, 0.02, 0.035, -0.01)
 STRESS_TRUTHS = (0.0, 0.02, -0.01)
@@ -66,17 +66,20 @@ class Answer:
     high: float = np.nan
 
 
+_BY_LETTER = {each.letter: each for each in ESTIMATORS}
+
+
 def _answer(
     estimator: str,
     scenario: str,
     truth: float,
-    estimate: Callable[[], Estimate],
+    inputs: Inputs,
     wrong: tuple[str, ...] = (),
     *,
     watched: bool = True,
 ) -> Answer:
     try:
-        found = estimate()
+        found = _BY_LETTER[estimator].run(inputs)
     except NotPossibleError:
         found = None
     call, _ = judge(found, (), wrong, material=MATERIAL, watched=watched)
@@ -89,7 +92,7 @@ def run(seed: int, stress: bool) -> list[Answer]:  # noqa: FBT001  # mapped over
     """Every estimator's answer about the fleet of that seed."""
     drawn = fleet.draw(np.random.default_rng(seed))
     slope = elasticity(drawn.usage, until=fleet.ROLL_START)
-    return [*_of_groups(drawn, seed, stress), *_of_instances(seed, stress, slope)]
+    return [*_of_groups(drawn, seed, stress), *_of_instances(drawn, seed, stress, slope)]
 
 
 def _of_groups(drawn: fleet.Draw, seed: int, stress: bool) -> Iterator[Answer]:  # noqa: FBT001
@@ -105,19 +108,21 @@ def _of_groups(drawn: fleet.Draw, seed: int, stress: bool) -> Iterator[Answer]: 
             watched = name != "second deploy, unseen"
             told = [scenarios.SEEN[name]] if name in scenarios.SEEN else []
             wrong = (*told, *defects(usage, WEEK))
-            held_back = partial(holdback.estimate, usage, WEEK, elasticity=slope)
-            yield _answer("A", name, truth, held_back, wrong, watched=watched)
-            treated = fleet.without_control(usage)
-            week = partial(weekly.estimate, treated, WEEK, elasticity=slope)
-            yield _answer("B", name, truth, week, wrong, watched=watched)
+            inputs = Inputs(usage, WEEK, slope, panel=None, settle=fleet.SETTLE)
+            yield _answer("A", name, truth, inputs, wrong, watched=watched)
+            treated = replace(inputs, usage=fleet.without_control(usage))
+            yield _answer("B", name, truth, treated, wrong, watched=watched)
             if name == tables.NO_SCENARIO or name in scenarios.HOURLY:
-                wrong = tuple(defects(treated, HOUR))
-                yield _answer(
-                    "E", name, truth, partial(jump.estimate, treated, HOUR, elasticity=slope), wrong
-                )
+                wrong = tuple(defects(treated.usage, HOUR))
+                yield _answer("E", name, truth, replace(treated, windows=HOUR), wrong)
 
 
-def _of_instances(seed: int, stress: bool, slope: float | None) -> Iterator[Answer]:  # noqa: FBT001
+def _of_instances(
+    drawn: fleet.Draw,
+    seed: int,
+    stress: bool,  # noqa: FBT001
+    slope: float | None,
+) -> Iterator[Answer]:
     """S."""
     named = {tables.NO_SCENARIO: scenarios.panel_nothing, **(scenarios.STAGGERED if stress else {})}
     for (name, scenario), truth in itertools.product(named.items(), TRUTHS):
@@ -125,9 +130,7 @@ def _of_instances(seed: int, stress: bool, slope: float | None) -> Iterator[Answ
             continue
         panel = fleet.staggered(np.random.default_rng(seed), truth)
         panel = scenario(panel, np.random.default_rng(seed + 1))
-        yield _answer(
-            "S", name, truth, partial(staggered.estimate, panel, settle=fleet.SETTLE, elasticity=slope)
-        )
+        yield _answer("S", name, truth, Inputs(drawn.usage, HOUR, slope, panel, fleet.SETTLE))
 
 
 def calibrate(runs: int, processes: int) -> None:

@@ -63,8 +63,7 @@ def shown(store):
         "10,000 → 11,000 bytes",
         "5.5 minutes",
         "treated │ 3 │ 5.000 ms │ 4.500 ms │ -10.0 %",
-        "saved: 10.0 % of the CPU against the instances that kept the old build",
-        "(95 % interval 8.0 to 12.0 %)",
+        "saved: 10.0 % [8.0, 12.0] of the CPU (95 % interval) against the instances that kept the old build",
         "inconclusive; too few datacenters",
     ],
 )

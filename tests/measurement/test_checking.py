@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fleetpgo.errors import MeasurementError
-from fleetpgo.measurement.checking import defects, reject_impossible
+from fleetpgo.measurement.checking import defects, reject_impossible, unpaired
 from fleetpgo.measurement.usage import Usage
 from fleetpgo.measurement.windows import WEEK, Windows
 
@@ -46,6 +48,28 @@ def test_a_datacenter_without_a_hold_back_is_none(usage):
     for values in (usage.cpu, usage.requests, usage.instances):
         values[1, 1] = np.nan
     assert list(defects(usage, WINDOWS)) == []
+
+
+@pytest.mark.parametrize("lacking", ["CPU", "requests"])
+def test_series_that_are_missing_on_one_side_of_the_ratio_are_a_defect(usage, lacking):
+    counts = {"CPU": usage.instances.copy(), "requests": usage.instances.copy()}
+    counts[lacking][0, 1, TIMES >= WEEK] = 19.9  # half a percent
+    found = replace(usage, instances=counts["CPU"], serving=counts["requests"])
+    (said,) = unpaired(found, WINDOWS, material=0.005)
+    assert said.startswith(
+        f"treated instances of lhr: 0.50 % have no value for {lacking} after the rollout; 0.12 % may."
+    )
+
+
+def test_series_that_are_missing_on_both_sides_of_the_ratio_are_none(usage):
+    fewer = usage.instances.copy()
+    fewer[0, 1, TIMES >= WEEK] = 19
+    found = replace(usage, instances=fewer, serving=fewer.copy())
+    assert list(unpaired(found, WINDOWS, material=0.005)) == []
+
+
+def test_instances_without_counted_requests_are_no_defect(usage):
+    assert list(unpaired(usage, WINDOWS, material=0.005)) == []
 
 
 def test_nothing_left_of_the_windows_is_a_defect(usage):

@@ -105,6 +105,16 @@ def test_an_instance_that_was_there_in_one_window_only_makes_it_invalid(fleet, s
     assert any("treated instances: 2 before and 3 after" in reason for reason in comparison.verdict.reasons)
 
 
+def test_an_instance_whose_cpu_is_lost_after_the_rollout_makes_it_invalid(fleet, service, rollout):
+    at = rollout.end.timestamp()
+    lost = f'cpu unless on (instance) (cpu{{instance="a2:80"}} and on() (vector(time()) > {at}))'
+    comparison = compare(
+        fleet, change(service, "measurement", cpu=lost), rollout, period="rollout", window=WINDOW
+    )
+    assert comparison.verdict.call == "invalid"
+    assert any("have no value for CPU after the rollout" in each for each in comparison.verdict.reasons)
+
+
 def machines(since):
     """PromQL: the two instances in ams are on new machines since a Unix time."""
     new = f'(cpu{{datacenter="ams"}} and on () (vector(time()) > {since}))'
@@ -197,7 +207,46 @@ def test_a_revision_that_changed_with_the_profile_is_a_release_effect(fleet, ser
     assert comparison.verdict.attribution == "release"
 
 
-def test_the_merge_of_the_profile_is_no_other_release(fleet, service, rollout):
-    merged = change(service, "rollout", revision='label_replace(vector(1), "revision", "bbbb", "", "")')
-    comparison = compare(fleet, merged, rollout, period="rollout", window=WINDOW, commit="bbbbcccc")
+def revisions(rollout, before, after):
+    """PromQL: the instances run one revision until the rollout begins, and others after it."""
+    at = rollout.start.timestamp()
+    sides = [(f"<= {at}", before), *((f"> {at}", each) for each in after)]
+    return " or ".join(
+        f'label_replace(vector(1) and on() (vector(time()) {when}), "revision", "{each}", "", "")'
+        for when, each in sides
+    )
+
+
+@pytest.mark.parametrize(
+    ("else_", "attribution"), [("", "PGO"), ("1 other commit(s) lie between them", "release")]
+)
+def test_a_saving_is_pgo_s_only_if_nothing_else_lies_between_the_revisions(
+    fleet, service, rollout, else_, attribution
+):
+    asked = []
+
+    def what_else(before, after):
+        asked.append((before, after))
+        return else_
+
+    # The hold-back keeps the old revision.
+    query = revisions(rollout, "aaaa", ["aaaa", "bbbb"])
+    ran = change(service, "rollout", revision=query)
+    comparison = compare(fleet, ran, rollout, period="rollout", window=WINDOW, what_else=what_else)
+    assert asked == [({"aaaa"}, {"bbbb"})]
+    assert (comparison.verdict.attribution, comparison.verdict.together) == (attribution, else_)
+
+
+def test_the_same_revision_before_and_after_is_pgo_alone(fleet, service, rollout):
+    same = change(service, "rollout", revision=revisions(rollout, "aaaa", ["aaaa"]))
+    comparison = compare(fleet, same, rollout, period="rollout", window=WINDOW)
     assert comparison.verdict.attribution == "PGO"
+
+
+def test_an_empty_revision_is_none(fleet, service, rollout):
+    nameless = change(service, "rollout", revision=revisions(rollout, "", ["bbbb"]))
+    verdict = compare(fleet, nameless, rollout, period="rollout", window=WINDOW).verdict
+    assert (verdict.attribution, verdict.together) == (
+        "release",
+        "rollout.revision names no revision before the rollout",
+    )

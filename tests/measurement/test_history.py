@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from fleetpgo.measurement.history import COLUMNS, Refresh, history, latest_savings, reclaimed
+from fleetpgo.measurement.history import COLUMNS, Refresh, core_hours, history, latest_savings, reclaimed
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -77,6 +78,19 @@ def test_a_regression_takes_away_and_what_cannot_be_told_adds_nothing():
         [refresh(1, 10.0, 1.0), refresh(2, 4.0, 9.0, "inconclusive"), refresh(3, -2.0, 1.0, "regression")]
     )
     assert [(each.at.day, each.cores) for each in points] == [(1, 10.0), (3, 8.0)]
+
+
+def test_what_a_release_saved_together_with_the_profile_is_not_counted():
+    together = replace(refresh(2, 600.0, 60.0), attribution="release")
+    rows = [refresh(1, 10.0, 1.0), together, refresh(3, 5.0, 1.0)]
+    assert [each.cores for each in reclaimed(rows)] == [10.0, 15.0]
+    assert core_hours(rows, now=datetime(2026, 1, 4, tzinfo=UTC)) == [240.0, 0.0, 120.0]
+
+
+def test_the_next_pull_request_does_not_quote_what_a_release_saved(store):
+    file = store / "api" / "run-a" / "measure_week.json"
+    file.write_text(file.read_text().replace('"PGO"', '"release"'))
+    assert latest_savings(store, "api")[0] == "release and PGO together"
 
 
 def test_the_interval_in_cores_is_the_same_share_of_the_same_cpu(store):

@@ -52,7 +52,7 @@ COMPARISON = Comparison(
 )
 NOTHING = replace(
     COMPARISON,
-    verdict=Verdict("inconclusive", ("no estimator is possible with these data",), None),
+    verdict=Verdict("inconclusive", ("the data allow no comparison",), None),
     estimate=None,
     supporting=(),
     not_possible={"A": "no instance stayed on the old build: there is no control group"},
@@ -79,7 +79,7 @@ def test_the_comment_without_an_estimate_is_the_golden_one(golden):
 
 def test_a_saving_is_said_with_its_interval_cores_and_method():
     assert called("saved") == (
-        "Saved 3.1 % of the CPU [2.6 %, 3.6 %] (95 % interval), +85.20 cores, "
+        "Saved 3.1 % [2.6, 3.6] of the CPU (95 % interval), +85.20 cores, "
         "against the instances that kept the old build."
     )
 
@@ -101,11 +101,11 @@ def test_an_invalid_comparison_quotes_no_figure():
 def test_a_regression_is_called_one():
     worse = replace(COMPARISON, estimate=replace(A, saving=-0.02, low=-0.03, high=-0.01, cores=-55.0))
     said = headline(replace(worse, verdict=Verdict("regression", (), 0.005)))
-    assert said.startswith("Regression, 2.0 % more CPU: a saving of [-3.0 %, -1.0 %] (95 % interval)")
+    assert said.startswith("Regression: 2.0 % [1.0, 3.0] more CPU (95 % interval), -55.00 cores")
 
 
 def test_a_release_that_went_out_together_is_named():
-    assert "Release effect, not PGO" in called("saved", attribution="release")
+    assert "Release and PGO together" in called("saved", attribution="release")
 
 
 def test_nothing_that_prometheus_or_the_service_file_says_is_markup_or_a_mention():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.errors import MeasurementError
-from fleetpgo.measurement.usage import COVERAGE
+from fleetpgo.measurement.usage import LEAST_MEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from fleetpgo.measurement.windows import Windows
 
 _NAMES = ("treated", "control")
+LEAST_SCRAPED = 0.95
+"""Least share of the scrapes that must be there."""
+
+MOST_RESIZED = 0.05
+"""By what share a group may grow or shrink between the windows."""
+
+_MOST_UNPAIRED = 4
+"""Into so many parts `material` is divided: instances without CPU or requests may be one of them."""
+
 _CENSUS = 3_600
 """Seconds within which a fleet that is scraped completely has one size; fewer instances are lost scrapes."""
 
@@ -52,18 +61,49 @@ def defects(usage: Usage, windows: Windows) -> Iterator[str]:
             sides = measured[group, d, after] & measured[group, d, before]
             if not measured[group, d].any():
                 continue  # a datacenter without a hold-back is no gap
-            if sides.sum() < COVERAGE * expected:
+            if sides.sum() < LEAST_MEASURED * expected:
                 yield (
                     f"{name} instances of {datacenter or 'the fleet'}: "
                     f"{100 * sides.sum() / expected:.0f} % of the points were measured on both sides; "
-                    f"{100 * COVERAGE:.0f} % are needed"
+                    f"{100 * LEAST_MEASURED:.0f} % are needed"
                 )
         scraped = min(_scraped(usage, usage.instances[group], at) for at in (after, before))
-        if scraped < COVERAGE:
+        if scraped < LEAST_SCRAPED:
             yield f"{name} instances: {100 * (1 - scraped):.0f} % of the scrapes are missing"
         sizes = [np.nan_to_num(usage.instances[group][:, at]).mean(axis=1).sum() for at in (before, after)]
-        if sizes[0] > 0 and abs(sizes[1] / sizes[0] - 1) > 1 - COVERAGE:
+        if sizes[0] > 0 and abs(sizes[1] / sizes[0] - 1) > MOST_RESIZED:
             yield f"{name} instances: {sizes[0]:.0f} before and {sizes[1]:.0f} after; nothing explains that"
+
+
+def unpaired(usage: Usage, windows: Windows, *, material: float) -> Iterator[str]:
+    """Yield where CPU and requests are sums over different instances, so that their ratio says nothing.
+
+    In each group, datacenter and window the counts of instances with CPU and with requests may differ by a
+    quarter of `material` at most: one missing CPU series in a hundred looks like a saving of 1 %. Counts are
+    compared and not names: to join a large fleet at each step costs Prometheus four times as much.
+
+    Args:
+        usage: with ``serving``; nothing is yielded without.
+        windows: what is compared.
+        material: the smallest share that matters.
+    """
+    if usage.serving is None:
+        return
+    after, before = windows.pairs(usage.times)
+    for group, name in enumerate(_NAMES[: len(usage.cpu)]):
+        for d, datacenter in enumerate(usage.datacenters):
+            for side, at in (("before", before), ("after", after)):
+                cpu, requests = (
+                    np.nan_to_num(counts[group, d, at]) for counts in (usage.instances, usage.serving)
+                )
+                apart = np.abs(cpu - requests).sum() / max(np.maximum(cpu, requests).sum(), 1.0)
+                if apart > material / _MOST_UNPAIRED:
+                    lacking = "CPU" if cpu.sum() < requests.sum() else "requests"
+                    yield (
+                        f"{name} instances of {datacenter or 'the fleet'}: {100 * apart:.2f} % have no value "
+                        f"for {lacking} {side} the rollout; {100 * material / _MOST_UNPAIRED:.2f} % may. "
+                        "measurement.cpu and measurement.requests must have the same instances"
+                    )
 
 
 def _scraped(usage: Usage, instances: Floats, at: Positions) -> float:

@@ -6,6 +6,7 @@ possible supports it, or contradicts it; why the rest is not possible is part of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from fleetpgo.errors import MeasurementError
-from fleetpgo.measurement import holdback, jump, staggered, weekly
-from fleetpgo.measurement.checking import defects, reject_impossible
+from fleetpgo.measurement.checking import defects, reject_impossible, unpaired
 from fleetpgo.measurement.elasticity import elasticity
 from fleetpgo.measurement.estimate import Estimate, NotPossibleError
+from fleetpgo.measurement.estimators.estimator import Inputs
+from fleetpgo.measurement.estimators.registry import ESTIMATORS
 from fleetpgo.measurement.evidence import Amount, Change, change
 from fleetpgo.measurement.guardrails import Guarded, compare_guardrails
 from fleetpgo.measurement.rollout import Rollout  # noqa: TC001  # pydantic reads the annotation
@@ -25,12 +27,13 @@ from fleetpgo.measurement.verdict import Verdict, detectable, judge
 from fleetpgo.prometheus import from_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fleetpgo.config import Measurement
     from fleetpgo.measurement.evidence import Evidence
     from fleetpgo.measurement.usage import Floats, Usage
     from fleetpgo.measurement.windows import Windows
+
+WhatElse = Callable[[frozenset[str], frozenset[str]], str]
+"""Says what changed between revisions before and after, besides the profile; "" if nothing did."""
 
 SCHEMA = 1
 """Version of the JSON form of :class:`Comparison`; it rises when a field changes its meaning or goes."""
@@ -85,7 +88,7 @@ def conclude(
     rules: Measurement,
     *,
     period: str,
-    commit: str | None = None,
+    what_else: WhatElse | None = None,
 ) -> Comparison:
     """Judge the evidence.
 
@@ -95,18 +98,24 @@ def conclude(
         rollout: what happened between.
         rules: materiality, settling and guardrails.
         period: name of the windows, for the report.
-        commit: the revision that differs from its parent by the profile alone, if known.
+        what_else: says what other changes of the source went out with the profile; None: by hand, nobody
+            knows of a profile's merge.
 
     Raises:
         MeasurementError: impossible values, no CPU, or no requests.
     """
     usage = evidence.usage
     reject_impossible(usage)
-    wrong = (*evidence.defects, *defects(usage, windows))
+    wrong = (
+        *evidence.defects,
+        *defects(usage, windows),
+        *unpaired(usage, windows, material=rules.material),
+    )
     slope = elasticity(evidence.history, until=windows.rolling[0])
     found, not_possible = _estimates(evidence, windows, rules, slope)
     headline, supporting = (found[0], found[1:]) if found else (None, ())
     guarded = compare_guardrails(evidence.guardrails, windows, rules.guardrails)
+    together = _together(evidence, what_else)
     call, reasons = judge(headline, supporting, wrong, material=rules.material, watched=evidence.watched)
     return Comparison(
         period=period,
@@ -119,7 +128,8 @@ def conclude(
             reasons,
             detectable(headline, rules.material) if headline else None,
             but=tuple(each.name for each in guarded if each.breached),
-            attribution="release" if _released(evidence, commit) else "PGO",
+            attribution="release" if together else "PGO",
+            together=together,
         ),
         estimate=headline,
         supporting=supporting,
@@ -135,26 +145,14 @@ def conclude(
 def _estimates(
     evidence: Evidence, windows: Windows, rules: Measurement, slope: float | None
 ) -> tuple[tuple[Estimate, ...], dict[str, str]]:
-    """What each possible estimator says, best first, and why the others are not possible."""
-    usage, follow = evidence.usage, 1.0 if slope is None else slope
-
-    def instances() -> Estimate:
-        if evidence.panel is None:
-            raise NotPossibleError("instances are followed only across a rollout, not over days")
-        return staggered.estimate(evidence.panel, settle=rules.settle.total_seconds(), elasticity=slope)
-
-    estimators: dict[str, Callable[[], Estimate]] = {
-        "A": lambda: holdback.estimate(usage, windows, elasticity=follow),
-        "B": lambda: weekly.estimate(usage, windows, elasticity=follow),
-        "S": instances,
-        "E": lambda: jump.estimate(usage, windows, elasticity=follow),
-    }
+    """Return what each possible estimator says, in their order; by letter, why others are not possible."""
+    inputs = Inputs(evidence.usage, windows, slope, evidence.panel, rules.settle.total_seconds())
     found, not_possible = [], {}
-    for name, estimator in estimators.items():
+    for estimator in ESTIMATORS:
         try:
-            found.append(estimator())
+            found.append(estimator.run(inputs))
         except NotPossibleError as reason:
-            not_possible[name] = reason.message
+            not_possible[estimator.letter] = reason.message
     return tuple(found), not_possible
 
 
@@ -188,10 +186,20 @@ def _groups(usage: Usage, windows: Windows) -> dict[str, Change]:
     return groups
 
 
-def _released(evidence: Evidence, commit: str | None) -> bool:
-    """Whether another revision of the source went out together with the profile."""
+def _together(evidence: Evidence, what_else: WhatElse | None) -> str:
+    """Say what of the source changed together with the profile; "" if nothing did, or nobody asked."""
+    if evidence.revisions is None:
+        return ""
     before, after = evidence.revisions
-    return any(not commit or not commit.startswith(revision) for revision in after - before)
+    if not before or not after:
+        return f"rollout.revision names no revision {'after' if before else 'before'} the rollout"
+    came = after - before
+    if not came:
+        return ""
+    gone = (before - after) or before  # an instance held back may keep the old revision
+    if what_else is None:
+        return f"the source changed from {', '.join(sorted(gone))} to {', '.join(sorted(came))}"
+    return what_else(gone, came)
 
 
 def _iso(span: tuple[int, int]) -> tuple[str, str]:

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import MeasurementError
-from fleetpgo.measurement.usage import COVERAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,17 +14,26 @@ if TYPE_CHECKING:
     from fleetpgo.measurement.asking import Asker
     from fleetpgo.measurement.windows import Windows
 
+MOST_RESTARTED = 0.05
+"""Share of the instances that may start, or change their version, in a window: more is another deploy."""
+
+MOST_EXCHANGED = 0.05
+"""Share of the instances that may come onto another kind of machine."""
+
 
 def revisions(
     ask: Asker, service: Service, windows: Windows, queries: dict[str, str]
-) -> tuple[frozenset[str], frozenset[str]]:
-    """Revisions that ran when the rollout began, and when the window after it ended."""
+) -> tuple[frozenset[str], frozenset[str]] | None:
+    """Return the revisions that ran when the rollout began, and when the window after it ended.
+
+    An empty label is no revision. None if the service file has no rollout.revision.
+    """
     query = service.rollout.revision
     if query is None:
-        return frozenset(), frozenset()
+        return None
     queries["revisions"] = query
     before, after = (
-        frozenset(series.labels.get("revision", "") for series in ask.instant(query, at).series)
+        frozenset(filter(None, (each.labels.get("revision") for each in ask.instant(query, at).series)))
         for at in (windows.rolling[0], windows.after[1])
     )
     return before, after
@@ -44,7 +52,7 @@ def restarts(ask: Asker, service: Service, windows: Windows, queries: dict[str, 
     ):
         query = f"(count(({started}) > {start}) or vector(0)) / count({started})"
         share = ask.number(query, end)
-        if share > 1 - COVERAGE:
+        if share > MOST_RESTARTED:
             queries[f"restarted in the window {side}"] = query
             yield (
                 f"{100 * share:.0f} % of the instances were started in the window {side} the rollout: "
@@ -77,5 +85,5 @@ def hardware(ask: Asker, service: Service, windows: Windows, queries: dict[str, 
         sum(abs(each.get(kind, 0) - first.get(kind, 0)) for kind in first.keys() | each.keys()) / 2
         for each in others
     )
-    if changed > 1 - COVERAGE:
+    if changed > MOST_EXCHANGED:
         yield f"{100 * changed:.0f} % of the instances came onto another kind of machine around the rollout"

@@ -9,11 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy import special
-
 from fleetpgo.errors import MeasurementError
-
-CONFIDENCE = 0.95
 
 FRESH_PROCESS = 0.007
 """What a restart alone was seen to save of CPU per request for hours, as a share: caches, heap, layout."""
@@ -61,12 +57,6 @@ class Estimate:
 def saving(tau: float) -> float:
     """The share saved where the logarithm of CPU per request changed by `tau`."""
     return -math.expm1(tau)
-
-
-def quantile(degrees: float) -> float:
-    """How many standard errors the 95 % interval reaches to each side."""
-    # As scipy.stats.t.ppf; importing scipy.stats takes a second.
-    return float(special.stdtrit(degrees, (1 + CONFIDENCE) / 2))
 
 
 def from_tau(

@@ -10,8 +10,7 @@ from fleetpgo.errors import MeasurementError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fleetpgo.measurement.staggered import Panel
-    from fleetpgo.measurement.usage import Usage
+    from fleetpgo.measurement.usage import Panel, Usage
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class Evidence:
         panel: instances around the rollout; None where they were not asked for.
         guardrails: the guarded quantity, summed over instances, in the place of CPU; by name.
         raw: the fleet before and after, compared as anybody would.
-        revisions: source revisions that ran before the rollout, and after it; empty if not known.
+        revisions: source revisions that ran before the rollout, and after it; None if nobody asked.
         defects: what makes any conclusion invalid.
         watched: whether another deploy would be among the defects, had there been one.
         queries: PromQL that can be pasted, by what it gives.
@@ -92,7 +91,7 @@ class Evidence:
     panel: Panel | None
     raw: Change
     guardrails: Mapping[str, Usage] = field(default_factory=dict)
-    revisions: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+    revisions: tuple[frozenset[str], frozenset[str]] | None = None
     defects: tuple[str, ...] = ()
     watched: bool = True
     queries: Mapping[str, str] = field(default_factory=dict)

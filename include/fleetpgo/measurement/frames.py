@@ -1,9 +1,15 @@
 """Evidence from a table instead of Prometheus: one row per instance and time.
 
 Columns: ``timestamp`` (ISO 8601 with time zone, or Unix seconds), ``instance``, ``datacenter``, ``cpu``
-(cores), ``requests`` (per second; may be left out), ``version``. Rows are averages over equal steps; what is
-missing is missing. The rollout is read from the versions: it begins when the new one is first seen, ends when
-the last of its instances has it, and who is there after it and never has it is the control group.
+(cores), ``requests`` (per second; may be left out), ``version``. Rows are averages over equal steps. An empty
+cell of ``cpu``, ``requests`` or ``version`` was not measured.
+
+The types are fixed and never guessed from the values: instances, datacenters and versions are text. So 1.10
+is not 1.1, and ``NA`` is a datacenter.
+
+The rollout is read from the versions. It begins when the new one is first seen. It ends when
+``rollout.complete`` of the instances have it, or all that ever will, and that stays so. Instances that
+are there after it and never have the new version are the control group.
 """
 
 from __future__ import annotations
@@ -17,11 +23,11 @@ import pandas as pd
 
 from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement.asking import grid
+from fleetpgo.measurement.disturbances import MOST_RESTARTED
 from fleetpgo.measurement.evidence import Amount, Evidence, change
 from fleetpgo.measurement.rollout import Rollout
-from fleetpgo.measurement.staggered import Panel
-from fleetpgo.measurement.usage import COVERAGE, Usage
-from fleetpgo.measurement.windows import DAY, PLACEBOS, spans
+from fleetpgo.measurement.usage import Panel, Usage
+from fleetpgo.measurement.windows import PLACEBOS, spans
 from fleetpgo.prometheus import from_timestamp
 
 if TYPE_CHECKING:
@@ -34,6 +40,11 @@ if TYPE_CHECKING:
     from fleetpgo.measurement.windows import Span, Windows
 
 REQUIRED = ("timestamp", "instance", "datacenter", "cpu", "version")
+_NAMES = ("instance", "datacenter", "version")
+_RATES = ("cpu", "requests")
+_NOT_MEASURED = ["", "NaN", "nan", "null"]
+_LATEST = 1e11
+"""Unix seconds of the year 5138. Larger timestamps are milliseconds, as Grafana exports them, or finer."""
 
 
 @dataclass(frozen=True)
@@ -51,27 +62,38 @@ def read(file: Path) -> pd.DataFrame:
     """Read a CSV or Parquet file.
 
     Raises:
-        MeasurementError: it cannot be read.
+        MeasurementError: it cannot be read, or a rate in it is no number.
     """
     try:
-        return pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
+        if file.suffix == ".parquet":
+            return pd.read_parquet(file)
+        return pd.read_csv(
+            file,
+            dtype={**dict.fromkeys(("timestamp", *_NAMES), "str"), **dict.fromkeys(_RATES, "float64")},
+            keep_default_na=False,
+            na_values=dict.fromkeys(_RATES, _NOT_MEASURED),
+        )
     except (OSError, ValueError) as error:
-        raise MeasurementError(f"{file} cannot be read: {error}") from error
+        raise MeasurementError(
+            f"{file} cannot be read: {error}", hint="cpu and requests hold numbers, or nothing"
+        ) from error
 
 
 def record(frame: pd.DataFrame) -> Recorded:
     """Check a table and bring it into its wide form.
 
     Raises:
-        MeasurementError: a column is missing or holds no rates, a time has no zone or is no multiple of the
-            step, or a row is there twice.
+        MeasurementError: a column is missing or has the wrong type, a time has no zone or is no multiple of
+            the step, or a row is there twice.
     """
     if missing := [name for name in REQUIRED if name not in frame.columns]:
         raise MeasurementError(
             f"the table lacks {', '.join(missing)}",
             hint="its columns are timestamp, instance, datacenter, cpu, requests (optional), version",
         )
-    frame = frame.assign(timestamp=_seconds(frame["timestamp"]))
+    frame = frame.assign(
+        timestamp=_seconds(frame["timestamp"]), **{name: _text(frame[name], name) for name in _NAMES}
+    )
     for name in ("cpu", "requests"):
         if name in frame.columns:
             _reject_impossible(frame, name)
@@ -93,7 +115,7 @@ def record(frame: pd.DataFrame) -> Recorded:
         )
 
     def wide(name: str) -> pd.DataFrame:
-        table = frame.pivot_table(index="timestamp", columns="instance", values=name, aggfunc="first")
+        table = frame.pivot(index="timestamp", columns="instance", values=name)
         return table.reindex(index=grid([(int(times[0]), int(times[-1]) + step)], step))
 
     return Recorded(
@@ -101,7 +123,7 @@ def record(frame: pd.DataFrame) -> Recorded:
         cpu=wide("cpu"),
         requests=wide("requests") if "requests" in frame.columns else None,
         version=wide("version"),
-        datacenter=frame.groupby("instance")["datacenter"].first().astype(str),
+        datacenter=frame.groupby("instance")["datacenter"].first(),
     )
 
 
@@ -119,14 +141,38 @@ def _reject_impossible(frame: pd.DataFrame, name: str) -> None:
         )
 
 
+def _text(names: pd.Series[str], column: str) -> pd.Series[str]:
+    """Return names as text; a version that is empty is missing."""
+    if pd.api.types.is_float_dtype(names):
+        raise MeasurementError(
+            f"the column {column} holds decimal numbers, such as {names.iloc[0]}",
+            hint="write it as text: as numbers, 1.10 and 1.1 are the same",
+        )
+    if column == "version":
+        return names.where(names.isna() | names.astype(str).ne("")).map(str, na_action="ignore")
+    if names.isna().any() or (column == "instance" and names.eq("").any()):
+        raise MeasurementError(f"a row has no {column}")
+    return names.astype(str)
+
+
 def _seconds(timestamps: pd.Series[float] | pd.Series[str]) -> pd.Series[int]:
-    """Unix seconds."""
-    if pd.api.types.is_numeric_dtype(timestamps):
-        return timestamps.astype("int64")
+    """Return Unix seconds."""
+    numbers = pd.to_numeric(timestamps, errors="coerce") if timestamps.dtype.kind != "M" else None
+    if numbers is not None and numbers.notna().all():
+        if (numbers.abs() >= _LATEST).any():
+            raise MeasurementError(
+                f"timestamps such as {timestamps.iloc[0]} are no Unix seconds; they look like milliseconds",
+                hint="divide them by 1,000, or write times as 2026-03-02T09:00:00Z",
+            )
+        return numbers.astype("int64")
     try:
-        times = pd.to_datetime(timestamps)
-    except ValueError as error:
-        raise MeasurementError(f"a timestamp cannot be read: {error}") from error
+        times = pd.to_datetime(timestamps, errors="raise")
+    except (ValueError, TypeError, OverflowError) as error:
+        raise MeasurementError(
+            f"a timestamp cannot be read: {error}", hint="write all times alike, as 2026-03-02T09:00:00Z"
+        ) from error
+    if times.isna().any():
+        raise MeasurementError("a row has no timestamp")
     if times.dt.tz is None:
         raise MeasurementError(
             f"timestamps such as {timestamps.iloc[0]} have no time zone", hint="write them as …Z or …+00:00"
@@ -134,17 +180,27 @@ def _seconds(timestamps: pd.Series[float] | pd.Series[str]) -> pd.Series[int]:
     return times.dt.tz_convert("UTC").dt.as_unit("s").astype("int64")
 
 
-def find_rollout(recorded: Recorded, version: str | None) -> tuple[Rollout, dict[str, float]]:
-    """The rollout of a version (default: the one that came last), and when each instance had it first.
+def find_rollout(
+    recorded: Recorded, version: str | None, *, complete: float
+) -> tuple[Rollout, dict[str, float]]:
+    """Return the rollout of a version, and when each instance had it first.
+
+    Args:
+        recorded: the table.
+        version: default: the one that came last.
+        complete: share of the instances from which the rollout counts as complete.
 
     Raises:
-        MeasurementError: there is no such version, or it was there from the start.
+        MeasurementError: there is no such version, it was there from the start, or the rollout never ended.
     """
     times = recorded.version.index.to_numpy()
     versions = recorded.version.to_numpy()
-    known = list(dict.fromkeys(str(each) for each in versions[recorded.version.notna().to_numpy()]))
+    there = recorded.version.notna().to_numpy()
+    known = list(dict.fromkeys(versions[there]))
+    if not known:
+        raise MeasurementError("no row of the table has a version")
     wanted = version or known[-1]  # row by row, the last one to be seen first came last
-    has = recorded.version.astype(str).to_numpy() == wanted
+    has = versions == wanted
     if wanted not in known or has[0].any():
         raise MeasurementError(
             f"version {wanted} is "
@@ -152,15 +208,25 @@ def find_rollout(recorded: Recorded, version: str | None) -> tuple[Rollout, dict
             hint=f"the table must hold the time before the rollout, too; versions in it: {', '.join(known)}",
         )
     switched = {
-        name: float(times[flags.argmax()])
+        str(name): float(times[flags.argmax()])
         for name, flags in zip(recorded.version.columns, has.T, strict=True)
         if flags.any()
     }
-    start, end = min(switched.values()) - recorded.step, max(switched.values())
-    return (
-        Rollout(wanted, from_timestamp(start), from_timestamp(end), len(switched) / has.shape[1]),
-        {str(name): when for name, when in switched.items()},
-    )
+    new = there & (has.cumsum(axis=0) > 0)
+    held_back = there[-max(len(times) // 10, 1) :].any(axis=0) & ~has.any(axis=0)
+    # Pods come and go: an old one that will leave is waited for, a new one that is added later is not.
+    done = (new.sum(axis=1) >= complete * there.sum(axis=1)) | (new == (there & ~held_back)).all(axis=1)
+    start = min(switched.values())
+    first = int(np.flatnonzero(~done & (times >= start)).max(initial=-1)) + 1
+    ended = max(first, int(np.searchsorted(times, start)))
+    if ended >= len(times):
+        raise MeasurementError(
+            f"the rollout of version {wanted} does not end in the table",
+            hint="rollout.complete is the share of the instances at which it does",
+        )
+    fraction = float(new[ended].sum() / max(there[ended].sum(), 1))
+    rollout = Rollout(wanted, from_timestamp(start - recorded.step), from_timestamp(times[ended]), fraction)
+    return rollout, switched
 
 
 def evidence(recorded: Recorded, windows: Windows, switched: dict[str, float]) -> Evidence:
@@ -175,7 +241,7 @@ def evidence(recorded: Recorded, windows: Windows, switched: dict[str, float]) -
     return Evidence(
         usage=usage,
         history=_usage(recorded, [(int(recorded.cpu.index[0]), windows.rolling[0])], held_back),
-        panel=_panel(recorded, windows, switched) if window < DAY else None,
+        panel=_panel(recorded, windows, switched) if windows.across_rollout else None,
         raw=_raw(recorded, *amounts),
         defects=tuple(_other_deploys(recorded, windows)),
     )
@@ -208,8 +274,14 @@ def _usage(recorded: Recorded, needed: list[Span], held_back: NDArray[np.bool_])
         datacenters=datacenters,
         cpu=sums(recorded.cpu),
         requests=None if recorded.requests is None else sums(recorded.requests),
-        instances=sums(recorded.cpu.notna().astype(float).replace(0.0, np.nan)),
+        instances=sums(_there(recorded.cpu)),
+        serving=None if recorded.requests is None else sums(_there(recorded.requests)),
     )
+
+
+def _there(table: pd.DataFrame) -> pd.DataFrame:
+    """1 for each value; NaN where there is none."""
+    return table.notna().astype(float).replace(0.0, np.nan)
 
 
 def _panel(recorded: Recorded, windows: Windows, switched: dict[str, float]) -> Panel:
@@ -255,7 +327,7 @@ def _other_deploys(recorded: Recorded, windows: Windows) -> list[str]:
         versions = recorded.version.reindex(grid([(start, end)], recorded.step))
         first = versions.bfill().iloc[0]
         share = float((versions.ne(first) & versions.notna()).any().mean())
-        if share > 1 - COVERAGE:
+        if share > MOST_RESTARTED:
             found.append(
                 f"{100 * share:.0f} % of the instances changed their version in the window {side} the "
                 "rollout: another deploy"

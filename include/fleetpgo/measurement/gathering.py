@@ -20,9 +20,8 @@ from fleetpgo.measurement import disturbances
 from fleetpgo.measurement.asking import Asker, grid
 from fleetpgo.measurement.evidence import Amount, Evidence, change
 from fleetpgo.measurement.rollout import expression
-from fleetpgo.measurement.staggered import Panel
-from fleetpgo.measurement.usage import TREATED, Usage
-from fleetpgo.measurement.windows import DAY, PLACEBOS, WEEK, spans
+from fleetpgo.measurement.usage import TREATED, Panel, Usage
+from fleetpgo.measurement.windows import PLACEBOS, WEEK, spans
 from fleetpgo.prometheus import from_timestamp
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def gather(
             f"measurement.cpu does, by the label {service.selection.instance_label}",
         )
     history, panel = usage, None
-    if windows.length < DAY:
+    if windows.across_rollout:
         start = windows.rolling[0] // 3_600 * 3_600
         if rules.requests is not None:
             history = reader.usage([(start - _HISTORY, start)], 3_600, rules.cpu, rules.requests)
@@ -146,13 +145,9 @@ class _Reader:
         if requests is not None:
             start, end = self.windows.before[0], self.windows.after[1]
             own = [(start, end)] if any(a <= start and end <= b for a, b in spans) else []
-        count, ends = f"count by ({label})", ")"
-        if self._split(cpu):  # by status code, say: an instance is counted once
-            count += f" (count by ({label}, {self.service.selection.instance_label})"
-            ends += ")"
-        kinds = [(f"sum by ({label}) (", cpu, ")", spans), (f"{count} (", cpu, ends, own)]
+        kinds = [(f"sum by ({label}) (", cpu, ")", spans), (*self._count(cpu), own)]
         if requests is not None:
-            kinds.append((f"sum by ({label}) (", requests, ")", spans))
+            kinds += [(f"sum by ({label}) (", requests, ")", spans), (*self._count(requests), own)]
         groups: list[list[dict[str, Floats]]] = []
         for only in ("", *self._held_back()):
             since = _first(groups[0][0], times) if groups else 0  # retention may be shorter than the spans
@@ -176,10 +171,18 @@ class _Reader:
         ]
         if len(groups) > 1:
             arrays = _less_control(arrays)
-        cpu_sums, counts, *request_sums = arrays
-        return Usage(
-            times, step, tuple(datacenters), cpu_sums, request_sums[0] if request_sums else None, counts
-        )
+        cpu_sums, counts, *of_requests = arrays
+        request_sums, serving = of_requests or (None, None)
+        return Usage(times, step, tuple(datacenters), cpu_sums, request_sums, counts, serving)
+
+    def _count(self, of: str) -> tuple[str, str, str]:
+        """Return what precedes an expression, the expression, and what follows it, to count instances."""
+        rules = self.service.selection
+        count = f"count by ({rules.datacenter_label}) ("
+        if self._split(of):  # by status code, say: an instance is counted once
+            inner = f"count by ({rules.datacenter_label}, {rules.instance_label}) ("
+            return count + inner, of, "))"
+        return count, of, ")"
 
     def _split(self, of: str) -> bool:
         """Whether the expression gives several series for an instance, before the rollout or after it."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetpgo.measurement import holdback
 from fleetpgo.measurement.estimate import NotPossibleError
+from fleetpgo.measurement.estimators import holdback
 from fleetpgo.measurement.usage import TREATED
 
 if TYPE_CHECKING:

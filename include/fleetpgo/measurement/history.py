@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from fleetpgo.measurement.figures import saving
 from fleetpgo.store import runs_of
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from fleetpgo.store import RunStore
 
 COUNTED = ("saved", "regression")
-"""Calls whose cores add up; whatever cannot be told counts as nothing."""
+"""Calls whose cores add up; inconclusive ones count as nothing."""
+
+TOGETHER = "release and PGO together"
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,11 @@ class Refresh:
     cores: float | None
     cores_low: float | None
     cores_high: float | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its cores are PGO's: a saving or a regression, and no release went out with the profile."""
+        return self.verdict in COUNTED and self.attribution == "PGO"
 
 
 COLUMNS = (
@@ -97,7 +105,9 @@ def refreshes(store: Path | UPath, service: str) -> list[Refresh]:
 
 
 def latest_savings(store: Path | UPath, service: str, *, count: int = 3) -> list[str]:
-    """What the latest measured refreshes saved, the oldest first: ``saved 3.1 % [2.2, 4.0]``, or the verdict.
+    """Return what the latest measured refreshes saved, the oldest first: ``saved 3.1 % [2.2, 4.0]``.
+
+    Where no saving can be named, the verdict stands alone, or that a release went out with the profile.
 
     Args:
         store: root of the artifact store.
@@ -108,9 +118,11 @@ def latest_savings(store: Path | UPath, service: str, *, count: int = 3) -> list
 
 
 def _told(each: Refresh) -> str:
+    if each.attribution != "PGO":
+        return TOGETHER
     if each.verdict != "saved" or each.saving is None or each.low is None or each.high is None:
         return each.verdict
-    return f"saved {100 * each.saving:.1f} % [{100 * each.low:.1f}, {100 * each.high:.1f}]"
+    return f"saved {saving(each.saving, each.low, each.high)}"
 
 
 def read_refresh(run: RunStore) -> Refresh | None:
@@ -129,12 +141,12 @@ def in_order(refreshes: Iterable[Refresh]) -> list[Refresh]:
 def core_hours(refreshes: Sequence[Refresh], *, now: datetime) -> list[float]:
     """Of each of one service's refreshes, in order: reclaimed from its rollout to the next, or until `now`.
 
-    A saving or a regression counts, whatever cannot be told counts as nothing.
+    Savings and regressions of PGO alone count; all others count as nothing.
     """
     ends = [refresh.rollout_end for refresh in refreshes]
     return [
         refresh.cores * (until - refresh.rollout_end).total_seconds() / 3_600
-        if refresh.cores is not None and refresh.verdict in COUNTED
+        if refresh.cores is not None and refresh.counts
         else 0.0
         for refresh, until in zip(refreshes, [*ends[1:], now], strict=False)  # of none, no end is used
     ]
@@ -148,7 +160,7 @@ def reclaimed(refreshes: Iterable[Refresh]) -> list[Reclaimed]:
     cores = below = above = 0.0
     points = []
     for refresh in in_order(refreshes):
-        if refresh.verdict not in COUNTED:
+        if not refresh.counts:
             continue
         if refresh.cores is None or refresh.cores_low is None or refresh.cores_high is None:
             continue  # no such verdict is given without an estimate

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fleetpgo.config import Measurement, Service
+    from fleetpgo.measurement.comparison import WhatElse
     from fleetpgo.measurement.rollout import Rollout
     from fleetpgo.measurement.usage import Usage
     from fleetpgo.prometheus import Prometheus
@@ -50,7 +51,7 @@ def measure(
     period: str,
     window: timedelta,
     excluded: Iterable[tuple[datetime, datetime]] = (),
-    commit: str | None = None,
+    what_else: WhatElse | None = None,
 ) -> Measured:
     """Compare CPU in windows of that length before and after a rollout.
 
@@ -61,7 +62,7 @@ def measure(
         period: name of the comparison: ``rollout``, ``week``, ``by hand``.
         window: length of each window.
         excluded: spans to leave out, besides those of the service file.
-        commit: the revision that differs from its parent by the profile alone, if known.
+        what_else: see :func:`.comparison.conclude`.
 
     Raises:
         MeasurementError: the metrics cannot be compared.
@@ -72,7 +73,7 @@ def measure(
     spans = [*((each.start, each.end) for each in rules.excluded), *excluded]
     windows = around(rollout, settle=rules.settle, length=window, step=step, excluded=spans)
     evidence = gather(prometheus, service, rollout, windows, step)
-    comparison = conclude(evidence, windows, rollout, rules, period=period, commit=commit)
+    comparison = conclude(evidence, windows, rollout, rules, period=period, what_else=what_else)
     return Measured(comparison, evidence.usage, windows)
 
 
@@ -81,6 +82,7 @@ def measure_table(
     rules: Measurement,
     *,
     window: timedelta,
+    complete: float = 1.0,
     version: str | None = None,
     excluded: Iterable[tuple[datetime, datetime]] = (),
 ) -> Measured:
@@ -90,6 +92,7 @@ def measure_table(
         table: one row per instance and time.
         rules: settling and materiality; the queries in it are not used.
         window: length of each window.
+        complete: share of the instances from which the rollout counts as complete.
         version: the one whose rollout is measured; default: the one that came last.
         excluded: spans to leave out, besides those of the rules.
 
@@ -99,7 +102,7 @@ def measure_table(
     from fleetpgo.measurement import frames  # noqa: PLC0415  # pandas: not for those who ask Prometheus
 
     recorded = frames.record(table)
-    rollout, switched = frames.find_rollout(recorded, version)
+    rollout, switched = frames.find_rollout(recorded, version, complete=complete)
     windows = around(
         rollout,
         settle=rules.settle,

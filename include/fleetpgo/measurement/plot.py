@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from fleetpgo.measurement.report import interval
+from fleetpgo.measurement.figures import saving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,6 +140,5 @@ def _title(comparison: Comparison) -> str:
     found = comparison.estimate
     if found is None:
         return comparison.verdict.call
-    return (
-        f"{comparison.verdict.call}: {100 * found.saving:.1f} % {interval(found)}, estimator {found.method}"
-    )
+    figures = saving(found.saving, found.low, found.high)
+    return f"{comparison.verdict.call}: {figures} (95 % interval), estimator {found.method}"

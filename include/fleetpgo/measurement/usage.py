@@ -14,8 +14,8 @@ Positions = NDArray[np.intp]
 TREATED, CONTROL = 0, 1
 """Positions of the two groups in the first dimension of :class:`Usage`'s arrays."""
 
-COVERAGE = 0.95
-"""The share of the points that must be there for a window to be believed."""
+LEAST_MEASURED = 0.95
+"""Least share of a window's points that must have been measured."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Usage:
         datacenters: their names.
         cpu: cores.
         requests: per second; None if the service has no traffic expression.
-        instances: how many were seen.
+        instances: how many have a value for CPU.
+        serving: how many have a value for requests; None if that was not counted.
     """
 
     times: NDArray[np.int64]
@@ -40,6 +41,7 @@ class Usage:
     cpu: Floats
     requests: Floats | None
     instances: Floats
+    serving: Floats | None = None
 
     @property
     def has_control(self) -> bool:
@@ -64,7 +66,29 @@ class Usage:
             cpu=summed(self.cpu),
             requests=None if self.requests is None else summed(self.requests),
             instances=summed(self.instances),
+            serving=None if self.serving is None else summed(self.serving),
         )
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Instances over the hours around a rollout.
+
+    Attributes:
+        times: Unix seconds, ascending; shape (times,).
+        datacenter: number of each instance's datacenter; shape (instances,).
+        cpu: cores; shape (instances, times); NaN: not measured.
+        requests: per second, likewise; None if the service has no traffic expression.
+        switched: Unix seconds at which each instance went over to the new build; infinite: it did not.
+        restarted: Unix seconds at which each was restarted in the rollout, on either build; infinite: not.
+    """
+
+    times: Times
+    datacenter: NDArray[np.int64]
+    cpu: Floats
+    requests: Floats | None
+    switched: Floats
+    restarted: Floats
 
 
 def log_ratio(usage: Usage, after: NDArray[np.intp], before: NDArray[np.intp], elasticity: float) -> Floats:

@@ -12,13 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from fleetpgo.measurement.estimators.registry import between_times
+from fleetpgo.measurement.figures import percent
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fleetpgo.measurement.estimate import Estimate
-
-BETWEEN_TIMES = ("B", "E")
-"""Estimators that know the fleet before and after, and nobody who stayed behind."""
 
 Call = Literal["saved", "regression", "no material change", "inconclusive", "invalid"]
 
@@ -32,7 +32,8 @@ class Verdict:
         reasons: why it is not more than it is; empty for a plain *saved*.
         detectable: the smallest effect, as a share, that would have been called; None without an estimate.
         but: guardrails that worsened beyond their bound.
-        attribution: ``PGO``, or ``release`` where the source changed together with the profile.
+        attribution: ``PGO``; ``release`` if the source changed together with the profile, or may have.
+        together: why it is ``release``; "" if it is not.
     """
 
     call: Call
@@ -40,6 +41,7 @@ class Verdict:
     detectable: float | None
     but: tuple[str, ...] = ()
     attribution: Literal["PGO", "release"] = "PGO"
+    together: str = ""
 
 
 def judge(
@@ -62,11 +64,13 @@ def judge(
     if defects:
         return "invalid", tuple(defects)
     if estimate is None:
-        return "inconclusive", ("no estimator is possible with these data",)
+        return "inconclusive", (
+            "the data allow no comparison (needs a hold-back group, or three weeks of history)",
+        )
     against = [other.method for other in supporting if _contradict(estimate, other)]
     if against:
         return "inconclusive", (f"estimator {', '.join(against)} contradicts {estimate.method}",)
-    if estimate.method in BETWEEN_TIMES and not watched:
+    if between_times(estimate.method) and not watched:
         return "inconclusive", (
             "another deploy would look the same, and no metric would show it: rollout.started does",
         )
@@ -85,7 +89,7 @@ def _call(estimate: Estimate, material: float) -> tuple[Call, tuple[str, ...]]:
     if estimate.high < -estimate.allowance and estimate.saving <= -material:
         return "regression", ()
     if -material <= estimate.low and estimate.high <= material and not estimate.allowance:
-        return "no material change", (f"the whole interval lies within ±{100 * material:.1f} %",)
+        return "no material change", (f"the whole interval lies within ±{percent(material)}",)
     return "inconclusive", (_unseen(estimate, material),)
 
 
@@ -95,13 +99,11 @@ def detectable(estimate: Estimate, material: float) -> float:
 
 
 def _unseen(estimate: Estimate, material: float) -> str:
-    smallest = (
-        f"the smallest effect that could have been seen is {100 * detectable(estimate, material):.1f} %"
-    )
+    smallest = f"the smallest effect that could have been seen is {percent(detectable(estimate, material))}"
     if estimate.allowance and estimate.low <= 0 < estimate.low + estimate.allowance:
         return f"what is left after the effect that a fresh process alone can have includes zero; {smallest}"
     if estimate.allowance and estimate.high < 0:
         return f"the loss is not beyond the effect that a fresh process alone can have; {smallest}"
     if estimate.low > 0 or estimate.high < 0:
-        return f"the effect is smaller than what matters, {100 * material:.1f} %, but may be more; {smallest}"
+        return f"the effect is smaller than what matters, {percent(material)}, but may be more; {smallest}"
     return f"the interval includes zero; {smallest}"

@@ -52,6 +52,11 @@ class Windows:
         return self.after[1] - self.after[0]
 
     @property
+    def across_rollout(self) -> bool:
+        """Whether the windows lie right before and after the rollout, and do not compare whole days."""
+        return self.length < DAY
+
+    @property
     def before(self) -> Span:
         """The window before the rollout, before anything is left out of it."""
         return self.after[0] - self.shift, self.after[1] - self.shift

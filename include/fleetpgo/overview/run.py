@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fleetpgo.collection import read_record, record_name
 from fleetpgo.collection.guards import STOP
 from fleetpgo.errors import ArtifactError
-from fleetpgo.measurement.report import METHODS
+from fleetpgo.measurement.estimators.registry import label
 from fleetpgo.overview.fleet import profiles_made, summaries
 from fleetpgo.overview.stages import GIVEN, PERIODS, Stage, look_at_stages
 from fleetpgo.refresh import read_selection
@@ -226,6 +226,6 @@ def _measurement(store: RunStore, period: str, record: Mapping[str, Any]) -> Mea
         reasons=verdict["reasons"],
         attribution=verdict["attribution"],
         estimate=estimate,
-        method=METHODS[estimate["method"]] if estimate else "",
+        method=label(estimate["method"]) if estimate else "",
         picture=picture if store.exists(picture) else "",
     )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from fleetpgo.measurement.figures import saving
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -120,8 +122,8 @@ def _said(measurement: Measurement) -> dict[str, str]:
     """A measurement's figures; a saving never without its interval."""
     figures = {"verdict": measurement.call}
     if measurement.estimate and measurement.call != "invalid":
-        saving, low, high = (100 * measurement.estimate[name] for name in ("saving", "low", "high"))
-        figures["saving"] = f"{saving:.1f} % of the CPU [{low:.1f} %, {high:.1f} %] (95 % interval)"
+        shares = (measurement.estimate[name] for name in ("saving", "low", "high"))
+        figures["saving"] = f"{saving(*shares)} of the CPU (95 % interval)"
     if measurement.reasons:
         figures["why"] = "; ".join(measurement.reasons)
     return figures

@@ -1,5 +1,5 @@
 // The fleet: one row per service, and what all of them have reclaimed.
-import { age, bytes, day, get, h, interval, need, none, number, outside, percent, say, table, verdict } from "./page.js";
+import { age, bytes, day, get, h, interval, need, none, number, outside, saving, say, table, verdict } from "./page.js";
 
 const HEIGHT = 260;
 
@@ -14,9 +14,9 @@ function waiting({ waiting: request }) {
   return request ? outside(request.url, `#${request.number}`) : none;
 }
 
-function saving({ last }) {
+function lastSaving({ last }) {
   if (!last || last.saving === null || last.verdict === "invalid") return none;
-  return interval(percent(last.saving), percent(last.low), percent(last.high));
+  return last.attribution === "PGO" ? saving(last) : [saving(last), h("br"), h("span", { class: "note" }, "release and PGO together")];
 }
 
 /** A small fleet reclaims thousandths. */
@@ -35,7 +35,7 @@ function services({ services: rows, now }) {
     { name: "Samples", value: (row) => row.profile?.samples, cell: (row) => number(row.profile?.samples) },
     { name: "Source match", title: "share of the profile's weight that the base branch still had when a run last compared them", value: (row) => row.source_match, cell: (row) => number(row.source_match, 2) },
     { name: "Last verdict", text: true, value: (row) => row.last?.verdict, cell: (row) => (row.last ? verdict(row.last.verdict) : none) },
-    { name: "Last saving", title: "share of the CPU, 95 % interval", value: (row) => row.last?.saving, cell: saving },
+    { name: "Last saving", title: "share of the CPU, 95 % interval", value: (row) => row.last?.saving, cell: lastSaving },
     { name: "Cores reclaimed", title: "all refreshes whose verdict counts, 95 % interval", value: (row) => row.cores?.cores, cell: (row) => cores(row.cores) },
     { name: "Core-hours", value: (row) => row.core_hours, cell: (row) => number(row.core_hours) },
     { name: "Waiting", title: "pull request that waits for its merge", value: (row) => row.waiting?.number, cell: waiting },

@@ -28,6 +28,11 @@ export function interval(estimate, low, high) {
   return h("span", { class: "estimate" }, estimate, " ", h("span", { class: "interval" }, `[${low}, ${high}]`));
 }
 
+/** A share saved: 3.1 % [2.2, 4.0]. */
+export function saving({ saving: share, low, high }) {
+  return interval(percent(share), number(100 * low, 1), number(100 * high, 1));
+}
+
 export function bytes(size) {
   if (size === null || size === undefined) return none;
   const unit = size < 1024 ? 0 : size < 1024 ** 2 ? 1 : 2;

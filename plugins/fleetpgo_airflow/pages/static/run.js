@@ -1,5 +1,5 @@
 // One run: drawn once, then again, part by part, whenever a part has changed.
-import { bytes, get, h, interval, need, none, number, outside, percent, say, table, verdict } from "./page.js";
+import { bytes, get, h, need, none, number, outside, percent, saving, say, table, verdict } from "./page.js";
 
 const address = new URLSearchParams(location.search);
 const [dag, run] = [address.get("dag_id") ?? "", address.get("run_id") ?? ""];
@@ -34,9 +34,9 @@ function stages({ stages: all }) {
 function measurement(found) {
   const { estimate } = found;
   const parts = [h("h3", {}, `Over the ${found.period}: `, verdict(found.call))];
-  if (found.attribution === "release") parts.push(h("p", { class: "warning" }, "Release effect, not PGO: the source's revision changed together with the profile."));
+  if (found.attribution === "release") parts.push(h("p", { class: "warning" }, "Release and PGO together, so the figure is not PGO's alone: another revision of the source went out with the profile."));
   if (estimate && found.call !== "invalid") {
-    parts.push(h("p", {}, "Saving ", interval(percent(estimate.saving), percent(estimate.low), percent(estimate.high)), ` of the CPU (95 % interval), ${number(estimate.cores, 2)} cores, ${found.method}.`));
+    parts.push(h("p", {}, "Saving ", saving(estimate), ` of the CPU (95 % interval), ${number(estimate.cores, 2)} cores, ${found.method}.`));
   }
   if (found.reasons.length) parts.push(h("p", {}, `${found.reasons.join("; ")}.`));
   if (found.picture) parts.push(h("img", { src: artifact(found.picture), alt: `CPU before and after the rollout, over the ${found.period}: ${found.call}` }));

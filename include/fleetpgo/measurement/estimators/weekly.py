@@ -25,10 +25,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fleetpgo.measurement.distributions import t_quantile
 from fleetpgo.measurement.elasticity import HOUR, hourly, week_on_week
-from fleetpgo.measurement.estimate import Estimate, NotPossibleError, from_tau, quantile
-from fleetpgo.measurement.usage import COVERAGE, TREATED
-from fleetpgo.measurement.windows import DAY, PLACEBOS, WEEK
+from fleetpgo.measurement.estimate import Estimate, NotPossibleError, from_tau
+from fleetpgo.measurement.estimators.estimator import Estimator, Traits
+from fleetpgo.measurement.figures import signed
+from fleetpgo.measurement.usage import LEAST_MEASURED, TREATED
+from fleetpgo.measurement.windows import PLACEBOS, WEEK
 
 if TYPE_CHECKING:
     from fleetpgo.measurement.usage import Floats, Times, Usage
@@ -54,7 +57,7 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
         NotPossibleError: the window is shorter than a day, history than two placebo weeks, or some
             datacenters changed as they never did against the others.
     """
-    if windows.length < DAY or windows.shift != WEEK:
+    if windows.across_rollout or windows.shift != WEEK:
         raise NotPossibleError("the windows are not between a day and a week long")
     total = usage.total()
     fleet = _changes(usage.times, total.cpu[0, 0], total.work[0, 0], elasticity)
@@ -77,10 +80,10 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     squares = [change**2 for change in days.values() if change is not None]
     after, _ = windows.pairs(usage.times)
     return from_tau(
-        "B",
+        ESTIMATOR.letter,
         f"{count} placebo weeks",
         tau,
-        quantile(WORTH * count) * math.sqrt(np.mean(squares)),
+        t_quantile(WORTH * count) * math.sqrt(np.mean(squares)),
         cores_after=float(np.nanmean(total.cpu[0, 0, after])),
         degrees=math.floor(WORTH * count),
         placebos=placebos,
@@ -119,7 +122,7 @@ def _median(changes: _Changes, windows: Windows) -> float | None:
             usable &= (hours - shift < first) | (hours - shift >= last)
             expected &= (every - shift < first) | (every - shift >= last)
     chosen = changes.values[usable & (hours >= start) & (hours < end)]
-    return float(np.median(chosen)) if len(chosen) >= max(1, COVERAGE * expected.sum()) else None
+    return float(np.median(chosen)) if len(chosen) >= max(1, LEAST_MEASURED * expected.sum()) else None
 
 
 def _reject_apart(usage: Usage, windows: Windows, elasticity: float) -> None:
@@ -139,7 +142,7 @@ def _reject_apart(usage: Usage, windows: Windows, elasticity: float) -> None:
     squares = np.square(apart[1:])
     usual = np.sqrt(np.fmax(np.nanmean(squares), np.nansum(squares, axis=0) / len(squares)))
     far = [
-        f"{name} by {100 * math.expm1(change):+.1f} %"
+        f"{name} by {signed(math.expm1(change))}"
         for name, change, distance, own in zip(usage.datacenters, medians[0], apart[0], usual, strict=True)
         if abs(distance) > APART * own
     ]
@@ -148,3 +151,11 @@ def _reject_apart(usage: Usage, windows: Windows, elasticity: float) -> None:
             f"CPU per request changed in {', '.join(far)}, as never against the other datacenters in the "
             "weeks before: other machines, or a release of their own?"
         )
+
+
+ESTIMATOR = Estimator(
+    letter="B",
+    label="week on week, adjusted for traffic",
+    traits=Traits(between_times=True),
+    run=lambda inputs: estimate(inputs.usage, inputs.windows, elasticity=inputs.follow),
+)

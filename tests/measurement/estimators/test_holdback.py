@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fleetpgo.measurement.estimate import NotPossibleError
-from fleetpgo.measurement.holdback import estimate
+from fleetpgo.measurement.estimators.holdback import estimate
 from fleetpgo.measurement.usage import Usage
 from fleetpgo.measurement.windows import DAY, WEEK, Windows
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from fleetpgo.measurement.estimate import FRESH_PROCESS, NotPossibleError
-from fleetpgo.measurement.jump import estimate
+from fleetpgo.measurement.estimators.jump import estimate
 from fleetpgo.measurement.usage import Usage
 from fleetpgo.measurement.windows import WEEK, Windows
 

@@ -40,9 +40,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
 
-from fleetpgo.measurement.estimate import CONFIDENCE, Estimate, NotPossibleError, from_tau, quantile
+from fleetpgo.measurement.distributions import f_quantile, t_quantile
+from fleetpgo.measurement.estimate import Estimate, NotPossibleError, from_tau
+from fleetpgo.measurement.estimators.estimator import Estimator, Traits
 from fleetpgo.measurement.usage import CONTROL, TREATED
 from fleetpgo.measurement.windows import DAY, PLACEBOS, WEEK
 
@@ -75,12 +76,12 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     differences = levels.differences(weights)
     placebos = [each.differences(weights) for each in earlier]
     variance, degrees = _variance(differences, placebos)
-    half = quantile(degrees) * math.sqrt(variance / n)
+    half = t_quantile(degrees) * math.sqrt(variance / n)
     if m > 1 and degrees == n - 1:
-        half = max(half, quantile(m - 1) * levels.changes.mean(axis=0).std(ddof=1) / math.sqrt(m))
+        half = max(half, t_quantile(m - 1) * levels.changes.mean(axis=0).std(ddof=1) / math.sqrt(m))
     after, _ = windows.pairs(usage.times)
     return from_tau(
-        "A",
+        ESTIMATOR.letter,
         f"t interval over {n} datacenters" + (" and the weeks before" if degrees > n - 1 else ""),
         float(differences.mean()),
         float(half),
@@ -94,7 +95,7 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
 def _notes(datacenters: int, degrees: int, weeks: int, windows: Windows) -> Iterator[str]:
     if degrees <= _FEW:
         yield f"{datacenters} datacenters: the interval leans on their noise being normal"
-    if windows.length >= DAY and weeks < PLACEBOS:
+    if not windows.across_rollout and weeks < PLACEBOS:
         yield f"history holds {weeks} of {PLACEBOS} weeks to tell the noise by: the interval is wider for it"
 
 
@@ -194,6 +195,14 @@ def _variance(differences: Floats, placebos: list[Floats]) -> tuple[float, int]:
         return own, n - 1
     # K neighbouring weeks are worth K²/(1.5 K − 0.5) independent ones, as K + 1 are worth what f says.
     earlier = (n - 1) * weeks**2 / (1.5 * weeks - 0.5)
-    if own > special.fdtri(n - 1, earlier, CONFIDENCE) * np.mean(others):
+    if own > f_quantile(n - 1, earlier) * np.mean(others):
         return own, n - 1
     return (own + sum(others)) / (weeks + 1), math.floor((n - 1) * (weeks + 1) ** 2 / (1.5 * weeks + 1))
+
+
+ESTIMATOR = Estimator(
+    letter="A",
+    label="against the instances that kept the old build",
+    traits=Traits(between_times=False),
+    run=lambda inputs: estimate(inputs.usage, inputs.windows, elasticity=inputs.follow),
+)

@@ -22,50 +22,23 @@ what is left (Frisch, Waugh and Lovell).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetpgo.measurement.estimate import (
-    FRESH_NOTE,
-    FRESH_PROCESS,
-    Estimate,
-    NotPossibleError,
-    from_tau,
-    quantile,
-)
+from fleetpgo.measurement.distributions import t_quantile
+from fleetpgo.measurement.estimate import FRESH_NOTE, FRESH_PROCESS, Estimate, NotPossibleError, from_tau
+from fleetpgo.measurement.estimators.estimator import Estimator, Inputs, Traits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fleetpgo.measurement.usage import Floats
+    from fleetpgo.measurement.usage import Floats, Panel
 
 FEWEST_INSTANCES = 20
 """Clustered standard errors need many clusters; with fewer they promise too much."""
 
 _TOLERANCE, _MOST_SWEEPS = 1e-9, 500
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Instances over the hours around a rollout.
-
-    Attributes:
-        times: Unix seconds, ascending; shape (times,).
-        datacenter: number of each instance's datacenter; shape (instances,).
-        cpu: cores; shape (instances, times); NaN: not measured.
-        requests: per second, likewise; None if the service has no traffic expression.
-        switched: Unix seconds at which each instance went over to the new build; infinite: it did not.
-        restarted: Unix seconds at which each was restarted in the rollout, on either build; infinite: not.
-    """
-
-    times: NDArray[np.int64]
-    datacenter: NDArray[np.int64]
-    cpu: Floats
-    requests: Floats | None
-    switched: Floats
-    restarted: Floats
 
 
 def estimate(panel: Panel, *, settle: float, elasticity: float | None = None) -> Estimate:
@@ -108,10 +81,10 @@ def estimate(panel: Panel, *, settle: float, elasticity: float | None = None) ->
     settled = np.where(usable & (new > 0), panel.cpu, np.nan)[np.isfinite(panel.switched)]
     settled = settled[np.isfinite(settled).any(axis=1)]
     return from_tau(
-        "S",
+        ESTIMATOR.letter,
         f"{count} instances, errors clustered by instance",
         tau,
-        quantile(count - 1) * error,
+        t_quantile(count - 1) * error,
         cores_after=float(np.nanmean(settled, axis=1).sum()),
         degrees=count - 1,
         notes=() if controls_restarted else (f"no held-back instance was restarted, so {FRESH_NOTE}",),
@@ -152,3 +125,17 @@ def _clustered(y: Floats, x: Floats) -> tuple[float, float]:
     clusters = int((np.abs(x[0]).sum(axis=1) > 0).sum())
     variance = inverse @ (scores @ scores.T) @ inverse * clusters / max(clusters - 1, 1)
     return float(slopes[0]), float(math.sqrt(variance[0, 0]))
+
+
+def _run(inputs: Inputs) -> Estimate:
+    if inputs.panel is None:
+        raise NotPossibleError("instances are followed only across a rollout, not over days")
+    return estimate(inputs.panel, settle=inputs.settle, elasticity=inputs.elasticity)
+
+
+ESTIMATOR = Estimator(
+    letter="S",
+    label="from instance to instance as they went over",
+    traits=Traits(between_times=False),
+    run=_run,
+)

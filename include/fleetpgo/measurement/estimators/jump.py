@@ -20,16 +20,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetpgo.measurement.estimate import (
-    FRESH_NOTE,
-    FRESH_PROCESS,
-    Estimate,
-    NotPossibleError,
-    from_tau,
-    quantile,
-)
-from fleetpgo.measurement.usage import COVERAGE, log_ratio
-from fleetpgo.measurement.windows import DAY, PLACEBOS
+from fleetpgo.measurement.distributions import t_quantile
+from fleetpgo.measurement.estimate import FRESH_NOTE, FRESH_PROCESS, Estimate, NotPossibleError, from_tau
+from fleetpgo.measurement.estimators.estimator import Estimator, Traits
+from fleetpgo.measurement.usage import LEAST_MEASURED, log_ratio
+from fleetpgo.measurement.windows import PLACEBOS
 
 if TYPE_CHECKING:
     from fleetpgo.measurement.usage import Usage
@@ -45,14 +40,14 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
         NotPossibleError: the window is a day or longer, history holds fewer than three weeks, or traffic
             jumped across this rollout as in no week before.
     """
-    if windows.length >= DAY:
+    if not windows.across_rollout:
         raise NotPossibleError("the windows are longer than a jump")
     total = usage.total()
     jumps, traffic = [], []
     for each in map(windows.placebo, range(PLACEBOS + 1)):
         after, before = each.pairs(total.times)
         there = np.isfinite(total.cpu[0, 0, after] + total.cpu[0, 0, before]).sum()
-        complete = there >= max(1, COVERAGE * each.expected_pairs(total.step))
+        complete = there >= max(1, LEAST_MEASURED * each.expected_pairs(total.step))
         ratio = log_ratio(total, after, before, elasticity)[0, 0] if complete else np.nan
         jumps.append(float(ratio))
         # CPU's own jump less elasticity 0 is what is left: that of the work, by difference.
@@ -66,7 +61,7 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
         raise NotPossibleError("traffic jumped across this rollout as in no week before")
     after, _ = windows.pairs(total.times)
     return from_tau(
-        "E",
+        ESTIMATOR.letter,
         f"the same clock times of {count} weeks before",
         jump - float(np.mean(placebos)),
         _half_width(placebos),
@@ -80,4 +75,12 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
 
 def _half_width(weeks: list[float]) -> float:
     """How far from the mean of these weeks one more week may lie, with 95 %."""
-    return quantile(len(weeks) - 1) * float(np.std(weeks, ddof=1)) * math.sqrt(1 + 1 / len(weeks))
+    return t_quantile(len(weeks) - 1) * float(np.std(weeks, ddof=1)) * math.sqrt(1 + 1 / len(weeks))
+
+
+ESTIMATOR = Estimator(
+    letter="E",
+    label="jump across the rollout, less that of other weeks",
+    traits=Traits(between_times=True),
+    run=lambda inputs: estimate(inputs.usage, inputs.windows, elasticity=inputs.follow),
+)

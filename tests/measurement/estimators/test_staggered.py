@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetpgo.measurement.estimate import FRESH_PROCESS, NotPossibleError
-from fleetpgo.measurement.staggered import Panel, estimate
+from fleetpgo.measurement.estimators.staggered import estimate
+from fleetpgo.measurement.usage import Panel
 
 
 def fleet(saving=0.03, *, fresh=0.0, controls=0, seed=1):

@@ -5,9 +5,10 @@ import string
 import numpy as np
 import pytest
 
-from fleetpgo.measurement.estimate import NotPossibleError, quantile
+from fleetpgo.measurement.distributions import t_quantile
+from fleetpgo.measurement.estimate import NotPossibleError
+from fleetpgo.measurement.estimators.weekly import estimate
 from fleetpgo.measurement.usage import Usage
-from fleetpgo.measurement.weekly import estimate
 from fleetpgo.measurement.windows import DAY, WEEK, Windows
 
 HOURS = np.arange(0, 7 * WEEK, 3_600)
@@ -30,7 +31,7 @@ def test_estimate_and_interval_are_those_of_the_formula():
     placebos = changes[:5]
     # A window that begins some days into a week has its median in the week that fills more of it.
     daily = [placebos[week - (day > 3)] for week in range(1, 5) for day in range(7)] + [placebos[0]]
-    half = quantile(0.84 * 5) * np.sqrt(np.mean(np.square(daily)))
+    half = t_quantile(0.84 * 5) * np.sqrt(np.mean(np.square(daily)))
     assert found.saving == pytest.approx(1 - np.exp(-0.04))
     assert found.low == pytest.approx(1 - np.exp(-0.04 + half))
     assert found.placebos == pytest.approx([1 - np.exp(each) for each in reversed(placebos)])

@@ -1,0 +1,66 @@
+"""What an estimator is: a letter, a label, traits, and a function from measured data to an estimate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleetpgo.measurement.estimate import Estimate
+    from fleetpgo.measurement.usage import Panel, Usage
+    from fleetpgo.measurement.windows import Windows
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that an estimator may read.
+
+    Attributes:
+        usage: the windows, and the same windows of earlier weeks as far as history reaches.
+        windows: what is compared.
+        elasticity: of CPU in traffic; None if history does not tell it.
+        panel: single instances around the rollout; None if they were not read.
+        settle: seconds after a restart that are left out.
+    """
+
+    usage: Usage
+    windows: Windows
+    elasticity: float | None
+    panel: Panel | None
+    settle: float
+
+    @property
+    def follow(self) -> float:
+        """The elasticity, or 1 where it is not known: then CPU per request is compared as it is."""
+        return 1.0 if self.elasticity is None else self.elasticity
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What the rest of the measurement must know of an estimator.
+
+    Attributes:
+        between_times: it compares the fleet before with the fleet after, and no instance stayed behind. Any
+            other deploy between the two times looks the same to it.
+    """
+
+    between_times: bool
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """One way to measure a saving.
+
+    Attributes:
+        letter: its name in records: ``A``.
+        label: what it compares, in words that continue "a saving of 3.1 %, …".
+        traits: see :class:`Traits`.
+        run: the estimate. Raises NotPossibleError, with the reason, if the data do not allow it.
+    """
+
+    letter: str
+    label: str
+    traits: Traits
+    run: Callable[[Inputs], Estimate]
