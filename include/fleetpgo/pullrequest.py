@@ -15,6 +15,8 @@ from fleetpgo.errors import RefusedError
 from fleetpgo.markdown import code, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fleetpgo.config import Review
     from fleetpgo.forges import Forge, PullRequest
 
@@ -87,8 +89,10 @@ def _hand_over(forge: Forge, number: int, review: Review) -> None:
     """
     if review.labels:
         forge.label(number, add=review.labels)
-    asked = [("reviewers", forge.ask, name) for name in review.reviewers]
-    asked += [("assignees", forge.assign, name) for name in review.assignees]
+    asked: list[tuple[str, Callable[[int, str], None], str]] = [
+        *(("reviewers", forge.ask, name) for name in review.reviewers),
+        *(("assignees", forge.assign, name) for name in review.assignees),
+    ]
     refused = []
     for role, ask, name in asked:
         try:

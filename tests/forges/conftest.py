@@ -6,8 +6,11 @@ import ssl
 import pytest
 import trustme
 
-from fleetpgo.repository import git
-from tests.forges.doubles import KINDS, PROJECT, Served
+from fleetpgo.commits import commit, push
+from fleetpgo.forges import connect
+from fleetpgo.repository import clone, git
+from tests.forges.doubles import KINDS, PROJECT, TOKEN, Served
+from tests.forges.sides import BRANCH, Local
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +46,28 @@ def serve(origin, authority, tmp_path, monkeypatch):
     for double, server in served:
         server.close()
         assert double.differences == []
+
+
+@pytest.fixture(params=["local", *KINDS])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def there(kind, serve, origin):
+    """The forge's own side."""
+    return Local(origin) if kind == "local" else serve(kind)
+
+
+@pytest.fixture
+def forge(kind, there):
+    """Our side of it."""
+    return there.forge if kind == "local" else connect(kind, PROJECT, address=there.address, token=TOKEN)
+
+
+@pytest.fixture
+def opened(forge):
+    """An open pull request, without a build."""
+    with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
+        push(checkout, commit(checkout, {"profile": b"one"}, "Refresh", exact="profile"))
+    return forge.create(BRANCH, "main", "Title", "Body")

@@ -9,59 +9,19 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fleetpgo.commits import commit, push
-from fleetpgo.config import Review
 from fleetpgo.description import Provenance
 from fleetpgo.errors import ForgeError, RefusedError
 from fleetpgo.forges import App, connect
-from fleetpgo.forges.local import LocalForge
-from fleetpgo.manners import TAKE_OVER, hands_off, obeying_take_over
+from fleetpgo.manners import TAKE_OVER
 from fleetpgo.proposal import propose
-from fleetpgo.pullrequest import ensure_pull_request, marker
+from fleetpgo.pullrequest import marker
 from fleetpgo.repository import clone, git
 from tests.forges.doubles import APP, INSTALLATION, KINDS, PROJECT, TOKEN
+from tests.forges.sides import BRANCH, close, label
 from tests.tiny import tiny
 
-BRANCH = "fleetpgo/tiny"
 PROVENANCE = Provenance(run="run-1", query="up", selected=6, missing={}, samples=1_234)
 NEXT = dataclasses.replace(PROVENANCE, run="run-2")
-
-
-class Local:
-    """The local forge, looked at as the doubles are."""
-
-    def __init__(self, origin):
-        self.forge = LocalForge(str(origin), PROJECT)
-        self.bare = origin / f"{PROJECT}.git"
-        self.merge = self.forge.merge
-
-    def pull(self, number):
-        found = self.forge.get(number)
-        reviewers, assignees = self.forge.people(number)
-        comments = self.forge.comments(number)
-        return type(
-            "Pull", (), {**vars(found), "reviewers": reviewers, "assignees": assignees, "comments": comments}
-        )
-
-    @property
-    def pulls(self):
-        return self.forge.pull_requests()
-
-
-@pytest.fixture(params=["local", *KINDS])
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def there(kind, serve, origin):
-    """The forge's own side."""
-    return Local(origin) if kind == "local" else serve(kind)
-
-
-@pytest.fixture
-def forge(kind, there):
-    """Our side of it."""
-    return there.forge if kind == "local" else connect(kind, PROJECT, address=there.address, token=TOKEN)
 
 
 @pytest.fixture
@@ -88,24 +48,6 @@ def person_commits(bare, tmp_path):
     git(work, "commit", "--quiet", "--message", "By hand", config=ada)
     git(work, "push", "--quiet", "origin", BRANCH)
     return git(work, "rev-parse", "HEAD")
-
-
-def close(there, number):
-    """Close without a merge, as a person does."""
-    if isinstance(there, Local):
-        there.forge.close(number)
-    else:
-        there.pull(number).state = "closed"
-
-
-def label(there, number, name):
-    """Put a label on, as a person does."""
-    if isinstance(there, Local):
-        there.forge.label(number, add=(name,))
-    else:
-        there.pull(number).labels.append(name)
-        if hasattr(there, "ids") and name not in (there.organisation or {}):
-            there.ids.setdefault(name, len(there.ids) + 1)
 
 
 def test_the_first_run_opens_one_and_hands_it_over(run, there):
@@ -151,201 +93,6 @@ def test_a_foreign_commit_stops_it_until_the_label_is_on(run, there, tmp_path):
     assert (resumed.head, ["fleetpgo"]) == (git(there.bare, "rev-parse", BRANCH), list(there.pull(1).labels))
 
 
-def commit_by_ada(bare, parent):
-    """Commit on top of another commit, as a person does, and move the branch there."""
-    ada = {"user.name": "Ada", "user.email": "ada@example.com"}
-    made = git(bare, "commit-tree", "-p", parent, "-m", "By hand", f"{parent}^{{tree}}", config=ada)
-    git(bare, "update-ref", f"refs/heads/{BRANCH}", made)
-    return made
-
-
-def resume(forge):
-    """Push a new profile to the branch as a run does, without its builds; why not, if it is not pushed."""
-    with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
-        found = forge.find(BRANCH)
-        if why := hands_off(forge, checkout, found):
-            return why
-        with obeying_take_over(forge, found):
-            push(checkout, commit(checkout, {"profile": b"two"}, "Refresh", exact="profile"))
-        return ""
-
-
-def labels_of_the_organisation(there):
-    """Have the owner of the repository be an organisation that has the labels itself."""
-    there.organisation = {"fleetpgo": 901, TAKE_OVER: 902}
-
-
-def test_only_the_commit_that_the_comment_names_is_discarded(forge, there, opened):
-    first = commit_by_ada(there.bare, BRANCH)
-    resume(forge)
-    label(there, 1, TAKE_OVER)
-    second = commit_by_ada(there.bare, first)
-
-    why = resume(forge)
-
-    assert f"the label {TAKE_OVER} was not put on for it; pull request 1 says how to resume" in why
-    assert (second, []) == (git(there.bare, "rev-parse", BRANCH), list(there.pull(1).labels))
-    (comment,) = there.pull(1).comments.values()
-    assert (True, False) == (second in comment, first in comment)
-
-
-def test_a_take_over_is_obeyed_once_and_the_next_commit_survives(forge, there, opened):
-    discarded = commit_by_ada(there.bare, BRANCH)
-    resume(forge)
-    label(there, 1, TAKE_OVER)
-
-    assert not resume(forge)
-    assert ["Refresh"] == git(there.bare, "log", "--format=%s", f"main..{BRANCH}").splitlines()
-    assert [] == list(there.pull(1).labels)
-    later = commit_by_ada(there.bare, BRANCH)
-    assert resume(forge)
-    assert (later, True) == (git(there.bare, "rev-parse", BRANCH), later != discarded)
-
-
-@pytest.mark.parametrize("kind", ["gitea"], indirect=True)
-def test_a_label_of_the_organisation_is_taken_off(forge, there, opened):
-    labels_of_the_organisation(there)
-    commit_by_ada(there.bare, BRANCH)
-    resume(forge)
-    label(there, 1, TAKE_OVER)
-
-    assert not resume(forge)
-    assert ([], {}) == (there.pull(1).labels, there.ids)
-    later = commit_by_ada(there.bare, BRANCH)
-    assert resume(forge)
-    assert later == git(there.bare, "rev-parse", BRANCH)
-
-
-@pytest.mark.parametrize("kind", ["gitea"], indirect=True)
-def test_a_label_that_the_organisation_has_is_not_made_again(forge, there, opened):
-    labels_of_the_organisation(there)
-
-    forge.label(1, add=("fleetpgo", "performance"))
-
-    assert (["fleetpgo", "performance"], ["performance"]) == (there.pull(1).labels, list(there.ids))
-
-
-@pytest.mark.parametrize("kind", ["gitea"], indirect=True)
-def test_a_token_that_may_not_see_the_organisation_labels_all_the_same(forge, there, opened, caplog):
-    labels_of_the_organisation(there)
-    there.forbidden = ["organisation_labels"]
-
-    forge.label(1, add=("performance",))
-
-    assert there.pull(1).labels == ["performance"]
-    assert "let the token read organizations" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("kind", "call"),
-    [("github", "remove_label"), ("gitea", "remove_label"), ("gitlab", "update")],
-    indirect=["kind"],
-)
-def test_where_the_label_cannot_be_taken_off_nothing_is_pushed(forge, there, opened, call):
-    theirs = commit_by_ada(there.bare, BRANCH)
-    resume(forge)
-    label(there, 1, TAKE_OVER)
-    there.forbidden = [call]
-
-    with pytest.raises(RefusedError, match=r"labelling .* failed: 403"):
-        resume(forge)
-    assert (theirs, [TAKE_OVER]) == (git(there.bare, "rev-parse", BRANCH), there.pull(1).labels)
-
-
-def test_a_label_that_is_not_on_is_off(forge, there, opened):
-    forge.label(1, remove=TAKE_OVER)
-
-    assert [] == list(there.pull(1).labels)
-
-
-def test_a_comment_is_read_back(forge, opened):
-    assert not forge.read_comment(1, "measurement")
-    forge.comment(1, "Saved 3 %\n\nmore", "measurement")
-    forge.comment(1, "Something else", "foreign-commit")
-
-    assert forge.read_comment(1, "measurement") == "Saved 3 %\n\nmore"
-
-
-def ensure(forge, **review):
-    return ensure_pull_request(forge, BRANCH, "main", "Title", "Body", Review(**review))
-
-
-UNASKED = {
-    "github": ["ghost", "mallory", "bot", "acme/gone"],
-    "gitlab": ["ghost", "mallory", "acme/gone"],
-    "gitea": ["ghost", "mallory", "bot", "acme/gone"],
-}
-
-
-@pytest.mark.parametrize("kind", KINDS, indirect=True)
-def test_who_cannot_be_asked_is_named_and_everybody_else_is_asked(kind, forge, there, opened, caplog):
-    ensure(
-        forge,
-        reviewers=("ghost", "ada", *UNASKED[kind][1:], "grace"),
-        assignees=("mallory", "ada", "ghost", "grace"),
-        labels=("performance",),
-    )
-
-    made = there.pull(1)
-    assert (["ada", "grace"], ["ada", "grace"]) == (made.reviewers, made.assignees)
-    assert made.labels == ["performance", "fleetpgo"]
-    (comment,) = made.comments.values()
-    named = [
-        *((name, "reviewers") for name in UNASKED[kind]),
-        ("mallory", "assignees"),
-        ("ghost", "assignees"),
-    ]
-    for name, role in named:
-        assert f"- `{name}` (`review.{role}`): `" in comment
-        assert f"pull request 1 goes on without {name} of review.{role}" in caplog.text
-    assert comment.count("\n- ") == len(named)
-
-
-@pytest.mark.parametrize("kind", ["github", "gitea"], indirect=True)
-def test_a_team_is_asked(forge, there, opened):
-    ensure(forge, reviewers=("acme/gone", "acme/perf"))
-
-    assert there.pull(1).reviewers == ["perf"]
-
-
-@pytest.mark.parametrize("kind", KINDS, indirect=True)
-def test_a_hand_over_whose_answer_was_lost_is_completed_once(forge, there, opened):
-    """The comment is made, and the answer is a 500."""
-    handing = {"reviewers": ("ghost", "ada"), "assignees": ("grace",)}
-    there.lost = ["PUT"] if isinstance(there, KINDS["gitlab"][0]) else []
-    original = there.comment
-
-    def lose(number, body):
-        there.lost.append("POST")
-        return original(number, body)
-
-    there.comment = lose
-    with pytest.raises(ForgeError):
-        ensure(forge, **handing)
-    there.comment = original
-    unfinished = list(there.pull(1).labels)
-    ensure(forge, **handing)
-
-    made = there.pull(1)
-    assert ([], ["fleetpgo"], 1) == (unfinished, made.labels, len(made.comments))
-    assert {"ada"} == set(made.reviewers)
-
-
-@pytest.mark.parametrize("kind", KINDS, indirect=True)
-def test_a_token_that_runs_out_at_a_reviewer_is_no_refusal(forge, there, opened):
-    there.stumbles = [("PUT" if isinstance(there, KINDS["gitlab"][0]) else "POST", 401, {})]
-
-    with pytest.raises(ForgeError):
-        ensure(forge, reviewers=("ada",))
-    ensure(forge, reviewers=("ada",))
-
-    assert (["ada"], ["fleetpgo"], {}) == (
-        there.pull(1).reviewers,
-        there.pull(1).labels,
-        there.pull(1).comments,
-    )
-
-
 def test_what_was_closed_unmerged_is_not_proposed_again(run, there):
     run()
     close(there, 1)
@@ -354,14 +101,6 @@ def test_what_was_closed_unmerged_is_not_proposed_again(run, there):
 
     assert "of pull request 1, which was closed unmerged, is 1.000" in proposed.reason
     assert len(there.pulls) == 1
-
-
-@pytest.fixture
-def opened(forge):
-    """An open pull request, without a build."""
-    with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
-        push(checkout, commit(checkout, {"profile": b"one"}, "Refresh", exact="profile"))
-    return forge.create(BRANCH, "main", "Title", "Body")
 
 
 def test_a_comment_is_made_once_and_then_changed_in_place(forge, there, opened):
@@ -621,3 +360,17 @@ def test_gitea_looks_on_every_page(serve):
         forge.create(branch, "main", "Title", "Body")
 
     assert forge.find(BRANCH).number == 1
+
+
+def test_a_label_that_is_not_on_is_off(forge, there, opened):
+    forge.label(1, remove=TAKE_OVER)
+
+    assert [] == list(there.pull(1).labels)
+
+
+def test_a_comment_is_read_back(forge, opened):
+    assert not forge.read_comment(1, "measurement")
+    forge.comment(1, "Saved 3 %\n\nmore", "measurement")
+    forge.comment(1, "Something else", "foreign-commit")
+
+    assert forge.read_comment(1, "measurement") == "Saved 3 %\n\nmore"

@@ -1,7 +1,8 @@
 import pytest
 
-from fleetpgo.errors import ForgeError
+from fleetpgo.errors import ForgeError, RefusedError
 from fleetpgo.forges import connect
+from fleetpgo.forges.access import refusal
 from fleetpgo.forges.github import GitHubForge
 from fleetpgo.forges.local import LocalForge
 
@@ -31,3 +32,21 @@ def test_what_cannot_be_right_is_named_without_the_token(address, project, token
         connect("github", project, address=address, token=token)
 
     assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, RefusedError),
+        (401, ForgeError),
+        (403, RefusedError),
+        (404, RefusedError),
+        (408, ForgeError),
+        (422, RefusedError),
+        (429, ForgeError),
+        (500, ForgeError),
+        (0, ForgeError),
+    ],
+)
+def test_a_forge_that_is_not_to_be_asked_now_refuses_nothing(status, kind):
+    assert refusal(status) is kind

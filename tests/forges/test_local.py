@@ -206,6 +206,16 @@ def test_labels_are_added_once_and_taken_off(forge):
     assert forge.get(1).labels == ("two", "three")
 
 
+def test_people_are_written_down_once(forge):
+    push_branch(forge)
+    create(forge)
+    for name in ("ada", "acme/perf", "ada"):
+        forge.ask(1, name)
+        forge.assign(1, name)
+
+    assert (("ada", "acme/perf"), ("ada", "acme/perf")) == forge.people(1)
+
+
 def test_a_draft_is_kept_as_one(forge):
     push_branch(forge)
     forge.create("bot", "main", "Title", "Body\n", draft=True)
