@@ -31,9 +31,9 @@ from typing import TYPE_CHECKING
 from bench import in_airflow
 from bench.fleet_server import INSTANCES, address
 from fleetpgo.collection import collect
-from fleetpgo.config import Collection, Selection
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.selection import Target, select
+from fleetpgo.service.rules import Collection, Selection
 from fleetpgo.store import RunStore
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ MEASURE = f"""
 import resource, sys, time
 from datetime import UTC, datetime, timedelta
 began = time.monotonic()
-from fleetpgo.services import load_service
+from fleetpgo.service.files import load_service
 from fleetpgo.measurement.measuring import measure
 from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.prometheus import Prometheus

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from fleetpgo.services import services_directory
+from fleetpgo.service.files import services_directory
 
 ROOT = Path(__file__).resolve().parents[1]
 

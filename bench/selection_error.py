@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetpgo.config import Selection as Rules
 from fleetpgo.selection import Target, merge_weights, stratified, topk, weighted
+from fleetpgo.service.rules import Selection as Rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,7 +12,7 @@ from airflow.sdk import DAG, Asset, Param, TaskGroup, chain, get_parsing_context
 from airflow.utils.types import DagRunType
 
 from fleetpgo.errors import ServiceFileError
-from fleetpgo.services import load_service, service_files
+from fleetpgo.service.files import load_service, service_files
 from fleetpgo_airflow import DAG_PREFIX
 from fleetpgo_airflow.alerts import alerting
 from fleetpgo_airflow.operators import (
@@ -35,7 +35,7 @@ from fleetpgo_airflow.waits import (
 if TYPE_CHECKING:
     from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-    from fleetpgo.config import Service
+    from fleetpgo.service.rules import Service
 
 DOC = """
 Takes CPU profiles of the busiest instances of **{name}** ({description}), merges them, builds `{project}`

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from demo.fleet import Fleet
-    from fleetpgo.config import Service
+    from fleetpgo.service.rules import Service
 
 CALLS = {"saved", "regression"}
 """What must not be said of them."""

@@ -28,7 +28,7 @@ from demo.airflow import PROJECT, USER, Airflow
 from demo.fleet import DATACENTERS, Fleet
 from demo.processes import DemoError
 from demo.progress import Progress
-from fleetpgo.services import load_named
+from fleetpgo.service.files import load_named
 from fleetpgo.store import RunStore
 
 if TYPE_CHECKING:

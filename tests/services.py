@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleetpgo.services import load_named
+from fleetpgo.service.files import load_named
 
 NAME = "api"
 TEXT = """\

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from fleetpgo import errors
 from fleetpgo.cli import cli
-from fleetpgo.service_reference import page
+from fleetpgo.service.reference import page
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fleetpgo.config import Service
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.mergealone import what_else
+from fleetpgo.service.rules import Service
 
 
 def git(directory: Path, *arguments: str) -> str:

@@ -14,7 +14,7 @@ from fleetpgo.collection import Record, profile_name, record_name
 from fleetpgo.errors import ProfileError, QuorumError
 from fleetpgo.merging import merge_run
 from fleetpgo.selection import Selection, Target
-from fleetpgo.services import load_named
+from fleetpgo.service.files import load_named
 from fleetpgo.store import RunStore
 
 PROFILES = sorted((Path(__file__).parent / "testdata" / "profiles").glob("*.pb.gz"))

@@ -17,7 +17,7 @@ from pkgutil import resolve_name
 import pytest
 from ruamel.yaml import YAML
 
-from fleetpgo.services import load_service
+from fleetpgo.service.files import load_service
 from fleetpgo_airflow.pages.files import INSTALLED
 
 ROOT = Path(__file__).parents[1]

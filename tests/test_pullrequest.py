@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 
-from fleetpgo.config import Review
 from fleetpgo.errors import RefusedError
 from fleetpgo.forges import PullRequest
 from fleetpgo.pullrequest import ensure_pull_request, marker
+from fleetpgo.service.rules import Review
 
 
 @pytest.mark.parametrize(

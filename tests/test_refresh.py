@@ -13,8 +13,8 @@ from dataclasses import asdict
 import pytest
 
 from fleetpgo import refresh
-from fleetpgo.config import Service
 from fleetpgo.description import Datacenter
+from fleetpgo.service.rules import Service
 from fleetpgo.store import RunStore
 from tests.collection.instances import OK, cpu_profile, http, serving
 from tests.selection.fleets import Answering

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from typing import Any
 
-from fleetpgo.config import Service
+from fleetpgo.service.rules import Service
 
 
 def tiny(

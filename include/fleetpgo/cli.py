@@ -20,7 +20,7 @@ import rich
 from rich.logging import RichHandler
 from rich.table import Table
 
-from fleetpgo import config, forges, refresh
+from fleetpgo import forges, refresh
 from fleetpgo.collection import Access, forget_stop
 from fleetpgo.errors import FleetPGOError, ServiceFileError
 from fleetpgo.measure_cli import history, measure
@@ -29,8 +29,9 @@ from fleetpgo.pr_cli import pr
 from fleetpgo.profile_cli import profile
 from fleetpgo.progress import watching
 from fleetpgo.prometheus import Prometheus
-from fleetpgo.service_reference import page
-from fleetpgo.services import load_named, load_service, override, service_files
+from fleetpgo.service import rules as config
+from fleetpgo.service.files import load_named, load_service, override, service_files
+from fleetpgo.service.reference import page
 from fleetpgo.store import RunStore
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from fleetpgo.collection import Limits, profile_name, read_record
 from fleetpgo.contributions import contributions
 
 if TYPE_CHECKING:
-    from fleetpgo.config import Service
-    from fleetpgo.config import Sufficiency as Least
     from fleetpgo.selection import Selection
+    from fleetpgo.service.rules import Service
+    from fleetpgo.service.rules import Sufficiency as Least
     from fleetpgo.store import RunStore
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleetpgo import config
 from fleetpgo.options import json_option, service_argument, store_option
-from fleetpgo.services import load_named
+from fleetpgo.service import rules as config
+from fleetpgo.service.files import load_named
 
 if TYPE_CHECKING:
     import pandas as pd

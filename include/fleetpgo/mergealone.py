@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from fleetpgo.config import Service
     from fleetpgo.forges import Forge
+    from fleetpgo.service.rules import Service
 
 _REVISION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._/+-]{0,199}")
 """What may be a commit's name. It comes from a metric's label, so it must not look like an option."""

@@ -23,10 +23,10 @@ from fleetpgo.selection import merge_weights
 from fleetpgo.selection.weights import unrepresented
 
 if TYPE_CHECKING:
-    from fleetpgo.config import Service
-    from fleetpgo.config import Sufficiency as Least
     from fleetpgo.contributions import Contribution
     from fleetpgo.selection import Selection
+    from fleetpgo.service.rules import Service
+    from fleetpgo.service.rules import Sufficiency as Least
     from fleetpgo.store import RunStore
 
 log = logging.getLogger(__name__)

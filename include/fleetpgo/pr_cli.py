@@ -15,7 +15,7 @@ from rich.text import Text
 from fleetpgo.errors import ForgeError
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.options import json_option
-from fleetpgo.services import load_named
+from fleetpgo.service.files import load_named
 
 if TYPE_CHECKING:
     from fleetpgo.forges import PullRequest

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from fleetpgo.config import Service
     from fleetpgo.description import Provenance
     from fleetpgo.forges import Forge, PullRequest
+    from fleetpgo.service.rules import Service
 
 _log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from fleetpgo.markdown import code, listed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleetpgo.config import Review
     from fleetpgo.forges import Forge, PullRequest
+    from fleetpgo.service.rules import Review
 
 
 _log = logging.getLogger(__name__)

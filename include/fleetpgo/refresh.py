@@ -35,19 +35,19 @@ from fleetpgo.description import Datacenter, Provenance
 from fleetpgo.measurement.rollout import Rollout, find_rollout, ready_at
 from fleetpgo.pullrequest import marker
 from fleetpgo.selection import Pack, Selection, Target
-from fleetpgo.services import override
+from fleetpgo.service.files import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from fleetpgo.collection import Access, Record
-    from fleetpgo.config import Service
     from fleetpgo.forges import Forge
     from fleetpgo.measurement.comparison import Comparison
     from fleetpgo.merging import Manifest
     from fleetpgo.prometheus import Prometheus
     from fleetpgo.proposal import Proposed
+    from fleetpgo.service.rules import Service
     from fleetpgo.store import RunStore
 
     Watch = Callable[[str, str], None]

@@ -25,11 +25,11 @@ from fleetpgo.repository import clone
 from fleetpgo.restoring import ByHandError, require_gone, restore
 
 if TYPE_CHECKING:
-    from fleetpgo.config import Service
     from fleetpgo.forges import Forge, PullRequest
     from fleetpgo.measurement.comparison import Comparison
     from fleetpgo.repository import Checkout
     from fleetpgo.restoring import Restored
+    from fleetpgo.service.rules import Service
 
 _log = logging.getLogger(__name__)
 

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fleetpgo.benchmarking import Benchmark
-    from fleetpgo.config import Build, Service
     from fleetpgo.optimised import Optimised
     from fleetpgo.repository import Checkout
+    from fleetpgo.service.rules import Build, Service
     from fleetpgo.sourcematch import SourceMatch
 
 _log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from fleetpgo.repository import git
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from fleetpgo.config import Service
     from fleetpgo.repository import Checkout
+    from fleetpgo.service.rules import Service
 
 _BUILD_FILE = re.compile(
     r"""(?:.*/)?(?:

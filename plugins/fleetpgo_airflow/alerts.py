@@ -15,7 +15,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from fleetpgo.errors import ServiceFileError
 
 if TYPE_CHECKING:
-    from fleetpgo.config import Alerts
+    from fleetpgo.service.rules import Alerts
 
 
 def alerting(alerts: Alerts) -> dict[str, Any]:

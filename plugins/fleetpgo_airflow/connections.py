@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import BaseHook
 
 from fleetpgo.errors import FleetPGOError
-from fleetpgo.services import load_named
+from fleetpgo.service.files import load_named
 from fleetpgo_airflow import hooks
 
 

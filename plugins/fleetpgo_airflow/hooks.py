@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
     from fleetpgo.collection import Access
-    from fleetpgo.config import Repository, Service
+    from fleetpgo.service.rules import Repository, Service
 
 
 def prometheus(service: Service) -> Prometheus:

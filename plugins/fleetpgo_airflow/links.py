@@ -15,7 +15,7 @@ from airflow.configuration import conf
 from airflow.sdk import BaseOperatorLink
 
 from fleetpgo.errors import StoreError
-from fleetpgo.services import load_named
+from fleetpgo.service.files import load_named
 from fleetpgo_airflow import hooks
 
 if TYPE_CHECKING:

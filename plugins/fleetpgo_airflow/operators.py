@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseAsyncOperator, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from fleetpgo.services import load_named
+from fleetpgo.service.files import load_named
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.links import MeasurementQueryLink, ProfileLink, PullRequestLink, SelectionQueryLink
 from fleetpgo_airflow.outcomes import translated
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from fleetpgo.config import Service
     from fleetpgo.refresh import Period
+    from fleetpgo.service.rules import Service
     from fleetpgo.store import RunStore
 
 

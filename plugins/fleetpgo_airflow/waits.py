@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 
 from fleetpgo.errors import FleetPGOError, StoreError
-from fleetpgo.services import load_named, override
+from fleetpgo.service.files import load_named, override
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.operators import RefreshOperator
 from fleetpgo_airflow.outcomes import translated

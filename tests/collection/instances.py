@@ -11,9 +11,9 @@ from pathlib import Path
 
 import trustme
 
-from fleetpgo.config import Collection as Rules
 from fleetpgo.pprof import profile_pb2
 from fleetpgo.selection import Target
+from fleetpgo.service.rules import Collection as Rules
 
 SECONDS = 1
 """Length of the profiles in these tests."""

@@ -15,7 +15,7 @@ import pytest
 
 from demo.fleet import Fleet
 from fleetpgo.forges.local import LocalForge
-from fleetpgo.services import services_directory
+from fleetpgo.service.files import services_directory
 from fleetpgo.store import RunStore
 from tests.readme import commands
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from bench.parse import seconds
-from fleetpgo.services import load_service, services_directory
+from fleetpgo.service.files import load_service, services_directory
 
 APPROVE = "approval: true\n"
 ALERTS = """\

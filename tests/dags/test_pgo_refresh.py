@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from fleetpgo.services import service_files, services_directory
+from fleetpgo.service.files import service_files, services_directory
 
 STAGES = [
     "select_instances",

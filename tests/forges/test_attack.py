@@ -6,11 +6,11 @@ from base64 import b64encode
 
 import pytest
 
-from fleetpgo.config import Service
 from fleetpgo.description import Provenance
 from fleetpgo.forges import connect
 from fleetpgo.proposal import propose
 from fleetpgo.repository import git
+from fleetpgo.service.rules import Service
 from tests.forges.doubles import PROJECT, TOKEN
 from tests.forges.merging import push_files
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from fleetpgo.config import Review
 from fleetpgo.errors import ForgeError
 from fleetpgo.pullrequest import ensure_pull_request
+from fleetpgo.service.rules import Review
 from tests.forges.doubles import KINDS
 from tests.forges.sides import BRANCH
 

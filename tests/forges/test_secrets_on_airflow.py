@@ -14,7 +14,7 @@ from demo import processes
 from demo.airflow import Airflow
 from demo.fleet import Fleet
 from fleetpgo.repository import git
-from fleetpgo.services import services_directory
+from fleetpgo.service.files import services_directory
 from tests.forges.doubles import PROJECT, TOKEN
 
 DAG_ID = "pgo_refresh__wshim"

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fleetpgo.config import Service
 from fleetpgo.measurement.rollout import Rollout
+from fleetpgo.service.rules import Service
 
 NOON = datetime(2026, 1, 7, 12, tzinfo=UTC)
 PROFILE = "0123456789ab"

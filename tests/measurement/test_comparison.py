@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fleetpgo.config import Guardrail, Measurement
 from fleetpgo.measurement.comparison import as_json, conclude, schema
 from fleetpgo.measurement.evidence import Amount, Evidence, change
 from fleetpgo.measurement.guardrails import compare_guardrails
@@ -19,6 +18,7 @@ from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.measurement.usage import Usage
 from fleetpgo.measurement.windows import WEEK, Windows
 from fleetpgo.prometheus import from_timestamp
+from fleetpgo.service.rules import Guardrail, Measurement
 
 DOCS = Path(__file__).parents[2] / "docs"
 STEP, START = 3_600, 5 * WEEK

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fleetpgo.config import Measurement
 from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement import frames
 from fleetpgo.measurement.measuring import measure_table
+from fleetpgo.service.rules import Measurement
 
 RULES = Measurement(cpu="cpu", settle="15m")
 SAVING = 0.05

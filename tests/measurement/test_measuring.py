@@ -14,13 +14,13 @@ import pytest
 
 from fleetpgo import refresh
 from fleetpgo.commits import commit, push
-from fleetpgo.config import Guardrail, Service
 from fleetpgo.errors import MeasurementError
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.measurement.measuring import measure
 from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.proposal import digest
 from fleetpgo.repository import clone
+from fleetpgo.service.rules import Guardrail, Service
 from fleetpgo.store import RunStore
 
 DOCS = Path(__file__).parents[2] / "docs"

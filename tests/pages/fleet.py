@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 
 from fleetpgo import refresh
-from fleetpgo.config import Service
 from fleetpgo.forges import PullRequest
 from fleetpgo.measurement.measuring import measure_table
 from fleetpgo.proposal import Proposed
-from fleetpgo.services import load_service
+from fleetpgo.service.files import load_service
+from fleetpgo.service.rules import Service
 from fleetpgo.store import RunStore
 from tests.collection.instances import BUSY, http, serving
 from tests.selection.fleets import Answering

@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
 
 from fleetpgo.forges.local import LocalForge
-from fleetpgo.services import load_named, services_directory
+from fleetpgo.service.files import load_named, services_directory
 from fleetpgo.store import RunStore
 from tests.s3 import ILLNESSES, S3, as_connection
 

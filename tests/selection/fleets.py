@@ -6,9 +6,9 @@ import math
 import re
 from collections import Counter
 
-from fleetpgo.config import Selection as Rules
 from fleetpgo.prometheus import Answer, Series
 from fleetpgo.selection import Target
+from fleetpgo.service.rules import Selection as Rules
 
 
 class Answering:

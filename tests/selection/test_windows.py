@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fleetpgo.config import Window
 from fleetpgo.errors import SelectionError, ServiceFileError
 from fleetpgo.selection import Selection, combined, find_window, opening, select
+from fleetpgo.service.rules import Window
 from tests.selection.fleets import Answering, rules, target
 
 WINDOWS = [

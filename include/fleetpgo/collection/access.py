@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aiohttp.abc import AbstractResolver
 
-    from fleetpgo.config import Collection as Rules
+    from fleetpgo.service.rules import Collection as Rules
 
 CONNECT_SECONDS = 10.0
 _SHORTEST_SECRET = 4  # characters; blotting out shorter words would only garble messages

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fleetpgo.collection.access import Access
     from fleetpgo.collection.sources import Request
     from fleetpgo.collection.spool import Body
-    from fleetpgo.config import Collection as Rules
+    from fleetpgo.service.rules import Collection as Rules
 
 _SAID = 200  # bytes of an error's body that are worth repeating
 _BUSY = b"Could not enable CPU profiling"

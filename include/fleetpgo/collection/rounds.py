@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from fleetpgo.collection.examining import Kept
     from fleetpgo.collection.sources import ProfileSource
-    from fleetpgo.config import Collection as Rules
     from fleetpgo.selection import Target
+    from fleetpgo.service.rules import Collection as Rules
     from fleetpgo.store import RunStore
 
 log = logging.getLogger(__name__)

@@ -27,10 +27,10 @@ from fleetpgo.measurement.verdict import Verdict, detectable, judge
 from fleetpgo.prometheus import from_timestamp
 
 if TYPE_CHECKING:
-    from fleetpgo.config import Measurement
     from fleetpgo.measurement.evidence import Evidence
     from fleetpgo.measurement.usage import Floats, Usage
     from fleetpgo.measurement.windows import Windows
+    from fleetpgo.service.rules import Measurement
 
 WhatElse = Callable[[frozenset[str], frozenset[str]], str]
 """Says what changed between revisions before and after, besides the profile; "" if nothing did."""

@@ -10,9 +10,9 @@ from fleetpgo.errors import MeasurementError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fleetpgo.config import Service
     from fleetpgo.measurement.asking import Asker
     from fleetpgo.measurement.windows import Windows
+    from fleetpgo.service.rules import Service
 
 MOST_RESTARTED = 0.05
 """Share of the instances that may start, or change their version, in a window: more is another deploy."""

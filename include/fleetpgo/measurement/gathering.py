@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
-    from fleetpgo.config import Service
     from fleetpgo.measurement.evidence import Change
     from fleetpgo.measurement.rollout import Rollout
     from fleetpgo.measurement.usage import Floats, Times
     from fleetpgo.measurement.windows import Span, Windows
     from fleetpgo.prometheus import Prometheus
+    from fleetpgo.service.rules import Service
 
 WEEK_POINTS = 2_016
 """Points of a window at most: a week is read every five minutes, shorter windows at the service's step."""

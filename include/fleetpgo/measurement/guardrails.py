@@ -18,9 +18,9 @@ from fleetpgo.measurement.usage import TREATED
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fleetpgo.config import Guardrail
     from fleetpgo.measurement.usage import Usage
     from fleetpgo.measurement.windows import Windows
+    from fleetpgo.service.rules import Guardrail
 
 
 @dataclass(frozen=True)

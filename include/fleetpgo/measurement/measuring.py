@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from fleetpgo.config import Measurement, Service
     from fleetpgo.measurement.comparison import WhatElse
     from fleetpgo.measurement.rollout import Rollout
     from fleetpgo.measurement.usage import Usage
     from fleetpgo.prometheus import Prometheus
+    from fleetpgo.service.rules import Measurement, Service
 
 
 @dataclass(frozen=True)

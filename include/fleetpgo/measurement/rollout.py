@@ -12,9 +12,9 @@ from fleetpgo.errors import MeasurementError
 from fleetpgo.prometheus import from_timestamp
 
 if TYPE_CHECKING:
-    from fleetpgo.config import Rollout as Rules
-    from fleetpgo.config import Service
     from fleetpgo.prometheus import Prometheus
+    from fleetpgo.service.rules import Rollout as Rules
+    from fleetpgo.service.rules import Service
 
 _POINTS = 5_000
 """Resolution of the search: a two-hour rollout found a week later is placed to within two minutes."""

@@ -29,8 +29,8 @@ from fleetpgo.selection.windows import combined, find_window, opening
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from fleetpgo.config import Selection as Rules
     from fleetpgo.prometheus import Answer, Prometheus
+    from fleetpgo.service.rules import Selection as Rules
 
 __all__ = [
     "Pack",

@@ -12,8 +12,8 @@ from fleetpgo.addresses import INSTANCE
 from fleetpgo.selection.targets import Target
 
 if TYPE_CHECKING:
-    from fleetpgo.config import Selection as Rules
     from fleetpgo.prometheus import Answer, Series
+    from fleetpgo.service.rules import Selection as Rules
 
 
 def read_fleet(answer: Answer, rules: Rules) -> tuple[list[Target], list[str]]:

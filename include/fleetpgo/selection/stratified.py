@@ -22,7 +22,7 @@ from fleetpgo.selection.weighted import draw
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from fleetpgo.config import Selection as Rules
+    from fleetpgo.service.rules import Selection as Rules
 
 
 MOST_STRATA = 10

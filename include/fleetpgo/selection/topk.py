@@ -15,7 +15,7 @@ from fleetpgo.selection.targets import Selection, Target
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from fleetpgo.config import Selection as Rules
+    from fleetpgo.service.rules import Selection as Rules
 
 
 def choose(fleet: Sequence[Target], rules: Rules, *, taken: Collection[str] = ()) -> Selection:

@@ -21,7 +21,7 @@ from fleetpgo.selection.targets import Selection, Target
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from fleetpgo.config import Selection as Rules
+    from fleetpgo.service.rules import Selection as Rules
 
 EVERYTHING = "the fleet"
 """The one stratum that there is when the whole fleet is drawn from."""

@@ -15,15 +15,15 @@ from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, get_args
 from zoneinfo import ZoneInfo
 
-from fleetpgo.config import Day
 from fleetpgo.errors import ServiceFileError
 from fleetpgo.selection.targets import Selection, Target
+from fleetpgo.service.rules import Day
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fleetpgo.config import Selection as Rules
-    from fleetpgo.config import Window
+    from fleetpgo.service.rules import Selection as Rules
+    from fleetpgo.service.rules import Window
 
 OPEN = timedelta(hours=1)
 """So long a window stays open: a task that is retried within it goes on, later it waits for the next time."""

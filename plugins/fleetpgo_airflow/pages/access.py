@@ -15,7 +15,7 @@ from airflow.utils.session import create_session
 from fastapi import Depends, HTTPException
 from sqlalchemy import func, select
 
-from fleetpgo.config import NAME
+from fleetpgo.service.rules import NAME
 from fleetpgo.store import RunStore
 from fleetpgo_airflow import DAG_PREFIX, hooks
 

@@ -11,16 +11,16 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError
 
-from fleetpgo.config import NAME, Selection, Service
 from fleetpgo.errors import ServiceFileError
+from fleetpgo.service.rules import NAME, Selection, Service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 def services_directory() -> Path:
-    """Where service files are: ``$FLEETPGO_SERVICES``, else ``services/`` beside this package."""
-    return Path(os.environ.get("FLEETPGO_SERVICES") or Path(__file__).parents[1] / "services")
+    """Where service files are: ``$FLEETPGO_SERVICES``, else ``services/`` beside the package."""
+    return Path(os.environ.get("FLEETPGO_SERVICES") or Path(__file__).parents[2] / "services")
 
 
 def service_files(directory: Path | None = None) -> list[Path]:

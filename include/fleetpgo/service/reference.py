@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, TypeAdapter
 
-from fleetpgo.config import Service
+from fleetpgo.service.rules import Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

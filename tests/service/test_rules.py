@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from fleetpgo import config, services
 from fleetpgo.errors import ServiceFileError
+from fleetpgo.service import files as services
+from fleetpgo.service import rules as config
 
 MINIMAL = """\
 prometheus: {connection: prometheus}
