@@ -32,9 +32,9 @@ from bench import in_airflow
 from bench.fleet_server import INSTANCES, address
 from fleetpgo.collection import collect
 from fleetpgo.prometheus import Prometheus
+from fleetpgo.run.store import RunStore
 from fleetpgo.selection import Target, select
 from fleetpgo.service.rules import Collection, Selection
-from fleetpgo.store import RunStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from demo.airflow import Airflow
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 from tests.pages import browser, fleet, site
 
 FOLDER = Path(".local/bench/pages").absolute()

@@ -28,8 +28,8 @@ from demo.airflow import PROJECT, USER, Airflow
 from demo.fleet import DATACENTERS, Fleet
 from demo.processes import DemoError
 from demo.progress import Progress
+from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import load_named
-from fleetpgo.store import RunStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from fleetpgo.store import RunStore
+    from fleetpgo.run.store import RunStore
 
 
 def check_origin(origin: Path) -> None:

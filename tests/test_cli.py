@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from fleetpgo.cli import cli
+from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import services_directory
-from fleetpgo.store import RunStore
 from tests import services
 from tests.collection.instances import OK, cpu_profile, http, make_certificates, serving, serving_tls
 

@@ -14,8 +14,8 @@ import pytest
 
 from fleetpgo import refresh
 from fleetpgo.description import Datacenter
+from fleetpgo.run.store import RunStore
 from fleetpgo.service.rules import Service
-from fleetpgo.store import RunStore
 from tests.collection.instances import OK, cpu_profile, http, serving
 from tests.selection.fleets import Answering
 

@@ -13,7 +13,7 @@ answer to "how many cores did it save?". That takes five steps:
    one pull request.
 5. **Measure** (:mod:`fleetpgo.measurement`): after the rollout, compare CPU before and after.
 
-:mod:`fleetpgo.service.rules` says what a service is, :mod:`fleetpgo.store` where a run keeps what it makes, and
+:mod:`fleetpgo.service.rules` says what a service is, :mod:`fleetpgo.run.store` where a run keeps what it makes, and
 :mod:`fleetpgo.errors` what can go wrong. Nothing here knows Airflow: the DAG, the operators and the
 ``fleetpgo`` command are thin layers over these modules.
 """

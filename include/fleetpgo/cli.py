@@ -29,10 +29,10 @@ from fleetpgo.pr_cli import pr
 from fleetpgo.profile_cli import profile
 from fleetpgo.progress import watching
 from fleetpgo.prometheus import Prometheus
+from fleetpgo.run.store import RunStore
 from fleetpgo.service import rules as config
 from fleetpgo.service.files import load_named, load_service, override, service_files
 from fleetpgo.service.reference import page
-from fleetpgo.store import RunStore
 
 if TYPE_CHECKING:
     from upath import UPath

@@ -14,10 +14,10 @@ from fleetpgo.collection import Limits, profile_name, read_record
 from fleetpgo.contributions import contributions
 
 if TYPE_CHECKING:
+    from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Selection
     from fleetpgo.service.rules import Service
     from fleetpgo.service.rules import Sufficiency as Least
-    from fleetpgo.store import RunStore
 
 
 @dataclass(frozen=True)

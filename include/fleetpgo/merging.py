@@ -24,10 +24,10 @@ from fleetpgo.selection.weights import unrepresented
 
 if TYPE_CHECKING:
     from fleetpgo.contributions import Contribution
+    from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Selection
     from fleetpgo.service.rules import Service
     from fleetpgo.service.rules import Sufficiency as Least
-    from fleetpgo.store import RunStore
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleetpgo import store_address
 from fleetpgo.errors import StoreError
+from fleetpgo.run import address as store_address
 
 if TYPE_CHECKING:
     from upath import UPath

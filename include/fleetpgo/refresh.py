@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from fleetpgo.merging import Manifest
     from fleetpgo.prometheus import Prometheus
     from fleetpgo.proposal import Proposed
+    from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import Service
-    from fleetpgo.store import RunStore
 
     Watch = Callable[[str, str], None]
 

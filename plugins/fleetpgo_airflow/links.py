@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
-    from fleetpgo.store import RunStore
+    from fleetpgo.run.store import RunStore
     from fleetpgo_airflow.operators import MeasureOperator, RefreshOperator, SelectInstancesOperator
 
 MOST_QUERIES = 10

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from fleetpgo.refresh import Period
+    from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import Service
-    from fleetpgo.store import RunStore
 
 
 class RefreshOperator(BaseOperator):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fleetpgo.collection import collect
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 from tests.collection.instances import SECONDS, Instance, rules
 
 

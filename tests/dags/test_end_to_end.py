@@ -15,8 +15,8 @@ import pytest
 
 from demo.fleet import Fleet
 from fleetpgo.forges.local import LocalForge
+from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import services_directory
-from fleetpgo.store import RunStore
 from tests.readme import commands
 
 CHANGES = {

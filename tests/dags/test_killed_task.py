@@ -13,7 +13,7 @@ import pytest
 from demo.airflow import Airflow
 from demo.processes import free_port
 from fleetpgo import refresh
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 from tests import services
 from tests.collection.instances import cpu_profile, http, port_of
 from tests.dags.instances import served

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 from tests import services
 from tests.collection.instances import OK, http
 from tests.dags.instances import served

@@ -10,7 +10,7 @@ from demo.airflow import Airflow
 from demo.fleet import Fleet
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.pullrequest import marker
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 
 DAG_ID = "pgo_refresh__wshim"
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from demo import summary
 from demo.processes import DemoError
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from demo.processes import DemoError
 from demo.progress import Progress
 from demo.run import DAG_ID, deploy
 from fleetpgo.forges.local import LocalForge
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 from tests.distributed.cluster import WORKERS, Cluster
 from tests.distributed.servers import Servers
 

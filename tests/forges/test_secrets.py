@@ -10,7 +10,7 @@ import pytest
 
 from fleetpgo import refresh
 from fleetpgo.repository import git
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 from fleetpgo_airflow import hooks
 from tests.forges.doubles import PROJECT, TOKEN
 from tests.tiny import tiny

@@ -20,8 +20,8 @@ from fleetpgo.measurement.measuring import measure
 from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.proposal import digest
 from fleetpgo.repository import clone
+from fleetpgo.run.store import RunStore
 from fleetpgo.service.rules import Guardrail, Service
-from fleetpgo.store import RunStore
 
 DOCS = Path(__file__).parents[2] / "docs"
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement.rollout import find_rollout, given, ready_at
 from fleetpgo.refresh import look_for_rollout
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 
 NOON = datetime(2026, 1, 7, 12, tzinfo=UTC)
 PROFILE = "0123456789ab"

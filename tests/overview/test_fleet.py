@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fleetpgo import overview
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 from tests.pages import fleet
 
 NOW = fleet.MEASURED_AT + timedelta(days=10)

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from fleetpgo import overview
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 from tests.pages import fleet
 
 

@@ -20,9 +20,9 @@ from fleetpgo import refresh
 from fleetpgo.forges import PullRequest
 from fleetpgo.measurement.measuring import measure_table
 from fleetpgo.proposal import Proposed
+from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import load_service
 from fleetpgo.service.rules import Service
-from fleetpgo.store import RunStore
 from tests.collection.instances import BUSY, http, serving
 from tests.selection.fleets import Answering
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import requests
 
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 from tests.pages import fleet
 
 if TYPE_CHECKING:

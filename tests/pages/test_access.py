@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from fastapi.routing import APIRoute
 
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 from tests.pages import fleet
 
 DAG = "pgo_refresh__edge"

@@ -9,7 +9,7 @@ import threading
 import pytest
 from playwright.sync_api import expect
 
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 from tests.pages import browser as chromium
 from tests.pages import fleet
 

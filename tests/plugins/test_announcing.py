@@ -5,7 +5,7 @@ from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 from fleetpgo_airflow.operators import AnnounceMergeOperator
 
 ASSET = Asset("wshim profile", uri="fleetpgo://wshim/profile")

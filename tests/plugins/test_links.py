@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 from tests.pages import fleet
 
 

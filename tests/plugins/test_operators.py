@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from fleetpgo.run.store import RunStore
 from fleetpgo.selection import Selection
-from fleetpgo.store import RunStore
 from fleetpgo_airflow.operators import (
     FetchProfileOperator,
     MergeProfilesOperator,

@@ -11,8 +11,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
 
 from fleetpgo.forges.local import LocalForge
+from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import load_named, services_directory
-from fleetpgo.store import RunStore
 from tests.s3 import ILLNESSES, S3, as_connection
 
 RUN = "manual__1"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fleetpgo.collection.fetching import Limits
     from fleetpgo.collection.sources import ProfileSource
     from fleetpgo.collection.spool import Body
-    from fleetpgo.store import RunStore
+    from fleetpgo.run.store import RunStore
 
 TOGETHER = 8
 """Bodies that are checked at once: more of them take more memory, and no less time."""

@@ -24,8 +24,8 @@ from fleetpgo.collection.records import name_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import Collection as Rules
-    from fleetpgo.store import RunStore
 
 log = logging.getLogger(__name__)
 

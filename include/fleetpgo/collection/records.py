@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Target
-    from fleetpgo.store import RunStore
 
 FOLDER = "profiles"
 """Folder of a run's store: each profile as ``<sha256>.pb.gz``, each instance's record as ``<name>.json``."""

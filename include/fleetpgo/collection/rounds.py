@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
     from fleetpgo.collection.examining import Kept
     from fleetpgo.collection.sources import ProfileSource
+    from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Target
     from fleetpgo.service.rules import Collection as Rules
-    from fleetpgo.store import RunStore
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from fleetpgo.measurement.figures import saving
-from fleetpgo.store import runs_of
+from fleetpgo.run.store import runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from upath import UPath
 
-    from fleetpgo.store import RunStore
+    from fleetpgo.run.store import RunStore
 
 COUNTED = ("saved", "regression")
 """Calls whose cores add up; inconclusive ones count as nothing."""

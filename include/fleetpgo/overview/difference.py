@@ -10,7 +10,7 @@ from fleetpgo import pprof
 from fleetpgo.merging import MERGED_LIMITS
 
 if TYPE_CHECKING:
-    from fleetpgo.store import RunStore
+    from fleetpgo.run.store import RunStore
 
 _FUNCTIONS = 20
 """Functions of each of the two profiles that are shown."""

@@ -16,7 +16,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleetpgo import storage
 from fleetpgo.errors import ArtifactError
 from fleetpgo.measurement.history import (
     Reclaimed,
@@ -26,7 +25,8 @@ from fleetpgo.measurement.history import (
     read_refresh,
     reclaimed,
 )
-from fleetpgo.store import RunStore, runs_of
+from fleetpgo.run import storage
+from fleetpgo.run.store import RunStore, runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,7 +13,7 @@ from fleetpgo.measurement.estimators.registry import label
 from fleetpgo.overview.fleet import profiles_made, summaries
 from fleetpgo.overview.stages import GIVEN, PERIODS, Stage, look_at_stages
 from fleetpgo.refresh import read_selection
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from fleetpgo.overview.run import Instance, Measurement
-    from fleetpgo.store import RunStore
+    from fleetpgo.run.store import RunStore
 
 GIVEN = ("fetched", "used")
 """States of an instance that gave a profile."""

@@ -15,8 +15,8 @@ from airflow.utils.session import create_session
 from fastapi import Depends, HTTPException
 from sqlalchemy import func, select
 
+from fleetpgo.run.store import RunStore
 from fleetpgo.service.rules import NAME
-from fleetpgo.store import RunStore
 from fleetpgo_airflow import DAG_PREFIX, hooks
 
 SIGNED_IN = Depends(get_user)

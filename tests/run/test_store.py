@@ -7,7 +7,7 @@ import pytest
 from upath import UPath
 
 from fleetpgo.errors import ArtifactError
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 
 RUN = "manual__2026-01-02T03:04:05+00:00"
 

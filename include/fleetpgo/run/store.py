@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fleetpgo import storage
 from fleetpgo.errors import ArtifactError
+from fleetpgo.run import storage
 
 if TYPE_CHECKING:
     from pathlib import Path

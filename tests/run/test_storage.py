@@ -13,7 +13,7 @@ from upath import UPath
 from fleetpgo import overview
 from fleetpgo.errors import ArtifactError, StoreError
 from fleetpgo.measurement.history import latest_savings
-from fleetpgo.store import RunStore
+from fleetpgo.run.store import RunStore
 from tests.s3 import BUCKET, ILLNESSES, KEYS, S3
 
 OPERATIONS = {

@@ -11,10 +11,10 @@ from urllib.parse import quote
 import pytest
 from click.testing import CliRunner
 
-from fleetpgo import store_address
 from fleetpgo.cli import cli
 from fleetpgo.errors import StoreError
-from fleetpgo.store import RunStore
+from fleetpgo.run import address as store_address
+from fleetpgo.run.store import RunStore
 from tests.s3 import KEYS, S3
 
 LOGIN = {"login": KEYS["aws_access_key_id"], "password": KEYS["aws_secret_access_key"]}
