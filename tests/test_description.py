@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from fleetpgo.benchmarking import Benchmark
 from fleetpgo.description import (
     LONGEST_BODY,
     Change,
@@ -18,11 +17,12 @@ from fleetpgo.description import (
     body,
     title,
 )
-from fleetpgo.gotool import Built
-from fleetpgo.optimised import Optimised, OptimisedCall
+from fleetpgo.golang.benchmarks import Benchmark
+from fleetpgo.golang.decisions import Optimised, OptimisedCall
+from fleetpgo.golang.sourcematch import Lost, SourceMatch
+from fleetpgo.golang.toolchain import Built
 from fleetpgo.pprof import Edge
 from fleetpgo.pullrequest import Marker, marker
-from fleetpgo.sourcematch import Lost, SourceMatch
 from fleetpgo.verifying import Verified
 
 FIRST = Proposal(

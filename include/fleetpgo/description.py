@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
+from fleetpgo.golang.symbols import short
 from fleetpgo.manners import DO_NOT_UPDATE, TAKE_OVER
 from fleetpgo.markdown import cell, code, details, fence, listed, promql, prose, table
 from fleetpgo.pullrequest import Marker, marker_line
-from fleetpgo.symbols import short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from fleetpgo.sourcematch import SourceMatch
+    from fleetpgo.golang.sourcematch import SourceMatch
     from fleetpgo.verifying import Verified
 
 LONGEST_BODY = 60_000

@@ -1,7 +1,7 @@
 """Makes a service's Makefile pass the profile to ``go build``, and touches nothing else in it.
 
 It knows recipes and what a shell makes of their words, no more: what a Make variable comes to, and whether
-the profile really arrives, only the built binary tells (:func:`fleetpgo.gotool.build_settings`).
+the profile really arrives, only the built binary tells (:func:`fleetpgo.golang.toolchain.build_settings`).
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ import click
 
 from fleetpgo import pprof
 from fleetpgo.errors import FleetPGOError, ProfileError
-from fleetpgo.gosource import packages
-from fleetpgo.sourcematch import Sources
+from fleetpgo.golang.source import packages
+from fleetpgo.golang.sourcematch import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,23 +15,23 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.benchmarking import run_benchmarks
 from fleetpgo.errors import BuildError, ToolchainError
-from fleetpgo.gosource import packages
-from fleetpgo.gotool import Built, build, build_environment, build_settings, log_line, run
-from fleetpgo.optimised import Decisions, asked, asking
+from fleetpgo.golang.benchmarks import run_benchmarks
+from fleetpgo.golang.decisions import Decisions, asked, asking
+from fleetpgo.golang.source import packages
+from fleetpgo.golang.sourcematch import Sources
+from fleetpgo.golang.toolchain import Built, build, build_environment, build_settings, log_line, run
 from fleetpgo.repository import git, write
-from fleetpgo.sourcematch import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from fleetpgo.benchmarking import Benchmark
-    from fleetpgo.optimised import Optimised
+    from fleetpgo.golang.benchmarks import Benchmark
+    from fleetpgo.golang.decisions import Optimised
+    from fleetpgo.golang.sourcematch import SourceMatch
     from fleetpgo.repository import Checkout
     from fleetpgo.service.rules import Build, Service
-    from fleetpgo.sourcematch import SourceMatch
 
 _log = logging.getLogger(__name__)
 

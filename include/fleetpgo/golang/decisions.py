@@ -75,7 +75,7 @@ def asked(settings: Mapping[str, str]) -> bool:
     """Whether a binary was built so: a build command that passes ``-gcflags`` itself overrides ours.
 
     Args:
-        settings: as :func:`fleetpgo.gotool.build_settings` gives them.
+        settings: as :func:`fleetpgo.golang.toolchain.build_settings` gives them.
     """
     return GCFLAGS in settings.get("-gcflags", "")
 

@@ -4,11 +4,11 @@ import subprocess
 from pathlib import Path
 
 from fleetpgo import pprof
-from fleetpgo.gotool import build_environment, build_settings
-from fleetpgo.optimised import GCFLAGS, Decisions, Optimised, OptimisedCall, asked, asking
+from fleetpgo.golang.decisions import GCFLAGS, Decisions, Optimised, OptimisedCall, asked, asking
+from fleetpgo.golang.toolchain import build_environment, build_settings
 from fleetpgo.pprof import Edge, Edges
 
-PROFILES = Path(__file__).parent / "testdata" / "profiles"
+PROFILES = Path(__file__).parents[1] / "testdata" / "profiles"
 
 LINES = """\
 # example.com/a

@@ -3,9 +3,9 @@ from datetime import timedelta
 
 import pytest
 
-from fleetpgo.benchmarking import ROUNDS, Benchmark, compare, read_results, run_benchmarks
 from fleetpgo.errors import BuildError
-from fleetpgo.gotool import build_environment
+from fleetpgo.golang.benchmarks import ROUNDS, Benchmark, compare, read_results, run_benchmarks
+from fleetpgo.golang.toolchain import build_environment
 
 OUTPUT = """\
 goos: linux

@@ -26,13 +26,13 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-from fleetpgo.gosource import Function, Source, parse
-from fleetpgo.symbols import without_type_arguments
+from fleetpgo.golang.source import Function, Source, parse
+from fleetpgo.golang.symbols import without_type_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from fleetpgo.gosource import Package
+    from fleetpgo.golang.source import Package
     from fleetpgo.pprof import Edge, Edges
 
 
@@ -113,7 +113,7 @@ class Sources:
     """The source of a build; each package is parsed when an edge first asks for it.
 
     Args:
-        packages: the packages of the build, dependencies included; see :func:`fleetpgo.gosource.packages`.
+        packages: the packages of the build, dependencies included; see :func:`fleetpgo.golang.source.packages`.
     """
 
     def __init__(self, packages: Iterable[Package]) -> None:

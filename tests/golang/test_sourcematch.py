@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetpgo import pprof
-from fleetpgo.gosource import Package, packages
+from fleetpgo.golang.source import Package, packages
+from fleetpgo.golang.sourcematch import Sources
 from fleetpgo.pprof import Edge, Edges
-from fleetpgo.sourcematch import Sources
 
-PROFILES = Path(__file__).parent / "testdata" / "profiles"
+PROFILES = Path(__file__).parents[1] / "testdata" / "profiles"
 PROFILE = pprof.call_edges((PROFILES / "go1.27.3.pb.gz").read_bytes())
 
 

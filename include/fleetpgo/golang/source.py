@@ -17,7 +17,7 @@ import tree_sitter_go
 from tree_sitter import Language, Parser, Query, QueryCursor
 
 from fleetpgo.errors import ToolchainError
-from fleetpgo.gotool import require_go
+from fleetpgo.golang.toolchain import require_go
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

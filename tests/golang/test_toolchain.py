@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fleetpgo import gotool
 from fleetpgo.errors import BuildError, ToolchainError
-from fleetpgo.gotool import Built, build_environment, build_settings
+from fleetpgo.golang import toolchain as gotool
+from fleetpgo.golang.toolchain import Built, build_environment, build_settings
 
 MINUTE = timedelta(minutes=1)
 GIB = 1 << 30

@@ -1,6 +1,6 @@
 import pytest
 
-from fleetpgo.symbols import short, without_type_arguments
+from fleetpgo.golang.symbols import short, without_type_arguments
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from scipy import stats
 
 from fleetpgo.errors import BuildError
-from fleetpgo.gotool import run
+from fleetpgo.golang.toolchain import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -78,7 +78,7 @@ def run_benchmarks(
         profile: file of the profile.
         timeout: of one run of all benchmarks on one side.
         memory: bytes of data that each process may have.
-        environment: usually from :func:`fleetpgo.gotool.build_environment`.
+        environment: usually from :func:`fleetpgo.golang.toolchain.build_environment`.
 
     Raises:
         BuildError: if a benchmark fails, or the pattern names none.
