@@ -11,9 +11,9 @@ from fleetpgo.description import Provenance
 from fleetpgo.errors import ForgeError, RefusedError, RepositoryError
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.manners import DO_NOT_UPDATE, TAKE_OVER
-from fleetpgo.proposal import digest, propose
 from fleetpgo.pullrequest import marker
 from fleetpgo.repository import git
+from fleetpgo.steps.propose import digest, propose
 from tests.tiny import repacked, tiny
 
 BRANCH = "fleetpgo/tiny"

@@ -13,9 +13,9 @@ from fleetpgo.measurement.estimate import Estimate
 from fleetpgo.measurement.evidence import Amount, change
 from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.measurement.verdict import Verdict
-from fleetpgo.proposal import digest
 from fleetpgo.repository import clone, git
 from fleetpgo.reverting import Reverted, propose_revert
+from fleetpgo.steps.propose import digest
 from tests.conftest import TINY
 from tests.forges.merging import MERGES, merge, push_files
 from tests.tiny import tiny

@@ -20,7 +20,7 @@ import rich
 from rich.logging import RichHandler
 from rich.table import Table
 
-from fleetpgo import forges, refresh
+from fleetpgo import forges
 from fleetpgo.collection import Access, forget_stop
 from fleetpgo.errors import FleetPGOError, ServiceFileError
 from fleetpgo.measure_cli import history, measure
@@ -33,6 +33,7 @@ from fleetpgo.run.store import RunStore
 from fleetpgo.service import rules as config
 from fleetpgo.service.files import load_named, load_service, override, service_files
 from fleetpgo.service.reference import page
+from fleetpgo.steps import refresh
 
 if TYPE_CHECKING:
     from upath import UPath

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import RepositoryError
-from fleetpgo.proposal import digest
 from fleetpgo.repository import changed_files, git, read_blob
+from fleetpgo.steps.propose import digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

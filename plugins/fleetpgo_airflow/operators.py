@@ -1,4 +1,4 @@
-"""One operator for each step of a refresh. What a step does stands in :mod:`fleetpgo.refresh`.
+"""One operator for each step of a refresh. What a step does stands in :mod:`fleetpgo.steps.refresh`.
 
 What an operator pushes to XCom is small and refers to the store: records and digests, never profiles.
 """
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from fleetpgo.refresh import Period
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import Service
+    from fleetpgo.steps.refresh import Period
 
 
 class RefreshOperator(BaseOperator):
@@ -67,7 +67,7 @@ class SelectInstancesOperator(RefreshOperator):
 
         Param ``now``: choose all instances, whatever the window.
         """
-        from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         params = context["params"]
         with translated():
@@ -112,8 +112,8 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
 
     async def aexecute(self, context: Context) -> list[dict[str, Any]]:
         """Fetch; skipped, not failed, if not one instance of the pack gave a profile: the quorum decides."""
-        from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
         from fleetpgo.selection import Target  # noqa: PLC0415
+        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         targets = [Target(**target) for target in self.pack["targets"]]
         with translated():
@@ -141,7 +141,7 @@ class TopUpOperator(BaseAsyncOperator, RefreshOperator):
 
     async def aexecute(self, context: Context) -> list[str]:
         """Look, fetch, look again; most often the first look is enough."""
-        from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated():
             service, store = await asyncio.to_thread(self.opened, context)
@@ -159,7 +159,7 @@ class MergeProfilesOperator(RefreshOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, merge, minimise, and account for every instance."""
-        from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated():
             manifest = refresh.merge_profiles(*self.opened(context))
@@ -178,7 +178,7 @@ class BuildAndOpenPROperator(RefreshOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Propose; param ``dry_run``: everything but the push and the pull request."""
-        from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated():
             service, store = self.opened(context)
@@ -229,8 +229,8 @@ class MeasureOperator(RefreshOperator):
 
     def execute(self, context: Context) -> str:
         """Compare, store, comment; returns the headline."""
-        from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
         from fleetpgo.measurement.report import headline, markdown  # noqa: PLC0415
+        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated():
             service, store = self.opened(context)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.triggers.base import TriggerEvent
 
-    from fleetpgo.refresh import Outcome
+    from fleetpgo.steps.refresh import Outcome
 
 What = Literal["merge", "rollout", "week"]
 
@@ -39,7 +39,7 @@ PATIENCE = timedelta(days=60)
 
 def look(what: What, service_name: str, run: str) -> Outcome:
     """Look once, blocking. The store remembers what was found if the wait is over."""
-    from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+    from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
     service = load_named(service_name)
     store = hooks.run_store(service_name, run)
@@ -119,7 +119,7 @@ class WaitOperator(RefreshOperator):
 
     def execute(self, context: Context) -> None:
         """Look; skip with the reason, or defer."""
-        from fleetpgo.refresh import Outcome  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.refresh import Outcome  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated():
             try:
@@ -177,7 +177,7 @@ class WaitForWindowOperator(RefreshOperator):
 
     def execute(self, context: Context) -> None:
         """Defer to the standard provider's trigger for a moment in time."""
-        from fleetpgo import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         now = datetime.now(UTC)
         params = context["params"]

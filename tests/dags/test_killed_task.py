@@ -12,8 +12,8 @@ import pytest
 
 from demo.airflow import Airflow
 from demo.processes import free_port
-from fleetpgo import refresh
 from fleetpgo.run.store import RunStore
+from fleetpgo.steps import refresh
 from tests import services
 from tests.collection.instances import cpu_profile, http, port_of
 from tests.dags.instances import served

@@ -8,9 +8,9 @@ import pytest
 
 from fleetpgo.description import Provenance
 from fleetpgo.forges import connect
-from fleetpgo.proposal import propose
 from fleetpgo.repository import git
 from fleetpgo.service.rules import Service
+from fleetpgo.steps.propose import propose
 from tests.forges.doubles import PROJECT, TOKEN
 from tests.forges.merging import push_files
 

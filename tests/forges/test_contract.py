@@ -13,9 +13,9 @@ from fleetpgo.description import Provenance
 from fleetpgo.errors import ForgeError, RefusedError
 from fleetpgo.forges import App, connect
 from fleetpgo.manners import TAKE_OVER
-from fleetpgo.proposal import propose
 from fleetpgo.pullrequest import marker
 from fleetpgo.repository import clone, git
+from fleetpgo.steps.propose import propose
 from tests.forges.doubles import APP, INSTALLATION, KINDS, PROJECT, TOKEN
 from tests.forges.sides import BRANCH, close, label
 from tests.tiny import tiny

@@ -8,9 +8,9 @@ from base64 import b64encode
 
 import pytest
 
-from fleetpgo import refresh
 from fleetpgo.repository import git
 from fleetpgo.run.store import RunStore
+from fleetpgo.steps import refresh
 from fleetpgo_airflow import hooks
 from tests.forges.doubles import PROJECT, TOKEN
 from tests.tiny import tiny

@@ -12,16 +12,16 @@ import jsonschema
 import numpy as np
 import pytest
 
-from fleetpgo import refresh
 from fleetpgo.commits import commit, push
 from fleetpgo.errors import MeasurementError
 from fleetpgo.forges.local import LocalForge
 from fleetpgo.measurement.measuring import measure
 from fleetpgo.measurement.rollout import Rollout
-from fleetpgo.proposal import digest
 from fleetpgo.repository import clone
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.rules import Guardrail, Service
+from fleetpgo.steps import refresh
+from fleetpgo.steps.propose import digest
 
 DOCS = Path(__file__).parents[2] / "docs"
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

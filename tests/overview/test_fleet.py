@@ -34,7 +34,7 @@ def test_the_newest_runs_open_pull_request_waits(store):
 
 def test_a_pull_request_waits_no_more_once_it_is_merged(store):
     row(store)
-    from fleetpgo import refresh  # noqa: PLC0415
+    from fleetpgo.steps import refresh  # noqa: PLC0415
 
     refresh.look_for_merge(RunStore(store, "edge", fleet.SECOND), fleet.Forge("merged", NOW))
     assert (row(store).waiting, row(store).profile.run) == (None, fleet.SECOND)

@@ -77,7 +77,7 @@ def test_a_run_that_has_left_nothing_is_all_waiting(tmp_path):
 
 
 def test_a_closed_pull_request_skips_what_would_follow(fleet_root, tmp_path):
-    from fleetpgo import refresh  # noqa: PLC0415
+    from fleetpgo.steps import refresh  # noqa: PLC0415
 
     shutil.copytree(fleet_root / "store", tmp_path / "store")
     store = RunStore(tmp_path / "store", "edge", fleet.SECOND)

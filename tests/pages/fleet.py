@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from fleetpgo import refresh
 from fleetpgo.forges import PullRequest
 from fleetpgo.measurement.measuring import measure_table
-from fleetpgo.proposal import Proposed
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import load_service
 from fleetpgo.service.rules import Service
+from fleetpgo.steps import refresh
+from fleetpgo.steps.propose import Proposed
 from tests.collection.instances import BUSY, http, serving
 from tests.selection.fleets import Answering
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.merging import MERGED_LIMITS
+from fleetpgo.steps.merge import MERGED_LIMITS
 
 if TYPE_CHECKING:
     from fleetpgo.run.store import RunStore

@@ -12,12 +12,12 @@ import pytest
 from fleetpgo import pprof
 from fleetpgo.collection import Record, profile_name, record_name
 from fleetpgo.errors import ProfileError, QuorumError
-from fleetpgo.merging import merge_run
 from fleetpgo.run.store import RunStore
 from fleetpgo.selection import Selection, Target
 from fleetpgo.service.files import load_named
+from fleetpgo.steps.merge import merge_run
 
-PROFILES = sorted((Path(__file__).parent / "testdata" / "profiles").glob("*.pb.gz"))
+PROFILES = sorted((Path(__file__).parents[1] / "testdata" / "profiles").glob("*.pb.gz"))
 SECONDS = 3
 
 

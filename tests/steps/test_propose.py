@@ -12,15 +12,15 @@ import pytest
 from fleetpgo.description import Provenance
 from fleetpgo.errors import BuildError, ForgeError, RepositoryError, ToolchainError
 from fleetpgo.forges.local import LocalForge
-from fleetpgo.proposal import Proposed, digest, propose
 from fleetpgo.pullrequest import Marker, marker
 from fleetpgo.repository import clone, git
+from fleetpgo.steps.propose import Proposed, digest, propose
 from fleetpgo.verifying import verify
 from fleetpgo.wiring import find_wiring
 from tests.pprof.messages import message
 from tests.tiny import repacked, tiny
 
-TESTDATA = Path(__file__).parent / "testdata"
+TESTDATA = Path(__file__).parents[1] / "testdata"
 
 PROVENANCE = Provenance(run="run-1", query="up", selected=6, missing={"a:1": "timeout"}, samples=1_234)
 

@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from fleetpgo.collection import Access, Record
     from fleetpgo.forges import Forge
     from fleetpgo.measurement.comparison import Comparison
-    from fleetpgo.merging import Manifest
     from fleetpgo.prometheus import Prometheus
-    from fleetpgo.proposal import Proposed
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import Service
+    from fleetpgo.steps.merge import Manifest
+    from fleetpgo.steps.propose import Proposed
 
     Watch = Callable[[str, str], None]
 
@@ -187,7 +187,7 @@ async def top_up(
         one sentence for each look: what there was, and whether that was enough.
     """
     from fleetpgo.collection import why_stopped  # noqa: PLC0415  # likewise
-    from fleetpgo.enough import judge  # noqa: PLC0415  # likewise
+    from fleetpgo.steps.enough import judge  # noqa: PLC0415  # likewise
 
     chosen, _ = read_selection(store)
     said = []
@@ -207,8 +207,8 @@ async def top_up(
 
 
 def merge_profiles(service: Service, store: RunStore, *, go: str | None = "go") -> Manifest:
-    """Merge what arrived; see :func:`fleetpgo.merging.merge_run`."""
-    from fleetpgo.merging import merge_run  # noqa: PLC0415  # protobuf and numpy: not for the waiting steps
+    """Merge what arrived; see :func:`fleetpgo.steps.merge.merge_run`."""
+    from fleetpgo.steps.merge import merge_run  # noqa: PLC0415  # protobuf and numpy: not for the waiting steps
 
     windows = [window.name for window in service.selection.windows]
     chosen, seconds = read_selection(store, windows=windows)
@@ -230,7 +230,7 @@ def propose_profile(
     """
     from fleetpgo.measurement.history import latest_savings  # noqa: PLC0415  # pandas: likewise
     from fleetpgo.pprof import GUARDS  # noqa: PLC0415  # likewise
-    from fleetpgo.proposal import propose  # noqa: PLC0415  # it compares profiles: likewise
+    from fleetpgo.steps.propose import propose  # noqa: PLC0415  # it compares profiles: likewise
 
     manifest = store.read_json("manifest.json")
     reasons = {each.function: each.issue for each in GUARDS}

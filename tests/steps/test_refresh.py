@@ -12,10 +12,10 @@ from dataclasses import asdict
 
 import pytest
 
-from fleetpgo import refresh
 from fleetpgo.description import Datacenter
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.rules import Service
+from fleetpgo.steps import refresh
 from tests.collection.instances import OK, cpu_profile, http, serving
 from tests.selection.fleets import Answering
 
@@ -193,7 +193,7 @@ def test_datacenters_are_told_by_what_their_instances_gave():
 
 COLLECT = """
 import asyncio, pickle, sys
-from fleetpgo import refresh
+from fleetpgo.steps import refresh
 service, store = pickle.load(sys.stdin.buffer)
 chosen, _ = refresh.read_selection(store)
 asyncio.run(refresh.collect_profiles(service, store, chosen.targets))

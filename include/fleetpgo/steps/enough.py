@@ -1,6 +1,6 @@
 """Have the rounds so far given enough? Counted in samples, not in instances.
 
-Only profiles that the merge would use are counted (:mod:`fleetpgo.contributions`). First it is seen how many
+Only profiles that the merge would use are counted (:mod:`fleetpgo.steps.contributions`). First it is seen how many
 CPU samples there are; then, where profiles of two instances or more are there, whether they agree (:func:`fleetpgo.pprof.sufficiency`), by the figures below which the pull request warns.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
 from fleetpgo.collection import Limits, profile_name, read_record
-from fleetpgo.contributions import contributions
+from fleetpgo.steps.contributions import contributions
 
 if TYPE_CHECKING:
     from fleetpgo.run.store import RunStore

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fleetpgo import pprof
 from fleetpgo.collection import Limits, profile_name, read_record, record_name
-from fleetpgo.contributions import contributions
-from fleetpgo.enough import disagreement
 from fleetpgo.errors import ProfileError, QuorumError
 from fleetpgo.selection import merge_weights
 from fleetpgo.selection.weights import unrepresented
+from fleetpgo.steps.contributions import contributions
+from fleetpgo.steps.enough import disagreement
 
 if TYPE_CHECKING:
-    from fleetpgo.contributions import Contribution
     from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Selection
     from fleetpgo.service.rules import Service
     from fleetpgo.service.rules import Sufficiency as Least
+    from fleetpgo.steps.contributions import Contribution
 
 log = logging.getLogger(__name__)
 
