@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from fleetpgo.forges.local import LocalForge
 from fleetpgo.prometheus import Prometheus
-from fleetpgo.repository import git
+from fleetpgo.proposal.forges.local import LocalForge
+from fleetpgo.proposal.git import git
 
 ROOT = Path(__file__).parents[1]
 

@@ -3,11 +3,11 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from fleetpgo.commits import commit, push
 from fleetpgo.errors import ForgeError
-from fleetpgo.forges.local import LocalForge
 from fleetpgo.pr_cli import pr
-from fleetpgo.repository import clone
+from fleetpgo.proposal.commits import commit, push
+from fleetpgo.proposal.forges.local import LocalForge
+from fleetpgo.proposal.git import clone
 
 SERVICE = """\
 prometheus: {connection: prometheus}

@@ -20,7 +20,6 @@ import rich
 from rich.logging import RichHandler
 from rich.table import Table
 
-from fleetpgo import forges
 from fleetpgo.collection import Access, forget_stop
 from fleetpgo.errors import FleetPGOError, ServiceFileError
 from fleetpgo.measure_cli import history, measure
@@ -29,6 +28,7 @@ from fleetpgo.pr_cli import pr
 from fleetpgo.profile_cli import profile
 from fleetpgo.progress import watching
 from fleetpgo.prometheus import Prometheus
+from fleetpgo.proposal import forges
 from fleetpgo.run.store import RunStore
 from fleetpgo.service import rules as config
 from fleetpgo.service.files import load_named, load_service, override, service_files

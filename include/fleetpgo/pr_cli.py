@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from fleetpgo.errors import ForgeError
-from fleetpgo.forges.local import LocalForge
 from fleetpgo.options import json_option
+from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.service.files import load_named
 
 if TYPE_CHECKING:
-    from fleetpgo.forges import PullRequest
+    from fleetpgo.proposal.forges import PullRequest
 
 _service = click.argument("service", metavar="SERVICE")
 _number = click.argument("number", metavar="[NUMBER]", type=int, required=False)

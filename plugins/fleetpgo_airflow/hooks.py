@@ -13,9 +13,9 @@ from airflow.sdk.io import has_fs
 from airflow.sdk.log import mask_secret
 from fsspec.config import conf as fsspec_defaults  # type: ignore[import-untyped]  # fsspec has no types
 
-from fleetpgo import forges
 from fleetpgo.errors import ForgeError, StoreError
 from fleetpgo.prometheus import Prometheus
+from fleetpgo.proposal import forges
 from fleetpgo.run import address as store_address
 from fleetpgo.run.store import RunStore
 

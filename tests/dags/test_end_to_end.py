@@ -14,7 +14,7 @@ import time
 import pytest
 
 from demo.fleet import Fleet
-from fleetpgo.forges.local import LocalForge
+from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import services_directory
 from tests.readme import commands

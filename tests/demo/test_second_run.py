@@ -8,8 +8,8 @@ import pytest
 from demo import processes
 from demo.airflow import Airflow
 from demo.fleet import Fleet
-from fleetpgo.forges.local import LocalForge
-from fleetpgo.pullrequest import marker
+from fleetpgo.proposal.ensure import marker
+from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.run.store import RunStore
 
 DAG_ID = "pgo_refresh__wshim"

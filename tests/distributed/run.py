@@ -22,7 +22,7 @@ from demo.fleet import DATACENTERS, GIT_ENV, Fleet
 from demo.processes import DemoError
 from demo.progress import Progress
 from demo.run import DAG_ID, deploy
-from fleetpgo.forges.local import LocalForge
+from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.run.store import RunStore
 from tests.distributed.cluster import WORKERS, Cluster
 from tests.distributed.servers import Servers

@@ -12,12 +12,12 @@ import jsonschema
 import numpy as np
 import pytest
 
-from fleetpgo.commits import commit, push
 from fleetpgo.errors import MeasurementError
-from fleetpgo.forges.local import LocalForge
 from fleetpgo.measurement.measuring import measure
 from fleetpgo.measurement.rollout import Rollout
-from fleetpgo.repository import clone
+from fleetpgo.proposal.commits import commit, push
+from fleetpgo.proposal.forges.local import LocalForge
+from fleetpgo.proposal.git import clone
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.rules import Guardrail, Service
 from fleetpgo.steps import refresh

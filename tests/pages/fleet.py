@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from fleetpgo.forges import PullRequest
 from fleetpgo.measurement.measuring import measure_table
+from fleetpgo.proposal.forges import PullRequest
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import load_service
 from fleetpgo.service.rules import Service

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from fleetpgo.repository import git
+from fleetpgo.proposal.git import git
 
 SCRIPT = """
 import json

@@ -6,9 +6,9 @@ from base64 import b64encode
 import pytest
 
 from fleetpgo.errors import ForgeError, StoreError
-from fleetpgo.forges.gitea import GiteaForge
-from fleetpgo.forges.github import GitHubForge
-from fleetpgo.forges.gitlab import GitLabForge
+from fleetpgo.proposal.forges.gitea import GiteaForge
+from fleetpgo.proposal.forges.github import GitHubForge
+from fleetpgo.proposal.forges.gitlab import GitLabForge
 from fleetpgo_airflow import hooks
 from tests.tiny import tiny
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
 
-from fleetpgo.forges.local import LocalForge
+from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import load_named, services_directory
 from tests.s3 import ILLNESSES, S3, as_connection

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from fleetpgo.description import Provenance
 from fleetpgo.errors import BuildError, ForgeError, RepositoryError, ToolchainError
-from fleetpgo.forges.local import LocalForge
-from fleetpgo.pullrequest import Marker, marker
-from fleetpgo.repository import clone, git
+from fleetpgo.proposal.body import Provenance
+from fleetpgo.proposal.ensure import Marker, marker
+from fleetpgo.proposal.forges.local import LocalForge
+from fleetpgo.proposal.git import clone, git
+from fleetpgo.proposal.verify import verify
+from fleetpgo.proposal.wiring.edits import find_wiring
 from fleetpgo.steps.propose import Proposed, digest, propose
-from fleetpgo.verifying import verify
-from fleetpgo.wiring import find_wiring
 from tests.pprof.messages import message
 from tests.tiny import repacked, tiny
 

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 import pytest
 
-from fleetpgo.description import Datacenter
+from fleetpgo.proposal.body import Datacenter
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.rules import Service
 from fleetpgo.steps import refresh

@@ -13,21 +13,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.commits import commit, push, start_anew
-from fleetpgo.description import Change, FunctionShare, Proposal, body, title
 from fleetpgo.errors import ProfileError, RepositoryError
-from fleetpgo.manners import TAKE_OVER, hands_off, obeying_take_over
-from fleetpgo.pullrequest import ensure_pull_request
-from fleetpgo.repository import Checkout, base_moved, clone, fetch_history, read_at
-from fleetpgo.verifying import verify
-from fleetpgo.wiring import find_wiring
+from fleetpgo.proposal.body import Change, FunctionShare, Proposal, body, title
+from fleetpgo.proposal.commits import commit, push, start_anew
+from fleetpgo.proposal.ensure import ensure_pull_request
+from fleetpgo.proposal.etiquette import TAKE_OVER, hands_off, obeying_take_over
+from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, read_at
+from fleetpgo.proposal.verify import verify
+from fleetpgo.proposal.wiring.edits import find_wiring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from fleetpgo.description import Provenance
-    from fleetpgo.forges import Forge, PullRequest
+    from fleetpgo.proposal.body import Provenance
+    from fleetpgo.proposal.forges import Forge, PullRequest
     from fleetpgo.service.rules import Service
 
 _log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def propose(
 ) -> Proposed:
     """Propose a profile to a service's repository as a pull request.
 
-    Whether it may be touched at all is for :mod:`fleetpgo.manners` to say. If the base gets commits while the
+    Whether it may be touched at all is for :mod:`fleetpgo.proposal.etiquette` to say. If the base gets commits while the
     service is built, all is done again from the new base, once.
 
     Args:

@@ -31,9 +31,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from fleetpgo import selection
-from fleetpgo.description import Datacenter, Provenance
 from fleetpgo.measurement.rollout import Rollout, find_rollout, ready_at
-from fleetpgo.pullrequest import marker
+from fleetpgo.proposal.body import Datacenter, Provenance
+from fleetpgo.proposal.ensure import marker
 from fleetpgo.selection import Pack, Selection, Target
 from fleetpgo.service.files import override
 
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fleetpgo.collection import Access, Record
-    from fleetpgo.forges import Forge
     from fleetpgo.measurement.comparison import Comparison
     from fleetpgo.prometheus import Prometheus
+    from fleetpgo.proposal.forges import Forge
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import Service
     from fleetpgo.steps.merge import Manifest
@@ -348,7 +348,7 @@ def measure(
     brought up to date, as the service file says.
     """
     from fleetpgo.measurement import measuring  # noqa: PLC0415  # scipy and matplotlib: not for waiting steps
-    from fleetpgo.mergealone import what_else  # noqa: PLC0415  # likewise
+    from fleetpgo.proposal.merge_alone import what_else  # noqa: PLC0415  # likewise
 
     commit = store.read_json("merge.json")["commit"]
     measured = measuring.measure(
@@ -366,7 +366,7 @@ def measure(
     text = "\n".join(store.read(report).decode() for report in reports if store.exists(report))
     forge.comment(proposed["pull_request"], text, "measurement")
     if reverts(measured.comparison, period):
-        from fleetpgo.reverting import propose_revert  # noqa: PLC0415  # it compares profiles: likewise
+        from fleetpgo.proposal.revert import propose_revert  # noqa: PLC0415  # it compares profiles: likewise
 
         reverted = propose_revert(
             service,

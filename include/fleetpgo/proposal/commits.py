@@ -1,0 +1,169 @@
+"""Git: commit a few files on top of a base, and push them to one branch; never where a build has been.
+
+A build may write anything into the clone that it runs in: a hook, a remote that is a program, files in the
+index. So the commit is made and pushed in a repository of its own, which is made after the build.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleetpgo.errors import RepositoryError
+from fleetpgo.proposal.git import BOT_EMAIL, BOT_NAME, changed_files, content_of, git, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from fleetpgo.proposal.git import Checkout
+
+_log = logging.getLogger(__name__)
+
+_NO_FILTER = ("unspecified", "unset", "")
+"""What git calls the attribute ``filter`` of a file that goes through none."""
+
+
+@contextmanager
+def start_anew(checkout: Checkout) -> Iterator[Checkout]:
+    """Make another repository for the commit and the push: one that no build has touched.
+
+    It has the base's commit, no file in its work tree, and goes when the block ends. It is made after the
+    build, because file modes hide nothing from a build: it runs as the same user.
+
+    Args:
+        checkout: the clone that a build has run in, with credentials that still hold; nothing in its
+            directory is read.
+
+    Raises:
+        RepositoryError: if git fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="fleetpgo-", ignore_cleanup_errors=True) as directory:
+        path = Path(directory)
+        git(path, "init", "--quiet", "--template=")
+        git(path, "remote", "add", "origin", checkout.url)
+        # Where the server can leave the files out, git fetches the few .gitattributes that it needs later.
+        git(
+            path,
+            *("fetch", "--quiet", "--depth=1", "--no-tags", "--filter=blob:none"),
+            *("origin", checkout.base_commit),
+            config=checkout.config,
+        )
+        yield replace(checkout, path=path)
+
+
+def commit(
+    checkout: Checkout, files: Mapping[str, bytes | None], message: str, *, exact: str | None = None
+) -> str:
+    """Commit files on top of the base, signed off, and nothing else that lies in the work tree or the index.
+
+    Where the branch's newest commit has the same parent and the same tree already, that commit is returned
+    instead: to make it anew would only change its date, and start every check on the forge again.
+
+    Args:
+        checkout: the clone; after a build, the repository of :func:`start_anew`.
+        files: path and content of each file, written here; None removes it.
+        message: the commit message.
+        exact: the one of the files whose very bytes must be committed; the others are text, whose line ends
+            are the repository's business.
+
+    Returns:
+        Full SHA of the commit.
+
+    Raises:
+        RepositoryError: if nothing differs from the base, git would not commit the very bytes, or one of the
+            files is a link or a submodule on the base.
+    """
+    path, base = checkout.path, checkout.base_commit
+    git(path, "read-tree", base, config=checkout.config)
+    for name, content in files.items():
+        _require_file(checkout, name)
+        if content is None:
+            git(path, "update-index", "--force-remove", "--", name)
+            continue
+        write(checkout, name, content)
+        # The mode of the base stays: here the file is new, and no program.
+        modes = {**checkout.config, "core.fileMode": "false"}
+        git(path, "update-index", "--add", "--", name, config=modes)
+    _require_bytes(checkout, [name for name, content in files.items() if content is not None], exact)
+    # --missing-ok: the files that the fetch left out are the origin's own.
+    tree = git(path, "write-tree", "--missing-ok")
+    if tree == git(path, "rev-parse", f"{base}^{{tree}}"):
+        raise RepositoryError(
+            f"{', '.join(files)} would be the same as on {checkout.base}: there is nothing to commit",
+            hint="nothing needs to be done",
+        )
+    signed = f"{message.rstrip()}\n\nSigned-off-by: {BOT_NAME} <{BOT_EMAIL}>"
+    made = git(path, "commit-tree", "-p", base, "-m", signed, tree)
+    if others := changed_files(checkout, base, made) - files.keys():
+        raise RepositoryError(
+            f"the commit would change {', '.join(sorted(others))}, too, so it is not pushed",
+            hint="report this as a bug of fleetpgo",
+        )
+    if checkout.seen and checkout.content == content_of(path, made):
+        return checkout.seen
+    return made
+
+
+def push(checkout: Checkout, head: str) -> None:
+    """Make the branch point to a commit, unless somebody else moved the branch since it was cloned.
+
+    Raises:
+        RepositoryError: if the branch was moved meanwhile, or the push is refused.
+    """
+    if head == checkout.seen:
+        _log.info("%s holds this commit already: %s", checkout.branch, head)
+        return
+    reference = f"refs/heads/{checkout.branch}"
+    try:
+        git(
+            checkout.path,
+            *("push", "--quiet", f"--force-with-lease={reference}:{checkout.seen or ''}"),
+            *("origin", f"{head}:{reference}"),
+            config=checkout.config,
+        )
+    except RepositoryError as error:
+        stale = "stale info" in error.message
+        raise RepositoryError(
+            f"the push to {checkout.branch} was refused: {error.message}",
+            hint="somebody else, most likely another run, moved the branch since it was cloned, and nothing "
+            "of theirs was overwritten: run again"
+            if stale
+            else "let the token write to this branch, and let no branch protection or ruleset cover "
+            f"{checkout.branch.partition('/')[0]}/*: the branch is made anew from its base at each run",
+        ) from error
+    _log.info("pushed %s to %s", head, checkout.branch)
+
+
+def _require_file(checkout: Checkout, name: str) -> None:
+    """Refuse a path that is a link or a submodule on the base: a build sees what that leads to."""
+    mode = git(checkout.path, "ls-tree", checkout.base_commit, "--", name).partition(" ")[0]
+    if mode not in ("", "100644", "100755"):
+        raise RepositoryError(
+            f"{name} is no file on {checkout.base}, but {'a link' if mode == '120000' else 'a directory'}",
+            hint="name another path in the service file (repository.profile, repository.makefile)",
+        )
+
+
+def _require_bytes(checkout: Checkout, names: Sequence[str], exact: str | None) -> None:
+    """Refuse what the repository's .gitattributes would turn into other bytes, by a filter or otherwise."""
+    if not names:
+        return
+    path = checkout.path
+    # No filter is set up here, so git would commit the bytes and every clone would show the file as edited.
+    told = git(path, "check-attr", "--cached", "-z", "filter", "--", *names, config=checkout.config)
+    values = told.split("\0")[2::3]
+    converted = {name for name, value in zip(names, values, strict=False) if value not in _NO_FILTER}
+    if exact in names and git(path, "rev-parse", f":{exact}") != git(
+        path, "hash-object", "--no-filters", "--", str(exact)
+    ):
+        converted.add(str(exact))
+    if converted:
+        name = min(converted)
+        raise RepositoryError(
+            f"git would commit {name} with other bytes than it has",
+            hint=f"a .gitattributes of the repository converts it; add the line `{name} -text -filter`",
+        )

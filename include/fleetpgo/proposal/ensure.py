@@ -1,0 +1,120 @@
+"""Find, create or update the one pull request of a branch, and hand it to people.
+
+What it says to people is :mod:`fleetpgo.proposal.body`'s part.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from fleetpgo.errors import RefusedError
+from fleetpgo.markdown import code, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleetpgo.proposal.forges import Forge, PullRequest
+    from fleetpgo.service.rules import Review
+
+
+_log = logging.getLogger(__name__)
+
+HANDED_OVER = "fleetpgo"
+"""The label that says: reviewers, assignees and all other labels are set."""
+
+_NOT_ASKED = "not-asked"
+"""The comment on who could not be asked."""
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What a program reads in the body of a pull request.
+
+    Attributes:
+        run: id of the run that wrote the body.
+        profile: first 12 hex digits of the SHA-256 of the profile that it proposes.
+    """
+
+    run: str
+    profile: str
+
+
+def marker_line(about: Marker) -> str:
+    """The line of a body that :func:`marker` reads back; no forge shows it."""
+    # A ">" in the run's id could end the comment early.
+    text = json.dumps(asdict(about)).replace(">", r"\u003e")
+    return f"<!-- fleetpgo {text} -->"
+
+
+def marker(text: str) -> Marker | None:
+    """The marker in the body of a pull request; None where there is none that can be read."""
+    # The last one: whatever a name or reason further up may look like, ours is at the end.
+    lines = re.findall(r"^<!-- fleetpgo (\{.*\}) -->\s*$", text, re.MULTILINE)
+    try:
+        return Marker(**json.loads(lines[-1]))
+    except (IndexError, TypeError, ValueError):
+        return None
+
+
+def ensure_pull_request(
+    forge: Forge, branch: str, base: str, title: str, body: str, review: Review
+) -> PullRequest:
+    """The one open pull request from a branch, with this base, title and body: found, updated or opened.
+
+    The label `fleetpgo` is put on it last. Where it is missing, handing the pull request over was cut off,
+    and is done again; where it is there, people's changes to reviewers and labels are left as they are.
+    Whom the forge refuses to ask or to assign is named in a comment, and holds up nothing.
+
+    Raises:
+        ForgeError: if the forge cannot be reached, or refuses.
+    """
+    found = forge.find(branch)
+    if found is None or found.state != "open":
+        found = forge.create(branch, base, title, body, draft=review.draft)
+    elif (found.title, found.body, found.base) != (title, body, base):
+        found = forge.update(found.number, title, body, base if found.base != base else None)
+    if HANDED_OVER not in found.labels:
+        _hand_over(forge, found.number, review)
+    return found
+
+
+def _hand_over(forge: Forge, number: int, review: Review) -> None:
+    """Label a pull request, ask each of its people, and have it merged by itself if the file says so.
+
+    Each is asked alone: a forge refuses a whole request for one bad name in it.
+    """
+    if review.labels:
+        forge.label(number, add=review.labels)
+    asked: list[tuple[str, Callable[[int, str], None], str]] = [
+        *(("reviewers", forge.ask, name) for name in review.reviewers),
+        *(("assignees", forge.assign, name) for name in review.assignees),
+    ]
+    refused = []
+    for role, ask, name in asked:
+        try:
+            ask(number, name)
+        except RefusedError as error:
+            _log.warning("pull request %d goes on without %s of review.%s: %s", number, name, role, error)
+            refused.append(f"- {code(name)} (`review.{role}`): {code(error.message)}")
+    # One from an earlier try may have to be taken back.
+    if refused or forge.read_comment(number, _NOT_ASKED):
+        forge.comment(number, _not_asked(refused), _NOT_ASKED)
+    if review.auto_merge:
+        forge.merge_once_ready(number, review.auto_merge)
+    forge.label(number, add=(HANDED_OVER,))
+
+
+def _not_asked(refused: list[str]) -> str:
+    """The comment on who could not be asked; it names no run, so that it stays the same from try to try."""
+    if not refused:
+        return "All people that the service file names have been asked."
+    return (
+        "These people of the service file could not be asked; everything else goes on without them:\n\n"
+        f"{listed(refused)}\n\n"
+        "Give them access to this repository, or correct the names in the service file. To have fleetpgo ask "
+        f"again at its next run, take off the label `{HANDED_OVER}`; or ask them yourself."
+    )

@@ -1,0 +1,98 @@
+"""When a branch of ours and its pull request must be left alone: its reviewers' word goes before the bot's.
+
+The manners are those of Renovate and Dependabot: a commit of somebody else on the branch stops the updates,
+and a label does. What people want is read from the forge at each run and remembered nowhere else.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from fleetpgo.errors import FleetPGOError, ForgeError, RepositoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fleetpgo.proposal.forges import Forge, PullRequest
+    from fleetpgo.proposal.git import Checkout
+
+TAKE_OVER = "fleetpgo/take-over"
+"""The label by which a person has the bot go on: over their own commit, or after a rejection."""
+
+DO_NOT_UPDATE = "fleetpgo/do-not-update"
+"""The label by which a person stops all updates."""
+
+_FOREIGN_COMMIT = "foreign-commit"
+"""The comment that says whose commit stops the updates, and how to resume."""
+
+
+def hands_off(forge: Forge, checkout: Checkout, found: PullRequest | None) -> str:
+    """Say why the branch and its pull request must be left alone; "" if they need not be.
+
+    The label to take over counts for the one commit that our comment names. Whoever put it on had read that,
+    and knew of no later commit: then it is taken off, and the comment names the commit that is there now.
+
+    Args:
+        forge: takes the one comment that says how to resume, if a foreign commit is in the way.
+        checkout: the clone, which has seen the branch.
+        found: the branch's pull request, open or the newest; None without one, or if that is not to be asked.
+
+    Raises:
+        RepositoryError: if a foreign commit is in the way and there is no pull request to say so on.
+        ForgeError: if the comment cannot be made, or a label that does not count cannot be taken off.
+    """
+    if found and found.state != "merged" and DO_NOT_UPDATE in found.labels:
+        return f"pull request {found.number} has the label {DO_NOT_UPDATE}"
+    if not checkout.foreign:
+        return ""
+    stopped = f"the newest commit of {checkout.branch} is by {checkout.foreign}"
+    if found is None:
+        raise RepositoryError(
+            f"{stopped}, and the branch has no pull request",
+            hint=f"delete or rename the branch {checkout.branch} if it is not needed, then run again",
+        )
+    if found.state == "merged" and found.head == checkout.seen:
+        return ""  # all of it is in the base: nothing of theirs is lost
+    if TAKE_OVER in found.labels:
+        if str(checkout.seen) in forge.read_comment(found.number, _FOREIGN_COMMIT):
+            return ""
+        # Before the comment names the commit: until then the label counts for none.
+        forge.label(found.number, remove=TAKE_OVER)
+        stopped += f", and the label {TAKE_OVER} was not put on for it"
+    forge.comment(found.number, _stopped(checkout), _FOREIGN_COMMIT)
+    return f"{stopped}; pull request {found.number} says how to resume"
+
+
+@contextmanager
+def obeying_take_over(forge: Forge, found: PullRequest | None) -> Iterator[None]:
+    """Take the label to take over off before the push inside; put it back if what is inside fails.
+
+    A label that stayed would have the next run discard what people commit after this one.
+
+    Raises:
+        ForgeError: if it cannot be taken off; then nothing is pushed.
+    """
+    if found is None or TAKE_OVER not in found.labels:
+        yield
+        return
+    try:
+        forge.label(found.number, remove=TAKE_OVER)
+        yield
+    except FleetPGOError:
+        # The next run goes on from here. If the forge is down, the person has to ask once more.
+        with suppress(ForgeError):
+            forge.label(found.number, add=(TAKE_OVER,))
+        raise
+
+
+def _stopped(checkout: Checkout) -> str:
+    """The comment about a foreign commit; it names no run, so that it stays the same from week to week."""
+    return (
+        f"The newest commit of this branch, {checkout.seen}, is not by fleetpgo, so fleetpgo no longer "
+        "updates the branch or this pull request.\n\n"
+        f"To have it go on, add the label `{TAKE_OVER}`: the next run **discards every commit of others on "
+        "this branch** and makes it anew from its base. The label counts for this commit alone: if another "
+        "is the newest by then, the label is taken off and nothing is discarded. While it is open, this pull "
+        "request can be merged as it is, or closed."
+    )

@@ -1,0 +1,269 @@
+"""Gitea and Forgejo, over the REST API that they share.
+
+No client is used: those there are for Python are generated whole from the API's description, or unkept.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import requests
+
+from fleetpgo.errors import ForgeError, RefusedError
+from fleetpgo.proposal.forges import PullRequest, comment_marker
+from fleetpgo.proposal.forges.access import (
+    ELSE,
+    HINTS,
+    TIMEOUT,
+    checked,
+    git_access,
+    refusal,
+    require_base,
+    require_place,
+    session,
+    unanswered,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from fleetpgo.proposal.forges import MergeKind
+
+_log = logging.getLogger(__name__)
+
+_PAGE = 50
+"""Most that Gitea gives at once, as it is delivered."""
+
+_DRAFT = "WIP: "
+"""A draft is one whose title begins so."""
+
+
+class GiteaForge:
+    """One repository on a Gitea or Forgejo server.
+
+    Args:
+        address: the server's address.
+        project: ``owner/name``.
+        token: access token with scopes ``write:repository`` and ``write:issue``, and ``read:organization``
+            to see the labels of the organisation that owns the repository.
+
+    Raises:
+        ForgeError: if one of them cannot be right.
+    """
+
+    def __init__(self, address: str, project: str, token: str | None) -> None:
+        self._address, self._token = checked(address, token)
+        if project.count("/") != 1:
+            raise ForgeError(
+                f"{project!r} is no repository on Gitea",
+                hint="write owner/name as repository.project in the service file",
+            )
+        self._project = project
+        self._session = session()
+        self._session.headers["Authorization"] = f"token {self._token}"
+
+    @property
+    def clone_url(self) -> str:
+        """Where git clones from and pushes to."""
+        return f"{self._address}/{self._project}.git"
+
+    def git_config(self) -> dict[str, str]:
+        """The token as an HTTP header for this server alone; its addresses for SSH as those for HTTPS."""
+        return git_access(self._address, "x-access-token", self._token)
+
+    def check(self, base: str) -> None:
+        """Nothing, if the repository has not moved, can be written to, and has that base."""
+        there = self._ask("GET", "", "looking at the repository")
+        require_place((self._address, there["full_name"]), self._project, archived=there["archived"])
+        branch = self._ask("GET", f"/branches/{quote(base, safe='')}", f"looking for {base}", absent=True)
+        require_base(base, there["default_branch"], there=branch is not None)
+
+    def find(self, branch: str) -> PullRequest | None:
+        """The open pull request from a branch, whatever its base; where none is open, the newest."""
+        # The API cannot filter by branch; it gives the newest first.
+        for state in ("open", "closed"):
+            for answer in self._pages("/pulls", f"looking for a pull request from {branch}", state=state):
+                head = answer["head"]
+                ours = (head.get("repo") or {}).get("full_name", "").lower() == self._project.lower()
+                if ours and head["label"] == branch:
+                    return _read(answer)
+        return None
+
+    def get(self, number: int) -> PullRequest:
+        """The pull request of that number, whatever its state."""
+        return _read(self._ask("GET", f"/pulls/{number}", f"reading pull request {number}"))
+
+    def create(self, branch: str, base: str, title: str, body: str, *, draft: bool = False) -> PullRequest:
+        """Open a pull request; Gitea refuses a second one for the same branch and base."""
+        sent = {"head": branch, "base": base, "title": f"{_DRAFT if draft else ''}{title}", "body": body}
+        return _read(self._ask("POST", "/pulls", f"opening a pull request from {branch} to {base}", sent))
+
+    def update(self, number: int, title: str, body: str, base: str | None = None) -> PullRequest:
+        """Replace the title and the body of a pull request, and its base if another is given."""
+        sent = {"title": f"{_DRAFT if self.get(number).draft else ''}{title}", "body": body}
+        if base:
+            sent["base"] = base
+        return _read(self._ask("PATCH", f"/pulls/{number}", f"updating pull request {number}", sent))
+
+    def ask(self, number: int, reviewer: str) -> None:
+        """Ask one person, or one team, for a review."""
+        team, name = "/" in reviewer, reviewer.rpartition("/")[2]
+        sent = {"reviewers": [] if team else [name], "team_reviewers": [name] if team else []}
+        self._ask("POST", f"/pulls/{number}/requested_reviewers", f"asking {reviewer} for a review", sent)
+
+    def assign(self, number: int, person: str) -> None:
+        """Assign a pull request to one person, besides those it is assigned to."""
+        doing = f"assigning pull request {number} to {person}"
+        # Looked up first: for one without access the answer is a 500, as if the server had stumbled.
+        can = {each["login"].lower() for each in self._ask("GET", "/assignees", doing)}
+        if person.lower() not in can:
+            raise RefusedError(
+                f"{self._address}/{self._project}: {doing} is not possible: no such user can write to it",
+                hint="give the user access to the repository, or correct review.assignees",
+            )
+        # The list that is sent replaces the one that is there.
+        there = self._ask("GET", f"/pulls/{number}", doing)["assignees"] or ()
+        sent = {"assignees": list(dict.fromkeys([*(each["login"] for each in there), person]))}
+        self._ask("PATCH", f"/pulls/{number}", doing, sent)
+
+    def merge_once_ready(self, number: int, how: MergeKind) -> None:
+        """Have Gitea merge once the checks succeed."""
+        # Go's JSON takes a field's name in any case; older versions call it "Do".
+        sent = {"do": how, "merge_when_checks_succeed": True}
+        self._ask("POST", f"/pulls/{number}/merge", "switching auto-merge on", sent)
+
+    def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
+        """Add labels to a pull request, made where there are none; or take one off, if it is on."""
+        doing = f"labelling pull request {number}"
+        own = f"/issues/{number}/labels"
+        if add:
+            self._ask("POST", own, doing, {"labels": self._label_ids(add, doing)})
+        if remove:
+            # The pull request's own list has the labels of the organisation, too.
+            for each in self._ask("GET", own, doing):
+                if each["name"] == remove:
+                    self._ask("DELETE", f"{own}/{each['id']}", doing)
+
+    def comment(self, number: int, body: str, key: str) -> None:
+        """Write the one comment called `key` on a pull request: made the first time, replaced after that."""
+        sent = {"body": f"{comment_marker(key)}\n{body}"}
+        doing = f"commenting on pull request {number}"
+        there = self._comment(number, key, doing)
+        if there is None:
+            self._ask("POST", f"/issues/{number}/comments", doing, sent)
+        elif there["body"] != sent["body"]:
+            self._ask("PATCH", f"/issues/comments/{there['id']}", doing, sent)
+
+    def read_comment(self, number: int, key: str) -> str:
+        """Return the one comment called `key` on a pull request; "" if there is none."""
+        there = self._comment(number, key, f"reading the comments of pull request {number}")
+        return there["body"].removeprefix(comment_marker(key)).strip() if there else ""
+
+    def _comment(self, number: int, key: str, doing: str) -> Any:  # noqa: ANN401  # JSON
+        """The comment of a key as the API describes it; None without one."""
+        comments = self._ask("GET", f"/issues/{number}/comments", doing)
+        return next((each for each in comments if each["body"].startswith(comment_marker(key))), None)
+
+    def _label_ids(self, names: Sequence[str], doing: str) -> list[int]:
+        """The ids of labels: the repository's own, else the organisation's; made where there is neither."""
+        ids = {each["name"]: each["id"] for each in self._pages("/labels", doing)}
+        if not ids.keys() >= set(names):
+            ids = self._organisation_labels(doing) | ids
+        for name in names:
+            if name not in ids:
+                ids[name] = self._ask("POST", "/labels", doing, {"name": name, "color": "#00add8"})["id"]
+        return [ids[name] for name in names]
+
+    def _organisation_labels(self, doing: str) -> dict[str, int]:
+        """The ids of the labels that the repository has from its organisation."""
+        owner = self._project.partition("/")[0]
+        try:
+            found = self._pages("/labels", doing, below=f"/orgs/{owner}", absent=True)
+            return {each["name"]: each["id"] for each in found}
+        except RefusedError as error:
+            _log.warning(
+                "the labels of an organisation %s cannot be seen, so one may be made a second time; let the "
+                "token read organizations: %s",
+                owner,
+                error.message,
+            )
+            return {}
+
+    def _pages(
+        self, path: str, doing: str, *, below: str | None = None, absent: bool = False, **query: str
+    ) -> Iterator[Any]:
+        """All that a list holds, page after page; for the arguments see :meth:`_ask`."""
+        page = 1
+        while answers := self._ask(
+            "GET", path, doing, query={**query, "page": page, "limit": _PAGE}, below=below, absent=absent
+        ):
+            yield from answers
+            page += 1
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        sent: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        below: str | None = None,
+        absent: bool = False,
+    ) -> Any:  # noqa: ANN401  # whatever JSON can hold
+        """Send one request and return the answer's JSON, or None without one.
+
+        Args:
+            method: of HTTP.
+            path: what is asked for.
+            doing: what for; told in the error.
+            sent: JSON to send.
+            query: parameters of the URL.
+            below: the path that `path` is below; None: the repository's.
+            absent: a 404 is an answer too: None.
+        """
+        below = f"/repos/{self._project}" if below is None else below
+        url = f"{self._address}/api/v1{below}{path}"
+        try:
+            answer = self._session.request(method, url, params=query, json=sent, timeout=TIMEOUT)
+        except requests.RequestException as error:
+            raise unanswered(self._address, doing, error) from error
+        if absent and answer.status_code == requests.codes.not_found:
+            return None
+        if not answer.ok:
+            raise refusal(answer.status_code)(
+                f"{self._address}/{self._project}: {doing} failed: {answer.status_code} {_reason(answer)}",
+                hint=HINTS.get(answer.status_code, ELSE),
+            )
+        return answer.json() if answer.content else None
+
+
+def _read(answer: Mapping[str, Any]) -> PullRequest:
+    """A pull request as Gitea's API describes it, in our words."""
+    merged = answer["merged"]
+    return PullRequest(
+        number=answer["number"],
+        url=answer["html_url"],
+        title=answer["title"].removeprefix(_DRAFT),
+        body=answer["body"] or "",
+        state="merged" if merged else "open" if answer["state"] == "open" else "closed",
+        # `ref` is another one once the branch is deleted.
+        branch=answer["head"]["label"],
+        head=answer["head"]["sha"],
+        base=answer["base"]["ref"],
+        labels=tuple(label["name"] for label in answer["labels"] or ()),
+        draft=answer["draft"],
+        merged_at=datetime.fromisoformat(answer["merged_at"]) if merged else None,
+        merge_commit=answer["merge_commit_sha"] if merged else None,
+    )
+
+
+def _reason(answer: requests.Response) -> str:
+    """Gitea's own words."""
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return answer.reason or ""

@@ -1,0 +1,258 @@
+"""GitHub and GitHub Enterprise Server, over their REST API."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+import requests
+from github import Auth, Github, GithubException, RateLimitExceededException, UnknownObjectException
+from github.GithubObject import NotSet
+from github.GithubRetry import GithubRetry
+from jwt import PyJWTError
+
+from fleetpgo.errors import ForgeError, RefusedError
+from fleetpgo.proposal.forges import PullRequest, comment_marker, current
+from fleetpgo.proposal.forges.access import (
+    ELSE,
+    HINTS,
+    LONGEST_WAIT,
+    RETRIED,
+    Patience,
+    checked,
+    git_access,
+    refusal,
+    require_base,
+    require_place,
+    unanswered,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from github.IssueComment import IssueComment
+    from github.PullRequest import PullRequest as Answer
+    from github.Repository import Repository
+
+    from fleetpgo.proposal.forges import App, MergeKind
+
+_HINTS = {**HINTS, 400: HINTS[405]}
+"""PyGithub gives the errors of GraphQL, which only auto-merge is asked of, the status 400."""
+
+
+class GitHubForge:
+    """One repository on GitHub.
+
+    Args:
+        address: ``https://github.com`` or the address of an Enterprise server.
+        project: ``owner/name``.
+        token: personal access token; or the private key of an app, in PEM.
+        app: the app, if it is one; it gets its tokens by itself, each for an hour.
+
+    Raises:
+        ForgeError: if one of them cannot be right.
+    """
+
+    def __init__(self, address: str, project: str, token: str | None, app: App | None = None) -> None:
+        self._address, token = checked(address, token)
+        if project.count("/") != 1:
+            raise ForgeError(
+                f"{project!r} is no repository on GitHub",
+                hint="write owner/name as repository.project in the service file",
+            )
+        self._project = project
+        own = urlsplit(self._address).hostname != "github.com"
+        self._github = Github(
+            base_url=f"{self._address}/api/v3" if own else "https://api.github.com",
+            auth=_as_app(app, token) if app else Auth.Token(token),
+            lazy=True,
+            retry=_Patience(
+                total=5, backoff_factor=1, max_rate_limit_wait=LONGEST_WAIT, allowed_methods=RETRIED
+            ),
+        )
+        self._repository = self._github.get_repo(project)
+
+    @property
+    def clone_url(self) -> str:
+        """Where git clones from and pushes to."""
+        return f"{self._address}/{self._project}.git"
+
+    def git_config(self) -> dict[str, str]:
+        """The token as an HTTP header for this server alone; its addresses for SSH as those for HTTPS."""
+        with self._errors("getting a token"):
+            auth = self._github.requester.auth
+            assert auth is not None  # noqa: S101  # for the reader of types: it was given one above
+            return git_access(self._address, "x-access-token", auth.token)
+
+    def check(self, base: str) -> None:
+        """Nothing, if the repository has not moved, can be written to, and has that base."""
+        with self._errors("looking at the repository"):
+            there = self._github.get_repo(self._project)
+            there.complete()
+            require_place((self._address, there.full_name), self._project, archived=there.archived)
+            require_base(base, there.default_branch, there=_has(there, base))
+
+    def find(self, branch: str) -> PullRequest | None:
+        """The open pull request from a branch, whatever its base; where none is open, the newest."""
+        owner = self._project.partition("/")[0]
+        with self._errors(f"looking for a pull request from {branch}"):
+            return current(map(_read, self._repository.get_pulls(state="all", head=f"{owner}:{branch}")))
+
+    def get(self, number: int) -> PullRequest:
+        """The pull request of that number, whatever its state."""
+        with self._errors(f"reading pull request {number}"):
+            return _read(self._repository.get_pull(number))
+
+    def create(self, branch: str, base: str, title: str, body: str, *, draft: bool = False) -> PullRequest:
+        """Open a pull request; GitHub refuses a second one for the same branch and base."""
+        with self._errors(f"opening a pull request from {branch} to {base}"):
+            return _read(self._repository.create_pull(base, branch, title=title, body=body, draft=draft))
+
+    def update(self, number: int, title: str, body: str, base: str | None = None) -> PullRequest:
+        """Replace the title and the body of a pull request, and its base if another is given."""
+        with self._errors(f"updating pull request {number}"):
+            answer = self._repository.get_pull(number)
+            answer.edit(title=title, body=body, base=base or NotSet)
+            return _read(answer)
+
+    def ask(self, number: int, reviewer: str) -> None:
+        """Ask one person, or one team, for a review."""
+        team, name = "/" in reviewer, reviewer.rpartition("/")[2]
+        with self._errors(f"asking {reviewer} for a review of pull request {number}"):
+            answer = self._repository.get_pull(number)
+            answer.create_review_request([] if team else [name], [name] if team else [])
+
+    def assign(self, number: int, person: str) -> None:
+        """Assign a pull request to one person, besides those it is assigned to."""
+        doing = f"assigning pull request {number} to {person}"
+        with self._errors(doing):
+            answer = self._repository.get_pull(number)
+            answer.add_to_assignees(person)
+        # GitHub leaves out whom it will not have, and calls it a success.
+        if person.lower() not in {each.login.lower() for each in answer.assignees}:
+            raise RefusedError(
+                f"{self._address}/{self._project}: {doing} is not possible: GitHub left the name out",
+                hint="give the user access to the repository, or correct review.assignees",
+            )
+
+    def merge_once_ready(self, number: int, how: MergeKind) -> None:
+        """Have GitHub merge once its rules allow it."""
+        with self._errors(f"switching auto-merge on for pull request {number}"):
+            self._repository.get_pull(number).enable_automerge(how.upper())
+
+    def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
+        """Add labels to a pull request, made where there are none; or take one off, if it is on."""
+        with self._errors(f"labelling pull request {number}"):
+            issue = self._repository.get_issue(number)
+            if add:
+                issue.add_to_labels(*add)
+            if remove:
+                try:
+                    # PyGithub's own method leaves the slash of a label's name in the path.
+                    issue.requester.requestJsonAndCheck(
+                        "DELETE", f"{issue.url}/labels/{quote(remove, safe='')}"
+                    )
+                except UnknownObjectException:
+                    # Off already. Or not for this token to take off: then it is still there.
+                    if remove in {each.name for each in self._repository.get_pull(number).labels}:
+                        raise
+
+    def comment(self, number: int, body: str, key: str) -> None:
+        """Write the one comment called `key` on a pull request: made the first time, replaced after that."""
+        text = f"{comment_marker(key)}\n{body}"
+        with self._errors(f"commenting on pull request {number}"):
+            there = self._comment(number, key)
+            if there is None:
+                self._repository.get_issue(number).create_comment(text)
+            elif there.body != text:
+                there.edit(text)
+
+    def read_comment(self, number: int, key: str) -> str:
+        """Return the one comment called `key` on a pull request; "" if there is none."""
+        with self._errors(f"reading the comments of pull request {number}"):
+            there = self._comment(number, key)
+            return there.body.removeprefix(comment_marker(key)).strip() if there else ""
+
+    def _comment(self, number: int, key: str) -> IssueComment | None:
+        """The comment of a key; None without one."""
+        comments = self._repository.get_issue(number).get_comments()
+        return next((each for each in comments if each.body.startswith(comment_marker(key))), None)
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        """Turn what goes wrong inside into a ForgeError; the forge's answers never hold the token."""
+        try:
+            yield
+        except GithubException as error:
+            # A limit is a 403 too.
+            limited = isinstance(error, RateLimitExceededException)
+            kind = ForgeError if limited else refusal(error.status)
+            raise kind(
+                f"{self._address}/{self._project}: {doing} failed: {error.status} {_reason(error)}",
+                hint=ELSE if limited else _HINTS.get(error.status, ELSE),
+            ) from error
+        except requests.RequestException as error:
+            raise unanswered(self._address, doing, error) from error
+
+
+def _as_app(app: App, key: str) -> Auth.AppInstallationAuth:
+    """Authenticate as an app. The key's line ends may be lost, as in Airflow's form, which has one line."""
+    text = key.replace("\\n", "\n").strip()
+    if parts := re.fullmatch(r"(-----BEGIN [\w ]+-----)(.+)(-----END [\w ]+-----)", text, re.DOTALL):
+        text = "\n".join([parts[1], *parts[2].split(), parts[3], ""])
+    try:
+        auth = Auth.AppAuth(app.app, text)
+        _ = auth.token  # signs with it
+    except (PyJWTError, ValueError) as error:
+        raise ForgeError(
+            f"the connection's password is no private key of the app {app.app}",
+            hint="set it to the key that GitHub gave for the app: -----BEGIN RSA PRIVATE KEY----- …",
+        ) from error
+    return auth.get_installation_auth(app.installation)
+
+
+class _Patience(Patience, GithubRetry):
+    """GitHub's limits say 403, too; GithubRetry looks which 403 is one, and raises the others' error."""
+
+    turned_away = Patience.turned_away | {requests.codes.forbidden}
+
+
+def _has(repository: Repository, branch: str) -> bool:
+    try:
+        # GitHub leads from the old name of a renamed branch to the new one.
+        return repository.get_branch(branch).name == branch
+    except UnknownObjectException:
+        return False
+
+
+def _read(answer: Answer) -> PullRequest:
+    """A pull request as GitHub's API describes it, in our words."""
+    merged = answer.merged_at is not None
+    return PullRequest(
+        number=answer.number,
+        url=answer.html_url,
+        title=answer.title,
+        body=answer.body or "",
+        state="merged" if merged else "open" if answer.state == "open" else "closed",
+        branch=answer.head.ref,
+        head=answer.head.sha,
+        base=answer.base.ref,
+        labels=tuple(label.name for label in answer.labels),
+        draft=answer.draft,
+        merged_at=answer.merged_at,
+        # Before the merge this field names a trial merge that no branch holds.
+        merge_commit=answer.merge_commit_sha if merged else None,
+    )
+
+
+def _reason(error: GithubException) -> str:
+    """GitHub's own words: its message, and those about single fields."""
+    if not isinstance(error.data, dict):
+        return str(error.data or "")
+    details = [
+        str(detail.get("message") or detail) if isinstance(detail, dict) else str(detail)
+        for detail in error.data.get("errors", [])
+    ]
+    return "; ".join(filter(None, [str(error.data.get("message", "")), *details]))

@@ -1,0 +1,230 @@
+"""GitLab, on gitlab.com or a server of one's own, over its REST API. It calls them merge requests."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import gitlab
+import requests
+
+from fleetpgo.errors import ForgeError, RefusedError
+from fleetpgo.proposal.forges import PullRequest, comment_marker, current
+from fleetpgo.proposal.forges.access import (
+    ELSE,
+    HINTS,
+    TIMEOUT,
+    checked,
+    git_access,
+    refusal,
+    require_base,
+    require_place,
+    session,
+    unanswered,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fleetpgo.proposal.forges import MergeKind
+
+_DRAFT = "Draft: "
+"""A draft is one whose title begins so."""
+
+
+class GitLabForge:
+    """One repository on GitLab.
+
+    Args:
+        address: ``https://gitlab.com`` or the address of another server.
+        project: ``group/name``, with all subgroups.
+        token: project, group or personal access token, with scope ``api`` and role Developer.
+
+    Raises:
+        ForgeError: if one of them cannot be right.
+    """
+
+    def __init__(self, address: str, project: str, token: str | None) -> None:
+        self._address, self._token = checked(address, token)
+        if "/" not in project:
+            raise ForgeError(
+                f"{project!r} is no repository on GitLab",
+                hint="write group/name as repository.project in the service file",
+            )
+        self._path = project
+        self._gitlab = gitlab.Gitlab(
+            self._address, private_token=self._token, timeout=TIMEOUT, session=session()
+        )
+        self._project = self._gitlab.projects.get(project, lazy=True)
+
+    @property
+    def clone_url(self) -> str:
+        """Where git clones from and pushes to."""
+        return f"{self._address}/{self._path}.git"
+
+    def git_config(self) -> dict[str, str]:
+        """The token as an HTTP header for this server alone; its addresses for SSH as those for HTTPS."""
+        return git_access(self._address, "oauth2", self._token)
+
+    def check(self, base: str) -> None:
+        """Nothing, if the repository has not moved, can be written to, and has that base."""
+        with self._errors("looking at the repository"):
+            there = self._gitlab.projects.get(self._path)
+            require_place((self._address, there.path_with_namespace), self._path, archived=there.archived)
+            require_base(base, there.default_branch, there=self._has(base))
+
+    def find(self, branch: str) -> PullRequest | None:
+        """The open pull request from a branch, whatever its base; where none is open, the newest."""
+        with self._errors(f"looking for a merge request from {branch}"):
+            answers = self._project.mergerequests.list(
+                state="all", source_branch=branch, get_all=True, per_page=100
+            )
+            # A fork may have a branch of that name too.
+            return current(
+                _read(each) for each in answers if each.source_project_id == each.target_project_id
+            )
+
+    def get(self, number: int) -> PullRequest:
+        """The pull request of that number, whatever its state."""
+        with self._errors(f"reading merge request {number}"):
+            return _read(self._project.mergerequests.get(number))
+
+    def create(self, branch: str, base: str, title: str, body: str, *, draft: bool = False) -> PullRequest:
+        """Open a pull request; GitLab refuses a second one for the same branch and base."""
+        with self._errors(f"opening a merge request from {branch} to {base}"):
+            return _read(
+                self._project.mergerequests.create(
+                    {
+                        "source_branch": branch,
+                        "target_branch": base,
+                        "title": f"{_DRAFT if draft else ''}{title}",
+                        "description": body,
+                    }
+                )
+            )
+
+    def update(self, number: int, title: str, body: str, base: str | None = None) -> PullRequest:
+        """Replace the title and the body of a pull request, and its base if another is given."""
+        sent = {"title": f"{_DRAFT if self.get(number).draft else ''}{title}", "description": body}
+        if base:
+            sent["target_branch"] = base
+        with self._errors(f"updating merge request {number}"):
+            self._project.mergerequests.update(number, sent)
+        return self.get(number)
+
+    def ask(self, number: int, reviewer: str) -> None:
+        """Ask one person for a review; GitLab asks no teams."""
+        self._add(number, "reviewer", reviewer, f"asking {reviewer} for a review of merge request {number}")
+
+    def assign(self, number: int, person: str) -> None:
+        """Assign a merge request to one person, besides those it is assigned to."""
+        self._add(number, "assignee", person, f"assigning merge request {number} to {person}")
+
+    def _add(self, number: int, role: str, name: str, doing: str) -> None:
+        """Add one person to the reviewers or the assignees."""
+        with self._errors(doing):
+            there = self._project.mergerequests.get(number)
+            # The list that is sent replaces the one that is there.
+            ids = [each["id"] for each in getattr(there, f"{role}s")]
+            user = self._user(name)
+            if user in ids:
+                return
+            answer = self._project.mergerequests.update(number, {f"{role}_ids": [*ids, user]})
+        # GitLab leaves out whom it will not have, and calls it a success.
+        if user not in {each["id"] for each in answer[f"{role}s"]}:
+            raise RefusedError(
+                f"{self._address}/{self._path}: {doing} is not possible: GitLab left the name out",
+                hint=f"make the user a member of the project, or correct review.{role}s; GitLab Free takes "
+                "one of a kind",
+            )
+
+    def merge_once_ready(self, number: int, how: MergeKind) -> None:
+        """Have GitLab merge once the pipeline succeeds."""
+        with self._errors(f"switching auto-merge on for merge request {number}"):
+            # The older name of `auto_merge`: a version that did not know it would merge at once.
+            self._project.mergerequests.get(number, lazy=True).merge(
+                merge_when_pipeline_succeeds=True, squash=how == "squash"
+            )
+
+    def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
+        """Add labels to a pull request, made where the repository has none of that name; or take one off."""
+        sent = {
+            name: value for name, value in (("add_labels", ",".join(add)), ("remove_labels", remove)) if value
+        }
+        with self._errors(f"labelling merge request {number}"):
+            self._project.mergerequests.update(number, sent)
+
+    def comment(self, number: int, body: str, key: str) -> None:
+        """Write the one comment called `key` on a pull request: made the first time, replaced after that."""
+        sent = {"body": f"{comment_marker(key)}\n{body}"}
+        with self._errors(f"commenting on merge request {number}"):
+            there = self._note(number, key)
+            notes = self._project.mergerequests.get(number, lazy=True).notes
+            if there is None:
+                notes.create(sent)
+            elif there.body != sent["body"]:
+                notes.update(there.id, sent)
+
+    def read_comment(self, number: int, key: str) -> str:
+        """Return the one comment called `key` on a pull request; "" if there is none."""
+        with self._errors(f"reading the comments of merge request {number}"):
+            there = self._note(number, key)
+            return str(there.body).removeprefix(comment_marker(key)).strip() if there else ""
+
+    def _note(self, number: int, key: str) -> Any:  # noqa: ANN401  # python-gitlab's object
+        """The comment of a key; None without one."""
+        notes = self._project.mergerequests.get(number, lazy=True).notes.list(iterator=True, per_page=100)
+        return next((each for each in notes if each.body.startswith(comment_marker(key))), None)
+
+    def _has(self, branch: str) -> bool:
+        try:
+            self._project.branches.get(branch)
+        except gitlab.GitlabGetError as error:
+            if error.response_code == requests.codes.not_found:
+                return False
+            raise
+        return True
+
+    def _user(self, name: str) -> int:
+        """The id of a user, by which alone GitLab takes them."""
+        for user in self._gitlab.users.list(username=name, get_all=False):
+            return int(user.id)
+        raise RefusedError(
+            f"there is no user {name} on {self._address}",
+            hint="correct review.reviewers and review.assignees in the service file",
+        )
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        """Turn what goes wrong inside into a ForgeError; GitLab's answers never hold the token."""
+        try:
+            yield
+        except gitlab.GitlabError as error:
+            status = error.response_code or 0
+            raise refusal(status)(
+                f"{self._address}/{self._path}: {doing} failed: {error}", hint=HINTS.get(status, ELSE)
+            ) from error
+        except requests.RequestException as error:
+            raise unanswered(self._address, doing, error) from error
+
+
+def _read(answer: Any) -> PullRequest:  # noqa: ANN401  # python-gitlab's objects have the answer's attributes
+    """A merge request as GitLab's API describes it, in our words."""
+    merged = answer.state == "merged"
+    return PullRequest(
+        number=answer.iid,
+        url=answer.web_url,
+        title=answer.title.removeprefix(_DRAFT),
+        body=answer.description or "",
+        # `locked` is an open one while it is being merged.
+        state="merged" if merged else "closed" if answer.state == "closed" else "open",
+        branch=answer.source_branch,
+        head=answer.sha or "",
+        base=answer.target_branch,
+        labels=tuple(answer.labels),
+        draft=answer.draft,
+        merged_at=datetime.fromisoformat(answer.merged_at) if merged else None,
+        # A squash without a merge commit, or a fast-forward, leaves other traces.
+        merge_commit=(answer.merge_commit_sha or answer.squash_commit_sha or answer.sha) if merged else None,
+    )

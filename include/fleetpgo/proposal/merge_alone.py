@@ -1,0 +1,85 @@
+"""Whether two builds' sources differ by the merge of a profile alone, as the repository's history tells.
+
+A measured saving is PGO's only if nothing else went out with the profile. The metrics name the revisions that
+ran before and after a rollout; git knows what lies between them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from fleetpgo.errors import RepositoryError
+from fleetpgo.proposal.git import clone, fetch_history, git
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from fleetpgo.proposal.forges import Forge
+    from fleetpgo.service.rules import Service
+
+_REVISION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._/+-]{0,199}")
+"""What may be a commit's name. It comes from a metric's label, so it must not look like an option."""
+
+
+def what_else(
+    service: Service, forge: Forge, merge: str | None, before: Collection[str], after: Collection[str]
+) -> str:
+    """Say what else than the merge of a profile lies between revisions; "" if nothing does.
+
+    Args:
+        service: whose repository.
+        forge: where it is.
+        merge: full SHA of the commit that merged the profile; None if the forge does not tell.
+        before: revisions that ran before the rollout: SHAs, short ones too, or whatever else git resolves.
+        after: revisions that came with it.
+
+    Raises:
+        RepositoryError: if the repository cannot be cloned.
+        ForgeError: if the forge cannot be reached.
+    """
+    if not merge:
+        return "the forge does not say which commit merged the profile"
+    base = service.repository.base
+    with clone(forge.clone_url, base, service.branch, config=forge.git_config()) as checkout:
+        fetch_history(checkout)
+        found = (_more(checkout.path, base, merge, old, new) for old in before for new in after)
+        return next(filter(None, found), "")
+
+
+def _more(directory: Path, base: str, merge: str, old: str, new: str) -> str:
+    ends = []
+    for revision in (merge, old, new):
+        commit = _resolve(directory, revision)
+        if commit is None:
+            return f"revision {revision} is not in the history of {base}"
+        ends.append(commit)
+    merge, older, newer = ends
+    # What a pull request brought is what its merge has and the base had not.
+    had = git(directory, "rev-parse", f"{merge}^@").split()[:1]
+    ours = set(_commits(directory, merge, had))
+    gained = set(_commits(directory, newer, [older]))
+    lost = set(_commits(directory, older, [newer]))
+    if merge not in gained:
+        return f"the profile's merge {merge[:12]} does not lie between revisions {old} and {new}"
+    others = len(gained - ours) + len(lost)
+    if others:
+        return f"{others} other commit(s) lie between revisions {old} and {new}"
+    brought = len(_commits(directory, merge, had, "--no-merges")) - 1
+    return f"the profile's merge {merge[:12]} brought {brought} other commit(s)" if brought > 0 else ""
+
+
+def _resolve(directory: Path, revision: str) -> str | None:
+    """Return the full SHA of a revision; None if the repository does not have it."""
+    if not _REVISION.fullmatch(revision):
+        return None
+    try:
+        return git(directory, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    except RepositoryError:
+        return None
+
+
+def _commits(directory: Path, tip: str, known: Collection[str], *options: str) -> list[str]:
+    """Return the commits that lead to one and not to the known ones."""
+    return git(directory, "rev-list", *options, tip, "--not", *known).split()

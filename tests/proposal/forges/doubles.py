@@ -1,0 +1,758 @@
+"""Stand-ins for GitHub, GitLab and Gitea: their documented semantics over HTTPS, with state.
+
+Git itself is real, a bare repository behind ``git http-backend``. Each API request and its answer is held
+against the forge's own published description (:mod:`.descriptions`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import ssl
+import subprocess
+import threading
+from base64 import b64decode
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import graphql
+import jwt
+import requests
+
+from fleetpgo.proposal.git import git
+from tests.proposal.forges import descriptions
+
+PROJECT = "acme/tiny"
+TOKEN = "planted-t0ken"  # noqa: S105
+CREATED = 201
+APP, INSTALLATION = "1234", "56"
+
+
+class RefusedError(Exception):
+    """The answer is an error."""
+
+    def __init__(self, status: int, message: Any) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
+
+
+@dataclass
+class Pull:
+    """A pull request, in the words of no forge."""
+
+    number: int
+    branch: str
+    base: str
+    title: str
+    body: str
+    draft: bool = False
+    state: str = "open"
+    head: str = ""
+    labels: list[str] = field(default_factory=list)
+    reviewers: list[str] = field(default_factory=list)
+    assignees: list[str] = field(default_factory=list)
+    comments: dict[int, str] = field(default_factory=dict)
+    merged_at: str | None = None
+    merge_commit: str | None = None
+    auto_merge: Any = None
+
+
+class Double:
+    """What all three have in common."""
+
+    prefix: str
+    routes: tuple[tuple[str, str, str], ...]
+    closes_with_branch = True
+    limited = 429
+    members = ("ada", "grace")
+    """Who has access to the repository, besides the bot, which opens the pull requests."""
+    strangers = ("mallory",)
+    """Who has an account, and no access."""
+    teams = ("perf",)
+
+    def __init__(self, root: Path, description: Any) -> None:
+        self.root = root
+        self.description = description
+        self.address = ""
+        self.project = PROJECT
+        self.archived = False
+        self.tokens = [TOKEN]
+        self.pulls: list[Pull] = []
+        self.requests: list[tuple[str, str]] = []
+        self.stumbles: list[tuple[str, int, dict[str, str]]] = []
+        self.lost: list[str] = []
+        self.forbidden: list[str] = []
+        self.differences: list[str] = []
+
+    @property
+    def bare(self) -> Path:
+        """The repository."""
+        return self.root / f"{PROJECT}.git"
+
+    @property
+    def kept(self) -> str:
+        """All that git keeps of the repository: its configuration and every object."""
+        objects = subprocess.run(
+            ["git", "cat-file", "--batch", "--batch-all-objects"],
+            cwd=self.bare,
+            capture_output=True,
+            check=True,
+        ).stdout
+        return objects.decode(errors="replace") + (self.bare / "config").read_text()
+
+    def pull(self, number: int | str) -> Pull:
+        """A pull request by its number, with its head where the branch is."""
+        found = next((each for each in self.pulls if each.number == int(number)), None)
+        if found is None:
+            raise RefusedError(404, "404 Not found")
+        if found.state == "open":
+            head = self.tip(found.branch)
+            if head:
+                found.head = head
+                # Heads are kept after their branch is gone, as real forges do.
+                git(self.bare, "update-ref", f"refs/pull/{number}/head", head)
+            elif self.closes_with_branch:
+                found.state = "closed"
+        return found
+
+    def tip(self, branch: str) -> str:
+        """The newest commit of a branch; "" without one."""
+        return git(self.bare, "for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}")
+
+    def open(self, branch: str, base: str, title: str, body: str, *, draft: bool) -> Pull:
+        """Open a pull request."""
+        if not self.tip(branch) or not self.tip(base):
+            raise RefusedError(422, "invalid head or base")
+        for each in self.pulls:
+            if (each.branch, each.base, self.pull(each.number).state) == (branch, base, "open"):
+                self.refuse_second(each)
+        self.pulls.append(Pull(len(self.pulls) + 1, branch, base, title, body, draft=draft))
+        return self.pull(len(self.pulls))
+
+    def refuse_second(self, there: Pull) -> None:
+        """Refuse a second one for the same branch and base, in the forge's way."""
+        raise NotImplementedError
+
+    def merge(self, number: int) -> None:
+        """Merge, as a reviewer: the base goes to the head, without a merge commit."""
+        pull = self.pull(number)
+        git(self.bare, "update-ref", f"refs/heads/{pull.base}", pull.head)
+        pull.state, pull.merged_at = (
+            "merged",
+            datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        )
+        pull.merge_commit = pull.head
+
+    def comment(self, number: str, body: str) -> int:
+        """Make a comment and return its id."""
+        key = 1 + sum(len(each.comments) for each in self.pulls)
+        self.pull(number).comments[key] = body
+        return key
+
+    def commented(self, key: str) -> Pull:
+        """The pull request that has a comment."""
+        return next(each for each in self.pulls if int(key) in each.comments)
+
+    def answer(self, method: str, target: str, sent: bytes) -> tuple[int, Any]:
+        """Answer one API request: status, and what becomes JSON."""
+        parts = urlsplit(target)
+        path = parts.path.removeprefix(self.prefix)
+        query = dict(parse_qsl(parts.query))
+        self.requests.append((method, path))
+        for place, (verb, status, headers) in enumerate(self.stumbles):
+            if verb in (method, "*"):
+                del self.stumbles[place]
+                return status, Stumble(headers)
+        status, content = self._routed(method, path, query, json.loads(sent) if sent else {})
+        if method in self.lost:
+            # It is done, and the answer says otherwise.
+            self.lost.remove(method)
+            return 500, Stumble()
+        if status in (requests.codes.forbidden, requests.codes.server_error):
+            # What a token lacks, and where a server stumbles, no description says.
+            return status, content
+        try:
+            self.description.hold(
+                method, path, query, sent, status, b"" if content is None else json.dumps(content).encode()
+            )
+        except Exception as error:  # noqa: BLE001  # whatever a description finds is told by the fixture
+            self.differences.append(
+                f"{method} {path}: {type(error).__name__} {error} {error.__cause__ or ''}"
+            )
+        return status, content
+
+    def _routed(self, method: str, path: str, query: dict[str, str], sent: Any) -> tuple[int, Any]:
+        for verb, pattern, name in self.routes:
+            if verb == method and (match := re.fullmatch(pattern, path)):
+                if name in self.forbidden:
+                    return 403, self.error("the token does not have the scope for this")
+                arguments = [unquote(each) for each in match.groups()]
+                try:
+                    content = getattr(self, name)(
+                        *arguments, **({"query": query} if verb == "GET" else {"sent": sent})
+                    )
+                except RefusedError as refused:
+                    return refused.status, self.error(refused.message)
+                return content if isinstance(content, tuple) else (200, content)
+        raise AssertionError(f"{method} {path} is not a route of {type(self).__name__}")
+
+    def error(self, message: Any) -> Any:
+        """An error's JSON."""
+        return {"message": message}
+
+
+class Stumble(dict[str, str]):
+    """An answer without content: its headers."""
+
+
+REPOSITORY = r"/repos/acme/tiny"
+GRAPHQL = "/api/graphql"
+
+
+class GitHubDouble(Double):
+    """After https://docs.github.com/rest."""
+
+    prefix = "/api/v3"
+    limited = 403
+    routes = (
+        ("GET", REPOSITORY, "repository"),
+        ("GET", rf"{REPOSITORY}/branches/([^/]+)", "branch"),
+        ("GET", rf"{REPOSITORY}/pulls", "listed"),
+        ("POST", rf"{REPOSITORY}/pulls", "create"),
+        ("GET", rf"{REPOSITORY}/pulls/(\d+)", "shown"),
+        ("PATCH", rf"{REPOSITORY}/pulls/(\d+)", "update"),
+        ("POST", rf"{REPOSITORY}/pulls/(\d+)/requested_reviewers", "ask"),
+        ("POST", rf"{REPOSITORY}/issues/(\d+)/assignees", "assign"),
+        ("POST", rf"{REPOSITORY}/issues/(\d+)/labels", "add_labels"),
+        ("DELETE", rf"{REPOSITORY}/issues/(\d+)/labels/([^/]+)", "remove_label"),
+        ("GET", rf"{REPOSITORY}/issues/(\d+)/comments", "comments"),
+        ("POST", rf"{REPOSITORY}/issues/(\d+)/comments", "make_comment"),
+        ("PATCH", rf"{REPOSITORY}/issues/comments/(\d+)", "change_comment"),
+        ("POST", GRAPHQL, "graphql"),
+        ("POST", r"/app/installations/(\d+)/access_tokens", "make_token"),
+    )
+    allows_auto_merge = True
+    app_key: Any = None
+
+    def example(self, name: str) -> Any:
+        """GitHub's own example of an answer."""
+        return descriptions.GITHUB["components"]["examples"][name]["value"]
+
+    @property
+    def api(self) -> str:
+        """Where the repository is in the API."""
+        return f"{self.address}{self.prefix}{REPOSITORY}"
+
+    def refuse_second(self, there: Pull) -> None:
+        raise RefusedError(422, f"A pull request already exists for acme:{there.branch}.")
+
+    def error(self, message: Any) -> Any:
+        return {"message": message, "documentation_url": "https://docs.github.com/rest", "status": "422"}
+
+    def repository(self, *, query: Any) -> Any:
+        # The description demands of related repositories what the example does not have.
+        related = ("parent", "source", "template_repository")
+        example = self.example("full-repository-default-response")
+        return {
+            **{name: value for name, value in example.items() if name not in related},
+            "language": None,
+            "url": self.api,
+            "full_name": self.project,
+            "archived": self.archived,
+            "default_branch": git(self.bare, "symbolic-ref", "--short", "HEAD"),
+        }
+
+    def branch(self, name: str, *, query: Any) -> Any:
+        if not self.tip(name):
+            raise RefusedError(404, "Branch not found")
+        return {**self.example("branch-get"), "name": name}
+
+    def describe(self, pull: Pull, example: Any) -> Any:
+        repo = example["base"]["repo"]
+        return {
+            **example,
+            "requested_teams": [],  # the description demands more of them than the example has
+            "url": f"{self.api}/pulls/{pull.number}",
+            "node_id": f"PR_{pull.number}",
+            "issue_url": f"{self.api}/issues/{pull.number}",
+            "html_url": f"{self.address}/{PROJECT}/pull/{pull.number}",
+            "number": pull.number,
+            "title": pull.title,
+            "body": pull.body,
+            "state": "open" if pull.state == "open" else "closed",
+            "draft": pull.draft,
+            "labels": [{**example["labels"][0], "name": name} for name in pull.labels],
+            "head": {**example["head"], "ref": pull.branch, "sha": pull.head, "repo": repo},
+            "base": {**example["base"], "ref": pull.base},
+            "merged_at": pull.merged_at,
+            # Before the merge: a trial merge that no branch holds.
+            "merge_commit_sha": pull.merge_commit or "d" * 40,
+        }
+
+    def listed(self, *, query: Any) -> Any:
+        found = [
+            self.pull(each.number)
+            for each in reversed(self.pulls)
+            if f"acme:{each.branch}" == query.get("head", f"acme:{each.branch}")
+        ]
+        (example,) = self.example("pull-request-simple-items")
+        wanted = [
+            each for each in found if query["state"] in ("all", "open" if each.state == "open" else "closed")
+        ]
+        return [self.describe(each, example) for each in wanted]
+
+    def shown(self, number: str, *, query: Any) -> Any:
+        return self.describe(self.pull(number), self.example("pull-request"))
+
+    def create(self, *, sent: Any) -> Any:
+        draft = sent.get("draft", False)
+        pull = self.open(sent["head"], sent["base"], sent["title"], sent["body"], draft=draft)
+        return CREATED, self.describe(pull, self.example("pull-request"))
+
+    def update(self, number: str, *, sent: Any) -> Any:
+        pull = self.pull(number)
+        for name, value in sent.items():
+            setattr(pull, name, value)
+        return self.shown(number, query={})
+
+    def ask(self, number: str, *, sent: Any) -> Any:
+        people, teams = set(sent["reviewers"]), set(sent["team_reviewers"])
+        if "bot" in people:
+            raise RefusedError(422, "Review cannot be requested from pull request author.")
+        if people - set(self.members) or teams - set(self.teams):
+            raise RefusedError(
+                422,
+                "Reviews may only be requested from collaborators. One or more of the users or teams you "
+                "specified is not a collaborator of the acme/tiny repository.",
+            )
+        self.pull(number).reviewers += sent["reviewers"] + sent["team_reviewers"]
+        return CREATED, self.describe(self.pull(number), self.example("pull-request-review-request"))
+
+    def assign(self, number: str, *, sent: Any) -> Any:
+        # Whom it will not have is left out without a word.
+        pull, example = self.pull(number), self.example("issue")
+        pull.assignees += [name for name in sent["assignees"] if name in self.members]
+        people = [{**example["assignees"][0], "login": name} for name in pull.assignees]
+        return CREATED, {**example, "assignees": people}
+
+    def add_labels(self, number: str, *, sent: Any) -> Any:
+        # An issue's labels are a set, and those that the repository does not have are made.
+        names = sent["labels"] if isinstance(sent, dict) else sent
+        pull = self.pull(number)
+        pull.labels = list(dict.fromkeys([*pull.labels, *names]))
+        (example, *_) = self.example("label-items")
+        return [{**example, "name": name} for name in pull.labels]
+
+    def remove_label(self, number: str, name: str, *, sent: Any) -> Any:
+        pull = self.pull(number)
+        if name not in pull.labels:
+            raise RefusedError(404, "Label does not exist")
+        pull.labels.remove(name)
+        (example, *_) = self.example("label-items")
+        return [{**example, "name": each} for each in pull.labels]
+
+    def comments(self, number: str, *, query: Any) -> Any:
+        return [self.describe_comment(key, body) for key, body in self.pull(number).comments.items()]
+
+    def describe_comment(self, key: int, body: str) -> Any:
+        (example,) = self.example("issue-comment-items")
+        return {**example, "id": key, "url": f"{self.api}/issues/comments/{key}", "body": body}
+
+    def make_comment(self, number: str, *, sent: Any) -> Any:
+        return CREATED, self.describe_comment(self.comment(number, sent["body"]), sent["body"])
+
+    def change_comment(self, key: str, *, sent: Any) -> Any:
+        self.commented(key).comments[int(key)] = sent["body"]
+        return self.describe_comment(int(key), sent["body"])
+
+    def make_token(self, installation: str, *, sent: Any) -> Any:
+        """A token that holds for one look: it has run out already, and the next one takes its place."""
+        assert installation == INSTALLATION
+        self.tokens = [f"ghs_{TOKEN}_{len(self.requests)}"]
+        return CREATED, {"token": self.tokens[0], "expires_at": "2026-01-05T06:00:00Z", "permissions": {}}
+
+    def graphql(self, *, sent: Any) -> Any:
+        root = {"enablePullRequestAutoMerge": self.enable_auto_merge}
+        done = graphql.graphql_sync(descriptions.GITHUB_GRAPHQL, sent["query"], root, None, sent["variables"])
+        return done.formatted
+
+    def enable_auto_merge(self, _info: Any, *, input: dict[str, str]) -> Any:  # noqa: A002  # GitHub's name
+        if not self.allows_auto_merge:
+            raise graphql.GraphQLError("Pull request Auto merge is not allowed for this repository")
+        self.pull(input["pullRequestId"].removeprefix("PR_")).auto_merge = input["mergeMethod"]
+        actor = {"__typename": "User", "login": "bot", "avatarUrl": "a", "resourcePath": "b", "url": "c"}
+        return {"actor": actor}
+
+
+class GitLabDouble(Double):
+    """After https://docs.gitlab.com/api/."""
+
+    prefix = "/api/v4"
+    closes_with_branch = False
+    users = (*Double.members, *Double.strangers)
+    base_path = r"/projects/acme%2Ftiny"
+    routes = (
+        ("GET", "/users", "user"),
+        ("GET", base_path, "repository"),
+        ("GET", rf"{base_path}/repository/branches/([^/]+)", "branch"),
+        ("GET", rf"{base_path}/merge_requests", "listed"),
+        ("POST", rf"{base_path}/merge_requests", "create"),
+        ("GET", rf"{base_path}/merge_requests/(\d+)", "shown"),
+        ("PUT", rf"{base_path}/merge_requests/(\d+)", "update"),
+        ("PUT", rf"{base_path}/merge_requests/(\d+)/merge", "accept"),
+        ("GET", rf"{base_path}/merge_requests/(\d+)/notes", "notes"),
+        ("POST", rf"{base_path}/merge_requests/(\d+)/notes", "make_note"),
+        ("PUT", rf"{base_path}/merge_requests/(\d+)/notes/(\d+)", "change_note"),
+    )
+
+    def refuse_second(self, there: Pull) -> None:
+        raise RefusedError(
+            409, [f"Another open merge request already exists for this source branch: !{there.number}"]
+        )
+
+    def user(self, *, query: Any) -> Any:
+        return [self.describe_user(name) for name in self.users if name == query["username"]]
+
+    def describe_user(self, name: str) -> Any:
+        return {"id": self.users.index(name) + 100, "username": name}
+
+    def repository(self, *, query: Any) -> Any:
+        default = git(self.bare, "symbolic-ref", "--short", "HEAD")
+        return {
+            "id": 1,
+            "path_with_namespace": self.project,
+            "default_branch": default,
+            "archived": self.archived,
+        }
+
+    def branch(self, name: str, *, query: Any) -> Any:
+        if not self.tip(name):
+            raise RefusedError(404, "404 Branch Not Found")
+        return {"name": name, "protected": True, "commit": {"id": self.tip(name)}}
+
+    def describe(self, pull: Pull) -> Any:
+        return {
+            "id": 1000 + pull.number,
+            "iid": pull.number,
+            "project_id": 1,
+            "title": pull.title,
+            "description": pull.body,
+            "state": "opened" if pull.state == "open" else pull.state,
+            "web_url": f"{self.address}/{PROJECT}/-/merge_requests/{pull.number}",
+            "source_branch": pull.branch,
+            "target_branch": pull.base,
+            "source_project_id": 1,
+            "target_project_id": 1,
+            "sha": pull.head,
+            "labels": sorted(pull.labels),
+            "draft": pull.title.startswith("Draft: "),
+            "reviewers": [self.describe_user(name) for name in pull.reviewers],
+            "assignees": [self.describe_user(name) for name in pull.assignees],
+            "merged_at": pull.merged_at,
+            # A fast-forward makes no merge commit.
+            "merge_commit_sha": None,
+            "squash_commit_sha": None,
+        }
+
+    def listed(self, *, query: Any) -> Any:
+        assert query["state"] == "all"
+        found = [each for each in reversed(self.pulls) if each.branch == query["source_branch"]]
+        return [self.describe(self.pull(each.number)) for each in found]
+
+    def shown(self, number: str, *, query: Any) -> Any:
+        return self.describe(self.pull(number))
+
+    def create(self, *, sent: Any) -> Any:
+        pull = self.open(
+            sent["source_branch"], sent["target_branch"], sent["title"], sent["description"], draft=False
+        )
+        return CREATED, self.describe(pull)
+
+    def update(self, number: str, *, sent: Any) -> Any:
+        pull = self.pull(number)
+        names = {100 + place: name for place, name in enumerate(self.users)}
+        pull.title = sent.get("title", pull.title)
+        pull.body = sent.get("description", pull.body)
+        pull.base = sent.get("target_branch", pull.base)
+        for role, people in (("reviewer_ids", "reviewers"), ("assignee_ids", "assignees")):
+            if role in sent:
+                # Whom it will not have is left out without a word.
+                setattr(pull, people, [names[each] for each in sent[role] if names[each] in self.members])
+        added, removed = (sent.get(name, "").split(",") for name in ("add_labels", "remove_labels"))
+        labels = dict.fromkeys([*pull.labels, *filter(None, added)])
+        pull.labels = [each for each in labels if each not in removed]
+        return self.describe(pull)
+
+    def accept(self, number: str, *, sent: Any) -> Any:
+        self.pull(number).auto_merge = sent
+        return self.describe(self.pull(number))
+
+    def describe_note(self, key: int, body: str) -> Any:
+        return {"id": key, "body": body, "system": False}
+
+    def notes(self, number: str, *, query: Any) -> Any:
+        return [self.describe_note(key, body) for key, body in self.pull(number).comments.items()]
+
+    def make_note(self, number: str, *, sent: Any) -> Any:
+        return CREATED, self.describe_note(self.comment(number, sent["body"]), sent["body"])
+
+    def change_note(self, number: str, key: str, *, sent: Any) -> Any:
+        self.pull(number).comments[int(key)] = sent["body"]
+        return self.describe_note(int(key), sent["body"])
+
+
+NOT_GITEAS = ("assign", "remove_label", "graphql", "make_token")
+
+
+class GiteaDouble(Double):
+    """After https://docs.gitea.com/api/."""
+
+    prefix = "/api/v1"
+    page = 50
+    routes = (
+        *(each for each in GitHubDouble.routes if each[2] not in NOT_GITEAS),
+        ("DELETE", rf"{REPOSITORY}/issues/(\d+)/labels/(\d+)", "remove_label"),
+        ("GET", rf"{REPOSITORY}/issues/(\d+)/labels", "own_labels"),
+        ("GET", rf"{REPOSITORY}/assignees", "assignable"),
+        ("GET", r"/orgs/acme/labels", "organisation_labels"),
+        ("GET", rf"{REPOSITORY}/labels", "labels"),
+        ("POST", rf"{REPOSITORY}/labels", "make_label"),
+        ("POST", rf"{REPOSITORY}/pulls/(\d+)/merge", "accept"),
+    )
+
+    def __init__(self, root: Path, description: Any) -> None:
+        super().__init__(root, description)
+        self.ids: dict[str, int] = {}
+        self.organisation: dict[str, int] | None = None
+
+    def label_id(self, name: str) -> int:
+        """The id of a label, the repository's or the organisation's."""
+        return {**(self.organisation or {}), **self.ids}[name]
+
+    def refuse_second(self, there: Pull) -> None:
+        raise RefusedError(409, f"pull request already exists for these targets [id: {there.number}]")
+
+    def error(self, message: Any) -> Any:
+        return {"message": message, "url": f"{self.address}/api/swagger"}
+
+    def repository(self, *, query: Any) -> Any:
+        default = git(self.bare, "symbolic-ref", "--short", "HEAD")
+        return {"id": 1, "full_name": self.project, "archived": self.archived, "default_branch": default}
+
+    def branch(self, name: str, *, query: Any) -> Any:
+        if not self.tip(name):
+            raise RefusedError(404, "branch does not exist")
+        return {"name": name, "protected": False, "commit": {"id": self.tip(name)}}
+
+    def describe(self, pull: Pull) -> Any:
+        there = self.tip(pull.branch)
+        return {
+            "id": 1000 + pull.number,
+            "number": pull.number,
+            "html_url": f"{self.address}/{PROJECT}/pulls/{pull.number}",
+            "title": pull.title,
+            "body": pull.body,
+            "state": "open" if pull.state == "open" else "closed",
+            "draft": pull.title.startswith("WIP: "),
+            "merged": pull.state == "merged",
+            "merged_at": pull.merged_at,
+            "merge_commit_sha": pull.merge_commit,
+            "labels": self.own_labels(str(pull.number), query={}),
+            "assignees": [self.describe_user(name) for name in pull.assignees] or None,
+            "head": {
+                "label": pull.branch,
+                "ref": pull.branch if there else f"refs/pull/{pull.number}/head",
+                "sha": pull.head,
+                "repo": {"full_name": PROJECT},
+            },
+            "base": {"label": pull.base, "ref": pull.base, "repo": {"full_name": PROJECT}},
+        }
+
+    def paged(self, answers: list[Any], query: Any) -> list[Any]:
+        size = min(int(query["limit"]), self.page)
+        first = (int(query["page"]) - 1) * size
+        return answers[first : first + size]
+
+    def listed(self, *, query: Any) -> Any:
+        found = [self.pull(each.number) for each in reversed(self.pulls)]
+        wanted = [each for each in found if (each.state == "open") == (query["state"] == "open")]
+        return self.paged([self.describe(each) for each in wanted], query)
+
+    def shown(self, number: str, *, query: Any) -> Any:
+        return self.describe(self.pull(number))
+
+    def create(self, *, sent: Any) -> Any:
+        return CREATED, self.describe(
+            self.open(sent["head"], sent["base"], sent["title"], sent["body"], draft=False)
+        )
+
+    def update(self, number: str, *, sent: Any) -> Any:
+        pull = self.pull(number)
+        for name in sent.get("assignees", ()):
+            if name in self.strangers:
+                raise RefusedError(500, "user does not have access to the repository")
+            if name not in self.members:
+                raise RefusedError(422, f"assignee does not exist: [name: {name}]")
+        for name, value in sent.items():
+            setattr(pull, name, value)
+        return CREATED, self.describe(pull)
+
+    def ask(self, number: str, *, sent: Any) -> Any:
+        # All are looked at first: one bad name refuses the whole call.
+        for name in sent["reviewers"]:
+            if name not in (*self.members, *self.strangers, "bot"):
+                raise RefusedError(404, f"User '{name}' not exist")
+            if name not in self.members:
+                raise RefusedError(422, f"{name} can't be reviewer: author, or without access")
+        for name in sent["team_reviewers"]:
+            if name not in self.teams:
+                raise RefusedError(404, f"Team '{name}' not exist")
+        self.pull(number).reviewers += sent["reviewers"] + sent["team_reviewers"]
+        return CREATED, []
+
+    def describe_user(self, name: str) -> Any:
+        return {"id": 100 + self.members.index(name), "login": name}
+
+    def assignable(self, *, query: Any) -> Any:
+        return [self.describe_user(name) for name in self.members]
+
+    def accept(self, number: str, *, sent: Any) -> Any:
+        self.pull(number).auto_merge = sent
+        return 200, None
+
+    def labels(self, *, query: Any) -> Any:
+        # The repository's alone: not those of its organisation.
+        return self.paged([{"id": key, "name": name} for name, key in self.ids.items()], query)
+
+    def organisation_labels(self, *, query: Any) -> Any:
+        if self.organisation is None:
+            raise RefusedError(404, "acme is a user")
+        return self.paged([{"id": key, "name": name} for name, key in self.organisation.items()], query)
+
+    def own_labels(self, number: str, *, query: Any) -> Any:
+        return [{"id": self.label_id(name), "name": name} for name in self.pull(number).labels]
+
+    def make_label(self, *, sent: Any) -> Any:
+        self.ids[sent["name"]] = len(self.ids) + 1
+        return CREATED, {"id": len(self.ids), "name": sent["name"], "color": sent["color"]}
+
+    def add_labels(self, number: str, *, sent: Any) -> Any:
+        names = {key: name for name, key in {**self.ids, **(self.organisation or {})}.items()}
+        pull = self.pull(number)
+        pull.labels = list(dict.fromkeys([*pull.labels, *(names[key] for key in sent["labels"])]))
+        return self.own_labels(number, query={})
+
+    def remove_label(self, number: str, key: str, *, sent: Any) -> Any:
+        pull = self.pull(number)
+        pull.labels = [name for name in pull.labels if self.label_id(name) != int(key)]
+        return 204, None
+
+    def comments(self, number: str, *, query: Any) -> Any:
+        return [{"id": key, "body": body} for key, body in self.pull(number).comments.items()]
+
+    def make_comment(self, number: str, *, sent: Any) -> Any:
+        return CREATED, {"id": self.comment(number, sent["body"]), "body": sent["body"]}
+
+    def change_comment(self, key: str, *, sent: Any) -> Any:
+        self.commented(key).comments[int(key)] = sent["body"]
+        return {"id": int(key), "body": sent["body"]}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """HTTP's side of a double: its API, and git behind the same token."""
+
+    protocol_version = "HTTP/1.1"
+    double: Double
+
+    def answer(self) -> None:
+        """Answer any request."""
+        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if not self.allowed():
+            self.send(
+                401,
+                json.dumps({"message": "401 Unauthorized"}).encode(),
+                {"WWW-Authenticate": "Basic realm=git"},
+            )
+        elif self.path.startswith((self.double.prefix, GRAPHQL)):
+            status, content = self.double.answer(self.command, self.path, sent)
+            headers = content if isinstance(content, Stumble) else {}
+            body = b"" if content is None else json.dumps({} if headers else content).encode()
+            self.send(status, body, {"Content-Type": "application/json", **headers})
+        else:
+            self.git(sent)
+
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = answer  # noqa: N815  # http.server's names
+
+    def allowed(self) -> bool:
+        """Whether the token is in the request, in one of the forges' ways."""
+        kind, _, value = self.headers.get("Authorization", "").partition(" ")
+        if self.path.startswith(f"{self.double.prefix}/app/"):
+            return jwt.decode(value, self.double.app_key, algorithms=["RS256"])["iss"] == APP
+        if kind == "Basic":
+            value = b64decode(value).decode().partition(":")[2]
+        return not {value, self.headers.get("PRIVATE-TOKEN")}.isdisjoint(self.double.tokens)
+
+    def git(self, sent: bytes) -> None:
+        """Let git answer."""
+        path, _, query = self.path.partition("?")
+        done = subprocess.run(
+            ["git", "http-backend"],
+            input=sent,
+            capture_output=True,
+            check=True,
+            env={
+                "PATH": os.environ["PATH"],
+                "GIT_PROJECT_ROOT": str(self.double.root),
+                "GIT_HTTP_EXPORT_ALL": "1",
+                "REQUEST_METHOD": self.command,
+                "PATH_INFO": path,
+                "QUERY_STRING": query,
+                "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+                "HTTP_GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+                "REMOTE_USER": "bot",
+            },
+        ).stdout
+        head, _, content = done.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
+        self.send(int(headers.pop("Status", "200").split()[0]), content, headers)
+
+    def send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+        """Send an answer."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Be silent."""
+
+
+class Served:
+    """A double behind a real TLS server on a free port, until it is closed."""
+
+    def __init__(self, double: Double, context: ssl.SSLContext) -> None:
+        handler = type("Bound", (Handler,), {"double": double})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        double.address = f"https://localhost:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+KINDS = {
+    "github": (GitHubDouble, descriptions.github),
+    "gitlab": (GitLabDouble, descriptions.gitlab),
+    "gitea": (GiteaDouble, descriptions.gitea),
+}

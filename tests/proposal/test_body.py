@@ -1,0 +1,250 @@
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from fleetpgo.golang.benchmarks import Benchmark
+from fleetpgo.golang.decisions import Optimised, OptimisedCall
+from fleetpgo.golang.sourcematch import Lost, SourceMatch
+from fleetpgo.golang.toolchain import Built
+from fleetpgo.pprof import Edge
+from fleetpgo.proposal.body import (
+    LONGEST_BODY,
+    Change,
+    Datacenter,
+    FunctionShare,
+    Proposal,
+    Provenance,
+    body,
+    title,
+)
+from fleetpgo.proposal.ensure import Marker, marker
+from fleetpgo.proposal.verify import Verified
+
+FIRST = Proposal(
+    service="wshim",
+    branch="fleetpgo/wshim",
+    path="pgo/profile.pprof",
+    profile="0123456789ab",
+    size=92_725,
+    current=None,
+    current_size=None,
+    change=None,
+    command="make build",
+    binary="bin/wshim",
+    wired=["Makefile"],
+    unaware=[],
+    verified=Verified(
+        toolchain="go1.27.3",
+        without=Built(Path("bin/wshim"), 9_000_000, 31.25),
+        with_profile=Built(Path("bin/wshim"), 9_171_000, 74.5),
+        match=SourceMatch(1.0, 0.79, {"from or into the runtime": 0.18, "not written in Go": 0.03}, ()),
+    ),
+    match_below=0.8,
+    functions=[FunctionShare("main.(*registry).add", 0.12, None)],
+    provenance=Provenance(
+        run="manual__2026-01-05T06:00:00+00:00",
+        query='topk(40, instance:container_cpu_time_seconds_total:rate2m{job="wshim"})',
+        selected=40,
+        missing={},
+        samples=61_204,
+    ),
+)
+
+REFRESH = dataclasses.replace(
+    FIRST,
+    current="ba9876543210",
+    current_size=98_304,
+    change=Change(overlap=0.834, gained=71, lost=12),
+    wired=[],
+    verified=dataclasses.replace(
+        FIRST.verified,
+        tested="go test ./...",
+        benchmarks=[
+            Benchmark("example.com/wshim/internal/wire", "BenchmarkParse", 1_520.5, 1_488.25, 0.0022),
+            Benchmark("example.com/wshim/internal/wire", "BenchmarkSkip/long", 20.1, 21.2, 0.0152),
+            Benchmark("example.com/wshim", "BenchmarkPush", 81_000.0, 80_900.0, 0.394),
+        ],
+        optimised=Optimised(
+            inlined=31,
+            devirtualised=2,
+            hottest=(
+                OptimisedCall("inlined", "main.(*registry).add", "main.hash[...]", 0.043),
+                OptimisedCall("devirtualised", "main.serve", "net/http.HandlerFunc.ServeHTTP", 0.021),
+            ),
+        ),
+        match=SourceMatch(
+            0.968,
+            0.79,
+            {"from or into the runtime": 0.18, "not written in Go": 0.03},
+            (Lost(Edge("main.old", "main.gone", 4), 0.032, "the caller"),),
+        ),
+        current_match=SourceMatch(0.71, 0.8, {"from or into the runtime": 0.2}, ()),
+    ),
+    functions=[
+        FunctionShare("main.(*registry).add", 0.12, 0.101),
+        FunctionShare("encoding/json.Marshal", 0.08, 0.0),
+    ],
+    provenance=dataclasses.replace(
+        FIRST.provenance,
+        missing={"ams01:6060": "timeout after 40 s", "fra07:6060": "HTTP 500 Could not enable CPU profiling"},
+        run_url="https://airflow.example/dags/pgo_refresh__wshim/runs/manual__2026-01-05T06:00:00+00:00",
+        datacenters=[Datacenter("ams", 20, 19, 31_204), Datacenter("fra", 20, 19, 30_000)],
+        figures={"edges": "12,345", "hot edges": "1,204"},
+        notes=("Thanos answered only in part: 1 store is down",),
+        guarded={"runtime.gopark": "https://github.com/golang/go/issues/74045"},
+        savings=["saved 3.1 % [2.2, 4.0]", "inconclusive", "saved 1.2 % [0.9, 1.5]"],
+    ),
+)
+
+HOSTILE_NAME = "`@team` | <img src=x> [x](y) --> \n\n# <!-- fleetpgo {} -->"
+HOSTILE = dataclasses.replace(
+    REFRESH,
+    command=f"make {HOSTILE_NAME}",
+    verified=dataclasses.replace(
+        REFRESH.verified,
+        tested=HOSTILE_NAME,
+        benchmarks=[Benchmark(HOSTILE_NAME, HOSTILE_NAME, 1.0, 2.0, 0.01)],
+        optimised=Optimised(1, 1, (OptimisedCall("inlined", HOSTILE_NAME, HOSTILE_NAME, 0.5),)),
+        match=SourceMatch(
+            0.5, 1.0, {}, tuple(Lost(Edge(HOSTILE_NAME, f"x{n}", n), 0.02, "the callee") for n in range(25))
+        ),
+    ),
+    functions=[FunctionShare(HOSTILE_NAME, 0.5, 0.25)],
+    provenance=Provenance(
+        run=f"run {HOSTILE_NAME}",
+        query=f"up{{a='```'}}\n```\n@team {HOSTILE_NAME}",
+        selected=3_000,
+        missing={f"{HOSTILE_NAME} {number}": HOSTILE_NAME * 20 for number in range(25)},
+        samples=1,
+        run_url="https://airflow.example/a b)(<>|`",
+        datacenters=[Datacenter(HOSTILE_NAME, 3_000, 2_975, 1), Datacenter("", 0, 0, 0)],
+        figures={HOSTILE_NAME: HOSTILE_NAME},
+        notes=(HOSTILE_NAME,),
+        guarded={HOSTILE_NAME: HOSTILE_NAME},
+        savings=[HOSTILE_NAME],
+    ),
+)
+
+
+@pytest.mark.parametrize(("name", "proposal"), [("first", FIRST), ("refresh", REFRESH), ("hostile", HOSTILE)])
+def test_the_body_is_the_golden_one(name, proposal, golden):
+    golden(f"pullrequest/{name}.md", body(proposal) + "\n")
+
+
+def test_the_title_names_the_service():
+    assert title(FIRST) == "Refresh the PGO profile of wshim"
+
+
+@pytest.mark.parametrize("proposal", [FIRST, REFRESH, HOSTILE])
+def test_the_marker_is_read_back(proposal):
+    assert Marker(proposal.provenance.run, "0123456789ab") == marker(body(proposal))
+
+
+def test_the_marker_survives_an_editor_that_ends_lines_with_cr_lf():
+    text = body(FIRST).replace("\n", "\r\n")
+
+    assert Marker(FIRST.provenance.run, "0123456789ab") == marker(text)
+
+
+RUN_URL = "https://airflow.example/a%20b%29%28%3C%3E%7C%60"
+MENTION = re.compile(r"[@#!$%&^~]\w")
+HTML_OF_OURS = re.compile(r"<details><summary>[A-Za-z,: 0-9]+</summary>|</details>|<!-- fleetpgo \{.*\} -->")
+
+
+@settings(max_examples=25, deadline=None)  # each parses a whole body
+@given(st.text("`*_[]()<>&~|\\\\@#!$%^ \nab:/;-=", min_size=1, max_size=400).filter(str.strip))
+def test_no_name_anywhere_in_a_body_is_markup_or_a_mention(value):
+    proposal = dataclasses.replace(
+        HOSTILE,
+        verified=dataclasses.replace(
+            HOSTILE.verified,
+            tested=value,
+            benchmarks=[Benchmark(value, value, 1.0, 2.0, 0.01)],
+            optimised=Optimised(1, 1, (OptimisedCall("inlined", value, value, 0.5),)),
+            match=SourceMatch(0.5, 1.0, {}, (Lost(Edge(value, value, 1), 0.5, "the callee"),)),
+        ),
+        functions=[FunctionShare(value, 0.5, 0.25)],
+        provenance=dataclasses.replace(
+            HOSTILE.provenance,
+            missing={value: value},
+            datacenters=[Datacenter(value, 1, 1, 1)],
+            figures={value: value},
+            notes=[value],
+            guarded={value: value},
+            savings=[value],
+        ),
+    )
+
+    tokens = MarkdownIt().enable("table").parse(body(proposal))
+    inside = [part for token in tokens for part in token.children or ()]
+    assert {"image", "html_inline"}.isdisjoint(part.type for part in inside)
+    assert {part.attrs["href"] for part in inside if part.type == "link_open"} == {RUN_URL}
+    assert not [part for part in inside if part.type == "text" and MENTION.search(part.content)]
+    html = {token.content.strip() for token in tokens if token.type == "html_block"}
+    assert all(HTML_OF_OURS.fullmatch(block) for block in html)
+
+
+def test_what_is_not_known_is_said_and_not_left_out():
+    proposal = dataclasses.replace(FIRST, verified=dataclasses.replace(FIRST.verified, match=None))
+
+    assert "- the profile was not compared with the source: the task's log says why" in body(proposal)
+
+
+def test_a_build_that_gets_no_profile_is_named_in_the_first_pull_request_alone():
+    unaware = ["Dockerfile", *(f"tools/{number}.sh" for number in range(9))]
+    first, refresh = (body(dataclasses.replace(each, unaware=unaware)) for each in (FIRST, REFRESH))
+
+    assert (
+        "- what production runs may get no profile: Go is also built, without -pgo=pgo/profile.pprof, in "
+        "Dockerfile, tools/0.sh, tools/1.sh, tools/2.sh, tools/3.sh, and 5 more files\n"
+    ) in first
+    assert "Dockerfile" not in refresh
+
+
+def test_a_profile_of_another_source_warns():
+    match = SourceMatch(0.79, 1.0, {}, ())
+    proposal = dataclasses.replace(FIRST, verified=dataclasses.replace(FIRST.verified, match=match))
+
+    assert "- the profile speaks of another source than this: 0.79 of its weight is found" in body(proposal)
+
+
+def test_a_profile_that_fits_does_not_warn():
+    assert "Please note" not in body(FIRST)
+
+
+def test_only_a_whole_match_is_shown_as_1():
+    match = SourceMatch(0.9999, 1.0, {}, ())
+    proposal = dataclasses.replace(FIRST, verified=dataclasses.replace(FIRST.verified, match=match))
+
+    assert "Source match 0.99." in body(proposal)
+
+
+def test_a_body_that_would_be_too_long_names_the_sections_that_it_leaves_out():
+    long = "|" * 1_000
+    proposal = dataclasses.replace(
+        REFRESH,
+        verified=dataclasses.replace(
+            REFRESH.verified,
+            benchmarks=[Benchmark(long, long, 1.0, 2.0, 0.01)] * 30,
+            match=SourceMatch(
+                0.5, 1.0, {}, tuple(Lost(Edge(long, long, n), 0.02, "the callee") for n in range(30))
+            ),
+        ),
+        provenance=dataclasses.replace(
+            REFRESH.provenance,
+            notes=[long] * 30,
+            missing={f"{number}{long}": long for number in range(30)},
+            guarded={f"{number}{long}": long for number in range(30)},
+        ),
+    )
+
+    text = body(proposal)
+
+    assert len(text) <= LONGEST_BODY
+    assert "Left out, for its length: Kept from inlining" in text
+    assert marker(text) == Marker(FIRST.provenance.run, "0123456789ab")

@@ -1,0 +1,120 @@
+import dataclasses
+
+import pytest
+
+from fleetpgo.errors import RefusedError
+from fleetpgo.proposal.ensure import ensure_pull_request, marker
+from fleetpgo.proposal.forges import PullRequest
+from fleetpgo.service.rules import Review
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "no marker", "<!-- fleetpgo {} -->", "<!-- fleetpgo {broken} -->", '<!-- fleetpgo {"a": 1} -->'],
+)
+def test_a_body_without_a_readable_marker_has_none(text):
+    assert marker(text) is None
+
+
+class OneForge:
+    """A forge that holds at most one pull request and remembers what it was told."""
+
+    def __init__(self, found, *, refuses=(), said=""):
+        self.found = found
+        self.refuses = refuses
+        self.said = said
+        self.told = []
+
+    def find(self, branch):
+        self.told.append(("find", branch))
+        return self.found
+
+    def create(self, *arguments, draft):
+        self.told.append(("create", *arguments, draft))
+        return OPEN
+
+    def update(self, *arguments):
+        self.told.append(("update", *arguments))
+        return self.found
+
+    def ask(self, number, reviewer):
+        self.told.append(("ask", number, reviewer))
+        if reviewer in self.refuses:
+            raise RefusedError(f"there is no {reviewer}")
+
+    def assign(self, number, person):
+        self.told.append(("assign", number, person))
+
+    def merge_once_ready(self, number, how):
+        self.told.append(("merge_once_ready", number, how))
+
+    def label(self, number, *, add):
+        self.told.append(("label", number, add))
+
+    def comment(self, number, body, key):
+        self.told.append(("comment", number, key))
+        self.said = body
+
+    def read_comment(self, number, key):
+        return self.said
+
+
+REVIEW = Review(
+    reviewers=("ada", "acme/perf"),
+    assignees=("grace",),
+    labels=("performance",),
+    draft=True,
+    auto_merge="squash",
+)
+OPEN = PullRequest(7, "https://forge/7", "title", "body", "open", "bot", "0" * 40, "main")
+DONE = dataclasses.replace(OPEN, labels=("fleetpgo", "other"))
+CREATE = ("create", "bot", "main", "title", "body", True)
+HAND_OVER = [
+    ("label", 7, ("performance",)),
+    ("ask", 7, "ada"),
+    ("ask", 7, "acme/perf"),
+    ("assign", 7, "grace"),
+    ("merge_once_ready", 7, "squash"),
+    ("label", 7, ("fleetpgo",)),
+]
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (None, [CREATE, *HAND_OVER]),
+        (dataclasses.replace(DONE, state="merged"), [CREATE, *HAND_OVER]),
+        (dataclasses.replace(DONE, state="closed"), [CREATE, *HAND_OVER]),
+        (DONE, []),
+        (OPEN, HAND_OVER),
+        (dataclasses.replace(DONE, title="old"), [("update", 7, "title", "body", None)]),
+        (dataclasses.replace(DONE, body="old"), [("update", 7, "title", "body", None)]),
+        (dataclasses.replace(DONE, base="master"), [("update", 7, "title", "body", "main")]),
+    ],
+    ids=["none", "merged", "closed", "equal", "cut off", "other title", "other body", "other base"],
+)
+def test_there_is_one_pull_request_and_it_is_up_to_date(found, told):
+    forge = OneForge(found)
+
+    ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW)
+
+    assert [("find", "bot"), *told] == forge.told
+
+
+def test_who_cannot_be_asked_is_named_and_holds_up_nothing(caplog):
+    forge = OneForge(OPEN, refuses=("ada",))
+
+    ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW)
+
+    expected = [*HAND_OVER[:4], ("comment", 7, "not-asked"), *HAND_OVER[4:]]
+    assert [("find", "bot"), *expected] == forge.told
+    assert "- `ada` (`review.reviewers`): `there is no ada`" in forge.said
+    assert "pull request 7 goes on without ada of review.reviewers: there is no ada" in caplog.text
+
+
+def test_what_is_said_of_people_is_taken_back_once_all_are_asked():
+    forge = OneForge(OPEN, said="These people …")
+
+    ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW)
+
+    assert forge.said == "All people that the service file names have been asked."
