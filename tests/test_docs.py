@@ -15,7 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from fleetpgo import errors
-from fleetpgo.cli import cli
+from fleetpgo.cli.main import cli
 from fleetpgo.service.reference import page
 
 ROOT = Path(__file__).parents[1]

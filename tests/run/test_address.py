@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from click.testing import CliRunner
 
-from fleetpgo.cli import cli
+from fleetpgo.cli.main import cli
 from fleetpgo.errors import StoreError
 from fleetpgo.run import address as store_address
 from fleetpgo.run.store import RunStore

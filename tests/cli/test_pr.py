@@ -3,8 +3,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from fleetpgo.cli.pr import pr
 from fleetpgo.errors import ForgeError
-from fleetpgo.pr_cli import pr
 from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import clone

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from fleetpgo.progress import watching
+from fleetpgo.cli.progress import watching
 from tests.selection.fleets import target
 
 TARGETS = [target(number, "ams") for number in range(1, 40)]

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 import pytest
 from click.testing import CliRunner
 
-from fleetpgo.cli import cli
+from fleetpgo.cli.main import cli
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import services_directory
 from tests import services

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fleetpgo.cli import cli
+from fleetpgo.cli.main import cli
 
 HEADER = "timestamp,instance,datacenter,cpu,requests,version"
 
 
-SERVICES = {"FLEETPGO_SERVICES": str(Path(__file__).parents[1] / "include" / "services")}
+SERVICES = {"FLEETPGO_SERVICES": str(Path(__file__).parents[2] / "include" / "services")}
 
 
 @pytest.fixture

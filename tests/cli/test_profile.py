@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from fleetpgo.cli.profile import profile
 from fleetpgo.pprof import call_edges, merge
-from fleetpgo.profile_cli import profile
 
 PROFILES = Path(__file__).parents[1] / "testdata/profiles"
 ONE, TWO = str(PROFILES / "go1.27.3.pb.gz"), str(PROFILES / "go1.27.3-b.pb.gz")

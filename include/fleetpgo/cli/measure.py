@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleetpgo.options import json_option, service_argument, store_option
+from fleetpgo.cli.options import json_option, service_argument, store_option
 from fleetpgo.service import rules as config
 from fleetpgo.service.files import load_named
 

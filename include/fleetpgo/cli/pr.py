@@ -12,8 +12,8 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
+from fleetpgo.cli.options import json_option
 from fleetpgo.errors import ForgeError
-from fleetpgo.options import json_option
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.service.files import load_named
 

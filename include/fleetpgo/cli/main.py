@@ -20,13 +20,13 @@ import rich
 from rich.logging import RichHandler
 from rich.table import Table
 
+from fleetpgo.cli.measure import history, measure
+from fleetpgo.cli.options import json_option, service_argument, store_option
+from fleetpgo.cli.pr import pr
+from fleetpgo.cli.profile import profile
+from fleetpgo.cli.progress import watching
 from fleetpgo.collection import Access, forget_stop
 from fleetpgo.errors import FleetPGOError, ServiceFileError
-from fleetpgo.measure_cli import history, measure
-from fleetpgo.options import json_option, service_argument, store_option
-from fleetpgo.pr_cli import pr
-from fleetpgo.profile_cli import profile
-from fleetpgo.progress import watching
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.proposal import forges
 from fleetpgo.run.store import RunStore

@@ -1,0 +1,1 @@
+"""The ``fleetpgo`` command, one file per group of commands."""
