@@ -34,7 +34,7 @@ from fleetpgo.collection import collect
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.run.store import RunStore
 from fleetpgo.selection import Target, select
-from fleetpgo.service.rules import Collection, Selection
+from fleetpgo.service.rules import CollectionRules, SelectionRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,7 +76,7 @@ def collecting(port: int, seconds: int, instances: int, folder: Path) -> str:
     """Collect from so many instances at once."""
     # A socket and a file for each instance: more than the usual 1,024.
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    rules = Collection(
+    rules = CollectionRules(
         url=f"http://$host:{port}/debug/pprof/profile?seconds=$seconds",
         allow=("127.0.0.0/8",),
         concurrency=instances,
@@ -140,7 +140,7 @@ def asking(folder: Path) -> str:
 
     with HTTPServer(("127.0.0.1", 0), Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        rules = Selection(cpu="cpu", strategy="stratified")
+        rules = SelectionRules(cpu="cpu", strategy="stratified")
         chosen = select(Prometheus(f"http://127.0.0.1:{server.server_port}"), rules, seed="run")
         server.shutdown()
     return f"{len(chosen.of_round(1))} of {sum(chosen.datacenters.values()):,}"

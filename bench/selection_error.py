@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.selection import Target, merge_weights, stratified, topk, weighted
-from fleetpgo.service.rules import Selection as Rules
+from fleetpgo.service.rules import SelectionRules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,7 +84,7 @@ class Fleet:
 
 def errors(instances: int, fleets: int) -> Mapping[str, list[float]]:
     """Strategy → its error on each of so many fleets, with so many instances profiled."""
-    rules = Rules(cpu="cpu", instances=instances, max_rounds=1)
+    rules = SelectionRules(cpu="cpu", instances=instances, max_rounds=1)
     equal = rules.model_copy(update={"allocation": "equal"})
     found: dict[str, list[float]] = {}
     for seed in range(fleets):

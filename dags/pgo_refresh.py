@@ -35,7 +35,7 @@ from fleetpgo_airflow.waits import (
 if TYPE_CHECKING:
     from airflow.sdk.definitions.mappedoperator import MappedOperator
 
-    from fleetpgo.service.rules import Service
+    from fleetpgo.service.rules import ServiceRules
 
 DOC = """
 Takes CPU profiles of the busiest instances of **{name}** ({description}), merges them, builds `{project}`
@@ -101,7 +101,7 @@ def dag_id(name: str) -> str:
     return f"{DAG_PREFIX}{re.sub('[^A-Za-z0-9_.-]', '_', name)}"
 
 
-def pgo_refresh(service: Service) -> DAG:
+def pgo_refresh(service: ServiceRules) -> DAG:
     """The DAG of one service."""
     with DAG(
         dag_id=dag_id(service.name),
@@ -201,7 +201,7 @@ def select_and_fetch(service: str, window: str | None) -> MappedOperator:
         ).expand(pack=select.output)
 
 
-def approval(service: Service) -> list[ApprovalOperator]:
+def approval(service: ServiceRules) -> list[ApprovalOperator]:
     """The task that waits for somebody's approval, if the service asks for one. It holds no worker slot."""
     if not service.approval:
         return []

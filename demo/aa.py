@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from demo.fleet import Fleet
-    from fleetpgo.service.rules import Service
+    from fleetpgo.service.rules import ServiceRules
 
 CALLS = {"saved", "regression"}
 """What must not be said of them."""
@@ -53,7 +53,7 @@ def build(fleet: Fleet, profile: str) -> Path:
 
 def again(
     fleet: Fleet,
-    service: Service,
+    service: ServiceRules,
     deploy: Callable[[Fleet, Path, Path], None],
     *,
     number: int,

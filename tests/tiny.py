@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from typing import Any
 
-from fleetpgo.service.rules import Service
+from fleetpgo.service.rules import ServiceRules
 
 
 def tiny(
@@ -13,9 +13,9 @@ def tiny(
     repository: dict[str, Any] | None = None,
     build: dict[str, Any] | None = None,
     **sections: dict[str, Any],
-) -> Service:
+) -> ServiceRules:
     """What its service file says; the keys that a test names take the place of these."""
-    return Service.model_validate(
+    return ServiceRules.model_validate(
         {
             "name": "tiny",
             "prometheus": {"connection": "prometheus"},

@@ -15,10 +15,10 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from fleetpgo.errors import ServiceFileError
 
 if TYPE_CHECKING:
-    from fleetpgo.service.rules import Alerts
+    from fleetpgo.service.rules import AlertsRules
 
 
-def alerting(alerts: Alerts) -> dict[str, Any]:
+def alerting(alerts: AlertsRules) -> dict[str, Any]:
     """The arguments of a DAG that make it tell of its failed and its late runs; none without a notifier.
 
     Raises:

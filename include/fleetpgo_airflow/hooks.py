@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from upath import UPath
 
     from fleetpgo.collection import Access
-    from fleetpgo.service.rules import Repository, Service
+    from fleetpgo.service.rules import RepositoryRules, ServiceRules
 
 
-def prometheus(service: Service) -> Prometheus:
+def prometheus(service: ServiceRules) -> Prometheus:
     """The service's Prometheus, through an ``http`` connection (its authentication, headers and TLS)."""
     hook = HttpHook(http_conn_id=service.prometheus.connection)
     session = hook.get_conn()
     return Prometheus(hook.base_url, session)
 
 
-async def access(service: Service) -> Access:
+async def access(service: ServiceRules) -> Access:
     """Credentials and TLS for the service's instances, from ``collection.connection`` (type ``http``).
 
     Its extra may hold ``headers`` (a mapping), ``ca``, ``cert`` and ``key`` (files on the worker); its
@@ -57,12 +57,12 @@ async def access(service: Service) -> Access:
     return Access(headers, files["ca"], files["cert"], files["key"])
 
 
-def forge(service: Service) -> forges.Forge:
+def forge(service: ServiceRules) -> forges.Forge:
     """The service's forge, from a connection of any type; ``fleetpgo_forge`` has a form for it."""
     return connected(BaseHook.get_connection(service.repository.connection), service.repository)
 
 
-def connected(connection: Connection, repository: Repository) -> forges.Forge:
+def connected(connection: Connection, repository: RepositoryRules) -> forges.Forge:
     """A repository on its forge, as a connection tells.
 
     The connection's host is the forge's address (for the ``local`` forge: its extra ``path``, a directory),

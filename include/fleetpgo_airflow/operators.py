@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from fleetpgo.run.store import RunStore
-    from fleetpgo.service.rules import Service
+    from fleetpgo.service.rules import ServiceRules
     from fleetpgo.steps.refresh import Period
 
 
@@ -43,7 +43,7 @@ class RefreshOperator(BaseOperator):
         super().__init__(**kwargs)
         self.service = service
 
-    def opened(self, context: Context) -> tuple[Service, RunStore]:
+    def opened(self, context: Context) -> tuple[ServiceRules, RunStore]:
         """The service and the run's store. Blocks: an object storage asks for its connection."""
         service = load_named(self.service)
         return service, hooks.run_store(self.service, context["run_id"])

@@ -13,7 +13,7 @@ import trustme
 
 from fleetpgo.pprof import profile_pb2
 from fleetpgo.selection import Target
-from fleetpgo.service.rules import Collection as Rules
+from fleetpgo.service.rules import CollectionRules
 
 SECONDS = 1
 """Length of the profiles in these tests."""
@@ -128,9 +128,9 @@ def target_at(instance: str, datacenter: str = "ams", **labels: str) -> Target:
     return Target(instance, datacenter, 1.0, {"instance": instance, **labels})
 
 
-def rules(**changes) -> Rules:
+def rules(**changes) -> CollectionRules:
     """Rules for instances on this machine that are to fail fast."""
-    return Rules(
+    return CollectionRules(
         **{
             "url": "http://$instance/debug/pprof/profile?seconds=$seconds",
             "ports": (1024, 65535),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fleetpgo.measurement.rollout import Rollout
-from fleetpgo.service.rules import Service
+from fleetpgo.service.rules import ServiceRules
 
 NOON = datetime(2026, 1, 7, 12, tzinfo=UTC)
 PROFILE = "0123456789ab"
@@ -48,7 +48,7 @@ def fleet(start_prometheus):
 
 @pytest.fixture
 def service():
-    return Service.model_validate(
+    return ServiceRules.model_validate(
         {
             "name": "api",
             "prometheus": {"connection": "prometheus"},

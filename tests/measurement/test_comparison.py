@@ -18,14 +18,14 @@ from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.measurement.usage import Usage
 from fleetpgo.measurement.windows import WEEK, Windows
 from fleetpgo.prometheus import from_timestamp
-from fleetpgo.service.rules import Guardrail, Measurement
+from fleetpgo.service.rules import GuardrailRules, MeasurementRules
 
 DOCS = Path(__file__).parents[2] / "docs"
 STEP, START = 3_600, 5 * WEEK
 TIMES = np.arange(0, START + WEEK, STEP)
 WINDOWS = Windows(after=(START, START + WEEK), shift=WEEK, rolling=(START - 7_200, START))
 ROLLOUT = Rollout("0123456789ab", from_timestamp(START - 7_200), from_timestamp(START - 3_600), 0.9)
-RULES = Measurement(cpu="cpu", settle="1h")
+RULES = MeasurementRules(cpu="cpu", settle="1h")
 
 
 def usage(saving=0.03, *, groups=2):
@@ -130,7 +130,7 @@ def test_a_part_of_the_time_that_was_not_measured_is_left_out_of_the_chart():
 def test_a_guardrail_is_breached_beyond_its_bound(rise, breached):
     memory = usage(-rise)
     alone = Usage(TIMES, STEP, memory.datacenters, memory.cpu, None, memory.instances)
-    (guarded,) = compare_guardrails({"rss": alone}, WINDOWS, [Guardrail(name="rss", query="rss")])
+    (guarded,) = compare_guardrails({"rss": alone}, WINDOWS, [GuardrailRules(name="rss", query="rss")])
     assert guarded.breached == breached
     assert guarded.low < rise < guarded.high
 
@@ -139,7 +139,9 @@ def test_what_appears_from_nothing_breaches_its_guardrail():
     counts = np.zeros((1, 1, len(TIMES)))
     counts[..., TIMES >= START] = 1
     errors = Usage(TIMES, STEP, ("a",), counts, None, np.ones_like(counts))
-    (guarded,) = compare_guardrails({"errors": errors}, WINDOWS, [Guardrail(name="errors", query="errors")])
+    (guarded,) = compare_guardrails(
+        {"errors": errors}, WINDOWS, [GuardrailRules(name="errors", query="errors")]
+    )
     assert (guarded.before, guarded.rise, guarded.breached) == (0.0, None, True)
 
 

@@ -9,9 +9,9 @@ import pytest
 from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement import frames
 from fleetpgo.measurement.measuring import measure_table
-from fleetpgo.service.rules import Measurement
+from fleetpgo.service.rules import MeasurementRules
 
-RULES = Measurement(cpu="cpu", settle="15m")
+RULES = MeasurementRules(cpu="cpu", settle="15m")
 SAVING = 0.05
 DEPLOYED = pd.Timestamp("2026-03-02T12:00Z")
 

@@ -19,7 +19,7 @@ from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import clone
 from fleetpgo.run.store import RunStore
-from fleetpgo.service.rules import Guardrail, Service
+from fleetpgo.service.rules import GuardrailRules, ServiceRules
 from fleetpgo.steps import refresh
 from fleetpgo.steps.propose import digest
 
@@ -71,7 +71,7 @@ def weeks(start_prometheus):
 
 @pytest.fixture
 def service():
-    return Service.model_validate(
+    return ServiceRules.model_validate(
         {
             "name": "api",
             "prometheus": {"connection": "prometheus"},
@@ -174,7 +174,7 @@ def test_raw_figures_equal_what_the_literal_promql_returns(weeks, over_a_week):
 
 
 def test_a_guardrail_beyond_its_bound_turns_saved_into_saved_but(over_a_week, service):
-    guardrail = Guardrail(name="resident memory", query="rss")
+    guardrail = GuardrailRules(name="resident memory", query="rss")
     comparison = over_a_week(changed(service, "measurement", guardrails=(guardrail,)))
     (memory,) = comparison.guardrails
     assert comparison.verdict.but == ("resident memory",)

@@ -20,7 +20,7 @@ from fleetpgo.measurement.measuring import measure_table
 from fleetpgo.proposal.forges import PullRequest
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import load_service
-from fleetpgo.service.rules import Service
+from fleetpgo.service.rules import ServiceRules
 from fleetpgo.steps import refresh
 from fleetpgo.steps.propose import Proposed
 from tests.collection.instances import BUSY, http, serving
@@ -75,7 +75,9 @@ def build(store: Path, services: Path) -> None:
     asyncio.run(fetch(gateway, RunStore(store, "gateway", LIVE), {"ams": [http(NEW)]}, more=2))
 
 
-async def fetch(service: Service, store: RunStore, answers: dict[str, list[bytes]], more: int = 0) -> None:
+async def fetch(
+    service: ServiceRules, store: RunStore, answers: dict[str, list[bytes]], more: int = 0
+) -> None:
     """Select all of these instances and ask them; `more` are selected and not asked."""
     collection = service.collection.model_copy(update={"ports": (1024, 65535), "attempts": 1})
     service = service.model_copy(update={"collection": collection})
@@ -150,7 +152,7 @@ def propose(store: RunStore, number: int) -> None:
     store.write_json("pull_request.json", {**asdict(proposed), "source_match": 0.97})
 
 
-def measure(service: Service, store: RunStore, *, saving: float) -> None:
+def measure(service: ServiceRules, store: RunStore, *, saving: float) -> None:
     """Measure a made-up fleet of which half went over; leave the files of both periods."""
     version = store.read_json("manifest.json")["profile"]
     rules = service.measurement.model_copy(update={"settle": timedelta(minutes=15)})

@@ -5,7 +5,7 @@ import pytest
 from fleetpgo.errors import RefusedError
 from fleetpgo.proposal.ensure import ensure_pull_request, marker
 from fleetpgo.proposal.forges import PullRequest
-from fleetpgo.service.rules import Review
+from fleetpgo.service.rules import ReviewRules
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ class OneForge:
         return self.said
 
 
-REVIEW = Review(
+REVIEW = ReviewRules(
     reviewers=("ada", "acme/perf"),
     assignees=("grace",),
     labels=("performance",),

@@ -7,7 +7,7 @@ import pytest
 
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.merge_alone import what_else
-from fleetpgo.service.rules import Service
+from fleetpgo.service.rules import ServiceRules
 
 
 def git(directory: Path, *arguments: str) -> str:
@@ -46,7 +46,7 @@ def merge(source, *names):
 
 def between(source, merged, before, after):
     git(source, "push", "--quiet", "origin", "main")
-    service = Service.model_validate(
+    service = ServiceRules.model_validate(
         {
             "name": "api",
             "prometheus": {"connection": "prometheus"},

@@ -8,7 +8,7 @@ from collections import Counter
 
 from fleetpgo.prometheus import Answer, Series
 from fleetpgo.selection import Target
-from fleetpgo.service.rules import Selection as Rules
+from fleetpgo.service.rules import SelectionRules
 
 
 class Answering:
@@ -50,5 +50,5 @@ def target(
     return Target(f"10.0.0.{number}:80", datacenter, cores, {"datacenter": datacenter, **labels}, stratum)
 
 
-def rules(**changes) -> Rules:
-    return Rules(**{"cpu": "cpu", **changes})
+def rules(**changes) -> SelectionRules:
+    return SelectionRules(**{"cpu": "cpu", **changes})

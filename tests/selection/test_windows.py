@@ -6,7 +6,7 @@ import pytest
 
 from fleetpgo.errors import SelectionError, ServiceFileError
 from fleetpgo.selection import Selection, combined, find_window, opening, select
-from fleetpgo.service.rules import Window
+from fleetpgo.service.rules import WindowRules
 from tests.selection.fleets import Answering, rules, target
 
 WINDOWS = [
@@ -15,8 +15,8 @@ WINDOWS = [
 ]
 
 
-def window(at: str, timezone: str = "UTC", **changes) -> Window:
-    return Window(name="peak", at=at, timezone=timezone, share=1, **changes)
+def window(at: str, timezone: str = "UTC", **changes) -> WindowRules:
+    return WindowRules(name="peak", at=at, timezone=timezone, share=1, **changes)
 
 
 def utc(text: str) -> datetime:

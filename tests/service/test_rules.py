@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fleetpgo.errors import ServiceFileError
 from fleetpgo.service import files as services
-from fleetpgo.service import rules as config
+from fleetpgo.service import rules
 
 MINIMAL = """\
 prometheus: {connection: prometheus}
@@ -168,7 +168,7 @@ def test_the_projects_own_service_files_are_valid(file):
 def test_durations_are_read_as_prometheus_writes_them(counts):
     written = "".join(f"{count}{unit}" for count, unit in zip(counts, "wdhms", strict=True) if count)
     weeks, days, hours, minutes, seconds = counts
-    assert TypeAdapter(config.Duration).validate_python(written) == timedelta(
+    assert TypeAdapter(rules.Duration).validate_python(written) == timedelta(
         weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds
     )
 
@@ -176,11 +176,11 @@ def test_durations_are_read_as_prometheus_writes_them(counts):
 @pytest.mark.parametrize("written", ["", "5", "5 m", "m5", "1s1m", -1])
 def test_what_prometheus_would_not_write_is_no_duration(written):
     with pytest.raises(ValidationError):
-        TypeAdapter(config.Duration).validate_python(written)
+        TypeAdapter(rules.Duration).validate_python(written)
 
 
 def test_the_schema_explains_every_key():
-    definitions = config.Service.model_json_schema()["$defs"]
+    definitions = rules.ServiceRules.model_json_schema()["$defs"]
     unexplained = [
         f"{part}.{key}"
         for part, definition in definitions.items()

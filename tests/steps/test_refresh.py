@@ -14,7 +14,7 @@ import pytest
 
 from fleetpgo.proposal.body import Datacenter
 from fleetpgo.run.store import RunStore
-from fleetpgo.service.rules import Service
+from fleetpgo.service.rules import ServiceRules
 from fleetpgo.steps import refresh
 from tests.collection.instances import OK, cpu_profile, http, serving
 from tests.selection.fleets import Answering
@@ -22,8 +22,8 @@ from tests.selection.fleets import Answering
 SECONDS = 1
 
 
-def service(**selection) -> Service:
-    return Service.model_validate(
+def service(**selection) -> ServiceRules:
+    return ServiceRules.model_validate(
         {
             "name": "wshim",
             "prometheus": {"connection": "prometheus"},

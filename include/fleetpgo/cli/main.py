@@ -30,7 +30,7 @@ from fleetpgo.errors import FleetPGOError, ServiceFileError
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.proposal import forges
 from fleetpgo.run.store import RunStore
-from fleetpgo.service import rules as config
+from fleetpgo.service import rules
 from fleetpgo.service.files import load_named, load_service, override, service_files
 from fleetpgo.service.reference import page
 from fleetpgo.steps import refresh
@@ -120,7 +120,7 @@ def schema(*, markdown: bool) -> None:
     if markdown:
         click.echo(page(), nl=False)
     else:
-        click.echo(json.dumps(config.Service.model_json_schema(), indent=2))
+        click.echo(json.dumps(rules.ServiceRules.model_json_schema(), indent=2))
 
 
 @cli.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fleetpgo.cli.options import json_option, service_argument, store_option
-from fleetpgo.service import rules as config
+from fleetpgo.service import rules
 from fleetpgo.service.files import load_named
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class _Length(click.ParamType[timedelta]):
     ) -> timedelta:
         """The duration."""
         try:
-            return config.duration(value)
+            return rules.duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -169,7 +169,7 @@ def measure(
 
 
 def _measure_file(
-    service: config.Service,
+    service: rules.ServiceRules,
     file: Path,
     window: timedelta,
     version: str | None,

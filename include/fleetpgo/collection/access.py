@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aiohttp.abc import AbstractResolver
 
-    from fleetpgo.service.rules import Collection as Rules
+    from fleetpgo.service.rules import CollectionRules
 
 CONNECT_SECONDS = 10.0
 _SHORTEST_SECRET = 4  # characters; blotting out shorter words would only garble messages
@@ -59,7 +59,7 @@ class Access:
         return text
 
 
-def open_session(rules: Rules, access: Access, resolver: AbstractResolver) -> aiohttp.ClientSession:
+def open_session(rules: CollectionRules, access: Access, resolver: AbstractResolver) -> aiohttp.ClientSession:
     """A session whose connections go only where `rules` allow; close it after use.
 
     Raises:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fleetpgo.collection.access import Access
     from fleetpgo.collection.sources import Request
     from fleetpgo.collection.spool import Body
-    from fleetpgo.service.rules import Collection as Rules
+    from fleetpgo.service.rules import CollectionRules
 
 _SAID = 200  # bytes of an error's body that are worth repeating
 _BUSY = b"Could not enable CPU profiling"
@@ -43,7 +43,7 @@ class Limits:
     unpacked_bytes: int
 
     @classmethod
-    def of(cls, rules: Rules, *, seconds: int) -> Limits:
+    def of(cls, rules: CollectionRules, *, seconds: int) -> Limits:
         """The limits that a service file gives, for profiles of so many seconds."""
         return cls(seconds + rules.grace.total_seconds(), rules.max_bytes, rules.max_unpacked_bytes)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from fleetpgo.run.store import RunStore
-    from fleetpgo.service.rules import Collection as Rules
+    from fleetpgo.service.rules import CollectionRules
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,9 @@ class Guard:
         store: where the round's tasks tell each other what they met.
     """
 
-    def __init__(self, rules: Rules, limits: Mapping[str, int], *, instances: int, store: RunStore) -> None:
+    def __init__(
+        self, rules: CollectionRules, limits: Mapping[str, int], *, instances: int, store: RunStore
+    ) -> None:
         self._all = asyncio.Semaphore(rules.concurrency)
         self._hosts: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(rules.per_host)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from fleetpgo.collection.sources import ProfileSource
     from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Target
-    from fleetpgo.service.rules import Collection as Rules
+    from fleetpgo.service.rules import CollectionRules
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ _HELD = 2 * TOGETHER  # profiles in memory at once: some are checked while other
 
 async def collect(
     targets: Sequence[Target],
-    rules: Rules,
+    rules: CollectionRules,
     store: RunStore,
     *,
     seconds: int,
@@ -94,7 +94,7 @@ async def collect(
                 await asyncio.gather(*records, return_exceptions=True)
 
 
-def _source(rules: Rules) -> ProfileSource:
+def _source(rules: CollectionRules) -> ProfileSource:
     match rules.source:
         case "pprof_http":
             return PprofHttp(rules.url, rules.ports)
@@ -109,7 +109,7 @@ class _Round:
 
     def __init__(
         self,
-        rules: Rules,
+        rules: CollectionRules,
         store: RunStore,
         guard: Guard,
         session: aiohttp.ClientSession,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fleetpgo.measurement.evidence import Evidence
     from fleetpgo.measurement.usage import Floats, Usage
     from fleetpgo.measurement.windows import Windows
-    from fleetpgo.service.rules import Measurement
+    from fleetpgo.service.rules import MeasurementRules
 
 WhatElse = Callable[[frozenset[str], frozenset[str]], str]
 """Says what changed between revisions before and after, besides the profile; "" if nothing did."""
@@ -85,7 +85,7 @@ def conclude(
     evidence: Evidence,
     windows: Windows,
     rollout: Rollout,
-    rules: Measurement,
+    rules: MeasurementRules,
     *,
     period: str,
     what_else: WhatElse | None = None,
@@ -143,7 +143,7 @@ def conclude(
 
 
 def _estimates(
-    evidence: Evidence, windows: Windows, rules: Measurement, slope: float | None
+    evidence: Evidence, windows: Windows, rules: MeasurementRules, slope: float | None
 ) -> tuple[tuple[Estimate, ...], dict[str, str]]:
     """Return what each possible estimator says, in their order; by letter, why others are not possible."""
     inputs = Inputs(evidence.usage, windows, slope, evidence.panel, rules.settle.total_seconds())

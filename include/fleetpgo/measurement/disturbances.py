@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from fleetpgo.measurement.asking import Asker
     from fleetpgo.measurement.windows import Windows
-    from fleetpgo.service.rules import Service
+    from fleetpgo.service.rules import ServiceRules
 
 MOST_RESTARTED = 0.05
 """Share of the instances that may start, or change their version, in a window: more is another deploy."""
@@ -22,7 +22,7 @@ MOST_EXCHANGED = 0.05
 
 
 def revisions(
-    ask: Asker, service: Service, windows: Windows, queries: dict[str, str]
+    ask: Asker, service: ServiceRules, windows: Windows, queries: dict[str, str]
 ) -> tuple[frozenset[str], frozenset[str]] | None:
     """Return the revisions that ran when the rollout began, and when the window after it ended.
 
@@ -39,7 +39,7 @@ def revisions(
     return before, after
 
 
-def restarts(ask: Asker, service: Service, windows: Windows, queries: dict[str, str]) -> Iterator[str]:
+def restarts(ask: Asker, service: ServiceRules, windows: Windows, queries: dict[str, str]) -> Iterator[str]:
     """Windows in which so many processes started that something else must have been rolled out."""
     started = service.rollout.started
     if started is None:
@@ -60,7 +60,7 @@ def restarts(ask: Asker, service: Service, windows: Windows, queries: dict[str, 
             )
 
 
-def hardware(ask: Asker, service: Service, windows: Windows, queries: dict[str, str]) -> Iterator[str]:
+def hardware(ask: Asker, service: ServiceRules, windows: Windows, queries: dict[str, str]) -> Iterator[str]:
     """A mix of machines that is another one at the end of the window before, or of that after, than at first.
 
     Raises:

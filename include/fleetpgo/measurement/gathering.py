@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from fleetpgo.measurement.usage import Floats, Times
     from fleetpgo.measurement.windows import Span, Windows
     from fleetpgo.prometheus import Prometheus
-    from fleetpgo.service.rules import Service
+    from fleetpgo.service.rules import ServiceRules
 
 WEEK_POINTS = 2_016
 """Points of a window at most: a week is read every five minutes, shorter windows at the service's step."""
@@ -44,13 +44,13 @@ _PANEL_POINTS = 60
 _HISTORY = 4 * WEEK
 
 
-def step_for(service: Service, window: timedelta) -> int:
+def step_for(service: ServiceRules, window: timedelta) -> int:
     """Seconds between the points of a window of that length."""
     return math.ceil(max(service.measurement.step.total_seconds(), window.total_seconds() / WEEK_POINTS))
 
 
 def gather(
-    prometheus: Prometheus, service: Service, rollout: Rollout, windows: Windows, step: int
+    prometheus: Prometheus, service: ServiceRules, rollout: Rollout, windows: Windows, step: int
 ) -> Evidence:
     """Ask for everything that the estimators and the report need.
 
@@ -101,7 +101,7 @@ class _Reader:
     """Asks about one rollout; keeps the queries worth pasting."""
 
     ask: Asker
-    service: Service
+    service: ServiceRules
     rollout: Rollout
     windows: Windows
     step: int

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fleetpgo.measurement.usage import Usage
     from fleetpgo.measurement.windows import Windows
-    from fleetpgo.service.rules import Guardrail
+    from fleetpgo.service.rules import GuardrailRules
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class Guarded:
 
 
 def compare_guardrails(
-    measured: Mapping[str, Usage], windows: Windows, rules: Sequence[Guardrail]
+    measured: Mapping[str, Usage], windows: Windows, rules: Sequence[GuardrailRules]
 ) -> tuple[Guarded, ...]:
     """Each guardrail's change; `measured` holds its sums over instances in the place of CPU, by name."""
     return tuple(_compare(measured[rule.name], windows, rule) for rule in rules if rule.name in measured)
 
 
-def _compare(usage: Usage, windows: Windows, rule: Guardrail) -> Guarded:
+def _compare(usage: Usage, windows: Windows, rule: GuardrailRules) -> Guarded:
     after, before = (_mean(usage, at) for at in windows.pairs(usage.times))
     rise = low = high = None
     if before is not None and after is not None and before > 0:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fleetpgo.measurement.rollout import Rollout
     from fleetpgo.measurement.usage import Usage
     from fleetpgo.prometheus import Prometheus
-    from fleetpgo.service.rules import Measurement, Service
+    from fleetpgo.service.rules import MeasurementRules, ServiceRules
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Measured:
 
 def measure(
     prometheus: Prometheus,
-    service: Service,
+    service: ServiceRules,
     rollout: Rollout,
     *,
     period: str,
@@ -79,7 +79,7 @@ def measure(
 
 def measure_table(
     table: pd.DataFrame,
-    rules: Measurement,
+    rules: MeasurementRules,
     *,
     window: timedelta,
     complete: float = 1.0,

@@ -13,8 +13,7 @@ from fleetpgo.prometheus import from_timestamp
 
 if TYPE_CHECKING:
     from fleetpgo.prometheus import Prometheus
-    from fleetpgo.service.rules import Rollout as Rules
-    from fleetpgo.service.rules import Service
+    from fleetpgo.service.rules import RolloutRules, ServiceRules
 
 _POINTS = 5_000
 """Resolution of the search: a two-hour rollout found a week later is placed to within two minutes."""
@@ -39,7 +38,7 @@ def expression(template: str, profile: str) -> str:
     return Template(template).substitute(profile=profile)
 
 
-def fraction_query(rules: Rules, *, profile: str, since: datetime) -> str:
+def fraction_query(rules: RolloutRules, *, profile: str, since: datetime) -> str:
     """PromQL of the share of instances on the new build; by their start times if they do not name it."""
     if rules.fraction is not None:
         return expression(rules.fraction, profile)
@@ -48,7 +47,7 @@ def fraction_query(rules: Rules, *, profile: str, since: datetime) -> str:
 
 
 def find_rollout(
-    prometheus: Prometheus, rules: Rules, *, profile: str, since: datetime, now: datetime
+    prometheus: Prometheus, rules: RolloutRules, *, profile: str, since: datetime, now: datetime
 ) -> tuple[float, Rollout | None]:
     """The fraction that is on the new build now, and the rollout if it is complete.
 
@@ -95,7 +94,13 @@ def find_rollout(
 
 
 def given(
-    prometheus: Prometheus, rules: Rules, *, profile: str, start: datetime, end: datetime, seen: datetime
+    prometheus: Prometheus,
+    rules: RolloutRules,
+    *,
+    profile: str,
+    start: datetime,
+    end: datetime,
+    seen: datetime,
 ) -> Rollout:
     """A rollout whose times are known; how far it went is asked at the time `seen`, if the profile tells.
 
@@ -115,6 +120,6 @@ def given(
     return Rollout(profile, start, end, fraction)
 
 
-def ready_at(service: Service, rollout: Rollout, window: timedelta) -> datetime:
+def ready_at(service: ServiceRules, rollout: Rollout, window: timedelta) -> datetime:
     """When a window of that length after the rollout has passed, and can be measured."""
     return rollout.end + service.measurement.settle + window

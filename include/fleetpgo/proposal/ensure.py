@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fleetpgo.proposal.forges import Forge, PullRequest
-    from fleetpgo.service.rules import Review
+    from fleetpgo.service.rules import ReviewRules
 
 
 _log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def marker(text: str) -> Marker | None:
 
 
 def ensure_pull_request(
-    forge: Forge, branch: str, base: str, title: str, body: str, review: Review
+    forge: Forge, branch: str, base: str, title: str, body: str, review: ReviewRules
 ) -> PullRequest:
     """The one open pull request from a branch, with this base, title and body: found, updated or opened.
 
@@ -82,7 +82,7 @@ def ensure_pull_request(
     return found
 
 
-def _hand_over(forge: Forge, number: int, review: Review) -> None:
+def _hand_over(forge: Forge, number: int, review: ReviewRules) -> None:
     """Label a pull request, ask each of its people, and have it merged by itself if the file says so.
 
     Each is asked alone: a forge refuses a whole request for one bad name in it.

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fleetpgo.proposal.forges import Forge
-    from fleetpgo.service.rules import Service
+    from fleetpgo.service.rules import ServiceRules
 
 _REVISION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._/+-]{0,199}")
 """What may be a commit's name. It comes from a metric's label, so it must not look like an option."""
 
 
 def what_else(
-    service: Service, forge: Forge, merge: str | None, before: Collection[str], after: Collection[str]
+    service: ServiceRules, forge: Forge, merge: str | None, before: Collection[str], after: Collection[str]
 ) -> str:
     """Say what else than the merge of a profile lies between revisions; "" if nothing does.
 

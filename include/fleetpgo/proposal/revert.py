@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fleetpgo.proposal.forges import Forge, PullRequest
     from fleetpgo.proposal.git import Checkout
     from fleetpgo.proposal.restore import Restored
-    from fleetpgo.service.rules import Service
+    from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Reverted:
 
 
 def propose_revert(
-    service: Service,
+    service: ServiceRules,
     forge: Forge,
     *,
     profile: str,
@@ -137,7 +137,7 @@ def _none(reason: str) -> Reverted:
     return Reverted(reason=reason)
 
 
-def _by_hand(service: Service, head: str, error: ByHandError) -> str:
+def _by_hand(service: ServiceRules, head: str, error: ByHandError) -> str:
     """The comment on the pull request that brought the profile; it stays the same from try to try."""
     repository = service.repository
     return (
@@ -173,7 +173,7 @@ def _suspects(before: bytes | None, profile: bytes) -> list[str]:
 
 
 def _body(
-    service: Service,
+    service: ServiceRules,
     restored: Restored,
     commit: str,
     brought_by: str,

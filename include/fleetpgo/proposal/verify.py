@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fleetpgo.golang.decisions import Optimised
     from fleetpgo.golang.sourcematch import SourceMatch
     from fleetpgo.proposal.git import Checkout
-    from fleetpgo.service.rules import Build, Service
+    from fleetpgo.service.rules import BuildRules, ServiceRules
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Verified:
 
 def verify(
     checkout: Checkout,
-    service: Service,
+    service: ServiceRules,
     files: Mapping[str, bytes],
     cache: Path,
     *,
@@ -143,7 +143,7 @@ class _Runner:
     """Runs the repository's own commands within the limits of the service file."""
 
     directory: Path
-    rules: Build
+    rules: BuildRules
     environment: Mapping[str, str]
 
     def build(self, seen: Callable[[str], None] = log_line) -> Built:
@@ -172,7 +172,7 @@ def _put(checkout: Checkout, files: Mapping[str, bytes]) -> None:
         write(checkout, name, content)
 
 
-def _require_profile(checkout: Checkout, service: Service, settings: Mapping[str, str]) -> None:
+def _require_profile(checkout: Checkout, service: ServiceRules, settings: Mapping[str, str]) -> None:
     """Refuse a binary that was not built with the profile."""
     path, passed = service.repository.profile, settings.get("-pgo", "")
     # With -trimpath Go keeps the name alone, without it the absolute path.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from fleetpgo.prometheus import Answer, Prometheus
-    from fleetpgo.service.rules import Selection as Rules
+    from fleetpgo.service.rules import SelectionRules
 
 __all__ = [
     "Pack",
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 
-def query_of(rules: Rules) -> str:
+def query_of(rules: SelectionRules) -> str:
     """The PromQL that gives the candidates: one series each."""
     if not rules.matchers:
         return rules.cpu
@@ -55,7 +55,7 @@ def query_of(rules: Rules) -> str:
 
 def select(
     prometheus: Prometheus,
-    rules: Rules,
+    rules: SelectionRules,
     *,
     seed: str,
     share: float = 1,
@@ -113,13 +113,13 @@ def select(
     )
 
 
-def _sizes_of(query: str, rules: Rules) -> str:
+def _sizes_of(query: str, rules: SelectionRules) -> str:
     """The PromQL that counts each datacenter's candidates, an instance of several series once."""
     datacenter, instance = rules.datacenter_label, rules.instance_label
     return f"count by ({datacenter}) (group by ({datacenter}, {instance}) (({query}) > 0))"
 
 
-def _ask(prometheus: Prometheus, query: str, rules: Rules) -> Answer:
+def _ask(prometheus: Prometheus, query: str, rules: SelectionRules) -> Answer:
     """The answer, if it is whole or need not be."""
     answer = prometheus.instant(query, partial_response=rules.partial_response)
     # PromQL's own remarks are no sign that something is missing.

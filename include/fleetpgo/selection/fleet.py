@@ -13,10 +13,10 @@ from fleetpgo.selection.targets import Target
 
 if TYPE_CHECKING:
     from fleetpgo.prometheus import Answer, Series
-    from fleetpgo.service.rules import Selection as Rules
+    from fleetpgo.service.rules import SelectionRules
 
 
-def read_fleet(answer: Answer, rules: Rules) -> tuple[list[Target], list[str]]:
+def read_fleet(answer: Answer, rules: SelectionRules) -> tuple[list[Target], list[str]]:
     """The candidates, and what was left out and why: one line per kind of reason."""
     fleet: dict[str, Target] = {}
     left_out: dict[str, list[str]] = {}
@@ -39,7 +39,7 @@ def read_fleet(answer: Answer, rules: Rules) -> tuple[list[Target], list[str]]:
     return list(fleet.values()), warnings
 
 
-def _objection(series: Series, rules: Rules) -> tuple[str, str] | None:
+def _objection(series: Series, rules: SelectionRules) -> tuple[str, str] | None:
     """Why a series is no candidate: the kind of reason, and the words; None: it is one."""
     instance, value = series.labels.get(rules.instance_label), series.value
     if instance is None:

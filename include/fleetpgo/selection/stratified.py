@@ -22,14 +22,16 @@ from fleetpgo.selection.weighted import draw
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from fleetpgo.service.rules import Selection as Rules
+    from fleetpgo.service.rules import SelectionRules
 
 
 MOST_STRATA = 10
 """Times ``instances``: more strata come from a label that tells instances apart rather than their kinds."""
 
 
-def choose(fleet: Sequence[Target], rules: Rules, *, seed: str, taken: Collection[str] = ()) -> Selection:
+def choose(
+    fleet: Sequence[Target], rules: SelectionRules, *, seed: str, taken: Collection[str] = ()
+) -> Selection:
     """``rules.instances`` for each round, spread over the strata; at least one of each, if any is free.
 
     Raises:

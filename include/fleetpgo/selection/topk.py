@@ -15,10 +15,10 @@ from fleetpgo.selection.targets import Selection, Target
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from fleetpgo.service.rules import Selection as Rules
+    from fleetpgo.service.rules import SelectionRules
 
 
-def choose(fleet: Sequence[Target], rules: Rules, *, taken: Collection[str] = ()) -> Selection:
+def choose(fleet: Sequence[Target], rules: SelectionRules, *, taken: Collection[str] = ()) -> Selection:
     """The busiest ``rules.instances`` that are free for each round."""
     busiest = sorted(fleet, key=lambda target: (-target.cores, target.instance))
     free = [(rank, target) for rank, target in enumerate(busiest, start=1) if target.instance not in taken]

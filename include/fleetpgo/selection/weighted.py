@@ -21,13 +21,15 @@ from fleetpgo.selection.targets import Selection, Target
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from fleetpgo.service.rules import Selection as Rules
+    from fleetpgo.service.rules import SelectionRules
 
 EVERYTHING = "the fleet"
 """The one stratum that there is when the whole fleet is drawn from."""
 
 
-def choose(fleet: Sequence[Target], rules: Rules, *, seed: str, taken: Collection[str] = ()) -> Selection:
+def choose(
+    fleet: Sequence[Target], rules: SelectionRules, *, seed: str, taken: Collection[str] = ()
+) -> Selection:
     """``rules.instances`` for each round, drawn from what is not taken of the fleet."""
     cores = sum(target.cores for target in fleet)
     free = [target for target in fleet if target.instance not in taken]

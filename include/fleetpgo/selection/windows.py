@@ -22,14 +22,13 @@ from fleetpgo.service.rules import Day
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fleetpgo.service.rules import Selection as Rules
-    from fleetpgo.service.rules import Window
+    from fleetpgo.service.rules import SelectionRules, WindowRules
 
 OPEN = timedelta(hours=1)
 """So long a window stays open: a task that is retried within it goes on, later it waits for the next time."""
 
 
-def find_window(rules: Rules, name: str) -> Window:
+def find_window(rules: SelectionRules, name: str) -> WindowRules:
     """The window with that name.
 
     Raises:
@@ -44,7 +43,7 @@ def find_window(rules: Rules, name: str) -> Window:
     )
 
 
-def opening(window: Window, now: datetime) -> datetime:
+def opening(window: WindowRules, now: datetime) -> datetime:
     """When the window opens next, in UTC; if it is open, when it did."""
     zone, at = ZoneInfo(window.timezone), time.fromisoformat(window.at)
     today = now.astimezone(zone).date()

@@ -12,7 +12,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError
 
 from fleetpgo.errors import ServiceFileError
-from fleetpgo.service.rules import NAME, Selection, Service
+from fleetpgo.service.rules import NAME, SelectionRules, ServiceRules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def service_files(directory: Path | None = None) -> list[Path]:
     return sorted((directory or services_directory()).glob("*.yaml"))
 
 
-def load_service(file: Path) -> Service:
+def load_service(file: Path) -> ServiceRules:
     """Read and check one service file.
 
     Raises:
@@ -56,7 +56,7 @@ def load_service(file: Path) -> Service:
             f"{file}:{line}: name: the file's own name is the service's name; remove the key"
         )
     try:
-        return Service.model_validate({"name": file.stem, **document})
+        return ServiceRules.model_validate({"name": file.stem, **document})
     except ValidationError as error:
         located = YAML().load(text)
         mistakes = [
@@ -68,7 +68,7 @@ def load_service(file: Path) -> Service:
         ) from error
 
 
-def load_named(name: str, directory: Path | None = None) -> Service:
+def load_named(name: str, directory: Path | None = None) -> ServiceRules:
     """Read the service file of the service with that name.
 
     Raises:
@@ -104,7 +104,7 @@ def _line(document: CommentedMap, location: Sequence[int | str]) -> int:
     return line + 1
 
 
-def override(rules: Selection, **values: object) -> Selection:
+def override(rules: SelectionRules, **values: object) -> SelectionRules:
     """Selection rules with some values given for one run only; None: keep the service file's.
 
     Raises:
@@ -112,7 +112,7 @@ def override(rules: Selection, **values: object) -> Selection:
     """
     given = {key: value for key, value in values.items() if value is not None}
     try:
-        return Selection.model_validate({**rules.model_dump(), **given})
+        return SelectionRules.model_validate({**rules.model_dump(), **given})
     except ValidationError as error:
         mistakes = [f"{'.'.join(map(str, mistake['loc']))}: {_say(mistake)}" for mistake in error.errors()]
         raise ServiceFileError("selection: " + "; ".join(mistakes)) from error

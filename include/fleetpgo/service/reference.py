@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, TypeAdapter
 
-from fleetpgo.service.rules import Service
+from fleetpgo.service.rules import ServiceRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ Schema for editors.
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([HEAD, *_section(Service, "")]).rstrip() + "\n"
+    return "\n".join([HEAD, *_section(ServiceRules, "")]).rstrip() + "\n"
 
 
 def _section(model: type[BaseModel], path: str) -> Iterator[str]:

@@ -136,13 +136,13 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Prometheus(_Part):
+class PrometheusRules(_Part):
     """The Prometheus or Thanos that knows the service."""
 
     connection: str = Field(description="Airflow connection (type http) of the Prometheus API")
 
 
-class Window(_Part):
+class WindowRules(_Part):
     """A phase of the day or the week in which some of the instances are profiled."""
 
     name: str = Field(
@@ -161,7 +161,7 @@ class Window(_Part):
     )
 
 
-class Selection(_Part):
+class SelectionRules(_Part):
     """Which instances are profiled."""
 
     cpu: PromQL = Field(
@@ -194,7 +194,7 @@ class Selection(_Part):
         default="",
         description='only instances whose series of `builds` matches: `revision="4f2a"`, `pgo!=""`',
     )
-    windows: tuple[Window, ...] = Field(
+    windows: tuple[WindowRules, ...] = Field(
         default=(),
         description="phases over which a run takes its instances, each when it comes; without any, all are "
         "taken at once. A run that was triggered with `now` takes all at once, too",
@@ -225,7 +225,7 @@ class Selection(_Part):
         return self
 
 
-class Collection(_Part):
+class CollectionRules(_Part):
     """How profiles are fetched, and what that may cost production."""
 
     source: Literal["pprof_http", "pyroscope", "parca"] = Field(
@@ -313,7 +313,7 @@ class Collection(_Part):
         return self
 
 
-class Sufficiency(_Part):
+class SufficiencyRules(_Part):
     """Least figures by which a profile is judged; see docs/profile.md."""
 
     samples: int = Field(default=0, ge=0, description="CPU samples in the merged profile")
@@ -325,23 +325,23 @@ class Sufficiency(_Part):
     )
 
 
-class Guard(_Part):
+class GuardRules(_Part):
     """A function that must not be inlined because of the profile, besides those that fleetpgo knows."""
 
     function: str = Field(description="its linker symbol, as profiles name it")
     issue: str = Field(description="link to the report of what goes wrong")
 
 
-class Profile(_Part):
+class ProfileRules(_Part):
     """How the merged profile is judged."""
 
-    warn_below: Sufficiency = Field(
-        default=Sufficiency(samples=10_000, split_half_overlap=0.5, held_out_coverage=0.7),
+    warn_below: SufficiencyRules = Field(
+        default=SufficiencyRules(samples=10_000, split_half_overlap=0.5, held_out_coverage=0.7),
         description="figures below which the pull request warns; for overlap and coverage further rounds are "
         "taken first",
     )
-    fail_below: Sufficiency = Field(
-        default=Sufficiency(), description="figures below which the run fails and nothing is proposed"
+    fail_below: SufficiencyRules = Field(
+        default=SufficiencyRules(), description="figures below which the run fails and nothing is proposed"
     )
     unchanged_above: Share = Field(
         default=0.95, description="overlap with the committed profile from which a new one is not proposed"
@@ -349,10 +349,10 @@ class Profile(_Part):
     match_below: Share = Field(
         default=0.8, description="source match below which the pull request warns; see docs/profile.md"
     )
-    guards: tuple[Guard, ...] = Field(default=(), description="further functions to keep from inlining")
+    guards: tuple[GuardRules, ...] = Field(default=(), description="further functions to keep from inlining")
 
 
-class Repository(_Part):
+class RepositoryRules(_Part):
     """Where the service's source is, and what the pull request changes in it."""
 
     forge: Literal["local", "github", "gitlab", "gitea"] = Field(
@@ -374,7 +374,7 @@ class Repository(_Part):
     )
 
 
-class Review(_Part):
+class ReviewRules(_Part):
     """How pull requests are handed to people, and when a rejected one is proposed again."""
 
     reviewers: tuple[str, ...] = Field(
@@ -406,7 +406,7 @@ class Review(_Part):
     )
 
 
-class Build(_Part):
+class BuildRules(_Part):
     """How the service is built."""
 
     command: Annotated[tuple[str, ...], BeforeValidator(_arguments), Field(min_length=1)] = Field(
@@ -437,7 +437,7 @@ class Build(_Part):
     )
 
 
-class Rollout(_Part):
+class RolloutRules(_Part):
     """How to see that the new build is out: by what instances say of themselves, or when they started."""
 
     fraction: ProfilePromQL | None = Field(
@@ -473,7 +473,7 @@ class Rollout(_Part):
         return self
 
 
-class Exclusion(_Part):
+class ExclusionRules(_Part):
     """A span of time that no comparison uses: an incident, a load test, another deploy."""
 
     start: AwareDatetime = Field(description="its first moment, with time zone")
@@ -481,7 +481,7 @@ class Exclusion(_Part):
     reason: str = Field(default="", description="what was going on")
 
 
-class Guardrail(_Part):
+class GuardrailRules(_Part):
     """Something that a saving of CPU must not cost."""
 
     name: str = Field(min_length=1, description="what is guarded: resident memory, p99 latency, restarts …")
@@ -491,7 +491,7 @@ class Guardrail(_Part):
     )
 
 
-class Measurement(_Part):
+class MeasurementRules(_Part):
     """How the saving is measured."""
 
     cpu: PromQL = Field(description="PromQL that gives one series per instance: the CPU it uses, in cores")
@@ -514,11 +514,13 @@ class Measurement(_Part):
     window: Duration = Field(default=timedelta(hours=1), description="time compared just before and after it")
     week: Duration = Field(default=timedelta(days=7), description="time compared in the long comparison")
     material: Share = Field(default=0.005, description="smallest saving or loss that matters, as a share")
-    excluded: tuple[Exclusion, ...] = Field(default=(), description="spans that no comparison uses")
-    guardrails: tuple[Guardrail, ...] = Field(default=(), description="what a saving of CPU must not cost")
+    excluded: tuple[ExclusionRules, ...] = Field(default=(), description="spans that no comparison uses")
+    guardrails: tuple[GuardrailRules, ...] = Field(
+        default=(), description="what a saving of CPU must not cost"
+    )
 
 
-class Alerts(_Part):
+class AlertsRules(_Part):
     """Who is told of a run that fails or takes too long; without a notifier, Airflow's pages alone say so."""
 
     notifier: str | None = Field(
@@ -536,7 +538,7 @@ class Alerts(_Part):
     )
 
 
-class Service(_Part):
+class ServiceRules(_Part):
     """One Go service of the fleet."""
 
     name: Annotated[str, Field(exclude=True)]
@@ -550,16 +552,16 @@ class Service(_Part):
         description="whether somebody must approve in Airflow, seeing the merge's figures, before anything "
         "is built or pushed; for teams whose forge asks for no review",
     )
-    alerts: Alerts = Alerts()
-    prometheus: Prometheus
-    selection: Selection
-    collection: Collection = Collection()
-    profile: Profile = Profile()
-    repository: Repository
-    review: Review = Review()
-    build: Build
-    rollout: Rollout
-    measurement: Measurement
+    alerts: AlertsRules = AlertsRules()
+    prometheus: PrometheusRules
+    selection: SelectionRules
+    collection: CollectionRules = CollectionRules()
+    profile: ProfileRules = ProfileRules()
+    repository: RepositoryRules
+    review: ReviewRules = ReviewRules()
+    build: BuildRules
+    rollout: RolloutRules
+    measurement: MeasurementRules
 
     @property
     def branch(self) -> str:

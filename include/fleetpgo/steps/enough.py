@@ -16,8 +16,7 @@ from fleetpgo.steps.contributions import contributions
 if TYPE_CHECKING:
     from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Selection
-    from fleetpgo.service.rules import Service
-    from fleetpgo.service.rules import Sufficiency as Least
+    from fleetpgo.service.rules import ServiceRules, SufficiencyRules
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Verdict:
     message: str
 
 
-def judge(service: Service, store: RunStore, selection: Selection) -> Verdict:
+def judge(service: ServiceRules, store: RunStore, selection: Selection) -> Verdict:
     """Look at the profiles in a run's store; how far they agree is worked out only if they are enough."""
     given = contributions([read_record(store, target) for target in selection.targets])
     used = [each for each in given if each.state == "used"]
@@ -43,7 +42,7 @@ def judge(service: Service, store: RunStore, selection: Selection) -> Verdict:
     return Verdict(enough=not short, message="; ".join([f"{have}, as many as are wanted", *short]))
 
 
-def disagreement(least: Least, found: pprof.Sufficiency) -> list[str]:
+def disagreement(least: SufficiencyRules, found: pprof.Sufficiency) -> list[str]:
     """Which figures of the instances' agreement lie below the least ones, in sentences."""
     judged = [
         ("overlap of two halves of the instances", found.split_half_overlap, least.split_half_overlap),

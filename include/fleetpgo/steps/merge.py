@@ -25,8 +25,7 @@ from fleetpgo.steps.enough import disagreement
 if TYPE_CHECKING:
     from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Selection
-    from fleetpgo.service.rules import Service
-    from fleetpgo.service.rules import Sufficiency as Least
+    from fleetpgo.service.rules import ServiceRules, SufficiencyRules
     from fleetpgo.steps.contributions import Contribution
 
 log = logging.getLogger(__name__)
@@ -103,7 +102,7 @@ class _Profiles(Mapping[str, bytes]):
 
 
 def merge_run(
-    service: Service, store: RunStore, selection: Selection, *, seconds: int, go: str | None
+    service: ServiceRules, store: RunStore, selection: Selection, *, seconds: int, go: str | None
 ) -> Manifest:
     """Merge the profiles that arrived, write ``merged.pb.gz``, ``profile.pprof``, ``manifest.json``.
 
@@ -202,7 +201,7 @@ class _Made(NamedTuple):
 def _make(
     profiles: _Profiles,
     weights: Literal["none"] | Sequence[float],
-    service: Service,
+    service: ServiceRules,
     *,
     limits: pprof.Limits,
     go: str | None,
@@ -236,7 +235,7 @@ def _without_culprit(
     return [refused if each is culprit else each for each in instances]
 
 
-def _require_quorum(service: Service, instances: Sequence[Contribution]) -> None:
+def _require_quorum(service: ServiceRules, instances: Sequence[Contribution]) -> None:
     lost = [each for each in instances if each.state != "used"]
     used, quorum = len(instances) - len(lost), service.collection.quorum
     if not used or used < quorum * len(instances):
@@ -249,7 +248,7 @@ def _require_quorum(service: Service, instances: Sequence[Contribution]) -> None
         )
 
 
-def _shortfalls(least: Least, samples: int, found: pprof.Sufficiency) -> list[str]:
+def _shortfalls(least: SufficiencyRules, samples: int, found: pprof.Sufficiency) -> list[str]:
     """What lies below the least figures, in sentences."""
     few = f"samples: {samples:,}, below {least.samples:,}, so some of what is hot may be missing"
     return ([few] if samples < least.samples else []) + disagreement(least, found)

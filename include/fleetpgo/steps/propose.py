@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from fleetpgo.proposal.body import Provenance
     from fleetpgo.proposal.forges import Forge, PullRequest
-    from fleetpgo.service.rules import Service
+    from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Proposed:
 
 
 def propose(
-    service: Service,
+    service: ServiceRules,
     forge: Forge,
     profile: bytes,
     provenance: Provenance,
@@ -149,7 +149,7 @@ def propose(
 
 def _prepare(
     checkout: Checkout,
-    service: Service,
+    service: ServiceRules,
     forge: Forge,
     found: PullRequest | None,
     profile: bytes,
@@ -227,7 +227,7 @@ def _compare(current: bytes | None, profile: bytes) -> pprof.Comparison | None:
         return None
 
 
-def _nothing_new(change: pprof.Comparison, service: Service) -> str:
+def _nothing_new(change: pprof.Comparison, service: ServiceRules) -> str:
     """Why the profile is not worth a pull request; "" if it is."""
     base, threshold = service.repository.base, service.profile.unchanged_above
     if change.unchanged:
@@ -240,7 +240,7 @@ def _nothing_new(change: pprof.Comparison, service: Service) -> str:
     return ""
 
 
-def _rejected(checkout: Checkout, found: PullRequest | None, profile: bytes, service: Service) -> str:
+def _rejected(checkout: Checkout, found: PullRequest | None, profile: bytes, service: ServiceRules) -> str:
     """Why a profile is too much like one whose pull request was closed unmerged; "" if it is not."""
     if found is None or found.state != "closed" or TAKE_OVER in found.labels:
         return ""

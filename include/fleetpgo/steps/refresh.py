@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from fleetpgo.prometheus import Prometheus
     from fleetpgo.proposal.forges import Forge
     from fleetpgo.run.store import RunStore
-    from fleetpgo.service.rules import Service
+    from fleetpgo.service.rules import ServiceRules
     from fleetpgo.steps.merge import Manifest
     from fleetpgo.steps.propose import Proposed
 
@@ -68,7 +68,7 @@ class Outcome:
 
 
 def select_instances(
-    service: Service,
+    service: ServiceRules,
     store: RunStore,
     prometheus: Prometheus,
     *,
@@ -114,7 +114,7 @@ def select_instances(
     return chosen, packs
 
 
-def window_opens(service: Service, window: str, now: datetime) -> datetime:
+def window_opens(service: ServiceRules, window: str, now: datetime) -> datetime:
     """When that window of the service opens next; if it is open, when it did."""
     return selection.opening(selection.find_window(service.selection, window), now)
 
@@ -155,7 +155,7 @@ def _selection_name(window: str | None) -> str:
 
 
 async def collect_profiles(
-    service: Service,
+    service: ServiceRules,
     store: RunStore,
     targets: Sequence[Target],
     *,
@@ -179,7 +179,7 @@ async def collect_profiles(
 
 
 async def top_up(
-    service: Service, store: RunStore, *, access: Access | None = None, watch: Watch = unwatched
+    service: ServiceRules, store: RunStore, *, access: Access | None = None, watch: Watch = unwatched
 ) -> list[str]:
     """Take further rounds from instances not yet profiled, while what there is does not suffice.
 
@@ -206,7 +206,7 @@ async def top_up(
     return said
 
 
-def merge_profiles(service: Service, store: RunStore, *, go: str | None = "go") -> Manifest:
+def merge_profiles(service: ServiceRules, store: RunStore, *, go: str | None = "go") -> Manifest:
     """Merge what arrived; see :func:`fleetpgo.steps.merge.merge_run`."""
     from fleetpgo.steps.merge import merge_run  # noqa: PLC0415  # protobuf and numpy: not for the waiting steps
 
@@ -216,7 +216,13 @@ def merge_profiles(service: Service, store: RunStore, *, go: str | None = "go") 
 
 
 def propose_profile(
-    service: Service, store: RunStore, forge: Forge, *, dry_run: bool, cache: Path, run_url: str | None = None
+    service: ServiceRules,
+    store: RunStore,
+    forge: Forge,
+    *,
+    dry_run: bool,
+    cache: Path,
+    run_url: str | None = None,
 ) -> Proposed:
     """Build with and without the run's profile, and open or update the pull request.
 
@@ -302,7 +308,9 @@ def _skip(store: RunStore, reason: str) -> Outcome:
     return Outcome("skipped", reason)
 
 
-def look_for_rollout(service: Service, store: RunStore, prometheus: Prometheus, now: datetime) -> Outcome:
+def look_for_rollout(
+    service: ServiceRules, store: RunStore, prometheus: Prometheus, now: datetime
+) -> Outcome:
     """Whether the fleet runs the new build, and has done so for long enough to be measured."""
     if not store.exists("rollout.json"):
         profile = store.read_json("pull_request.json")["profile"]
@@ -328,19 +336,19 @@ def look_for_rollout(service: Service, store: RunStore, prometheus: Prometheus, 
     )
 
 
-def look_for_week(service: Service, store: RunStore, now: datetime) -> Outcome:
+def look_for_week(service: ServiceRules, store: RunStore, now: datetime) -> Outcome:
     """Whether the long period after the rollout has passed."""
     moment = measurable_at(service, store, "week")
     return Outcome("done" if now >= moment else "waiting", f"measurable at {moment}")
 
 
-def measurable_at(service: Service, store: RunStore, period: Period) -> datetime:
+def measurable_at(service: ServiceRules, store: RunStore, period: Period) -> datetime:
     """When that period after the rollout will have passed."""
     return ready_at(service, _read_rollout(store), _window(service, period))
 
 
 def measure(
-    service: Service, store: RunStore, prometheus: Prometheus, forge: Forge, *, period: Period
+    service: ServiceRules, store: RunStore, prometheus: Prometheus, forge: Forge, *, period: Period
 ) -> Comparison:
     """Measure the saving over a period, draw it, and say it in the pull request's one comment on it.
 
@@ -399,5 +407,5 @@ def _read_rollout(store: RunStore) -> Rollout:
     return Rollout(**{**record, **times})
 
 
-def _window(service: Service, period: Period) -> timedelta:
+def _window(service: ServiceRules, period: Period) -> timedelta:
     return service.measurement.window if period == "rollout" else service.measurement.week

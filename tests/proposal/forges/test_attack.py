@@ -9,7 +9,7 @@ import pytest
 from fleetpgo.proposal.body import Provenance
 from fleetpgo.proposal.forges import connect
 from fleetpgo.proposal.git import git
-from fleetpgo.service.rules import Service
+from fleetpgo.service.rules import ServiceRules
 from fleetpgo.steps.propose import propose
 from tests.proposal.forges.doubles import PROJECT, TOKEN
 from tests.proposal.forges.merging import push_files
@@ -69,7 +69,7 @@ exit 0
 
 @pytest.fixture
 def service():
-    return Service.model_validate(
+    return ServiceRules.model_validate(
         {
             "name": "tiny",
             "prometheus": {"connection": "prometheus"},

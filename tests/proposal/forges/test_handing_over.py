@@ -4,13 +4,13 @@ import pytest
 
 from fleetpgo.errors import ForgeError
 from fleetpgo.proposal.ensure import ensure_pull_request
-from fleetpgo.service.rules import Review
+from fleetpgo.service.rules import ReviewRules
 from tests.proposal.forges.doubles import KINDS
 from tests.proposal.forges.sides import BRANCH
 
 
 def ensure(forge, **review):
-    return ensure_pull_request(forge, BRANCH, "main", "Title", "Body", Review(**review))
+    return ensure_pull_request(forge, BRANCH, "main", "Title", "Body", ReviewRules(**review))
 
 
 UNASKED = {

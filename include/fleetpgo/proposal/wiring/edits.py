@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fleetpgo.proposal.git import Checkout
-    from fleetpgo.service.rules import Service
+    from fleetpgo.service.rules import ServiceRules
 
 _BUILD_FILE = re.compile(
     r"""(?:.*/)?(?:
@@ -63,7 +63,7 @@ class Wiring:
     unaware: Sequence[str] = ()
 
 
-def find_wiring(checkout: Checkout, service: Service) -> Wiring:
+def find_wiring(checkout: Checkout, service: ServiceRules) -> Wiring:
     """Find out how the profile gets to ``go build``, and edit the Makefile in memory if it does not yet.
 
     Where Go finds the profile by itself, or the service is built without make by something that passes
