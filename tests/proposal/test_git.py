@@ -285,6 +285,8 @@ def test_a_repository_made_anew_knows_the_same_change(bare):
 
 
 def test_a_repository_made_anew_keeps_to_the_line_ends_of_its_base(bare, tmp_path):
+    # Its .gitattributes are left out of the fetch, too, and come when they are needed.
+    git(bare, "config", "uploadpack.allowFilter", "true")
     commit_files(bare, tmp_path, {".gitattributes": "Makefile text eol=crlf\n"})
 
     with cloned(bare) as checkout, start_anew(checkout) as untouched:
