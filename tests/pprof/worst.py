@@ -138,7 +138,7 @@ def shared_name(count: int, name: bytes) -> bytes:
     )
 
 
-def messages() -> dict[str, Callable[[], bytes]]:  # noqa: PLR0915 -- a table
+def messages() -> dict[str, Callable[[], bytes]]:
     """Name → what makes the message."""
     found: dict[str, Callable[[], bytes]] = {}
     found["functions sharing a long name"] = lambda: shared_name(60_000, b"main." + b"x" * LONG)
