@@ -174,7 +174,7 @@ def test_merging_again_gives_the_same_bytes(store, selection):
 
 FAULTS = {
     "counts nanoseconds only": lambda p, _: _keep_value(p, 1),
-    "counts something else as well": lambda p, n: _add_value(p, n),
+    "counts something else as well": lambda p, n: _add_value(p, n + 1),
     "has another period type": lambda p, n: setattr(p.period_type, "unit", n % len(p.string_table)),
     "has no period type": lambda p, _: p.ClearField("period_type"),
     "has no sample type": lambda p, _: p.ClearField("sample_type"),
@@ -190,9 +190,7 @@ FAULTS = {
     "names what is not there": lambda p, n: setattr(p.function[0], "filename", 1 << n),
     "has an address beyond all": lambda p, n: setattr(p.location[0], "address", 1 << n),
     "has a mapping beyond all": lambda p, n: setattr(p.mapping[0], "memory_limit", 1 << n),
-    "has a long text": lambda p, n: p.string_table.__setitem__(
-        p.function[n % 9].name, b"main." + b"x" * (n << 12)
-    ),
+    "has a long text": lambda p, n: p.string_table.__setitem__(p.function[0].name, b"main." + bytes(n << 12)),
     "has labels": lambda p, n: p.sample[0].label.add(key=1, num=1 << n, num_unit=2),
 }
 """What may be wrong with a profile, each with a number of how far."""
