@@ -178,7 +178,7 @@ FAULTS = {
     "has another period type": lambda p, n: setattr(p.period_type, "unit", n % len(p.string_table)),
     "has no period type": lambda p, _: p.ClearField("period_type"),
     "has no sample type": lambda p, _: p.ClearField("sample_type"),
-    "counts far": lambda p, n: p.sample[0].value.__setitem__(n % 2, 1 << n),
+    "counts far": lambda p, n: p.sample[0].value.__setitem__(n % len(p.sample[0].value), 1 << n),
     "has a long period": lambda p, n: setattr(p, "period", 1 << n),
     "lasts long": lambda p, n: setattr(p, "duration_nanos", 1 << n),
     "was taken long ago or never": lambda p, n: setattr(p, "time_nanos", -(1 << n)),
@@ -197,6 +197,8 @@ FAULTS = {
 
 
 def _keep_value(profile, index):
+    if len(profile.sample_type) <= index:
+        return  # another fault has taken it away
     kept = copy.copy(profile.sample_type[index])
     profile.ClearField("sample_type")
     profile.sample_type.append(kept)
