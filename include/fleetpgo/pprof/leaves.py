@@ -53,7 +53,7 @@ VALUE, VALUES = tag(2, VARINT), tag(2, LENGTH_DELIMITED)
 
 LABEL = tag(3, LENGTH_DELIMITED)
 
-MOST_LINES = 0.6
+MOST_LINES = 0.4
 """Lines next to the leaves of all stacks for each record that a profile may have: each may become an edge,
 and Python takes some ten microseconds for an edge."""
 
