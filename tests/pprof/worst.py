@@ -8,7 +8,6 @@ merge and to minimise.
 from __future__ import annotations
 
 import gzip
-import json
 import subprocess
 import sys
 from functools import cache
@@ -321,11 +320,11 @@ def main() -> None:
             continue
         raw = make()
         data = gzip.compress(raw, 1, mtime=0)
-        print(json.dumps([name, len(data), len(raw)]))
+        print(f"{name}: {len(data):,} bytes, unpacked {len(raw):,}")  # noqa: T201 -- a table for people
         for step in ("check", "merge", "minimal", "minimise", "guard", "agree"):
             reason, seconds, megabytes = cost(data, step)
             bad = " <<<" if seconds > 2 or megabytes > 500 or not megabytes else ""
-            print(f"   {step:10} {seconds:7.2f} s {megabytes:6} MB {reason}{bad}", flush=True)
+            print(f"   {step:10} {seconds:7.2f} s {megabytes:6} MB {reason}{bad}", flush=True)  # noqa: T201
             if reason != "-" and step == "check":
                 break
 

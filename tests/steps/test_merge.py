@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import hashlib
-from dataclasses import asdict
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fleetpgo import pprof
 from fleetpgo.collection import Record, profile_name, record_name
 from fleetpgo.errors import ProfileError, QuorumError
+from fleetpgo.pprof import profile_pb2
 from fleetpgo.run.store import RunStore
 from fleetpgo.selection import Selection, Target
 from fleetpgo.service.files import load_named
+from fleetpgo.steps.enough import judge
 from fleetpgo.steps.merge import merge_run
 
 PROFILES = sorted((Path(__file__).parents[1] / "testdata" / "profiles").glob("*.pb.gz"))
@@ -164,3 +170,125 @@ def test_a_guarded_function_is_renamed_and_said_so(store, selection):
 def test_merging_again_gives_the_same_bytes(store, selection):
     first = merge(store, selection).profile
     assert merge(store, selection).profile == first
+
+
+FAULTS = {
+    "counts nanoseconds only": lambda p, _: _keep_value(p, 1),
+    "counts something else as well": lambda p, n: _add_value(p, n + 1),
+    "has another period type": lambda p, n: setattr(p.period_type, "unit", n % len(p.string_table)),
+    "has no period type": lambda p, _: p.ClearField("period_type"),
+    "has no sample type": lambda p, _: p.ClearField("sample_type"),
+    "counts far": lambda p, n: p.sample[0].value.__setitem__(n % len(p.sample[0].value), 1 << n),
+    "has a long period": lambda p, n: setattr(p, "period", 1 << n),
+    "lasts long": lambda p, n: setattr(p, "duration_nanos", 1 << n),
+    "was taken long ago or never": lambda p, n: setattr(p, "time_nanos", -(1 << n)),
+    "has a file name that is not UTF-8": lambda p, n: _rename(p, p.function[n % len(p.function)].filename),
+    "has a binary that is not UTF-8": lambda p, _: _rename(p, p.mapping[0].filename),
+    "has a build id that is not UTF-8": lambda p, _: _rename(p, p.mapping[0].build_id),
+    "has a function that is not UTF-8": lambda p, n: _rename(p, p.function[n % len(p.function)].name),
+    "has a comment that is not UTF-8": lambda p, n: p.comment.append(_rename(p, n % len(p.string_table))),
+    "names what is not there": lambda p, n: setattr(p.function[0], "filename", 1 << n),
+    "has an address beyond all": lambda p, n: setattr(p.location[0], "address", 1 << n),
+    "has a mapping beyond all": lambda p, n: setattr(p.mapping[0], "memory_limit", 1 << n),
+    "has a long text": lambda p, n: p.string_table.__setitem__(p.function[0].name, b"main." + bytes(n << 12)),
+    "has labels": lambda p, n: p.sample[0].label.add(key=1, num=1 << n, num_unit=2),
+}
+"""What may be wrong with a profile, each with a number of how far."""
+
+
+def _keep_value(profile, index):
+    if len(profile.sample_type) <= index:
+        return  # another fault has taken it away
+    kept = copy.copy(profile.sample_type[index])
+    profile.ClearField("sample_type")
+    profile.sample_type.append(kept)
+    for sample in profile.sample:
+        sample.value[:] = [sample.value[index]]
+
+
+def _add_value(profile, number):
+    profile.sample_type.add(type=number % len(profile.string_table), unit=1)
+    for sample in profile.sample:
+        sample.value.append(number)
+
+
+def _rename(profile, row):
+    profile.string_table[row or 1] = profile.string_table[row or 1] + b"\xff"
+    return row
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    faults=st.lists(st.tuples(st.sampled_from(sorted(FAULTS)), st.integers(0, 62)), min_size=1, max_size=2),
+    place=st.sampled_from("abcde"),
+    strata=st.booleans(),
+)
+def test_whatever_is_wrong_with_one_profile_costs_that_profile_at_the_most(
+    tmp_path_factory, selection, faults, place, strata
+):
+    store = RunStore(tmp_path_factory.mktemp("run"), "wshim", "run-1")
+    for name, file in zip("abcde", PROFILES, strict=True):
+        put(store, name, file.read_bytes())
+    odd = profile_pb2.Profile.FromString(gzip.decompress(PROFILES["abcde".index(place)].read_bytes()))
+    for fault, number in faults:
+        FAULTS[fault](odd, number)
+    put(store, place, gzip.compress(odd.SerializeToString(), 1, mtime=0))
+    if strata:
+        selection = replace(selection, strata={"": 10.0})
+    manifest = merge_run(service(), store, selection, seconds=SECONDS, go=None)
+    lost = [each for each in manifest.instances if each.state != "used"]
+    assert [each.instance for each in lost] in ([], [f"{place}:80"])
+    assert all(each.reason and len(each.reason) < 1000 for each in lost)
+    json.dumps(store.read_json("manifest.json"), ensure_ascii=False).encode()
+
+
+def odd_one(change) -> bytes:
+    profile = profile_pb2.Profile.FromString(gzip.decompress(PROFILES[0].read_bytes()))
+    change(profile)
+    return gzip.compress(profile.SerializeToString(), mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda p: _keep_value(p, 1), "incompatible"),
+        (lambda p: p.ClearField("period_type"), "incompatible"),
+        (lambda p: _add_value(p, 7), "incompatible"),
+        (lambda p: p.sample[0].value.__setitem__(0, 1 << 62), "overflow"),
+    ],
+)
+def test_the_first_profile_is_refused_if_it_is_the_odd_one(store, selection, change, reason):
+    put(store, "a", odd_one(change))
+    manifest = merge(store, selection)
+    assert [each.state for each in manifest.instances] == ["refused", *["used"] * 4]
+    assert manifest.instances[0].reason.startswith(f"{reason}: ")
+
+
+def test_a_file_name_that_is_not_utf_8_costs_nothing(store, selection):
+    put(store, "a", odd_one(lambda p: _rename(p, p.function[0].filename)))
+    assert merge(store, selection).used == 5
+
+
+def test_what_collecting_accepts_is_small_enough_for_the_merge(store, selection):
+    texts = [b"main.%0999x" % number for number in range(20_000)]
+    put(store, "a", odd_one(lambda p: p.string_table.extend(texts)))
+    assert merge(store, selection).used == 5
+
+
+def test_what_only_the_merge_finds_is_refused_by_name(store, selection):
+    # A record of an earlier version does not say what its profile counts.
+    put(store, "c", odd_one(lambda p: _keep_value(p, 1)))
+    name = record_name(target("c").instance)
+    store.write_json(name, {**store.read_json(name), "kind": ""})
+    manifest = merge(store, selection)
+    assert [each.instance for each in manifest.instances if each.state == "refused"] == ["c:80"]
+    assert manifest.instances[2].reason.startswith("incompatible: Profile 2: ")
+    assert manifest.samples == sum(each.samples for each in manifest.instances if each.state == "used")
+
+
+def test_further_rounds_count_what_the_merge_will_use(store, selection):
+    put(store, "a", odd_one(lambda p: _keep_value(p, 1)))
+    manifest = merge(store, selection)
+    assert judge(service(), store, selection).message.startswith(
+        f"{manifest.samples:,} samples from 4 instances"
+    )

@@ -272,7 +272,7 @@ def _require_names(columns: Columns) -> None:
     Raises:
         ProfileError: ``bad-name``.
     """
-    if columns.strings.is_ascii() and not columns.strings.may_hold(b"\n"):
+    if columns.strings.are_utf8() and not columns.strings.may_hold(b"\n"):
         return
     for name in columns.strings.cut(np.unique(columns.functions[:, 0])):
         try:
@@ -313,7 +313,8 @@ def _facts_of(columns: Columns, number: int, marks: _Marks, size: int) -> Facts:
     in_modules = marks.in_modules[samples_of]
 
     def counted_in(bits: int) -> int:
-        return round(sum(weights[in_modules & bits != 0].tolist()) * samples / weight)
+        found: int = round(sum(weights[in_modules & bits != 0].tolist()) * samples / weight)
+        return found
 
     modules = {name: counted_in(1 << place) for place, name in enumerate(marks.modules[number])}
     of_types = listed(header.sample_types, len(header.sample_types))

@@ -53,8 +53,9 @@ VALUE, VALUES = tag(2, VARINT), tag(2, LENGTH_DELIMITED)
 
 LABEL = tag(3, LENGTH_DELIMITED)
 
-MOST_LINES = 2
-"""Lines next to the leaves of all stacks for each record that a profile may have."""
+MOST_LINES = 0.4
+"""Lines next to the leaves of all stacks for each record that a profile may have: each may become an edge,
+and Python takes some ten microseconds for an edge."""
 
 MOST_TYPES = 16
 """Values of a sample that are read here: one step for all samples each. Go writes two."""
@@ -89,7 +90,7 @@ def shortened(profiles: Columns, limits: Limits) -> Columns:
 
 
 def _bounded(profiles: Columns, limits: Limits) -> Columns:
-    require_few_lines(profiles, MOST_LINES * limits.records)
+    require_few_lines(profiles, int(MOST_LINES * limits.records))
     require_short_names(profiles, limits.message_bytes)
     return profiles
 

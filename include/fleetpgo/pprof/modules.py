@@ -26,7 +26,6 @@ from fleetpgo.pprof.showing import shown
 
 if TYPE_CHECKING:
     from fleetpgo.pprof.columns import Columns, Ints
-    from fleetpgo.pprof.texts import Texts
 
 STD = frozenset(
     b"archive bufio builtin bytes cmd cmp compress container context crypto database debug embed encoding "
@@ -59,8 +58,11 @@ def modules_of_samples(profiles: Columns) -> tuple[Ints, list[list[str]]]:
     """
     of_functions = np.zeros(len(profiles.functions) + 1, np.int64)  # the last one is that of NONE
     names = []
+    texts = list(
+        profiles.strings
+    )  # all at once: most are needed, and one by one they take five times as long
     for start, stop in pairwise(profiles.function_starts.tolist()):
-        modules = _of_functions(profiles.strings, profiles.functions[start:stop])
+        modules = _of_functions(texts, profiles.functions[start:stop])
         counts = Counter(module for module in modules if module)
         kept = sorted(counts, key=lambda module: (-counts[module], module))[:MOST]
         bits = {module: 1 << place for place, module in enumerate(kept)}
@@ -81,11 +83,11 @@ def _any_bits(bits: Ints, starts: Ints) -> Ints:
     return found
 
 
-def _of_functions(strings: Texts, functions: Ints) -> list[bytes]:
+def _of_functions(texts: list[bytes], functions: Ints) -> list[bytes]:
     """The module of each function, empty for what does not tell programs apart."""
     files = functions[:, 2].tolist()
-    outside = {row for row in set(files) if any(mark in strings[row] for mark in OF_A_DEPENDENCY)}
-    names = {row: module_of(strings[row][:LONGEST_PATH]) for row in set(functions[:, 0].tolist())}
+    outside = {row for row in set(files) if any(mark in texts[row] for mark in OF_A_DEPENDENCY)}
+    names = {row: module_of(texts[row][:LONGEST_PATH]) for row in set(functions[:, 0].tolist())}
     of_names = zip(functions[:, 0].tolist(), files, strict=True)
     return [b"" if file in outside else names[name] for name, file in of_names]
 

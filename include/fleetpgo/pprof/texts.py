@@ -64,9 +64,16 @@ class Texts(Sequence[bytes]):
             found &= octets[ends[:-1] + place] == octet
         return found
 
-    def is_ascii(self) -> bool:
-        """Whether all of them are ASCII."""
-        return bytes(self._octets).isascii()
+    def are_utf8(self) -> bool:
+        """Whether all of them are UTF-8: together they are, and none begins in the middle of a letter."""
+        octets = bytes(self._octets)
+        try:
+            octets.decode()
+        except UnicodeDecodeError:
+            return False
+        ends = np.asarray(self._ends)
+        firsts = np.frombuffer(octets + b"\0", np.uint8)[ends[:-1][np.diff(ends) > 0]]
+        return not bool(np.any(firsts & 0xC0 == 0x80))  # noqa: PLR2004 -- what every octet but a letter's first is
 
     def may_hold(self, octet: bytes) -> bool:
         """Whether any of them may: what is found may also belong to a text that is not among them."""

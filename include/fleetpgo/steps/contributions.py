@@ -1,8 +1,8 @@
 """Which of the profiles that were fetched count, judged in relation to each other.
 
 Each has passed its own check. Still one may be of another kind than the others, or of another program: it is
-refused by name, like one that did not pass, and the quorum decides whether the rest will do. The merge and the
-decision on further rounds both ask here.
+refused by name, like one that did not pass, and the quorum decides whether the rest will do. The merge and
+the decision on further rounds both ask here.
 
 What most instances answer decides, first by kind, then by program:
 

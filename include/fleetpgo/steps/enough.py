@@ -1,7 +1,8 @@
 """Have the rounds so far given enough? Counted in samples, not in instances.
 
-Only profiles that the merge would use are counted (:mod:`fleetpgo.steps.contributions`). First it is seen how many
-CPU samples there are; then, where profiles of two instances or more are there, whether they agree (:func:`fleetpgo.pprof.sufficiency`), by the figures below which the pull request warns.
+Only profiles that the merge would use are counted (:mod:`fleetpgo.steps.contributions`). First it is seen how
+many CPU samples there are; then, where profiles of two instances or more are there, whether they agree
+(:func:`fleetpgo.pprof.sufficiency`), by the figures below which the pull request warns.
 """
 
 from __future__ import annotations

@@ -1,0 +1,153 @@
+"""Which profiles count, in relation to the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fleetpgo.contributions import EVIDENCE, GO_KIND, contributions
+
+from fleetpgo import pprof
+from fleetpgo.collection import Record
+from tests.pprof.messages import message, packed
+
+API, MAILER, GRPC = "example.com/api", "example.com/mailer", "google.golang.org/grpc"
+
+
+def record(*, main="", kind=GO_KIND, modules=None, outside=None, state="fetched"):
+    modules = modules or {}
+    if outside is None:
+        outside = max(modules.values(), default=0)
+    return Record(
+        "", "ams", 1.0, state, samples=100, main_package=main, kind=kind, modules=modules, outside=outside
+    )
+
+
+def judged(*records):
+    return contributions([replace(each, instance=f"{place}:80") for place, each in enumerate(records)])
+
+
+def states(*records):
+    return [each.state for each in judged(*records)]
+
+
+def test_the_kind_that_most_have_counts_also_where_the_first_one_is_odd():
+    odd = record(kind="cpu/nanoseconds each cpu/nanoseconds")
+    first, *others = judged(odd, record(), record())
+    assert (first.state, [each.state for each in others]) == ("refused", ["used", "used"])
+    assert first.reason == f"incompatible: it counts {odd.kind}; most instances count {GO_KIND}"
+
+
+def test_of_two_kinds_that_are_equally_frequent_go_s_own_counts():
+    assert states(record(kind="cpu/nanoseconds each /"), record()) == ["refused", "used"]
+
+
+def test_a_record_that_does_not_say_its_kind_counts():
+    assert states(record(kind=""), record(), record()) == ["used"] * 3
+
+
+def test_what_was_not_fetched_has_no_say():
+    assert states(record(kind="other", state="refused"), record()) == ["refused", "used"]
+
+
+def test_another_main_package_than_most_have_is_refused():
+    assert states(record(main="/src/a"), record(main="/src/b"), record(main="/src/a")) == [
+        "used",
+        "refused",
+        "used",
+    ]
+
+
+def test_another_program_s_modules_are_refused_by_name():
+    api = record(modules={API: 90})
+    *_, odd = judged(api, api, record(modules={MAILER: 90}))
+    assert odd.reason == f"another-binary: its stacks are in {MAILER}, those of most are in {API}"
+
+
+def test_what_programs_share_does_not_make_them_one():
+    api, mailer = record(modules={GRPC: 100, API: 90}), record(modules={GRPC: 100, MAILER: 80})
+    assert states(api, mailer, api) == ["used", "refused", "used"]
+
+
+def test_few_samples_outside_the_standard_library_are_no_evidence():
+    api = record(modules={API: 90})
+    assert states(api, api, record(modules={MAILER: EVIDENCE - 1})) == ["used"] * 3
+    assert states(api, api, record()) == ["used"] * 3
+
+
+def test_an_instance_that_does_something_else_is_of_the_same_program():
+    api = record(modules={API: 90})
+    leader = record(modules={"example.com/compaction": 95, API: 1})
+    assert states(api, api, leader) == ["used"] * 3
+
+
+def test_a_canary_with_a_new_dependency_is_of_the_same_program():
+    api = record(modules={API: 100, "example.org/old": 40})
+    assert states(api, api, record(modules={API: 100, "example.org/new": 40})) == ["used"] * 3
+
+
+def test_two_programs_that_are_equally_frequent_are_both_used():
+    assert states(record(modules={API: 90}), record(modules={MAILER: 90})) == ["used", "used"]
+
+
+def test_package_main_where_it_is_known_outweighs_modules():
+    api = record(modules={API: 90}, main="/src")
+    assert states(api, api, record(modules={MAILER: 90}, main="/src")) == ["used"] * 3
+    api, mailer = record(modules={API: 90}), record(modules={MAILER: 90}, main="/mailer")
+    assert states(api, api, mailer) == ["used", "used", "refused"]
+
+
+def facts(*names, file="/src/x.go"):
+    """Facts of a profile of 100 samples whose stack has these functions, leaf first."""
+    profile = message([([[(name, 1, 2)] for name in names], 100)])
+    profile.string_table[profile.function[0].filename] = file.encode()
+    return pprof.facts(packed(profile))
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("example.com/api/codec.(*Reader).next", "example.com/api"),
+        ("github.com/acme/api/internal/x.F.func1", "github.com/acme/api"),
+        ("git.example.com/team/api.F", "git.example.com/team/api"),
+        ("wshim/internal/x.F", "wshim"),
+        ("gopkg.in/yaml%2ev3.Unmarshal", "gopkg.in/yaml%2ev3"),
+        ("example.com/api/set.Add[go.shape.struct { example.org/x.F int }]", "example.com/api"),
+        ("net/http.(*conn).serve", None),
+        ("vendor/golang.org/x/net/http2/hpack.F", None),
+        ("runtime.mallocgc", None),
+        ("main.main", None),
+        ("memcpy", None),
+        ("", None),
+    ],
+)
+def test_a_function_s_module(name, module):
+    assert dict(facts(name).modules) == ({module: 100} if module else {})
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "/go/pkg/mod/google.golang.org/grpc@v1.60.0/server.go",
+        "/src/vendor/x/y.go",
+        "/b/external/com_x/y.go",
+    ],
+)
+def test_a_function_whose_file_is_a_dependency_s_tells_nothing(file):
+    found = facts("google.golang.org/grpc.(*Server).Serve", "runtime.goexit", file=file)
+    assert (found.modules, found.outside) == ({}, 0)
+
+
+def test_samples_count_for_each_module_in_their_stack():
+    profile = message(
+        [
+            ([[("example.com/a.F", 1, 2)], [("example.com/b.F", 1, 2)]], 60),
+            ([[("runtime.f", 1, 2)], [("runtime.g", 1, 2), ("example.com/b.F", 1, 3)]], 30),
+            ([[("runtime.f", 1, 2)]], 10),
+        ]
+    )
+    found = pprof.facts(packed(profile))
+    assert (list(found.modules.items()), found.outside) == (
+        [("example.com/b", 90), ("example.com/a", 60)],
+        90,
+    )
