@@ -8,12 +8,12 @@ answer to "how many cores did it save?". That takes five steps:
 1. **Select** (:mod:`fleetpgo.selection`): ask Prometheus which instances burn the CPU.
 2. **Collect** (:mod:`fleetpgo.collection`): take a CPU profile of each; some will fail, and are recorded.
 3. **Merge** (:mod:`fleetpgo.pprof`): check every profile, add them up, keep what the compiler reads.
-4. **Propose** (:mod:`fleetpgo.golang.toolchain`, :mod:`fleetpgo.proposal.git`, :mod:`fleetpgo.proposal.forges`,
-   :mod:`fleetpgo.proposal.body`, :mod:`fleetpgo.proposal.ensure`): build with and without the profile, and open
+4. **Propose** (:mod:`fleetpgo.proposal`, :mod:`fleetpgo.golang`): build with and without the profile, and open
    one pull request.
 5. **Measure** (:mod:`fleetpgo.measurement`): after the rollout, compare CPU before and after.
 
-:mod:`fleetpgo.service.rules` says what a service is, :mod:`fleetpgo.run.store` where a run keeps what it makes, and
-:mod:`fleetpgo.errors` what can go wrong. Nothing here knows Airflow: the DAG, the operators and the
-``fleetpgo`` command are thin layers over these modules.
+:mod:`fleetpgo.steps` has one file for each stage of the DAG. :mod:`fleetpgo.service` says what a service is,
+:mod:`fleetpgo.run` where a run keeps what it makes, and :mod:`fleetpgo.errors` what can go wrong.
+:mod:`fleetpgo.overview` shows what the runs have left. Nothing here knows Airflow: the DAG, the operators and
+the ``fleetpgo`` command (:mod:`fleetpgo.cli`) are thin layers over these modules.
 """

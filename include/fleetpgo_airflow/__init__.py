@@ -1,8 +1,8 @@
 """fleetpgo in Airflow: operators and triggers that translate, and nothing else.
 
 A Connection becomes a client, the task's context becomes arguments, a domain error becomes a failure, a retry
-or a skip. What is done is in :mod:`fleetpgo.steps.refresh`; it is imported when a task runs, never when a DAG file
-is parsed.
+or a skip. What is done is in :mod:`fleetpgo.steps`; it is imported when a task runs, never when a DAG file is
+parsed.
 """
 
 DAG_PREFIX = "pgo_refresh__"

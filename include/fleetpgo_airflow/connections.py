@@ -1,4 +1,4 @@
-"""The connection type ``fleetpgo_forge``: its form is in :mod:`fleetpgo_airflow.provider`, its *Test* button here."""
+"""The connection type ``fleetpgo_forge``: its *Test* button. :mod:`fleetpgo_airflow.provider` has its form."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.run.store import RunStore
@@ -223,8 +223,6 @@ async def test_a_rollout_past_its_deadline_fails_the_task_from_the_trigger(too_l
 
 
 def test_a_rollout_past_its_deadline_fails_the_task_for_good_with_the_reason(too_late):
-    from airflow.sdk.exceptions import AirflowFailException  # noqa: PLC0415
-
     from fleetpgo_airflow.waits import WaitForRolloutOperator  # noqa: PLC0415
 
     operator = WaitForRolloutOperator(task_id="wait_for_rollout", service="wshim")
@@ -261,6 +259,12 @@ def test_a_window_is_waited_for_by_a_trigger_that_ends_the_task(windows):
     trigger = deferred.value.trigger
     window = load_named("wshim").selection.windows[1]
     assert (trigger.end_from_trigger, f"{trigger.moment:%H:%M}") == (True, window.at)
+
+
+def test_a_build_that_promql_cannot_read_is_refused_before_the_window_opens(windows):
+    _, night = windows
+    with pytest.raises(AirflowFailException, match="matchers are written as in PromQL"):
+        night.execute({"params": {"now": False, "matchers": "revision"}})
 
 
 def test_a_run_for_now_waits_for_no_window_and_takes_the_first_only(windows):

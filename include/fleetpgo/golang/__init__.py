@@ -1,1 +1,1 @@
-"""The Go toolchain and Go source: building, benchmarks, the compiler's decisions, and how a profile fits a source."""
+"""The Go toolchain and Go source: builds, benchmarks, decisions, source match."""

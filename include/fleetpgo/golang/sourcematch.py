@@ -113,7 +113,8 @@ class Sources:
     """The source of a build; each package is parsed when an edge first asks for it.
 
     Args:
-        packages: the packages of the build, dependencies included; see :func:`fleetpgo.golang.source.packages`.
+        packages: the packages of the build, dependencies included; see
+            :func:`fleetpgo.golang.source.packages`.
     """
 
     def __init__(self, packages: Iterable[Package]) -> None:

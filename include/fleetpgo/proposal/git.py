@@ -1,11 +1,14 @@
-"""Git: run its commands, clone a repository's base branch, read in the clone. :mod:`fleetpgo.proposal.commits` writes.
+"""Git: run its commands, clone a repository's base branch, read in the clone.
+
+:mod:`fleetpgo.proposal.commits` writes.
 
 Git itself is run, with its own words in the errors. Credentials reach it only through its environment
 (``GIT_CONFIG_COUNT`` …): never by URL, argument or file, so they cannot stay behind in ``.git/config``. No
 configuration of the user or the system has a say, only ``gitconfig`` beside this module.
 
 A build may write anything into the clone that it runs in, so that git would run a program of its choice
-there. After a build, git gets credentials only in a repository that is made then (:mod:`fleetpgo.proposal.commits`).
+there. After a build, git gets credentials only in a repository that is made then
+(:mod:`fleetpgo.proposal.commits`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """After a measured regression: a pull request that takes the profile out again, with the evidence.
 
-What our commit changed is taken back by content, file by file (:mod:`fleetpgo.proposal.restore`), however the pull
-request was merged.
+What our commit changed is taken back by content, file by file (:mod:`fleetpgo.proposal.restore`), however the
+pull request was merged.
 
 The same manners as for a profile: a branch of its own per service, made anew from its base, found and brought
 up to date, left alone where people want it so.

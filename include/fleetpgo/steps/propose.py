@@ -92,7 +92,7 @@ def propose(
 ) -> Proposed:
     """Propose a profile to a service's repository as a pull request.
 
-    Whether it may be touched at all is for :mod:`fleetpgo.proposal.etiquette` to say. If the base gets commits while the
+    :mod:`fleetpgo.proposal.etiquette` says whether it may be touched at all. If the base gets commits while the
     service is built, all is done again from the new base, once.
 
     Args:

@@ -2,7 +2,8 @@
 
 It reads the files that builds are described in as text, line by line, and understands only Makefiles
 (:mod:`fleetpgo.proposal.wiring.makefile`): whether the profile really arrives, the built binary tells
-(:func:`fleetpgo.golang.toolchain.build_settings`). What it cannot edit safely it leaves to a person, and says so.
+(:func:`fleetpgo.golang.toolchain.build_settings`). What it cannot edit safely it leaves to a person, and says
+so.
 """
 
 from __future__ import annotations

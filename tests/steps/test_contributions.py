@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fleetpgo.contributions import EVIDENCE, GO_KIND, contributions
 
 from fleetpgo import pprof
 from fleetpgo.collection import Record
+from fleetpgo.steps.contributions import EVIDENCE, GO_KIND, contributions
 from tests.pprof.messages import message, packed
 
 API, MAILER, GRPC = "example.com/api", "example.com/mailer", "google.golang.org/grpc"
