@@ -8,8 +8,8 @@ answer to "how many cores did it save?". That takes five steps:
 1. **Select** (:mod:`fleetpgo.selection`): ask Prometheus which instances burn the CPU.
 2. **Collect** (:mod:`fleetpgo.collection`): take a CPU profile of each; some will fail, and are recorded.
 3. **Merge** (:mod:`fleetpgo.pprof`): check every profile, add them up, keep what the compiler reads.
-4. **Propose** (:mod:`fleetpgo.proposal`, :mod:`fleetpgo.golang`): build with and without the profile, and open
-   one pull request.
+4. **Propose** (:mod:`fleetpgo.proposal`, :mod:`fleetpgo.golang`): build with and without the profile, and
+   open one pull request.
 5. **Measure** (:mod:`fleetpgo.measurement`): after the rollout, compare CPU before and after.
 
 :mod:`fleetpgo.steps` has one file for each stage of the DAG. :mod:`fleetpgo.service` says what a service is,

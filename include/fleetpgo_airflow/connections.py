@@ -1,4 +1,7 @@
-"""The connection type ``fleetpgo_forge``: its *Test* button. :mod:`fleetpgo_airflow.provider` has its form."""
+"""The connection type ``fleetpgo_forge``: its *Test* button.
+
+:mod:`fleetpgo_airflow.provider` has its form.
+"""
 
 from __future__ import annotations
 

@@ -92,8 +92,8 @@ def propose(
 ) -> Proposed:
     """Propose a profile to a service's repository as a pull request.
 
-    :mod:`fleetpgo.proposal.etiquette` says whether it may be touched at all. If the base gets commits while the
-    service is built, all is done again from the new base, once.
+    :mod:`fleetpgo.proposal.etiquette` says whether it may be touched at all. If the base gets commits
+    while the service is built, all is done again from the new base, once.
 
     Args:
         service: whose repository and build it is.
