@@ -190,6 +190,24 @@ def test_one_datacenter_gives_no_interval():
         estimate(fleet([0.0]), WINDOWS)
 
 
+def test_datacenters_that_cannot_be_compared_are_named_with_what_they_lack():
+    usage = fleet([0.0, 0.0, 0.0])
+    usage.cpu[0, 0] = np.nan  # the hold-back fills it
+    usage.cpu[1, 1:] = np.nan
+    with pytest.raises(
+        NotPossibleError,
+        match=r"^0 datacenter.*dc0 has no treated instance; dc1 has no held-back instance; dc2 has no held",
+    ):
+        estimate(usage, WINDOWS)
+
+
+def test_a_datacenter_that_the_hold_back_fills_spoils_no_figure():
+    usage = fleet([np.log(0.9)] * 3)
+    usage.cpu[0, 2] = np.nan
+    found = estimate(usage, WINDOWS)
+    assert (found.saving, found.cores) == (pytest.approx(0.1), pytest.approx(2 * 10 * 0.1))
+
+
 def test_few_datacenters_and_a_short_history_are_noted():
     datacenters, history = estimate(fleet([0.0, 0.01, 0.02]), WINDOWS).notes
     assert "3 datacenters" in datacenters

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,21 @@ def test_hours_are_too_short_for_it():
     short = Windows(after=(START, START + 7_200), shift=14_400, rolling=(START - 7_200, START))
     with pytest.raises(NotPossibleError, match="between a day and a week"):
         estimate(fleet([0.0] * 6), short)
+
+
+def test_a_datacenter_that_the_hold_back_fills_is_left_out():
+    usage = datacenters([0, 0, 0, 0, 0])
+    others = estimate(datacenters([0, 0, 0, 0, 0]), WINDOWS)
+    held_back = replace(
+        usage,
+        datacenters=(*usage.datacenters, "held"),
+        **{
+            name: np.concatenate((values, np.full_like(values[:, :1], np.nan)), axis=1)
+            for name in ("cpu", "requests", "instances")
+            for values in [getattr(usage, name)]
+        },
+    )
+    assert estimate(held_back, WINDOWS).saving == others.saving
 
 
 def datacenters(own):

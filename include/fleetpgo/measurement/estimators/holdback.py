@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from fleetpgo.measurement.windows import Windows
 
 FEWEST_DATACENTERS = 2
+_MOST_NAMED = 5
 
 
 def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Estimate:
@@ -69,9 +70,13 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     if n < FEWEST_DATACENTERS:
         raise NotPossibleError(
             f"{n} datacenter(s) with both a treated and a held-back group; "
-            f"an interval needs at least {FEWEST_DATACENTERS}"
+            f"an interval needs at least {FEWEST_DATACENTERS}. {_lacking(usage, windows, levels)}"
         )
-    earlier = _earlier(usage, windows, elasticity)
+    earlier = [
+        each
+        for each in _earlier(usage, windows, elasticity)
+        if np.array_equal(each.datacenters, levels.datacenters)
+    ]
     weights = _weights(earlier, windows)
     differences = levels.differences(weights)
     placebos = [each.differences(weights) for each in earlier]
@@ -85,11 +90,34 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
         f"t interval over {n} datacenters" + (" and the weeks before" if degrees > n - 1 else ""),
         float(differences.mean()),
         float(half),
-        cores_after=float(np.nanmean(usage.cpu[TREATED][:, after], axis=1).sum()),
+        cores_after=_mean_cores(usage, after).sum(),
         degrees=degrees,
         placebos=tuple(float(each.mean()) for each in placebos),
         notes=tuple(_notes(n, degrees, len(placebos), windows)),
     )
+
+
+def _mean_cores(usage: Usage, at: Positions) -> Floats:
+    """Return the treated instances' mean CPU at those times, by datacenter; 0 where nobody was treated."""
+    cpu = usage.cpu[TREATED][:, at]
+    there = np.isfinite(cpu)
+    return np.asarray(np.where(there, cpu, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1))
+
+
+def _lacking(usage: Usage, windows: Windows, levels: _Levels) -> str:
+    """Say what the datacenters lack that cannot be compared, by name."""
+    measured = np.isfinite(usage.cpu)[..., np.concatenate(windows.pairs(usage.times))].any(axis=-1)
+    said = []
+    for d, name in enumerate(usage.datacenters):
+        if d in levels.datacenters:
+            continue
+        groups = [
+            group for group, there in (("treated", TREATED), ("held-back", CONTROL)) if not measured[there, d]
+        ]
+        lacks = f"no {' and no '.join(groups)} instance" if groups else "gaps on one side of the rollout"
+        said.append(f"{name or 'the one datacenter'} has {lacks}")
+    more = len(said) - _MOST_NAMED
+    return "; ".join(said[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _notes(datacenters: int, degrees: int, weeks: int, windows: Windows) -> Iterator[str]:
@@ -113,10 +141,12 @@ MOST_WEIGHT = 0.5
 class _Levels:
     """ln C − ε ln Q of the treated less that of the hold-back; both of shape (datacenters, parts).
 
-    ``parts`` are the numbers, from 0, of the window's parts that were measured on both sides.
+    ``parts`` are the numbers, from 0, of the window's parts that were measured on both sides; ``datacenters``
+    are the positions in :class:`.usage.Usage` of those that were measured in all of these parts.
     """
 
     parts: Positions
+    datacenters: Positions
     after: Floats
     before: Floats
 
@@ -154,7 +184,9 @@ def _levels(usage: Usage, windows: Windows, elasticity: float) -> _Levels:
     finite = np.isfinite(sides[0] + sides[1])
     measured = finite.any(axis=0)
     complete = finite[:, measured].all(axis=1) & finite.any(axis=1)
-    return _Levels(parts[measured], *(each[:, measured][complete] for each in sides))
+    return _Levels(
+        parts[measured], np.flatnonzero(complete), *(each[:, measured][complete] for each in sides)
+    )
 
 
 def _earlier(usage: Usage, windows: Windows, elasticity: float) -> list[_Levels]:
@@ -189,7 +221,7 @@ def _variance(differences: Floats, placebos: list[Floats]) -> tuple[float, int]:
     """s² and its degrees of freedom f."""
     n = len(differences)
     own = float(differences.var(ddof=1))
-    others = [float(each.var(ddof=1)) for each in placebos if len(each) == n]
+    others = [float(each.var(ddof=1)) for each in placebos]
     weeks = len(others)
     if not weeks:
         return own, n - 1
