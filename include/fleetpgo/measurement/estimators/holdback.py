@@ -9,7 +9,10 @@ For datacenter d and part b of the window (a day of a week), with C the CPU in c
 second, both summed over the group, ε the elasticity of CPU in traffic, and the parts 1 … m by time:
 
     A_db = [ln C − ε ln Q] of the treated − that of the hold-back, after the rollout;  B_db likewise before
-    D_d  = Σ_b w_b A_db − Σ_b w_(m+1−b) B_db      τ = mean of D_d
+    D_d  = Σ_b w_b A_db − Σ_b w_(m+1−b) B_db      τ = Σ_d v_d D_d
+
+v_d is the datacenter's share of the treated instances' CPU before the rollout, so that τ is the fleet's
+change: a datacenter of ten times the size counts ten times.
 
 The weights w_b fall with the distance from the rollout: what two groups cost drifts apart, so the days next
 to it tell most. They are those of a level that does a random walk under noise (Muth, JASA 1960),
@@ -20,16 +23,17 @@ with the walk's variance q in a day and the noise's r from the weeks before: dif
 have the variance 2r + q, those of days a week apart 2r + 7q. Where nothing drifts (q = 0), where history is
 short, and for windows of hours the weights are equal. They do not touch the interval's validity:
 
-    half-width = t(97.5 %, f) · s/√n
+    half-width = t(97.5 %, f) · s · √(Σ_d v_d²)
 
-s² is the variance of the n datacenters' D_d. The same comparison k = 1 … K weeks earlier gives K more such
-variances, of what nobody changed; s² is the mean of all K + 1, with f = (n − 1)(K + 1)²/(1.5 K + 1) degrees
-of freedom: neighbouring weeks share one, and their differences correlate by −0.5 where weeks are
-independent. If this week's variance is larger than theirs allow (F test, 95 %), they do not speak for it:
-then it stands alone, with f = n − 1, as it does where history is short.
+D_d is taken to be equally noisy in each datacenter. s² is the variance of the n datacenters' D_d. The same
+comparison k = 1 … K weeks earlier gives K more such variances, of what nobody changed; s² is the mean of all
+K + 1, with f = (n − 1)(K + 1)²/(1.5 K + 1) degrees of freedom: neighbouring weeks share one, and their
+differences correlate by −0.5 where weeks are independent. If this week's variance is larger than theirs allow
+(F test, 95 %), they do not speak for it: then it stands alone, with f = n − 1, as it does where history is
+short.
 
 Alone, few datacenters may agree by chance better than their own noise over time allows: then the half-width
-is at least t(97.5 %, m − 1) · s_b/√m, with s_b² the variance over b of the datacenters' mean A_db − B_db.
+is at least t(97.5 %, m − 1) · s_b/√m, with s_b² the variance over b of Σ_d v_d (A_db − B_db).
 ε is 1 (CPU per request) where history does not tell it.
 """
 
@@ -44,6 +48,7 @@ import numpy as np
 from fleetpgo.measurement.distributions import f_quantile, t_quantile
 from fleetpgo.measurement.estimate import Estimate, NotPossibleError, from_tau
 from fleetpgo.measurement.estimators.estimator import Estimator, Traits
+from fleetpgo.measurement.figures import percent
 from fleetpgo.measurement.usage import CONTROL, TREATED
 from fleetpgo.measurement.windows import DAY, PLACEBOS, WEEK
 
@@ -55,6 +60,8 @@ if TYPE_CHECKING:
 
 FEWEST_DATACENTERS = 2
 _MOST_NAMED = 5
+_DOMINANT = 0.6
+"""Share of the fleet's CPU from which on a note says that one datacenter has it."""
 
 
 def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Estimate:
@@ -81,19 +88,22 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     differences = levels.differences(weights)
     placebos = [each.differences(weights) for each in earlier]
     variance, degrees = _variance(differences, placebos)
-    half = t_quantile(degrees) * math.sqrt(variance / n)
+    after, before = windows.pairs(usage.times)
+    shares = _mean_cores(usage, before)[levels.datacenters]
+    shares /= shares.sum()
+    half = t_quantile(degrees) * math.sqrt(variance * np.square(shares).sum())
     if m > 1 and degrees == n - 1:
-        half = max(half, t_quantile(m - 1) * levels.changes.mean(axis=0).std(ddof=1) / math.sqrt(m))
-    after, _ = windows.pairs(usage.times)
+        half = max(half, t_quantile(m - 1) * (shares @ levels.changes).std(ddof=1) / math.sqrt(m))
     return from_tau(
         ESTIMATOR.letter,
-        f"t interval over {n} datacenters" + (" and the weeks before" if degrees > n - 1 else ""),
-        float(differences.mean()),
+        f"t interval over {n} datacenters, weighted by CPU"
+        + (", and the weeks before" if degrees > n - 1 else ""),
+        float(shares @ differences),
         float(half),
         cores_after=_mean_cores(usage, after).sum(),
         degrees=degrees,
-        placebos=tuple(float(each.mean()) for each in placebos),
-        notes=tuple(_notes(n, degrees, len(placebos), windows)),
+        placebos=tuple(float(shares @ each) for each in placebos),
+        notes=tuple(_notes(n, degrees, len(placebos), windows, largest=float(shares.max()))),
     )
 
 
@@ -120,7 +130,9 @@ def _lacking(usage: Usage, windows: Windows, levels: _Levels) -> str:
     return "; ".join(said[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
-def _notes(datacenters: int, degrees: int, weeks: int, windows: Windows) -> Iterator[str]:
+def _notes(datacenters: int, degrees: int, weeks: int, windows: Windows, *, largest: float) -> Iterator[str]:
+    if largest > _DOMINANT:
+        yield f"one datacenter has {percent(largest)} of the CPU: the figure is mostly that datacenter's"
     if degrees <= _FEW:
         yield f"{datacenters} datacenters: the interval leans on their noise being normal"
     if not windows.across_rollout and weeks < PLACEBOS:
