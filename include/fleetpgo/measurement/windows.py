@@ -29,6 +29,9 @@ DAY, WEEK = 86_400, 604_800
 PLACEBOS = 5
 """How many weeks before the rollout's own are measured the same way, if history reaches that far."""
 
+WORTH = 0.84
+"""Degrees of freedom for each week of placebos."""
+
 
 @dataclass(frozen=True)
 class Windows:

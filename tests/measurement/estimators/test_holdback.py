@@ -55,6 +55,7 @@ def weeks(levels):
 
 def test_the_weeks_before_tell_the_noise_as_well():
     levels = np.random.default_rng(5).normal(0, 0.01, (7, 4))
+    levels -= levels.mean(axis=1, keepdims=True)  # no drift that all share
     found = estimate(*weeks(levels))
     variance = np.diff(levels, axis=0).var(axis=1, ddof=1).mean()
     degrees = int(3 * 6**2 / 8.5)
@@ -63,6 +64,31 @@ def test_the_weeks_before_tell_the_noise_as_well():
     assert found.degrees == degrees
     ends = 1 - np.exp(tau + half), 1 - np.exp(tau - half)
     assert (found.low, found.high) == pytest.approx(ends, abs=1e-6)  # the datacenters' CPU differs by 1 %
+
+
+def test_a_drift_that_all_held_back_instances_share_is_in_the_interval():
+    random = np.random.default_rng(5)
+    levels = random.normal(0, 0.001, (7, 4)) + np.cumsum(random.normal(0, 0.01, (7, 1)), axis=0)
+    found = estimate(*weeks(levels))
+    changes = np.diff(levels, axis=0).mean(axis=1)[:-1]
+    half = stats.t.ppf(0.975, 0.84 * 5) * np.sqrt(np.mean(np.square(changes)))
+    tau = np.log(1 - found.saving)
+    ends = 1 - np.exp(tau + half), 1 - np.exp(tau - half)
+    assert (found.low, found.high) == pytest.approx(ends, abs=1e-5)
+    assert (found.degrees, found.basis) == (4, "how all held-back instances drifted in 5 weeks before")
+
+
+def test_intervals_cover_where_a_drift_is_shared_and_where_none_is():
+    random = np.random.default_rng(11)
+    covered = {0.0: 0, 0.007: 0}
+    runs = 150
+    for drift in covered:
+        for _ in range(runs):
+            own = np.cumsum(random.normal(0, 0.01, (7, 4)), axis=0)
+            found = estimate(*weeks(own + np.cumsum(random.normal(0, drift, (7, 1)), axis=0)))
+            covered[drift] += found.low <= 0 <= found.high
+    # Three Monte-Carlo errors below 95 %.
+    assert min(covered.values()) / runs > 0.95 - 3 * np.sqrt(0.95 * 0.05 / runs)
 
 
 def test_a_week_that_is_noisier_than_those_before_stands_alone():
@@ -229,6 +255,7 @@ def test_few_datacenters_and_a_short_history_are_noted():
     datacenters, history = estimate(fleet([0.0, 0.01, 0.02]), WINDOWS).notes
     assert "3 datacenters" in datacenters
     assert "1 of 5 weeks" in history
+    assert "a drift that all held-back instances share" in history
 
 
 def test_nothing_is_noted_of_many_datacenters_with_history():

@@ -32,6 +32,17 @@ differences correlate by −0.5 where weeks are independent. If this week's vari
 (F test, 95 %), they do not speak for it: then it stands alone, with f = n − 1, as it does where history is
 short.
 
+That is the spread between datacenters. What all held-back instances do alike, against all treated ones, is
+not in it. It is in the placebos themselves: τ_k = Σ_d v_d D_dk of K ≥ 3 earlier weeks, which should be zero.
+Where their mean square is larger than s² Σ_d v_d², it takes that one's place:
+
+    half-width = t(97.5 %, 0.84 K) · √(mean of τ_k²)
+
+with the degrees of freedom of B's placebos. In a simulation of normal noise (four and ten datacenters, five
+weeks, a common drift of none to four times the other error) such intervals cover 95.4 to 98.3 %. Without
+the τ_k they cover 75 % at one and a half times and 50 % at three times. The price: where nothing drifts,
+intervals are 27 to 29 % wider.
+
 Alone, few datacenters may agree by chance better than their own noise over time allows: then the half-width
 is at least t(97.5 %, m − 1) · s_b/√m, with s_b² the variance over b of Σ_d v_d (A_db − B_db).
 ε is 1 (CPU per request) where history does not tell it.
@@ -50,7 +61,7 @@ from fleetpgo.measurement.estimate import Estimate, NotPossibleError, from_tau
 from fleetpgo.measurement.estimators.estimator import Estimator, Traits
 from fleetpgo.measurement.figures import percent
 from fleetpgo.measurement.usage import CONTROL, TREATED
-from fleetpgo.measurement.windows import DAY, PLACEBOS, WEEK
+from fleetpgo.measurement.windows import DAY, PLACEBOS, WEEK, WORTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,18 +102,28 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     after, before = windows.pairs(usage.times)
     shares = _mean_cores(usage, before)[levels.datacenters]
     shares /= shares.sum()
-    half = t_quantile(degrees) * math.sqrt(variance * np.square(shares).sum())
+    spread = variance * float(np.square(shares).sum())
+    moved = [float(shares @ each) for each in placebos]
+    drift = float(np.mean(np.square(moved))) if len(moved) >= FEWEST_WEEKS else 0.0
+    shared = drift > spread
+    half = (
+        t_quantile(WORTH * len(moved)) * math.sqrt(drift)
+        if shared
+        else t_quantile(degrees) * math.sqrt(spread)
+    )
     if m > 1 and degrees == n - 1:
         half = max(half, t_quantile(m - 1) * (shares @ levels.changes).std(ddof=1) / math.sqrt(m))
     return from_tau(
         ESTIMATOR.letter,
-        f"t interval over {n} datacenters, weighted by CPU"
+        f"how all held-back instances drifted in {len(moved)} weeks before"
+        if shared
+        else f"t interval over {n} datacenters, weighted by CPU"
         + (", and the weeks before" if degrees > n - 1 else ""),
         float(shares @ differences),
         float(half),
         cores_after=_mean_cores(usage, after).sum(),
-        degrees=degrees,
-        placebos=tuple(float(shares @ each) for each in placebos),
+        degrees=math.floor(WORTH * len(moved)) if shared else degrees,
+        placebos=tuple(moved),
         notes=tuple(_notes(n, degrees, len(placebos), windows, largest=float(shares.max()))),
     )
 
@@ -135,7 +156,14 @@ def _notes(datacenters: int, degrees: int, weeks: int, windows: Windows, *, larg
         yield f"one datacenter has {percent(largest)} of the CPU: the figure is mostly that datacenter's"
     if degrees <= _FEW:
         yield f"{datacenters} datacenters: the interval leans on their noise being normal"
-    if not windows.across_rollout and weeks < PLACEBOS:
+    if windows.across_rollout or weeks == PLACEBOS:
+        return
+    if weeks < FEWEST_WEEKS:
+        yield (
+            f"history holds {weeks} of {PLACEBOS} weeks to tell the noise by: a drift that all held-back "
+            "instances share is not in the interval"
+        )
+    else:
         yield f"history holds {weeks} of {PLACEBOS} weeks to tell the noise by: the interval is wider for it"
 
 

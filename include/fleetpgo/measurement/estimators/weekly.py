@@ -31,7 +31,7 @@ from fleetpgo.measurement.estimate import Estimate, NotPossibleError, from_tau
 from fleetpgo.measurement.estimators.estimator import Estimator, Traits
 from fleetpgo.measurement.figures import signed
 from fleetpgo.measurement.usage import LEAST_MEASURED, TREATED
-from fleetpgo.measurement.windows import PLACEBOS, WEEK
+from fleetpgo.measurement.windows import PLACEBOS, WEEK, WORTH
 
 if TYPE_CHECKING:
     from fleetpgo.measurement.usage import Floats, Times, Usage
@@ -45,9 +45,6 @@ APART = 5.0
 Of 200 simulated fleets in ten scenarios none reached 4.6; with machines that are 10 % faster in two of ten
 datacenters all exceeded 11.
 """
-
-WORTH = 0.84
-"""Degrees of freedom for each week of placebos a day apart."""
 
 
 def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Estimate:
