@@ -20,7 +20,7 @@ from fleetpgo.measurement.estimate import Estimate, NotPossibleError
 from fleetpgo.measurement.estimators.estimator import Inputs
 from fleetpgo.measurement.estimators.registry import ESTIMATORS
 from fleetpgo.measurement.evidence import Amount, Change, change
-from fleetpgo.measurement.guardrails import Guarded, compare_guardrails
+from fleetpgo.measurement.guardrails import Guarded, compare_guardrails, default_guardrails
 from fleetpgo.measurement.rollout import Rollout  # noqa: TC001  # pydantic reads the annotation
 from fleetpgo.measurement.usage import CONTROL, TREATED
 from fleetpgo.measurement.verdict import Verdict, detectable, judge
@@ -114,7 +114,9 @@ def conclude(
     slope = elasticity(evidence.history, until=windows.rolling[0])
     found, not_possible = _estimates(evidence, windows, rules, slope)
     headline, supporting = (found[0], found[1:]) if found else (None, ())
-    guarded = compare_guardrails(evidence.guardrails, windows, rules.guardrails)
+    guarded = compare_guardrails(
+        evidence.guardrails, windows, (*rules.guardrails, *default_guardrails(rules))
+    )
     together = _together(evidence, what_else)
     call, reasons = judge(headline, supporting, wrong, material=rules.material, watched=evidence.watched)
     return Comparison(
@@ -127,7 +129,7 @@ def conclude(
             call,
             reasons,
             detectable(headline, rules.material) if headline else None,
-            but=tuple(each.name for each in guarded if each.breached),
+            but=tuple(each.name for each in guarded if each.weakens),
             attribution="release" if together else "PGO",
             together=together,
         ),

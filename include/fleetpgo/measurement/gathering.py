@@ -19,6 +19,7 @@ from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement import disturbances
 from fleetpgo.measurement.asking import Asker, grid
 from fleetpgo.measurement.evidence import Amount, Evidence, change
+from fleetpgo.measurement.guardrails import default_guardrails
 from fleetpgo.measurement.rollout import expression
 from fleetpgo.measurement.usage import TREATED, Panel, Usage
 from fleetpgo.measurement.windows import PLACEBOS, WEEK, spans
@@ -77,6 +78,10 @@ def gather(
         panel = reader.panel()
     own = list(spans(windows, weeks=0))
     guardrails = {each.name: reader.usage(own, step, each.query, None) for each in rules.guardrails}
+    coarse = _coarse(step, windows.shift)
+    for each in default_guardrails(rules):
+        if reader.exists(each.query):
+            guardrails[each.name] = reader.usage(own, coarse, each.query, None)
     revisions = disturbances.revisions(reader.ask, service, windows, reader.queries)
     wrong = [
         *disturbances.restarts(reader.ask, service, windows, reader.queries),
@@ -184,6 +189,11 @@ class _Reader:
             return count + inner, of, "))"
         return count, of, ")"
 
+    def exists(self, of: str) -> bool:
+        """Return whether the query gives a series, before the rollout and after it."""
+        times = self.windows.rolling[0], self.windows.after[1]
+        return all(self.ask.instant(f"count({of})", at).series for at in times)
+
     def _split(self, of: str) -> bool:
         """Whether the expression gives several series for an instance, before the rollout or after it."""
         rules = self.service.selection
@@ -261,6 +271,11 @@ class _Reader:
         }
         times = np.array([found.get(name, math.inf) for name in names])
         return np.where((times >= start) & (times < end), times, np.inf)
+
+
+def _coarse(step: int, shift: int) -> int:
+    """Return up to twelve steps that fit the windows' distance, so that each time keeps its partner."""
+    return step * max(count for count in range(1, 13) if shift % (count * step) == 0)
 
 
 def _first(rows: Mapping[str, Floats], times: Times) -> int:

@@ -2,15 +2,21 @@
 
 A guarded quantity is compared like CPU, as its average over instances: against the hold-back where there is
 one, else week on week or across the rollout, and then without an interval.
+
+Two guardrails need no word in the service file: resident memory, and stacks, which PGO grows because inlined
+functions need larger frames. They apply where Prometheus has Go's and the process's own metrics under the
+labels that measurement.cpu selects by.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fleetpgo.config import Guardrail
 from fleetpgo.measurement.estimate import NotPossibleError
 from fleetpgo.measurement.estimators import holdback
 from fleetpgo.measurement.usage import TREATED
@@ -18,7 +24,7 @@ from fleetpgo.measurement.usage import TREATED
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fleetpgo.config import Guardrail
+    from fleetpgo.config import Measurement
     from fleetpgo.measurement.usage import Usage
     from fleetpgo.measurement.windows import Windows
 
@@ -36,6 +42,7 @@ class Guarded:
         high: upper end.
         bound: the largest rise that the service file allows.
         breached: whether the rise is beyond the bound.
+        missing: whether it was not measured before or after the rollout: nothing guards it.
     """
 
     name: str
@@ -46,6 +53,39 @@ class Guarded:
     high: float | None
     bound: float
     breached: bool
+    missing: bool = False
+
+    @property
+    def weakens(self) -> bool:
+        """Whether a saving must be called with it: it rose too far, or nobody knows."""
+        return self.breached or self.missing
+
+
+_SELECTOR = re.compile(r"""\{((?:[^{}"']|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')+)\}""")
+"""The matchers of a PromQL selector."""
+
+_DEFAULTS = (
+    ("resident memory", "process_resident_memory_bytes", 0.05),
+    ("stack memory", "go_memstats_stack_inuse_bytes", 0.25),
+)
+"""Name, metric, bound as a share. Stacks are a small part of memory; a little growth is the price of PGO."""
+
+
+def default_guardrails(rules: Measurement) -> list[Guardrail]:
+    """Return guardrails of memory and stacks, except what the service file guards itself.
+
+    They select the instances by the first matchers in measurement.cpu. Without matchers there are none: the
+    metrics would be those of all services.
+    """
+    found = _SELECTOR.search(rules.cpu)
+    if found is None:
+        return []
+    own = " ".join(each.query for each in rules.guardrails)
+    return [
+        Guardrail(name=name, query=f"{metric}{{{found[1]}}}", bound=bound)
+        for name, metric, bound in _DEFAULTS
+        if metric not in own
+    ]
 
 
 def compare_guardrails(
@@ -66,11 +106,11 @@ def _compare(usage: Usage, windows: Windows, rule: Guardrail) -> Guarded:
         pass
     else:
         rise, low, high = -found.saving, -found.high, -found.low
+    missing = before is None or after is None
     # From nothing to something has no share, but is a rise beyond any.
     appeared = before == 0 and after is not None and after > 0
-    return Guarded(
-        rule.name, before, after, rise, low, high, rule.bound, appeared or (rise or 0.0) > rule.bound
-    )
+    breached = appeared or (rise or 0.0) > rule.bound
+    return Guarded(rule.name, before, after, rise, low, high, rule.bound, breached, missing)
 
 
 def _mean(usage: Usage, at: np.ndarray[tuple[int], np.dtype[np.intp]]) -> float | None:

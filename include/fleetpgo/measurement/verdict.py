@@ -31,7 +31,7 @@ class Verdict:
         call: one of the five.
         reasons: why it is not more than it is; empty for a plain *saved*.
         detectable: the smallest effect, as a share, that would have been called; None without an estimate.
-        but: guardrails that worsened beyond their bound.
+        but: guardrails that worsened beyond their bound, or were not measured.
         attribution: ``PGO``; ``release`` if the source changed together with the profile, or may have.
         together: why it is ``release``; "" if it is not.
     """

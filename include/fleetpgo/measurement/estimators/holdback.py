@@ -137,7 +137,8 @@ def _mean_cores(usage: Usage, at: Positions) -> Floats:
 
 def _lacking(usage: Usage, windows: Windows, levels: _Levels) -> str:
     """Say what the datacenters lack that cannot be compared, by name."""
-    measured = np.isfinite(usage.cpu)[..., np.concatenate(windows.pairs(usage.times))].any(axis=-1)
+    compared = np.concatenate(windows.pairs(usage.times))
+    measured = np.asarray(np.isfinite(usage.cpu[..., compared]).any(axis=-1))
     said = []
     for d, name in enumerate(usage.datacenters):
         if d in levels.datacenters:
