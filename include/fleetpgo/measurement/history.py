@@ -123,6 +123,15 @@ def _told(each: Refresh) -> str:
     return f"saved {saving(each.saving, each.low, each.high)}"
 
 
+def rollouts(store: Path | UPath, service: str) -> list[tuple[datetime, datetime]]:
+    """Return start and end of each rollout of a service that its runs have seen."""
+    files = (run / "rollout.json" for run in (store / service).glob("*"))
+    records = (json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists())
+    return sorted(
+        (datetime.fromisoformat(record["start"]), datetime.fromisoformat(record["end"])) for record in records
+    )
+
+
 def read_refresh(run: Path | UPath) -> Refresh | None:
     """The longer measurement of a run, given its directory in the store; None if there is none yet."""
     for period in ("week", "rollout"):

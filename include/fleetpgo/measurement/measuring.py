@@ -52,6 +52,7 @@ def measure(
     window: timedelta,
     excluded: Iterable[tuple[datetime, datetime]] = (),
     what_else: WhatElse | None = None,
+    rollouts: Iterable[tuple[datetime, datetime]] = (),
 ) -> Measured:
     """Compare CPU in windows of that length before and after a rollout.
 
@@ -63,6 +64,7 @@ def measure(
         window: length of each window.
         excluded: spans to leave out, besides those of the service file.
         what_else: see :func:`.comparison.conclude`.
+        rollouts: start and end of earlier rollouts, whose weeks give no placebos.
 
     Raises:
         MeasurementError: the metrics cannot be compared.
@@ -71,7 +73,9 @@ def measure(
     rules = service.measurement
     step = step_for(service, window)
     spans = [*((each.start, each.end) for each in rules.excluded), *excluded]
-    windows = around(rollout, settle=rules.settle, length=window, step=step, excluded=spans)
+    windows = around(
+        rollout, settle=rules.settle, length=window, step=step, excluded=spans, rollouts=rollouts
+    )
     evidence = gather(prometheus, service, rollout, windows, step)
     comparison = conclude(evidence, windows, rollout, rules, period=period, what_else=what_else)
     return Measured(comparison, evidence.usage, windows)

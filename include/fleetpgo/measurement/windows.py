@@ -42,12 +42,15 @@ class Windows:
         shift: distance to the partner of each time, seconds.
         rolling: from the rollout's start to its end and settling; never compared.
         excluded: other spans that are never compared: other deploys, incidents.
+        rollouts: earlier rollouts of profiles, from the start to the end of settling. They are never compared
+            either, and a comparison across one of them is no placebo.
     """
 
     after: Span
     shift: int
     rolling: Span
     excluded: tuple[Span, ...] = ()
+    rollouts: tuple[Span, ...] = ()
 
     @property
     def length(self) -> int:
@@ -81,6 +84,17 @@ class Windows:
 
         return replace(self, after=earlier(self.after), rolling=earlier(self.rolling))
 
+    @property
+    def quiet(self) -> bool:
+        """Whether no earlier rollout has compared times both before and after it."""
+        start, end = self.before[0], self.after[1]
+        return all(first <= start or last >= end for first, last in self.rollouts)
+
+    @property
+    def left_out(self) -> tuple[Span, ...]:
+        """All spans that are never compared."""
+        return (self.rolling, *self.excluded, *self.rollouts)
+
     def pairs(self, times: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Positions in `times` of the times after, and of their partners before."""
         after = np.flatnonzero(self._usable(times) & (times >= self.after[0]) & (times < self.after[1]))
@@ -96,9 +110,15 @@ class Windows:
 
     def _usable(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
         usable = np.ones(len(times), dtype=bool)
-        for start, end in (self.rolling, *self.excluded):
+        for start, end in self.left_out:
             usable &= (times < start) | (times >= end)
         return usable
+
+
+def loud(windows: Windows) -> str:
+    """Return how many placebo weeks hold a rollout, as a note goes on; "" if none does."""
+    count = sum(not windows.placebo(week).quiet for week in range(1, PLACEBOS + 1))
+    return f" ({count} hold the rollout of a profile)" if count else ""
 
 
 def around(
@@ -108,6 +128,7 @@ def around(
     length: timedelta,
     step: int,
     excluded: Iterable[tuple[datetime, datetime]] = (),
+    rollouts: Iterable[tuple[datetime, datetime]] = (),
 ) -> Windows:
     """The windows of that length around a rollout.
 
@@ -117,6 +138,7 @@ def around(
         length: of each window.
         step: seconds; the windows lie on its multiples.
         excluded: spans that are never compared.
+        rollouts: start and end of earlier rollouts; their settling is added.
     """
     end = math.floor((rollout.end + settle + length).timestamp() / step) * step
     start = end - math.floor(length.total_seconds() / step) * step
@@ -128,6 +150,11 @@ def around(
         shift=shift,
         rolling=(roll_start, start),
         excluded=tuple((math.floor(a.timestamp()), math.ceil(b.timestamp())) for a, b in excluded),
+        rollouts=tuple(
+            (math.floor(a.timestamp()), math.ceil((b + settle).timestamp()))
+            for a, b in rollouts
+            if b < rollout.start
+        ),
     )
 
 

@@ -78,6 +78,16 @@ def test_a_drift_that_all_held_back_instances_share_is_in_the_interval():
     assert (found.degrees, found.basis) == (4, "how all held-back instances drifted in 5 weeks before")
 
 
+def test_a_week_with_a_rollout_is_no_placebo():
+    levels = np.random.default_rng(5).normal(0, 0.001, (7, 4))
+    levels[3:] -= 0.05  # an earlier refresh
+    usage, windows = weeks(levels)
+    rolled = replace(windows, rollouts=((3 * WEEK - 7_200, 3 * WEEK),))
+    poisoned, clean = estimate(usage, windows), estimate(usage, rolled)
+    assert (len(poisoned.placebos), len(clean.placebos)) == (5, 4)
+    assert clean.high - clean.low < (poisoned.high - poisoned.low) / 5
+
+
 def test_intervals_cover_where_a_drift_is_shared_and_where_none_is():
     random = np.random.default_rng(11)
     covered = {0.0: 0, 0.007: 0}

@@ -61,7 +61,7 @@ from fleetpgo.measurement.estimate import Estimate, NotPossibleError, from_tau
 from fleetpgo.measurement.estimators.estimator import Estimator, Traits
 from fleetpgo.measurement.figures import percent
 from fleetpgo.measurement.usage import CONTROL, TREATED
-from fleetpgo.measurement.windows import DAY, PLACEBOS, WEEK, WORTH
+from fleetpgo.measurement.windows import DAY, PLACEBOS, WEEK, WORTH, loud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,11 +161,14 @@ def _notes(datacenters: int, degrees: int, weeks: int, windows: Windows, *, larg
         return
     if weeks < FEWEST_WEEKS:
         yield (
-            f"history holds {weeks} of {PLACEBOS} weeks to tell the noise by: a drift that all held-back "
-            "instances share is not in the interval"
+            f"history holds {weeks} of {PLACEBOS} weeks to tell the noise by{loud(windows)}: a drift "
+            "that all held-back instances share is not in the interval"
         )
     else:
-        yield f"history holds {weeks} of {PLACEBOS} weeks to tell the noise by: the interval is wider for it"
+        yield (
+            f"history holds {weeks} of {PLACEBOS} weeks to tell the noise by{loud(windows)}: "
+            "the interval is wider for it"
+        )
 
 
 _FEW = 5
@@ -232,7 +235,8 @@ def _levels(usage: Usage, windows: Windows, elasticity: float) -> _Levels:
 
 def _earlier(usage: Usage, windows: Windows, elasticity: float) -> list[_Levels]:
     """The same where nothing was rolled out: the weeks before, as far as they were measured whole."""
-    weeks = (_levels(usage, windows.placebo(k), elasticity) for k in range(1, PLACEBOS + 1))
+    placebos = (windows.placebo(k) for k in range(1, PLACEBOS + 1))
+    weeks = (_levels(usage, each, elasticity) for each in placebos if each.quiet)
     count = _count(windows)
     return [each for each in weeks if len(each.after) >= FEWEST_DATACENTERS and len(each.parts) == count]
 

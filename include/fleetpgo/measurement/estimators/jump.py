@@ -24,7 +24,7 @@ from fleetpgo.measurement.distributions import t_quantile
 from fleetpgo.measurement.estimate import FRESH_NOTE, FRESH_PROCESS, Estimate, NotPossibleError, from_tau
 from fleetpgo.measurement.estimators.estimator import Estimator, Traits
 from fleetpgo.measurement.usage import LEAST_MEASURED, log_ratio
-from fleetpgo.measurement.windows import PLACEBOS
+from fleetpgo.measurement.windows import PLACEBOS, loud
 
 if TYPE_CHECKING:
     from fleetpgo.measurement.usage import Usage
@@ -44,7 +44,10 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
         raise NotPossibleError("the windows are longer than a jump")
     total = usage.total()
     jumps, traffic = [], []
-    for each in map(windows.placebo, range(PLACEBOS + 1)):
+    for week in range(PLACEBOS + 1):
+        each = windows.placebo(week)
+        if week and not each.quiet:
+            continue
         after, before = each.pairs(total.times)
         there = np.isfinite(total.cpu[0, 0, after] + total.cpu[0, 0, before]).sum()
         complete = there >= max(1, LEAST_MEASURED * each.expected_pairs(total.step))
@@ -55,7 +58,9 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     jump, placebos = jumps[0], [each for each in jumps[1:] if math.isfinite(each)]
     count = len(placebos)
     if not math.isfinite(jump) or count < FEWEST_WEEKS:
-        raise NotPossibleError(f"history holds the same hours of {count} week(s); {FEWEST_WEEKS} are needed")
+        raise NotPossibleError(
+            f"history holds the same hours of {count} week(s){loud(windows)}; {FEWEST_WEEKS} are needed"
+        )
     usual = [each for each in traffic[1:] if math.isfinite(each)]
     if abs(traffic[0] - np.mean(usual)) > _half_width(usual):
         raise NotPossibleError("traffic jumped across this rollout as in no week before")

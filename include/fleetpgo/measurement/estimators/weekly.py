@@ -31,7 +31,7 @@ from fleetpgo.measurement.estimate import Estimate, NotPossibleError, from_tau
 from fleetpgo.measurement.estimators.estimator import Estimator, Traits
 from fleetpgo.measurement.figures import signed
 from fleetpgo.measurement.usage import LEAST_MEASURED, TREATED
-from fleetpgo.measurement.windows import PLACEBOS, WEEK, WORTH
+from fleetpgo.measurement.windows import PLACEBOS, WEEK, WORTH, loud
 
 if TYPE_CHECKING:
     from fleetpgo.measurement.usage import Floats, Times, Usage
@@ -62,15 +62,16 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     if tau is None:
         raise NotPossibleError("the week before the rollout, or the one after it, was not measured")
     days = {
-        (week, day): _median(fleet, windows.placebo(week, day))
+        (week, day): _median(fleet, placebo)
         for week in range(1, PLACEBOS + 1)
         for day in range(7 if week < PLACEBOS else 1)
+        if (placebo := windows.placebo(week, day)).quiet
     }
     placebos = tuple(change for (_, day), change in days.items() if day == 0 and change is not None)
     count = len(placebos)
     if count < FEWEST_PLACEBOS:
         raise NotPossibleError(
-            f"history holds {count} week(s) to take as placebos; an interval needs {FEWEST_PLACEBOS}: "
+            f"history holds {count} week(s) to take as placebos{loud(windows)}; {FEWEST_PLACEBOS} are needed: "
             f"{FEWEST_PLACEBOS + 1} weeks of metrics before the rollout's own"
         )
     _reject_apart(usage, windows, elasticity)
@@ -86,7 +87,9 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
         placebos=placebos,
         notes=()
         if count == PLACEBOS
-        else (f"history holds {count} of {PLACEBOS} placebo weeks: the interval is wider for it",),
+        else (
+            f"history holds {count} of {PLACEBOS} placebo weeks{loud(windows)}: the interval is wider for it",
+        ),
     )
 
 
@@ -111,7 +114,7 @@ def _median(changes: _Changes, windows: Windows) -> float | None:
     # Whole hours on either side of what is left out, so that no hour is half of one build, half of another.
     hours = changes.hours
     usable = np.ones(len(hours), dtype=bool)
-    left_out = [(a // HOUR, -(-b // HOUR)) for a, b in (windows.rolling, *windows.excluded)]
+    left_out = [(a // HOUR, -(-b // HOUR)) for a, b in windows.left_out]
     expected = np.ones(end - start, dtype=bool)
     every = np.arange(start, end)
     for first, last in left_out:
@@ -132,7 +135,8 @@ def _reject_apart(usage: Usage, windows: Windows, elasticity: float) -> None:
     for d in range(len(usage.datacenters)):
         changes = _changes(usage.times, usage.cpu[TREATED, d], usage.work[TREATED, d], elasticity)
         for week in range(PLACEBOS + 1):
-            found = _median(changes, windows.placebo(week))
+            placebo = windows.placebo(week)
+            found = _median(changes, placebo) if week == 0 or placebo.quiet else None
             medians[week, d] = math.nan if found is None else found
     weeks = medians[np.isfinite(medians).any(axis=1)]
     apart = weeks - np.nanmedian(weeks, axis=1, keepdims=True)
