@@ -280,6 +280,6 @@ def _variance(differences: Floats, placebos: list[Floats]) -> tuple[float, int]:
 ESTIMATOR = Estimator(
     letter="A",
     label="against the instances that kept the old build",
-    traits=Traits(between_times=False),
+    traits=Traits(between_times=False, early=False),
     run=lambda inputs: estimate(inputs.usage, inputs.windows, elasticity=inputs.follow),
 )

@@ -86,6 +86,6 @@ def _half_width(weeks: list[float]) -> float:
 ESTIMATOR = Estimator(
     letter="E",
     label="jump across the rollout, less that of other weeks",
-    traits=Traits(between_times=True),
+    traits=Traits(between_times=True, early=True),
     run=lambda inputs: estimate(inputs.usage, inputs.windows, elasticity=inputs.follow),
 )

@@ -71,8 +71,8 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     count = len(placebos)
     if count < FEWEST_PLACEBOS:
         raise NotPossibleError(
-            f"history holds {count} week(s) to take as placebos{loud(windows)}; {FEWEST_PLACEBOS} are needed: "
-            f"{FEWEST_PLACEBOS + 1} weeks of metrics before the rollout's own"
+            f"history holds {count} week(s) to take as placebos{loud(windows)}; "
+            f"{FEWEST_PLACEBOS} are needed: {FEWEST_PLACEBOS + 1} weeks of metrics before the rollout's own"
         )
     _reject_apart(usage, windows, elasticity)
     squares = [change**2 for change in days.values() if change is not None]
@@ -157,6 +157,6 @@ def _reject_apart(usage: Usage, windows: Windows, elasticity: float) -> None:
 ESTIMATOR = Estimator(
     letter="B",
     label="week on week, adjusted for traffic",
-    traits=Traits(between_times=True),
+    traits=Traits(between_times=True, early=False),
     run=lambda inputs: estimate(inputs.usage, inputs.windows, elasticity=inputs.follow),
 )
