@@ -119,7 +119,7 @@ def test_the_pull_request_has_the_verdict_the_suspects_and_the_evidence(run, bri
     assert body.startswith(
         f"Reverts {merged.merge_commit}, by which {merged.url} brought the PGO profile of `tiny`."
     )
-    assert r"Regression, 3.0 % more CPU: a saving of \[-4.0 %, -2.0 %\]" in body
+    assert r"Regression: 3.0 % \[2.0, 4.0\] more CPU" in body
     assert body.count("` calls `") == 10
     assert "| evidence |" in body
 

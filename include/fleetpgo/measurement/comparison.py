@@ -1,7 +1,7 @@
 """From evidence to a conclusion: which estimators are possible, which leads, and what may be said.
 
-The headline is the first possible of A, B, S, E: the order of what they have to assume. Whatever else is
-possible supports it, or contradicts it; why the rest is not possible is part of the result.
+The headline comes from the first possible estimator; the registry lists them by how much they assume. The
+others that are possible support it or contradict it. The result also says why the rest is not possible.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a rollout did to CPU, as far as it can be told. Shares are fractions of 1, times ISO 8601 in JSON.
+    """What a rollout did to CPU, with its doubt. Shares are fractions of 1; times are ISO 8601 in JSON.
 
     Attributes:
         period: ``rollout``, ``week``, or ``by hand``.
@@ -159,7 +159,7 @@ def _estimates(
 
 
 def _groups(usage: Usage, windows: Windows) -> dict[str, Change]:
-    """The two groups' changes over the compared times; nothing if there is but one group."""
+    """Return each group's change over the compared times; nothing if there is only one group."""
     if not usage.has_control:
         return {}
     after, before = windows.pairs(usage.times)
@@ -212,11 +212,11 @@ ADAPTER = TypeAdapter(Comparison)
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """The comparison as plain values; :func:`schema` describes them."""
+    """Return the comparison as plain values; :func:`schema` describes them."""
     record: dict[str, Any] = ADAPTER.dump_python(comparison, mode="json")
     return record
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema of `as_json`'s values."""
+    """Return the JSON Schema of `as_json`'s values."""
     return ADAPTER.json_schema(mode="serialization")

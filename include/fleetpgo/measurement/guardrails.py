@@ -91,7 +91,7 @@ def default_guardrails(rules: Measurement) -> list[Guardrail]:
 def compare_guardrails(
     measured: Mapping[str, Usage], windows: Windows, rules: Sequence[Guardrail]
 ) -> tuple[Guarded, ...]:
-    """Each guardrail's change; `measured` holds its sums over instances in the place of CPU, by name."""
+    """Return each guardrail's change; `measured` has its sums in the place of CPU, by name."""
     return tuple(_compare(measured[rule.name], windows, rule) for rule in rules if rule.name in measured)
 
 
@@ -114,7 +114,7 @@ def _compare(usage: Usage, windows: Windows, rule: Guardrail) -> Guarded:
 
 
 def _mean(usage: Usage, at: np.ndarray[tuple[int], np.dtype[np.intp]]) -> float | None:
-    """The treated instances' average."""
+    """Return the treated instances' average; None if it was not measured."""
     values, instances = usage.cpu[TREATED][:, at], usage.instances[TREATED][:, at]
     there = np.isfinite(values) & (instances > 0)
     if not there.any():

@@ -1,4 +1,4 @@
-"""Measuring one rollout from end to end: windows, evidence, conclusion, and the files that say it."""
+"""The measurement of one rollout from end to end: windows, evidence, conclusion, files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Measured:
     windows: Windows
 
     def files(self) -> dict[str, bytes]:
-        """The comparison for programs, for people and for the eye, by file name extension."""
+        """Return the comparison as JSON, Markdown and SVG, by file name extension."""
         text = json.dumps(as_json(self.comparison), indent=2, ensure_ascii=False) + "\n"
         return {
             "json": text.encode(),
@@ -90,7 +90,7 @@ def measure_table(
     version: str | None = None,
     excluded: Iterable[tuple[datetime, datetime]] = (),
 ) -> Measured:
-    """The same from a table of rows; see :mod:`.frames` for its columns.
+    """Compare CPU before and after a rollout from a table of rows; :mod:`.frames` names its columns.
 
     Args:
         table: one row per instance and time.

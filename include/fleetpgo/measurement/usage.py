@@ -97,7 +97,7 @@ class Panel:
 
 
 def log_ratio(usage: Usage, after: NDArray[np.intp], before: NDArray[np.intp], elasticity: float) -> Floats:
-    """Δ ln C − elasticity · Δ ln Q between two sets of times; shape (groups, datacenters).
+    """Return Δ ln C − elasticity · Δ ln Q between two sets of times; shape (groups, datacenters).
 
     C and Q are sums over the times that are there on both sides. An elasticity of 1 compares CPU per request.
     """

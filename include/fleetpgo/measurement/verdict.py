@@ -55,7 +55,7 @@ def judge(
     material: float,
     watched: bool = True,
 ) -> tuple[Call, tuple[str, ...]]:
-    """The call and its reasons.
+    """Return the call and its reasons.
 
     Args:
         estimate: the headline's.
@@ -81,12 +81,12 @@ def judge(
 
 
 def _contradict(one: Estimate, other: Estimate) -> bool:
-    """Whether their intervals do not meet, whatever a fresh process may have done to either."""
+    """Return whether two intervals do not meet, even with what a fresh process may have done to either."""
     return max(other.low - one.high - one.allowance, one.low - other.high - other.allowance) > 0
 
 
 def _call(estimate: Estimate, material: float) -> tuple[Call, tuple[str, ...]]:
-    """The call of an estimate that nothing speaks against."""
+    """Return the call of an estimate that nothing speaks against."""
     if estimate.low > 0 and estimate.saving >= material:
         return "saved", ()
     if estimate.high < -estimate.allowance and estimate.saving <= -material:
@@ -99,7 +99,7 @@ def _call(estimate: Estimate, material: float) -> tuple[Call, tuple[str, ...]]:
 
 
 def detectable(estimate: Estimate, material: float) -> float:
-    """The smallest effect, as a share, that would have been called had it been the estimate."""
+    """Return the smallest effect, as a share, that would have been called."""
     return max(material, (estimate.high - estimate.low + estimate.allowance) / 2)
 
 

@@ -73,7 +73,7 @@ class Windows:
         return min(DAY, -(-self.length // 5))  # rounded up: no sixth part of a point or two
 
     def placebo(self, weeks: int, days: int = 0) -> Windows:
-        """The same comparison some weeks and days earlier, when nothing of this was rolled out.
+        """Return the same comparison some weeks and days earlier, before the rollout.
 
         Windows of more than a week go back by as many whole weeks as lie between them.
         """
@@ -96,7 +96,7 @@ class Windows:
         return (self.rolling, *self.excluded, *self.rollouts)
 
     def pairs(self, times: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Positions in `times` of the times after, and of their partners before."""
+        """Return the positions in `times` of the times after, and of their partners before."""
         after = np.flatnonzero(self._usable(times) & (times >= self.after[0]) & (times < self.after[1]))
         partners = times[after] - self.shift
         before = np.searchsorted(times, partners)
@@ -104,7 +104,7 @@ class Windows:
         return after[there], before[there]
 
     def expected_pairs(self, step: int) -> int:
-        """How many pairs there are where nothing is missing."""
+        """Return how many pairs there are if nothing is missing."""
         times = np.arange(self.after[0], self.after[1], step)
         return int((self._usable(times) & self._usable(times - self.shift)).sum())
 
@@ -130,7 +130,7 @@ def around(
     excluded: Iterable[tuple[datetime, datetime]] = (),
     rollouts: Iterable[tuple[datetime, datetime]] = (),
 ) -> Windows:
-    """The windows of that length around a rollout.
+    """Return the windows of that length around a rollout.
 
     Args:
         rollout: its start and end.
@@ -159,7 +159,7 @@ def around(
 
 
 def spans(windows: Windows, *, weeks: int) -> Iterator[Span]:
-    """What must be read for the windows and their placebos of so many weeks: disjoint spans, ascending."""
+    """Yield the spans to read for the windows and their placebos of so many weeks: disjoint, ascending."""
     needed = sorted((each.before[0], each.after[1]) for each in map(windows.placebo, range(weeks + 1)))
     start, end = needed[0]
     for next_start, next_end in needed[1:]:

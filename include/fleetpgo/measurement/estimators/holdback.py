@@ -1,9 +1,9 @@
 """A: the saving against a hold-back control group, by difference in differences.
 
-Assumption: whatever else changed between the two windows (traffic, its mix, hardware, other releases) changed
-the treated and the held-back instances of a datacenter alike, and datacenters are independent of each other.
-The held-back instances were restarted in the same rollout, on the old build: a fresh process alone can look
-like a saving.
+Assumptions: whatever else changed between the windows (traffic, its mix, hardware, other releases) changed
+the treated and the held-back instances of a datacenter alike. Datacenters are independent of each other. The
+held-back instances were restarted in the same rollout, on the old build, because a fresh process alone can
+look like a saving.
 
 For datacenter d and part b of the window (a day of a week), with C the CPU in cores and Q the requests per
 second, both summed over the group, ε the elasticity of CPU in traffic, and the parts 1 … m by time:
@@ -76,7 +76,7 @@ _DOMINANT = 0.6
 
 
 def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Estimate:
-    """The saving against the control group.
+    """Estimate the saving against the control group.
 
     Raises:
         NotPossibleError: no control group, or in fewer than two datacenters.
@@ -196,17 +196,17 @@ class _Levels:
 
     @property
     def changes(self) -> Floats:
-        """A_db − B_db."""
+        """The changes A_db − B_db."""
         return self.after - self.before
 
     def differences(self, weights: Floats) -> Floats:
-        """D_d, shape (datacenters,); the weights, of all the window's parts, need no sum of 1."""
+        """Return D_d, shape (datacenters,). The weights are those of all parts, and need no sum of 1."""
         near, far = weights[self.parts], weights[::-1][self.parts]
         return np.asarray(self.after @ near / near.sum() - self.before @ far / far.sum())
 
 
 def _levels(usage: Usage, windows: Windows, elasticity: float) -> _Levels:
-    """Parts with anything in them, datacenters measured in all of those, on both sides at the same times."""
+    """Return the levels of the measured parts, in the datacenters that were measured in all of these."""
     after, before = windows.pairs(usage.times)
     there = np.isfinite(usage.cpu + usage.work)
     there = there[..., after] & there[..., before]
@@ -234,7 +234,7 @@ def _levels(usage: Usage, windows: Windows, elasticity: float) -> _Levels:
 
 
 def _earlier(usage: Usage, windows: Windows, elasticity: float) -> list[_Levels]:
-    """The same where nothing was rolled out: the weeks before, as far as they were measured whole."""
+    """Return the levels of earlier weeks without a rollout, if they were measured in all parts."""
     placebos = (windows.placebo(k) for k in range(1, PLACEBOS + 1))
     weeks = (_levels(usage, each, elasticity) for each in placebos if each.quiet)
     count = _count(windows)
@@ -242,12 +242,12 @@ def _earlier(usage: Usage, windows: Windows, elasticity: float) -> list[_Levels]
 
 
 def _count(windows: Windows) -> int:
-    """How many parts the windows have."""
+    """Return how many parts the windows have."""
     return -(-windows.length // windows.block)
 
 
 def _weights(earlier: list[_Levels], windows: Windows) -> Floats:
-    """w_b of all the window's parts, not normalised; see the module's docstring."""
+    """Return w_b of all the window's parts, not normalised; see the module's docstring."""
     equal = np.ones(_count(windows))
     if windows.block != DAY or windows.shift != WEEK or len(earlier) < FEWEST_WEEKS:
         return equal
@@ -263,7 +263,7 @@ def _weights(earlier: list[_Levels], windows: Windows) -> Floats:
 
 
 def _variance(differences: Floats, placebos: list[Floats]) -> tuple[float, int]:
-    """s² and its degrees of freedom f."""
+    """Return s² and its degrees of freedom f."""
     n = len(differences)
     own = float(differences.var(ddof=1))
     others = [float(each.var(ddof=1)) for each in placebos]

@@ -34,7 +34,7 @@ FEWEST_WEEKS = 3
 
 
 def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Estimate:
-    """The saving across the rollout.
+    """Estimate the saving across the rollout.
 
     Raises:
         NotPossibleError: the window is a day or longer, history holds fewer than three weeks, or traffic
@@ -79,7 +79,7 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
 
 
 def _half_width(weeks: list[float]) -> float:
-    """How far from the mean of these weeks one more week may lie, with 95 %."""
+    """Return how far from these weeks' mean one more week may lie, with 95 % confidence."""
     return t_quantile(len(weeks) - 1) * float(np.std(weeks, ddof=1)) * math.sqrt(1 + 1 / len(weeks))
 
 

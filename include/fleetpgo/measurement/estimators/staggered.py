@@ -48,7 +48,7 @@ _TOLERANCE, _MOST_SWEEPS = 1e-9, 500
 
 
 def estimate(panel: Panel, *, settle: float, elasticity: float | None = None) -> Estimate:
-    """The saving across the staggered rollout.
+    """Estimate the saving across the staggered rollout.
 
     Args:
         panel: the instances.
@@ -99,7 +99,7 @@ def estimate(panel: Panel, *, settle: float, elasticity: float | None = None) ->
 
 
 def _within(values: Floats, usable: NDArray[np.bool_], datacenter: NDArray[np.int64]) -> Floats:
-    """What is left of the values after instance means and datacenter × time means are taken out."""
+    """Return the values less their instance means and datacenter × time means."""
     left: Floats = np.where(usable, values, 0.0)
     per_instance = np.maximum(usable.sum(axis=1, keepdims=True), 1)
     order = np.argsort(datacenter, kind="stable")

@@ -48,7 +48,7 @@ datacenters all exceeded 11.
 
 
 def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Estimate:
-    """The saving against the weeks before.
+    """Estimate the saving against the week before.
 
     Raises:
         NotPossibleError: the window is shorter than a day, history than two placebo weeks, or some
@@ -109,7 +109,7 @@ def _changes(times: Times, cpu: Floats, work: Floats, elasticity: float) -> _Cha
 
 
 def _median(changes: _Changes, windows: Windows) -> float | None:
-    """The median change of a window's hours; None if too many are missing."""
+    """Return the median change of a window's hours; None if too many are missing."""
     start, end = -(-windows.after[0] // HOUR), windows.after[1] // HOUR
     # Whole hours on either side of what is left out, so that no hour is half of one build, half of another.
     hours = changes.hours
