@@ -11,9 +11,9 @@ import pytest
 
 from fleetpgo.measurement.comparison import as_json, conclude, schema
 from fleetpgo.measurement.evidence import Amount, Evidence, change
-from fleetpgo.measurement.guardrails import compare_guardrails
+from fleetpgo.measurement.guardrails import compare_guardrails, default_guardrails
 from fleetpgo.measurement.plot import mermaid, svg
-from fleetpgo.measurement.report import markdown
+from fleetpgo.measurement.report import headline, markdown
 from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.measurement.usage import Usage
 from fleetpgo.measurement.windows import WEEK, Windows
@@ -143,6 +143,37 @@ def test_what_appears_from_nothing_breaches_its_guardrail():
         {"errors": errors}, WINDOWS, [GuardrailRules(name="errors", query="errors")]
     )
     assert (guarded.before, guarded.rise, guarded.breached) == (0.0, None, True)
+
+
+def test_a_guardrail_without_data_is_missing_and_weakens_the_saving():
+    empty = np.empty((1, 0, len(TIMES)))
+    nothing = Usage(TIMES, STEP, (), empty, None, empty)
+    rules = RULES.model_copy(update={"guardrails": (GuardrailRules(name="rss", query="absent"),)})
+    raw = change(40, Amount(80.0, 800.0), Amount(79.0, 800.0))
+    evidence = Evidence(usage(), usage(), panel=None, raw=raw, guardrails={"rss": nothing})
+    comparison = conclude(evidence, WINDOWS, ROLLOUT, rules, period="week")
+    assert (comparison.verdict.call, comparison.verdict.but) == ("saved", ("rss",))
+    assert headline(comparison).endswith(
+        ", but: rss was not measured: the guardrail's query returned no data."
+    )
+
+
+def test_memory_and_stacks_are_guarded_by_the_matchers_of_cpu():
+    rules = RULES.model_copy(update={"cpu": 'rate(process_cpu_seconds_total{job="api",path!~"a{2}"}[1m])'})
+    assert [each.query for each in default_guardrails(rules)] == [
+        'process_resident_memory_bytes{job="api",path!~"a{2}"}',
+        'go_memstats_stack_inuse_bytes{job="api",path!~"a{2}"}',
+    ]
+
+
+def test_what_the_service_file_guards_has_no_second_guardrail():
+    own = GuardrailRules(name="rss", query='sum by (instance) (process_resident_memory_bytes{job="api"})')
+    rules = RULES.model_copy(update={"cpu": 'cpu{job="api"}', "guardrails": (own,)})
+    assert [each.name for each in default_guardrails(rules)] == ["stack memory"]
+
+
+def test_without_matchers_nothing_is_guarded_by_default():
+    assert default_guardrails(RULES) == []
 
 
 def test_a_window_is_named_in_the_report_by_its_first_and_last_moment():

@@ -115,6 +115,29 @@ def test_an_instance_whose_cpu_is_lost_after_the_rollout_makes_it_invalid(fleet,
     assert any("have no value for CPU after the rollout" in each for each in comparison.verdict.reasons)
 
 
+def test_memory_and_stacks_are_guarded_where_the_metrics_are(start_prometheus, fleet, service, rollout):
+    """The fleet of `fleet`, with a label to select by and the stack metric of Go."""
+    start, end = (int((NOON + timedelta(hours=hours)).timestamp()) for hours in (-2, 2))
+    data = []
+    for number, instance in enumerate(("a1:80", "a2:80", "l1:80", "l2:80")):
+        labels = {"instance": instance, "datacenter": instance[0], "job": "api"}
+        new = instance[1] == "1"
+        times = range(start, end, 30)
+        switch = NOON.timestamp() + 100 * (number + 1)
+        stack = [(at, 100 * (1.5 if new and at > switch else 1)) for at in times]
+        data.append(("cpu", labels, [(at, 1.0) for at in times]))
+        data.append(("requests", labels, [(at, 100.0) for at in times]))
+        data.append(("go_memstats_stack_inuse_bytes", labels, stack))
+        for pgo in ("off", "0123456789ab"):
+            points = [(at, 1) for at in times if (new and at > switch) == (pgo != "off")]
+            data.append(("build_info", {**labels, "pgo": pgo}, points))
+    selected = change(service, "measurement", cpu='cpu{job="api"}')
+    comparison = compare(start_prometheus(data), selected, rollout, period="rollout", window=WINDOW)
+    (stacks,) = comparison.guardrails
+    assert (stacks.name, stacks.breached) == ("stack memory", True)
+    assert stacks.rise == pytest.approx(0.5)
+
+
 def machines(since):
     """PromQL: the two instances in ams are on new machines since a Unix time."""
     new = f'(cpu{{datacenter="ams"}} and on () (vector(time()) > {since}))'

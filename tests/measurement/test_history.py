@@ -6,7 +6,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fleetpgo.measurement.history import COLUMNS, Refresh, core_hours, history, latest_savings, reclaimed
+from fleetpgo.measurement.history import (
+    COLUMNS,
+    Refresh,
+    core_hours,
+    history,
+    latest_savings,
+    reclaimed,
+    rollouts,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -91,6 +99,16 @@ def test_the_next_pull_request_does_not_quote_what_a_release_saved(store):
     file = store / "api" / "run-a" / "measure_week.json"
     file.write_text(file.read_text().replace('"PGO"', '"release"'))
     assert latest_savings(store, "api")[0] == "release and PGO together"
+
+
+def test_the_rollouts_of_a_service_are_those_that_its_runs_have_seen(tmp_path):
+    for run, day in (("run-b", 8), ("run-a", 1)):
+        file = tmp_path / "api" / run / "rollout.json"
+        file.parent.mkdir(parents=True)
+        times = {"start": f"2026-01-0{day}T10:00:00+00:00", "end": f"2026-01-0{day}T12:00:00+00:00"}
+        file.write_text(json.dumps({"profile": "0123456789ab", "fraction": 0.9, **times}))
+    (tmp_path / "api" / "run-c").mkdir()
+    assert [(start.day, end.hour) for start, end in rollouts(tmp_path, "api")] == [(1, 12), (8, 12)]
 
 
 def test_the_interval_in_cores_is_the_same_share_of_the_same_cpu(store):

@@ -47,7 +47,15 @@ def test_what_a_fresh_process_can_do_alone_is_not_called():
 
 def test_a_loss_that_a_fresh_process_could_make_up_for_is_not_called():
     assert judge(found(-0.02, -0.005, "S", allowance=0.007), (), (), material=0.005)[0] == "inconclusive"
-    assert judge(found(-0.02, -0.008, "S", allowance=0.007), (), (), material=0.005)[0] == "regression"
+    assert judge(found(-0.02, -0.008, "A", allowance=0.007), (), (), material=0.005)[0] == "regression"
+
+
+@pytest.mark.parametrize("letter", ["S", "E"])
+def test_no_regression_is_called_within_hours_where_cold_caches_look_like_one(letter):
+    call, (reason,) = judge(found(-0.06, -0.04, letter, allowance=0.007), (), (), material=0.005)
+    assert call == "inconclusive"
+    assert "cold caches" in reason
+    assert judge(found(0.04, 0.06, letter, allowance=0.007), (), (), material=0.005)[0] == "saved"
 
 
 def test_two_times_are_not_compared_where_another_deploy_would_not_be_seen():

@@ -37,7 +37,7 @@ def test_the_navigation_leads_to_the_fleet(page, served):
     expect(rows).to_have_count(3)
     edge = rows.filter(has_text="edge-team")
     expect(edge).to_contain_text("saved")
-    expect(edge).to_contain_text(re.compile(r"\d\.\d % \[\d\.\d %, \d\.\d %\]"))
+    expect(edge).to_contain_text(re.compile(r"\d\.\d % \[\d\.\d, \d\.\d\]"))
     expect(chromium.frame(page).locator("#plot canvas")).to_be_visible()
     assert heard == []
 

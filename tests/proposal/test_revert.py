@@ -181,7 +181,7 @@ def test_the_pull_request_has_the_verdict_the_suspects_and_the_evidence(run, bri
         f"Brings `{PATH}` and `Makefile` back to what they were before {merged.url}, which brought the PGO "
         f"profile of `tiny` and was merged as {merged.merge_commit}."
     )
-    assert r"Regression, 3.0 % more CPU: a saving of \[-4.0 %, -2.0 %\]" in body
+    assert r"Regression: 3.0 % \[2.0, 4.0\] more CPU" in body
     assert body.count("` calls `") == 10
     assert "| evidence |" in body
 

@@ -1,4 +1,4 @@
-"""Asking Prometheus for numbers and matrices; keeps what it warned of."""
+"""Numbers and matrices from Prometheus; keeps the warnings in its answers."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ _PIECE = 2_016
 
 
 def grid(spans: Sequence[Span], step: int) -> Times:
-    """The times of half-open spans, in Unix seconds."""
+    """Return the times of half-open spans, in Unix seconds."""
     return np.concatenate([np.arange(start, end, step) for start, end in spans])
 
 
 @dataclass
 class Asker:
-    """A Prometheus, and each warning heard from it."""
+    """A Prometheus, and the warnings in its answers."""
 
     prometheus: Prometheus
     warnings: list[str] = field(default_factory=list)
 
     def number(self, query: str, at: int) -> float:
-        """The one number that the query gives at a Unix time."""
+        """Return the one number that the query gives at a Unix time."""
         value, warnings = self.prometheus.number(query, at=from_timestamp(at))
         self.warnings += warnings
         return value
 
     def instant(self, query: str, at: int) -> Answer:
-        """The series that the query gives at a Unix time."""
+        """Return the series that the query gives at a Unix time."""
         answer = self.prometheus.instant(query, at=from_timestamp(at))
         self.warnings += answer.warnings
         return answer
@@ -48,9 +48,9 @@ class Asker:
     def matrix(
         self, query: str, spans: Sequence[Span], step: int, label: str, *, times: Times | None = None
     ) -> tuple[dict[str, Floats], dict[str, Mapping[str, str]]]:
-        """Values at the spans' times (NaN: none), and all labels, by one label of the series.
+        """Return the values at the spans' times, and all labels, by one label of the series. NaN: no value.
 
-        Long spans are asked for in pieces. With `times`, some of which are the spans', values are at those.
+        Long spans are read in pieces. With `times`, which must contain the spans' times, values are at those.
         """
         if times is None:
             times = grid(spans, step)

@@ -1,4 +1,4 @@
-"""What is wrong with measured data: impossible values are errors, gaps and a changed fleet are defects."""
+"""Faults of measured data. Impossible values are errors; gaps and a changed fleet are defects."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CENSUS = 3_600
 
 
 def reject_impossible(usage: Usage) -> None:
-    """Refuse values that no fleet has.
+    """Check that each value is one that a fleet can have.
 
     Raises:
         MeasurementError: a negative or infinite rate, named by what and where.
@@ -49,7 +49,7 @@ def reject_impossible(usage: Usage) -> None:
 
 
 def defects(usage: Usage, windows: Windows) -> Iterator[str]:
-    """What makes a comparison of those windows invalid, in words."""
+    """Yield what makes a comparison of the windows invalid, in words."""
     after, before = windows.pairs(usage.times)
     expected = windows.expected_pairs(usage.step)
     if expected == 0:
@@ -107,7 +107,7 @@ def unpaired(usage: Usage, windows: Windows, *, material: float) -> Iterator[str
 
 
 def _scraped(usage: Usage, instances: Floats, at: Positions) -> float:
-    """The share of the instances seen within the hour that is seen at a time, on average."""
+    """Return the share of the scrapes that are there: instances seen at a time, of those seen in its hour."""
     counts = np.nan_to_num(instances[:, at])
     hours = usage.times[at] // _CENSUS
     _, starts = np.unique(hours, return_index=True)

@@ -1,7 +1,7 @@
 """From evidence to a conclusion: which estimators are possible, which leads, and what may be said.
 
-The headline is the first possible of A, B, S, E: the order of what they have to assume. Whatever else is
-possible supports it, or contradicts it; why the rest is not possible is part of the result.
+The headline comes from the first possible estimator; the registry lists them by how much they assume. The
+others that are possible support it or contradict it. The result also says why the rest is not possible.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fleetpgo.measurement.estimate import Estimate, NotPossibleError
 from fleetpgo.measurement.estimators.estimator import Inputs
 from fleetpgo.measurement.estimators.registry import ESTIMATORS
 from fleetpgo.measurement.evidence import Amount, Change, change
-from fleetpgo.measurement.guardrails import Guarded, compare_guardrails
+from fleetpgo.measurement.guardrails import Guarded, compare_guardrails, default_guardrails
 from fleetpgo.measurement.rollout import Rollout  # noqa: TC001  # pydantic reads the annotation
 from fleetpgo.measurement.usage import CONTROL, TREATED
 from fleetpgo.measurement.verdict import Verdict, detectable, judge
@@ -41,7 +41,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a rollout did to CPU, as far as it can be told. Shares are fractions of 1, times ISO 8601 in JSON.
+    """What a rollout did to CPU, with its doubt. Shares are fractions of 1; times are ISO 8601 in JSON.
 
     Attributes:
         period: ``rollout``, ``week``, or ``by hand``.
@@ -114,7 +114,9 @@ def conclude(
     slope = elasticity(evidence.history, until=windows.rolling[0])
     found, not_possible = _estimates(evidence, windows, rules, slope)
     headline, supporting = (found[0], found[1:]) if found else (None, ())
-    guarded = compare_guardrails(evidence.guardrails, windows, rules.guardrails)
+    guarded = compare_guardrails(
+        evidence.guardrails, windows, (*rules.guardrails, *default_guardrails(rules))
+    )
     together = _together(evidence, what_else)
     call, reasons = judge(headline, supporting, wrong, material=rules.material, watched=evidence.watched)
     return Comparison(
@@ -127,7 +129,7 @@ def conclude(
             call,
             reasons,
             detectable(headline, rules.material) if headline else None,
-            but=tuple(each.name for each in guarded if each.breached),
+            but=tuple(each.name for each in guarded if each.weakens),
             attribution="release" if together else "PGO",
             together=together,
         ),
@@ -157,7 +159,7 @@ def _estimates(
 
 
 def _groups(usage: Usage, windows: Windows) -> dict[str, Change]:
-    """The two groups' changes over the compared times; nothing if there is but one group."""
+    """Return each group's change over the compared times; nothing if there is only one group."""
     if not usage.has_control:
         return {}
     after, before = windows.pairs(usage.times)
@@ -210,11 +212,11 @@ ADAPTER = TypeAdapter(Comparison)
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """The comparison as plain values; :func:`schema` describes them."""
+    """Return the comparison as plain values; :func:`schema` describes them."""
     record: dict[str, Any] = ADAPTER.dump_python(comparison, mode="json")
     return record
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema of `as_json`'s values."""
+    """Return the JSON Schema of `as_json`'s values."""
     return ADAPTER.json_schema(mode="serialization")

@@ -1,4 +1,4 @@
-"""What else happened around a rollout, as far as metrics tell: other releases, restarts, other machines."""
+"""Other events around a rollout that metrics show: releases, restarts, other machines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def revisions(
 
 
 def restarts(ask: Asker, service: ServiceRules, windows: Windows, queries: dict[str, str]) -> Iterator[str]:
-    """Windows in which so many processes started that something else must have been rolled out."""
+    """Yield each window in which so many processes started that something else must have been rolled out."""
     started = service.rollout.started
     if started is None:
         return
@@ -61,7 +61,7 @@ def restarts(ask: Asker, service: ServiceRules, windows: Windows, queries: dict[
 
 
 def hardware(ask: Asker, service: ServiceRules, windows: Windows, queries: dict[str, str]) -> Iterator[str]:
-    """A mix of machines that is another one at the end of the window before, or of that after, than at first.
+    """Yield whether the mix of machines changed between the start and the end of the windows.
 
     Raises:
         MeasurementError: the query gives nothing, or a negative number of instances.

@@ -31,7 +31,7 @@ _SELDOM = 3.0  # robust standard deviations of ln Q week on week
 
 
 def huber(x: Floats, y: Floats) -> tuple[float, float]:
-    """Intercept and slope of y on x, outliers weighted down."""
+    """Return intercept and slope of y on x, with outliers weighted down."""
     design = np.column_stack([np.ones_like(x), x])
     weights = np.ones_like(x)
     coefficients = np.zeros(2)
@@ -50,7 +50,7 @@ def huber(x: Floats, y: Floats) -> tuple[float, float]:
 
 
 def hourly(times: Times, cpu: Floats, work: Floats) -> tuple[Floats, Floats, Floats]:
-    """Hours (Unix hours), and ln C and ln Q averaged over each, from series of shape (times,)."""
+    """Return Unix hours, and ln C and ln Q averaged over each, from series of shape (times,)."""
     there = (cpu > 0) & (work > 0)
     hours, position = np.unique(times[there] // HOUR, return_inverse=True)
     points = np.bincount(position, minlength=len(hours))
@@ -59,7 +59,7 @@ def hourly(times: Times, cpu: Floats, work: Floats) -> tuple[Floats, Floats, Flo
 
 
 def week_on_week(hours: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """The hours whose partner a week earlier is there, and the difference to it."""
+    """Return the hours that have a partner a week earlier, and the difference to it."""
     if not len(hours):
         return hours, values
     partners = hours - WEEK // HOUR
@@ -69,7 +69,7 @@ def week_on_week(hours: Floats, values: Floats) -> tuple[Floats, Floats]:
 
 
 def elasticity(usage: Usage, *, until: int) -> float | None:
-    """The elasticity of the treated group's CPU in traffic before a time, or None if history does not tell.
+    """Return the elasticity of the treated group's CPU in traffic; None if history is too short for it.
 
     Args:
         usage: of some weeks; None is the answer without a traffic expression.

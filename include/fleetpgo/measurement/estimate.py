@@ -1,4 +1,4 @@
-"""What every estimator answers: an estimate with its interval, or why it has none.
+"""The answer of every estimator: an estimate with its interval, or the reason why there is none.
 
 Estimators work on τ, the change of the logarithm of CPU per request: there a saving of a given share is the
 same distance everywhere, and what multiplies two groups alike cancels. A saving is 1 − exp(τ).
@@ -29,7 +29,7 @@ class Estimate:
     """A saving as a share of the CPU that would have been used (0.03: 3 % less); a negative one is a loss.
 
     Attributes:
-        method: letter of the estimator: A, B, S or E.
+        method: letter of the estimator.
         basis: what the interval stands on, in words.
         saving: the estimate.
         low: lower end of its 95 % interval, less the allowance.
@@ -37,7 +37,7 @@ class Estimate:
         cores: the saving in cores, at the CPU used after the rollout by the instances that went over.
         degrees: degrees of freedom of the interval's t distribution.
         placebos: the same estimate at times when nothing was rolled out; their spread is the noise floor.
-        notes: what a reader must know to trust it as far as it goes, and no further.
+        notes: limits that a reader must know.
         allowance: what a fresh process alone can look like, as a share saved, where the estimator cannot tell
             it from the build's. The interval reaches down by as much; a loss is called only beyond as much.
     """
@@ -55,7 +55,7 @@ class Estimate:
 
 
 def saving(tau: float) -> float:
-    """The share saved where the logarithm of CPU per request changed by `tau`."""
+    """Return the share saved if the logarithm of CPU per request changed by `tau`."""
     return -math.expm1(tau)
 
 
@@ -71,9 +71,9 @@ def from_tau(
     notes: tuple[str, ...] = (),
     allowance: float = 0.0,
 ) -> Estimate:
-    """The estimate of a change of `tau` ± `half` in the logarithm, less the allowance at its lower end.
+    """Return the estimate of a change of `tau` ± `half` in the logarithm, less an allowance at its lower end.
 
-    `placebos` are such changes, too.
+    `placebos` are changes of the logarithm, too.
     """
     share = saving(tau)
     return Estimate(

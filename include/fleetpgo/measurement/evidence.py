@@ -1,4 +1,4 @@
-"""What a comparison rests on, whatever it was read from: Prometheus, a file, a simulation."""
+"""The data of a comparison, whether they come from Prometheus, a file or a simulation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Amount:
 
 @dataclass(frozen=True)
 class Change:
-    """What instances used in the window before and in the window after, and what follows from it.
+    """What instances used before and after, and the difference.
 
     ``saved_cores`` is before less after, ``saved_share`` the same as a share of before; CPU per request is in
     CPU-seconds, and ``saved_share_per_request`` the share by which it fell (None without a traffic
@@ -41,7 +41,7 @@ class Change:
 
 
 def change(instances: int, before: Amount, after: Amount) -> Change:
-    """The change between two amounts.
+    """Return the change between two amounts.
 
     Raises:
         MeasurementError: no CPU, or no requests, on one side: nothing can be compared.

@@ -230,7 +230,7 @@ def find_rollout(
 
 
 def evidence(recorded: Recorded, windows: Windows, switched: dict[str, float]) -> Evidence:
-    """The same evidence that Prometheus would give; nothing is known of guardrails."""
+    """Return the evidence that Prometheus would give, without guardrails."""
     after = recorded.cpu.reindex(grid([windows.after], recorded.step))
     held_back = after.notna().any().to_numpy() & ~after.columns.isin(list(switched))
     usage = _usage(recorded, list(spans(windows, weeks=PLACEBOS)), held_back)
@@ -248,7 +248,7 @@ def evidence(recorded: Recorded, windows: Windows, switched: dict[str, float]) -
 
 
 def _usage(recorded: Recorded, needed: list[Span], held_back: NDArray[np.bool_]) -> Usage:
-    """Sums by group and datacenter; `held_back` says of each instance whether it is."""
+    """Return sums by group and datacenter; `held_back` has a flag for each instance."""
     times = grid(needed, recorded.step)
     datacenters = tuple(sorted(recorded.datacenter.unique()))
     names = recorded.cpu.columns
@@ -280,7 +280,7 @@ def _usage(recorded: Recorded, needed: list[Span], held_back: NDArray[np.bool_])
 
 
 def _there(table: pd.DataFrame) -> pd.DataFrame:
-    """1 for each value; NaN where there is none."""
+    """Return 1 for each value, and NaN where there is none."""
     return table.notna().astype(float).replace(0.0, np.nan)
 
 
@@ -318,7 +318,7 @@ def _raw(recorded: Recorded, before: Amount, after: Amount) -> Change:
 
 
 def _other_deploys(recorded: Recorded, windows: Windows) -> list[str]:
-    """Versions that instances changed to inside the windows, apart from the rollout."""
+    """Return a sentence for each window in which instances changed their version."""
     found = []
     for side, (start, end) in (
         ("before", (windows.before[0], windows.rolling[0])),

@@ -1,4 +1,4 @@
-"""Evidence from Prometheus or Thanos: sums by datacenter, made there and not here.
+"""Evidence from Prometheus or Thanos, which add up the instances of each datacenter themselves.
 
 Two thousand instances for a week are four million points in Prometheus and a few thousand in an answer. Who
 is held back is asked once, after the rollout, and pinned with the ``@`` modifier: instances belong to their
@@ -19,6 +19,7 @@ from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement import disturbances
 from fleetpgo.measurement.asking import Asker, grid
 from fleetpgo.measurement.evidence import Amount, Evidence, change
+from fleetpgo.measurement.guardrails import default_guardrails
 from fleetpgo.measurement.rollout import expression
 from fleetpgo.measurement.usage import TREATED, Panel, Usage
 from fleetpgo.measurement.windows import PLACEBOS, WEEK, spans
@@ -45,7 +46,7 @@ _HISTORY = 4 * WEEK
 
 
 def step_for(service: ServiceRules, window: timedelta) -> int:
-    """Seconds between the points of a window of that length."""
+    """Return the seconds between the points of a window of that length."""
     return math.ceil(max(service.measurement.step.total_seconds(), window.total_seconds() / WEEK_POINTS))
 
 
@@ -77,6 +78,10 @@ def gather(
         panel = reader.panel()
     own = list(spans(windows, weeks=0))
     guardrails = {each.name: reader.usage(own, step, each.query, None) for each in rules.guardrails}
+    coarse = _coarse(step, windows.shift)
+    for each in default_guardrails(rules):
+        if reader.exists(each.query):
+            guardrails[each.name] = reader.usage(own, coarse, each.query, None)
     revisions = disturbances.revisions(reader.ask, service, windows, reader.queries)
     wrong = [
         *disturbances.restarts(reader.ask, service, windows, reader.queries),
@@ -108,7 +113,7 @@ class _Reader:
     queries: dict[str, str] = field(default_factory=dict)
 
     def raw(self) -> Change:
-        """The fleet before and after, each figure the answer to the literal PromQL in `queries`."""
+        """Return the fleet before and after; each figure answers the literal PromQL in `queries`."""
         rules, end = self.service.measurement, self.windows.after[1]
         instance = self.service.selection.instance_label
         self.queries["evaluated at"] = from_timestamp(end).isoformat()
@@ -135,7 +140,7 @@ class _Reader:
         return change(round(self.ask.number(f"count(count by ({instance}) ({rules.cpu}))", end)), *amounts)
 
     def usage(self, spans: Sequence[Span], step: int, cpu: str, requests: str | None) -> Usage:
-        """Sums and counts over those spans, by group and datacenter.
+        """Return sums and counts over the spans, by group and datacenter.
 
         Counts of weeks before the windows are not asked for where requests are what CPU is compared per.
         """
@@ -184,8 +189,13 @@ class _Reader:
             return count + inner, of, "))"
         return count, of, ")"
 
+    def exists(self, of: str) -> bool:
+        """Return whether the query gives a series, before the rollout and after it."""
+        times = self.windows.rolling[0], self.windows.after[1]
+        return all(self.ask.instant(f"count({of})", at).series for at in times)
+
     def _split(self, of: str) -> bool:
-        """Whether the expression gives several series for an instance, before the rollout or after it."""
+        """Return whether the expression gives several series for an instance, before or after the rollout."""
         rules = self.service.selection
         query = f"count({of}) > count(count by ({rules.datacenter_label}, {rules.instance_label}) ({of}))"
         return any(
@@ -193,7 +203,7 @@ class _Reader:
         )
 
     def panel(self) -> Panel | None:
-        """The instances around the rollout; None if it cannot be told when each went over."""
+        """Return the instances around the rollout; None if no metric shows when each got the new build."""
         rules, measured = self.service.rollout, self.service.measurement
         by_build = rules.treated is not None and bool(self.rollout.profile)
         if not by_build and rules.started is None:
@@ -228,7 +238,7 @@ class _Reader:
         )
 
     def _held_back(self) -> list[str]:
-        """PromQL that restricts an expression to the held-back instances; nothing if that is not known."""
+        """Return PromQL that restricts an expression to held-back instances; nothing if unknown."""
         treated = self.service.rollout.treated
         if treated is None or not self.rollout.profile:
             return []
@@ -242,14 +252,14 @@ class _Reader:
         return [f" and on ({by}) ({held_back})"]
 
     def _by_instance(self, of: str, span: Span, step: int) -> tuple[dict[str, Floats], dict[str, str]]:
-        """The values, and the datacenter, by instance."""
+        """Return values and datacenter of each instance."""
         rules = self.service.selection
         query = f"sum by ({rules.instance_label}, {rules.datacenter_label}) ({of})"
         values, labels = self.ask.matrix(query, [span], step, rules.instance_label)
         return values, {name: each.get(rules.datacenter_label, "") for name, each in labels.items()}
 
     def _restarted(self, names: Sequence[str]) -> Floats:
-        """When each instance was restarted in the rollout; infinite: it was not, or that is not known."""
+        """Return when each instance was restarted in the rollout; infinite: not, or unknown."""
         started = self.service.rollout.started
         if started is None:
             return np.full(len(names), np.inf)
@@ -263,19 +273,24 @@ class _Reader:
         return np.where((times >= start) & (times < end), times, np.inf)
 
 
+def _coarse(step: int, shift: int) -> int:
+    """Return up to twelve steps that fit the windows' distance, so that each time keeps its partner."""
+    return step * max(count for count in range(1, 13) if shift % (count * step) == 0)
+
+
 def _first(rows: Mapping[str, Floats], times: Times) -> int:
-    """The first time at which a row has a value."""
+    """Return the first time at which a row has a value."""
     there = np.any([np.isfinite(row) for row in rows.values()], axis=0)
     return int(times[there][0]) if there.any() else 0
 
 
 def _from(since: int, spans: Sequence[Span]) -> list[Span]:
-    """What is left of the spans from a time of theirs on."""
+    """Return the part of the spans that begins at a time."""
     return [(max(start, since), end) for start, end in spans if end > since]
 
 
 def _less_control(arrays: Sequence[Floats]) -> list[Floats]:
-    """Sums and counts of (treated, control), from those of (all, control); `arrays` as in :meth:`usage`."""
+    """Return sums and counts of (treated, control) from those of (all, control)."""
     _, counts, *_ = arrays
     treated = counts[0] - np.nan_to_num(counts[1])
     result = []

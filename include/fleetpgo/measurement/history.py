@@ -1,4 +1,4 @@
-"""Every refresh of a service as one row: what it saved, and what that adds up to."""
+"""Every refresh of a service as one row: what it saved, and the sum over time."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Reclaimed:
 
 
 def history(store: Path | UPath, service: str, *, now: datetime) -> pd.DataFrame:
-    """One row per measured refresh, by the time of its rollout; the index is the run's directory.
+    """Return one row per measured refresh, by the time of its rollout; the index is the run's directory.
 
     ``core_hours``: see :func:`core_hours`; ``core_hours_total``: of the refresh and all earlier ones.
 
@@ -99,7 +99,7 @@ def history(store: Path | UPath, service: str, *, now: datetime) -> pd.DataFrame
 
 
 def refreshes(store: Path | UPath, service: str) -> list[Refresh]:
-    """All measured refreshes of a service, by the time of their rollout."""
+    """Return all measured refreshes of a service, by the time of their rollout."""
     runs = (read_refresh(run) for run in runs_of(store, service))
     return in_order(run for run in runs if run is not None)
 
@@ -125,8 +125,18 @@ def _told(each: Refresh) -> str:
     return f"saved {saving(each.saving, each.low, each.high)}"
 
 
+def rollouts(store: Path | UPath, service: str) -> list[tuple[datetime, datetime]]:
+    """Return start and end of each rollout of a service that its runs have seen."""
+    records = (run.find_json("rollout.json") for run in runs_of(store, service))
+    return sorted(
+        (datetime.fromisoformat(record["start"]), datetime.fromisoformat(record["end"]))
+        for record in records
+        if record
+    )
+
+
 def read_refresh(run: RunStore) -> Refresh | None:
-    """The longer measurement of a run; None if there is none yet."""
+    """Read the longer measurement of a run; None if there is none yet."""
     for period in ("week", "rollout"):
         if record := run.find_json(f"measure_{period}.json"):
             return _refresh(run.directory.name, record)
@@ -134,12 +144,12 @@ def read_refresh(run: RunStore) -> Refresh | None:
 
 
 def in_order(refreshes: Iterable[Refresh]) -> list[Refresh]:
-    """Refreshes by the time of their rollout."""
+    """Return refreshes by the time of their rollout."""
     return sorted(refreshes, key=lambda refresh: refresh.rollout_end)
 
 
 def core_hours(refreshes: Sequence[Refresh], *, now: datetime) -> list[float]:
-    """Of each of one service's refreshes, in order: reclaimed from its rollout to the next, or until `now`.
+    """Return the core-hours that each refresh reclaimed until the next one's rollout, or until `now`.
 
     Savings and regressions of PGO alone count; all others count as nothing.
     """
@@ -153,7 +163,7 @@ def core_hours(refreshes: Sequence[Refresh], *, now: datetime) -> list[float]:
 
 
 def reclaimed(refreshes: Iterable[Refresh]) -> list[Reclaimed]:
-    """What counted refreshes of any services add up to, after each of them.
+    """Return the sum of the counted refreshes of any services, after each of them.
 
     Their errors are taken to be independent: the interval's half-widths add up as the root of their squares.
     """
@@ -195,7 +205,7 @@ def _refresh(run: str, record: dict[str, Any]) -> Refresh:
 
 
 def _interval(found: dict[str, Any]) -> tuple[float | None, float | None]:
-    """The interval's ends in cores: a share s of what would have been used is s/(1 − s) of what is used."""
+    """Return the interval's ends in cores. A share s of what would be used is s/(1 − s) of what is used."""
     if not found or not found["saving"]:
         return None, None
     used = found["cores"] * (1 - found["saving"]) / found["saving"]

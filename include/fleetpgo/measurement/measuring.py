@@ -1,4 +1,4 @@
-"""Measuring one rollout from end to end: windows, evidence, conclusion, and the files that say it."""
+"""The measurement of one rollout from end to end: windows, evidence, conclusion, files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Measured:
     windows: Windows
 
     def files(self) -> dict[str, bytes]:
-        """The comparison for programs, for people and for the eye, by file name extension."""
+        """Return the comparison as JSON, Markdown and SVG, by file name extension."""
         text = json.dumps(as_json(self.comparison), indent=2, ensure_ascii=False) + "\n"
         return {
             "json": text.encode(),
@@ -52,6 +52,7 @@ def measure(
     window: timedelta,
     excluded: Iterable[tuple[datetime, datetime]] = (),
     what_else: WhatElse | None = None,
+    rollouts: Iterable[tuple[datetime, datetime]] = (),
 ) -> Measured:
     """Compare CPU in windows of that length before and after a rollout.
 
@@ -63,6 +64,7 @@ def measure(
         window: length of each window.
         excluded: spans to leave out, besides those of the service file.
         what_else: see :func:`.comparison.conclude`.
+        rollouts: start and end of earlier rollouts, whose weeks give no placebos.
 
     Raises:
         MeasurementError: the metrics cannot be compared.
@@ -71,7 +73,9 @@ def measure(
     rules = service.measurement
     step = step_for(service, window)
     spans = [*((each.start, each.end) for each in rules.excluded), *excluded]
-    windows = around(rollout, settle=rules.settle, length=window, step=step, excluded=spans)
+    windows = around(
+        rollout, settle=rules.settle, length=window, step=step, excluded=spans, rollouts=rollouts
+    )
     evidence = gather(prometheus, service, rollout, windows, step)
     comparison = conclude(evidence, windows, rollout, rules, period=period, what_else=what_else)
     return Measured(comparison, evidence.usage, windows)
@@ -86,7 +90,7 @@ def measure_table(
     version: str | None = None,
     excluded: Iterable[tuple[datetime, datetime]] = (),
 ) -> Measured:
-    """The same from a table of rows; see :mod:`.frames` for its columns.
+    """Compare CPU before and after a rollout from a table of rows; :mod:`.frames` names its columns.
 
     Args:
         table: one row per instance and time.

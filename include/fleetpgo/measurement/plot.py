@@ -28,7 +28,7 @@ _COLOURS = ("#1b7f4f", "#8a8f98")  # treated, control
 
 
 def svg(comparison: Comparison, usage: Usage, windows: Windows) -> bytes:
-    """The picture, as SVG.
+    """Draw the picture, as SVG.
 
     Each curve is a group's CPU per request (or per instance), relative to its own mean before the rollout:
     where the curves part after it is the saving. Beside them the saving, its interval and its placebos.
@@ -55,7 +55,7 @@ def svg(comparison: Comparison, usage: Usage, windows: Windows) -> bytes:
 
 
 def _draw_interval(axes: Axes, comparison: Comparison) -> None:
-    """The estimate with its interval, and what it says where nothing changed, in % saved."""
+    """Draw the estimate with its interval, and the placebos, in % saved."""
     found = comparison.estimate
     if found is None:
         axes.set_axis_off()
@@ -71,7 +71,7 @@ def _draw_interval(axes: Axes, comparison: Comparison) -> None:
 
 
 def mermaid(comparison: Comparison, usage: Usage, windows: Windows) -> str:
-    """The same curves as a Mermaid chart in Markdown, which forges draw inside a comment.
+    """Return the same curves as a Mermaid chart in Markdown, which forges draw inside a comment.
 
     Such a chart knows neither legends nor gaps: the legend is a sentence below it, and a part of the time in
     which one of the groups was not measured is left out.
@@ -107,7 +107,7 @@ def mermaid(comparison: Comparison, usage: Usage, windows: Windows) -> str:
 
 
 def _curves(usage: Usage, windows: Windows, points: int) -> Iterator[tuple[str, str, Floats, Floats]]:
-    """Of each group its name and colour, Unix times in the middle of equal parts, and its curve."""
+    """Yield each group's name and colour, the Unix times of its points, and its curve."""
     shown = (usage.times >= windows.before[0]) & (usage.times < windows.after[1])
     times = usage.times[shown]
     for group, name in enumerate(("treated", "control")[: len(usage.cpu)]):
@@ -121,7 +121,7 @@ def _curves(usage: Usage, windows: Windows, points: int) -> Iterator[tuple[str, 
 def _relative(
     times: Times, cpu: Floats, work: Floats, points: int, *, before: NDArray[np.bool_]
 ) -> tuple[Floats, Floats]:
-    """Ratios of sums over equal parts of the time, in % of the ratio before the rollout."""
+    """Return the middles of equal parts of the time, and ratios of sums in % of that before the rollout."""
     parts = (np.arange(len(times)) * min(points, len(times))) // len(times)
     sums = [np.bincount(parts, weights=values) for values in (cpu, work)]
     with np.errstate(divide="ignore", invalid="ignore"):  # a gap is NaN, and drawn as one
@@ -132,7 +132,7 @@ def _relative(
 
 
 def _moments(seconds: Times | Floats) -> NDArray[np.datetime64]:
-    """Unix seconds as matplotlib reads times: UTC, without saying so."""
+    """Return Unix seconds as matplotlib reads times: in UTC."""
     return seconds.astype("datetime64[s]")
 
 

@@ -58,7 +58,7 @@ def _called(comparison: Comparison) -> str:
     basis = f"(95 % interval), {found.cores:+,.2f} cores, {label(found.method)}"
     match verdict.call:
         case "saved":
-            but = f", but: {'; '.join(_worse(each) for each in comparison.guardrails if each.breached)}"
+            but = f", but: {'; '.join(_worse(each) for each in comparison.guardrails if each.weakens)}"
             return f"Saved {figures} of the CPU {basis}{but if verdict.but else ''}."
         case "regression":
             return f"Regression: {saving(-found.saving, -found.high, -found.low)} more CPU {basis}."
@@ -192,6 +192,8 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _worse(guarded: Guarded) -> str:
+    if guarded.missing:
+        return f"{guarded.name} was not measured: the guardrail's query returned no data"
     rise = "appeared" if guarded.rise is None else f"rose by {percent(guarded.rise)}"
     return f"{guarded.name} {rise} (bound {percent(guarded.bound)})"
 
@@ -203,7 +205,7 @@ def _guarded(guarded: Guarded) -> tuple[str, ...]:
         if guarded.low is not None and guarded.high is not None:
             rise += f" {interval(guarded.low, guarded.high)}"
     return (
-        f"{'⚠ ' if guarded.breached else ''}{guarded.name}",
+        f"{'⚠ ' if guarded.weakens else ''}{guarded.name}",
         *(_NONE if each is None else _figure(each) for each in (guarded.before, guarded.after)),
         rise,
         percent(guarded.bound),

@@ -1,4 +1,4 @@
-"""When the new build went out, as the metrics tell it."""
+"""When the new build went out, read from metrics."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Rollout:
 
 
 def expression(template: str, profile: str) -> str:
-    """PromQL of the service file with the profile's digest filled in."""
+    """Return PromQL of the service file with the profile's digest filled in."""
     return Template(template).substitute(profile=profile)
 
 
 def fraction_query(rules: RolloutRules, *, profile: str, since: datetime) -> str:
-    """PromQL of the share of instances on the new build; by their start times if they do not name it."""
+    """Return PromQL for the share of instances on the new build, by start times if need be."""
     if rules.fraction is not None:
         return expression(rules.fraction, profile)
     since_seconds = math.floor(since.timestamp())
@@ -49,7 +49,7 @@ def fraction_query(rules: RolloutRules, *, profile: str, since: datetime) -> str
 def find_rollout(
     prometheus: Prometheus, rules: RolloutRules, *, profile: str, since: datetime, now: datetime
 ) -> tuple[float, Rollout | None]:
-    """The fraction that is on the new build now, and the rollout if it is complete.
+    """Return the fraction that is on the new build now, and the rollout if it is complete.
 
     Args:
         prometheus: where to look.
@@ -102,7 +102,7 @@ def given(
     end: datetime,
     seen: datetime,
 ) -> Rollout:
-    """A rollout whose times are known; how far it went is asked at the time `seen`, if the profile tells.
+    """Return a rollout whose times are known; Prometheus says how far it went at the time `seen`.
 
     Raises:
         MeasurementError: it was not complete then, or the query does not give one number.
@@ -121,5 +121,5 @@ def given(
 
 
 def ready_at(service: ServiceRules, rollout: Rollout, window: timedelta) -> datetime:
-    """When a window of that length after the rollout has passed, and can be measured."""
+    """Return when a window of that length after the rollout has passed."""
     return rollout.end + service.measurement.settle + window

@@ -54,11 +54,16 @@ class Usage:
         return self.instances if self.requests is None else self.requests
 
     def total(self) -> Usage:
-        """The treated group of all datacenters as one; a time at which one of them is missing is missing."""
+        """Return the treated group of all datacenters as one.
+
+        A time at which one of them is missing is missing. A datacenter in which nobody was ever treated, as
+        where the hold-back fills it, does not count.
+        """
+        treated = np.isfinite(self.cpu[TREATED]).any(axis=-1)
 
         def summed(values: Floats) -> Floats:
-            total: Floats = values[:1].sum(axis=1, keepdims=True)
-            return total
+            total: Floats = values[:1, treated].sum(axis=1, keepdims=True)
+            return total if treated.any() else np.full_like(total, np.nan)
 
         return replace(
             self,
@@ -92,7 +97,7 @@ class Panel:
 
 
 def log_ratio(usage: Usage, after: NDArray[np.intp], before: NDArray[np.intp], elasticity: float) -> Floats:
-    """Δ ln C − elasticity · Δ ln Q between two sets of times; shape (groups, datacenters).
+    """Return Δ ln C − elasticity · Δ ln Q between two sets of times; shape (groups, datacenters).
 
     C and Q are sums over the times that are there on both sides. An elasticity of 1 compares CPU per request.
     """

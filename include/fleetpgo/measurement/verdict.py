@@ -1,9 +1,10 @@
-"""What may be said of an estimate: saved, regression, no material change, or that it cannot be told.
+"""What may be said of an estimate: saved, regression, no material change, inconclusive or invalid.
 
-*Invalid* if the data have a defect; then no figure counts. *Inconclusive* if there is no estimate, if another
-estimator contradicts it, or if it compares two times between which another deploy would not have been seen.
-*Saved* if the whole interval lies above zero and the estimate is material; *regression* is its mirror image.
-*No material change* if the whole interval lies within ± material. Else *inconclusive*, with the smallest
+*Invalid*: the data have a defect, and no figure counts. *Inconclusive*: there is no estimate, another
+estimator contradicts it, or it compares two times between which another deploy would not have been seen.
+*Saved*: the whole interval lies above zero and the estimate is material. *Regression* is its mirror image,
+but estimators that look within hours never call it: to them a cold cache looks like one. *No material
+change*: the whole interval lies within ± material. Everything else is *inconclusive*, with the smallest
 effect that could have been seen.
 """
 
@@ -12,13 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from fleetpgo.measurement.estimators.registry import between_times
+from fleetpgo.measurement.estimators.registry import between_times, early
 from fleetpgo.measurement.figures import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fleetpgo.measurement.estimate import Estimate
+
+_COLD = "for hours after a restart, cold caches look like a regression; the long comparison tells them apart"
 
 Call = Literal["saved", "regression", "no material change", "inconclusive", "invalid"]
 
@@ -31,7 +34,7 @@ class Verdict:
         call: one of the five.
         reasons: why it is not more than it is; empty for a plain *saved*.
         detectable: the smallest effect, as a share, that would have been called; None without an estimate.
-        but: guardrails that worsened beyond their bound.
+        but: guardrails that worsened beyond their bound, or were not measured.
         attribution: ``PGO``; ``release`` if the source changed together with the profile, or may have.
         together: why it is ``release``; "" if it is not.
     """
@@ -52,7 +55,7 @@ def judge(
     material: float,
     watched: bool = True,
 ) -> tuple[Call, tuple[str, ...]]:
-    """The call and its reasons.
+    """Return the call and its reasons.
 
     Args:
         estimate: the headline's.
@@ -78,15 +81,17 @@ def judge(
 
 
 def _contradict(one: Estimate, other: Estimate) -> bool:
-    """Whether their intervals do not meet, whatever a fresh process may have done to either."""
+    """Return whether two intervals do not meet, even with what a fresh process may have done to either."""
     return max(other.low - one.high - one.allowance, one.low - other.high - other.allowance) > 0
 
 
 def _call(estimate: Estimate, material: float) -> tuple[Call, tuple[str, ...]]:
-    """The call of an estimate that nothing speaks against."""
+    """Return the call of an estimate that nothing speaks against."""
     if estimate.low > 0 and estimate.saving >= material:
         return "saved", ()
     if estimate.high < -estimate.allowance and estimate.saving <= -material:
+        if early(estimate.method):
+            return "inconclusive", (_COLD,)
         return "regression", ()
     if -material <= estimate.low and estimate.high <= material and not estimate.allowance:
         return "no material change", (f"the whole interval lies within ±{percent(material)}",)
@@ -94,7 +99,7 @@ def _call(estimate: Estimate, material: float) -> tuple[Call, tuple[str, ...]]:
 
 
 def detectable(estimate: Estimate, material: float) -> float:
-    """The smallest effect, as a share, that would have been called had it been the estimate."""
+    """Return the smallest effect, as a share, that would have been called."""
     return max(material, (estimate.high - estimate.low + estimate.allowance) / 2)
 
 

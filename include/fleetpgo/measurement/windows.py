@@ -29,6 +29,9 @@ DAY, WEEK = 86_400, 604_800
 PLACEBOS = 5
 """How many weeks before the rollout's own are measured the same way, if history reaches that far."""
 
+WORTH = 0.84
+"""Degrees of freedom for each week of placebos."""
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -39,12 +42,15 @@ class Windows:
         shift: distance to the partner of each time, seconds.
         rolling: from the rollout's start to its end and settling; never compared.
         excluded: other spans that are never compared: other deploys, incidents.
+        rollouts: earlier rollouts of profiles, from the start to the end of settling. They are never compared
+            either, and a comparison across one of them is no placebo.
     """
 
     after: Span
     shift: int
     rolling: Span
     excluded: tuple[Span, ...] = ()
+    rollouts: tuple[Span, ...] = ()
 
     @property
     def length(self) -> int:
@@ -67,7 +73,7 @@ class Windows:
         return min(DAY, -(-self.length // 5))  # rounded up: no sixth part of a point or two
 
     def placebo(self, weeks: int, days: int = 0) -> Windows:
-        """The same comparison some weeks and days earlier, when nothing of this was rolled out.
+        """Return the same comparison some weeks and days earlier, before the rollout.
 
         Windows of more than a week go back by as many whole weeks as lie between them.
         """
@@ -78,8 +84,19 @@ class Windows:
 
         return replace(self, after=earlier(self.after), rolling=earlier(self.rolling))
 
+    @property
+    def quiet(self) -> bool:
+        """Whether no earlier rollout has compared times both before and after it."""
+        start, end = self.before[0], self.after[1]
+        return all(first <= start or last >= end for first, last in self.rollouts)
+
+    @property
+    def left_out(self) -> tuple[Span, ...]:
+        """All spans that are never compared."""
+        return (self.rolling, *self.excluded, *self.rollouts)
+
     def pairs(self, times: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Positions in `times` of the times after, and of their partners before."""
+        """Return the positions in `times` of the times after, and of their partners before."""
         after = np.flatnonzero(self._usable(times) & (times >= self.after[0]) & (times < self.after[1]))
         partners = times[after] - self.shift
         before = np.searchsorted(times, partners)
@@ -87,15 +104,21 @@ class Windows:
         return after[there], before[there]
 
     def expected_pairs(self, step: int) -> int:
-        """How many pairs there are where nothing is missing."""
+        """Return how many pairs there are if nothing is missing."""
         times = np.arange(self.after[0], self.after[1], step)
         return int((self._usable(times) & self._usable(times - self.shift)).sum())
 
     def _usable(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
         usable = np.ones(len(times), dtype=bool)
-        for start, end in (self.rolling, *self.excluded):
+        for start, end in self.left_out:
             usable &= (times < start) | (times >= end)
         return usable
+
+
+def loud(windows: Windows) -> str:
+    """Return how many placebo weeks hold a rollout, as a note goes on; "" if none does."""
+    count = sum(not windows.placebo(week).quiet for week in range(1, PLACEBOS + 1))
+    return f" ({count} hold the rollout of a profile)" if count else ""
 
 
 def around(
@@ -105,8 +128,9 @@ def around(
     length: timedelta,
     step: int,
     excluded: Iterable[tuple[datetime, datetime]] = (),
+    rollouts: Iterable[tuple[datetime, datetime]] = (),
 ) -> Windows:
-    """The windows of that length around a rollout.
+    """Return the windows of that length around a rollout.
 
     Args:
         rollout: its start and end.
@@ -114,6 +138,7 @@ def around(
         length: of each window.
         step: seconds; the windows lie on its multiples.
         excluded: spans that are never compared.
+        rollouts: start and end of earlier rollouts; their settling is added.
     """
     end = math.floor((rollout.end + settle + length).timestamp() / step) * step
     start = end - math.floor(length.total_seconds() / step) * step
@@ -125,11 +150,16 @@ def around(
         shift=shift,
         rolling=(roll_start, start),
         excluded=tuple((math.floor(a.timestamp()), math.ceil(b.timestamp())) for a, b in excluded),
+        rollouts=tuple(
+            (math.floor(a.timestamp()), math.ceil((b + settle).timestamp()))
+            for a, b in rollouts
+            if b < rollout.start
+        ),
     )
 
 
 def spans(windows: Windows, *, weeks: int) -> Iterator[Span]:
-    """What must be read for the windows and their placebos of so many weeks: disjoint spans, ascending."""
+    """Yield the spans to read for the windows and their placebos of so many weeks: disjoint, ascending."""
     needed = sorted((each.before[0], each.after[1]) for each in map(windows.placebo, range(weeks + 1)))
     start, end = needed[0]
     for next_start, next_end in needed[1:]:

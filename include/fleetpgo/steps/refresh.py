@@ -356,6 +356,7 @@ def measure(
     brought up to date, as the service file says.
     """
     from fleetpgo.measurement import measuring  # noqa: PLC0415  # scipy and matplotlib: not for waiting steps
+    from fleetpgo.measurement.history import rollouts  # noqa: PLC0415  # likewise
     from fleetpgo.proposal.merge_alone import what_else  # noqa: PLC0415  # likewise
 
     commit = store.read_json("merge.json")["commit"]
@@ -366,6 +367,7 @@ def measure(
         period=period,
         window=_window(service, period),
         what_else=partial(what_else, service, forge, commit),
+        rollouts=rollouts(store.root, store.service),
     )
     for extension, content in measured.files().items():
         store.write(f"measure_{period}.{extension}", content)

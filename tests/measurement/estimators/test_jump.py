@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -42,6 +44,14 @@ def test_a_fresh_process_is_allowed_for():
 def test_traffic_that_jumps_as_never_before_makes_it_impossible():
     with pytest.raises(NotPossibleError, match="as in no week before"):
         estimate(fleet(traffic=(0.3, 0.001, -0.001, 0.0005, 0.0, -0.0005)), WINDOWS)
+
+
+def test_weeks_with_a_rollout_give_no_jump():
+    rolled = replace(
+        WINDOWS, rollouts=tuple((START - week * WEEK - 3_600, START - week * WEEK) for week in (1, 2, 3))
+    )
+    with pytest.raises(NotPossibleError, match=r"2 week\(s\) \(3 hold the rollout of a profile\)"):
+        estimate(fleet(), rolled)
 
 
 def test_too_short_a_history_makes_it_impossible():

@@ -43,7 +43,9 @@ def test_slope_and_error_are_those_of_statsmodels():
     found = estimate(panel, settle=0)
     half = np.log1p(-found.saving) - np.log1p(-found.high)
     assert np.log1p(-found.saving) == pytest.approx(fit.params[0], abs=1e-7)
-    correction = np.sqrt(count / (count - 1)) * 2.045230  # t(97.5 %, 29)
+    parameters = 2 + 2 * points  # slopes, and datacenters times moments
+    factor = count / (count - 1) * (count * points - 1) / (count * points - parameters)
+    correction = np.sqrt(factor) * 2.045230  # t(97.5 %, 29)
     assert half == pytest.approx(fit.bse[0] * correction, rel=1e-3)
 
 

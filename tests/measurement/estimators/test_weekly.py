@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,6 +57,21 @@ def test_a_placebo_week_that_was_not_measured_is_left_out_and_said():
     assert "3 of 5 placebo weeks" in found.notes[0]
 
 
+def test_weeks_with_a_rollout_are_no_placebos():
+    changes = [0.01, -0.02, 0.005, -0.1, 0.01, -0.04]
+    rolled = replace(WINDOWS, rollouts=((4 * WEEK - 7_200, 4 * WEEK),))  # the loss of 10 %
+    found = estimate(fleet(changes), rolled)
+    assert found.placebos == pytest.approx([1 - np.exp(each) for each in (0.01, 0.005, -0.02, 0.01)])
+    assert found.high - found.low < 0.1
+    assert "4 of 5 placebo weeks (1 hold the rollout of a profile)" in found.notes[0]
+
+
+def test_at_weekly_cadence_no_placebo_is_left_and_it_says_so():
+    weekly = replace(WINDOWS, rollouts=tuple((week * WEEK - 7_200, week * WEEK) for week in range(1, 6)))
+    with pytest.raises(NotPossibleError, match=r"history holds 0 week.*5 hold the rollout of a profile"):
+        estimate(fleet([0.0] * 6), weekly)
+
+
 def test_without_placebos_it_is_not_possible():
     usage = fleet([0.01] * 6)
     usage.cpu[..., HOURS < 4 * WEEK] = np.nan
@@ -74,6 +90,21 @@ def test_hours_are_too_short_for_it():
     short = Windows(after=(START, START + 7_200), shift=14_400, rolling=(START - 7_200, START))
     with pytest.raises(NotPossibleError, match="between a day and a week"):
         estimate(fleet([0.0] * 6), short)
+
+
+def test_a_datacenter_that_the_hold_back_fills_is_left_out():
+    usage = datacenters([0, 0, 0, 0, 0])
+    others = estimate(datacenters([0, 0, 0, 0, 0]), WINDOWS)
+    held_back = replace(
+        usage,
+        datacenters=(*usage.datacenters, "held"),
+        **{
+            name: np.concatenate((values, np.full_like(values[:, :1], np.nan)), axis=1)
+            for name in ("cpu", "requests", "instances")
+            for values in [getattr(usage, name)]
+        },
+    )
+    assert estimate(held_back, WINDOWS).saving == others.saving
 
 
 def datacenters(own):

@@ -44,9 +44,12 @@ class Traits:
     Attributes:
         between_times: it compares the fleet before with the fleet after, and no instance stayed behind. Any
             other deploy between the two times looks the same to it.
+        early: it compares new processes with old ones within hours, when caches are cold. It may call a
+            saving, but no regression.
     """
 
     between_times: bool
+    early: bool
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from fleetpgo.measurement.distributions import t_quantile
 from fleetpgo.measurement.estimate import FRESH_NOTE, FRESH_PROCESS, Estimate, NotPossibleError, from_tau
 from fleetpgo.measurement.estimators.estimator import Estimator, Traits
 from fleetpgo.measurement.usage import LEAST_MEASURED, log_ratio
-from fleetpgo.measurement.windows import PLACEBOS
+from fleetpgo.measurement.windows import PLACEBOS, loud
 
 if TYPE_CHECKING:
     from fleetpgo.measurement.usage import Usage
@@ -34,7 +34,7 @@ FEWEST_WEEKS = 3
 
 
 def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Estimate:
-    """The saving across the rollout.
+    """Estimate the saving across the rollout.
 
     Raises:
         NotPossibleError: the window is a day or longer, history holds fewer than three weeks, or traffic
@@ -44,7 +44,10 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
         raise NotPossibleError("the windows are longer than a jump")
     total = usage.total()
     jumps, traffic = [], []
-    for each in map(windows.placebo, range(PLACEBOS + 1)):
+    for week in range(PLACEBOS + 1):
+        each = windows.placebo(week)
+        if week and not each.quiet:
+            continue
         after, before = each.pairs(total.times)
         there = np.isfinite(total.cpu[0, 0, after] + total.cpu[0, 0, before]).sum()
         complete = there >= max(1, LEAST_MEASURED * each.expected_pairs(total.step))
@@ -55,7 +58,9 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     jump, placebos = jumps[0], [each for each in jumps[1:] if math.isfinite(each)]
     count = len(placebos)
     if not math.isfinite(jump) or count < FEWEST_WEEKS:
-        raise NotPossibleError(f"history holds the same hours of {count} week(s); {FEWEST_WEEKS} are needed")
+        raise NotPossibleError(
+            f"history holds the same hours of {count} week(s){loud(windows)}; {FEWEST_WEEKS} are needed"
+        )
     usual = [each for each in traffic[1:] if math.isfinite(each)]
     if abs(traffic[0] - np.mean(usual)) > _half_width(usual):
         raise NotPossibleError("traffic jumped across this rollout as in no week before")
@@ -74,13 +79,13 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
 
 
 def _half_width(weeks: list[float]) -> float:
-    """How far from the mean of these weeks one more week may lie, with 95 %."""
+    """Return how far from these weeks' mean one more week may lie, with 95 % confidence."""
     return t_quantile(len(weeks) - 1) * float(np.std(weeks, ddof=1)) * math.sqrt(1 + 1 / len(weeks))
 
 
 ESTIMATOR = Estimator(
     letter="E",
     label="jump across the rollout, less that of other weeks",
-    traits=Traits(between_times=True),
+    traits=Traits(between_times=True, early=True),
     run=lambda inputs: estimate(inputs.usage, inputs.windows, elasticity=inputs.follow),
 )

@@ -19,7 +19,13 @@ def label(letter: str) -> str:
     return known.label if known else f"by estimator {letter}, which this version of fleetpgo does not have"
 
 
+def early(letter: str) -> bool:
+    """Return whether cold caches would look like a regression to this estimator; true of an unknown one."""
+    known = _BY_LETTER.get(letter)
+    return known is None or known.traits.early
+
+
 def between_times(letter: str) -> bool:
-    """Return whether another deploy would look like a saving to this estimator; to an unknown one it does."""
+    """Return whether another deploy would look like a saving to this estimator; true of an unknown one."""
     known = _BY_LETTER.get(letter)
     return known is None or known.traits.between_times

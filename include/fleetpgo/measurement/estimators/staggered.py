@@ -15,8 +15,14 @@ left out, the estimate says so, and its interval reaches down by what a fresh pr
 The settling time after each instance's own restart is left out.
 
 Standard errors are clustered by instance (Liang and Zeger, Biometrika 1986), because an instance's noise
-lasts. The fixed effects α and γ are taken out of both sides by alternating projections, the slopes found on
-what is left (Frisch, Waugh and Lovell).
+lasts. With G clusters, N points and k parameters the variance is multiplied by G/(G − 1) · (N − 1)/(N − k); k
+counts the slopes and the effects of datacenters and times, but not those of instances, which lie within
+clusters (Cameron and Miller, Journal of Human Resources 2015).
+
+S never calls a regression: for hours after a restart an instance with cold caches looks like one.
+
+The fixed effects α and γ are taken out of both sides by alternating projections, the slopes found on what is
+left (Frisch, Waugh and Lovell).
 """
 
 from __future__ import annotations
@@ -42,7 +48,7 @@ _TOLERANCE, _MOST_SWEEPS = 1e-9, 500
 
 
 def estimate(panel: Panel, *, settle: float, elasticity: float | None = None) -> Estimate:
-    """The saving across the staggered rollout.
+    """Estimate the saving across the staggered rollout.
 
     Args:
         panel: the instances.
@@ -75,7 +81,7 @@ def estimate(panel: Panel, *, settle: float, elasticity: float | None = None) ->
     y, *x = (_within(values, usable, panel.datacenter) for values in (y, *columns))
     if np.square(x[0]).sum() < _TOLERANCE * usable.sum():
         raise NotPossibleError("all instances of a datacenter went over at once, and none was held back")
-    tau, error = _clustered(y, np.stack(x))
+    tau, error = _clustered(y, np.stack(x), usable, panel.datacenter)
     if not math.isfinite(error):
         raise NotPossibleError("the instances' restarts and their new build cannot be told apart")
     settled = np.where(usable & (new > 0), panel.cpu, np.nan)[np.isfinite(panel.switched)]
@@ -93,7 +99,7 @@ def estimate(panel: Panel, *, settle: float, elasticity: float | None = None) ->
 
 
 def _within(values: Floats, usable: NDArray[np.bool_], datacenter: NDArray[np.int64]) -> Floats:
-    """What is left of the values after instance means and datacenter × time means are taken out."""
+    """Return the values less their instance means and datacenter × time means."""
     left: Floats = np.where(usable, values, 0.0)
     per_instance = np.maximum(usable.sum(axis=1, keepdims=True), 1)
     order = np.argsort(datacenter, kind="stable")
@@ -113,8 +119,10 @@ def _within(values: Floats, usable: NDArray[np.bool_], datacenter: NDArray[np.in
     return restored
 
 
-def _clustered(y: Floats, x: Floats) -> tuple[float, float]:
-    """The first slope of y (instances, times) on x (slopes, instances, times), and its clustered error."""
+def _clustered(
+    y: Floats, x: Floats, usable: NDArray[np.bool_], datacenter: NDArray[np.int64]
+) -> tuple[float, float]:
+    """Return the first slope of y (instances, times) on x (slopes, instances, times); its clustered error."""
     bread = np.einsum("ait,bit->ab", x, x)
     if np.linalg.cond(bread) > 1 / _TOLERANCE:
         return math.nan, math.inf
@@ -123,7 +131,12 @@ def _clustered(y: Floats, x: Floats) -> tuple[float, float]:
     residuals = y - np.einsum("a,ait->it", slopes, x)
     scores = np.einsum("ait,it->ai", x, residuals)
     clusters = int((np.abs(x[0]).sum(axis=1) > 0).sum())
-    variance = inverse @ (scores @ scores.T) @ inverse * clusters / max(clusters - 1, 1)
+    effects = sum(int(usable[datacenter == each].any(axis=0).sum()) for each in np.unique(datacenter))
+    points, parameters = int(usable.sum()), len(x) + effects
+    if points <= parameters:
+        return math.nan, math.inf
+    factor = clusters / max(clusters - 1, 1) * (points - 1) / (points - parameters)
+    variance = inverse @ (scores @ scores.T) @ inverse * factor
     return float(slopes[0]), float(math.sqrt(variance[0, 0]))
 
 
@@ -136,6 +149,6 @@ def _run(inputs: Inputs) -> Estimate:
 ESTIMATOR = Estimator(
     letter="S",
     label="from instance to instance as they went over",
-    traits=Traits(between_times=False),
+    traits=Traits(between_times=False, early=True),
     run=_run,
 )

@@ -31,7 +31,7 @@ from fleetpgo.measurement.estimate import Estimate, NotPossibleError, from_tau
 from fleetpgo.measurement.estimators.estimator import Estimator, Traits
 from fleetpgo.measurement.figures import signed
 from fleetpgo.measurement.usage import LEAST_MEASURED, TREATED
-from fleetpgo.measurement.windows import PLACEBOS, WEEK
+from fleetpgo.measurement.windows import PLACEBOS, WEEK, WORTH, loud
 
 if TYPE_CHECKING:
     from fleetpgo.measurement.usage import Floats, Times, Usage
@@ -46,12 +46,9 @@ Of 200 simulated fleets in ten scenarios none reached 4.6; with machines that ar
 datacenters all exceeded 11.
 """
 
-WORTH = 0.84
-"""Degrees of freedom for each week of placebos a day apart."""
-
 
 def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Estimate:
-    """The saving against the weeks before.
+    """Estimate the saving against the week before.
 
     Raises:
         NotPossibleError: the window is shorter than a day, history than two placebo weeks, or some
@@ -65,16 +62,17 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     if tau is None:
         raise NotPossibleError("the week before the rollout, or the one after it, was not measured")
     days = {
-        (week, day): _median(fleet, windows.placebo(week, day))
+        (week, day): _median(fleet, placebo)
         for week in range(1, PLACEBOS + 1)
         for day in range(7 if week < PLACEBOS else 1)
+        if (placebo := windows.placebo(week, day)).quiet
     }
     placebos = tuple(change for (_, day), change in days.items() if day == 0 and change is not None)
     count = len(placebos)
     if count < FEWEST_PLACEBOS:
         raise NotPossibleError(
-            f"history holds {count} week(s) to take as placebos; an interval needs {FEWEST_PLACEBOS}: "
-            f"{FEWEST_PLACEBOS + 1} weeks of metrics before the rollout's own"
+            f"history holds {count} week(s) to take as placebos{loud(windows)}; "
+            f"{FEWEST_PLACEBOS} are needed: {FEWEST_PLACEBOS + 1} weeks of metrics before the rollout's own"
         )
     _reject_apart(usage, windows, elasticity)
     squares = [change**2 for change in days.values() if change is not None]
@@ -89,7 +87,9 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
         placebos=placebos,
         notes=()
         if count == PLACEBOS
-        else (f"history holds {count} of {PLACEBOS} placebo weeks: the interval is wider for it",),
+        else (
+            f"history holds {count} of {PLACEBOS} placebo weeks{loud(windows)}: the interval is wider for it",
+        ),
     )
 
 
@@ -109,12 +109,12 @@ def _changes(times: Times, cpu: Floats, work: Floats, elasticity: float) -> _Cha
 
 
 def _median(changes: _Changes, windows: Windows) -> float | None:
-    """The median change of a window's hours; None if too many are missing."""
+    """Return the median change of a window's hours; None if too many are missing."""
     start, end = -(-windows.after[0] // HOUR), windows.after[1] // HOUR
     # Whole hours on either side of what is left out, so that no hour is half of one build, half of another.
     hours = changes.hours
     usable = np.ones(len(hours), dtype=bool)
-    left_out = [(a // HOUR, -(-b // HOUR)) for a, b in (windows.rolling, *windows.excluded)]
+    left_out = [(a // HOUR, -(-b // HOUR)) for a, b in windows.left_out]
     expected = np.ones(end - start, dtype=bool)
     every = np.arange(start, end)
     for first, last in left_out:
@@ -135,7 +135,8 @@ def _reject_apart(usage: Usage, windows: Windows, elasticity: float) -> None:
     for d in range(len(usage.datacenters)):
         changes = _changes(usage.times, usage.cpu[TREATED, d], usage.work[TREATED, d], elasticity)
         for week in range(PLACEBOS + 1):
-            found = _median(changes, windows.placebo(week))
+            placebo = windows.placebo(week)
+            found = _median(changes, placebo) if week == 0 or placebo.quiet else None
             medians[week, d] = math.nan if found is None else found
     weeks = medians[np.isfinite(medians).any(axis=1)]
     apart = weeks - np.nanmedian(weeks, axis=1, keepdims=True)
@@ -156,6 +157,6 @@ def _reject_apart(usage: Usage, windows: Windows, elasticity: float) -> None:
 ESTIMATOR = Estimator(
     letter="B",
     label="week on week, adjusted for traffic",
-    traits=Traits(between_times=True),
+    traits=Traits(between_times=True, early=False),
     run=lambda inputs: estimate(inputs.usage, inputs.windows, elasticity=inputs.follow),
 )
