@@ -1,4 +1,4 @@
-"""One operator for each step of a refresh. What a step does stands in :mod:`fleetpgo.steps.refresh`.
+"""One operator for each step of a refresh. What a step does stands in :mod:`fleetpgo.steps`.
 
 What an operator pushes to XCom is small and refers to the store: records and digests, never profiles.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import ServiceRules
-    from fleetpgo.steps.refresh import Period
+    from fleetpgo.steps.wait import Period
 
 
 class RefreshOperator(BaseOperator):
@@ -67,12 +67,12 @@ class SelectInstancesOperator(RefreshOperator):
 
         Param ``now``: choose all instances, whatever the window.
         """
-        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.select import select_instances  # noqa: PLC0415  # not when the DAG file is parsed
 
         params = context["params"]
         with translated():
             service, store = self.opened(context)
-            chosen, packs = refresh.select_instances(
+            chosen, packs = select_instances(
                 service,
                 store,
                 hooks.prometheus(service),
@@ -113,15 +113,13 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
     async def aexecute(self, context: Context) -> list[dict[str, Any]]:
         """Fetch; skipped, not failed, if not one instance of the pack gave a profile: the quorum decides."""
         from fleetpgo.selection import Target  # noqa: PLC0415
-        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.collect import collect_profiles  # noqa: PLC0415  # not when the DAG file is parsed
 
         targets = [Target(**target) for target in self.pack["targets"]]
         with translated():
             service, store = await asyncio.to_thread(self.opened, context)
             await _forget_mended_stop(context, store)
-            records = await refresh.collect_profiles(
-                service, store, targets, access=await hooks.access(service)
-            )
+            records = await collect_profiles(service, store, targets, access=await hooks.access(service))
         if all(record.state != "fetched" for record in records):
             reasons = "; ".join(f"{record.instance}: {record.reason}" for record in records)
             raise AirflowSkipException(f"no profile from {self.pack['name']}: {reasons}")
@@ -141,12 +139,12 @@ class TopUpOperator(BaseAsyncOperator, RefreshOperator):
 
     async def aexecute(self, context: Context) -> list[str]:
         """Look, fetch, look again; most often the first look is enough."""
-        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.collect import top_up  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated():
             service, store = await asyncio.to_thread(self.opened, context)
             await _forget_mended_stop(context, store)
-            said = await refresh.top_up(service, store, access=await hooks.access(service))
+            said = await top_up(service, store, access=await hooks.access(service))
         for verdict in said:
             self.log.info("%s", verdict)
         return said
@@ -159,10 +157,10 @@ class MergeProfilesOperator(RefreshOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, merge, minimise, and account for every instance."""
-        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.merge import merge_profiles  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated():
-            manifest = refresh.merge_profiles(*self.opened(context))
+            manifest = merge_profiles(*self.opened(context))
         for warning in manifest.warnings:
             self.log.warning("%s", warning)
         self.log.info("%d of %d instances, %s samples", manifest.used, manifest.selected, manifest.samples)
@@ -178,11 +176,11 @@ class BuildAndOpenPROperator(RefreshOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Propose; param ``dry_run``: everything but the push and the pull request."""
-        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.propose import propose_profile  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated():
             service, store = self.opened(context)
-            proposed = refresh.propose_profile(
+            proposed = propose_profile(
                 service,
                 store,
                 hooks.forge(service),
@@ -230,11 +228,11 @@ class MeasureOperator(RefreshOperator):
     def execute(self, context: Context) -> str:
         """Compare, store, comment; returns the headline."""
         from fleetpgo.measurement.report import headline, markdown  # noqa: PLC0415
-        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.measure import measure_period  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated():
             service, store = self.opened(context)
-            comparison = refresh.measure(
+            comparison = measure_period(
                 service, store, hooks.prometheus(service), hooks.forge(service), period=self.period
             )
         self.log.info("\n%s", markdown(comparison))

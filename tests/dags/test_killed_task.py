@@ -13,7 +13,9 @@ import pytest
 from demo.airflow import Airflow
 from demo.processes import free_port
 from fleetpgo.run.store import RunStore
-from fleetpgo.steps import refresh
+from fleetpgo.steps.collect import collect_profiles
+from fleetpgo.steps.merge import merge_profiles
+from fleetpgo.steps.select import select_instances
 from tests import services
 from tests.collection.instances import cpu_profile, http, port_of
 from tests.dags.instances import served
@@ -76,9 +78,9 @@ def test_a_killed_task_fetches_only_the_rest_when_it_is_retried(start_prometheus
         assert [len(each.heard) for each in instances] == [1, 1, 2, 2]
 
         undisturbed = RunStore(tmp_path / "undisturbed", services.NAME, run)
-        chosen, _ = refresh.select_instances(described, undisturbed, prometheus, instances=4)
-        asyncio.run(refresh.collect_profiles(described, undisturbed, chosen.targets))
-        refresh.merge_profiles(described, undisturbed)
+        chosen, _ = select_instances(described, undisturbed, prometheus, instances=4)
+        asyncio.run(collect_profiles(described, undisturbed, chosen.targets))
+        merge_profiles(described, undisturbed)
     manifests = [each.read_json("manifest.json") | {"made_at": None} for each in (store, undisturbed)]
     assert manifests[0] == manifests[1]
     assert manifests[0]["used"] == 4

@@ -211,7 +211,7 @@ async def test_the_week_is_over_when_its_end_after_the_rollout_has(forge, store)
 @pytest.fixture
 def too_late(monkeypatch):
     """The rollout's deadline has passed, as ``look_for_rollout`` says it."""
-    from fleetpgo.steps.refresh import Outcome  # noqa: PLC0415
+    from fleetpgo.steps.wait import Outcome  # noqa: PLC0415
     from fleetpgo_airflow import waits  # noqa: PLC0415
 
     monkeypatch.setattr(waits, "look", lambda *_: Outcome("failed", "0% of the instances after 14 days"))

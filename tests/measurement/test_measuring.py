@@ -20,7 +20,7 @@ from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import clone
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.rules import GuardrailRules, ServiceRules
-from fleetpgo.steps import refresh
+from fleetpgo.steps.measure import measure_period
 from fleetpgo.steps.propose import digest
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -278,7 +278,7 @@ BACKWARDS = {"cpu": "requests * requests / cpu", "window": timedelta(hours=4)}
 def test_a_regression_is_said_on_its_pull_request_and_reverted_by_another(weeks, service, merged_run):
     described, store, forge = merged_run(changed(service, "measurement", **BACKWARDS))
 
-    comparison = refresh.measure(described, store, weeks, forge, period="week")
+    comparison = measure_period(described, store, weeks, forge, period="week")
 
     assert (comparison.verdict.call, comparison.estimate.method) == ("regression", "A")
     assert "xychart-beta" in forge.comments(1)["measurement"]
@@ -294,7 +294,7 @@ def test_a_regression_is_said_on_its_pull_request_and_reverted_by_another(weeks,
 def test_the_short_look_says_a_regression_and_reverts_nothing(weeks, service, merged_run):
     described, store, forge = merged_run(changed(service, "measurement", **BACKWARDS))
 
-    comparison = refresh.measure(described, store, weeks, forge, period="rollout")
+    comparison = measure_period(described, store, weeks, forge, period="rollout")
 
     assert (comparison.verdict.call, comparison.estimate.method) == ("regression", "A")
     assert "**Regression, " in forge.comments(1)["measurement"]
@@ -305,7 +305,7 @@ def test_a_regression_over_the_week_without_a_hold_back_reverts_nothing(weeks, s
     edge = {"cpu": 'requests{role="edge"} * requests{role="edge"} / cpu{role="edge"}'}
     described, store, forge = merged_run(changed(edges_only(service), "measurement", **edge))
 
-    comparison = refresh.measure(described, store, weeks, forge, period="week")
+    comparison = measure_period(described, store, weeks, forge, period="week")
 
     assert (comparison.verdict.call, comparison.estimate.method) == ("regression", "B")
     assert (forge.find(f"{described.branch}-revert"), store.exists("revert.json")) == (None, False)

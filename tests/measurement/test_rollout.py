@@ -7,7 +7,7 @@ import pytest
 from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement.rollout import find_rollout, given, ready_at
 from fleetpgo.run.store import RunStore
-from fleetpgo.steps.refresh import look_for_rollout
+from fleetpgo.steps.wait import look_for_rollout
 
 NOON = datetime(2026, 1, 7, 12, tzinfo=UTC)
 PROFILE = "0123456789ab"

@@ -7,6 +7,7 @@ import pytest
 
 from fleetpgo import overview
 from fleetpgo.run.store import RunStore
+from fleetpgo.steps.wait import look_for_merge
 from tests.pages import fleet
 
 NOW = fleet.MEASURED_AT + timedelta(days=10)
@@ -34,9 +35,7 @@ def test_the_newest_runs_open_pull_request_waits(store):
 
 def test_a_pull_request_waits_no_more_once_it_is_merged(store):
     row(store)
-    from fleetpgo.steps import refresh  # noqa: PLC0415
-
-    refresh.look_for_merge(RunStore(store, "edge", fleet.SECOND), fleet.Forge("merged", NOW))
+    look_for_merge(RunStore(store, "edge", fleet.SECOND), fleet.Forge("merged", NOW))
     assert (row(store).waiting, row(store).profile.run) == (None, fleet.SECOND)
 
 

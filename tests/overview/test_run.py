@@ -7,6 +7,7 @@ import pytest
 
 from fleetpgo import overview
 from fleetpgo.run.store import RunStore
+from fleetpgo.steps.wait import look_for_merge
 from tests.pages import fleet
 
 
@@ -77,11 +78,9 @@ def test_a_run_that_has_left_nothing_is_all_waiting(tmp_path):
 
 
 def test_a_closed_pull_request_skips_what_would_follow(fleet_root, tmp_path):
-    from fleetpgo.steps import refresh  # noqa: PLC0415
-
     shutil.copytree(fleet_root / "store", tmp_path / "store")
     store = RunStore(tmp_path / "store", "edge", fleet.SECOND)
-    refresh.look_for_merge(store, fleet.Forge("closed", fleet.MEASURED_AT))
+    look_for_merge(store, fleet.Forge("closed", fleet.MEASURED_AT))
     found = states(overview.look_at_run(store))
     assert [found[name] for name in ("Review", "Rollout", "Measure: week")] == ["skipped"] * 3
 

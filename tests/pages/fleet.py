@@ -21,8 +21,11 @@ from fleetpgo.proposal.forges import PullRequest
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import load_service
 from fleetpgo.service.rules import ServiceRules
-from fleetpgo.steps import refresh
+from fleetpgo.steps.collect import collect_profiles
+from fleetpgo.steps.merge import merge_profiles
 from fleetpgo.steps.propose import Proposed
+from fleetpgo.steps.select import read_selection, select_instances
+from fleetpgo.steps.wait import look_for_merge
 from tests.collection.instances import BUSY, http, serving
 from tests.selection.fleets import Answering
 
@@ -60,16 +63,16 @@ def build(store: Path, services: Path) -> None:
     edge, gateway = (load_service(services / f"{name}.yaml") for name in ("edge", "gateway"))
     first = RunStore(store, "edge", FIRST)
     asyncio.run(fetch(edge, first, {"ams": [http(OLD)], "lhr": [http(OLD)]}))
-    refresh.merge_profiles(edge, first)
+    merge_profiles(edge, first)
     backdate(first, MEASURED_AT - timedelta(days=1))
     propose(first, 1)
-    refresh.look_for_merge(first, Forge("merged", MEASURED_AT))
+    look_for_merge(first, Forge("merged", MEASURED_AT))
     measure(edge, first, saving=0.04)
 
     second = RunStore(store, "edge", SECOND)
     answers = {"ams": [http(NEW), http(NEW_TOO), BUSY], "lhr": [http(NEW), HTML], "sjc": [http(NEW)]}
     asyncio.run(fetch(edge, second, answers))
-    refresh.merge_profiles(edge, second)
+    merge_profiles(edge, second)
     propose(second, 2)
 
     asyncio.run(fetch(gateway, RunStore(store, "gateway", LIVE), {"ams": [http(NEW)]}, more=2))
@@ -90,11 +93,9 @@ async def fetch(
         targets = [each.target for each in asked]
         fleet = [({"instance": each.instance, "datacenter": each.datacenter}, 4.0) for each in targets]
         fleet += [({"instance": f"127.0.0.1:{1024 + n}", "datacenter": "sjc"}, 2.0) for n in range(more)]
-        chosen, _ = refresh.select_instances(
-            service, store, Answering(*fleet), instances=len(fleet), seconds=3
-        )
+        chosen, _ = select_instances(service, store, Answering(*fleet), instances=len(fleet), seconds=3)
         names = {each.instance for each in targets}
-        await refresh.collect_profiles(
+        await collect_profiles(
             service, store, [target for target in chosen.targets if target.instance in names]
         )
 
@@ -103,10 +104,8 @@ async def answer_late(services: Path, store: RunStore) -> None:
     """What is left of a run under way answers, or does not."""
     service = load_service(services / f"{store.service}.yaml")
     collection = service.collection.model_copy(update={"ports": (1024, 65535), "attempts": 1})
-    chosen, _ = refresh.read_selection(store)
-    await refresh.collect_profiles(
-        service.model_copy(update={"collection": collection}), store, chosen.targets
-    )
+    chosen, _ = read_selection(store)
+    await collect_profiles(service.model_copy(update={"collection": collection}), store, chosen.targets)
 
 
 class Forge:

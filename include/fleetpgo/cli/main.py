@@ -33,7 +33,10 @@ from fleetpgo.run.store import RunStore
 from fleetpgo.service import rules
 from fleetpgo.service.files import load_named, load_service, override, service_files
 from fleetpgo.service.reference import page
-from fleetpgo.steps import refresh
+from fleetpgo.steps.collect import collect_profiles, top_up
+from fleetpgo.steps.merge import merge_profiles
+from fleetpgo.steps.propose import propose_profile
+from fleetpgo.steps.select import read_selection, select_instances
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -194,7 +197,7 @@ def collect(
     # Whoever starts a stopped run again has mended what stopped it.
     forget_stop(run_store)
     if not run_store.exists("selection.json"):
-        refresh.select_instances(
+        select_instances(
             described,
             run_store,
             Prometheus(prometheus_address),
@@ -202,17 +205,15 @@ def collect(
             seconds=seconds,
             matchers=matchers,
         )
-    chosen, length = refresh.read_selection(run_store)
+    chosen, length = read_selection(run_store)
     click.echo(f"profiling {len(chosen.of_round(1))} instances for {length} s …", err=True)
     access = Access(_headers(os.environ.get("FLEETPGO_HEADERS", "")), ca, cert, key)
     with watching(chosen.targets) as watch:
-        asyncio.run(
-            refresh.collect_profiles(described, run_store, chosen.of_round(1), access=access, watch=watch)
-        )
-        said = asyncio.run(refresh.top_up(described, run_store, access=access, watch=watch))
+        asyncio.run(collect_profiles(described, run_store, chosen.of_round(1), access=access, watch=watch))
+        said = asyncio.run(top_up(described, run_store, access=access, watch=watch))
     for verdict in said:
         click.echo(verdict, err=True)
-    manifest = refresh.merge_profiles(described, run_store)
+    manifest = merge_profiles(described, run_store)
     if as_json:
         click.echo(json.dumps(asdict(manifest), default=str))
         return
@@ -265,7 +266,7 @@ def propose(
         address=address,
         token=os.environ.get("FLEETPGO_TOKEN"),
     )
-    proposed = refresh.propose_profile(
+    proposed = propose_profile(
         described,
         run_store,
         forge,

@@ -13,7 +13,7 @@ from fleetpgo.measurement.estimators.registry import label
 from fleetpgo.overview.fleet import profiles_made, summaries
 from fleetpgo.overview.stages import GIVEN, PERIODS, Stage, look_at_stages
 from fleetpgo.run.store import RunStore
-from fleetpgo.steps.refresh import read_selection
+from fleetpgo.steps.select import read_selection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -21,6 +21,7 @@ from fleetpgo.selection import merge_weights
 from fleetpgo.selection.weights import unrepresented
 from fleetpgo.steps.contributions import contributions
 from fleetpgo.steps.enough import disagreement
+from fleetpgo.steps.select import read_selection
 
 if TYPE_CHECKING:
     from fleetpgo.run.store import RunStore
@@ -187,6 +188,13 @@ def merge_run(
             hint="profile more instances, or for longer; or lower profile.fail_below in the service file",
         )
     return manifest
+
+
+def merge_profiles(service: ServiceRules, store: RunStore, *, go: str | None = "go") -> Manifest:
+    """Merge what arrived; see :func:`merge_run`."""
+    windows = [window.name for window in service.selection.windows]
+    chosen, seconds = read_selection(store, windows=windows)
+    return merge_run(service, store, chosen, seconds=seconds, go=go)
 
 
 class _Made(NamedTuple):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import shlex
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from fleetpgo import pprof
 from fleetpgo.errors import ProfileError, RepositoryError
-from fleetpgo.proposal.body import Change, FunctionShare, Proposal, body, title
+from fleetpgo.measurement.history import latest_savings
+from fleetpgo.proposal.body import Change, Datacenter, FunctionShare, Proposal, Provenance, body, title
 from fleetpgo.proposal.commits import commit, push, start_anew
 from fleetpgo.proposal.ensure import ensure_pull_request
 from fleetpgo.proposal.etiquette import TAKE_OVER, hands_off, obeying_take_over
@@ -23,11 +24,11 @@ from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from fleetpgo.proposal.body import Provenance
     from fleetpgo.proposal.forges import Forge, PullRequest
+    from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)
@@ -79,6 +80,65 @@ class Proposed:
     seconds_with: float | None = None
     source_match: float | None = None
     current_match: float | None = None
+
+
+def propose_profile(
+    service: ServiceRules,
+    store: RunStore,
+    forge: Forge,
+    *,
+    dry_run: bool,
+    cache: Path,
+    run_url: str | None = None,
+) -> Proposed:
+    """Build with and without the run's profile, and open or update the pull request.
+
+    Args:
+        service: whose repository.
+        store: holds the profile and its manifest; takes ``pull_request.json``.
+        forge: where the repository is.
+        dry_run: everything but the push and the pull request.
+        cache: directory for Go's caches, kept between runs.
+        run_url: where a person looks at the run.
+    """
+    manifest = store.read_json("manifest.json")
+    reasons = {each.function: each.issue for each in pprof.GUARDS}
+    reasons |= {each.function: each.issue for each in service.profile.guards}
+    provenance = Provenance(
+        run=store.run,
+        query=manifest["query"],
+        selected=manifest["selected"],
+        missing={
+            each["instance"]: each["reason"] for each in manifest["instances"] if each["state"] != "used"
+        },
+        samples=manifest["samples"],
+        run_url=run_url,
+        datacenters=_datacenters(manifest["instances"]),
+        figures=manifest["figures"],
+        notes=manifest["warnings"],
+        guarded={name: reasons.get(name, "") for name in manifest["renamed"]},
+        savings=latest_savings(store.root, store.service),
+    )
+    proposed = propose(service, forge, store.read("profile.pprof"), provenance, dry_run=dry_run, cache=cache)
+    store.write_json("pull_request.json", asdict(proposed))
+    return proposed
+
+
+def _datacenters(instances: Iterable[Mapping[str, Any]]) -> list[Datacenter]:
+    """What the instances of each datacenter gave, those with the most samples first."""
+    of: dict[str, list[Mapping[str, Any]]] = {}
+    for each in instances:
+        of.setdefault(each["datacenter"], []).append(each)
+    found = [
+        Datacenter(
+            name,
+            asked=len(own),
+            used=sum(each["state"] == "used" for each in own),
+            samples=sum(each["samples"] for each in own if each["state"] == "used"),
+        )
+        for name, own in of.items()
+    ]
+    return sorted(found, key=lambda each: (-each.samples, each.name))
 
 
 def propose(

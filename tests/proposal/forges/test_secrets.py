@@ -10,7 +10,7 @@ import pytest
 
 from fleetpgo.proposal.git import git
 from fleetpgo.run.store import RunStore
-from fleetpgo.steps import refresh
+from fleetpgo.steps.propose import propose_profile
 from fleetpgo_airflow import hooks
 from tests.proposal.forges.doubles import PROJECT, TOKEN
 from tests.tiny import tiny
@@ -71,7 +71,7 @@ def test_a_secret_is_in_no_trace_of_a_run(
     caplog.set_level(logging.DEBUG)
 
     forge = hooks.forge(service)
-    proposed = refresh.propose_profile(service, store, forge, dry_run=False, cache=go_cache)
+    proposed = propose_profile(service, store, forge, dry_run=False, cache=go_cache)
     forge.comment(1, "Saved 3 %", "measurement")
 
     pull = double.pull(1)

@@ -10,60 +10,19 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 
-import pytest
-
-from fleetpgo.proposal.body import Datacenter
 from fleetpgo.run.store import RunStore
-from fleetpgo.service.rules import ServiceRules
-from fleetpgo.steps import refresh
+from fleetpgo.steps.collect import collect_profiles, top_up
+from fleetpgo.steps.merge import merge_profiles
+from fleetpgo.steps.select import read_selection
 from tests.collection.instances import OK, cpu_profile, http, serving
-from tests.selection.fleets import Answering
-
-SECONDS = 1
-
-
-def service(**selection) -> ServiceRules:
-    return ServiceRules.model_validate(
-        {
-            "name": "wshim",
-            "prometheus": {"connection": "prometheus"},
-            "selection": {"cpu": "cpu", **selection},
-            "collection": {
-                "url": "http://$instance/debug/pprof/profile?seconds=$seconds",
-                "ports": (1024, 65535),
-                "allow": ("127.0.0.1",),
-                "per_host": 100,
-                "max_share": 1,
-                "max_tasks": 1,
-                "attempts": 1,
-            },
-            "repository": {"forge": "local", "connection": "forge", "project": "wshim"},
-            "build": {"binary": "bin/wshim"},
-            "rollout": {"fraction": "vector(1)"},
-            "measurement": {"cpu": "cpu"},
-        }
-    )
-
-
-def select(described, store, *instances):
-    fleet = [
-        ({"instance": each.target.instance, "datacenter": "ams"}, 10.0 - place)
-        for place, each in enumerate(instances)
-    ]
-    _, (pack,) = refresh.select_instances(described, store, Answering(*fleet), seconds=SECONDS)
-    return pack.targets
-
-
-@pytest.fixture
-def store(tmp_path):
-    return RunStore(tmp_path, "wshim", "run")
+from tests.steps.rounds import select, service
 
 
 async def test_a_round_that_gives_enough_is_the_only_one(store):
     described = service(instances=1, target_samples=80)
     async with serving(OK) as one, serving(OK) as other:
-        await refresh.collect_profiles(described, store, select(described, store, one, other))
-        said = await refresh.top_up(described, store)
+        await collect_profiles(described, store, select(described, store, one, other))
+        said = await top_up(described, store)
     assert said == ["80 samples from 1 instances, as many as are wanted"]
     assert other.heard == []
 
@@ -71,14 +30,14 @@ async def test_a_round_that_gives_enough_is_the_only_one(store):
 async def test_too_few_samples_take_another_round_from_those_not_yet_asked(store):
     described = service(instances=1, target_samples=100)
     async with serving(OK) as one, serving(OK) as other, serving(OK) as third:
-        await refresh.collect_profiles(described, store, select(described, store, one, other, third))
-        said = await refresh.top_up(described, store)
+        await collect_profiles(described, store, select(described, store, one, other, third))
+        said = await top_up(described, store)
     assert said == [
         "80 samples from 1 instances; the target is 100",
         "160 samples from 2 instances, as many as are wanted",
     ]
     assert [len(each.heard) for each in (one, other, third)] == [1, 1, 0]
-    manifest = refresh.merge_profiles(described, store, go=None)
+    manifest = merge_profiles(described, store, go=None)
     assert (manifest.selected, manifest.used, manifest.samples) == (2, 2, 160)
 
 
@@ -86,8 +45,8 @@ async def test_instances_that_do_not_agree_take_another_round(store):
     described = service(instances=2, target_samples=100)
     other_work = http(cpu_profile(work=b"main.other"))
     async with serving(OK) as one, serving(other_work) as other, serving(OK) as third:
-        await refresh.collect_profiles(described, store, select(described, store, one, other, third))
-        said = await refresh.top_up(described, store)
+        await collect_profiles(described, store, select(described, store, one, other, third))
+        said = await top_up(described, store)
     assert said[0] == (
         "160 samples from 2 instances, as many as are wanted; "
         "overlap of two halves of the instances: 0.00, below 0.50; "
@@ -99,20 +58,17 @@ async def test_instances_that_do_not_agree_take_another_round(store):
 async def test_rounds_end_when_nobody_is_left_to_ask(store):
     described = service(instances=2, target_samples=1000)
     async with serving(OK) as one:
-        await refresh.collect_profiles(described, store, select(described, store, one))
-        said = await refresh.top_up(described, store)
+        await collect_profiles(described, store, select(described, store, one))
+        said = await top_up(described, store)
     assert said == ["80 samples from 1 instances; the target is 1,000; nobody is left to ask"]
 
 
 async def test_rounds_end_at_the_most_that_are_allowed(store):
     described = service(instances=1, target_samples=1000, max_rounds=2)
     async with serving(OK) as one, serving(OK) as other, serving(OK) as third:
-        await refresh.collect_profiles(described, store, select(described, store, one, other, third))
-        await refresh.top_up(described, store)
+        await collect_profiles(described, store, select(described, store, one, other, third))
+        await top_up(described, store)
     assert third.heard == []
-
-
-WINDOWS = [{"name": "peak", "at": "14:00", "share": 0.5}, {"name": "night", "at": "03:00", "share": 0.5}]
 
 
 DENIED = http(b"", "401 Unauthorized")
@@ -123,8 +79,8 @@ async def test_a_stopped_run_takes_no_further_round(store):
     async with serving(OK) as one, serving(DENIED) as two, serving(OK) as three:
         targets = select(described, store, one, two, three)
         for target in targets:
-            await refresh.collect_profiles(described, store, [target])
-        said = await refresh.top_up(described, store)
+            await collect_profiles(described, store, [target])
+        said = await top_up(described, store)
     (sentence,) = said
     assert sentence.startswith("80 samples from 1 instances; the target is 1,000; nobody else is asked: ")
     assert sentence.endswith(f"{two.target.instance} answered HTTP 401 Unauthorized")
@@ -134,11 +90,11 @@ async def test_a_stopped_run_takes_no_further_round(store):
 async def test_whoever_was_not_asked_in_a_further_round_counts_for_no_quorum(store):
     described = service(instances=1, target_samples=1000, max_rounds=3)
     async with serving(OK) as one, serving(DENIED) as two, serving(OK) as three:
-        await refresh.collect_profiles(described, store, select(described, store, one, two, three))
-        await refresh.top_up(described, store)
-        chosen, _ = refresh.read_selection(store)
-        await refresh.collect_profiles(described, store, chosen.of_round(3))
-    manifest = refresh.merge_profiles(described, store, go=None)
+        await collect_profiles(described, store, select(described, store, one, two, three))
+        await top_up(described, store)
+        chosen, _ = read_selection(store)
+        await collect_profiles(described, store, chosen.of_round(3))
+    manifest = merge_profiles(described, store, go=None)
     assert [(each.instance, each.state) for each in manifest.instances] == [
         (one.target.instance, "used"),
         (two.target.instance, "missing"),
@@ -146,57 +102,13 @@ async def test_whoever_was_not_asked_in_a_further_round_counts_for_no_quorum(sto
     assert three.heard == []
 
 
-def select_window(described, store, window, *instances):
-    fleet = [({"instance": each.target.instance, "datacenter": "ams"}, 1.0) for each in instances]
-    _, (pack,) = refresh.select_instances(described, store, Answering(*fleet), seconds=SECONDS, window=window)
-    return pack.targets
-
-
-async def test_windows_take_different_instances_and_are_merged_together(store):
-    described = service(instances=2, max_rounds=1, windows=WINDOWS)
-    async with serving(OK) as one, serving(OK) as other:
-        for window in ("peak", "night"):
-            targets = select_window(described, store, window, one, other)
-            await refresh.collect_profiles(described, store, targets)
-    assert (len(one.heard), len(other.heard)) == (1, 1)
-    manifest = refresh.merge_profiles(described, store, go=None)
-    assert (manifest.selected, manifest.used) == (2, 2)
-    assert not any("window" in warning for warning in manifest.warnings)
-
-
-async def test_a_window_in_which_nothing_was_selected_is_named_in_the_manifest(store):
-    described = service(instances=2, max_rounds=1, windows=WINDOWS)
-    async with serving(OK) as one, serving(OK) as other:
-        targets = select_window(described, store, "peak", one, other)
-        await refresh.collect_profiles(described, store, targets)
-    manifest = refresh.merge_profiles(described, store, go=None)
-    assert "nothing was profiled in the window night" in manifest.warnings
-
-
-async def test_a_run_that_takes_all_instances_now_knows_of_no_window(store):
-    described = service(instances=2, max_rounds=1, windows=WINDOWS)
-    async with serving(OK) as one, serving(OK) as other:
-        assert len(select_window(described, store, None, one, other)) == 2
-    chosen, _ = refresh.read_selection(store)
-    assert chosen.warnings == ()
-
-
-def test_datacenters_are_told_by_what_their_instances_gave():
-    instances = [
-        {"datacenter": "ams", "state": "used", "samples": 10},
-        {"datacenter": "fra", "state": "used", "samples": 30},
-        {"datacenter": "ams", "state": "refused", "samples": 99},
-    ]
-
-    assert refresh._datacenters(instances) == [Datacenter("fra", 1, 1, 30), Datacenter("ams", 2, 1, 10)]
-
-
 COLLECT = """
 import asyncio, pickle, sys
-from fleetpgo.steps import refresh
+from fleetpgo.steps.collect import collect_profiles
+from fleetpgo.steps.select import read_selection
 service, store = pickle.load(sys.stdin.buffer)
-chosen, _ = refresh.read_selection(store)
-asyncio.run(refresh.collect_profiles(service, store, chosen.targets))
+chosen, _ = read_selection(store)
+asyncio.run(collect_profiles(service, store, chosen.targets))
 """
 
 
@@ -216,7 +128,7 @@ async def start_collecting(described, store):
 
 def account(described, store):
     """The manifest, without the time when it was made."""
-    manifest = asdict(refresh.merge_profiles(described, store, go=None))
+    manifest = asdict(merge_profiles(described, store, go=None))
     return {key: value for key, value in manifest.items() if key != "made_at"}
 
 

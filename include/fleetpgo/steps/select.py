@@ -1,0 +1,104 @@
+"""Stage 1: which instances to profile, of the whole run or of one of its windows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from fleetpgo import selection
+from fleetpgo.collection import forget_stop
+from fleetpgo.selection import Pack, Selection, Target
+from fleetpgo.service.files import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from fleetpgo.prometheus import Prometheus
+    from fleetpgo.run.store import RunStore
+    from fleetpgo.service.rules import ServiceRules
+
+
+def select_instances(
+    service: ServiceRules,
+    store: RunStore,
+    prometheus: Prometheus,
+    *,
+    instances: int | None = None,
+    seconds: int | None = None,
+    matchers: str | None = None,
+    window: str | None = None,
+) -> tuple[Selection, list[Pack]]:
+    """Choose the instances to profile, and pack those of the first round for the tasks that will fetch.
+
+    Args:
+        service: whose instances.
+        store: takes ``selection.json``; a stop of an earlier attempt is forgotten.
+        prometheus: knows them.
+        instances: how many in a round; default: the service file's.
+        seconds: length of each profile; default: the service file's.
+        matchers: of the builds to profile; default: the service file's.
+        window: name of the window whose share is chosen; default: all of it.
+    """
+    rules = override(service.selection, instances=instances, matchers=matchers)
+    if window is None:
+        chosen = selection.select(prometheus, rules, seed=store.run)
+    else:
+        share = selection.find_window(service.selection, window).share
+        taken = {
+            target.instance
+            for name, (other, _) in _selections(store).items()
+            if name != window
+            for target in other.of_round(1)
+        }
+        chosen = selection.select(prometheus, rules, seed=store.run, share=share, taken=taken)
+    seconds = seconds or service.collection.seconds
+    forget_stop(store)
+    store.write_json(_selection_name(window), {**asdict(chosen), "seconds": seconds})
+    packs = selection.pack(
+        chosen.of_round(1),
+        max_tasks=service.collection.max_tasks,
+        limits=chosen.at_once(service.collection.max_share),
+        per_host=service.collection.per_host,
+    )
+    return chosen, packs
+
+
+def window_opens(service: ServiceRules, window: str, now: datetime) -> datetime:
+    """When that window of the service opens next; if it is open, when it did."""
+    return selection.opening(selection.find_window(service.selection, window), now)
+
+
+def read_selection(store: RunStore, *, windows: Iterable[str] = ()) -> tuple[Selection, int]:
+    """What :func:`select_instances` chose, in all windows so far; and the profiles' length in seconds.
+
+    Args:
+        store: of the run.
+        windows: names of those that should have been; what is missing is among the warnings.
+    """
+    found = {} if store.exists(_selection_name(None)) else _selections(store)
+    if not found:
+        return _read_selection(store, None)
+    missing = [window for window in windows if window not in found]
+    chosen = selection.combined({name: chosen for name, (chosen, _) in found.items()})
+    warnings = (*chosen.warnings, *(f"nothing was profiled in the window {name}" for name in missing))
+    return replace(chosen, warnings=warnings), max(seconds for _, seconds in found.values())
+
+
+def _selections(store: RunStore) -> dict[str, tuple[Selection, int]]:
+    """Window → what was chosen in it, and the length of the profiles; only those that have been."""
+    prefix, suffix = _selection_name("*").split("*")
+    files = [name for name in store.names("", suffix) if name.startswith(prefix)]
+    names = [file.removeprefix(prefix).removesuffix(suffix) for file in files]
+    return {name: _read_selection(store, name) for name in names}
+
+
+def _read_selection(store: RunStore, window: str | None) -> tuple[Selection, int]:
+    record = store.read_json(_selection_name(window))
+    seconds = record.pop("seconds")
+    targets = tuple(Target(**target) for target in record["targets"])
+    return Selection(**{**record, "targets": targets, "warnings": tuple(record["warnings"])}), seconds
+
+
+def _selection_name(window: str | None) -> str:
+    return f"selection-{window}.json" if window else "selection.json"
