@@ -114,7 +114,7 @@ async def test_a_cleared_top_up_goes_on_after_a_stop(store):
 
 
 async def test_without_a_selection_the_top_up_fails_at_once():
-    with pytest.raises(AirflowFailException, match=r"selection\.json cannot be read"):
+    with pytest.raises(AirflowFailException, match=r"selection\.json is not in the store"):
         await top_up().aexecute(context())
 
 

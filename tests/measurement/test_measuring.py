@@ -18,10 +18,10 @@ from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import clone
+from fleetpgo.run.digest import digest
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.rules import GuardrailRules, ServiceRules
 from fleetpgo.steps.measure import measure_period
-from fleetpgo.steps.propose import digest
 
 DOCS = Path(__file__).parents[2] / "docs"
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

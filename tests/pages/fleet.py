@@ -19,12 +19,13 @@ import pandas as pd
 from fleetpgo.measurement.measuring import measure_table
 from fleetpgo.proposal.forges import PullRequest
 from fleetpgo.run.store import RunStore
+from fleetpgo.selection import read_selection
 from fleetpgo.service.files import load_service
 from fleetpgo.service.rules import ServiceRules
 from fleetpgo.steps.collect import collect_profiles
 from fleetpgo.steps.merge import merge_profiles
 from fleetpgo.steps.propose import Proposed
-from fleetpgo.steps.select import read_selection, select_instances
+from fleetpgo.steps.select import select_instances
 from fleetpgo.steps.wait import look_for_merge
 from tests.collection.instances import BUSY, http, serving
 from tests.selection.fleets import Answering

@@ -15,7 +15,7 @@ from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE
 from fleetpgo.proposal.git import clone, git
 from fleetpgo.proposal.revert import Reverted, propose_revert
-from fleetpgo.steps.propose import digest
+from fleetpgo.run.digest import digest
 from tests.conftest import TINY
 from tests.proposal.forges.merging import MERGES, merge, push_files
 from tests.tiny import tiny

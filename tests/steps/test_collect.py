@@ -11,9 +11,9 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 
 from fleetpgo.run.store import RunStore
+from fleetpgo.selection import read_selection
 from fleetpgo.steps.collect import collect_profiles, top_up
 from fleetpgo.steps.merge import merge_profiles
-from fleetpgo.steps.select import read_selection
 from tests.collection.instances import OK, cpu_profile, http, serving
 from tests.steps.rounds import select, service
 
@@ -105,7 +105,7 @@ async def test_whoever_was_not_asked_in_a_further_round_counts_for_no_quorum(sto
 COLLECT = """
 import asyncio, pickle, sys
 from fleetpgo.steps.collect import collect_profiles
-from fleetpgo.steps.select import read_selection
+from fleetpgo.selection import read_selection
 service, store = pickle.load(sys.stdin.buffer)
 chosen, _ = read_selection(store)
 asyncio.run(collect_profiles(service, store, chosen.targets))

@@ -16,7 +16,8 @@ from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import clone, git
 from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
-from fleetpgo.steps.propose import Proposed, _datacenters, digest, propose
+from fleetpgo.run.digest import digest
+from fleetpgo.steps.propose import Proposed, _datacenters, propose
 from tests.pprof.messages import message
 from tests.tiny import repacked, tiny
 

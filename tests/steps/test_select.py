@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from fleetpgo.selection import read_selection
 from fleetpgo.steps.collect import collect_profiles
 from fleetpgo.steps.merge import merge_profiles
-from fleetpgo.steps.select import read_selection, select_instances
+from fleetpgo.steps.select import select_instances
 from tests.collection.instances import OK, serving
 from tests.selection.fleets import Answering
 from tests.steps.rounds import SECONDS, service

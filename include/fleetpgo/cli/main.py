@@ -30,13 +30,14 @@ from fleetpgo.errors import FleetPGOError, ServiceFileError
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.proposal import forges
 from fleetpgo.run.store import RunStore
+from fleetpgo.selection import read_selection
 from fleetpgo.service import rules
 from fleetpgo.service.files import load_named, load_service, override, service_files
 from fleetpgo.service.reference import page
 from fleetpgo.steps.collect import collect_profiles, top_up
 from fleetpgo.steps.merge import merge_profiles
 from fleetpgo.steps.propose import propose_profile
-from fleetpgo.steps.select import read_selection, select_instances
+from fleetpgo.steps.select import select_instances
 
 if TYPE_CHECKING:
     from upath import UPath

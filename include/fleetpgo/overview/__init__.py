@@ -5,6 +5,7 @@ included.
 
 - :mod:`.fleet`: each service in one row, and what all of them have reclaimed.
 - :mod:`.run`: one run: its stages, its instances, how far they agree, what was measured, its downloads.
+- :mod:`.instances`, :mod:`.measurements`: what became of each instance, and what was measured.
 - :mod:`.stages`: its steps, in figures for people.
 - :mod:`.difference`: a run's profile against that of the run before it, for tables and flame graphs.
 """

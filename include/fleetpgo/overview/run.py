@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fleetpgo.collection import read_record, record_name
 from fleetpgo.collection.guards import STOP
-from fleetpgo.errors import ArtifactError
-from fleetpgo.measurement.estimators.registry import label
 from fleetpgo.overview.fleet import profiles_made, summaries
-from fleetpgo.overview.stages import GIVEN, PERIODS, Stage, look_at_stages
+from fleetpgo.overview.instances import count_by_datacenter, look_at_instances
+from fleetpgo.overview.measurements import PERIODS, look_at_measurements
+from fleetpgo.overview.stages import Stage, look_at_stages
 from fleetpgo.run.store import RunStore
-from fleetpgo.steps.select import read_selection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fleetpgo.overview.fleet import Profile
+    from fleetpgo.overview.instances import DatacenterCount, Instance
+    from fleetpgo.overview.measurements import Measurement
 
 ARTIFACTS = {
     "merged.pb.gz": "everything that the instances sent, merged",
@@ -33,57 +32,6 @@ ARTIFACTS = {
     },
 }
 """What may be downloaded. No other name is ever looked up, so no name leads anywhere else."""
-
-
-@dataclass(frozen=True)
-class Instance:
-    """What became of one selected instance.
-
-    ``state``: ``waiting`` until there is a record; then the record's (``fetched``, ``refused``, ``missing``);
-    after the merge its own (``used``). ``size`` is in bytes.
-    """
-
-    instance: str
-    datacenter: str
-    round: int
-    cores: float
-    state: str
-    reason: str
-    samples: int
-    size: int
-
-
-@dataclass(frozen=True)
-class Datacenter:
-    """How many instances of a datacenter were asked and gave a profile; reason → how many did not."""
-
-    name: str
-    asked: int
-    fetched: int
-    reasons: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """A measurement as its page shows it.
-
-    Attributes:
-        period: ``rollout`` or ``week``.
-        call: the verdict.
-        reasons: why it is not more than it is.
-        attribution: ``PGO`` or ``release``.
-        estimate: the record's, or None; shares of the CPU, and cores.
-        method: the estimator in words; "" without an estimate.
-        picture: name of the artifact that shows it; "" if there is none.
-    """
-
-    period: str
-    call: str
-    reasons: Sequence[str]
-    attribution: str
-    estimate: Mapping[str, Any] | None
-    method: str
-    picture: str
 
 
 @dataclass(frozen=True)
@@ -117,7 +65,7 @@ class Overview:
     run: str
     stages: Sequence[Stage]
     instances: Sequence[Instance]
-    datacenters: Sequence[Datacenter]
+    datacenters: Sequence[DatacenterCount]
     stopped: str
     sufficiency: Mapping[str, Any] | None
     warnings: Sequence[str]
@@ -134,19 +82,15 @@ def is_artifact(name: str) -> bool:
 def look_at_run(store: RunStore) -> Overview:
     """Read what the run has left so far. A run that has left nothing yet has an overview that says so."""
     manifest = store.find_json("manifest.json")
-    instances = _instances(store, manifest)
-    measurements = [
-        _measurement(store, period, record)
-        for period in PERIODS
-        if (record := store.find_json(f"measure_{period}.json"))
-    ]
+    instances = look_at_instances(store, manifest)
+    measurements = look_at_measurements(store)
     stopped = store.find_json(STOP)
     return Overview(
         service=store.service,
         run=store.run,
         stages=list(look_at_stages(store, instances, manifest, measurements)),
         instances=instances,
-        datacenters=_datacenters(instances),
+        datacenters=count_by_datacenter(instances),
         stopped=stopped["reason"] if stopped else "",
         sufficiency=manifest["sufficiency"] if manifest else None,
         warnings=manifest["warnings"] if manifest else (),
@@ -175,57 +119,3 @@ def previous_run(store: RunStore) -> tuple[RunStore, Profile, Profile] | None:
         return None
     merged = [profile for profile, run in made if run.merged and profile.made_at < own.made_at]
     return (of(merged[-1]), merged[-1], own) if merged else None
-
-
-def _instances(store: RunStore, manifest: Mapping[str, Any] | None) -> list[Instance]:
-    try:
-        chosen, _ = read_selection(store)
-    except ArtifactError:  # nothing was chosen yet
-        return []
-    final = {each["instance"]: each for each in manifest["instances"]} if manifest else {}
-    instances = []
-    for target in chosen.targets:
-        asked = store.exists(record_name(target.instance))
-        if target.round > 1 and not asked:
-            continue  # kept in reserve
-        record = asdict(read_record(store, target)) | final.get(target.instance, {})
-        state, reason = (record["state"], record["reason"]) if asked or manifest else ("waiting", "")
-        instances.append(
-            Instance(
-                target.instance,
-                target.datacenter,
-                target.round,
-                target.cores,
-                state,
-                reason,
-                record["samples"],
-                record["size"],
-            )
-        )
-    return instances
-
-
-def _datacenters(instances: Sequence[Instance]) -> list[Datacenter]:
-    rows = []
-    for name in sorted({each.datacenter for each in instances}):
-        there = [each for each in instances if each.datacenter == name]
-        reasons = Counter(each.reason for each in there if each.state in ("refused", "missing"))
-        rows.append(
-            Datacenter(
-                name, len(there), sum(each.state in GIVEN for each in there), dict(reasons.most_common())
-            )
-        )
-    return rows
-
-
-def _measurement(store: RunStore, period: str, record: Mapping[str, Any]) -> Measurement:
-    estimate, verdict, picture = record["estimate"], record["verdict"], f"measure_{period}.svg"
-    return Measurement(
-        period=period,
-        call=verdict["call"],
-        reasons=verdict["reasons"],
-        attribution=verdict["attribution"],
-        estimate=estimate,
-        method=label(estimate["method"]) if estimate else "",
-        picture=picture if store.exists(picture) else "",
-    )

@@ -7,17 +7,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from fleetpgo.measurement.figures import saving
+from fleetpgo.overview.instances import GIVEN
+from fleetpgo.overview.measurements import PERIODS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from fleetpgo.overview.run import Instance, Measurement
+    from fleetpgo.overview.instances import Instance
+    from fleetpgo.overview.measurements import Measurement
     from fleetpgo.run.store import RunStore
-
-GIVEN = ("fetched", "used")
-"""States of an instance that gave a profile."""
-
-PERIODS = ("rollout", "week")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from fleetpgo.errors import SelectionError
 from fleetpgo.selection import stratified, topk, weighted
 from fleetpgo.selection.fleet import read_fleet
 from fleetpgo.selection.packing import pack
+from fleetpgo.selection.stored import read_selection
 from fleetpgo.selection.targets import Pack, Selection, Target
 from fleetpgo.selection.weights import merge_weights
 from fleetpgo.selection.windows import combined, find_window, opening
@@ -42,6 +43,7 @@ __all__ = [
     "opening",
     "pack",
     "query_of",
+    "read_selection",
     "select",
 ]
 

@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from fleetpgo import collection
+from fleetpgo.selection import read_selection
 from fleetpgo.steps.enough import judge
-from fleetpgo.steps.select import read_selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,7 +7,6 @@ do.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from fleetpgo import pprof
 from fleetpgo.collection import Limits, profile_name, read_record, record_name
 from fleetpgo.errors import ProfileError, QuorumError
-from fleetpgo.selection import merge_weights
+from fleetpgo.run.digest import digest
+from fleetpgo.selection import merge_weights, read_selection
 from fleetpgo.selection.weights import unrepresented
 from fleetpgo.steps.contributions import contributions
 from fleetpgo.steps.enough import disagreement
-from fleetpgo.steps.select import read_selection
 
 if TYPE_CHECKING:
     from fleetpgo.run.store import RunStore
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from fleetpgo.steps.contributions import Contribution
 
 log = logging.getLogger(__name__)
-
-MERGED_LIMITS = pprof.Limits(packed_bytes=256 << 20, message_bytes=1 << 30, records=50_000_000)
-"""Our own merge of many profiles is larger than what one instance may send."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +158,7 @@ def merge_run(
         samples=samples,
         edges=minimal.edges,
         hot_edges=minimal.hot_edges,
-        profile=hashlib.sha256(minimal.data).hexdigest()[:12],
+        profile=digest(minimal.data),
         merged_size=len(merged),
         profile_size=len(minimal.data),
         proof=minimal.proof,
@@ -224,8 +220,8 @@ def _make(
         pprof.Guard(function=each.function, since="", until="", issue=each.issue, why="")
         for each in service.profile.guards
     ]
-    guarded, renamed = pprof.guard(merged, extra=guards, limits=MERGED_LIMITS)
-    minimal = pprof.minimise(guarded, go=go, limits=MERGED_LIMITS)
+    guarded, renamed = pprof.guard(merged, extra=guards, limits=pprof.MERGED_LIMITS)
+    minimal = pprof.minimise(guarded, go=go, limits=pprof.MERGED_LIMITS)
     return _Made(merged, minimal, pprof.sufficiency(profiles, limits=limits), renamed)
 
 

@@ -6,7 +6,6 @@ the branch, its commit and the pull request are found and brought up to date, ne
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shlex
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +21,7 @@ from fleetpgo.proposal.etiquette import TAKE_OVER, hands_off, obeying_take_over
 from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, read_at
 from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
+from fleetpgo.run.digest import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -321,11 +321,6 @@ def _rejected(checkout: Checkout, found: PullRequest | None, profile: bytes, ser
         f"{change.overlap:.3f}; review.propose_again_below is {threshold:g}; to have it proposed all the "
         f"same, reopen that one or give it the label {TAKE_OVER}"
     )
-
-
-def digest(profile: bytes) -> str:
-    """The first 12 hex digits of a profile's SHA-256: enough to tell the profiles of a fleet apart."""
-    return hashlib.sha256(profile).hexdigest()[:12]
 
 
 def _functions(current: bytes | None, profile: bytes) -> list[FunctionShare]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from fleetpgo import selection
 from fleetpgo.collection import forget_stop
-from fleetpgo.selection import Pack, Selection, Target
+from fleetpgo.selection.stored import read_windows, selection_name
 from fleetpgo.service.files import override
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     from fleetpgo.prometheus import Prometheus
     from fleetpgo.run.store import RunStore
+    from fleetpgo.selection import Pack, Selection
     from fleetpgo.service.rules import ServiceRules
 
 
@@ -47,14 +47,14 @@ def select_instances(
         share = selection.find_window(service.selection, window).share
         taken = {
             target.instance
-            for name, (other, _) in _selections(store).items()
+            for name, (other, _) in read_windows(store).items()
             if name != window
             for target in other.of_round(1)
         }
         chosen = selection.select(prometheus, rules, seed=store.run, share=share, taken=taken)
     seconds = seconds or service.collection.seconds
     forget_stop(store)
-    store.write_json(_selection_name(window), {**asdict(chosen), "seconds": seconds})
+    store.write_json(selection_name(window), {**asdict(chosen), "seconds": seconds})
     packs = selection.pack(
         chosen.of_round(1),
         max_tasks=service.collection.max_tasks,
@@ -67,38 +67,3 @@ def select_instances(
 def window_opens(service: ServiceRules, window: str, now: datetime) -> datetime:
     """When that window of the service opens next; if it is open, when it did."""
     return selection.opening(selection.find_window(service.selection, window), now)
-
-
-def read_selection(store: RunStore, *, windows: Iterable[str] = ()) -> tuple[Selection, int]:
-    """What :func:`select_instances` chose, in all windows so far; and the profiles' length in seconds.
-
-    Args:
-        store: of the run.
-        windows: names of those that should have been; what is missing is among the warnings.
-    """
-    found = {} if store.exists(_selection_name(None)) else _selections(store)
-    if not found:
-        return _read_selection(store, None)
-    missing = [window for window in windows if window not in found]
-    chosen = selection.combined({name: chosen for name, (chosen, _) in found.items()})
-    warnings = (*chosen.warnings, *(f"nothing was profiled in the window {name}" for name in missing))
-    return replace(chosen, warnings=warnings), max(seconds for _, seconds in found.values())
-
-
-def _selections(store: RunStore) -> dict[str, tuple[Selection, int]]:
-    """Window → what was chosen in it, and the length of the profiles; only those that have been."""
-    prefix, suffix = _selection_name("*").split("*")
-    files = [name for name in store.names("", suffix) if name.startswith(prefix)]
-    names = [file.removeprefix(prefix).removesuffix(suffix) for file in files]
-    return {name: _read_selection(store, name) for name in names}
-
-
-def _read_selection(store: RunStore, window: str | None) -> tuple[Selection, int]:
-    record = store.read_json(_selection_name(window))
-    seconds = record.pop("seconds")
-    targets = tuple(Target(**target) for target in record["targets"])
-    return Selection(**{**record, "targets": targets, "warnings": tuple(record["warnings"])}), seconds
-
-
-def _selection_name(window: str | None) -> str:
-    return f"selection-{window}.json" if window else "selection.json"
