@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseAsyncOperator, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from fleetpgo.run.proposed import Merge, Proposed
+from fleetpgo.run.selected import Target
+from fleetpgo.run.stop import forget_stop
 from fleetpgo.service.files import load_named
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.links import MeasurementQueryLink, ProfileLink, PullRequestLink, SelectionQueryLink
@@ -23,9 +26,9 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from fleetpgo.run.measured import Period
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import ServiceRules
-    from fleetpgo.steps.wait import Period
 
 
 class RefreshOperator(BaseOperator):
@@ -112,7 +115,6 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
 
     async def aexecute(self, context: Context) -> list[dict[str, Any]]:
         """Fetch; skipped, not failed, if not one instance of the pack gave a profile: the quorum decides."""
-        from fleetpgo.selection import Target  # noqa: PLC0415
         from fleetpgo.steps.collect import collect_profiles  # noqa: PLC0415  # not when the DAG file is parsed
 
         targets = [Target(**target) for target in self.pack["targets"]]
@@ -128,8 +130,6 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
 
 async def _forget_mended_stop(context: Context, store: RunStore) -> None:
     """A stopped round fails no task, so none is retried: whoever clears one has mended what stopped it."""
-    from fleetpgo.collection import forget_stop  # noqa: PLC0415  # not when the DAG file is parsed
-
     if context["task_instance"].try_number > 1:
         await asyncio.to_thread(forget_stop, store)
 
@@ -203,12 +203,12 @@ class AnnounceMergeOperator(RefreshOperator):
         """Emit the asset, with the profile, the pull request and the merge's commit."""
         with translated():
             _, store = self.opened(context)
-            proposed, merge = store.read_json("pull_request.json"), store.read_json("merge.json")
+            proposed, merge = store.read(Proposed), store.read(Merge)
         (asset,) = self.outlets
         context["outlet_events"][asset].extra = {
-            "profile": proposed["profile"],
-            "pull_request": proposed["url"],
-            "commit": merge["commit"],
+            "profile": proposed.profile,
+            "pull_request": proposed.url,
+            "commit": merge.commit,
         }
 
 

@@ -74,7 +74,7 @@ def test_a_saving_is_said_with_its_interval(fleet_root):
 def test_a_run_that_has_left_nothing_is_all_waiting(tmp_path):
     found = overview.look_at_run(RunStore(tmp_path, "edge", "new"))
     assert set(states(found).values()) == {"waiting"}
-    assert (found.instances, found.artifacts, found.has_profile) == ([], [], False)
+    assert (found.instances, found.artifacts, found.has_profile) == ((), (), False)
 
 
 def test_a_closed_pull_request_skips_what_would_follow(fleet_root, tmp_path):
@@ -86,8 +86,8 @@ def test_a_closed_pull_request_skips_what_would_follow(fleet_root, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../manifest.json", "stop.json", "profiles", "", "merged.pb.gz/"])
-def test_only_listed_names_are_artifacts(name):
-    assert not overview.is_artifact(name)
+def test_only_listed_names_are_downloads(fleet_root, name):
+    assert overview.find_download(RunStore(fleet_root / "store", "edge", fleet.SECOND), name) is None
 
 
 def test_the_profile_before_is_the_one_merged_before(fleet_root):

@@ -10,6 +10,8 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 
+from fleetpgo.run.artifacts import FetchedProfile
+from fleetpgo.run.profiled import Record
 from fleetpgo.run.store import RunStore
 from fleetpgo.selection import read_selection
 from fleetpgo.steps.collect import collect_profiles, top_up
@@ -92,7 +94,7 @@ async def test_whoever_was_not_asked_in_a_further_round_counts_for_no_quorum(sto
     async with serving(OK) as one, serving(DENIED) as two, serving(OK) as three:
         await collect_profiles(described, store, select(described, store, one, two, three))
         await top_up(described, store)
-        chosen, _ = read_selection(store)
+        chosen = read_selection(store)
         await collect_profiles(described, store, chosen.of_round(3))
     manifest = merge_profiles(described, store, go=None)
     assert [(each.instance, each.state) for each in manifest.instances] == [
@@ -107,7 +109,7 @@ import asyncio, pickle, sys
 from fleetpgo.steps.collect import collect_profiles
 from fleetpgo.selection import read_selection
 service, store = pickle.load(sys.stdin.buffer)
-chosen, _ = read_selection(store)
+chosen = read_selection(store)
 asyncio.run(collect_profiles(service, store, chosen.targets))
 """
 
@@ -148,7 +150,7 @@ async def test_a_task_killed_half_way_and_retried_fetches_only_the_rest(store, t
 
         killed = await start_collecting(described, store)
         # What is waited for happens in another process.
-        while len(list(store.names("profiles", ".json"))) < 3 or not all(each.heard for each in slow):  # noqa: ASYNC110
+        while len(store.keys(Record)) < 3 or not all(each.heard for each in slow):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         killed.kill()
         assert await killed.wait() == -signal.SIGKILL
@@ -160,4 +162,4 @@ async def test_a_task_killed_half_way_and_retried_fetches_only_the_rest(store, t
         select(described, undisturbed, *quick, *slow)
         assert await (await start_collecting(described, undisturbed)).wait() == 0
     assert account(described, store) == account(described, undisturbed)
-    assert sorted(store.names("profiles", "")) == sorted(undisturbed.names("profiles", ""))
+    assert store.keys(FetchedProfile) == undisturbed.keys(FetchedProfile)

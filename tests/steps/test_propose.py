@@ -17,7 +17,9 @@ from fleetpgo.proposal.git import clone, git
 from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
 from fleetpgo.run.digest import digest
-from fleetpgo.steps.propose import Proposed, _datacenters, propose
+from fleetpgo.run.profiled import Contribution
+from fleetpgo.run.proposed import Proposed
+from fleetpgo.steps.propose import _datacenters, propose
 from tests.pprof.messages import message
 from tests.tiny import repacked, tiny
 
@@ -446,9 +448,9 @@ def test_no_secret_reaches_the_build_the_log_or_the_pull_request(
 
 def test_datacenters_are_told_by_what_their_instances_gave():
     instances = [
-        {"datacenter": "ams", "state": "used", "samples": 10},
-        {"datacenter": "fra", "state": "used", "samples": 30},
-        {"datacenter": "ams", "state": "refused", "samples": 99},
+        Contribution("a:80", "ams", 1.0, "used", samples=10),
+        Contribution("b:80", "fra", 1.0, "used", samples=30),
+        Contribution("c:80", "ams", 1.0, "refused", samples=99),
     ]
 
     assert _datacenters(instances) == [Datacenter("fra", 1, 1, 30), Datacenter("ams", 2, 1, 10)]

@@ -44,5 +44,5 @@ async def test_a_run_that_takes_all_instances_now_knows_of_no_window(store):
     described = service(instances=2, max_rounds=1, windows=WINDOWS)
     async with serving(OK) as one, serving(OK) as other:
         assert len(select_window(described, store, None, one, other)) == 2
-    chosen, _ = read_selection(store)
+    chosen = read_selection(store)
     assert chosen.warnings == ()

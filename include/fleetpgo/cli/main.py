@@ -25,10 +25,13 @@ from fleetpgo.cli.options import json_option, service_argument, store_option
 from fleetpgo.cli.pr import pr
 from fleetpgo.cli.profile import profile
 from fleetpgo.cli.progress import watching
-from fleetpgo.collection import Access, forget_stop
+from fleetpgo.collection import Access
 from fleetpgo.errors import FleetPGOError, ServiceFileError
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.proposal import forges
+from fleetpgo.run.artifacts import ProposedProfile
+from fleetpgo.run.selected import Selection
+from fleetpgo.run.stop import forget_stop
 from fleetpgo.run.store import RunStore
 from fleetpgo.selection import read_selection
 from fleetpgo.service import rules
@@ -197,7 +200,7 @@ def collect(
     run_store = RunStore(store, service, run or _new_run())
     # Whoever starts a stopped run again has mended what stopped it.
     forget_stop(run_store)
-    if not run_store.exists("selection.json"):
+    if not run_store.exists(Selection):
         select_instances(
             described,
             run_store,
@@ -206,8 +209,8 @@ def collect(
             seconds=seconds,
             matchers=matchers,
         )
-    chosen, length = read_selection(run_store)
-    click.echo(f"profiling {len(chosen.of_round(1))} instances for {length} s …", err=True)
+    chosen = read_selection(run_store)
+    click.echo(f"profiling {len(chosen.of_round(1))} instances for {chosen.seconds} s …", err=True)
     access = Access(_headers(os.environ.get("FLEETPGO_HEADERS", "")), ca, cert, key)
     with watching(chosen.targets) as watch:
         asyncio.run(collect_profiles(described, run_store, chosen.of_round(1), access=access, watch=watch))
@@ -221,7 +224,7 @@ def collect(
     click.echo(f"{manifest.used} of {manifest.selected} instances, {manifest.samples:,} samples")
     for name, figure in manifest.figures.items():
         click.echo(f"{name}: {figure}")
-    click.echo(run_store.path("profile.pprof"))
+    click.echo(run_store.path(ProposedProfile))
 
 
 @cli.command()

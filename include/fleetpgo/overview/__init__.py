@@ -12,7 +12,7 @@ included.
 
 from fleetpgo.overview.difference import Difference, compare_runs, compare_stacks
 from fleetpgo.overview.fleet import Row, look_at_service, reclaimed_by_day
-from fleetpgo.overview.run import Overview, is_artifact, look_at_run, previous_run
+from fleetpgo.overview.run import Overview, find_download, look_at_run, previous_run
 
 __all__ = [
     "Difference",
@@ -20,7 +20,7 @@ __all__ = [
     "Row",
     "compare_runs",
     "compare_stacks",
-    "is_artifact",
+    "find_download",
     "look_at_run",
     "look_at_service",
     "previous_run",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from fleetpgo.collection import read_record, record_name
-from fleetpgo.errors import ArtifactError
+from fleetpgo.errors import NotThereError
+from fleetpgo.run.artifacts import key_of
+from fleetpgo.run.profiled import Record, missing
 from fleetpgo.selection import read_selection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fleetpgo.run.profiled import Contribution, Manifest
     from fleetpgo.run.store import RunStore
 
 GIVEN = ("fetched", "used")
@@ -47,36 +49,37 @@ class DatacenterCount:
     reasons: Mapping[str, int]
 
 
-def look_at_instances(store: RunStore, manifest: Mapping[str, Any] | None) -> list[Instance]:
+def look_at_instances(store: RunStore, manifest: Manifest | None) -> tuple[Instance, ...]:
     """Return those selected for the first round, and of later rounds those that were asked."""
     try:
-        chosen, _ = read_selection(store)
-    except ArtifactError:  # nothing was chosen yet
-        return []
-    final = {each["instance"]: each for each in manifest["instances"]} if manifest else {}
+        chosen = read_selection(store)
+    except NotThereError:  # nothing was chosen yet
+        return ()
+    final = {each.instance: each for each in manifest.instances} if manifest else {}
     instances = []
     for target in chosen.targets:
-        asked = store.exists(record_name(target.instance))
-        if target.round > 1 and not asked:
+        record = store.find(Record, key_of(target.instance))
+        if record is None and target.round > 1:
             continue  # kept in reserve
-        record = asdict(read_record(store, target)) | final.get(target.instance, {})
-        state, reason = (record["state"], record["reason"]) if asked or manifest else ("waiting", "")
+        known: Record | Contribution | None = final.get(target.instance, record)
+        if known is None and manifest:
+            known = missing(target)
         instances.append(
             Instance(
                 target.instance,
                 target.datacenter,
                 target.round,
                 target.cores,
-                state,
-                reason,
-                record["samples"],
-                record["size"],
+                known.state if known else "waiting",
+                known.reason if known else "",
+                known.samples if known else 0,
+                known.size if known else 0,
             )
         )
-    return instances
+    return tuple(instances)
 
 
-def count_by_datacenter(instances: Sequence[Instance]) -> list[DatacenterCount]:
+def count_by_datacenter(instances: Sequence[Instance]) -> tuple[DatacenterCount, ...]:
     """Sum the instances up by datacenter, by name."""
     rows = []
     for name in sorted({each.datacenter for each in instances}):
@@ -87,4 +90,4 @@ def count_by_datacenter(instances: Sequence[Instance]) -> list[DatacenterCount]:
                 name, len(there), sum(each.state in GIVEN for each in there), dict(reasons.most_common())
             )
         )
-    return rows
+    return tuple(rows)

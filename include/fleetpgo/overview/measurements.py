@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fleetpgo.measurement.estimators.registry import label
+from fleetpgo.run.artifacts import FILES, Picture
+from fleetpgo.run.measured import PERIODS, Measurement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
+    from fleetpgo.run.measured import Period, Saving
     from fleetpgo.run.store import RunStore
-
-PERIODS = ("rollout", "week")
 
 
 @dataclass(frozen=True)
-class Measurement:
+class MeasuredPeriod:
     """A measurement as its page shows it.
 
     Attributes:
@@ -24,37 +23,34 @@ class Measurement:
         call: the verdict.
         reasons: why it is not more than it is.
         attribution: ``PGO`` or ``release``.
-        estimate: the record's, or None; shares of the CPU, and cores.
+        estimate: None if no estimator was possible.
         method: the estimator in words; "" without an estimate.
         picture: name of the artifact that shows it; "" if there is none.
     """
 
-    period: str
+    period: Period
     call: str
-    reasons: Sequence[str]
+    reasons: tuple[str, ...]
     attribution: str
-    estimate: Mapping[str, Any] | None
+    estimate: Saving | None
     method: str
     picture: str
 
 
-def look_at_measurements(store: RunStore) -> list[Measurement]:
+def look_at_measurements(store: RunStore) -> tuple[MeasuredPeriod, ...]:
     """Return those that were made, the shorter period first."""
-    return [
-        _measurement(store, period, record)
-        for period in PERIODS
-        if (record := store.find_json(f"measure_{period}.json"))
-    ]
+    found = ((period, store.find(Measurement, period)) for period in PERIODS)
+    return tuple(_shown(store, period, measured) for period, measured in found if measured)
 
 
-def _measurement(store: RunStore, period: str, record: Mapping[str, Any]) -> Measurement:
-    estimate, verdict, picture = record["estimate"], record["verdict"], f"measure_{period}.svg"
-    return Measurement(
+def _shown(store: RunStore, period: Period, measured: Measurement) -> MeasuredPeriod:
+    estimate, verdict = measured.estimate, measured.verdict
+    return MeasuredPeriod(
         period=period,
-        call=verdict["call"],
-        reasons=verdict["reasons"],
-        attribution=verdict["attribution"],
+        call=verdict.call,
+        reasons=verdict.reasons,
+        attribution=verdict.attribution,
         estimate=estimate,
-        method=label(estimate["method"]) if estimate else "",
-        picture=picture if store.exists(picture) else "",
+        method=label(estimate.method) if estimate else "",
+        picture=FILES[Picture].path(period) if store.exists(Picture, period) else "",
     )

@@ -3,39 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fleetpgo.collection.guards import STOP
 from fleetpgo.overview.fleet import profiles_made, summaries
 from fleetpgo.overview.instances import count_by_datacenter, look_at_instances
-from fleetpgo.overview.measurements import PERIODS, look_at_measurements
-from fleetpgo.overview.stages import Stage, look_at_stages
+from fleetpgo.overview.measurements import look_at_measurements
+from fleetpgo.overview.stages import look_at_stages
+from fleetpgo.run.artifacts import FILES, MergedProfile, Picture, ProposedProfile, Report
+from fleetpgo.run.measured import PERIODS, Measurement
+from fleetpgo.run.profiled import Manifest
+from fleetpgo.run.proposed import Proposed
+from fleetpgo.run.selected import Selection
+from fleetpgo.run.stop import why_stopped
 from fleetpgo.run.store import RunStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from fleetpgo.overview.fleet import Profile
     from fleetpgo.overview.instances import DatacenterCount, Instance
-    from fleetpgo.overview.measurements import Measurement
+    from fleetpgo.overview.measurements import MeasuredPeriod
+    from fleetpgo.overview.stages import Stage
+    from fleetpgo.run.profiled import Agreement
 
-ARTIFACTS = {
-    "merged.pb.gz": "everything that the instances sent, merged",
-    "profile.pprof": "what the compiler reads of it: what is committed",
-    "manifest.json": "who gave what, who did not and why, and the figures",
-    "selection.json": "the query, the targets, what was left out",
-    "pull_request.json": "what was proposed, and the two builds",
+_DOWNLOADS: dict[tuple[type, str], str] = {
+    (MergedProfile, ""): "everything that the instances sent, merged",
+    (ProposedProfile, ""): "what the compiler reads of it: what is committed",
+    (Manifest, ""): "who gave what, who did not and why, and the figures",
+    (Selection, ""): "the query, the targets, what was left out",
+    (Proposed, ""): "what was proposed, and the two builds",
     **{
-        f"measure_{period}.{kind}": f"the {name} over the {period}"
+        (kind, period): f"the {name} over the {period}"
         for period in PERIODS
-        for kind, name in (("json", "measurement"), ("md", "report"), ("svg", "picture"))
+        for kind, name in ((Measurement, "measurement"), (Report, "report"), (Picture, "picture"))
     },
 }
+
+DOWNLOADS = {FILES[kind].path(key): (kind, key) for kind, key in _DOWNLOADS}
 """What may be downloaded. No other name is ever looked up, so no name leads anywhere else."""
 
 
 @dataclass(frozen=True)
-class Artifact:
+class Download:
     """Something that may be downloaded; ``size`` in bytes."""
 
     name: str
@@ -63,44 +70,45 @@ class Overview:
 
     service: str
     run: str
-    stages: Sequence[Stage]
-    instances: Sequence[Instance]
-    datacenters: Sequence[DatacenterCount]
+    stages: tuple[Stage, ...]
+    instances: tuple[Instance, ...]
+    datacenters: tuple[DatacenterCount, ...]
     stopped: str
-    sufficiency: Mapping[str, Any] | None
-    warnings: Sequence[str]
-    measurements: Sequence[Measurement]
-    artifacts: Sequence[Artifact]
+    sufficiency: Agreement | None
+    warnings: tuple[str, ...]
+    measurements: tuple[MeasuredPeriod, ...]
+    artifacts: tuple[Download, ...]
     has_profile: bool
 
 
-def is_artifact(name: str) -> bool:
-    """Whether the artifact of that name may be downloaded."""
-    return name in ARTIFACTS
+def find_download(store: RunStore, name: str) -> bytes | None:
+    """Return the artifact of that file name; None if it is not there, or is none that may be downloaded."""
+    if name not in DOWNLOADS or not store.exists(*DOWNLOADS[name]):
+        return None
+    return store.read_bytes(*DOWNLOADS[name])
 
 
 def look_at_run(store: RunStore) -> Overview:
     """Read what the run has left so far. A run that has left nothing yet has an overview that says so."""
-    manifest = store.find_json("manifest.json")
+    manifest = store.find(Manifest)
     instances = look_at_instances(store, manifest)
     measurements = look_at_measurements(store)
-    stopped = store.find_json(STOP)
     return Overview(
         service=store.service,
         run=store.run,
-        stages=list(look_at_stages(store, instances, manifest, measurements)),
+        stages=tuple(look_at_stages(store, instances, manifest, measurements)),
         instances=instances,
         datacenters=count_by_datacenter(instances),
-        stopped=stopped["reason"] if stopped else "",
-        sufficiency=manifest["sufficiency"] if manifest else None,
-        warnings=manifest["warnings"] if manifest else (),
+        stopped=why_stopped(store),
+        sufficiency=manifest.sufficiency if manifest else None,
+        warnings=manifest.warnings if manifest else (),
         measurements=measurements,
-        artifacts=[
-            Artifact(name, size, about)
-            for name, about in ARTIFACTS.items()
-            if (size := store.size(name)) is not None
-        ],
-        has_profile=store.exists("merged.pb.gz"),
+        artifacts=tuple(
+            Download(FILES[kind].path(key), size, about)
+            for (kind, key), about in _DOWNLOADS.items()
+            if (size := store.size(kind, key)) is not None
+        ),
+        has_profile=store.exists(MergedProfile),
     )
 
 

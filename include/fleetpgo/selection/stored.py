@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fleetpgo.selection.targets import Selection, Target
+from fleetpgo.run.selected import Selection
 from fleetpgo.selection.windows import combined
 
 if TYPE_CHECKING:
@@ -14,37 +14,28 @@ if TYPE_CHECKING:
     from fleetpgo.run.store import RunStore
 
 
-def read_selection(store: RunStore, *, windows: Iterable[str] = ()) -> tuple[Selection, int]:
-    """What a run has chosen, in all windows so far; and the profiles' length in seconds.
+def read_selection(store: RunStore, *, windows: Iterable[str] = ()) -> Selection:
+    """Return what a run has chosen, in all windows so far.
 
     Args:
         store: of the run.
         windows: names of those that should have been; what is missing is among the warnings.
+
+    Raises:
+        ArtifactError: nothing was chosen yet, or it cannot be read.
     """
-    found = {} if store.exists(selection_name(None)) else read_windows(store)
+    found = {} if store.exists(Selection) else read_windows(store)
     if not found:
-        return _read_selection(store, None)
+        return store.read(Selection)
     missing = [window for window in windows if window not in found]
-    chosen = combined({name: chosen for name, (chosen, _) in found.items()})
-    warnings = (*chosen.warnings, *(f"nothing was profiled in the window {name}" for name in missing))
-    return replace(chosen, warnings=warnings), max(seconds for _, seconds in found.values())
+    chosen = combined(found)
+    return replace(
+        chosen,
+        warnings=(*chosen.warnings, *(f"nothing was profiled in the window {name}" for name in missing)),
+        seconds=max(each.seconds for each in found.values()),
+    )
 
 
-def read_windows(store: RunStore) -> dict[str, tuple[Selection, int]]:
-    """Window → what was chosen in it, and the length of the profiles; only those that have been."""
-    prefix, suffix = selection_name("*").split("*")
-    files = [name for name in store.names("", suffix) if name.startswith(prefix)]
-    names = [file.removeprefix(prefix).removesuffix(suffix) for file in files]
-    return {name: _read_selection(store, name) for name in names}
-
-
-def _read_selection(store: RunStore, window: str | None) -> tuple[Selection, int]:
-    record = store.read_json(selection_name(window))
-    seconds = record.pop("seconds")
-    targets = tuple(Target(**target) for target in record["targets"])
-    return Selection(**{**record, "targets": targets, "warnings": tuple(record["warnings"])}), seconds
-
-
-def selection_name(window: str | None) -> str:
-    """Return the name of the artifact that holds a window's selection; None: of all instances."""
-    return f"selection-{window}.json" if window else "selection.json"
+def read_windows(store: RunStore) -> dict[str, Selection]:
+    """Return window → what was chosen in it; only those that have been."""
+    return {window: store.read(Selection, window) for window in store.keys(Selection)}

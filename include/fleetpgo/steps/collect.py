@@ -6,13 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from fleetpgo import collection
+from fleetpgo.run.stop import why_stopped
 from fleetpgo.selection import read_selection
 from fleetpgo.steps.enough import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fleetpgo.collection import Access, Record
+    from fleetpgo.collection import Access
+    from fleetpgo.run.profiled import Record
     from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Target
     from fleetpgo.service.rules import ServiceRules
@@ -33,12 +35,12 @@ async def collect_profiles(
     watch: Watch = unwatched,
 ) -> list[Record]:
     """Fetch the targets' profiles into the store; one record each, failed ones included."""
-    chosen, seconds = read_selection(store)
+    chosen = read_selection(store)
     return await collection.collect(
         targets,
         service.collection,
         store,
-        seconds=seconds,
+        seconds=chosen.seconds,
         limits=chosen.at_once(service.collection.max_share),
         round_size=sum(each.round <= targets[0].round for each in chosen.targets),
         access=access or collection.Access(),
@@ -54,7 +56,7 @@ async def top_up(
     Returns:
         one sentence for each look: what there was, and whether that was enough.
     """
-    chosen, _ = read_selection(store)
+    chosen = read_selection(store)
     said = []
     for number in range(2, service.selection.max_rounds + 2):
         verdict = await asyncio.to_thread(judge, service, store, chosen)
@@ -64,7 +66,7 @@ async def top_up(
         )
         if verdict.enough or not targets:
             break
-        if stopped := await asyncio.to_thread(collection.why_stopped, store):
+        if stopped := await asyncio.to_thread(why_stopped, store):
             said[-1] += f"; nobody else is asked: {stopped}"
             break
         await collect_profiles(service, store, targets, access=access, watch=watch)

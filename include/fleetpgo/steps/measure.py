@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
+from fleetpgo.errors import ArtifactError
 from fleetpgo.measurement import measuring
 from fleetpgo.proposal.merge_alone import what_else
 from fleetpgo.proposal.revert import propose_revert
-from fleetpgo.steps.wait import read_rollout, window_of
+from fleetpgo.run.artifacts import Picture, Report, decode
+from fleetpgo.run.measured import PERIODS, Measurement
+from fleetpgo.run.proposed import Merge, Proposed, Reverted, Rollout
+from fleetpgo.steps.wait import window_of
 
 if TYPE_CHECKING:
     from fleetpgo.measurement.comparison import Comparison
     from fleetpgo.prometheus import Prometheus
     from fleetpgo.proposal.forges import Forge
+    from fleetpgo.run.measured import Period
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import ServiceRules
-    from fleetpgo.steps.wait import Period
 
 
 def measure_period(
@@ -28,34 +31,44 @@ def measure_period(
     After a regression that :func:`reverts` trusts, a pull request that reverts the profile is opened or
     brought up to date, as the service file says.
     """
-    commit = store.read_json("merge.json")["commit"]
+    commit, proposed = store.read(Merge).commit, store.read(Proposed)
+    if proposed.pull_request is None or proposed.head is None or proposed.url is None:
+        raise ArtifactError(
+            f"run {store.run} opened no pull request, so there is nothing to measure",
+            hint="clear the task that opens it, and its downstream tasks",
+        )
     measured = measuring.measure(
         prometheus,
         service,
-        read_rollout(store),
+        store.read(Rollout),
         period=period,
         window=window_of(service, period),
         what_else=partial(what_else, service, forge, commit),
     )
-    for extension, content in measured.files().items():
-        store.write(f"measure_{period}.{extension}", content)
-    proposed = store.read_json("pull_request.json")
-    reports = [f"measure_{each}.md" for each in ("rollout", "week")]
-    text = "\n".join(store.read(report).decode() for report in reports if store.exists(report))
-    forge.comment(proposed["pull_request"], text, "measurement")
+    files = measured.files()
+    store.write(decode(Measurement, files["json"], store.path(Measurement, period)), period)
+    store.write(Report(files["md"]), period)
+    store.write(Picture(files["svg"]), period)
+    reports = (store.find(Report, each) for each in PERIODS)
+    text = "\n".join(report.decode() for report in reports if report is not None)
+    forge.comment(proposed.pull_request, text, "measurement")
     if reverts(measured.comparison, period):
-        reverted = propose_revert(
-            service,
-            forge,
-            profile=proposed["profile"],
-            head=proposed["head"],
-            commit=commit,
-            brought_by=proposed["url"],
-            pull_request=proposed["pull_request"],
-            measured=measured.comparison,
-            report=text,
+        reverted = Reverted(
+            reason="the forge does not say which commit merged the profile: revert it by hand"
         )
-        store.write_json("revert.json", asdict(reverted))
+        if commit is not None:
+            reverted = propose_revert(
+                service,
+                forge,
+                profile=proposed.profile,
+                head=proposed.head,
+                commit=commit,
+                brought_by=proposed.url,
+                pull_request=proposed.pull_request,
+                measured=measured.comparison,
+                report=text,
+            )
+        store.write(reverted)
     return measured.comparison
 
 

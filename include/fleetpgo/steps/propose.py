@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import shlex
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
 from fleetpgo.errors import ProfileError, RepositoryError
@@ -21,13 +21,17 @@ from fleetpgo.proposal.etiquette import TAKE_OVER, hands_off, obeying_take_over
 from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, read_at
 from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
+from fleetpgo.run.artifacts import ProposedProfile
 from fleetpgo.run.digest import digest
+from fleetpgo.run.profiled import Manifest
+from fleetpgo.run.proposed import Proposed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from fleetpgo.proposal.forges import Forge, PullRequest
+    from fleetpgo.run.profiled import Contribution
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import ServiceRules
 
@@ -36,50 +40,6 @@ _log = logging.getLogger(__name__)
 _NAMED = 10
 _ALL = 1 << 30
 """Functions that are shown, and that are looked through."""
-
-
-@dataclass(frozen=True)
-class Proposed:
-    """What came of proposing a profile; plain values only, for ``dataclasses.asdict`` and JSON.
-
-    Attributes:
-        branch: branch that the pull request comes from.
-        base: branch that it goes to.
-        profile: first 12 hex digits of the SHA-256 of the profile's bytes.
-        unchanged: nothing was built, pushed or opened: the base branch holds a profile that is as good, the
-            repository wants none, or people want the pull request left alone.
-        reason: why; "" if something was proposed.
-        overlap: of this profile with the one on the base branch, 0 … 1; None if there is none.
-        dry_run: everything was done but the push and the pull request.
-        head: full SHA of the pushed commit; None where nothing was pushed.
-        pull_request: its number; None where none was opened.
-        url: where a person reads it; None where none was opened.
-        toolchain: version of Go that built the service, such as ``go1.27.3``.
-        size_without: bytes of the binary built without a profile; this and the rest are None if unchanged.
-        size_with: bytes of the binary built with this profile.
-        seconds_without: how long the build without a profile took.
-        seconds_with: how long the build with this profile took.
-        source_match: share of the profile's weight that the source still has; None if nothing was compared.
-        current_match: the same of the profile on the base branch.
-    """
-
-    branch: str
-    base: str
-    profile: str
-    unchanged: bool
-    dry_run: bool
-    reason: str = ""
-    overlap: float | None = None
-    head: str | None = None
-    pull_request: int | None = None
-    url: str | None = None
-    toolchain: str | None = None
-    size_without: int | None = None
-    size_with: int | None = None
-    seconds_without: float | None = None
-    seconds_with: float | None = None
-    source_match: float | None = None
-    current_match: float | None = None
 
 
 def propose_profile(
@@ -95,46 +55,44 @@ def propose_profile(
 
     Args:
         service: whose repository.
-        store: holds the profile and its manifest; takes ``pull_request.json``.
+        store: holds the profile and its manifest; takes what came of it.
         forge: where the repository is.
         dry_run: everything but the push and the pull request.
         cache: directory for Go's caches, kept between runs.
         run_url: where a person looks at the run.
     """
-    manifest = store.read_json("manifest.json")
+    manifest = store.read(Manifest)
     reasons = {each.function: each.issue for each in pprof.GUARDS}
     reasons |= {each.function: each.issue for each in service.profile.guards}
     provenance = Provenance(
         run=store.run,
-        query=manifest["query"],
-        selected=manifest["selected"],
-        missing={
-            each["instance"]: each["reason"] for each in manifest["instances"] if each["state"] != "used"
-        },
-        samples=manifest["samples"],
+        query=manifest.query,
+        selected=manifest.selected,
+        missing={each.instance: each.reason for each in manifest.instances if each.state != "used"},
+        samples=manifest.samples,
         run_url=run_url,
-        datacenters=_datacenters(manifest["instances"]),
-        figures=manifest["figures"],
-        notes=manifest["warnings"],
-        guarded={name: reasons.get(name, "") for name in manifest["renamed"]},
+        datacenters=_datacenters(manifest.instances),
+        figures=manifest.figures,
+        notes=manifest.warnings,
+        guarded={name: reasons.get(name, "") for name in manifest.renamed},
         savings=latest_savings(store.root, store.service),
     )
-    proposed = propose(service, forge, store.read("profile.pprof"), provenance, dry_run=dry_run, cache=cache)
-    store.write_json("pull_request.json", asdict(proposed))
+    proposed = propose(service, forge, store.read(ProposedProfile), provenance, dry_run=dry_run, cache=cache)
+    store.write(proposed)
     return proposed
 
 
-def _datacenters(instances: Iterable[Mapping[str, Any]]) -> list[Datacenter]:
+def _datacenters(instances: Iterable[Contribution]) -> list[Datacenter]:
     """What the instances of each datacenter gave, those with the most samples first."""
-    of: dict[str, list[Mapping[str, Any]]] = {}
+    of: dict[str, list[Contribution]] = {}
     for each in instances:
-        of.setdefault(each["datacenter"], []).append(each)
+        of.setdefault(each.datacenter, []).append(each)
     found = [
         Datacenter(
             name,
             asked=len(own),
-            used=sum(each["state"] == "used" for each in own),
-            samples=sum(each["samples"] for each in own if each["state"] == "used"),
+            used=sum(each.state == "used" for each in own),
+            samples=sum(each.samples for each in own if each.state == "used"),
         )
         for name, own in of.items()
     ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fleetpgo import selection
-from fleetpgo.collection import forget_stop
-from fleetpgo.selection.stored import read_windows, selection_name
+from fleetpgo.run.stop import forget_stop
+from fleetpgo.selection.stored import read_windows
 from fleetpgo.service.files import override
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def select_instances(
 
     Args:
         service: whose instances.
-        store: takes ``selection.json``; a stop of an earlier attempt is forgotten.
+        store: takes the :class:`Selection`; a stop of an earlier attempt is forgotten.
         prometheus: knows them.
         instances: how many in a round; default: the service file's.
         seconds: length of each profile; default: the service file's.
@@ -47,14 +47,14 @@ def select_instances(
         share = selection.find_window(service.selection, window).share
         taken = {
             target.instance
-            for name, (other, _) in read_windows(store).items()
+            for name, other in read_windows(store).items()
             if name != window
             for target in other.of_round(1)
         }
         chosen = selection.select(prometheus, rules, seed=store.run, share=share, taken=taken)
-    seconds = seconds or service.collection.seconds
+    chosen = replace(chosen, seconds=seconds or service.collection.seconds)
     forget_stop(store)
-    store.write_json(selection_name(window), {**asdict(chosen), "seconds": seconds})
+    store.write(chosen, window or "")
     packs = selection.pack(
         chosen.of_round(1),
         max_tasks=service.collection.max_tasks,

@@ -6,22 +6,23 @@ not known here.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from fleetpgo.measurement.rollout import Rollout, find_rollout, ready_at
+from fleetpgo.errors import ArtifactError
+from fleetpgo.measurement.rollout import find_rollout, ready_at
 from fleetpgo.proposal.ensure import marker
+from fleetpgo.run.proposed import Merge, Proposed, Rollout
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from fleetpgo.prometheus import Prometheus
     from fleetpgo.proposal.forges import Forge
+    from fleetpgo.run.measured import Period
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import ServiceRules
-
-Period = Literal["rollout", "week"]
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,15 @@ class Outcome:
 
 def look_for_merge(store: RunStore, forge: Forge) -> Outcome:
     """Whether the run's pull request has been merged, closed, or taken over by a newer run."""
-    proposed = store.read_json("pull_request.json")
-    if proposed["unchanged"]:
-        return _skip(store, f"nothing was proposed: {proposed['reason']}")
-    if proposed["dry_run"]:
+    proposed = store.read(Proposed)
+    if proposed.unchanged:
+        return _skip(store, f"nothing was proposed: {proposed.reason}")
+    if proposed.pull_request is None:
         return _skip(store, "dry run: no pull request was opened")
-    pull_request = forge.get(proposed["pull_request"])
+    pull_request = forge.get(proposed.pull_request)
     name = f"pull request #{pull_request.number} ({pull_request.url})"
     about = marker(pull_request.body)
-    if about is not None and about.profile != proposed["profile"]:
+    if about is not None and about.profile != proposed.profile:
         return _skip(store, f"superseded by run {about.run}, which took over {name}")
     match pull_request.state:
         case "open":
@@ -51,14 +52,13 @@ def look_for_merge(store: RunStore, forge: Forge) -> Outcome:
             return _skip(store, f"{name} was closed without a merge")
         case "merged":
             merged_at = pull_request.merged_at or datetime.now(UTC)
-            commit = pull_request.merge_commit
-            store.write_json("merge.json", {"state": "merged", "merged_at": merged_at, "commit": commit})
+            store.write(Merge("merged", merged_at, pull_request.merge_commit))
             return Outcome("done", f"{name} was merged at {merged_at:%Y-%m-%d %H:%M:%S %Z}")
 
 
 def _skip(store: RunStore, reason: str) -> Outcome:
     """The run ends here, and not in failure; the store remembers why."""
-    store.write_json("merge.json", {"state": "skipped", "reason": reason})
+    store.write(Merge("skipped", reason=reason))
     return Outcome("skipped", reason)
 
 
@@ -66,9 +66,10 @@ def look_for_rollout(
     service: ServiceRules, store: RunStore, prometheus: Prometheus, now: datetime
 ) -> Outcome:
     """Whether the fleet runs the new build, and has done so for long enough to be measured."""
-    if not store.exists("rollout.json"):
-        profile = store.read_json("pull_request.json")["profile"]
-        merged_at = datetime.fromisoformat(store.read_json("merge.json")["merged_at"])
+    rollout = store.find(Rollout)
+    if rollout is None:
+        profile = store.read(Proposed).profile
+        merged_at = _merged_at(store)
         fraction, rollout = find_rollout(
             prometheus, service.rollout, profile=profile, since=merged_at, now=now
         )
@@ -80,14 +81,23 @@ def look_for_rollout(
                 f"the rollout is complete at {service.rollout.complete:.0%}"
                 + (f" and was not within {service.rollout.deadline} of the merge" if late else ""),
             )
-        store.write_json("rollout.json", asdict(rollout))
-    rollout = read_rollout(store)
+        store.write(rollout)
     moment = measurable_at(service, store, "rollout")
     return Outcome(
         "done" if now >= moment else "waiting",
         f"rolled out from {rollout.start} to {rollout.end}, to {rollout.fraction:.0%} of the instances; "
         f"measurable at {moment}",
     )
+
+
+def _merged_at(store: RunStore) -> datetime:
+    merge = store.read(Merge)
+    if merge.merged_at is None:
+        raise ArtifactError(
+            f"the pull request of run {store.run} was not merged: {merge.reason}",
+            hint="clear the task that waits for the merge, and its downstream tasks",
+        )
+    return merge.merged_at
 
 
 def look_for_week(service: ServiceRules, store: RunStore, now: datetime) -> Outcome:
@@ -98,14 +108,7 @@ def look_for_week(service: ServiceRules, store: RunStore, now: datetime) -> Outc
 
 def measurable_at(service: ServiceRules, store: RunStore, period: Period) -> datetime:
     """When that period after the rollout will have passed."""
-    return ready_at(service, read_rollout(store), window_of(service, period))
-
-
-def read_rollout(store: RunStore) -> Rollout:
-    """Return when the new build went out, as :func:`look_for_rollout` found it."""
-    record = store.read_json("rollout.json")
-    times = {key: datetime.fromisoformat(record[key]) for key in ("start", "end")}
-    return Rollout(**{**record, **times})
+    return ready_at(service, store.read(Rollout), window_of(service, period))
 
 
 def window_of(service: ServiceRules, period: Period) -> timedelta:
