@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from demo.airflow import Airflow
+from fleetpgo.run.profiled import Record
 from fleetpgo.run.store import RunStore
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def collecting(port: int, seconds: int, instances: int, folder: Path) -> tuple[f
         _, idle, _ = _run(airflow, "bench_idle", {"seconds": seconds})
         span, busy, run = _run(airflow, "bench_collect", {"seconds": seconds, "instances": instances})
     profiles = RunStore(store, "bench", run)
-    got = [profiles.read_json(name)["state"] for name in profiles.names("profiles", ".json")]
+    got = [profiles.read(Record, key).state for key in profiles.keys(Record)]
     return span, busy - idle, f"{got.count('fetched')} profiles; CPU beyond an idle run's {idle:.1f} s"
 
 

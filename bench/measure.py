@@ -30,7 +30,7 @@ from datetime import UTC, datetime, timedelta
 began = time.monotonic()
 from fleetpgo.service.files import load_service
 from fleetpgo.measurement.measuring import measure
-from fleetpgo.measurement.rollout import Rollout
+from fleetpgo.run.proposed import Rollout
 from fleetpgo.prometheus import Prometheus
 from pathlib import Path
 start = datetime.fromtimestamp({ROLLOUT}, UTC)

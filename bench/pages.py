@@ -8,16 +8,21 @@ nothing of the store yet (the operating system may have).
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import statistics
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 
+from fleetpgo.run.artifacts import Report
+from fleetpgo.run.measured import PERIODS, Measurement
+from fleetpgo.run.profiled import Manifest
+from fleetpgo.run.proposed import Merge, Proposed, Rollout
+from fleetpgo.run.selected import Selection
 from fleetpgo.run.store import RunStore
 from tests.pages import browser, fleet, site
 
@@ -32,23 +37,26 @@ def multiply(services: list[str], runs: int) -> None:
     fleet.describe(FOLDER / "made")
     fleet.build(FOLDER / "original", FOLDER / "made")
     original = RunStore(FOLDER / "original", "edge", fleet.FIRST)
-    manifest = original.read_json("manifest.json")
-    manifest["instances"] = (manifest["instances"] * INSTANCES)[:INSTANCES]
-    names = ["selection.json", "pull_request.json", "merge.json", "rollout.json"]
-    names += [f"measure_{period}.{kind}" for period in ("rollout", "week") for kind in ("json", "md")]
-    same = {name: original.read(name) for name in names}
-    measured = {name: json.loads(same.pop(name)) for name in ("measure_rollout.json", "measure_week.json")}
+    manifest = original.read(Manifest)
+    manifest = replace(manifest, instances=(manifest.instances * INSTANCES)[:INSTANCES])
+    same = [original.read(kind) for kind in (Selection, Proposed, Merge, Rollout)]
+    measured = {period: original.read(Measurement, period).whole for period in PERIODS}
+    reports = {period: original.read(Report, period) for period in PERIODS}
     now = datetime.now(UTC)
     for service in services:
         for number in range(runs):
             at = now - timedelta(weeks=runs - number)
             run = f"scheduled__{at:%Y-%m-%dT%H:%M:%S}+00:00"
             store = RunStore(FOLDER / "store", service, run)
-            store.write_json("manifest.json", {**manifest, "run": run, "made_at": at.isoformat()})
-            for name, data in same.items():
-                store.write(name, data)
-            for name, record in measured.items():
-                store.write_json(name, {**record, "rollout": {**record["rollout"], "end": at.isoformat()}})
+            store.write(replace(manifest, run=run, made_at=at))
+            for artifact in same:
+                store.write(artifact)
+            for period, record in measured.items():
+                store.write(reports[period], period)
+                rollout = {**record["rollout"], "end": at.isoformat()}
+                store.write(
+                    replace(original.read(Measurement, period), whole={**record, "rollout": rollout}), period
+                )
 
 
 def server_ms(running: site.Site) -> float:

@@ -28,6 +28,8 @@ from demo.airflow import PROJECT, USER, Airflow
 from demo.fleet import DATACENTERS, Fleet
 from demo.processes import DemoError
 from demo.progress import Progress
+from fleetpgo.run.measured import Measurement
+from fleetpgo.run.proposed import Proposed
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import load_named
 
@@ -96,7 +98,7 @@ def demo(*, port: int, leave: bool, aa_rollouts: int) -> None:
             store = RunStore(ROOT / "store", "wshim", run_id)
             summary.show(console, store, time.monotonic() - start)
             if aa_rollouts:
-                answers = [aa.Answer.of(store.read_json("measure_week.json"))]
+                answers = [aa.Answer.of(dict(store.read(Measurement, "week").whole))]
                 for number in range(2, aa_rollouts + 1):
                     console.print(f"A/A rollout {number} of {aa_rollouts} …")
                     answers.append(aa.again(fleet, load_named("wshim"), deploy, number=number))
@@ -136,7 +138,7 @@ def play(fleet: Fleet, airflow: Airflow, *, changed: bool) -> str:
     summary.check_origin(fleet.origin)
 
     old = fleet.instances[0].binary
-    digest = RunStore(ROOT / "store", "wshim", run_id).read_json("pull_request.json")["profile"]
+    digest = RunStore(ROOT / "store", "wshim", run_id).read(Proposed).profile
     new = fleet.build() if changed else aa.build(fleet, digest)
     progress.say(f"[bold]deployer[/bold]  built {new.name} from main")
     deploy(fleet, old, new)

@@ -28,8 +28,7 @@ def select_instances() -> list[dict[str, Any]]:
     targets = tuple(Target(address(number), f"dc{number % TASKS}", 1.0, {}) for number in range(instances))
     sizes = {f"dc{number}": -(-instances // TASKS) for number in range(TASKS)}
     store = hooks.run_store(SERVICE, context["run_id"])
-    chosen = Selection(targets, datacenters=sizes)
-    store.write_json("selection.json", {**asdict(chosen), "seconds": seconds})
+    store.write(Selection(targets, datacenters=sizes, seconds=seconds))
     packs = pack(targets, max_tasks=TASKS, limits=sizes, per_host=1)
     return [asdict(each) for each in packs]
 

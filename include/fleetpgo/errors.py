@@ -7,7 +7,8 @@
     ├── SelectionError       nothing to profile
     ├── ProfileError         these bytes are not a CPU profile that can be used; has a named `reason`
     ├── QuorumError          too few of the selected instances gave a profile
-    ├── ArtifactError        a run's artifact is missing or damaged
+    ├── ArtifactError        a run's artifact cannot be read
+    │   └── NotThereError    it is not in the store
     ├── StoreError           the store of artifacts does not answer, refuses, or has no room
     ├── ToolchainError       Go is missing, too old, or a command of it failed
     ├── BuildError           the service does not build
@@ -77,7 +78,11 @@ class QuorumError(FleetPGOError):
 
 
 class ArtifactError(FleetPGOError):
-    """A run's artifact is missing or damaged."""
+    """A run's artifact is missing, damaged, or of a newer version."""
+
+
+class NotThereError(ArtifactError):
+    """A run's artifact is not in the store."""
 
 
 class StoreError(FleetPGOError):

@@ -1,20 +1,24 @@
 """Buttons on a task: to the pull request, the profile, and the query that the task asked.
 
 A worker works out the address when the task ends, from what is in the run's store then. "" means that there
-is nothing to see, or that the store does not answer; Airflow shows no button for it.
+is nothing to see, or that the store does not answer or cannot be read; Airflow shows no button for it.
 """
 
 from __future__ import annotations
 
 import logging
 from functools import wraps
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from airflow.configuration import conf
 from airflow.sdk import BaseOperatorLink
 
-from fleetpgo.errors import StoreError
+from fleetpgo.errors import ArtifactError, StoreError
+from fleetpgo.run.artifacts import MergedProfile
+from fleetpgo.run.measured import Measurement
+from fleetpgo.run.proposed import Proposed
+from fleetpgo.run.selected import Selection
 from fleetpgo.service.files import load_named
 from fleetpgo_airflow import hooks
 
@@ -25,7 +29,6 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
     from fleetpgo.run.store import RunStore
-    from fleetpgo_airflow.operators import MeasureOperator, RefreshOperator, SelectInstancesOperator
 
 MOST_QUERIES = 10
 """Panels that one page of Prometheus' is opened with; a link has its limits."""
@@ -33,14 +36,14 @@ MOST_QUERIES = 10
 log = logging.getLogger(__name__)
 
 
-def _none_during_an_outage(get_link: Callable[..., str]) -> Callable[..., str]:
+def _none_if_unreadable(get_link: Callable[..., str]) -> Callable[..., str]:
     """A button is not worth a traceback at the end of a task that went well."""
 
     @wraps(get_link)
     def link(self: BaseOperatorLink, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         try:
             return get_link(self, operator, ti_key=ti_key)
-        except StoreError as error:
+        except (ArtifactError, StoreError) as error:
             log.warning("no button %s: %s", self.name, error)
             return ""
 
@@ -52,13 +55,11 @@ class PullRequestLink(BaseOperatorLink):
 
     name = "Pull request"
 
-    @_none_during_an_outage
+    @_none_if_unreadable
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Its URL; "" for a forge without a web server, and where none was opened."""
-        store = _store(operator, ti_key)
-        if not store.exists("pull_request.json"):
-            return ""
-        url = store.read_json("pull_request.json")["url"] or ""
+        proposed = _store(operator, ti_key).find(Proposed)
+        url = (proposed.url if proposed else None) or ""
         return url if url.startswith(("http://", "https://")) else ""
 
 
@@ -67,10 +68,10 @@ class ProfileLink(BaseOperatorLink):
 
     name = "Profile"
 
-    @_none_during_an_outage
+    @_none_if_unreadable
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """The PGO tab of the run; "" before there is a profile."""
-        if not _store(operator, ti_key).exists("merged.pb.gz"):
+        if not _store(operator, ti_key).exists(MergedProfile):
             return ""
         base = conf.get("api", "base_url", fallback="").rstrip("/")
         return f"{base}/dags/{ti_key.dag_id}/runs/{quote(ti_key.run_id, safe='')}/plugin/fleetpgo-run"
@@ -81,13 +82,13 @@ class SelectionQueryLink(BaseOperatorLink):
 
     name = "Prometheus query"
 
-    @_none_during_an_outage
+    @_none_if_unreadable
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Prometheus with the query in it; "" if nothing was asked."""
-        store, window = _store(operator, ti_key), cast("SelectInstancesOperator", operator).window
+        store, window = _store(operator, ti_key), cast("Any", operator).window
         # A run that takes all instances now knows of no window.
-        name = f"selection-{window}.json" if store.exists(f"selection-{window}.json") else "selection.json"
-        return _prometheus(operator, [store.read_json(name)["query"]]) if store.exists(name) else ""
+        chosen = store.find(Selection, window or "") or store.find(Selection)
+        return _prometheus(operator, [chosen.query]) if chosen else ""
 
 
 class MeasurementQueryLink(BaseOperatorLink):
@@ -95,19 +96,21 @@ class MeasurementQueryLink(BaseOperatorLink):
 
     name = "Prometheus query"
 
-    @_none_during_an_outage
+    @_none_if_unreadable
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Prometheus with a panel for each query, at the measurement's time; "" if there is none."""
-        store, name = _store(operator, ti_key), f"measure_{cast('MeasureOperator', operator).period}.json"
-        if not store.exists(name):
+        measured = _store(operator, ti_key).find(Measurement, cast("Any", operator).period)
+        if measured is None:
             return ""
-        queries = store.read_json(name)["queries"]
+        queries = dict(measured.queries)
         at = queries.pop("evaluated at", "")
         return _prometheus(operator, queries.values(), at=at)
 
 
 def _service(operator: BaseOperator) -> str:
-    return cast("RefreshOperator", operator).service
+    # operators.py imports this file, so the classes that have a service, window or period are not named here.
+    service: str = cast("Any", operator).service
+    return service
 
 
 def _store(operator: BaseOperator, ti_key: TaskInstanceKey) -> RunStore:

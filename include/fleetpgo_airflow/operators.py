@@ -1,4 +1,4 @@
-"""One operator for each step of a refresh. What a step does stands in :mod:`fleetpgo.steps.refresh`.
+"""One operator for each step of a refresh. What a step does stands in :mod:`fleetpgo.steps`.
 
 What an operator pushes to XCom is small and refers to the store: records and digests, never profiles.
 """
@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseAsyncOperator, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from fleetpgo.run.proposed import Merge, Proposed
+from fleetpgo.run.selected import Target
+from fleetpgo.run.stop import forget_stop
 from fleetpgo.service.files import load_named
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.links import MeasurementQueryLink, ProfileLink, PullRequestLink, SelectionQueryLink
@@ -23,9 +26,9 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from fleetpgo.run.measured import Period
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import ServiceRules
-    from fleetpgo.steps.refresh import Period
 
 
 class RefreshOperator(BaseOperator):
@@ -67,12 +70,12 @@ class SelectInstancesOperator(RefreshOperator):
 
         Param ``now``: choose all instances, whatever the window.
         """
-        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.select import select_instances  # noqa: PLC0415  # not when the DAG file is parsed
 
         params = context["params"]
         with translated():
             service, store = self.opened(context)
-            chosen, packs = refresh.select_instances(
+            chosen, packs = select_instances(
                 service,
                 store,
                 hooks.prometheus(service),
@@ -112,16 +115,13 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
 
     async def aexecute(self, context: Context) -> list[dict[str, Any]]:
         """Fetch; skipped, not failed, if not one instance of the pack gave a profile: the quorum decides."""
-        from fleetpgo.selection import Target  # noqa: PLC0415
-        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.collect import collect_profiles  # noqa: PLC0415  # not when the DAG file is parsed
 
         targets = [Target(**target) for target in self.pack["targets"]]
         with translated():
             service, store = await asyncio.to_thread(self.opened, context)
             await _forget_mended_stop(context, store)
-            records = await refresh.collect_profiles(
-                service, store, targets, access=await hooks.access(service)
-            )
+            records = await collect_profiles(service, store, targets, access=await hooks.access(service))
         if all(record.state != "fetched" for record in records):
             reasons = "; ".join(f"{record.instance}: {record.reason}" for record in records)
             raise AirflowSkipException(f"no profile from {self.pack['name']}: {reasons}")
@@ -130,8 +130,6 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
 
 async def _forget_mended_stop(context: Context, store: RunStore) -> None:
     """A stopped round fails no task, so none is retried: whoever clears one has mended what stopped it."""
-    from fleetpgo.collection import forget_stop  # noqa: PLC0415  # not when the DAG file is parsed
-
     if context["task_instance"].try_number > 1:
         await asyncio.to_thread(forget_stop, store)
 
@@ -141,12 +139,12 @@ class TopUpOperator(BaseAsyncOperator, RefreshOperator):
 
     async def aexecute(self, context: Context) -> list[str]:
         """Look, fetch, look again; most often the first look is enough."""
-        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.collect import top_up  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated():
             service, store = await asyncio.to_thread(self.opened, context)
             await _forget_mended_stop(context, store)
-            said = await refresh.top_up(service, store, access=await hooks.access(service))
+            said = await top_up(service, store, access=await hooks.access(service))
         for verdict in said:
             self.log.info("%s", verdict)
         return said
@@ -159,10 +157,10 @@ class MergeProfilesOperator(RefreshOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check, merge, minimise, and account for every instance."""
-        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.merge import merge_profiles  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated():
-            manifest = refresh.merge_profiles(*self.opened(context))
+            manifest = merge_profiles(*self.opened(context))
         for warning in manifest.warnings:
             self.log.warning("%s", warning)
         self.log.info("%d of %d instances, %s samples", manifest.used, manifest.selected, manifest.samples)
@@ -178,11 +176,11 @@ class BuildAndOpenPROperator(RefreshOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Propose; param ``dry_run``: everything but the push and the pull request."""
-        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.propose import propose_profile  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated():
             service, store = self.opened(context)
-            proposed = refresh.propose_profile(
+            proposed = propose_profile(
                 service,
                 store,
                 hooks.forge(service),
@@ -205,12 +203,12 @@ class AnnounceMergeOperator(RefreshOperator):
         """Emit the asset, with the profile, the pull request and the merge's commit."""
         with translated():
             _, store = self.opened(context)
-            proposed, merge = store.read_json("pull_request.json"), store.read_json("merge.json")
+            proposed, merge = store.read(Proposed), store.read(Merge)
         (asset,) = self.outlets
         context["outlet_events"][asset].extra = {
-            "profile": proposed["profile"],
-            "pull_request": proposed["url"],
-            "commit": merge["commit"],
+            "profile": proposed.profile,
+            "pull_request": proposed.url,
+            "commit": merge.commit,
         }
 
 
@@ -230,11 +228,11 @@ class MeasureOperator(RefreshOperator):
     def execute(self, context: Context) -> str:
         """Compare, store, comment; returns the headline."""
         from fleetpgo.measurement.report import headline, markdown  # noqa: PLC0415
-        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.measure import measure_period  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated():
             service, store = self.opened(context)
-            comparison = refresh.measure(
+            comparison = measure_period(
                 service, store, hooks.prometheus(service), hooks.forge(service), period=self.period
             )
         self.log.info("\n%s", markdown(comparison))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.triggers.base import TriggerEvent
 
-    from fleetpgo.steps.refresh import Outcome
+    from fleetpgo.steps.wait import Outcome
 
 What = Literal["merge", "rollout", "week"]
 
@@ -39,17 +39,17 @@ PATIENCE = timedelta(days=60)
 
 def look(what: What, service_name: str, run: str) -> Outcome:
     """Look once, blocking. The store remembers what was found if the wait is over."""
-    from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+    from fleetpgo.steps.wait import look_for_merge, look_for_rollout, look_for_week  # noqa: PLC0415  # not when the DAG file is parsed
 
     service = load_named(service_name)
     store = hooks.run_store(service_name, run)
     match what:
         case "merge":
-            return refresh.look_for_merge(store, hooks.forge(service))
+            return look_for_merge(store, hooks.forge(service))
         case "rollout":
-            return refresh.look_for_rollout(service, store, hooks.prometheus(service), datetime.now(UTC))
+            return look_for_rollout(service, store, hooks.prometheus(service), datetime.now(UTC))
         case "week":
-            return refresh.look_for_week(service, store, datetime.now(UTC))
+            return look_for_week(service, store, datetime.now(UTC))
 
 
 class LookTrigger(BaseTrigger):
@@ -119,7 +119,7 @@ class WaitOperator(RefreshOperator):
 
     def execute(self, context: Context) -> None:
         """Look; skip with the reason, or defer."""
-        from fleetpgo.steps.refresh import Outcome  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.wait import Outcome  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated():
             try:
@@ -177,7 +177,7 @@ class WaitForWindowOperator(RefreshOperator):
 
     def execute(self, context: Context) -> None:
         """Defer to the standard provider's trigger for a moment in time."""
-        from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.select import window_opens  # noqa: PLC0415  # not when the DAG file is parsed
 
         now = datetime.now(UTC)
         params = context["params"]
@@ -185,7 +185,7 @@ class WaitForWindowOperator(RefreshOperator):
             service = load_named(self.service)
             # What was asked for and cannot be is said now, not when the window opens.
             override(service.selection, instances=params.get("instances"), matchers=params.get("matchers"))
-            moment = refresh.window_opens(service, self.window, now)
+            moment = window_opens(service, self.window, now)
         if params["now"]:
             first = service.selection.windows[0].name
             if self.window != first:

@@ -29,9 +29,9 @@ from fleetpgo.measurement.estimate import NotPossibleError
 from fleetpgo.measurement.estimators import holdback, weekly
 from fleetpgo.measurement.estimators.estimator import Inputs
 from fleetpgo.measurement.estimators.registry import ESTIMATORS
-from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.measurement.verdict import judge
 from fleetpgo.prometheus import from_timestamp
+from fleetpgo.run.proposed import Rollout
 from studies.measurement import fleet, scenarios, tables
 
 if TYPE_CHECKING:

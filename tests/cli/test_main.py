@@ -7,11 +7,15 @@ import signal
 import subprocess
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
 from fleetpgo.cli.main import cli
+from fleetpgo.run.artifacts import FetchedProfile
+from fleetpgo.run.profiled import Manifest, Record
+from fleetpgo.run.selected import Selection
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import services_directory
 from tests import services
@@ -147,10 +151,7 @@ async def test_collect_takes_the_number_and_the_length_from_its_options(service,
 
 @pytest.mark.parametrize("headers", ["X-Token", ": x", "X-Token:"])
 def test_collect_refuses_headers_that_are_none(service, tmp_path, headers):
-    RunStore(tmp_path, "api", "r").write_json(
-        "selection.json",
-        {"targets": [], "query": "", "warnings": [], "strata": {}, "datacenters": {}, "seconds": 1},
-    )
+    RunStore(tmp_path, "api", "r").write(Selection((), seconds=1))
     done = run(
         *("collect", "api", "--run", "r", "--store", str(tmp_path), "--prometheus", "http://127.0.0.1:9"),
         FLEETPGO_HEADERS=headers,
@@ -177,7 +178,7 @@ async def test_a_collect_killed_half_way_and_repeated_fetches_only_the_rest(
 
         killed = await start_collect(store.root, prometheus, "--instances", "4")
         # What is waited for happens in another process.
-        while len(list(store.names("profiles", ".json"))) < 2 or not all(each.heard for each in slow):  # noqa: ASYNC110
+        while len(store.keys(Record)) < 2 or not all(each.heard for each in slow):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         killed.kill()
         await killed.communicate()
@@ -190,10 +191,10 @@ async def test_a_collect_killed_half_way_and_repeated_fetches_only_the_rest(
 
         other = await start_collect(undisturbed.root, prometheus, "--instances", "4")
         await other.communicate()
-    manifests = [each.read_json("manifest.json") | {"made_at": None} for each in (store, undisturbed)]
-    assert manifests[0] == manifests[1]
-    assert manifests[0]["used"] == 4
-    assert list(store.names("profiles", "")) == list(undisturbed.names("profiles", ""))
+    ours, theirs = (each.read(Manifest) for each in (store, undisturbed))
+    assert ours == replace(theirs, made_at=ours.made_at)
+    assert ours.used == 4
+    assert store.keys(FetchedProfile) == undisturbed.keys(FetchedProfile)
 
 
 def test_a_failure_is_told_without_a_traceback(free_port):

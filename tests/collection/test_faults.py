@@ -15,6 +15,7 @@ import struct
 import pytest
 
 from fleetpgo.collection import Access
+from fleetpgo.run.artifacts import FetchedProfile
 from tests.collection.instances import (
     BUSY,
     HTTPS,
@@ -147,7 +148,7 @@ def recorded(fetch, store, tmp_path, caplog):
         changes = {"plain_http": True, "max_errors": 1, **changes}
         records = await fetch(bad, good, access=access, **changes)
         assert records[1].state == "fetched"
-        assert list(store.names("profiles", ".pb.gz")) == [records[1].artifact]
+        assert store.keys(FetchedProfile) == [records[1].sha256]
         assert TOKEN not in caplog.text
         assert TOKEN not in repr(records)
         assert TOKEN.encode() not in everything_written(tmp_path)

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from fleetpgo.collection import forget_stop
 from fleetpgo.collection.faults import ForbiddenError, ServerError, StoppedError
-from fleetpgo.collection.guards import STOP, Guard
+from fleetpgo.collection.guards import Guard
+from fleetpgo.run.stop import forget_stop, stop
 from tests.collection.instances import OK, http, rules, serving
 
 DENIED = http(b"", "401 Unauthorized")
@@ -78,7 +78,7 @@ async def test_other_tasks_of_a_stopped_round_learn_it_from_the_store(fetch):
 
 async def test_whoever_had_answered_before_the_stop_keeps_its_own_reason(fetch, store):
     async def fails_and_stops(writer):
-        store.write_json(STOP, {"reason": "somebody else"})
+        stop(store, "somebody else")
         writer.write(TROUBLE)
 
     async with serving(fails_and_stops) as ams:

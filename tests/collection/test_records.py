@@ -1,13 +1,7 @@
 from __future__ import annotations
 
 from fleetpgo.collection import read_record
-from fleetpgo.collection.records import name_of
 from tests.collection.instances import target_at
-
-
-def test_two_instances_never_share_a_file():
-    names = ["a:80", "a_80", "a/80", "A:80"]
-    assert len({name_of(name) for name in names}) == len(names)
 
 
 def test_a_task_that_died_before_its_record_leaves_one_that_says_so(store):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 
-from fleetpgo.collection import Access, Record, collect, profile_name, record_name, rounds
+from fleetpgo.collection import Access, collect, rounds
 from fleetpgo.collection.spool import Spool
 from fleetpgo.errors import ServiceFileError
+from fleetpgo.run.artifacts import FetchedProfile, key_of
+from fleetpgo.run.profiled import Record
 from tests.collection.instances import (
     BUSY,
     OK,
@@ -35,7 +37,7 @@ async def test_a_profile_ends_in_the_store_with_its_record(fetch, store):
         datacenter="ams",
         cores=1.0,
         state="fetched",
-        artifact=profile_name(sha256),
+        artifact=f"profiles/{sha256}.pb.gz",
         size=len(PROFILE),
         sha256=sha256,
         samples=80,
@@ -43,8 +45,8 @@ async def test_a_profile_ends_in_the_store_with_its_record(fetch, store):
         kind="samples/count, cpu/nanoseconds each cpu/nanoseconds",
     )
     assert records == [expected]
-    assert store.read(expected.artifact) == PROFILE
-    assert store.read_json(record_name(ams.target.instance)) == asdict(expected)
+    assert store.read(FetchedProfile, sha256) == PROFILE
+    assert store.read(Record, key_of(ams.target.instance)) == expected
     assert ams.heard[0].startswith(b"GET /debug/pprof/profile?seconds=1 HTTP/1.1\r\n")
     assert b"\r\nConnection: close\r\n" in ams.heard[0]
 

@@ -15,6 +15,9 @@ import pytest
 
 from demo.fleet import Fleet
 from fleetpgo.proposal.forges.local import LocalForge
+from fleetpgo.run.artifacts import FetchedProfile, ProposedProfile
+from fleetpgo.run.measured import Measurement
+from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import services_directory
 from tests.readme import commands
@@ -159,15 +162,15 @@ def test_the_whole_loop(fleet, dag, killed):
     store = run_store(fleet, run)
 
     # The manifest accounts for all six: the dead one is missing.
-    manifest = store.read_json("manifest.json")
-    missing = {each["instance"]: each["reason"] for each in manifest["instances"] if each["state"] != "used"}
+    manifest = store.read(Manifest)
+    missing = {each.instance: each.reason for each in manifest.instances if each.state != "used"}
     assert set(missing) == set(dead) | starved(missing, dead)
-    assert (manifest["used"], manifest["selected"]) == (6 - len(missing), 6)
+    assert (manifest.used, manifest.selected) == (6 - len(missing), 6)
 
     # Every stage did its work; whoever is missing is skipped, not failed.
     found = states(run)
     assert run.state == "success"
-    fetched = ["skipped"] * len(missing) + ["success"] * manifest["used"]
+    fetched = ["skipped"] * len(missing) + ["success"] * manifest.used
     assert sorted(found.pop("fetch_profile")) == fetched
     assert set(map(tuple, found.values())) == {("success",)}
 
@@ -182,18 +185,18 @@ def test_the_whole_loop(fleet, dag, killed):
         show = ["git", "-C", str(fleet.origin), "show", f"main:{path}"]
         return subprocess.run(show, check=True, capture_output=True).stdout
 
-    assert on_main("pgo/profile.pprof") == store.read("profile.pprof")
+    assert on_main("pgo/profile.pprof") == store.read(ProposedProfile)
     assert b"go build -pgo=pgo/profile.pprof" in on_main("Makefile")
 
     # Both measurements have their figures and windows.
     for period, seconds in (("rollout", 10), ("week", 15)):
-        measured = store.read_json(f"measure_{period}.json")
-        assert measured["raw"]["before"]["cores"] > 0
-        assert f"[{seconds}s:1s]" in measured["queries"]["cpu after"]
-        assert measured["groups"]["treated"]["instances"] == 4
+        measured = store.read(Measurement, period)
+        assert measured.whole["raw"]["before"]["cores"] > 0
+        assert f"[{seconds}s:1s]" in measured.queries["cpu after"]
+        assert measured.groups["treated"].instances == 4
 
     # And what was merged is what Go's own tool makes of the same inputs.
-    profiles = [str(store.path(name)) for name in store.names("profiles", ".pb.gz")]
+    profiles = [str(store.path(FetchedProfile, key)) for key in store.keys(FetchedProfile)]
     theirs = fleet.root / "theirs.pb.gz"
     go = shutil.which("go")
     subprocess.run(

@@ -6,14 +6,18 @@ import asyncio
 import os
 import signal
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
 
 from demo.airflow import Airflow
 from demo.processes import free_port
+from fleetpgo.run.profiled import Manifest, Record
 from fleetpgo.run.store import RunStore
-from fleetpgo.steps import refresh
+from fleetpgo.steps.collect import collect_profiles
+from fleetpgo.steps.merge import merge_profiles
+from fleetpgo.steps.select import select_instances
 from tests import services
 from tests.collection.instances import cpu_profile, http, port_of
 from tests.dags.instances import served
@@ -67,18 +71,18 @@ def test_a_killed_task_fetches_only_the_rest_when_it_is_retried(start_prometheus
             airflow.wait_ready(DAG_ID)
             run = airflow.trigger(DAG_ID, {"instances": 4})
             store = RunStore(tmp_path / "store", services.NAME, run)
-            wait_until(lambda: len(list(store.names("profiles", ".json"))) == 2, airflow)
+            wait_until(lambda: len(store.keys(Record)) == 2, airflow)
             wait_until(lambda: all(each.heard for each in instances), airflow)
             os.kill(who_asks(instances[-1]), signal.SIGKILL)
-            wait_until(lambda: store.exists("manifest.json"), airflow)
+            wait_until(lambda: store.exists(Manifest), airflow)
             tries = {each["task_id"]: each["try_number"] for each in airflow.task_instances(DAG_ID, run)}
         assert tries["fetch_profile"] == 2
         assert [len(each.heard) for each in instances] == [1, 1, 2, 2]
 
         undisturbed = RunStore(tmp_path / "undisturbed", services.NAME, run)
-        chosen, _ = refresh.select_instances(described, undisturbed, prometheus, instances=4)
-        asyncio.run(refresh.collect_profiles(described, undisturbed, chosen.targets))
-        refresh.merge_profiles(described, undisturbed)
-    manifests = [each.read_json("manifest.json") | {"made_at": None} for each in (store, undisturbed)]
-    assert manifests[0] == manifests[1]
-    assert manifests[0]["used"] == 4
+        chosen, _ = select_instances(described, undisturbed, prometheus, instances=4)
+        asyncio.run(collect_profiles(described, undisturbed, chosen.targets))
+        merge_profiles(described, undisturbed)
+    ours, theirs = (each.read(Manifest) for each in (store, undisturbed))
+    assert ours == replace(theirs, made_at=ours.made_at)
+    assert ours.used == 4

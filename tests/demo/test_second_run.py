@@ -10,6 +10,7 @@ from demo.airflow import Airflow
 from demo.fleet import Fleet
 from fleetpgo.proposal.ensure import marker
 from fleetpgo.proposal.forges.local import LocalForge
+from fleetpgo.run.proposed import Merge
 from fleetpgo.run.store import RunStore
 
 DAG_ID = "pgo_refresh__wshim"
@@ -58,7 +59,7 @@ def test_the_second_run_updates_the_same_pull_request_and_the_first_steps_back(
         assert after.head != before.head
         assert marker(after.body).run == second
         assert wait_for(airflow, first, "wait_for_merge", {"skipped", "success"}) == "skipped"
-        reason = RunStore(tmp_path / "store", "wshim", first).read_json("merge.json")["reason"]
+        reason = RunStore(tmp_path / "store", "wshim", first).read(Merge).reason
         assert f"superseded by run {second}" in reason
         assert wait_for(airflow, first, "measure_week", {"skipped", "success"}) == "skipped"
         assert forge.comments(after.number) == {}

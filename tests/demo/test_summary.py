@@ -8,42 +8,19 @@ from rich.console import Console
 
 from demo import summary
 from demo.processes import DemoError
+from fleetpgo.run.measured import Judgement
 from fleetpgo.run.store import RunStore
+from tests.run.artifacts import manifest, measurement, proposed
 
 
 @pytest.fixture
 def store(tmp_path):
     store = RunStore(tmp_path, "wshim", "manual__1")
-    group = {
-        "instances": 3,
-        "cpu_per_request_before": 0.005,
-        "cpu_per_request_after": 0.0045,
-        "saved_share_per_request": 0.1,
-    }
-    measured = {
-        "raw": group,
-        "groups": {"treated": group},
-        "estimate": {"method": "A", "saving": 0.1, "low": 0.08, "high": 0.12},
-        "verdict": {"call": "saved", "reasons": []},
-    }
-    store.write_json(
-        "manifest.json",
-        {
-            "used": 4,
-            "selected": 5,
-            "samples": 1234,
-            "profile": "abc",
-            "profile_size": 900,
-            "merged_size": 9000,
-        },
-    )
-    store.write_json(
-        "pull_request.json",
-        {"pull_request": 7, "url": "file:///7.md", "size_without": 10_000, "size_with": 11_000},
-    )
-    store.write_json("measure_rollout.json", measured)
-    untold = {"call": "inconclusive", "reasons": ["too few datacenters"]}
-    store.write_json("measure_week.json", {**measured, "estimate": None, "verdict": untold})
+    store.write(manifest(profile="abc"))
+    store.write(proposed(pull_request=7, url="file:///7.md"))
+    store.write(measurement(period="rollout"), "rollout")
+    untold = Judgement("inconclusive", ("too few datacenters",))
+    store.write(measurement(estimate=None, verdict=untold), "week")
     return store
 
 

@@ -23,6 +23,8 @@ from demo.processes import DemoError
 from demo.progress import Progress
 from demo.run import DAG_ID, deploy
 from fleetpgo.proposal.forges.local import LocalForge
+from fleetpgo.run.artifacts import Report
+from fleetpgo.run.proposed import Proposed
 from fleetpgo.run.store import RunStore
 from tests.distributed.cluster import WORKERS, Cluster
 from tests.distributed.servers import Servers
@@ -152,10 +154,10 @@ def _promises(cluster: Cluster, fleet: Fleet, store: RunStore) -> dict[str, bool
         "main has that commit and its merge": len(_lines(fleet, "rev-list", f"{first}..main")) == 2,
         "there is no other branch": len(_lines(fleet, "branch", "--list")) == 2,
         "one comment tells of both measurements": list(comments) == ["measurement"]
-        and all(store.read(f"measure_{each}.md").decode() in comments["measurement"] for each in PERIODS),
+        and all(store.read(Report, each).decode() in comments["measurement"] for each in PERIODS),
         "the asset was updated once": cluster.asset_events() == 1,
         "the Fleet page shows the profile that was merged": row["profile"]["digest"]
-        == store.read_json("pull_request.json")["profile"],
+        == store.read(Proposed).profile,
     }
 
 

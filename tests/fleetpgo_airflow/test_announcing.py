@@ -5,8 +5,10 @@ from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
+from fleetpgo.run.proposed import Merge
 from fleetpgo.run.store import RunStore
 from fleetpgo_airflow.operators import AnnounceMergeOperator
+from tests.run.artifacts import AT, proposed
 
 ASSET = Asset("wshim profile", uri="fleetpgo://wshim/profile")
 
@@ -23,8 +25,8 @@ def announce():
 
 
 def test_the_asset_tells_which_profile_was_merged_and_where(store, announce):
-    store.write_json("pull_request.json", {"profile": "0123456789ab", "url": "https://example.com/pull/7"})
-    store.write_json("merge.json", {"state": "merged", "commit": "4f2a"})
+    store.write(proposed(profile="0123456789ab", url="https://example.com/pull/7"))
+    store.write(Merge("merged", AT, "4f2a"))
     events = OutletEventAccessors()
     announce.execute({"run_id": "run", "outlet_events": events})
     assert events[ASSET].extra == {
@@ -35,6 +37,6 @@ def test_the_asset_tells_which_profile_was_merged_and_where(store, announce):
 
 
 def test_without_a_merge_nothing_is_announced(store, announce):
-    store.write_json("pull_request.json", {"profile": "0123456789ab", "url": "https://example.com/pull/7"})
-    with pytest.raises(AirflowFailException, match=r"merge\.json cannot be read"):
+    store.write(proposed(profile="0123456789ab", url="https://example.com/pull/7"))
+    with pytest.raises(AirflowFailException, match=r"merge\.json is not in the store"):
         announce.execute({"run_id": "run", "outlet_events": OutletEventAccessors()})

@@ -9,6 +9,7 @@ from fleetpgo.errors import ForgeError, StoreError
 from fleetpgo.proposal.forges.gitea import GiteaForge
 from fleetpgo.proposal.forges.github import GitHubForge
 from fleetpgo.proposal.forges.gitlab import GitLabForge
+from fleetpgo.run.profiled import Manifest
 from fleetpgo_airflow import hooks
 from tests.tiny import tiny
 
@@ -83,4 +84,4 @@ def test_a_store_s_address_that_is_none_is_no_local_folder(monkeypatch, address)
 def test_a_store_whose_connection_airflow_does_not_know_is_a_store_error(monkeypatch):
     monkeypatch.setenv("FLEETPGO_STORE", "s3://unheard_of@bucket/store")
     with pytest.raises(StoreError, match="unheard_of"):
-        hooks.run_store("wshim", "r").read("manifest.json")
+        hooks.run_store("wshim", "r").read(Manifest)

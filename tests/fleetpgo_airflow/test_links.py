@@ -8,8 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from fleetpgo.run.selected import Selection
 from fleetpgo.run.store import RunStore
 from tests.pages import fleet
+from tests.run.artifacts import measurement, proposed
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +37,7 @@ def test_the_pull_request_is_a_button():
 
 def test_a_forge_without_a_web_server_has_no_button(fleet_root, tmp_path, monkeypatch):
     store = RunStore(tmp_path, "edge", "local")
-    store.write_json("pull_request.json", {"url": "file:///srv/forge/edge.pulls/1.md"})
+    store.write(proposed(url="file:///srv/forge/edge.pulls/1.md"))
     monkeypatch.setenv("FLEETPGO_STORE", str(tmp_path))
     assert links("BuildAndOpenPROperator", "local")["Pull request"] == ""
 
@@ -54,7 +56,7 @@ def test_the_profile_is_the_runs_tab():
 
 
 def test_the_query_that_chose_the_instances_is_opened_in_prometheus(fleet_root):
-    asked = RunStore(fleet_root / "store", "edge", fleet.SECOND).read_json("selection.json")["query"]
+    asked = RunStore(fleet_root / "store", "edge", fleet.SECOND).read(Selection).query
     url = urlsplit(links("SelectInstancesOperator", fleet.SECOND)["Prometheus query"])
     assert (url.scheme, url.path, parse_qs(url.query)["g0.expr"]) == ("http", "/graph", [asked])
 
@@ -81,7 +83,7 @@ def test_before_there_is_something_to_see_there_is_no_button(operator, arguments
 def test_a_measurements_queries_are_opened_in_a_panel_each(tmp_path, monkeypatch):
     store = RunStore(tmp_path, "edge", "measured")
     queries = {"evaluated at": "2026-02-03T16:00:00+00:00", "cpu before": "sum(a)", "cpu after": "sum(b)"}
-    store.write_json("measure_week.json", {"queries": queries})
+    store.write(measurement(queries=queries), "week")
     monkeypatch.setenv("FLEETPGO_STORE", str(tmp_path))
     found = links("MeasureOperator", "measured", period="week")["Prometheus query"]
     panels = parse_qs(urlsplit(found).query)

@@ -11,6 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from moto.server import ThreadedMotoServer
 
+from fleetpgo.run.artifacts import FetchedProfile, Trouble
 from fleetpgo_airflow.operators import TopUpOperator
 
 RUN = "manual__2026-01-02T03:04:05+00:00"
@@ -42,41 +43,34 @@ def store(s3, monkeypatch):
 
 
 def test_an_artifact_is_an_object_below_service_and_run(s3, store):
-    store.write("profiles/a.pb.gz", b"1")
+    store.write(FetchedProfile(b"1"), "a")
     key = "store/wshim/manual__2026-01-02T03_04_05+00_00/profiles/a.pb.gz"
     assert s3.get_object(Bucket="fleetpgo", Key=key)["Body"].read() == b"1"
 
 
 def test_what_is_written_is_read_listed_and_removed(store):
-    store.write("records/a.json", b"1")
-    store.write("records/b.json", b"2")
-    store.remove("records/a.json")
-    found = (
-        list(store.names("records", ".json")),
-        store.read("records/b.json"),
-        store.exists("records/a.json"),
-    )
-    assert found == (["records/b.json"], b"2", False)
+    store.write(FetchedProfile(b"1"), "a")
+    store.write(FetchedProfile(b"2"), "b")
+    store.remove(FetchedProfile, "a")
+    found = (store.keys(FetchedProfile), store.read(FetchedProfile, "b"), store.exists(FetchedProfile, "a"))
+    assert found == (["b"], b"2", False)
 
 
 def test_what_another_machine_puts_is_seen_at_the_next_look(s3, store):
-    store.write("live/a.json", b"1")
-    first = list(store.names("live", ".json"))
-    key = "store/wshim/manual__2026-01-02T03_04_05+00_00/live/b.json"
+    store.write(Trouble(b"1"), "a")
+    first = store.keys(Trouble)
+    key = "store/wshim/manual__2026-01-02T03_04_05+00_00/in_trouble/b"
     s3.put_object(Bucket="fleetpgo", Key=key, Body=b"2")
-    assert (first, store.exists("live/b.json"), list(store.names("live", ".json"))) == (
-        ["live/a.json"],
-        True,
-        ["live/a.json", "live/b.json"],
-    )
+    assert (first, store.exists(Trouble, "b"), store.keys(Trouble)) == (["a"], True, ["a", "b"])
 
 
-async def test_an_asynchronous_task_reaches_the_store(store, monkeypatch):
+async def test_an_asynchronous_task_reaches_the_store(s3, store, monkeypatch):
     # The connection is looked up by blocking calls, which a running event loop refuses; Airflow keeps what
     # it found, so this connection is one that nobody has looked up yet.
     monkeypatch.setenv("FLEETPGO_STORE", "s3://others@fleetpgo/store")
     monkeypatch.setenv("AIRFLOW_CONN_OTHERS", os.environ["AIRFLOW_CONN_ARTIFACTS"])
-    store.write("selection.json", b"this is what the task reads")
+    key = "store/wshim/manual__2026-01-02T03_04_05+00_00/selection.json"
+    s3.put_object(Bucket="fleetpgo", Key=key, Body=b"this is what the task reads")
     task = TopUpOperator(task_id="top_up", service="wshim")
     with pytest.raises((json.JSONDecodeError, AirflowFailException), match="Expecting value"):
         await task.aexecute({"run_id": RUN, "task_instance": SimpleNamespace(try_number=1)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import pytest
@@ -46,13 +46,13 @@ def context(try_number=1, **params):
 
 def selected(store, *instances, rounds=None):
     """Write a selection of these instances; the pack of the first round."""
-    targets = [
-        {**asdict(each.target), "round": number}
+    targets = tuple(
+        replace(each.target, round=number)
         for each, number in zip(instances, rounds or [1] * len(instances), strict=True)
-    ]
-    chosen = asdict(Selection((), datacenters={"ams": len(instances)}))
-    store.write_json("selection.json", {**chosen, "targets": targets, "seconds": 1})
-    return {"name": "ams", "targets": [each for each in targets if each["round"] == 1]}
+    )
+    chosen = Selection(targets, datacenters={"ams": len(instances)}, seconds=1)
+    store.write(chosen)
+    return {"name": "ams", "targets": [asdict(each) for each in chosen.of_round(1)]}
 
 
 def fetch(pack):
@@ -114,7 +114,7 @@ async def test_a_cleared_top_up_goes_on_after_a_stop(store):
 
 
 async def test_without_a_selection_the_top_up_fails_at_once():
-    with pytest.raises(AirflowFailException, match=r"selection\.json cannot be read"):
+    with pytest.raises(AirflowFailException, match=r"selection\.json is not in the store"):
         await top_up().aexecute(context())
 
 

@@ -11,8 +11,10 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
 
 from fleetpgo.proposal.forges.local import LocalForge
+from fleetpgo.run.proposed import Merge, Proposed, Rollout
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import load_named, services_directory
+from tests.run.artifacts import proposed
 from tests.s3 import ILLNESSES, S3, as_connection
 
 RUN = "manual__1"
@@ -37,9 +39,8 @@ def forge(tmp_path, monkeypatch):
         git("-C", str(work), "push", "origin", branch)
     forge = LocalForge(str(origin.parent), "wshim")
     forge.create("fleetpgo/wshim", "main", "Refresh", body(RUN, PROFILE))
-    proposed = {"branch": "fleetpgo/wshim", "base": "main", "profile": PROFILE, "unchanged": False}
     store = RunStore(tmp_path / "store", "wshim", RUN)
-    store.write_json("pull_request.json", {**proposed, "dry_run": False, "pull_request": 1})
+    store.write(proposed(branch="fleetpgo/wshim", profile=PROFILE))
     monkeypatch.setenv("FLEETPGO_STORE", str(tmp_path / "store"))
     extra = {"path": str(origin.parent)}
     monkeypatch.setenv("AIRFLOW_CONN_WSHIM_FORGE", json.dumps({"conn_type": "generic", "extra": extra}))
@@ -78,32 +79,27 @@ async def test_a_merge_ends_the_task_in_success_and_is_remembered(forge, store):
     merged = forge.merge(1)
     event = await waiting
     assert event.payload == "success"
-    assert store.read_json("merge.json") == {
-        "state": "merged",
-        "merged_at": str(merged.merged_at),
-        "commit": merged.merge_commit,
-    }
+    assert store.read(Merge) == Merge("merged", merged.merged_at, merged.merge_commit)
 
 
 async def test_a_closed_pull_request_skips_the_rest_with_its_reason(forge, store):
     forge.close(1)
     event = await first_event(trigger())
     assert event.payload == "skipped"
-    assert "was closed without a merge" in store.read_json("merge.json")["reason"]
+    assert "was closed without a merge" in store.read(Merge).reason
 
 
 async def test_a_pull_request_that_a_newer_run_took_over_skips_the_rest(forge, store):
     forge.update(1, "Refresh", body("manual__2", "ffffffffffff"))
     event = await first_event(trigger())
     assert event.payload == "skipped"
-    assert "superseded by run manual__2" in store.read_json("merge.json")["reason"]
+    assert "superseded by run manual__2" in store.read(Merge).reason
 
 
 async def test_a_dry_run_waits_for_nothing(forge, store):
-    record = store.read_json("pull_request.json")
-    store.write_json("pull_request.json", {**record, "dry_run": True, "pull_request": None})
+    store.write(proposed(profile=PROFILE, dry_run=True, pull_request=None))
     event = await first_event(trigger())
-    assert (event.payload, store.read_json("merge.json")["reason"]) == (
+    assert (event.payload, store.read(Merge).reason) == (
         "skipped",
         "dry run: no pull request was opened",
     )
@@ -133,7 +129,7 @@ def ill(s3, forge, store, monkeypatch):
     """The same run, on an object storage that can be ill."""
     monkeypatch.setenv("AIRFLOW_CONN_ILL", as_connection(s3))
     monkeypatch.setenv("FLEETPGO_STORE", "s3://ill@fleetpgo/store")
-    s3.objects[f"store/wshim/{RUN}/pull_request.json"] = store.read("pull_request.json")
+    s3.objects[f"store/wshim/{RUN}/pull_request.json"] = store.read_bytes(Proposed)
     yield s3
     s3.heal()
 
@@ -198,8 +194,7 @@ async def test_the_week_is_over_when_its_end_after_the_rollout_has(forge, store)
     now = datetime.now(UTC)
     found = []
     for end in (now, now - timedelta(days=20)):
-        rollout = {"start": end - timedelta(hours=1), "end": end, "fraction": 1.0, "profile": PROFILE}
-        store.write_json("rollout.json", rollout)
+        store.write(Rollout(PROFILE, end - timedelta(hours=1), end, 1.0))
         try:
             found.append(operator("WaitForWeekOperator").execute({"run_id": RUN}))
         except TaskDeferred as deferred:
@@ -211,7 +206,7 @@ async def test_the_week_is_over_when_its_end_after_the_rollout_has(forge, store)
 @pytest.fixture
 def too_late(monkeypatch):
     """The rollout's deadline has passed, as ``look_for_rollout`` says it."""
-    from fleetpgo.steps.refresh import Outcome  # noqa: PLC0415
+    from fleetpgo.steps.wait import Outcome  # noqa: PLC0415
     from fleetpgo_airflow import waits  # noqa: PLC0415
 
     monkeypatch.setattr(waits, "look", lambda *_: Outcome("failed", "0% of the instances after 14 days"))

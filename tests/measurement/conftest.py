@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fleetpgo.measurement.rollout import Rollout
+from fleetpgo.run.proposed import Rollout
 from fleetpgo.service.rules import ServiceRules
 
 NOON = datetime(2026, 1, 7, 12, tzinfo=UTC)

@@ -14,10 +14,10 @@ from fleetpgo.measurement.evidence import Amount, Evidence, change
 from fleetpgo.measurement.guardrails import compare_guardrails, default_guardrails
 from fleetpgo.measurement.plot import mermaid, svg
 from fleetpgo.measurement.report import headline, markdown
-from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.measurement.usage import Usage
 from fleetpgo.measurement.windows import WEEK, Windows
 from fleetpgo.prometheus import from_timestamp
+from fleetpgo.run.proposed import Rollout
 from fleetpgo.service.rules import GuardrailRules, MeasurementRules
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,14 +13,15 @@ import pytest
 
 from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement.measuring import measure
-from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import clone
+from fleetpgo.run.digest import digest
+from fleetpgo.run.proposed import Merge, Reverted, Rollout
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.rules import GuardrailRules, ServiceRules
-from fleetpgo.steps import refresh
-from fleetpgo.steps.propose import digest
+from fleetpgo.steps.measure import measure_period
+from tests.run.artifacts import proposed
 
 DOCS = Path(__file__).parents[2] / "docs"
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -262,10 +262,9 @@ def merged_run(rollout, origin, tmp_path):
         forge.create(described.branch, "main", "Refresh", "Body")
         merged = forge.merge(1)
         store = RunStore(tmp_path / "store", "api", "run")
-        store.write_json("rollout.json", asdict(rollout))
-        store.write_json("merge.json", {"state": "merged", "commit": merged.merge_commit})
-        proposed = {"pull_request": 1, "url": merged.url, "profile": digest(b"profile"), "head": head}
-        store.write_json("pull_request.json", proposed)
+        store.write(rollout)
+        store.write(Merge("merged", merged.merged_at, merged.merge_commit))
+        store.write(proposed(url=merged.url, profile=digest(b"profile"), head=head))
         return described, store, forge
 
     return build
@@ -278,15 +277,15 @@ BACKWARDS = {"cpu": "requests * requests / cpu", "window": timedelta(hours=4)}
 def test_a_regression_is_said_on_its_pull_request_and_reverted_by_another(weeks, service, merged_run):
     described, store, forge = merged_run(changed(service, "measurement", **BACKWARDS))
 
-    comparison = refresh.measure(described, store, weeks, forge, period="week")
+    comparison = measure_period(described, store, weeks, forge, period="week")
 
     assert (comparison.verdict.call, comparison.estimate.method) == ("regression", "A")
     assert "xychart-beta" in forge.comments(1)["measurement"]
     reverting = forge.find(f"{described.branch}-revert")
-    assert (2, "open", {"pull_request": 2, "url": reverting.url, "reason": ""}) == (
+    assert (2, "open", Reverted(2, reverting.url)) == (
         reverting.number,
         reverting.state,
-        store.read_json("revert.json"),
+        store.read(Reverted),
     )
     assert forge.comments(1)["measurement"] in reverting.body
 
@@ -294,18 +293,18 @@ def test_a_regression_is_said_on_its_pull_request_and_reverted_by_another(weeks,
 def test_the_short_look_says_a_regression_and_reverts_nothing(weeks, service, merged_run):
     described, store, forge = merged_run(changed(service, "measurement", **BACKWARDS))
 
-    comparison = refresh.measure(described, store, weeks, forge, period="rollout")
+    comparison = measure_period(described, store, weeks, forge, period="rollout")
 
     assert (comparison.verdict.call, comparison.estimate.method) == ("regression", "A")
     assert "**Regression, " in forge.comments(1)["measurement"]
-    assert (forge.find(f"{described.branch}-revert"), store.exists("revert.json")) == (None, False)
+    assert (forge.find(f"{described.branch}-revert"), store.exists(Reverted)) == (None, False)
 
 
 def test_a_regression_over_the_week_without_a_hold_back_reverts_nothing(weeks, service, merged_run):
     edge = {"cpu": 'requests{role="edge"} * requests{role="edge"} / cpu{role="edge"}'}
     described, store, forge = merged_run(changed(edges_only(service), "measurement", **edge))
 
-    comparison = refresh.measure(described, store, weeks, forge, period="week")
+    comparison = measure_period(described, store, weeks, forge, period="week")
 
     assert (comparison.verdict.call, comparison.estimate.method) == ("regression", "B")
-    assert (forge.find(f"{described.branch}-revert"), store.exists("revert.json")) == (None, False)
+    assert (forge.find(f"{described.branch}-revert"), store.exists(Reverted)) == (None, False)

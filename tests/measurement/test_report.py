@@ -11,8 +11,8 @@ from fleetpgo.measurement.estimate import Estimate
 from fleetpgo.measurement.evidence import Amount, change
 from fleetpgo.measurement.guardrails import Guarded
 from fleetpgo.measurement.report import headline, markdown
-from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.measurement.verdict import Verdict
+from fleetpgo.run.proposed import Rollout
 
 NOON = datetime(2026, 1, 7, 12, tzinfo=UTC)
 A = Estimate("A", "t interval over 10 datacenters", 0.031, 0.026, 0.036, 85.2, 9, (0.002, -0.001))

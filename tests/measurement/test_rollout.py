@@ -6,8 +6,10 @@ import pytest
 
 from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement.rollout import find_rollout, given, ready_at
+from fleetpgo.run.proposed import Merge
 from fleetpgo.run.store import RunStore
-from fleetpgo.steps.refresh import look_for_rollout
+from fleetpgo.steps.wait import look_for_rollout
+from tests.run.artifacts import proposed
 
 NOON = datetime(2026, 1, 7, 12, tzinfo=UTC)
 PROFILE = "0123456789ab"
@@ -64,9 +66,9 @@ def test_a_fraction_above_one_is_an_error(fleet, service):
 @pytest.mark.parametrize(("days", "state"), [(1, "waiting"), (15, "failed")])
 def test_a_rollout_that_never_finishes_ends_the_wait_at_its_deadline(fleet, service, tmp_path, days, state):
     store = RunStore(tmp_path, "api", "run")
-    store.write_json("pull_request.json", {"profile": "ffffffffffff"})
+    store.write(proposed(profile="ffffffffffff"))
     merged_at = NOON + timedelta(minutes=30) - timedelta(days=days)
-    store.write_json("merge.json", {"merged_at": merged_at.isoformat()})
+    store.write(Merge("merged", merged_at))
     outcome = look_for_rollout(service, store, fleet, NOON + timedelta(minutes=30))
     assert (outcome.state, outcome.message[:16]) == (state, "0% of the instan")
 

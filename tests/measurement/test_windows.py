@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.measurement.windows import DAY, WEEK, around, spans
+from fleetpgo.run.proposed import Rollout
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ROLLOUT = Rollout("", NOON, NOON + timedelta(hours=2), 1.0)

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from fleetpgo import overview
+from fleetpgo.run.measured import Measurement
+from fleetpgo.run.profiled import Manifest
+from fleetpgo.run.proposed import Proposed
 from fleetpgo.run.store import RunStore
+from fleetpgo.steps.wait import look_for_merge
 from tests.pages import fleet
 
 NOW = fleet.MEASURED_AT + timedelta(days=10)
@@ -23,9 +29,9 @@ def row(store, service="edge"):
 
 
 def test_the_current_profile_is_the_one_that_was_merged_last(store):
-    manifest = RunStore(store, "edge", fleet.FIRST).read_json("manifest.json")
+    manifest = RunStore(store, "edge", fleet.FIRST).read(Manifest)
     found = row(store).profile
-    assert (found.run, found.digest, found.samples) == (fleet.FIRST, manifest["profile"], manifest["samples"])
+    assert (found.run, found.digest, found.samples) == (fleet.FIRST, manifest.profile, manifest.samples)
 
 
 def test_the_newest_runs_open_pull_request_waits(store):
@@ -34,9 +40,7 @@ def test_the_newest_runs_open_pull_request_waits(store):
 
 def test_a_pull_request_waits_no_more_once_it_is_merged(store):
     row(store)
-    from fleetpgo.steps import refresh  # noqa: PLC0415
-
-    refresh.look_for_merge(RunStore(store, "edge", fleet.SECOND), fleet.Forge("merged", NOW))
+    look_for_merge(RunStore(store, "edge", fleet.SECOND), fleet.Forge("merged", NOW))
     assert (row(store).waiting, row(store).profile.run) == (None, fleet.SECOND)
 
 
@@ -47,31 +51,31 @@ def test_the_last_verdict_has_its_interval(store):
 
 
 def test_the_cores_are_those_of_the_measurement_with_its_interval(store):
-    estimate = RunStore(store, "edge", fleet.FIRST).read_json("measure_week.json")["estimate"]
+    estimate = RunStore(store, "edge", fleet.FIRST).read(Measurement, "week").estimate
     cores = row(store).cores
-    used = estimate["cores"] * (1 - estimate["saving"]) / estimate["saving"]
-    assert cores.cores == estimate["cores"]
-    assert cores.low == pytest.approx(used * estimate["low"] / (1 - estimate["low"]))
-    assert cores.high == pytest.approx(used * estimate["high"] / (1 - estimate["high"]))
+    used = estimate.cores * (1 - estimate.saving) / estimate.saving
+    assert cores.cores == estimate.cores
+    assert cores.low == pytest.approx(used * estimate.low / (1 - estimate.low))
+    assert cores.high == pytest.approx(used * estimate.high / (1 - estimate.high))
 
 
 def test_the_source_match_is_that_of_the_merged_profile(store):
     run = RunStore(store, "edge", fleet.FIRST)
-    run.write_json("pull_request.json", {**run.read_json("pull_request.json"), "source_match": 0.5})
+    run.write(replace(run.read(Proposed), source_match=0.5))
     assert row(store).source_match == 0.5
 
 
 def test_the_source_match_is_what_the_newest_run_found_of_the_merged_profile(store):
     run = RunStore(store, "edge", fleet.SECOND)
-    run.write_json("pull_request.json", {**run.read_json("pull_request.json"), "current_match": 0.25})
+    run.write(replace(run.read(Proposed), current_match=0.25))
     assert row(store).source_match == 0.25
 
 
 def test_a_run_from_before_the_source_match_was_recorded_has_none(store):
     run = RunStore(store, "edge", fleet.FIRST)
-    proposed = run.read_json("pull_request.json")
-    del proposed["source_match"]
-    run.write_json("pull_request.json", proposed)
+    record = json.loads(run.read_bytes(Proposed))
+    del record["source_match"]
+    run.path(Proposed).write_text(json.dumps(record))
     assert row(store).source_match is None
 
 
@@ -92,7 +96,7 @@ def test_a_run_that_has_not_changed_is_not_read_again(store, monkeypatch):
 
 def test_a_damaged_artifact_is_named_and_hides_no_other(store):
     run = RunStore(store, "edge", fleet.SECOND)
-    run.write("manifest.json", b'{"run": ')
+    run.path(Manifest).write_bytes(b'{"run": ')
     found = row(store)
     assert found.profile.run == fleet.FIRST
     assert [str(run.directory) in problem for problem in found.problems] == [True]

@@ -7,6 +7,7 @@ import pytest
 
 from fleetpgo import overview
 from fleetpgo.run.store import RunStore
+from fleetpgo.steps.wait import look_for_merge
 from tests.pages import fleet
 
 
@@ -73,22 +74,20 @@ def test_a_saving_is_said_with_its_interval(fleet_root):
 def test_a_run_that_has_left_nothing_is_all_waiting(tmp_path):
     found = overview.look_at_run(RunStore(tmp_path, "edge", "new"))
     assert set(states(found).values()) == {"waiting"}
-    assert (found.instances, found.artifacts, found.has_profile) == ([], [], False)
+    assert (found.instances, found.artifacts, found.has_profile) == ((), (), False)
 
 
 def test_a_closed_pull_request_skips_what_would_follow(fleet_root, tmp_path):
-    from fleetpgo.steps import refresh  # noqa: PLC0415
-
     shutil.copytree(fleet_root / "store", tmp_path / "store")
     store = RunStore(tmp_path / "store", "edge", fleet.SECOND)
-    refresh.look_for_merge(store, fleet.Forge("closed", fleet.MEASURED_AT))
+    look_for_merge(store, fleet.Forge("closed", fleet.MEASURED_AT))
     found = states(overview.look_at_run(store))
     assert [found[name] for name in ("Review", "Rollout", "Measure: week")] == ["skipped"] * 3
 
 
 @pytest.mark.parametrize("name", ["../manifest.json", "stop.json", "profiles", "", "merged.pb.gz/"])
-def test_only_listed_names_are_artifacts(name):
-    assert not overview.is_artifact(name)
+def test_only_listed_names_are_downloads(fleet_root, name):
+    assert overview.find_download(RunStore(fleet_root / "store", "edge", fleet.SECOND), name) is None
 
 
 def test_the_profile_before_is_the_one_merged_before(fleet_root):

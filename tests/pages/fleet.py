@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +18,18 @@ import pandas as pd
 
 from fleetpgo.measurement.measuring import measure_table
 from fleetpgo.proposal.forges import PullRequest
+from fleetpgo.run.artifacts import Picture, Report, decode
+from fleetpgo.run.measured import PERIODS, Measurement
+from fleetpgo.run.profiled import Manifest
+from fleetpgo.run.proposed import Proposed
 from fleetpgo.run.store import RunStore
+from fleetpgo.selection import read_selection
 from fleetpgo.service.files import load_service
 from fleetpgo.service.rules import ServiceRules
-from fleetpgo.steps import refresh
-from fleetpgo.steps.propose import Proposed
+from fleetpgo.steps.collect import collect_profiles
+from fleetpgo.steps.merge import merge_profiles
+from fleetpgo.steps.select import select_instances
+from fleetpgo.steps.wait import look_for_merge
 from tests.collection.instances import BUSY, http, serving
 from tests.selection.fleets import Answering
 
@@ -60,16 +67,16 @@ def build(store: Path, services: Path) -> None:
     edge, gateway = (load_service(services / f"{name}.yaml") for name in ("edge", "gateway"))
     first = RunStore(store, "edge", FIRST)
     asyncio.run(fetch(edge, first, {"ams": [http(OLD)], "lhr": [http(OLD)]}))
-    refresh.merge_profiles(edge, first)
+    merge_profiles(edge, first)
     backdate(first, MEASURED_AT - timedelta(days=1))
     propose(first, 1)
-    refresh.look_for_merge(first, Forge("merged", MEASURED_AT))
+    look_for_merge(first, Forge("merged", MEASURED_AT))
     measure(edge, first, saving=0.04)
 
     second = RunStore(store, "edge", SECOND)
     answers = {"ams": [http(NEW), http(NEW_TOO), BUSY], "lhr": [http(NEW), HTML], "sjc": [http(NEW)]}
     asyncio.run(fetch(edge, second, answers))
-    refresh.merge_profiles(edge, second)
+    merge_profiles(edge, second)
     propose(second, 2)
 
     asyncio.run(fetch(gateway, RunStore(store, "gateway", LIVE), {"ams": [http(NEW)]}, more=2))
@@ -90,11 +97,9 @@ async def fetch(
         targets = [each.target for each in asked]
         fleet = [({"instance": each.instance, "datacenter": each.datacenter}, 4.0) for each in targets]
         fleet += [({"instance": f"127.0.0.1:{1024 + n}", "datacenter": "sjc"}, 2.0) for n in range(more)]
-        chosen, _ = refresh.select_instances(
-            service, store, Answering(*fleet), instances=len(fleet), seconds=3
-        )
+        chosen, _ = select_instances(service, store, Answering(*fleet), instances=len(fleet), seconds=3)
         names = {each.instance for each in targets}
-        await refresh.collect_profiles(
+        await collect_profiles(
             service, store, [target for target in chosen.targets if target.instance in names]
         )
 
@@ -103,10 +108,8 @@ async def answer_late(services: Path, store: RunStore) -> None:
     """What is left of a run under way answers, or does not."""
     service = load_service(services / f"{store.service}.yaml")
     collection = service.collection.model_copy(update={"ports": (1024, 65535), "attempts": 1})
-    chosen, _ = refresh.read_selection(store)
-    await refresh.collect_profiles(
-        service.model_copy(update={"collection": collection}), store, chosen.targets
-    )
+    chosen = read_selection(store)
+    await collect_profiles(service.model_copy(update={"collection": collection}), store, chosen.targets)
 
 
 class Forge:
@@ -139,7 +142,7 @@ def propose(store: RunStore, number: int) -> None:
     proposed = Proposed(
         branch="fleetpgo/edge",
         base="main",
-        profile=store.read_json("manifest.json")["profile"],
+        profile=store.read(Manifest).profile,
         unchanged=False,
         dry_run=False,
         head="f" * 40,
@@ -148,21 +151,23 @@ def propose(store: RunStore, number: int) -> None:
         toolchain="go1.27.3",
         size_without=9_412_608,
         size_with=9_838_592,
+        source_match=0.97,
     )
-    store.write_json("pull_request.json", {**asdict(proposed), "source_match": 0.97})
+    store.write(proposed)
 
 
 def measure(service: ServiceRules, store: RunStore, *, saving: float) -> None:
     """Measure a made-up fleet of which half went over; leave the files of both periods."""
-    version = store.read_json("manifest.json")["profile"]
+    version = store.read(Manifest).profile
     rules = service.measurement.model_copy(update={"settle": timedelta(minutes=15)})
     measured = measure_table(table(saving, version), rules, window=timedelta(hours=3))
     rollout = measured.comparison.rollout
-    store.write_json("rollout.json", asdict(rollout))
-    for period in ("rollout", "week"):
-        named = replace(measured, comparison=replace(measured.comparison, period=period))
-        for extension, content in named.files().items():
-            store.write(f"measure_{period}.{extension}", content)
+    store.write(rollout)
+    for period in PERIODS:
+        files = replace(measured, comparison=replace(measured.comparison, period=period)).files()
+        store.write(decode(Measurement, files["json"], period), period)
+        store.write(Report(files["md"]), period)
+        store.write(Picture(files["svg"]), period)
 
 
 def table(saving: float, version: str) -> pd.DataFrame:
@@ -181,4 +186,4 @@ def table(saving: float, version: str) -> pd.DataFrame:
 
 def backdate(store: RunStore, made_at: datetime) -> None:
     """Make a run's profile older than it is."""
-    store.write_json("manifest.json", {**store.read_json("manifest.json"), "made_at": made_at})
+    store.write(replace(store.read(Manifest), made_at=made_at))

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import requests
 
+from fleetpgo.run.artifacts import decode
+from fleetpgo.run.measured import Measurement
+from fleetpgo.run.profiled import Manifest
+from fleetpgo.run.proposed import Merge, Proposed, Rollout
 from fleetpgo.run.store import RunStore
 from tests.pages import fleet
 
@@ -48,22 +53,23 @@ def tell(store: Path, services: Path) -> None:
     fleet.describe(store.parent / "made")
     fleet.build(store.parent / "original", store.parent / "made")
     original = RunStore(store.parent / "original", "edge", fleet.FIRST)
-    for service, run, records in _runs({name: original.read_json(name) for name in NAMES}):
-        for name, record in records.items():
-            RunStore(store, service, run).write_json(name, record)
+    for service, run, made in _runs(original):
+        for artifact in made:
+            RunStore(store, service, run).write(artifact, "week" if isinstance(artifact, Measurement) else "")
 
 
-NAMES = ("manifest.json", "pull_request.json", "merge.json", "rollout.json", "measure_week.json")
-
-
-def _runs(original: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _runs(original: RunStore) -> Iterator[tuple[str, str, list[Any]]]:
     """Service, id and artifacts of each run."""
+    manifest, proposed, merge, rollout = (
+        original.read(kind) for kind in (Manifest, Proposed, Merge, Rollout)
+    )
+    week = original.read(Measurement, "week").whole
     random = np.random.default_rng(11)
     now = datetime.now(UTC)
     for service, (_, used, first, saving) in SERVICES.items():
         weeks = range(first, WEEKS, EVERY_WEEKS)
-        for number, week in enumerate(weeks):
-            at = now - timedelta(weeks=WEEKS - week, hours=int(random.integers(60)))
+        for number, week_number in enumerate(weeks):
+            at = now - timedelta(weeks=WEEKS - week_number, hours=int(random.integers(60)))
             run = f"manual__{at:%Y-%m-%dT%H:%M:%S}+00:00"
             # The first profile brings most; a fresh one of a service that has one brings little.
             share = saving if number == 0 else float(random.normal(0.007, 0.008))
@@ -78,28 +84,26 @@ def _runs(original: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]
             samples = int(random.integers(9_000, 60_000))
             size = int(random.integers(40_000, 180_000))
             match = round(float(random.uniform(0.9, 0.99)), 2)
-            records = {
-                "manifest.json": {"run": run, "made_at": at, "samples": samples, "profile_size": size},
-                "pull_request.json": {
-                    "pull_request": 40 + week,
-                    "source_match": match,
-                    "current_match": match,
-                },
-                "merge.json": {"merged_at": at},
-                "rollout.json": {"start": at, "end": at},
-                "measure_week.json": {
-                    "rollout": {**original["measure_week.json"]["rollout"], "end": at},
-                    "estimate": {**original["measure_week.json"]["estimate"], **estimate},
-                    "verdict": {
-                        **original["measure_week.json"]["verdict"],
-                        "call": calls.get(True, "inconclusive"),
-                    },
-                },
-            }
-            made = {name: {**original[name], **changed} for name, changed in records.items()}
-            if service in WAITING and week == weeks[-1]:
-                made = {name: made[name] for name in ("manifest.json", "pull_request.json")}
-            yield service, run, json.loads(json.dumps(made, default=str))
+            request = replace(
+                proposed, pull_request=40 + week_number, source_match=match, current_match=match
+            )
+            made = [
+                replace(manifest, run=run, made_at=at, samples=samples, profile_size=size),
+                request,
+            ]
+            if service not in WAITING or week_number != weeks[-1]:
+                record = {
+                    **week,
+                    "rollout": {**week["rollout"], "end": at.isoformat()},
+                    "estimate": {**week["estimate"], **estimate},
+                    "verdict": {**week["verdict"], "call": calls.get(True, "inconclusive")},
+                }
+                made += [
+                    replace(merge, merged_at=at),
+                    replace(rollout, start=at, end=at),
+                    decode(Measurement, json.dumps(record).encode(), run),
+                ]
+            yield service, run, made
 
 
 def enter(site: Site, root: Path) -> None:
@@ -110,7 +114,7 @@ def enter(site: Site, root: Path) -> None:
         newest = max((site.store / service).iterdir())
         dag = f"{site.url}/api/v2/dags/pgo_refresh__{service}"
         session.patch(dag, json={"is_paused": False}, timeout=60).raise_for_status()
-        run_id = json.loads((newest / "manifest.json").read_text())["run"]
+        run_id = RunStore(site.store, service, newest.name).read(Manifest).run
         run = {"dag_run_id": run_id, "logical_date": None}
         session.post(f"{dag}/dagRuns", json=run, timeout=60).raise_for_status()
     with sqlite3.connect(root / "airflow" / "airflow.db") as database:

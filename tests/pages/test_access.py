@@ -7,6 +7,8 @@ from urllib.parse import quote
 import pytest
 from fastapi.routing import APIRoute
 
+from fleetpgo.run.artifacts import MergedProfile
+from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.store import RunStore
 from tests.pages import fleet
 
@@ -85,7 +87,7 @@ def test_no_name_leads_out_of_what_is_shown(served, path):
 def test_an_artifact_is_an_attachment_with_the_bytes_of_the_store(served):
     answer = served.get(f"{API}/artifacts/merged.pb.gz", "edge")
     assert answer.headers["Content-Disposition"] == 'attachment; filename="merged.pb.gz"'
-    assert answer.content == RunStore(served.store, "edge", fleet.SECOND).read("merged.pb.gz")
+    assert answer.content == RunStore(served.store, "edge", fleet.SECOND).read(MergedProfile)
 
 
 def test_every_answer_bounds_what_a_page_may_load(served):
@@ -98,9 +100,10 @@ def test_every_answer_bounds_what_a_page_may_load(served):
 
 def test_a_damaged_artifact_is_named_to_the_user(served):
     store = RunStore(served.store, "edge", "damaged")
-    store.write("manifest.json", b"{")
+    store.directory.mkdir()
+    store.path(Manifest).write_bytes(b"{")
     answer = served.get(f"/fleetpgo/api/runs/{DAG}/damaged", "edge")
-    store.remove("manifest.json")
+    store.remove(Manifest)
     assert answer.status_code == 500
     assert "manifest.json is no JSON" in answer.json()["detail"]
 

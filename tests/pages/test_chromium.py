@@ -9,6 +9,7 @@ import threading
 import pytest
 from playwright.sync_api import expect
 
+from fleetpgo.run.artifacts import ProposedProfile
 from fleetpgo.run.store import RunStore
 from tests.pages import browser as chromium
 from tests.pages import fleet
@@ -201,7 +202,7 @@ def test_a_download_is_the_artifact(page, served):
     with page.expect_download() as download:
         chromium.frame(page).get_by_role("link", name="profile.pprof").click()
     assert download.value.suggested_filename == "profile.pprof"
-    stored = RunStore(served.store, "edge", fleet.SECOND).read("profile.pprof")
+    stored = RunStore(served.store, "edge", fleet.SECOND).read(ProposedProfile)
     assert download.value.path().read_bytes() == stored
 
 

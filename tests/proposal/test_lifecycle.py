@@ -13,7 +13,8 @@ from fleetpgo.proposal.ensure import marker
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, TAKE_OVER
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import git
-from fleetpgo.steps.propose import digest, propose
+from fleetpgo.run.digest import digest
+from fleetpgo.steps.propose import propose
 from tests.tiny import repacked, tiny
 
 BRANCH = "fleetpgo/tiny"

@@ -9,13 +9,13 @@ import pytest
 from fleetpgo.measurement.comparison import Comparison
 from fleetpgo.measurement.estimate import Estimate
 from fleetpgo.measurement.evidence import Amount, change
-from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.measurement.verdict import Verdict
 from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE
 from fleetpgo.proposal.git import clone, git
 from fleetpgo.proposal.revert import Reverted, propose_revert
-from fleetpgo.steps.propose import digest
+from fleetpgo.run.digest import digest
+from fleetpgo.run.proposed import Rollout
 from tests.conftest import TINY
 from tests.proposal.forges.merging import MERGES, merge, push_files
 from tests.tiny import tiny

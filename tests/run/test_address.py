@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from fleetpgo.cli.main import cli
 from fleetpgo.errors import StoreError
 from fleetpgo.run import address as store_address
+from fleetpgo.run.artifacts import MergedProfile
 from fleetpgo.run.store import RunStore
 from tests.s3 import KEYS, S3
 
@@ -33,7 +34,7 @@ def extra_of(s3):
 
 
 def written_by(environment, address):
-    RunStore(store_address.open_root(address, environment), "wshim", "r").write("a.json", b"1")
+    RunStore(store_address.open_root(address, environment), "wshim", "r").write(MergedProfile(b"1"))
 
 
 def test_a_directory_stays_one():
@@ -68,7 +69,7 @@ def test_a_bucket_is_reached_by_the_variables_of_aws(s3, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     written_by({}, "s3://fleetpgo/store")
-    assert s3.objects == {"store/wshim/r/a.json": b"1"}
+    assert s3.objects == {"store/wshim/r/merged.pb.gz": b"1"}
 
 
 def as_json(s3):
@@ -90,7 +91,7 @@ def as_uri_with_json(s3):
 @pytest.mark.parametrize("form", [as_json, as_json_within_json, as_uri, as_uri_with_json])
 def test_a_bucket_is_reached_by_a_connection_as_airflow_writes_it(s3, form):
     written_by({"AIRFLOW_CONN_ART_STORE": form(s3)}, "s3://art_store@fleetpgo/store")
-    assert s3.objects == {"store/wshim/r/a.json": b"1"}
+    assert s3.objects == {"store/wshim/r/merged.pb.gz": b"1"}
 
 
 def test_a_connection_that_is_not_in_the_environment_is_named():

@@ -13,15 +13,16 @@ from upath import UPath
 from fleetpgo import overview
 from fleetpgo.errors import ArtifactError, StoreError
 from fleetpgo.measurement.history import latest_savings
+from fleetpgo.run.artifacts import FetchedProfile, MergedProfile
 from fleetpgo.run.store import RunStore
 from tests.s3 import BUCKET, ILLNESSES, KEYS, S3
 
 OPERATIONS = {
-    "read": lambda store: store.read("a.json"),
-    "write": lambda store: store.write("a.json", b"1"),
-    "exists": lambda store: store.exists("a.json"),
-    "names": lambda store: store.names("profiles", ".json"),
-    "remove": lambda store: store.remove("a.json"),
+    "read": lambda store: store.read(MergedProfile),
+    "write": lambda store: store.write(MergedProfile(b"1")),
+    "exists": lambda store: store.exists(MergedProfile),
+    "keys": lambda store: store.keys(FetchedProfile),
+    "remove": lambda store: store.remove(MergedProfile),
 }
 
 
@@ -82,42 +83,42 @@ def test_whatever_ails_the_store_is_a_store_error_that_names_its_address(s3, sto
 def test_the_reason_and_what_to_check_are_told(s3, store, illness, said):
     s3.illness = illness
     with pytest.raises(StoreError, match=said):
-        store.read("a.json")
+        store.read(MergedProfile)
 
 
 def test_a_store_that_never_answers_is_waited_for_no_longer_than_the_limit(s3, store):
     s3.illness = "never"
     with pytest.raises(StoreError, match=r"no answer within 0\.3 s"):
-        replace(store, limit=0.3).read("a.json")
+        replace(store, limit=0.3).read(MergedProfile)
 
 
 def test_a_server_that_is_not_there_is_a_store_error():
     gone = S3()
     gone.stop()
     with pytest.raises(StoreError, match="EndpointConnectionError: Could not connect"):
-        RunStore(root_at(gone), "wshim", "r").read("a.json")
+        RunStore(root_at(gone), "wshim", "r").read(MergedProfile)
 
 
 def test_what_is_not_in_the_store_is_no_fault_of_the_store(store):
-    assert (store.exists("a.json"), store.find_json("a.json"), store.names("profiles", "")) == (
+    assert (store.exists(MergedProfile), store.find(MergedProfile), store.keys(FetchedProfile)) == (
         False,
         None,
         [],
     )
-    with pytest.raises(ArtifactError, match=r"a\.json is not in the store"):
-        store.read("a.json")
+    with pytest.raises(ArtifactError, match=r"merged\.pb\.gz is not in the store"):
+        store.read(MergedProfile)
 
 
 def test_a_read_is_one_request(s3, store):
-    store.write("a.json", b"1")
+    store.write(MergedProfile(b"1"))
     s3.asked.clear()
-    assert (store.read("a.json"), s3.asked) == (b"1", ["GET"])
+    assert (store.read(MergedProfile), s3.asked) == (b"1", ["GET"])
 
 
 def test_a_folder_that_somebody_made_by_hand_is_no_artifact(s3, store):
-    store.write("profiles/a.json", b"1")
+    store.write(FetchedProfile(b"1"), "a")
     s3.objects["store/wshim/r/profiles/"] = b""
-    assert store.names("profiles", "") == ["profiles/a.json"]
+    assert store.keys(FetchedProfile) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -136,13 +137,13 @@ def test_a_store_that_is_ill_is_not_taken_for_an_empty_one(s3, root, illness, lo
         look(root)
 
 
-def test_an_outage_leaves_no_problem_in_the_fleet(s3, root, store):
-    store.write("manifest.json", b"{}")
+def test_an_outage_leaves_no_problem_in_the_fleet(s3, root):
+    s3.objects["store/wshim/r/manifest.json"] = b"{}"
     s3.illness = "503"
     with pytest.raises(StoreError):
         overview.look_at_service(root, "wshim", now=None)
     s3.illness = ""
-    assert "KeyError" in overview.look_at_service(root, "wshim", now=None).problems[0]
+    assert "Field required" in overview.look_at_service(root, "wshim", now=None).problems[0]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -165,4 +166,4 @@ def test_a_disk_that_takes_nothing_is_a_store_error(tmp_path, monkeypatch, numbe
 
     monkeypatch.setattr(Path, "write_bytes", refuse)
     with pytest.raises(StoreError, match=f"{os.strerror(number)}(?s:.*)has it room"):
-        RunStore(tmp_path, "wshim", "r").write("a.json", b"1")
+        RunStore(tmp_path, "wshim", "r").write(MergedProfile(b"1"))

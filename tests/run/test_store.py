@@ -7,6 +7,8 @@ import pytest
 from upath import UPath
 
 from fleetpgo.errors import ArtifactError
+from fleetpgo.run.artifacts import FetchedProfile, MergedProfile, Trouble
+from fleetpgo.run.profiled import Stop
 from fleetpgo.run.store import RunStore
 
 RUN = "manual__2026-01-02T03:04:05+00:00"
@@ -19,36 +21,38 @@ def store(request, tmp_path):
 
 
 def test_what_is_written_is_read(store):
-    store.write("profiles/a.pb.gz", b"1")
-    store.write("profiles/b.pb.gz", b"2")
-    store.write_json("manifest.json", {"samples": 3})
+    store.write(FetchedProfile(b"1"), "a")
+    store.write(FetchedProfile(b"2"), "b")
+    store.write(Stop("HTTP 401"))
     assert (
-        store.read("profiles/a.pb.gz"),
-        store.read("profiles/b.pb.gz"),
-        store.read_json("manifest.json"),
-        store.exists("manifest.json"),
-        store.exists("merged.pb.gz"),
-    ) == (b"1", b"2", {"samples": 3}, True, False)
+        store.read(FetchedProfile, "a"),
+        store.read(FetchedProfile, "b"),
+        store.keys(FetchedProfile),
+        store.read(Stop),
+        store.exists(Stop),
+        store.exists(MergedProfile),
+        store.find(MergedProfile),
+    ) == (b"1", b"2", ["a", "b"], Stop("HTTP 401"), True, False, None)
 
 
 def test_what_is_being_written_has_no_name_yet(tmp_path):
     store = RunStore(tmp_path, "wshim", RUN)
-    store.write("in_trouble/a", b"1")
-    store.path("in_trouble/.b.0a1b2c3d.part").write_bytes(b"")
-    assert list(store.names("in_trouble", "")) == ["in_trouble/a"]
+    store.write(Trouble(b"1"), "a")
+    store.path(Trouble, ".b.0a1b2c3d.part").write_bytes(b"")
+    assert store.keys(Trouble) == ["a"]
 
 
 def test_writing_again_replaces(store):
-    store.write("manifest.json", b"old")
-    store.write("manifest.json", b"new")
-    assert store.read("manifest.json") == b"new"
+    store.write(MergedProfile(b"old"))
+    store.write(MergedProfile(b"new"))
+    assert store.read(MergedProfile) == b"new"
 
 
 def test_what_is_removed_is_gone_and_may_be_removed_again(store):
-    store.write("stop.json", b"1")
-    store.remove("stop.json")
-    store.remove("stop.json")
-    assert not store.exists("stop.json")
+    store.write(Stop("HTTP 401"))
+    store.remove(Stop)
+    store.remove(Stop)
+    assert not store.exists(Stop)
 
 
 def test_a_run_id_becomes_one_folder(tmp_path):
@@ -58,7 +62,7 @@ def test_a_run_id_becomes_one_folder(tmp_path):
 
 def test_a_missing_artifact_says_which_and_what_to_do(store):
     with pytest.raises(ArtifactError, match=r"(?s)merged\.pb\.gz.*clear the task that makes it"):
-        store.read("merged.pb.gz")
+        store.read(MergedProfile)
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
@@ -69,18 +73,18 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        store.write("profiles/a.pb.gz", b"1")
-    assert list(store.path("profiles").iterdir()) == []
+        store.write(FetchedProfile(b"1"), "a")
+    assert list(store.path(FetchedProfile, "a").parent.iterdir()) == []
 
 
 def test_a_reader_never_sees_half_an_artifact(tmp_path):
     store = RunStore(tmp_path, "wshim", RUN)
     contents = [bytes([value]) * 1_000_000 for value in range(8)]
-    store.write("x", contents[0])
-    writer = threading.Thread(target=lambda: [store.write("x", each) for each in contents])
+    store.write(MergedProfile(contents[0]))
+    writer = threading.Thread(target=lambda: [store.write(MergedProfile(each)) for each in contents])
     writer.start()
     seen = []
     while writer.is_alive():
-        seen.append(store.read("x"))
+        seen.append(store.read(MergedProfile))
     writer.join()
     assert set(seen) <= set(contents)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from fleetpgo import pprof
-from fleetpgo.collection import Record
+from fleetpgo.run.profiled import Record
 from fleetpgo.steps.contributions import EVIDENCE, GO_KIND, contributions
 from tests.pprof.messages import message, packed
 

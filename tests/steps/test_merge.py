@@ -6,7 +6,7 @@ import copy
 import gzip
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleetpgo import pprof
-from fleetpgo.collection import Record, profile_name, record_name
+from fleetpgo.collection import read_record, write_record
 from fleetpgo.errors import ProfileError, QuorumError
 from fleetpgo.pprof import profile_pb2
+from fleetpgo.run.artifacts import FetchedProfile, MergedProfile, ProposedProfile
+from fleetpgo.run.profiled import Manifest, Record
 from fleetpgo.run.store import RunStore
 from fleetpgo.selection import Selection, Target
 from fleetpgo.service.files import load_named
@@ -58,7 +60,7 @@ def put(store, name, data):
             "ams",
             1.0,
             "fetched",
-            artifact=profile_name(sha256),
+            artifact=f"profiles/{sha256}.pb.gz",
             size=len(data),
             sha256=sha256,
             samples=facts.samples,
@@ -67,14 +69,12 @@ def put(store, name, data):
             modules=facts.modules,
             outside=facts.outside,
         )
-        store.write(profile_name(sha256), data)
-    store.write_json(record_name(instance), asdict(record))
+        store.write(FetchedProfile(data), sha256)
+    write_record(store, record)
 
 
 def lose(store, name, reason):
-    store.write_json(
-        record_name(target(name).instance), asdict(Record(f"{name}:80", "ams", 1.0, "missing", reason))
-    )
+    write_record(store, Record(f"{name}:80", "ams", 1.0, "missing", reason))
 
 
 def service(**profile):
@@ -88,7 +88,7 @@ def merge(store, selection, **profile):
 
 def test_the_merge_of_what_arrived_is_stored_and_the_committed_profile_says_the_same(store, selection):
     manifest = merge(store, selection)
-    merged, committed = store.read("merged.pb.gz"), store.read("profile.pprof")
+    merged, committed = store.read(MergedProfile), store.read(ProposedProfile)
     assert merged == pprof.merge(file.read_bytes() for file in PROFILES)
     assert pprof.preprofile(committed) == pprof.preprofile(merged)
     assert manifest.profile == hashlib.sha256(committed).hexdigest()[:12]
@@ -99,10 +99,7 @@ def test_the_manifest_accounts_for_every_instance(store, selection):
     lose(store, "b", "unreachable")
     put(store, "c", b"<html>Sign in</html>")
     manifest = merge(store, selection)
-    account = {
-        each["instance"]: (each["state"], each["reason"])
-        for each in store.read_json("manifest.json")["instances"]
-    }
+    account = {each.instance: (each.state, each.reason) for each in store.read(Manifest).instances}
     assert (manifest.used, manifest.selected) == (3, 5)
     assert account == {
         "a:80": ("used", ""),
@@ -139,7 +136,7 @@ def test_below_the_quorum_everything_that_is_missing_is_named(store, selection):
         "2 of 5 instances gave a usable profile; the quorum is 50%. Without one:\n"
         "  b:80 (ams): reason of b\n  c:80 (ams): reason of c\n  d:80 (ams): reason of d"
     )
-    assert not store.exists("profile.pprof")
+    assert not store.exists(ProposedProfile)
 
 
 def test_what_prometheus_warned_of_reaches_the_reviewer(store, selection):
@@ -156,13 +153,13 @@ def test_figures_below_the_failing_line_fail_but_leave_their_manifest(store, sel
     with pytest.raises(ProfileError, match="not sufficient: overlap of two halves") as raised:
         merge(store, selection, fail_below={"split_half_overlap": 1.0})
     assert raised.value.reason == "insufficient"
-    assert store.exists("manifest.json")
+    assert store.exists(Manifest)
 
 
 def test_a_guarded_function_is_renamed_and_said_so(store, selection):
     hottest = pprof.top(PROFILES[0].read_bytes(), 1)[0].function
     manifest = merge(store, selection, guards=[{"function": hottest, "issue": "https://example.com/1"}])
-    names = {name for edge in pprof.call_edges(store.read("profile.pprof")).weights for name in edge[:2]}
+    names = {name for edge in pprof.call_edges(store.read(ProposedProfile)).weights for name in edge[:2]}
     assert (manifest.renamed, hottest in names) == ((hottest,), False)
     assert hottest in manifest.renamed
 
@@ -239,7 +236,7 @@ def test_whatever_is_wrong_with_one_profile_costs_that_profile_at_the_most(
     lost = [each for each in manifest.instances if each.state != "used"]
     assert [each.instance for each in lost] in ([], [f"{place}:80"])
     assert all(each.reason and len(each.reason) < 1000 for each in lost)
-    json.dumps(store.read_json("manifest.json"), ensure_ascii=False).encode()
+    json.loads(store.read_bytes(Manifest))
 
 
 def odd_one(change) -> bytes:
@@ -278,8 +275,7 @@ def test_what_collecting_accepts_is_small_enough_for_the_merge(store, selection)
 def test_what_only_the_merge_finds_is_refused_by_name(store, selection):
     # A record of an earlier version does not say what its profile counts.
     put(store, "c", odd_one(lambda p: _keep_value(p, 1)))
-    name = record_name(target("c").instance)
-    store.write_json(name, {**store.read_json(name), "kind": ""})
+    write_record(store, replace(read_record(store, target("c")), kind=""))
     manifest = merge(store, selection)
     assert [each.instance for each in manifest.instances if each.state == "refused"] == ["c:80"]
     assert manifest.instances[2].reason.startswith("incompatible: Profile 2: ")

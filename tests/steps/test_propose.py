@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from fleetpgo.errors import BuildError, ForgeError, RepositoryError, ToolchainError
-from fleetpgo.proposal.body import Provenance
+from fleetpgo.proposal.body import Datacenter, Provenance
 from fleetpgo.proposal.ensure import Marker, marker
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import clone, git
 from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
-from fleetpgo.steps.propose import Proposed, digest, propose
+from fleetpgo.run.digest import digest
+from fleetpgo.run.profiled import Contribution
+from fleetpgo.run.proposed import Proposed
+from fleetpgo.steps.propose import _datacenters, propose
 from tests.pprof.messages import message
 from tests.tiny import repacked, tiny
 
@@ -441,3 +444,13 @@ def test_no_secret_reaches_the_build_the_log_or_the_pull_request(
     assert "planted-secret" not in caplog.text
     assert "planted-secret" not in forge.get(1).body
     assert "planted-secret" not in git(bare, "log", "--patch", "--format=%B", "fleetpgo/tiny")
+
+
+def test_datacenters_are_told_by_what_their_instances_gave():
+    instances = [
+        Contribution("a:80", "ams", 1.0, "used", samples=10),
+        Contribution("b:80", "fra", 1.0, "used", samples=30),
+        Contribution("c:80", "ams", 1.0, "refused", samples=99),
+    ]
+
+    assert _datacenters(instances) == [Datacenter("fra", 1, 1, 30), Datacenter("ams", 2, 1, 10)]

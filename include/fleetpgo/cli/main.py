@@ -25,15 +25,22 @@ from fleetpgo.cli.options import json_option, service_argument, store_option
 from fleetpgo.cli.pr import pr
 from fleetpgo.cli.profile import profile
 from fleetpgo.cli.progress import watching
-from fleetpgo.collection import Access, forget_stop
+from fleetpgo.collection import Access
 from fleetpgo.errors import FleetPGOError, ServiceFileError
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.proposal import forges
+from fleetpgo.run.artifacts import ProposedProfile
+from fleetpgo.run.selected import Selection
+from fleetpgo.run.stop import forget_stop
 from fleetpgo.run.store import RunStore
+from fleetpgo.selection import read_selection
 from fleetpgo.service import rules
 from fleetpgo.service.files import load_named, load_service, override, service_files
 from fleetpgo.service.reference import page
-from fleetpgo.steps import refresh
+from fleetpgo.steps.collect import collect_profiles, top_up
+from fleetpgo.steps.merge import merge_profiles
+from fleetpgo.steps.propose import propose_profile
+from fleetpgo.steps.select import select_instances
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -193,8 +200,8 @@ def collect(
     run_store = RunStore(store, service, run or _new_run())
     # Whoever starts a stopped run again has mended what stopped it.
     forget_stop(run_store)
-    if not run_store.exists("selection.json"):
-        refresh.select_instances(
+    if not run_store.exists(Selection):
+        select_instances(
             described,
             run_store,
             Prometheus(prometheus_address),
@@ -202,24 +209,22 @@ def collect(
             seconds=seconds,
             matchers=matchers,
         )
-    chosen, length = refresh.read_selection(run_store)
-    click.echo(f"profiling {len(chosen.of_round(1))} instances for {length} s …", err=True)
+    chosen = read_selection(run_store)
+    click.echo(f"profiling {len(chosen.of_round(1))} instances for {chosen.seconds} s …", err=True)
     access = Access(_headers(os.environ.get("FLEETPGO_HEADERS", "")), ca, cert, key)
     with watching(chosen.targets) as watch:
-        asyncio.run(
-            refresh.collect_profiles(described, run_store, chosen.of_round(1), access=access, watch=watch)
-        )
-        said = asyncio.run(refresh.top_up(described, run_store, access=access, watch=watch))
+        asyncio.run(collect_profiles(described, run_store, chosen.of_round(1), access=access, watch=watch))
+        said = asyncio.run(top_up(described, run_store, access=access, watch=watch))
     for verdict in said:
         click.echo(verdict, err=True)
-    manifest = refresh.merge_profiles(described, run_store)
+    manifest = merge_profiles(described, run_store)
     if as_json:
         click.echo(json.dumps(asdict(manifest), default=str))
         return
     click.echo(f"{manifest.used} of {manifest.selected} instances, {manifest.samples:,} samples")
     for name, figure in manifest.figures.items():
         click.echo(f"{name}: {figure}")
-    click.echo(run_store.path("profile.pprof"))
+    click.echo(run_store.path(ProposedProfile))
 
 
 @cli.command()
@@ -265,7 +270,7 @@ def propose(
         address=address,
         token=os.environ.get("FLEETPGO_TOKEN"),
     )
-    proposed = refresh.propose_profile(
+    proposed = propose_profile(
         described,
         run_store,
         forge,

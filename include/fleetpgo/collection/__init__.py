@@ -17,19 +17,14 @@ What a profile costs production, and what a stranger's answer may cost us, is bo
 
 from fleetpgo.collection.access import Access
 from fleetpgo.collection.fetching import Limits
-from fleetpgo.collection.guards import forget_stop, why_stopped
-from fleetpgo.collection.records import FOLDER, Record, profile_name, read_record, record_name
+from fleetpgo.collection.records import read_record, was_asked, write_record
 from fleetpgo.collection.rounds import collect
 
 __all__ = [
-    "FOLDER",
     "Access",
     "Limits",
-    "Record",
     "collect",
-    "forget_stop",
-    "profile_name",
     "read_record",
-    "record_name",
-    "why_stopped",
+    "was_asked",
+    "write_record",
 ]

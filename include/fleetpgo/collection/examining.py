@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from fleetpgo import pprof
 from fleetpgo.collection.faults import NoProfileError, NotNowError, UnusableError
 from fleetpgo.collection.fetching import repeatable
-from fleetpgo.collection.records import profile_name
 from fleetpgo.errors import ProfileError
+from fleetpgo.run.artifacts import FILES, FetchedProfile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,9 +151,9 @@ def keep(profile: Profile, store: RunStore) -> Kept:
     """Put a profile into the store under its digest. Blocks."""
     data, facts = profile.data, profile.facts
     sha256 = hashlib.sha256(data).hexdigest()
-    store.write(profile_name(sha256), data)
+    store.write(FetchedProfile(data), sha256)
     return Kept(
-        artifact=profile_name(sha256),
+        artifact=FILES[FetchedProfile].path(sha256),
         size=len(data),
         sha256=sha256,
         samples=facts.samples,

@@ -6,8 +6,7 @@ one host, nor more than ``concurrency`` in one task. A datacenter is never split
 
 A round *stops* when an instance refuses our credentials (more askers would only be more refusals, and alarms
 over there) or when too many answer with server errors (then something is wrong that profiling must not make
-worse). Nobody is asked after that; what is under way is let finish. Both are in the store, where all tasks of
-the round see them: why it was stopped, and who answered with a server error.
+worse). Nobody is asked after that; what is under way is let finish (:mod:`fleetpgo.run.stop`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fleetpgo.collection.faults import ForbiddenError, ServerError, StoppedError
-from fleetpgo.collection.records import name_of
+from fleetpgo.run.stop import note_trouble, stop, why_stopped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -29,27 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STOP = "stop.json"
-"""Artifact that says why the round was stopped."""
-
-IN_TROUBLE = "in_trouble"
-"""Folder of artifacts with the names of instances that answered with a server error."""
-
 FEWEST_ERRORS = 3
 """So many instances in trouble are needed at least to stop a round: of three, one is already a third."""
-
-
-def forget_stop(store: RunStore) -> None:
-    """Let a stopped run go on, after somebody has mended what stopped it."""
-    for name in store.names(IN_TROUBLE, ""):
-        store.remove(name)
-    store.remove(STOP)
-
-
-def why_stopped(store: RunStore) -> str:
-    """Why nobody is asked any more; "": somebody may be."""
-    reason: str = store.read_json(STOP)["reason"] if store.exists(STOP) else ""
-    return reason
 
 
 class Guard:
@@ -92,17 +72,12 @@ class Guard:
                 await self._stop(f"{instance} answered {error}")
                 raise
             except ServerError as error:
-                in_trouble = await asyncio.to_thread(self._note_trouble, instance, str(error))
+                in_trouble = await asyncio.to_thread(note_trouble, self._store, instance, str(error))
                 if in_trouble > self._most_errors:
                     await self._stop(
                         f"{in_trouble} instances answer with server errors (collection.max_errors)"
                     )
                 raise
-
-    def _note_trouble(self, instance: str, error: str) -> int:
-        """Tell the other tasks; the number of all instances in trouble. Blocks."""
-        self._store.write(f"{IN_TROUBLE}/{name_of(instance)}", error.encode())
-        return sum(1 for _ in self._store.names(IN_TROUBLE, ""))
 
     async def _go_on(self) -> None:
         if not self.stopped:
@@ -114,4 +89,4 @@ class Guard:
         if not self.stopped:
             self.stopped = reason
             log.error("the round is stopped: %s", reason)
-            await asyncio.to_thread(self._store.write_json, STOP, {"reason": reason})
+            await asyncio.to_thread(stop, self._store, reason)

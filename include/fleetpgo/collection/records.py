@@ -5,67 +5,26 @@ A profile is stored under its own SHA-256, so what is there is whole, and a reco
 
 from __future__ import annotations
 
-import hashlib
-import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from fleetpgo.run.artifacts import key_of
+from fleetpgo.run.profiled import Record, missing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from fleetpgo.run.selected import Target
     from fleetpgo.run.store import RunStore
-    from fleetpgo.selection import Target
-
-FOLDER = "profiles"
-"""Folder of a run's store: each profile as ``<sha256>.pb.gz``, each instance's record as ``<name>.json``."""
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
 
 
-@dataclass(frozen=True)
-class Record:
-    """What became of one target: its profile's place and digest, or why there is none.
-
-    ``refused``: something came, and it is no profile that can be used; it is not kept. ``size`` is in bytes,
-    ``samples`` in CPU samples; what tells profiles apart is as in :class:`fleetpgo.pprof.Facts`, and empty in
-    a record of an earlier version.
-    """
-
-    instance: str
-    datacenter: str
-    cores: float
-    state: Literal["fetched", "refused", "missing"]
-    reason: str = ""
-    artifact: str = ""
-    size: int = 0
-    sha256: str = ""
-    samples: int = 0
-    main_package: str = ""
-    kind: str = ""
-    modules: Mapping[str, int] = field(default_factory=dict)
-    outside: int = 0
-
-
-def name_of(instance: str) -> str:
-    """An instance's name as a file name: readable, and never the same for two instances."""
-    digest = hashlib.sha256(instance.encode()).hexdigest()[:8]
-    return f"{_UNSAFE.sub('_', instance)}-{digest}"
-
-
-def record_name(instance: str) -> str:
-    """Name of the artifact that holds the instance's record."""
-    return f"{FOLDER}/{name_of(instance)}.json"
-
-
-def profile_name(sha256: str) -> str:
-    """Name of the artifact that holds the profile with that digest."""
-    return f"{FOLDER}/{sha256}.pb.gz"
+def was_asked(store: RunStore, target: Target) -> bool:
+    """Whether the target has a record."""
+    return store.exists(Record, key_of(target.instance))
 
 
 def read_record(store: RunStore, target: Target) -> Record:
-    """The target's record; if its task died before it wrote one, a record that says so."""
-    if store.exists(record_name(target.instance)):
-        return Record(**store.read_json(record_name(target.instance)))
-    return Record(
-        target.instance, target.datacenter, target.cores, "missing", "its task ended before it answered"
-    )
+    """Return the target's record; if its task died before it wrote one, a record that says so."""
+    return store.find(Record, key_of(target.instance)) or missing(target)
+
+
+def write_record(store: RunStore, record: Record) -> None:
+    """Put an instance's record."""
+    store.write(record, key_of(record.instance))

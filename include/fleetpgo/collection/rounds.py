@@ -25,11 +25,12 @@ from fleetpgo.collection.examining import TOGETHER, Examiner, keep
 from fleetpgo.collection.faults import NoProfileError, NotNowError, StoppedError, UnusableError
 from fleetpgo.collection.fetching import Limits, receive
 from fleetpgo.collection.guards import Guard
-from fleetpgo.collection.records import Record, read_record, record_name
+from fleetpgo.collection.records import read_record, write_record
 from fleetpgo.collection.sources.parca import Parca
 from fleetpgo.collection.sources.pprof_http import PprofHttp
 from fleetpgo.collection.sources.pyroscope import Pyroscope
 from fleetpgo.collection.spool import Spool
+from fleetpgo.run.profiled import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -156,7 +157,7 @@ class _Round:
         else:
             record = replace(record, state="fetched", **asdict(kept))
             self._tell(target, f"{kept.samples:,} samples in {kept.size:,} bytes", logging.INFO)
-        await asyncio.to_thread(self._store.write_json, record_name(target.instance), asdict(record))
+        await asyncio.to_thread(write_record, self._store, record)
         return record
 
     def _tell(self, target: Target, state: str, level: int) -> None:

@@ -21,10 +21,12 @@ from fleetpgo.measurement.estimators.estimator import Inputs
 from fleetpgo.measurement.estimators.registry import ESTIMATORS
 from fleetpgo.measurement.evidence import Amount, Change, change
 from fleetpgo.measurement.guardrails import Guarded, compare_guardrails, default_guardrails
-from fleetpgo.measurement.rollout import Rollout  # noqa: TC001  # pydantic reads the annotation
 from fleetpgo.measurement.usage import CONTROL, TREATED
 from fleetpgo.measurement.verdict import Verdict, detectable, judge
 from fleetpgo.prometheus import from_timestamp
+from fleetpgo.run.artifacts import FILES
+from fleetpgo.run.measured import Measurement
+from fleetpgo.run.proposed import Rollout  # noqa: TC001  # pydantic reads the annotation
 
 if TYPE_CHECKING:
     from fleetpgo.measurement.evidence import Evidence
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 WhatElse = Callable[[frozenset[str], frozenset[str]], str]
 """Says what changed between revisions before and after, besides the profile; "" if nothing did."""
 
-SCHEMA = 1
+SCHEMA = FILES[Measurement].version
 """Version of the JSON form of :class:`Comparison`; it rises when a field changes its meaning or goes."""
 
 

@@ -25,10 +25,10 @@ from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement.asking import grid
 from fleetpgo.measurement.disturbances import MOST_RESTARTED
 from fleetpgo.measurement.evidence import Amount, Evidence, change
-from fleetpgo.measurement.rollout import Rollout
 from fleetpgo.measurement.usage import Panel, Usage
 from fleetpgo.measurement.windows import PLACEBOS, spans
 from fleetpgo.prometheus import from_timestamp
+from fleetpgo.run.proposed import Rollout
 
 if TYPE_CHECKING:
     from pathlib import Path

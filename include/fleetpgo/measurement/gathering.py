@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from fleetpgo.measurement.evidence import Change
-    from fleetpgo.measurement.rollout import Rollout
     from fleetpgo.measurement.usage import Floats, Times
     from fleetpgo.measurement.windows import Span, Windows
     from fleetpgo.prometheus import Prometheus
+    from fleetpgo.run.proposed import Rollout
     from fleetpgo.service.rules import ServiceRules
 
 WEEK_POINTS = 2_016

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fleetpgo.measurement.figures import saving
+from fleetpgo.run.measured import PERIODS, Measurement
+from fleetpgo.run.proposed import Rollout
 from fleetpgo.run.store import runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     import pandas as pd
     from upath import UPath
 
+    from fleetpgo.run.measured import Saving
     from fleetpgo.run.store import RunStore
 
 COUNTED = ("saved", "regression")
@@ -127,19 +130,15 @@ def _told(each: Refresh) -> str:
 
 def rollouts(store: Path | UPath, service: str) -> list[tuple[datetime, datetime]]:
     """Return start and end of each rollout of a service that its runs have seen."""
-    records = (run.find_json("rollout.json") for run in runs_of(store, service))
-    return sorted(
-        (datetime.fromisoformat(record["start"]), datetime.fromisoformat(record["end"]))
-        for record in records
-        if record
-    )
+    found = (run.find(Rollout) for run in runs_of(store, service))
+    return sorted((rollout.start, rollout.end) for rollout in found if rollout is not None)
 
 
 def read_refresh(run: RunStore) -> Refresh | None:
     """Read the longer measurement of a run; None if there is none yet."""
-    for period in ("week", "rollout"):
-        if record := run.find_json(f"measure_{period}.json"):
-            return _refresh(run.directory.name, record)
+    for period in reversed(PERIODS):
+        if found := run.find(Measurement, period):
+            return _refresh(run.directory.name, found)
     return None
 
 
@@ -183,31 +182,30 @@ def reclaimed(refreshes: Iterable[Refresh]) -> list[Reclaimed]:
     return points
 
 
-def _refresh(run: str, record: dict[str, Any]) -> Refresh:
-    found = record["estimate"] or {}
-    verdict, rollout = record["verdict"], record["rollout"]
-    cores_low, cores_high = _interval(found)
+def _refresh(run: str, measured: Measurement) -> Refresh:
+    found = measured.estimate
+    cores_low, cores_high = _interval(found) if found else (None, None)
     return Refresh(
         run=run,
-        rollout_end=datetime.fromisoformat(rollout["end"]),
-        profile=rollout["profile"],
-        period=record["period"],
-        verdict=verdict["call"],
-        attribution=verdict["attribution"],
-        method=found.get("method"),
-        saving=found.get("saving"),
-        low=found.get("low"),
-        high=found.get("high"),
-        cores=found.get("cores"),
+        rollout_end=measured.rollout.end,
+        profile=measured.rollout.profile,
+        period=measured.period,
+        verdict=measured.verdict.call,
+        attribution=measured.verdict.attribution,
+        method=found.method if found else None,
+        saving=found.saving if found else None,
+        low=found.low if found else None,
+        high=found.high if found else None,
+        cores=found.cores if found else None,
         cores_low=cores_low,
         cores_high=cores_high,
     )
 
 
-def _interval(found: dict[str, Any]) -> tuple[float | None, float | None]:
+def _interval(found: Saving) -> tuple[float | None, float | None]:
     """Return the interval's ends in cores. A share s of what would be used is s/(1 − s) of what is used."""
-    if not found or not found["saving"]:
+    if not found.saving:
         return None, None
-    used = found["cores"] * (1 - found["saving"]) / found["saving"]
-    low, high = (used * found[name] / (1 - found[name]) for name in ("low", "high"))
+    used = found.cores * (1 - found.saving) / found.saving
+    low, high = (used * share / (1 - share) for share in (found.low, found.high))
     return low, high

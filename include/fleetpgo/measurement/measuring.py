@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fleetpgo.measurement.comparison import WhatElse
-    from fleetpgo.measurement.rollout import Rollout
     from fleetpgo.measurement.usage import Usage
     from fleetpgo.prometheus import Prometheus
+    from fleetpgo.run.proposed import Rollout
     from fleetpgo.service.rules import MeasurementRules, ServiceRules
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from string import Template
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import MeasurementError
 from fleetpgo.prometheus import from_timestamp
+from fleetpgo.run.proposed import Rollout
 
 if TYPE_CHECKING:
     from fleetpgo.prometheus import Prometheus
@@ -17,20 +17,6 @@ if TYPE_CHECKING:
 
 _POINTS = 5_000
 """Resolution of the search: a two-hour rollout found a week later is placed to within two minutes."""
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """The time in which the fleet went over to the build with that profile, and how far it went.
-
-    ``profile`` is empty where a deploy without a profile is measured by hand; ``fraction`` is 1 where its
-    times are given and nothing tells how far it went.
-    """
-
-    profile: str
-    start: datetime
-    end: datetime
-    fraction: float
 
 
 def expression(template: str, profile: str) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fleetpgo.measurement.rollout import Rollout
+    from fleetpgo.run.proposed import Rollout
 
     Span = tuple[int, int]
 

@@ -5,13 +5,14 @@ included.
 
 - :mod:`.fleet`: each service in one row, and what all of them have reclaimed.
 - :mod:`.run`: one run: its stages, its instances, how far they agree, what was measured, its downloads.
+- :mod:`.instances`, :mod:`.measurements`: what became of each instance, and what was measured.
 - :mod:`.stages`: its steps, in figures for people.
 - :mod:`.difference`: a run's profile against that of the run before it, for tables and flame graphs.
 """
 
 from fleetpgo.overview.difference import Difference, compare_runs, compare_stacks
 from fleetpgo.overview.fleet import Row, look_at_service, reclaimed_by_day
-from fleetpgo.overview.run import Overview, is_artifact, look_at_run, previous_run
+from fleetpgo.overview.run import Overview, find_download, look_at_run, previous_run
 
 __all__ = [
     "Difference",
@@ -19,7 +20,7 @@ __all__ = [
     "Row",
     "compare_runs",
     "compare_stacks",
-    "is_artifact",
+    "find_download",
     "look_at_run",
     "look_at_service",
     "previous_run",

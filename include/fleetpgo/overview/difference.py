@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.steps.merge import MERGED_LIMITS
+from fleetpgo.run.artifacts import MergedProfile, ProposedProfile
 
 if TYPE_CHECKING:
     from fleetpgo.run.store import RunStore
@@ -65,8 +65,8 @@ def compare_runs(old: RunStore, new: RunStore, old_profile: str, new_profile: st
         ArtifactError: one of the runs has no profile.
         ProfileError: one of the profiles cannot be read.
     """
-    change = pprof.compare(old.read("profile.pprof"), new.read("profile.pprof"))
-    before, after = (_shares(run.read("merged.pb.gz")) for run in (old, new))
+    change = pprof.compare(old.read(ProposedProfile), new.read(ProposedProfile))
+    before, after = (_shares(run.read(MergedProfile)) for run in (old, new))
     shown = dict.fromkeys([*list(after)[:_FUNCTIONS], *list(before)[:_FUNCTIONS]])
     return Difference(
         old_run=old.run,
@@ -83,10 +83,12 @@ def compare_runs(old: RunStore, new: RunStore, old_profile: str, new_profile: st
 @lru_cache(maxsize=16)
 def compare_stacks(old: RunStore, new: RunStore, old_profile: str, new_profile: str) -> tuple[bytes, bytes]:  # noqa: ARG001
     """The stacks that grew and those that shrank, as two profiles; otherwise as :func:`compare_runs`."""
-    return pprof.stack_difference(old.read("merged.pb.gz"), new.read("merged.pb.gz"), limits=MERGED_LIMITS)
+    return pprof.stack_difference(
+        old.read(MergedProfile), new.read(MergedProfile), limits=pprof.MERGED_LIMITS
+    )
 
 
 def _shares(profile: bytes) -> dict[str, float]:
     """Function → its flat share, the heaviest first."""
-    everything = pprof.top(profile, n=1 << 62, limits=MERGED_LIMITS)
+    everything = pprof.top(profile, n=1 << 62, limits=pprof.MERGED_LIMITS)
     return {rank.function: rank.flat_share for rank in everything}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -26,10 +25,14 @@ from fleetpgo.measurement.history import (
     reclaimed,
 )
 from fleetpgo.run import storage
+from fleetpgo.run.measured import Measurement
+from fleetpgo.run.profiled import Manifest
+from fleetpgo.run.proposed import Merge, Proposed
 from fleetpgo.run.store import RunStore, runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from upath import UPath
 
@@ -156,7 +159,7 @@ def _stamps(store: Path | UPath, service: str) -> tuple[tuple[RunStore, int], ..
     if isinstance(store, Path):
         return _changes(store, service)
     minute = int(time.time() // _FRESH_S)
-    return tuple((run, 0 if run.exists("measure_week.json") else minute) for run in runs_of(store, service))
+    return tuple((run, 0 if run.exists(Measurement, "week") else minute) for run in runs_of(store, service))
 
 
 def _changes(store: Path, service: str) -> tuple[tuple[RunStore, int], ...]:
@@ -210,35 +213,35 @@ def _summary(run: RunStore, stamp: int) -> Summary:  # noqa: ARG001  # what is r
         found = replace(found, profile=_profile(run))
         found = replace(found, pull_request=_pull_request(run))
         return replace(found, refresh=read_refresh(run))
-    except (ArtifactError, ValueError, KeyError, TypeError) as error:
+    except ArtifactError as error:
         # One damaged file must not hide 199 services.
-        return replace(found, problem=f"{run.directory}: {type(error).__name__}: {error}")
+        return replace(found, problem=f"{run.directory}: {error.message}")
 
 
 def _profile(run: RunStore) -> Profile | None:
-    manifest = run.find_json("manifest.json")
+    manifest = run.find(Manifest)
     if manifest is None:
         return None
     return Profile(
-        run=manifest["run"],
-        made_at=datetime.fromisoformat(manifest["made_at"]),
-        digest=manifest["profile"],
-        size=manifest["profile_size"],
-        samples=manifest["samples"],
-        used=manifest["used"],
-        selected=manifest["selected"],
+        run=manifest.run,
+        made_at=manifest.made_at,
+        digest=manifest.profile,
+        size=manifest.profile_size,
+        samples=manifest.samples,
+        used=manifest.used,
+        selected=manifest.selected,
     )
 
 
 def _pull_request(run: RunStore) -> PullRequest | None:
-    proposed = run.find_json("pull_request.json")
-    if proposed is None or proposed["pull_request"] is None:
+    proposed = run.find(Proposed)
+    if proposed is None or proposed.pull_request is None or proposed.url is None:
         return None
-    merge = run.find_json("merge.json") or {"state": "open"}
+    merge = run.find(Merge)
     return PullRequest(
-        proposed["pull_request"],
-        proposed["url"],
-        merge["state"],
-        proposed.get("source_match"),
-        proposed.get("current_match"),
+        proposed.pull_request,
+        proposed.url,
+        merge.state if merge else "open",
+        proposed.source_match,
+        proposed.current_match,
     )

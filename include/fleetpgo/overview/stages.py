@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import UTC
+from typing import TYPE_CHECKING, Literal
 
 from fleetpgo.measurement.figures import saving
+from fleetpgo.overview.instances import GIVEN
+from fleetpgo.run.measured import PERIODS
+from fleetpgo.run.proposed import Merge, Proposed, Rollout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
-    from fleetpgo.overview.run import Instance, Measurement
+    from fleetpgo.overview.instances import Instance
+    from fleetpgo.overview.measurements import MeasuredPeriod
+    from fleetpgo.run.profiled import Manifest
     from fleetpgo.run.store import RunStore
-
-GIVEN = ("fetched", "used")
-"""States of an instance that gave a profile."""
-
-PERIODS = ("rollout", "week")
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Stage:
 def look_at_stages(
     store: RunStore,
     instances: Sequence[Instance],
-    manifest: Mapping[str, Any] | None,
-    measurements: Sequence[Measurement],
+    manifest: Manifest | None,
+    measurements: Sequence[MeasuredPeriod],
 ) -> Iterator[Stage]:
     """The steps in their order.
 
@@ -56,20 +57,18 @@ def look_at_stages(
         if answered
         else {},
     )
-    yield _stage(
-        "Merge", {"samples": f"{manifest['samples']:,}", **manifest["figures"]} if manifest else None
-    )
-    proposed, merge = store.find_json("pull_request.json"), store.find_json("merge.json")
+    yield _stage("Merge", {"samples": f"{manifest.samples:,}", **manifest.figures} if manifest else None)
+    proposed, merge = store.find(Proposed), store.find(Merge)
     yield _proposal(proposed)
     yield _merging(merge)
-    rollout = store.find_json("rollout.json")
-    skipped = merge is not None and merge["state"] == "skipped"
+    rollout = store.find(Rollout)
+    skipped = merge is not None and merge.state == "skipped"
     yield _stage(
         "Rollout",
         {
-            "instances on the new build": f"{rollout['fraction']:.0%}",
-            "from": _moment(rollout["start"]),
-            "to": _moment(rollout["end"]),
+            "instances on the new build": f"{rollout.fraction:.0%}",
+            "from": _moment(rollout.start),
+            "to": _moment(rollout.end),
         }
         if rollout
         else None,
@@ -88,42 +87,43 @@ def _stage(name: str, figures: Mapping[str, str] | None, *, skipped: bool = Fals
     return Stage(name, "skipped" if skipped else "waiting", {})
 
 
-def _proposal(proposed: Mapping[str, Any] | None) -> Stage:
+def _proposal(proposed: Proposed | None) -> Stage:
     if proposed is None:
         return Stage("Pull request", "waiting", {})
-    if proposed["unchanged"]:
-        return Stage("Pull request", "skipped", {"not proposed": proposed["reason"]})
-    figures = {"profile": proposed["profile"]}
-    if proposed["dry_run"]:
+    if proposed.unchanged:
+        return Stage("Pull request", "skipped", {"not proposed": proposed.reason})
+    figures = {"profile": proposed.profile}
+    if proposed.dry_run:
         figures["dry run"] = "nothing was pushed"
     else:
-        figures["pull request"] = f"#{proposed['pull_request']} {proposed['url']}"
-    figures["binary"] = f"{proposed['size_without']:,} → {proposed['size_with']:,} bytes with the profile"
-    if (match := proposed.get("source_match")) is not None:
-        figures["source match"] = f"{match:.2f}"
-    if proposed["overlap"] is not None:
-        figures["overlap with the profile before"] = f"{proposed['overlap']:.2f}"
+        figures["pull request"] = f"#{proposed.pull_request} {proposed.url}"
+    if proposed.size_without is not None and proposed.size_with is not None:
+        figures["binary"] = f"{proposed.size_without:,} → {proposed.size_with:,} bytes with the profile"
+    if proposed.source_match is not None:
+        figures["source match"] = f"{proposed.source_match:.2f}"
+    if proposed.overlap is not None:
+        figures["overlap with the profile before"] = f"{proposed.overlap:.2f}"
     return Stage("Pull request", "done", figures)
 
 
-def _merging(merge: Mapping[str, Any] | None) -> Stage:
+def _merging(merge: Merge | None) -> Stage:
     if merge is None:
         return Stage("Review", "waiting", {})
-    if merge["state"] == "skipped":
-        return Stage("Review", "skipped", {"ended": merge["reason"]})
-    return Stage("Review", "done", {"merged": _moment(merge["merged_at"])})
+    if merge.merged_at is None:
+        return Stage("Review", "skipped", {"ended": merge.reason})
+    return Stage("Review", "done", {"merged": _moment(merge.merged_at)})
 
 
-def _moment(iso: str) -> str:
-    return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+def _moment(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _said(measurement: Measurement) -> dict[str, str]:
+def _said(measurement: MeasuredPeriod) -> dict[str, str]:
     """A measurement's figures; a saving never without its interval."""
     figures = {"verdict": measurement.call}
     if measurement.estimate and measurement.call != "invalid":
-        shares = (measurement.estimate[name] for name in ("saving", "low", "high"))
-        figures["saving"] = f"{saving(*shares)} of the CPU (95 % interval)"
+        found = measurement.estimate
+        figures["saving"] = f"{saving(found.saving, found.low, found.high)} of the CPU (95 % interval)"
     if measurement.reasons:
         figures["why"] = "; ".join(measurement.reasons)
     return figures

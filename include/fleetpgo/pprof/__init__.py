@@ -29,12 +29,13 @@ from fleetpgo.pprof.guarding import GUARDS, Guard, guard
 from fleetpgo.pprof.merging import merge, merge_edges, stratum_factors
 from fleetpgo.pprof.minimising import Minimised, minimise, minimise_edges, preprofile
 from fleetpgo.pprof.ranking import Rank, top
-from fleetpgo.pprof.reading import Limits
+from fleetpgo.pprof.reading import MERGED_LIMITS, Limits
 from fleetpgo.pprof.stacks import stack_difference
 from fleetpgo.pprof.sufficiency import Sufficiency, sufficiency
 
 __all__ = [
     "GUARDS",
+    "MERGED_LIMITS",
     "Comparison",
     "Edge",
     "Edges",

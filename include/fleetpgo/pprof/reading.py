@@ -48,6 +48,10 @@ class Limits:
     start_line_share: float = 0.95
 
 
+MERGED_LIMITS = Limits(packed_bytes=256 * MIB, message_bytes=1024 * MIB, records=50_000_000)
+"""Our own merge of many profiles is larger than what one instance may send."""
+
+
 def message(data: bytes, limits: Limits) -> bytes:
     """The protobuf message in ``data``, which is either it or its gzip stream.
 

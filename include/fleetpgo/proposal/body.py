@@ -16,6 +16,8 @@ from fleetpgo.golang.symbols import short
 from fleetpgo.markdown import cell, code, details, fence, listed, promql, prose, table
 from fleetpgo.proposal.ensure import Marker, marker_line
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, TAKE_OVER
+from fleetpgo.run.artifacts import FILES
+from fleetpgo.run.selected import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -390,7 +392,7 @@ def _provenance(proposal: Proposal) -> _Section:
     if where.missing:
         lost = [f"- {code(instance)}: {code(reason)}" for instance, reason in where.missing.items()]
         parts.append(details(f"Selected, but not in it: {len(where.missing):,}", listed(lost)))
-    query = promql(where.query, _LONGEST_QUERY, whole="the run's selection.json")
+    query = promql(where.query, _LONGEST_QUERY, whole=f"the run's {FILES[Selection].name}")
     parts.append(details("PromQL that selected the instances", query))
     return _Section("Where the profile comes from", "\n\n".join(parts))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fleetpgo.errors import RepositoryError
 from fleetpgo.proposal.git import changed_files, git, read_blob
-from fleetpgo.steps.propose import digest
+from fleetpgo.run.digest import digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,6 @@ up to date, left alone where people want it so.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
@@ -23,6 +22,7 @@ from fleetpgo.proposal.ensure import ensure_pull_request
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, TAKE_OVER, hands_off, obeying_take_over
 from fleetpgo.proposal.git import clone
 from fleetpgo.proposal.restore import ByHandError, require_gone, restore
+from fleetpgo.run.proposed import Reverted
 
 if TYPE_CHECKING:
     from fleetpgo.measurement.comparison import Comparison
@@ -34,21 +34,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _MOST_SUSPECTS = 10
-
-
-@dataclass(frozen=True)
-class Reverted:
-    """What came of it.
-
-    Attributes:
-        pull_request: number of the pull request that reverts the profile; None if there is none.
-        url: where a person reads it; None likewise.
-        reason: why there is none; "" if there is one.
-    """
-
-    pull_request: int | None = None
-    url: str | None = None
-    reason: str = ""
 
 
 def propose_revert(

@@ -1,7 +1,7 @@
 """Directories and object storage, read and written in the same way.
 
 A path is a :class:`pathlib.Path`, or a ``UPath`` on object storage (Airflow's ``ObjectStoragePath`` is one).
-What is not there is an :class:`ArtifactError`. Every other failure is a :class:`StoreError` that says where,
+What is not there is an :class:`NotThereError`. Every other failure is a :class:`StoreError` that says where,
 why, and what to check: nobody outside this module needs to know what fsspec, botocore or aiohttp raise.
 """
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleetpgo.errors import ArtifactError, FleetPGOError, StoreError
+from fleetpgo.errors import FleetPGOError, NotThereError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def read(path: Path | UPath, *, limit: float = LIMIT_S) -> bytes:
     """Return the bytes at a path; on object storage this is one request.
 
     Raises:
-        ArtifactError: nothing is there.
+        NotThereError: nothing is there.
         StoreError: the store does not answer, or refuses.
     """
     with reaching(path, "read", limit=limit):
@@ -95,7 +95,7 @@ def names(path: Path | UPath, *, limit: float = LIMIT_S) -> list[str]:
                 return [item.name for item in path.iterdir()]
             system, bounds = _connected(path, limit)
             found = [str(name).rstrip("/") for name in system.ls(path.path, detail=False, **bounds)]
-    except ArtifactError:
+    except NotThereError:
         return []
     # A folder made by hand is an object of its own name.
     return [name.rpartition("/")[2] for name in found if name.strip("/") != path.path.strip("/")]
@@ -122,7 +122,7 @@ def reaching(path: Path | UPath, verb: str, *, limit: float = LIMIT_S) -> Iterat
         codes = _codes(error)
         absent = isinstance(error, (FileNotFoundError, NotADirectoryError)) and "NoSuchBucket" not in codes
         if absent and verb != "write":
-            raise ArtifactError(
+            raise NotThereError(
                 f"artifact {path} is not in the store",
                 hint="clear the task that makes it, and its downstream tasks",
             ) from error

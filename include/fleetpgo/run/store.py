@@ -1,4 +1,4 @@
-"""Where a run keeps what it makes: ``<store>/<service>/<run>/<name>``.
+"""Where a run keeps its artifacts: ``<store>/<service>/<run>/<name>``.
 
 The store is the state that outlives tasks and workers; what travels between tasks only refers to it. Its
 root is anything that behaves like :class:`pathlib.Path`: a local path, a ``UPath``, Airflow's
@@ -10,19 +10,21 @@ Each method may raise :class:`fleetpgo.errors.StoreError`: the store does not an
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-from fleetpgo.errors import ArtifactError
+from fleetpgo.errors import NotThereError
 from fleetpgo.run import storage
+from fleetpgo.run.artifacts import FILES, decode, encode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from upath import UPath
+
+T = TypeVar("T")
 
 # What paths do not like, and the two names that lead out of the service's directory.
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.+-]|^\.{1,2}$")
@@ -49,80 +51,68 @@ class RunStore:
         """Where this run's artifacts are."""
         return self.root / self.service / _UNSAFE.sub("_", self.run)
 
-    def path(self, name: str) -> Path | UPath:
-        """Where the artifact of that name is, or would be."""
-        return self.directory.joinpath(*name.split("/"))
+    def path(self, kind: type, key: str = "") -> Path | UPath:
+        """Where the artifact of that type is, or would be."""
+        return self.directory.joinpath(*FILES[kind].path(key).split("/"))
 
-    def size(self, name: str) -> int | None:
-        """The artifact's size in bytes; None if it is not there."""
+    def size(self, kind: type, key: str = "") -> int | None:
+        """Return the artifact's size in bytes; None if it is not there."""
         try:
-            return storage.size(self.path(name), limit=self.limit)
-        except ArtifactError:
+            return storage.size(self.path(kind, key), limit=self.limit)
+        except NotThereError:
             return None
 
-    def exists(self, name: str) -> bool:
+    def exists(self, kind: type, key: str = "") -> bool:
         """Whether the artifact is there."""
-        return self.size(name) is not None
+        return self.size(kind, key) is not None
 
-    def read(self, name: str) -> bytes:
-        """The artifact's bytes.
+    def read(self, kind: type[T], key: str = "") -> T:
+        """Return the artifact.
 
-        Raises:
-            ArtifactError: it is not there.
-        """
-        return storage.read(self.path(name), limit=self.limit)
-
-    def write(self, name: str, data: bytes) -> None:
-        """Put an artifact, whole or not at all; an older one of that name is replaced."""
-        storage.write(self.path(name), data, limit=self.limit)
-
-    def remove(self, name: str) -> None:
-        """Remove an artifact, if it is there."""
-        with suppress(ArtifactError):
-            storage.remove(self.path(name), limit=self.limit)
-
-    def read_json(self, name: str) -> Any:  # noqa: ANN401  # JSON is whatever was written
-        """The JSON artifact of that name.
+        Args:
+            kind: its type.
+            key: which of several it is; see :data:`fleetpgo.run.artifacts.FILES`.
 
         Raises:
-            ArtifactError: it is not there, or it is no JSON.
+            ArtifactError: it is not there, cannot be read, or is of a newer version.
         """
-        return self._parsed(name, self.read(name))
+        return decode(kind, self.read_bytes(kind, key), self.path(kind, key))
 
-    def find_json(self, name: str) -> Any:  # noqa: ANN401  # JSON is whatever was written
-        """The JSON artifact of that name; None if it is not there.
-
-        Raises:
-            ArtifactError: it is no JSON.
-        """
+    def find(self, kind: type[T], key: str = "") -> T | None:
+        """Return the artifact; None if it is not there. Raises what :meth:`read` raises otherwise."""
         try:
-            data = self.read(name)
-        except ArtifactError:
+            data = self.read_bytes(kind, key)
+        except NotThereError:
             return None
-        return self._parsed(name, data)
+        return decode(kind, data, self.path(kind, key))
 
-    def _parsed(self, name: str, data: bytes) -> Any:  # noqa: ANN401  # JSON is whatever was written
-        try:
-            return json.loads(data)
-        except ValueError as error:
-            raise ArtifactError(
-                f"artifact {self.path(name)} is no JSON: {error}",
-                hint="clear the task that makes it, and its downstream tasks",
-            ) from error
+    def read_bytes(self, kind: type, key: str = "") -> bytes:
+        """Return the artifact's bytes as they are.
 
-    def write_json(self, name: str, value: object) -> None:
-        """Put a JSON artifact, for people as well as for programs."""
-        text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-        self.write(name, text.encode() + b"\n")
-
-    def names(self, folder: str, suffix: str) -> list[str]:
-        """Names of the artifacts in a folder that end in a suffix, sorted; not of what is being written.
-
-        The folder "" is the run's own.
+        Raises:
+            NotThereError: it is not there.
         """
-        found = storage.names(self.path(folder) if folder else self.directory, limit=self.limit)
-        ours = (name for name in found if name.endswith(suffix) and not name.endswith(".part"))
-        return sorted(f"{folder}/{name}" if folder else name for name in ours)
+        return storage.read(self.path(kind, key), limit=self.limit)
+
+    def write(self, value: object, key: str = "") -> None:
+        """Put an artifact, whole or not at all; an older one of its type and key is replaced."""
+        storage.write(self.path(type(value), key), encode(value), limit=self.limit)
+
+    def remove(self, kind: type, key: str = "") -> None:
+        """Remove the artifact, if it is there."""
+        with suppress(NotThereError):
+            storage.remove(self.path(kind, key), limit=self.limit)
+
+    def keys(self, kind: type) -> list[str]:
+        """Return the keys of the artifacts of that type, sorted; not of what is being written."""
+        folder, _, name = FILES[kind].keyed.rpartition("/")
+        prefix, suffix = name.split("{}")
+        found = storage.names(self.directory / folder if folder else self.directory, limit=self.limit)
+        return sorted(
+            name[len(prefix) : len(name) - len(suffix)]
+            for name in found
+            if name.startswith(prefix) and name.endswith(suffix) and not name.endswith(".part")
+        )
 
 
 def runs_of(root: Path | UPath, service: str) -> list[RunStore]:

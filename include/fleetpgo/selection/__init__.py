@@ -19,10 +19,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import SelectionError
+from fleetpgo.run.selected import Selection, Target
 from fleetpgo.selection import stratified, topk, weighted
 from fleetpgo.selection.fleet import read_fleet
-from fleetpgo.selection.packing import pack
-from fleetpgo.selection.targets import Pack, Selection, Target
+from fleetpgo.selection.packing import Pack, pack
+from fleetpgo.selection.stored import read_selection
 from fleetpgo.selection.weights import merge_weights
 from fleetpgo.selection.windows import combined, find_window, opening
 
@@ -42,6 +43,7 @@ __all__ = [
     "opening",
     "pack",
     "query_of",
+    "read_selection",
     "select",
 ]
 

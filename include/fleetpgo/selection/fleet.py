@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from fleetpgo.addresses import INSTANCE
-from fleetpgo.selection.targets import Target
+from fleetpgo.run.selected import Target
 
 if TYPE_CHECKING:
     from fleetpgo.prometheus import Answer, Series

@@ -7,15 +7,23 @@ profiled at once stays in one task, and so does a host: there they are counted.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleetpgo.addresses import INSTANCE
-from fleetpgo.selection.targets import Pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from fleetpgo.selection.targets import Target
+    from fleetpgo.run.selected import Target
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Targets that one mapped task fetches, and its name in the UI."""
+
+    name: str
+    targets: tuple[Target, ...]
 
 
 def pack(

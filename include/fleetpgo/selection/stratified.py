@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import SelectionError
-from fleetpgo.selection.targets import Selection, Target
+from fleetpgo.run.selected import Selection, Target
 from fleetpgo.selection.weighted import draw
 
 if TYPE_CHECKING:

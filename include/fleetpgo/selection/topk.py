@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fleetpgo.selection.targets import Selection, Target
+from fleetpgo.run.selected import Selection, Target
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fleetpgo.selection.targets import Selection, Target
+    from fleetpgo.run.selected import Selection, Target
 
 
 def merge_weights(selection: Selection, samples: Mapping[str, int]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, get_args
 from zoneinfo import ZoneInfo
 
 from fleetpgo.errors import ServiceFileError
-from fleetpgo.selection.targets import Selection, Target
+from fleetpgo.run.selected import Selection, Target
 from fleetpgo.service.rules import Day
 
 if TYPE_CHECKING:

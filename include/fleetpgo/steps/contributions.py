@@ -24,13 +24,15 @@ What most instances answer decides, first by kind, then by program:
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fleetpgo.run.profiled import Contribution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from fleetpgo.collection import Record
+    from fleetpgo.run.profiled import Record
 
 GO_KIND = "samples/count, cpu/nanoseconds each cpu/nanoseconds"
 """``Facts.kind`` of what Go's runtime writes."""
@@ -41,24 +43,6 @@ EVIDENCE = 20
 LEADING = 0.5
 """Share of the samples with any module from which a module leads a profile, and share of the profiles that
 are most."""
-
-
-@dataclass(frozen=True)
-class Contribution:
-    """What one instance that was asked gave: a profile that was used, one that was refused, or none.
-
-    `weight` is the factor of its profile in the merge (:mod:`fleetpgo.selection.weights`).
-    """
-
-    instance: str
-    datacenter: str
-    cores: float
-    state: Literal["used", "refused", "missing"]
-    reason: str = ""
-    size: int = 0
-    sha256: str = ""
-    samples: int = 0
-    weight: float = 1.0
 
 
 def contributions(records: Sequence[Record]) -> list[Contribution]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.collection import Limits, profile_name, read_record
+from fleetpgo.collection import Limits, read_record
+from fleetpgo.run.artifacts import FetchedProfile
 from fleetpgo.steps.contributions import contributions
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def judge(service: ServiceRules, store: RunStore, selection: Selection) -> Verdi
     if samples < service.selection.target_samples:
         return Verdict(enough=False, message=f"{have}; the target is {service.selection.target_samples:,}")
     limits = Limits.of(service.collection, seconds=0).of_profiles
-    profiles = {each.instance: store.read(profile_name(each.sha256)) for each in used}
+    profiles = {each.instance: store.read(FetchedProfile, each.sha256) for each in used}
     agreement = pprof.sufficiency(profiles, limits=limits)
     short = disagreement(service.profile.warn_below, agreement)
     return Verdict(enough=not short, message="; ".join([f"{have}, as many as are wanted", *short]))

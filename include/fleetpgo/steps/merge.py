@@ -7,81 +7,30 @@ do.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fleetpgo import pprof
-from fleetpgo.collection import Limits, profile_name, read_record, record_name
+from fleetpgo.collection import Limits, read_record, was_asked
 from fleetpgo.errors import ProfileError, QuorumError
-from fleetpgo.selection import merge_weights
+from fleetpgo.run.artifacts import FetchedProfile, MergedProfile, ProposedProfile
+from fleetpgo.run.digest import digest
+from fleetpgo.run.profiled import Agreement, Manifest
+from fleetpgo.selection import merge_weights, read_selection
 from fleetpgo.selection.weights import unrepresented
 from fleetpgo.steps.contributions import contributions
 from fleetpgo.steps.enough import disagreement
 
 if TYPE_CHECKING:
+    from fleetpgo.run.profiled import Contribution
     from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Selection
     from fleetpgo.service.rules import ServiceRules, SufficiencyRules
-    from fleetpgo.steps.contributions import Contribution
 
 log = logging.getLogger(__name__)
-
-MERGED_LIMITS = pprof.Limits(packed_bytes=256 << 20, message_bytes=1 << 30, records=50_000_000)
-"""Our own merge of many profiles is larger than what one instance may send."""
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The account of a merge: who gave what, and what came out.
-
-    Attributes:
-        profile: first 12 hex digits of the SHA-256 of the bytes to commit: the name by which instances expose
-            what they were built with.
-        samples: CPU samples of all used profiles together.
-        edges: call edges that the compiler will read; ``hot_edges`` of them decide what is inlined.
-        merged_size: bytes of everything that arrived, merged; ``profile_size`` of what is to be committed.
-        proof: ``identical`` if Go's own tool reads the same from both, else why that is not known.
-        sufficiency: how far the instances agree; see :class:`fleetpgo.pprof.Sufficiency`.
-        renamed: functions of the guard list that were renamed.
-        warnings: sentences that the reviewer must read.
-    """
-
-    service: str
-    run: str
-    made_at: datetime
-    query: str
-    seconds: int
-    selected: int
-    used: int
-    samples: int
-    edges: int
-    hot_edges: int
-    profile: str
-    merged_size: int
-    profile_size: int
-    proof: str
-    sufficiency: pprof.Sufficiency
-    renamed: Sequence[str]
-    instances: Sequence[Contribution]
-    warnings: Sequence[str]
-
-    @property
-    def figures(self) -> dict[str, str]:
-        """The figures of the profile for people, by name."""
-        figures = {
-            "Call edges": f"{self.edges:,}, {self.hot_edges:,} of them hot",
-            "Merged, as sent": f"{self.merged_size:,} bytes",
-            "Minimised": f"{self.profile_size:,} bytes; proof: {self.proof}",
-        }
-        agreement = self.sufficiency
-        if agreement.split_half_overlap is not None and agreement.held_out_coverage is not None:
-            figures["Overlap of two halves of the instances"] = f"{agreement.split_half_overlap:.2f}"
-            figures["Held-out weight covered by the hot edges"] = f"{agreement.held_out_coverage:.2f}"
-        return figures
 
 
 class _Profiles(Mapping[str, bytes]):
@@ -92,7 +41,7 @@ class _Profiles(Mapping[str, bytes]):
         self._digests = {each.instance: each.sha256 for each in instances}
 
     def __getitem__(self, instance: str) -> bytes:
-        return self._store.read(profile_name(self._digests[instance]))
+        return self._store.read(FetchedProfile, self._digests[instance])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._digests)
@@ -104,7 +53,7 @@ class _Profiles(Mapping[str, bytes]):
 def merge_run(
     service: ServiceRules, store: RunStore, selection: Selection, *, seconds: int, go: str | None
 ) -> Manifest:
-    """Merge the profiles that arrived, write ``merged.pb.gz``, ``profile.pprof``, ``manifest.json``.
+    """Merge the profiles that arrived, write both profiles and the manifest.
 
     Args:
         service: whose profiles.
@@ -117,9 +66,7 @@ def merge_run(
         QuorumError: fewer instances than the quorum gave a profile; names those that did not.
         ProfileError: the merged profile is below ``profile.fail_below`` (reason ``insufficient``).
     """
-    asked = [
-        each for each in selection.targets if each.round == 1 or store.exists(record_name(each.instance))
-    ]
+    asked = [each for each in selection.targets if each.round == 1 or was_asked(store, each)]
     instances = contributions([read_record(store, target) for target in asked])
     limits = Limits.of(service.collection, seconds=seconds).of_profiles
     while True:
@@ -147,8 +94,8 @@ def merge_run(
     merged, minimal, sufficiency, renamed = made.merged, made.minimal, made.sufficiency, made.renamed
     if renamed:
         log.info("kept from inlining (guard list): %s", ", ".join(renamed))
-    store.write("merged.pb.gz", merged)
-    store.write("profile.pprof", minimal.data)
+    store.write(MergedProfile(merged))
+    store.write(ProposedProfile(minimal.data))
     samples = sum(each.samples for each in used)
     manifest = Manifest(
         service=service.name,
@@ -161,13 +108,13 @@ def merge_run(
         samples=samples,
         edges=minimal.edges,
         hot_edges=minimal.hot_edges,
-        profile=hashlib.sha256(minimal.data).hexdigest()[:12],
+        profile=digest(minimal.data),
         merged_size=len(merged),
         profile_size=len(minimal.data),
         proof=minimal.proof,
-        sufficiency=sufficiency,
+        sufficiency=Agreement(**asdict(sufficiency)),
         renamed=renamed,
-        instances=instances,
+        instances=tuple(instances),
         warnings=(
             *selection.warnings,
             *(
@@ -178,8 +125,9 @@ def merge_run(
             *(f"{each} differs much from all others together" for each in sufficiency.outliers),
             *(() if minimal.proven else (f"the profile is committed whole: {minimal.proof}",)),
         ),
+        figures=_figures(made),
     )
-    store.write_json("manifest.json", {**asdict(manifest), "figures": manifest.figures})
+    store.write(manifest)
     if short := _shortfalls(service.profile.fail_below, samples, sufficiency):
         raise ProfileError(
             f"the merged profile is not sufficient: {'; '.join(short)}",
@@ -187,6 +135,13 @@ def merge_run(
             hint="profile more instances, or for longer; or lower profile.fail_below in the service file",
         )
     return manifest
+
+
+def merge_profiles(service: ServiceRules, store: RunStore, *, go: str | None = "go") -> Manifest:
+    """Merge what arrived; see :func:`merge_run`."""
+    windows = [window.name for window in service.selection.windows]
+    chosen = read_selection(store, windows=windows)
+    return merge_run(service, store, chosen, seconds=chosen.seconds, go=go)
 
 
 class _Made(NamedTuple):
@@ -216,9 +171,23 @@ def _make(
         pprof.Guard(function=each.function, since="", until="", issue=each.issue, why="")
         for each in service.profile.guards
     ]
-    guarded, renamed = pprof.guard(merged, extra=guards, limits=MERGED_LIMITS)
-    minimal = pprof.minimise(guarded, go=go, limits=MERGED_LIMITS)
+    guarded, renamed = pprof.guard(merged, extra=guards, limits=pprof.MERGED_LIMITS)
+    minimal = pprof.minimise(guarded, go=go, limits=pprof.MERGED_LIMITS)
     return _Made(merged, minimal, pprof.sufficiency(profiles, limits=limits), renamed)
+
+
+def _figures(made: _Made) -> dict[str, str]:
+    """The figures of the profile for people, by name."""
+    minimal, agreement = made.minimal, made.sufficiency
+    figures = {
+        "Call edges": f"{minimal.edges:,}, {minimal.hot_edges:,} of them hot",
+        "Merged, as sent": f"{len(made.merged):,} bytes",
+        "Minimised": f"{len(minimal.data):,} bytes; proof: {minimal.proof}",
+    }
+    if agreement.split_half_overlap is not None and agreement.held_out_coverage is not None:
+        figures["Overlap of two halves of the instances"] = f"{agreement.split_half_overlap:.2f}"
+        figures["Held-out weight covered by the hot edges"] = f"{agreement.held_out_coverage:.2f}"
+    return figures
 
 
 def _without_culprit(

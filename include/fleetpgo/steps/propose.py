@@ -6,28 +6,33 @@ the branch, its commit and the pull request are found and brought up to date, ne
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
 from fleetpgo.errors import ProfileError, RepositoryError
-from fleetpgo.proposal.body import Change, FunctionShare, Proposal, body, title
+from fleetpgo.measurement.history import latest_savings
+from fleetpgo.proposal.body import Change, Datacenter, FunctionShare, Proposal, Provenance, body, title
 from fleetpgo.proposal.commits import commit, push, start_anew
 from fleetpgo.proposal.ensure import ensure_pull_request
 from fleetpgo.proposal.etiquette import TAKE_OVER, hands_off, obeying_take_over
 from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, read_at
 from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
+from fleetpgo.run.artifacts import ProposedProfile
+from fleetpgo.run.digest import digest
+from fleetpgo.run.profiled import Manifest
+from fleetpgo.run.proposed import Proposed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from fleetpgo.proposal.body import Provenance
     from fleetpgo.proposal.forges import Forge, PullRequest
+    from fleetpgo.run.profiled import Contribution
+    from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)
@@ -37,48 +42,61 @@ _ALL = 1 << 30
 """Functions that are shown, and that are looked through."""
 
 
-@dataclass(frozen=True)
-class Proposed:
-    """What came of proposing a profile; plain values only, for ``dataclasses.asdict`` and JSON.
+def propose_profile(
+    service: ServiceRules,
+    store: RunStore,
+    forge: Forge,
+    *,
+    dry_run: bool,
+    cache: Path,
+    run_url: str | None = None,
+) -> Proposed:
+    """Build with and without the run's profile, and open or update the pull request.
 
-    Attributes:
-        branch: branch that the pull request comes from.
-        base: branch that it goes to.
-        profile: first 12 hex digits of the SHA-256 of the profile's bytes.
-        unchanged: nothing was built, pushed or opened: the base branch holds a profile that is as good, the
-            repository wants none, or people want the pull request left alone.
-        reason: why; "" if something was proposed.
-        overlap: of this profile with the one on the base branch, 0 … 1; None if there is none.
-        dry_run: everything was done but the push and the pull request.
-        head: full SHA of the pushed commit; None where nothing was pushed.
-        pull_request: its number; None where none was opened.
-        url: where a person reads it; None where none was opened.
-        toolchain: version of Go that built the service, such as ``go1.27.3``.
-        size_without: bytes of the binary built without a profile; this and the rest are None if unchanged.
-        size_with: bytes of the binary built with this profile.
-        seconds_without: how long the build without a profile took.
-        seconds_with: how long the build with this profile took.
-        source_match: share of the profile's weight that the source still has; None if nothing was compared.
-        current_match: the same of the profile on the base branch.
+    Args:
+        service: whose repository.
+        store: holds the profile and its manifest; takes what came of it.
+        forge: where the repository is.
+        dry_run: everything but the push and the pull request.
+        cache: directory for Go's caches, kept between runs.
+        run_url: where a person looks at the run.
     """
+    manifest = store.read(Manifest)
+    reasons = {each.function: each.issue for each in pprof.GUARDS}
+    reasons |= {each.function: each.issue for each in service.profile.guards}
+    provenance = Provenance(
+        run=store.run,
+        query=manifest.query,
+        selected=manifest.selected,
+        missing={each.instance: each.reason for each in manifest.instances if each.state != "used"},
+        samples=manifest.samples,
+        run_url=run_url,
+        datacenters=_datacenters(manifest.instances),
+        figures=manifest.figures,
+        notes=manifest.warnings,
+        guarded={name: reasons.get(name, "") for name in manifest.renamed},
+        savings=latest_savings(store.root, store.service),
+    )
+    proposed = propose(service, forge, store.read(ProposedProfile), provenance, dry_run=dry_run, cache=cache)
+    store.write(proposed)
+    return proposed
 
-    branch: str
-    base: str
-    profile: str
-    unchanged: bool
-    dry_run: bool
-    reason: str = ""
-    overlap: float | None = None
-    head: str | None = None
-    pull_request: int | None = None
-    url: str | None = None
-    toolchain: str | None = None
-    size_without: int | None = None
-    size_with: int | None = None
-    seconds_without: float | None = None
-    seconds_with: float | None = None
-    source_match: float | None = None
-    current_match: float | None = None
+
+def _datacenters(instances: Iterable[Contribution]) -> list[Datacenter]:
+    """What the instances of each datacenter gave, those with the most samples first."""
+    of: dict[str, list[Contribution]] = {}
+    for each in instances:
+        of.setdefault(each.datacenter, []).append(each)
+    found = [
+        Datacenter(
+            name,
+            asked=len(own),
+            used=sum(each.state == "used" for each in own),
+            samples=sum(each.samples for each in own if each.state == "used"),
+        )
+        for name, own in of.items()
+    ]
+    return sorted(found, key=lambda each: (-each.samples, each.name))
 
 
 def propose(
@@ -261,11 +279,6 @@ def _rejected(checkout: Checkout, found: PullRequest | None, profile: bytes, ser
         f"{change.overlap:.3f}; review.propose_again_below is {threshold:g}; to have it proposed all the "
         f"same, reopen that one or give it the label {TAKE_OVER}"
     )
-
-
-def digest(profile: bytes) -> str:
-    """The first 12 hex digits of a profile's SHA-256: enough to tell the profiles of a fleet apart."""
-    return hashlib.sha256(profile).hexdigest()[:12]
 
 
 def _functions(current: bytes | None, profile: bytes) -> list[FunctionShare]:

@@ -123,10 +123,11 @@ def difference_profile(store: Store, part: Literal["grown", "shrunk"]) -> Respon
 
 @runs.get("/artifacts/{name}")
 def artifact(store: Store, name: str) -> Response:
-    """One of the artifacts that are listed in :data:`fleetpgo.overview.run.ARTIFACTS`."""
-    if not overview.is_artifact(name) or not store.exists(name):
+    """One of the artifacts that are listed in :data:`fleetpgo.overview.run.DOWNLOADS`."""
+    data = overview.find_download(store, name)
+    if data is None:
         raise HTTPException(404, f"this run has no {name} to download")
-    return _attachment(store.read(name), name)
+    return _attachment(data, name)
 
 
 app.include_router(runs)

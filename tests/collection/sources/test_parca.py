@@ -17,6 +17,7 @@ from aiohttp import web
 from fleetpgo import pprof
 from fleetpgo.collection.sources.parca import Parca
 from fleetpgo.pprof import profile_pb2
+from fleetpgo.run.artifacts import FetchedProfile
 from tests.collection.instances import SECONDS, cpu_profile, target_at
 
 CALL = "/api/profiles/query"
@@ -88,7 +89,7 @@ async def test_what_parca_has_seen_of_an_instance_is_its_profile(fetch, store):
         record = await ask(fetch, address)
     assert (record.state, record.samples) == ("fetched", 80)
     assert 'instance="10.0.0.1:80"' in heard[0]["merge.query"]
-    facts = pprof.facts(store.read(record.artifact))
+    facts = pprof.facts(store.read(FetchedProfile, record.sha256))
     assert (facts.weight, facts.duration_seconds, facts.period) == (800_000_000, SECONDS, 10_000_000)
 
 

@@ -18,6 +18,7 @@ from fleetpgo import pprof
 from fleetpgo.collection.faults import NeverError
 from fleetpgo.collection.sources.pyroscope import Pyroscope
 from fleetpgo.pprof import profile_pb2
+from fleetpgo.run.artifacts import FetchedProfile
 from tests.collection.instances import SECONDS, cpu_profile, target_at
 
 CALL = "/querier.v1.QuerierService/SelectMergeProfile"
@@ -101,7 +102,7 @@ async def test_what_pyroscope_has_seen_of_an_instance_is_its_profile(fetch, stor
         record = await ask(fetch, address)
     assert (record.instance, record.state, record.samples) == ("10.0.0.1:80", "fetched", 80)
     assert heard[0]["label_selector"] == b'{service_name="api", pod="api-0"}'
-    facts = pprof.facts(store.read(record.artifact))
+    facts = pprof.facts(store.read(FetchedProfile, record.sha256))
     assert (facts.sample_types, facts.weight, facts.duration_seconds, facts.period) == (
         (("cpu", "nanoseconds"),),
         800_000_000,

@@ -9,10 +9,12 @@ from base64 import b64encode
 import pytest
 
 from fleetpgo.proposal.git import git
+from fleetpgo.run.artifacts import ProposedProfile
 from fleetpgo.run.store import RunStore
-from fleetpgo.steps import refresh
+from fleetpgo.steps.propose import propose_profile
 from fleetpgo_airflow import hooks
 from tests.proposal.forges.doubles import PROJECT, TOKEN
+from tests.run.artifacts import manifest
 from tests.tiny import tiny
 
 SECRETS = (TOKEN, b64encode(f"x-access-token:{TOKEN}".encode()).decode(), "planted-elsewhere")
@@ -44,10 +46,8 @@ def watched(tmp_path, monkeypatch):
 def store(tmp_path, go_profile):
     """What a run left before it proposes."""
     made = RunStore(tmp_path / "store", "tiny", "run-1")
-    made.write("profile.pprof", go_profile)
-    manifest = {"query": "up", "selected": 1, "samples": 9, "instances": [], "figures": {}, "warnings": []}
-    manifest["renamed"] = []
-    made.write_json("manifest.json", manifest)
+    made.write(ProposedProfile(go_profile))
+    made.write(manifest())
     return made
 
 
@@ -71,7 +71,7 @@ def test_a_secret_is_in_no_trace_of_a_run(
     caplog.set_level(logging.DEBUG)
 
     forge = hooks.forge(service)
-    proposed = refresh.propose_profile(service, store, forge, dry_run=False, cache=go_cache)
+    proposed = propose_profile(service, store, forge, dry_run=False, cache=go_cache)
     forge.comment(1, "Saved 3 %", "measurement")
 
     pull = double.pull(1)

@@ -1,12 +1,9 @@
-"""The values of selection: a target, what was chosen and why, and the pack that one task fetches."""
+"""What selecting leaves: the targets, and what they were chosen from."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003  # pydantic reads the annotations
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,7 @@ class Selection:
         warnings: what Prometheus warned of; what was left out and why.
         strata: stratum → the CPU of all its instances, in cores; empty: targets stand for themselves only.
         datacenters: datacenter → how many instances the fleet has there.
+        seconds: length of each profile; 0: not decided yet.
     """
 
     targets: tuple[Target, ...]
@@ -49,6 +47,7 @@ class Selection:
     warnings: tuple[str, ...] = ()
     strata: Mapping[str, float] = field(default_factory=dict)
     datacenters: Mapping[str, int] = field(default_factory=dict)
+    seconds: int = 0
 
     def of_round(self, number: int) -> tuple[Target, ...]:
         """The targets of that round."""
@@ -57,11 +56,3 @@ class Selection:
     def at_once(self, max_share: float) -> dict[str, int]:
         """Datacenter → how many of its instances that share is, at least one."""
         return {name: max(1, int(max_share * count)) for name, count in self.datacenters.items()}
-
-
-@dataclass(frozen=True)
-class Pack:
-    """Targets that one mapped task fetches, and its name in the UI."""
-
-    name: str
-    targets: tuple[Target, ...]

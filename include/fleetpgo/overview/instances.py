@@ -1,0 +1,93 @@
+"""What became of each instance of a run, and of each datacenter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleetpgo.errors import NotThereError
+from fleetpgo.run.artifacts import key_of
+from fleetpgo.run.profiled import Record, missing
+from fleetpgo.selection import read_selection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fleetpgo.run.profiled import Contribution, Manifest
+    from fleetpgo.run.store import RunStore
+
+GIVEN = ("fetched", "used")
+"""States of an instance that gave a profile."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """What became of one selected instance.
+
+    ``state``: ``waiting`` until there is a record; then the record's (``fetched``, ``refused``, ``missing``);
+    after the merge its own (``used``). ``size`` is in bytes.
+    """
+
+    instance: str
+    datacenter: str
+    round: int
+    cores: float
+    state: str
+    reason: str
+    samples: int
+    size: int
+
+
+@dataclass(frozen=True)
+class DatacenterCount:
+    """How many instances of a datacenter were asked and gave a profile; reason → how many did not."""
+
+    name: str
+    asked: int
+    fetched: int
+    reasons: Mapping[str, int]
+
+
+def look_at_instances(store: RunStore, manifest: Manifest | None) -> tuple[Instance, ...]:
+    """Return those selected for the first round, and of later rounds those that were asked."""
+    try:
+        chosen = read_selection(store)
+    except NotThereError:  # nothing was chosen yet
+        return ()
+    final = {each.instance: each for each in manifest.instances} if manifest else {}
+    instances = []
+    for target in chosen.targets:
+        record = store.find(Record, key_of(target.instance))
+        if record is None and target.round > 1:
+            continue  # kept in reserve
+        known: Record | Contribution | None = final.get(target.instance, record)
+        if known is None and manifest:
+            known = missing(target)
+        instances.append(
+            Instance(
+                target.instance,
+                target.datacenter,
+                target.round,
+                target.cores,
+                known.state if known else "waiting",
+                known.reason if known else "",
+                known.samples if known else 0,
+                known.size if known else 0,
+            )
+        )
+    return tuple(instances)
+
+
+def count_by_datacenter(instances: Sequence[Instance]) -> tuple[DatacenterCount, ...]:
+    """Sum the instances up by datacenter, by name."""
+    rows = []
+    for name in sorted({each.datacenter for each in instances}):
+        there = [each for each in instances if each.datacenter == name]
+        reasons = Counter(each.reason for each in there if each.state in ("refused", "missing"))
+        rows.append(
+            DatacenterCount(
+                name, len(there), sum(each.state in GIVEN for each in there), dict(reasons.most_common())
+            )
+        )
+    return tuple(rows)

@@ -1,0 +1,152 @@
+"""What a run leaves in its store: the name, the type and the version of each artifact.
+
+No other module spells a name. A JSON artifact is one dataclass; its keys are the fields. ``schema_version``
+stands beside them and rises when a field changes its meaning or goes. What was written before there were
+versions has none; it is read like any earlier version. Fields that an earlier version lacks have a default,
+and keys that are not known are ignored. All other artifacts are bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from fleetpgo.errors import ArtifactError
+from fleetpgo.run.measured import Measurement
+from fleetpgo.run.profiled import Manifest, Record, Stop
+from fleetpgo.run.proposed import Merge, Proposed, Reverted, Rollout
+from fleetpgo.run.selected import Selection
+
+T = TypeVar("T")
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
+_REMAKE = "clear the task that makes it, and its downstream tasks"
+
+
+class FetchedProfile(bytes):
+    """A profile as an instance sent it. Its key is its SHA-256: what is there is whole."""
+
+
+class Trouble(bytes):
+    """What an instance answered that is in trouble; its key is that of the instance."""
+
+
+class MergedProfile(bytes):
+    """Everything that the instances sent, merged."""
+
+
+class ProposedProfile(bytes):
+    """What the compiler reads of the merged profile: what is committed."""
+
+
+class Report(bytes):
+    """A measurement for people, in Markdown; its key is the period."""
+
+
+class Picture(bytes):
+    """A measurement for the eye, as SVG; its key is the period."""
+
+
+@dataclass(frozen=True)
+class File:
+    """Where an artifact is.
+
+    Attributes:
+        name: of the file, if there is one of that kind; "" if there is one for each key.
+        keyed: name of the file for a key, which stands for ``{}``; "" if there is only one.
+        version: newest version that is read, and the one that is written; 0: it is no JSON.
+    """
+
+    name: str = ""
+    keyed: str = ""
+    version: int = 0
+
+    def path(self, key: str = "") -> str:
+        """Return the name of the file, from the run's directory."""
+        return self.keyed.format(key) if key else self.name
+
+
+FILES: dict[type, File] = {
+    # For a run with windows, one for each of them.
+    Selection: File("selection.json", keyed="selection-{}.json", version=1),
+    # For each instance; see :func:`key_of`.
+    Record: File(keyed="profiles/{}.json", version=1),
+    FetchedProfile: File(keyed="profiles/{}.pb.gz"),
+    Trouble: File(keyed="in_trouble/{}"),
+    Stop: File("stop.json", version=1),
+    MergedProfile: File("merged.pb.gz"),
+    ProposedProfile: File("profile.pprof"),
+    Manifest: File("manifest.json", version=1),
+    Proposed: File("pull_request.json", version=1),
+    Merge: File("merge.json", version=1),
+    Rollout: File("rollout.json", version=1),
+    # For each period.
+    Measurement: File(keyed="measure_{}.json", version=1),
+    Report: File(keyed="measure_{}.md"),
+    Picture: File(keyed="measure_{}.svg"),
+    Reverted: File("revert.json", version=1),
+}
+
+
+def key_of(instance: str) -> str:
+    """Return an instance's name as a part of a file name: readable, and never the same for two instances."""
+    shortened = hashlib.sha256(instance.encode()).hexdigest()[:8]
+    return f"{_UNSAFE.sub('_', instance)}-{shortened}"
+
+
+def decode(kind: type[T], data: bytes, where: object) -> T:
+    """Read an artifact.
+
+    Args:
+        kind: its type.
+        data: its bytes.
+        where: its path, for the message.
+
+    Raises:
+        ArtifactError: it is no JSON, of a newer version, or not what its type says.
+    """
+    file = FILES[kind]
+    if not file.version:
+        return kind(data)  # type: ignore[call-arg]  # all types without a version are bytes
+    try:
+        record = json.loads(data)
+    except ValueError as error:
+        raise ArtifactError(f"artifact {where} is no JSON: {error}", hint=_REMAKE) from error
+    version = record.get("schema_version", 0) if isinstance(record, dict) else 0
+    if isinstance(version, int) and version > file.version:
+        raise ArtifactError(
+            f"artifact {where} is of version {version}; this fleetpgo reads up to version {file.version}",
+            hint="a newer fleetpgo has written it: install that one here, too",
+        )
+    if kind is Measurement and isinstance(record, dict):
+        record["whole"] = dict(record)
+    try:
+        value: T = _adapter(kind).validate_python(record)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"])) or "all of it"
+        more = f", and {error.error_count() - 1} more" if error.error_count() > 1 else ""
+        raise ArtifactError(
+            f"artifact {where} cannot be read: {field}: {first['msg']}{more}", hint=_REMAKE
+        ) from None
+    return value
+
+
+def encode(value: object) -> bytes:
+    """Return an artifact's bytes; JSON for people as well as for programs."""
+    if isinstance(value, bytes):
+        return value
+    record: dict[str, Any] = dict(value.whole) if isinstance(value, Measurement) else asdict(value)  # type: ignore[call-overload]  # all types with a version are dataclasses
+    record["schema_version"] = FILES[type(value)].version
+    return json.dumps(record, indent=2, ensure_ascii=False, default=str).encode() + b"\n"
+
+
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

@@ -1,0 +1,80 @@
+"""What measuring leaves for later steps, pages and the history: the part of its record that they read.
+
+docs/measurement.schema.json describes the whole record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003  # pydantic reads the annotations
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import AwareDatetime  # noqa: TC002  # likewise
+
+Period = Literal["rollout", "week"]
+
+PERIODS: tuple[Period, ...] = ("rollout", "week")
+"""After the rollout, the shorter first."""
+
+
+@dataclass(frozen=True)
+class RolledOut:
+    """Digest of the profile that was rolled out, "" by hand; when the new build was out."""
+
+    profile: str
+    end: AwareDatetime
+
+
+@dataclass(frozen=True)
+class Saving:
+    """An estimate: the saving as a share with the ends of its 95 % interval, and in cores."""
+
+    method: str
+    saving: float
+    low: float
+    high: float
+    cores: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What may be said of it; see :class:`fleetpgo.measurement.verdict.Verdict`."""
+
+    call: str
+    reasons: tuple[str, ...] = ()
+    attribution: str = "PGO"
+
+
+@dataclass(frozen=True)
+class GroupChange:
+    """CPU of a group of instances before and after the rollout: cores, and seconds per request."""
+
+    instances: int
+    cpu_per_request_before: float | None = None
+    cpu_per_request_after: float | None = None
+    saved_share_per_request: float | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A comparison of the CPU before and after a rollout.
+
+    Attributes:
+        period: ``rollout``, ``week``, or ``by hand``.
+        rollout: what was measured.
+        verdict: what may be said.
+        estimate: None if no estimator was possible.
+        whole: the whole record, as it was written.
+        raw: the whole fleet; None in a record that leaves it out.
+        groups: the ``treated`` and the ``control`` instances, where there are both.
+        queries: literal PromQL by name.
+    """
+
+    period: str
+    rollout: RolledOut
+    verdict: Judgement
+    estimate: Saving | None
+    whole: Mapping[str, Any]
+    raw: GroupChange | None = None
+    groups: Mapping[str, GroupChange] = field(default_factory=dict)
+    queries: Mapping[str, str] = field(default_factory=dict)

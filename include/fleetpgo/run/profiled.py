@@ -1,0 +1,118 @@
+"""What collecting and merging leave: a record of each target, and the account of the merge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003  # pydantic reads the annotations
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import AwareDatetime  # noqa: TC002  # likewise
+
+if TYPE_CHECKING:
+    from fleetpgo.run.selected import Target
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of one target: its profile's place and digest, or why there is none.
+
+    ``refused``: something came, and it is no profile that can be used; it is not kept. ``size`` is in bytes,
+    ``samples`` in CPU samples; what tells profiles apart is as in :class:`fleetpgo.pprof.Facts`, and empty in
+    a record of an earlier version.
+    """
+
+    instance: str
+    datacenter: str
+    cores: float
+    state: Literal["fetched", "refused", "missing"]
+    reason: str = ""
+    artifact: str = ""
+    size: int = 0
+    sha256: str = ""
+    samples: int = 0
+    main_package: str = ""
+    kind: str = ""
+    modules: Mapping[str, int] = field(default_factory=dict)
+    outside: int = 0
+
+
+def missing(target: Target) -> Record:
+    """Return the record of a target whose task died before it wrote one."""
+    return Record(
+        target.instance, target.datacenter, target.cores, "missing", "its task ended before it answered"
+    )
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why nobody is asked any more."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one instance that was asked gave: a profile that was used, one that was refused, or none.
+
+    `weight` is the factor of its profile in the merge (:mod:`fleetpgo.selection.weights`).
+    """
+
+    instance: str
+    datacenter: str
+    cores: float
+    state: Literal["used", "refused", "missing"]
+    reason: str = ""
+    size: int = 0
+    sha256: str = ""
+    samples: int = 0
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the instances agree, as :class:`fleetpgo.pprof.Sufficiency` has it."""
+
+    instances: int
+    weight: int
+    split_half_overlap: float | None
+    held_out_coverage: float | None
+    leave_one_out: Mapping[str, float] = field(default_factory=dict)
+    outliers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The account of a merge: who gave what, and what came out.
+
+    Attributes:
+        profile: digest of the bytes to commit (:func:`fleetpgo.run.digest.digest`): the name by which
+            instances expose what they were built with.
+        samples: CPU samples of all used profiles together.
+        edges: call edges that the compiler will read; ``hot_edges`` of them decide what is inlined.
+        merged_size: bytes of everything that arrived, merged; ``profile_size`` of what is to be committed.
+        proof: ``identical`` if Go's own tool reads the same from both, else why that is not known.
+        sufficiency: how far the instances agree.
+        renamed: functions of the guard list that were renamed.
+        warnings: sentences that the reviewer must read.
+        figures: the figures of the profile for people, by name.
+    """
+
+    service: str
+    run: str
+    made_at: AwareDatetime
+    query: str
+    seconds: int
+    selected: int
+    used: int
+    samples: int
+    edges: int
+    hot_edges: int
+    profile: str
+    merged_size: int
+    profile_size: int
+    proof: str
+    sufficiency: Agreement
+    renamed: tuple[str, ...]
+    instances: tuple[Contribution, ...]
+    warnings: tuple[str, ...]
+    figures: Mapping[str, str]

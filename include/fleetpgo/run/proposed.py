@@ -1,0 +1,98 @@
+"""What proposing leaves, and what the waits after it find."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import AwareDatetime  # noqa: TC002  # pydantic reads the annotations
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """What came of proposing a profile.
+
+    Attributes:
+        branch: branch that the pull request comes from.
+        base: branch that it goes to.
+        profile: digest of the profile's bytes (:func:`fleetpgo.run.digest.digest`).
+        unchanged: nothing was built, pushed or opened: the base branch holds a profile that is as good, the
+            repository wants none, or people want the pull request left alone.
+        reason: why; "" if something was proposed.
+        overlap: of this profile with the one on the base branch, 0 … 1; None if there is none.
+        dry_run: everything was done but the push and the pull request.
+        head: full SHA of the pushed commit; None where nothing was pushed.
+        pull_request: its number; None where none was opened.
+        url: where a person reads it; None where none was opened.
+        toolchain: version of Go that built the service, such as ``go1.27.3``.
+        size_without: bytes of the binary built without a profile; this and the rest are None if unchanged.
+        size_with: bytes of the binary built with this profile.
+        seconds_without: how long the build without a profile took.
+        seconds_with: how long the build with this profile took.
+        source_match: share of the profile's weight that the source still has; None if nothing was compared.
+        current_match: the same of the profile on the base branch.
+    """
+
+    branch: str
+    base: str
+    profile: str
+    unchanged: bool
+    dry_run: bool
+    reason: str = ""
+    overlap: float | None = None
+    head: str | None = None
+    pull_request: int | None = None
+    url: str | None = None
+    toolchain: str | None = None
+    size_without: int | None = None
+    size_with: int | None = None
+    seconds_without: float | None = None
+    seconds_with: float | None = None
+    source_match: float | None = None
+    current_match: float | None = None
+
+
+@dataclass(frozen=True)
+class Merge:
+    """What became of the pull request.
+
+    Attributes:
+        state: ``merged``, or ``skipped``: the run ends here, and not in failure.
+        merged_at: when it was merged; None if skipped.
+        commit: full SHA of the base right after the merge; None if the forge does not tell.
+        reason: why it was skipped; "" if merged.
+    """
+
+    state: Literal["merged", "skipped"]
+    merged_at: AwareDatetime | None = None
+    commit: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """The time in which the fleet went over to the build with that profile, and how far it went.
+
+    ``profile`` is empty where a deploy without a profile is measured by hand; ``fraction`` is 1 where its
+    times are given and nothing tells how far it went.
+    """
+
+    profile: str
+    start: AwareDatetime
+    end: AwareDatetime
+    fraction: float
+
+
+@dataclass(frozen=True)
+class Reverted:
+    """What came of proposing to revert a profile.
+
+    Attributes:
+        pull_request: number of the pull request that reverts the profile; None if there is none.
+        url: where a person reads it; None likewise.
+        reason: why there is none; "" if there is one.
+    """
+
+    pull_request: int | None = None
+    url: str | None = None
+    reason: str = ""

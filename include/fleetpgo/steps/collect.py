@@ -1,0 +1,73 @@
+"""Stages 2 and 3: fetch the chosen instances' profiles, in further rounds while there are too few samples."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from fleetpgo import collection
+from fleetpgo.run.stop import why_stopped
+from fleetpgo.selection import read_selection
+from fleetpgo.steps.enough import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fleetpgo.collection import Access
+    from fleetpgo.run.profiled import Record
+    from fleetpgo.run.store import RunStore
+    from fleetpgo.selection import Target
+    from fleetpgo.service.rules import ServiceRules
+
+    Watch = Callable[[str, str], None]
+
+
+def unwatched(_instance: str, _state: str) -> None:
+    """For those who do not want to see each instance's progress; it is in the log anyway."""
+
+
+async def collect_profiles(
+    service: ServiceRules,
+    store: RunStore,
+    targets: Sequence[Target],
+    *,
+    access: Access | None = None,
+    watch: Watch = unwatched,
+) -> list[Record]:
+    """Fetch the targets' profiles into the store; one record each, failed ones included."""
+    chosen = read_selection(store)
+    return await collection.collect(
+        targets,
+        service.collection,
+        store,
+        seconds=chosen.seconds,
+        limits=chosen.at_once(service.collection.max_share),
+        round_size=sum(each.round <= targets[0].round for each in chosen.targets),
+        access=access or collection.Access(),
+        watch=watch,
+    )
+
+
+async def top_up(
+    service: ServiceRules, store: RunStore, *, access: Access | None = None, watch: Watch = unwatched
+) -> list[str]:
+    """Take further rounds from instances not yet profiled, while what there is does not suffice.
+
+    Returns:
+        one sentence for each look: what there was, and whether that was enough.
+    """
+    chosen = read_selection(store)
+    said = []
+    for number in range(2, service.selection.max_rounds + 2):
+        verdict = await asyncio.to_thread(judge, service, store, chosen)
+        targets = chosen.of_round(number)
+        said.append(
+            verdict.message if verdict.enough or targets else f"{verdict.message}; nobody is left to ask"
+        )
+        if verdict.enough or not targets:
+            break
+        if stopped := await asyncio.to_thread(why_stopped, store):
+            said[-1] += f"; nobody else is asked: {stopped}"
+            break
+        await collect_profiles(service, store, targets, access=access, watch=watch)
+    return said

@@ -1,0 +1,84 @@
+"""The last stage: what the rollout saved over a period, and what follows from it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from fleetpgo.errors import ArtifactError
+from fleetpgo.measurement import measuring
+from fleetpgo.measurement.history import rollouts
+from fleetpgo.proposal.merge_alone import what_else
+from fleetpgo.proposal.revert import propose_revert
+from fleetpgo.run.artifacts import Picture, Report, decode
+from fleetpgo.run.measured import PERIODS, Measurement
+from fleetpgo.run.proposed import Merge, Proposed, Reverted, Rollout
+from fleetpgo.steps.wait import window_of
+
+if TYPE_CHECKING:
+    from fleetpgo.measurement.comparison import Comparison
+    from fleetpgo.prometheus import Prometheus
+    from fleetpgo.proposal.forges import Forge
+    from fleetpgo.run.measured import Period
+    from fleetpgo.run.store import RunStore
+    from fleetpgo.service.rules import ServiceRules
+
+
+def measure_period(
+    service: ServiceRules, store: RunStore, prometheus: Prometheus, forge: Forge, *, period: Period
+) -> Comparison:
+    """Measure the saving over a period, draw it, and say it in the pull request's one comment on it.
+
+    After a regression that :func:`reverts` trusts, a pull request that reverts the profile is opened or
+    brought up to date, as the service file says.
+    """
+    commit, proposed = store.read(Merge).commit, store.read(Proposed)
+    if proposed.pull_request is None or proposed.head is None or proposed.url is None:
+        raise ArtifactError(
+            f"run {store.run} opened no pull request, so there is nothing to measure",
+            hint="clear the task that opens it, and its downstream tasks",
+        )
+    measured = measuring.measure(
+        prometheus,
+        service,
+        store.read(Rollout),
+        period=period,
+        window=window_of(service, period),
+        what_else=partial(what_else, service, forge, commit),
+        rollouts=rollouts(store.root, store.service),
+    )
+    files = measured.files()
+    store.write(decode(Measurement, files["json"], store.path(Measurement, period)), period)
+    store.write(Report(files["md"]), period)
+    store.write(Picture(files["svg"]), period)
+    reports = (store.find(Report, each) for each in PERIODS)
+    text = "\n".join(report.decode() for report in reports if report is not None)
+    forge.comment(proposed.pull_request, text, "measurement")
+    if reverts(measured.comparison, period):
+        reverted = Reverted(
+            reason="the forge does not say which commit merged the profile: revert it by hand"
+        )
+        if commit is not None:
+            reverted = propose_revert(
+                service,
+                forge,
+                profile=proposed.profile,
+                head=proposed.head,
+                commit=commit,
+                brought_by=proposed.url,
+                pull_request=proposed.pull_request,
+                measured=measured.comparison,
+                report=text,
+            )
+        store.write(reverted)
+    return measured.comparison
+
+
+def reverts(comparison: Comparison, period: Period) -> bool:
+    """Whether a regression is sure enough for a pull request that reverts the profile.
+
+    Only the week's verdict by estimator A is (docs/measurement.md, "What a regression does").
+    """
+    estimate = comparison.estimate
+    by_a = estimate is not None and estimate.method == "A"
+    return period == "week" and by_a and comparison.verdict.call == "regression"

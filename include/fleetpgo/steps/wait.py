@@ -1,0 +1,116 @@
+"""The waits: one look at whether the pull request is merged, the build is rolled out, a period has passed.
+
+A look blocks for as long as its questions to the forge or to Prometheus take. Who looks again, and when, is
+not known here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from fleetpgo.errors import ArtifactError
+from fleetpgo.measurement.rollout import find_rollout, ready_at
+from fleetpgo.proposal.ensure import marker
+from fleetpgo.run.proposed import Merge, Proposed, Rollout
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from fleetpgo.prometheus import Prometheus
+    from fleetpgo.proposal.forges import Forge
+    from fleetpgo.run.measured import Period
+    from fleetpgo.run.store import RunStore
+    from fleetpgo.service.rules import ServiceRules
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a look at something that takes its time has shown, and the sentence that says so."""
+
+    state: Literal["waiting", "done", "skipped", "failed"]
+    message: str
+
+
+def look_for_merge(store: RunStore, forge: Forge) -> Outcome:
+    """Whether the run's pull request has been merged, closed, or taken over by a newer run."""
+    proposed = store.read(Proposed)
+    if proposed.unchanged:
+        return _skip(store, f"nothing was proposed: {proposed.reason}")
+    if proposed.pull_request is None:
+        return _skip(store, "dry run: no pull request was opened")
+    pull_request = forge.get(proposed.pull_request)
+    name = f"pull request #{pull_request.number} ({pull_request.url})"
+    about = marker(pull_request.body)
+    if about is not None and about.profile != proposed.profile:
+        return _skip(store, f"superseded by run {about.run}, which took over {name}")
+    match pull_request.state:
+        case "open":
+            return Outcome("waiting", f"{name} is open")
+        case "closed":
+            return _skip(store, f"{name} was closed without a merge")
+        case "merged":
+            merged_at = pull_request.merged_at or datetime.now(UTC)
+            store.write(Merge("merged", merged_at, pull_request.merge_commit))
+            return Outcome("done", f"{name} was merged at {merged_at:%Y-%m-%d %H:%M:%S %Z}")
+
+
+def _skip(store: RunStore, reason: str) -> Outcome:
+    """The run ends here, and not in failure; the store remembers why."""
+    store.write(Merge("skipped", reason=reason))
+    return Outcome("skipped", reason)
+
+
+def look_for_rollout(
+    service: ServiceRules, store: RunStore, prometheus: Prometheus, now: datetime
+) -> Outcome:
+    """Whether the fleet runs the new build, and has done so for long enough to be measured."""
+    rollout = store.find(Rollout)
+    if rollout is None:
+        profile = store.read(Proposed).profile
+        merged_at = _merged_at(store)
+        fraction, rollout = find_rollout(
+            prometheus, service.rollout, profile=profile, since=merged_at, now=now
+        )
+        if rollout is None:
+            late = now - merged_at > service.rollout.deadline
+            return Outcome(
+                "failed" if late else "waiting",
+                f"{fraction:.0%} of the instances run the build with profile {profile}; "
+                f"the rollout is complete at {service.rollout.complete:.0%}"
+                + (f" and was not within {service.rollout.deadline} of the merge" if late else ""),
+            )
+        store.write(rollout)
+    moment = measurable_at(service, store, "rollout")
+    return Outcome(
+        "done" if now >= moment else "waiting",
+        f"rolled out from {rollout.start} to {rollout.end}, to {rollout.fraction:.0%} of the instances; "
+        f"measurable at {moment}",
+    )
+
+
+def _merged_at(store: RunStore) -> datetime:
+    merge = store.read(Merge)
+    if merge.merged_at is None:
+        raise ArtifactError(
+            f"the pull request of run {store.run} was not merged: {merge.reason}",
+            hint="clear the task that waits for the merge, and its downstream tasks",
+        )
+    return merge.merged_at
+
+
+def look_for_week(service: ServiceRules, store: RunStore, now: datetime) -> Outcome:
+    """Whether the long period after the rollout has passed."""
+    moment = measurable_at(service, store, "week")
+    return Outcome("done" if now >= moment else "waiting", f"measurable at {moment}")
+
+
+def measurable_at(service: ServiceRules, store: RunStore, period: Period) -> datetime:
+    """When that period after the rollout will have passed."""
+    return ready_at(service, store.read(Rollout), window_of(service, period))
+
+
+def window_of(service: ServiceRules, period: Period) -> timedelta:
+    """Return the length of a period after the rollout."""
+    return service.measurement.window if period == "rollout" else service.measurement.week
