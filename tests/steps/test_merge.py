@@ -66,6 +66,8 @@ def put(store, name, data):
             kind=facts.kind,
             modules=facts.modules,
             outside=facts.outside,
+            main_functions=facts.main_functions,
+            build_id=facts.build_id,
         )
         store.write(profile_name(sha256), data)
     store.write_json(record_name(instance), asdict(record))

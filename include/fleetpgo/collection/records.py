@@ -44,6 +44,8 @@ class Record:
     kind: str = ""
     modules: Mapping[str, int] = field(default_factory=dict)
     outside: int = 0
+    main_functions: Mapping[str, int] = field(default_factory=dict)
+    build_id: str = ""
 
 
 def name_of(instance: str) -> str:

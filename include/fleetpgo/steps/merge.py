@@ -19,7 +19,7 @@ from fleetpgo.collection import Limits, profile_name, read_record, record_name
 from fleetpgo.errors import ProfileError, QuorumError
 from fleetpgo.selection import merge_weights
 from fleetpgo.selection.weights import unrepresented
-from fleetpgo.steps.contributions import contributions
+from fleetpgo.steps.contributions import builds, contributions
 from fleetpgo.steps.enough import disagreement
 
 if TYPE_CHECKING:
@@ -175,6 +175,7 @@ def merge_run(
                 for name, share in unrepresented(selection, given).items()
             ),
             *_shortfalls(service.profile.warn_below, samples, sufficiency),
+            *builds(instances),
             *(f"{each} differs much from all others together" for each in sufficiency.outliers),
             *(() if minimal.proven else (f"the profile is committed whole: {minimal.proof}",)),
         ),
