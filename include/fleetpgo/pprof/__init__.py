@@ -27,7 +27,7 @@ from fleetpgo.pprof.comparing import Comparison, compare
 from fleetpgo.pprof.describing import Facts
 from fleetpgo.pprof.edges import Edge, Edges
 from fleetpgo.pprof.guarding import GUARDS, Guard, guard
-from fleetpgo.pprof.merging import merge, merge_edges, stratum_factors
+from fleetpgo.pprof.merging import merge, merge_edges
 from fleetpgo.pprof.minimising import Minimised, minimise, minimise_edges, preprofile
 from fleetpgo.pprof.ranking import Rank, top
 from fleetpgo.pprof.reading import Limits
@@ -57,7 +57,6 @@ __all__ = [
     "minimise_edges",
     "preprofile",
     "stack_difference",
-    "stratum_factors",
     "sufficiency",
     "top",
 ]
