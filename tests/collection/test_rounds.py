@@ -41,8 +41,9 @@ async def test_a_profile_ends_in_the_store_with_its_record(fetch, store):
         size=len(PROFILE),
         sha256=sha256,
         samples=80,
-        main_package="/src",
         kind="samples/count, cpu/nanoseconds each cpu/nanoseconds",
+        outside=80,
+        main_functions={"main.work": 80},
     )
     assert records == [expected]
     assert store.read(FetchedProfile, sha256) == PROFILE

@@ -52,9 +52,10 @@ def many_lines_in_many_stacks(count: int, *above: list[tuple[str, int, int]]) ->
     return gzip.compress(profile.SerializeToString(), mtime=0)
 
 
-def without_start_lines(profile: profile_pb2.Profile, names: int) -> None:
-    for function in profile.function[:names]:
-        function.start_line = 0
+def without_start_lines(profile: profile_pb2.Profile, *names: str) -> None:
+    for function in profile.function:
+        if profile.string_table[function.name].decode() in names:
+            function.start_line = 0
 
 
 def renamed(profile: profile_pb2.Profile, text: bytes) -> None:
@@ -127,8 +128,11 @@ def corpus() -> dict[str, tuple[str, bytes]]:
             gzip.compress(message([([LEAF], 1)], duration=30 * 10**9).SerializeToString(), mtime=0),
         ),
         "difference": ("negative-values", changed(lambda p: p.sample[0].value.__setitem__(0, -5))),
-        "no-start-lines": ("no-start-line", changed(lambda p: without_start_lines(p, 2))),
-        "some-start-lines": ("partial-start-line", changed(lambda p: without_start_lines(p, 1))),
+        "no-start-lines": (
+            "no-start-line",
+            changed(lambda p: without_start_lines(p, "main.leaf", "main.caller")),
+        ),
+        "some-start-lines": ("partial-start-line", changed(lambda p: without_start_lines(p, "main.caller"))),
         "unknown-location": ("bad-reference", changed(lambda p: p.sample[0].location_id.append(99))),
         "location-zero": ("bad-reference", changed(lambda p: p.sample[0].location_id.append(0))),
         "unknown-function": (

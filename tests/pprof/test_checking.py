@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof import Facts, Limits, call_edges, check, check_each, checking, merge
+from fleetpgo.pprof import Facts, Limits, call_edges, check, check_each, checking, describing, merge
 from tests.pprof.corpus import LEAF, changed, corpus, good
 from tests.pprof.messages import message, packed
 
@@ -104,7 +104,8 @@ def test_the_facts_of_a_profile():
         main_package="example.com/app",
         kind="samples/count, cpu/nanoseconds each cpu/nanoseconds",
         modules={},
-        outside=0,
+        main_functions={"main.caller": 1000, "main.leaf": 900},
+        outside=1000,
         main_share=1.0,
         start_line_share=1.0,
         functions=2,
@@ -117,24 +118,9 @@ def test_a_real_profile_passes(real):
     assert (facts.main_package, facts.start_line_share, facts.period) == ("example.com/profiled", 1.0, 10**7)
 
 
-def test_samples_are_counted_from_nanoseconds_where_there_is_nothing_else():
-    profile = message([([LEAF], 50 * 10**7)], types=(("cpu", "nanoseconds"),))
-    facts = check(packed(profile))
-    assert (facts.samples, facts.weight) == (50, 50 * 10**7)
-
-
-def test_a_period_without_a_type_is_none():
-    assert check(changed(lambda p: p.ClearField("period_type"))).period == 0
-
-
 def test_main_share_is_the_weight_of_stacks_with_a_function_of_main():
     profile = message([([[("runtime.gc", 5, 6)]], 75), ([[("runtime.gc", 5, 6)], *[LEAF]], 25)])
     assert check(packed(profile)).main_share == 0.25
-
-
-def test_start_lines_of_deeper_frames_do_not_matter():
-    old = [("main.old", 0, 9)]
-    assert check(packed(message([([LEAF, LEAF, old], 100)]))).start_line_share == 1.0
 
 
 def test_another_duration_than_asked_for_is_refused():
@@ -148,6 +134,11 @@ def test_nearly_the_duration_asked_for_passes():
 def test_another_binary_is_refused():
     data = changed(lambda p: p.string_table.__setitem__(p.function[0].filename, b"example.com/app/main.go"))
     assert reason_of(data, main_package="example.com/other") == "another-binary"
+
+
+def test_a_folder_on_a_disk_is_no_import_path():
+    data = changed(lambda p: p.string_table.__setitem__(p.function[0].filename, b"/ci/workspace/app/main.go"))
+    assert check(data, main_package="example.com/app").main_package == ""
 
 
 def test_thresholds_can_be_moved():
@@ -166,7 +157,7 @@ SOME = {
     **{name: CORPUS[name][1] for name in ("empty", "web-page", "heap")},
     "good": packed(good()),
     "another good": packed(message([([LEAF, LEAF], 700), ([LEAF], 5)], duration=10**10)),
-    "partly without start lines": packed(message([([LEAF], 98), ([[("other.old", 0, 9)], LEAF], 2)])),
+    "partly without start lines": packed(message([([LEAF], 98), ([LEAF, [("other.old", 0, 9)]], 2)])),
     "half of package main": packed(message([([[("lib.f", 1, 2)]], 50), ([LEAF], 50)])),
     "without a period type": changed(lambda p: p.ClearField("period_type")),
     "in nanoseconds": packed(message([([LEAF], 50 * 10**7)], types=(("cpu", "nanoseconds"),))),
@@ -185,8 +176,8 @@ def test_profiles_are_checked_together_as_each_by_itself(names, seconds):
 @pytest.fixture
 def parsed(monkeypatch) -> list[int]:
     """How many profiles were read at once, each time."""
-    made, parse = [], checking.parse
-    monkeypatch.setattr(checking, "parse", lambda each, asked: made.append(len(each)) or parse(each, asked))
+    made, parse = [], describing.parse
+    monkeypatch.setattr(describing, "parse", lambda each, asked: made.append(len(each)) or parse(each, asked))
     return made
 
 
@@ -214,14 +205,14 @@ def test_no_more_is_read_at_once_than_fits_in_memory(parsed, monkeypatch):
 
 
 def test_an_error_keeps_no_profile_in_memory(monkeypatch):
-    kept, parse = [], checking.parse
+    kept, parse = [], describing.parse
 
     def noted(*given):
         columns = parse(*given)
         kept.append(weakref.ref(columns))
         return columns
 
-    monkeypatch.setattr(checking, "parse", noted)
+    monkeypatch.setattr(describing, "parse", noted)
     errors = check_each([CORPUS["heap"][1], CORPUS["some-start-lines"][1]])
     gc.collect()
     assert [type(error) for error in errors] == [ProfileError] * 2

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof import call_edges, merge, merge_edges, merging, stratum_factors
-from fleetpgo.pprof.merging import EQUAL_SAMPLES
+from fleetpgo.pprof import call_edges, merge, merge_edges, merging
 from tests.pprof.messages import contents, message, packed, unpacked
 from tests.pprof.test_callgraph import profiles
 
@@ -116,27 +115,9 @@ def test_header_fields_are_combined():
     assert (merged.time_nanos, merged.period, merged.duration_nanos) == (7, 10**7, 2 * 10**9)
 
 
-def test_equal_weights_give_each_profile_the_same_say():
-    busy, calm = packed(message([([LEAF], 900)])), packed(message([([CALLER], 3)]))
-    assert counts(merge([busy, calm], weights="equal")) == [EQUAL_SAMPLES, EQUAL_SAMPLES]
-
-
-def test_given_weights_multiply_each_profile():
-    one, two = packed(message([([LEAF], 10)])), packed(message([([LEAF], 4)]))
-    assert counts(merge([one, two], weights=[0.5, 2])) == [13]
-
-
-def test_a_small_factor_loses_no_stack():
-    assert counts(merge([packed(message([([LEAF], 1)]))], weights=[0.001])) == [1]
-
-
 def test_weights_are_noted_in_the_result():
     merged = unpacked(merge([packed(message([([LEAF], 1)]))], weights="equal"))
     assert [merged.string_table[row] for row in merged.comment] == [b"fleetpgo merge: weights equal"]
-
-
-def test_strata_get_the_same_say():
-    assert stratum_factors([100, 300, 100], ["ams", "ams", "fra"]) == [0.625, 0.625, 2.5]
 
 
 def test_other_sample_types_are_incompatible(reals):

@@ -8,18 +8,28 @@ import pytest
 
 from fleetpgo import pprof
 from fleetpgo.run.profiled import Record
-from fleetpgo.steps.contributions import EVIDENCE, GO_KIND, contributions
+from fleetpgo.steps.contributions import EVIDENCE, GO_KIND, builds, contributions
 from tests.pprof.messages import message, packed
 
 API, MAILER, GRPC = "example.com/api", "example.com/mailer", "google.golang.org/grpc"
 
 
-def record(*, main="", kind=GO_KIND, modules=None, outside=None, state="fetched"):
-    modules = modules or {}
+def record(*, main="", kind=GO_KIND, modules=None, functions=None, outside=None, state="fetched", build=""):
+    modules, functions = modules or {}, functions or {}
     if outside is None:
-        outside = max(modules.values(), default=0)
+        outside = max([*modules.values(), *functions.values()], default=0)
     return Record(
-        "", "ams", 1.0, state, samples=100, main_package=main, kind=kind, modules=modules, outside=outside
+        "",
+        "ams",
+        1.0,
+        state,
+        samples=100,
+        main_package=main,
+        kind=kind,
+        modules=modules,
+        outside=outside,
+        main_functions=functions,
+        build_id=build,
     )
 
 
@@ -51,7 +61,7 @@ def test_what_was_not_fetched_has_no_say():
 
 
 def test_another_main_package_than_most_have_is_refused():
-    assert states(record(main="/src/a"), record(main="/src/b"), record(main="/src/a")) == [
+    assert states(record(main="x.org/a"), record(main="x.org/b"), record(main="x.org/a")) == [
         "used",
         "refused",
         "used",
@@ -91,10 +101,57 @@ def test_two_programs_that_are_equally_frequent_are_both_used():
 
 
 def test_package_main_where_it_is_known_outweighs_modules():
-    api = record(modules={API: 90}, main="/src")
-    assert states(api, api, record(modules={MAILER: 90}, main="/src")) == ["used"] * 3
-    api, mailer = record(modules={API: 90}), record(modules={MAILER: 90}, main="/mailer")
+    api = record(modules={API: 90}, main="x.org/api")
+    assert states(api, api, record(modules={MAILER: 90}, main="x.org/api")) == ["used"] * 3
+    api, mailer = record(modules={API: 90}), record(modules={MAILER: 90}, main="x.org/mailer")
     assert states(api, api, mailer) == ["used", "used", "refused"]
+
+
+SERVE = {"main.serve": 95, "main.(*server)": 60}
+
+
+def test_another_program_built_in_the_same_folder_is_told_by_its_package_main():
+    api, mailer = record(functions=SERVE), record(functions={"main.sendMail": 90})
+    *_, odd = judged(api, api, mailer)
+    assert odd.reason == "another-binary: its stacks are in main.sendMail, those of most are in main.serve"
+
+
+def test_few_samples_of_modules_do_not_hide_another_package_main():
+    api = record(functions=SERVE, modules={API: 10})
+    mailer = record(functions={"main.sendMail": 90}, modules={MAILER: 10})
+    assert states(api, api, mailer) == ["used", "used", "refused"]
+
+
+def test_two_roles_of_one_program_share_its_module():
+    store, compactor = ({name: 95} for name in ("main.runStore", "main.runCompact"))
+    api = record(functions=store, modules={API: 90})
+    assert states(api, api, record(functions=compactor, modules={API: 20})) == ["used"] * 3
+
+
+def test_one_function_of_package_main_in_common_is_the_same_program():
+    api = record(functions=SERVE)
+    assert states(api, api, record(functions={"main.compact": 95, "main.(*server)": 1})) == ["used"] * 3
+
+
+def test_one_build_is_one_program_whatever_it_does():
+    api = record(functions=SERVE, build="b1")
+    assert states(api, api, record(functions={"main.compact": 95}, build="b1")) == ["used"] * 3
+    api = record(modules={API: 90}, build="b1")
+    assert states(api, api, record(modules={MAILER: 90}, build="b1")) == ["used"] * 3
+
+
+def test_builds_of_one_program_are_told_apart_and_said():
+    canary, api = record(modules={API: 90}, build="2" * 40), record(modules={API: 90}, build="1" * 40)
+    (said,) = builds(judged(api, canary, api))
+    assert said == (
+        "the instances ran 2 builds of the program: 2 of build 111111111111, 1 of build 222222222222; "
+        "was a deploy under way?"
+    )
+    assert builds(judged(api, api)) == []
+
+
+def test_a_build_that_does_not_say_its_id_is_no_other_build():
+    assert builds(judged(record(build="1" * 40), record())) == []
 
 
 def facts(*names, file="/src/x.go"):
@@ -116,7 +173,7 @@ def facts(*names, file="/src/x.go"):
         ("net/http.(*conn).serve", None),
         ("vendor/golang.org/x/net/http2/hpack.F", None),
         ("runtime.mallocgc", None),
-        ("main.main", None),
+        ("main.serve", None),
         ("memcpy", None),
         ("", None),
     ],
@@ -151,3 +208,20 @@ def test_samples_count_for_each_module_in_their_stack():
         [("example.com/b", 90), ("example.com/a", 60)],
         90,
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("main.serve", "main.serve"),
+        ("main.serve.func1.2", "main.serve"),
+        ("main.(*server).handle.func1", "main.(*server)"),
+        ("main.Map[go.shape.int].func1", "main.Map"),
+        ("main.main", None),
+        ("main.main.func1", None),
+        ("main.init.0", None),
+        ("example.com/api/main.F", None),
+    ],
+)
+def test_a_function_of_package_main(name, function):
+    assert dict(facts(name).main_functions) == ({function: 100} if function else {})

@@ -68,6 +68,8 @@ def put(store, name, data):
             kind=facts.kind,
             modules=facts.modules,
             outside=facts.outside,
+            main_functions=facts.main_functions,
+            build_id=facts.build_id,
         )
         store.write(FetchedProfile(data), sha256)
     write_record(store, record)

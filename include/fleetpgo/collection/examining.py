@@ -54,6 +54,8 @@ class Kept:
     kind: str
     modules: Mapping[str, int]
     outside: int
+    main_functions: Mapping[str, int]
+    build_id: str
 
 
 class Examiner:
@@ -161,6 +163,8 @@ def keep(profile: Profile, store: RunStore) -> Kept:
         kind=facts.kind,
         modules=facts.modules,
         outside=facts.outside,
+        main_functions=facts.main_functions,
+        build_id=facts.build_id,
     )
 
 

@@ -22,11 +22,12 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from fleetpgo.pprof.callgraph import call_edges
-from fleetpgo.pprof.checking import Facts, check, check_each, facts
+from fleetpgo.pprof.checking import check, check_each, facts
 from fleetpgo.pprof.comparing import Comparison, compare
+from fleetpgo.pprof.describing import Facts
 from fleetpgo.pprof.edges import Edge, Edges
 from fleetpgo.pprof.guarding import GUARDS, Guard, guard
-from fleetpgo.pprof.merging import merge, merge_edges, stratum_factors
+from fleetpgo.pprof.merging import merge, merge_edges
 from fleetpgo.pprof.minimising import Minimised, minimise, minimise_edges, preprofile
 from fleetpgo.pprof.ranking import Rank, top
 from fleetpgo.pprof.reading import MERGED_LIMITS, Limits
@@ -57,7 +58,6 @@ __all__ = [
     "minimise_edges",
     "preprofile",
     "stack_difference",
-    "stratum_factors",
     "sufficiency",
     "top",
 ]

@@ -18,8 +18,6 @@ from fleetpgo.pprof.reading import Limits
 from fleetpgo.pprof.texts import TextNumbers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from fleetpgo.pprof.columns import Columns, Ints
@@ -31,25 +29,21 @@ def call_edges(data: bytes, *, limits: Limits = Limits()) -> Edges:  # noqa: B00
     Raises:
         ProfileError: the profile cannot be read, or counts no CPU samples.
     """
-    graph = CallGraph(weighted=False)
-    graph.add(shortened(read(data, limits), limits), [1.0])
+    graph = CallGraph()
+    graph.add(shortened(read(data, limits), limits))
     return graph.edges()
 
 
 class CallGraph:
-    """The sum of the call edges of some profiles.
+    """The sum of the call edges of some profiles."""
 
-    Args:
-        weighted: profiles are multiplied by something other than 1.
-    """
-
-    def __init__(self, *, weighted: bool) -> None:
+    def __init__(self) -> None:
         self._names = TextNumbers()
         self._edges = Rows()  # caller, callee, offset
-        self._sums = Sums(weighted=weighted)
+        self._sums = Sums()
 
-    def add(self, profiles: Columns, factors: Sequence[float]) -> None:
-        """Add some profiles whose stacks have two locations at the most, each multiplied by its factor.
+    def add(self, profiles: Columns) -> None:
+        """Add some profiles whose stacks have two locations at the most.
 
         Raises:
             ProfileError: ``no-cpu-samples`` or ``overflow``.
@@ -61,9 +55,7 @@ class CallGraph:
         callers, callees = lines.nodes(steps.callers), lines.names(steps.callees)
         edges = np.column_stack((callers.names, callees, callers.lines - callers.start_lines))
         rows = self._edges.of(edges.ravel(), np.full(len(edges), edges.shape[1]))
-        factor = np.repeat(factors, np.diff(profiles.sample_starts))
-        of_steps = weights.take(steps.samples)[:, None], factor.take(steps.samples)
-        self._sums.add(rows, *of_steps, len(self._edges))
+        self._sums.add(rows, weights.take(steps.samples)[:, None], len(self._edges))
 
     def edges(self) -> Edges:
         """The edges with their weights."""

@@ -29,6 +29,7 @@ from fleetpgo.pprof.callgraph import CallGraph
 from fleetpgo.pprof.decoding import parse
 from fleetpgo.pprof.leaves import parse_leaves
 from fleetpgo.pprof.reading import JOINT_BYTES, Limits, message
+from fleetpgo.pprof.sampling import count
 from fleetpgo.pprof.tables import Tables, check_compatible
 from fleetpgo.pprof.writing import write
 
@@ -66,9 +67,8 @@ def merge(
     Args:
         profiles: gzipped or not; taken one by one, and not kept.
         weights: ``none``: a sample is a sample, so busy instances count for more, as they do on the bill.
-            ``equal``: each profile counts for as much as any other. Numbers: what to multiply each profile
-            by, in their order; :func:`stratum_factors` makes them for strata. All but ``none`` is noted in
-            the result's comments.
+            ``equal``: each profile counts for EQUAL_SAMPLES. Numbers: what to multiply each profile
+            by, in their order. All but ``none`` is noted in the result's comments.
         keep_labels: keep samples apart that differ in their labels.
         limits: what each profile may be.
 
@@ -96,29 +96,20 @@ def merge_edges(
 ) -> Edges:
     """The call edges of ``merge(profiles)``, without making that profile; arguments and errors as there.
 
-    With ``weights``, an edge is rounded to whole samples once, and not each of its stacks.
+    That holds for any ``weights``, too: stacks are rounded alike.
     """
-    graph, largest = CallGraph(weighted=weights != "none"), _Largest()
+    graph, largest = CallGraph(), _Largest()
+    # Weighted, stacks are added up before they are rounded; else their edges are, which takes less time.
+    tables = Tables(weighted=True, keep_labels=False) if weights != "none" else None
     with largest.blamed():
         for part, factors in _read(profiles, weights, limits, parse_leaves, LEAVES_TOGETHER, largest):
-            graph.add(part, factors)
+            if tables:
+                tables.add(part, factors)
+            else:
+                graph.add(part)
+        if tables:
+            graph.add(tables.profile())
         return graph.edges()
-
-
-def stratum_factors(weights: Sequence[int], strata: Sequence[str]) -> list[float]:
-    """Factors for :func:`merge` by which every stratum counts for as much as any other.
-
-    Within a stratum a sample is a sample. The mean factor over all samples is 1.
-
-    Args:
-        weights: each profile's weight (``Facts.weight``).
-        strata: each profile's stratum, for instance its datacenter.
-    """
-    totals: dict[str, int] = {}
-    for weight, stratum in zip(weights, strata, strict=True):
-        totals[stratum] = totals.get(stratum, 0) + weight
-    share = sum(weights) / len(totals)
-    return [share / totals[stratum] for stratum in strata]
 
 
 def _read(
@@ -143,7 +134,7 @@ def _read(
             first = first or header
             with _numbered(number):
                 check_compatible(first, header)
-            factors.append(_factor(values, weights, number))
+            factors.append(_factor(header, values, weights, number))
             # Before it is multiplied: what counts too far makes the factors of all others large.
             counted = float(np.abs(values.astype(np.float64)).sum())
             largest.see(number, max(counted, abs(header.duration)))
@@ -160,12 +151,12 @@ def _values(part: Columns) -> list[Ints]:
     return np.split(part.values, part.sample_starts[1:-1])
 
 
-def _factor(values: Ints, weights: Weights | Sequence[float], number: int) -> float:
+def _factor(header: Header, values: Ints, weights: Weights | Sequence[float], number: int) -> float:
     if weights == "none":
         return 1.0
     if weights == "equal":
-        total = int(values[:, 0].sum())
-        return EQUAL_SAMPLES / total if total > 0 else 1.0
+        samples = count(header, values).samples
+        return EQUAL_SAMPLES / samples if samples > 0 else 1.0
     return float(weights[number])
 
 

@@ -22,8 +22,6 @@ from fleetpgo.pprof.columns import NONE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from numpy.typing import NDArray
-
     from fleetpgo.pprof.columns import Ints
 
 Key = TypeVar("Key")
@@ -32,9 +30,6 @@ NUMBER_BYTES = 8
 
 FIRST_SIZE = 1 << 12
 """Sums that there is room for at first."""
-
-FRACTION = 1 << 10
-"""Weighted values are summed in 1024ths: whole numbers, so that their sum does not depend on the order."""
 
 MOST = float(1 << 62)
 
@@ -116,31 +111,23 @@ def _bytes(data: Ints, counts: Ints) -> pa.Array:
 
 
 class Sums:
-    """Sums of values by row number. They do not depend on the order in which values came.
+    """Sums of values by row number. They do not depend on the order in which values came."""
 
-    Args:
-        weighted: values are multiplied by something other than 1.
-    """
-
-    def __init__(self, *, weighted: bool) -> None:
-        self._weighted = weighted
+    def __init__(self) -> None:
         self._sums = np.zeros((0, FIRST_SIZE), np.int64)  # (value types, rows), with room for more rows
         self._magnitude = 0.0
 
-    def add(self, rows: Ints, values: Ints, factors: NDArray[np.float64], count: int) -> None:
+    def add(self, rows: Ints, values: Ints, count: int) -> None:
         """Add values.
 
         Args:
             rows: (n,) the row that each is added to.
             values: (n, value types).
-            factors: (n,) what they are multiplied by.
             count: of rows, so far.
 
         Raises:
             ProfileError: ``overflow``.
         """
-        if self._weighted:
-            values = np.rint(values * (factors * FRACTION)[:, None]).astype(np.int64)
         self._magnitude += float(np.abs(values.astype(np.float64)).sum())
         require_64_bits(self._magnitude)
         if not len(self._sums):
@@ -152,12 +139,7 @@ class Sums:
 
     def of(self, count: int) -> Ints:
         """(count, value types) the sums of the first rows."""
-        sums = self._sums[:, :count].T
-        if self._weighted:
-            # What was seen stays seen, however small its factor.
-            rounded = np.rint(sums / FRACTION).astype(np.int64)
-            sums = np.where(rounded == 0, np.sign(sums), rounded)
-        return sums
+        return self._sums[:, :count].T
 
 
 def require_64_bits(total: float) -> None:

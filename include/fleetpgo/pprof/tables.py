@@ -24,6 +24,7 @@ from fleetpgo.pprof.numbering import (
     starts_of,
     used_rows,
 )
+from fleetpgo.pprof.rounding import carried, parts_of
 from fleetpgo.pprof.showing import listed
 from fleetpgo.pprof.texts import TextNumbers, Texts
 
@@ -65,7 +66,8 @@ class Tables:
         # The mapping to write for each key: start, limit, offset, file, build id, four flags.
         self.mapping_records: list[tuple[int, int, int, bytes, bytes, int, int, int, int]] = []
         self.first_mappings: Counter[int] = Counter()
-        self.sums = Sums(weighted=weighted)
+        self.weighted = weighted
+        self.sums = Sums()
         self.headers: list[Header] = []
         self.comments: set[str] = set()
 
@@ -90,7 +92,10 @@ class Tables:
             sets = self.label_sets.of(_labels(profiles, np.flatnonzero(kept)), len(depths))
             stacks, depths = np.insert(stacks, np.cumsum(depths), sets), depths + 1
         rows = self.stacks.of(stacks, depths)
-        self.sums.add(rows, values, factor, len(self.stacks))
+        if self.weighted:
+            parts = parts_of(profiles.header.sample_types)
+            values = np.rint(values * (factor[:, None] * parts)).astype(np.int64)
+        self.sums.add(rows, values, len(self.stacks))
 
     def profile(self) -> Columns:
         """The sum of what was added."""
@@ -116,7 +121,7 @@ class Tables:
             for of_stack in labels
             for label in of_stack
         ]
-        return Columns(
+        total = Columns(
             headers=(self._header(),),
             message_bytes=(0,),
             strings=Texts.of(list(strings)),
@@ -134,6 +139,7 @@ class Tables:
             function_starts=np.array([0, len(functions)]),
             mapping_starts=np.array([0, len(mappings)]),
         )
+        return carried(total) if self.weighted else total
 
     def _strings(self) -> Numbering[bytes]:
         """The number of each text."""

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
+from pyarrow._compute import call_function  # type: ignore[import-untyped]  # why: numbering.py
 
-from fleetpgo.pprof.numbering import Distinct, renumbered
+from fleetpgo.pprof.numbering import Distinct, renumbered, used_rows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from fleetpgo.pprof.columns import Ints
 
 
@@ -55,14 +54,14 @@ class Texts(Sequence[bytes]):
         texts = {row: self[row] for row in set(of_rows)}
         return [texts[row] for row in of_rows]
 
-    def starting(self, prefix: bytes) -> NDArray[np.bool_]:
-        """(texts,) whether each starts with a prefix."""
-        ends = np.asarray(self._ends)
-        octets = np.frombuffer(bytes(self._octets) + bytes(len(prefix)), np.uint8)
-        found: NDArray[np.bool_] = np.diff(ends) >= len(prefix)
-        for place, octet in enumerate(prefix):
-            found &= octets[ends[:-1] + place] == octet
-        return found
+    def distinct(self, rows: Ints) -> tuple[list[bytes], Ints]:
+        """The different texts of the rows, and (rows,) the number of each one's among them."""
+        used = used_rows(rows, len(self))
+        encoded = call_function("dictionary_encode", [self.column.take(_column(used))])
+        numbers = np.zeros(len(self), np.int64)
+        if len(used):
+            numbers[used] = np.frombuffer(encoded.indices.buffers()[1], np.int32, len(used))
+        return list(Texts(encoded.dictionary)), numbers.take(rows)
 
     def are_utf8(self) -> bool:
         """Whether all of them are UTF-8: together they are, and none begins in the middle of a letter."""

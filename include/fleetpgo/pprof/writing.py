@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import gzip
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
@@ -41,17 +41,40 @@ def gzipped(message: bytes) -> bytes:
     return gzip.compress(message, compresslevel=GZIP_LEVEL, mtime=0)
 
 
+class Sorted(NamedTuple):
+    """The tables of a profile, sorted by what their records say.
+
+    Args:
+        texts: the string table.
+        text_rows: where in it each row of ``profile.strings`` is, or NONE.
+        functions: with ids from 1.
+        locations: with ids from 1.
+        location_ids: (locations + 1,) of each row of ``profile.locations``; the last one, 0, is that of NONE.
+    """
+
+    texts: list[bytes]
+    text_rows: Ints
+    functions: Table
+    locations: Table
+    location_ids: Ints
+
+
+def sort_tables(profile: Columns) -> Sorted:
+    """Sort all tables but that of the samples."""
+    texts, text_rows = _strings(profile)
+    functions, function_ids = _functions(profile, text_rows)
+    return Sorted(texts, text_rows, functions, *_locations(profile, function_ids))
+
+
 def write(profile: Columns) -> bytes:
     """The profile, gzipped."""
     header = profile.header
-    texts, text_rows = _strings(profile)
+    texts, text_rows, functions, locations, location_ids = sort_tables(profile)
     row_of = {text: row for row, text in enumerate(texts)}
 
     def row(text: str) -> int:
         return row_of[go_bytes(text)]
 
-    functions, function_ids = _functions(profile, text_rows)
-    locations, location_ids = _locations(profile, function_ids)
     kinds = np.array([tuple(map(row, kind)) for kind in header.sample_types], np.int64).reshape(-1, 2)
     period_type = np.array([tuple(map(row, header.period_type))])
     fields: dict[str, Any] = {
@@ -141,19 +164,7 @@ def _samples(profile: Columns, location_ids: Ints, text_rows: Ints) -> Table:
     labels[:, [0, 1, 3]] = text_rows[labels[:, [0, 1, 3]]]
     stacks, stack_starts = location_ids[profile.stacks], starts_of(profile.depths)
     types = np.full(len(profile.values), profile.values.shape[1])
-    # Ids count from 1: a 0 behind the last one ends a stack before any other that begins like it.
-    ends = np.zeros(len(types), np.int64), np.arange(len(types) + 1)
-    order = kept[
-        _order(
-            [
-                (stacks, stack_starts),
-                ends,
-                (labels.ravel(), 4 * profile.label_starts),
-                (profile.values.ravel(), starts_of(types)),
-            ],
-            kept,
-        )
-    ]
+    order = kept[sort_samples(profile, location_ids, text_rows, kept)]
     depths, label_counts = profile.depths[order], np.diff(profile.label_starts)[order]
     labels = labels[ranges(profile.label_starts[order], label_counts)]
     return {
@@ -161,6 +172,31 @@ def _samples(profile: Columns, location_ids: Ints, text_rows: Ints) -> Table:
         "value": (starts_of(types[order]), profile.values[order].ravel()),
         "label": (starts_of(label_counts), _by_name(("key", "str", "num", "num_unit"), labels)),
     }
+
+
+def sort_samples(profile: Columns, location_ids: Ints, text_rows: Ints, rows: Ints) -> Ints:
+    """Return how to sort some samples: by their stacks, labels and values.
+
+    Args:
+        profile: whose samples.
+        location_ids: as of :class:`Sorted`.
+        text_rows: likewise.
+        rows: which of the samples.
+    """
+    labels = profile.labels.copy()
+    labels[:, [0, 1, 3]] = text_rows[labels[:, [0, 1, 3]]]
+    types = np.full(len(profile.values), profile.values.shape[1])
+    # Ids count from 1: a 0 behind the last one ends a stack before any other that begins like it.
+    ends = np.zeros(len(types), np.int64), np.arange(len(types) + 1)
+    return _order(
+        [
+            (location_ids[profile.stacks], starts_of(profile.depths)),
+            ends,
+            (labels.ravel(), 4 * profile.label_starts),
+            (profile.values.ravel(), starts_of(types)),
+        ],
+        rows,
+    )
 
 
 def _order(parts: list[tuple[Ints, Ints]], rows: Ints | None = None) -> Ints:

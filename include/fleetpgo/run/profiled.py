@@ -34,6 +34,8 @@ class Record:
     kind: str = ""
     modules: Mapping[str, int] = field(default_factory=dict)
     outside: int = 0
+    main_functions: Mapping[str, int] = field(default_factory=dict)
+    build_id: str = ""
 
 
 def missing(target: Target) -> Record:
@@ -66,6 +68,7 @@ class Contribution:
     sha256: str = ""
     samples: int = 0
     weight: float = 1.0
+    build_id: str = ""
 
 
 @dataclass(frozen=True)

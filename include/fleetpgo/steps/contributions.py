@@ -7,18 +7,25 @@ the decision on further rounds both ask here.
 What most instances answer decides, first by kind, then by program:
 
 1. *Kind*: sample types and period type. Where two kinds are equally frequent, Go's own counts.
-2. *Modules*, for most servers' stacks hold no function of package main. A module leads a profile if at least
-   half of those samples have it in their stack that have any (which modules count:
-   :mod:`fleetpgo.pprof.modules`). A profile is of another program if
+2. *Import path of package main*, where both say it: only builds with ``-trimpath`` do. It must be that of
+   most.
+3. *Modules*, for most servers' stacks hold no function of package main. A mark (a module, or a function of
+   package main: :mod:`fleetpgo.pprof.programs`) leads a profile if at least half of those samples have it in
+   their stack that have any. A profile is of another program if
 
    - it lacks a module that leads most profiles,
    - a module leads it that no profile with the first one has, and
-   - it has at least EVIDENCE samples with any module.
+   - it has at least EVIDENCE samples with any mark.
 
    So what programs share, such as grpc, tells nothing. Nor does a profile with few samples outside the
    standard library, nor one that has the fleet's module in a single stack: both are used. And the name of the
-   program's file is not asked for: a canary has another one.
-3. *Package main*, where it is in both profiles: it must be that of most.
+   program's file is not asked for: a canary has another one. Nor is the folder that it was built in: one
+   program is built in many, and many programs in ``/app``.
+4. *Functions of package main* tell where modules do not. A profile is of another program if such a function
+   leads most profiles and another one leads it, and it has no function of package main and no module in
+   common with any of these.
+
+Equal build ids are one program, whatever its instances do.
 """
 
 from __future__ import annotations
@@ -30,7 +37,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.run.profiled import Contribution
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from fleetpgo.run.profiled import Record
 
@@ -45,10 +52,14 @@ LEADING = 0.5
 are most."""
 
 
+SHORT, MOST_BUILDS = 12, 3
+"""Letters of a build id, and builds, that a warning names."""
+
+
 def contributions(records: Sequence[Record]) -> list[Contribution]:
     """Return what became of each target that was asked, in the order of the records."""
     refused: dict[str, str] = {}
-    for rule in (_of_another_kind, _of_other_modules, _of_another_main):
+    for rule in (_of_another_kind, _of_another_main, _of_other_modules, _of_other_functions):
         judged = [each for each in records if each.state == "fetched" and each.instance not in refused]
         refused.update({record.instance: reason for record, reason in rule(judged)})
     return [_contribution(record, refused.get(record.instance, "")) for record in records]
@@ -64,6 +75,7 @@ def _contribution(record: Record, refusal: str) -> Contribution:
         record.size,
         record.sha256,
         record.samples,
+        build_id=record.build_id,
     )
     return replace(account, state="refused", reason=refusal) if refusal else account
 
@@ -76,32 +88,73 @@ def _of_another_kind(records: Sequence[Record]) -> Iterable[tuple[Record, str]]:
             yield record, f"incompatible: it counts {record.kind}; most instances count {usual}"
 
 
-def _of_other_modules(records: Sequence[Record]) -> Iterable[tuple[Record, str]]:
-    """Those whose stacks pass through another program's modules; see the module's docstring."""
-    telling = [record for record in records if record.outside >= EVIDENCE]
-    leading = {record.instance: _leading(record) for record in telling}
-    counts = Counter(module for modules in leading.values() for module in modules)
-    usual = [module for module, count in counts.most_common() if count > LEADING * len(telling)]
-    for record in telling:
-        for lacking in (module for module in usual if module not in record.modules):
-            others = [each for each in telling if lacking in each.modules]
-            if record.main_package and record.main_package in {each.main_package for each in others}:
-                continue
-            seen = {module for each in others for module in each.modules}
-            if own := [module for module in leading[record.instance] if module not in seen]:
-                yield record, f"another-binary: its stacks are in {own[0]}, those of most are in {lacking}"
-                break
-
-
-def _leading(record: Record) -> list[str]:
-    return [name for name, samples in record.modules.items() if samples >= LEADING * record.outside]
-
-
 def _of_another_main(records: Sequence[Record]) -> Iterable[tuple[Record, str]]:
     usual = _most_frequent(record.main_package for record in records)
     for record in records:
         if record.main_package and record.main_package != usual:
             yield record, f"another-binary: {record.main_package} instead of {usual}"
+
+
+def _of_other_modules(records: Sequence[Record]) -> Iterable[tuple[Record, str]]:
+    """Those whose stacks pass through another program's modules; see the module's docstring."""
+    telling = [record for record in records if record.outside >= EVIDENCE]
+    usual = _leading_most(telling, lambda record: record.modules)
+    for record in telling:
+        for lacking in (module for module in usual if module not in record.modules):
+            others = [each for each in telling if lacking in each.modules]
+            if _same_for_sure(record, others):
+                continue
+            seen = {module for each in others for module in each.modules}
+            if own := [module for module in _leading(record, record.modules) if module not in seen]:
+                yield record, f"another-binary: its stacks are in {own[0]}, those of most are in {lacking}"
+                break
+
+
+def _of_other_functions(records: Sequence[Record]) -> Iterable[tuple[Record, str]]:
+    """Those whose package main is another one; see the module's docstring."""
+    telling = [record for record in records if record.outside >= EVIDENCE]
+    usual = _leading_most(telling, lambda record: record.main_functions)
+    for record in telling:
+        for lacking in (function for function in usual if function not in record.main_functions):
+            others = [each for each in telling if lacking in each.main_functions]
+            own = _leading(record, record.main_functions)
+            common = {name for each in others for name in (*each.modules, *each.main_functions)}
+            if own and common.isdisjoint({*record.modules, *record.main_functions}):
+                if not _same_for_sure(record, others):
+                    yield (
+                        record,
+                        f"another-binary: its stacks are in {own[0]}, those of most are in {lacking}",
+                    )
+                break
+
+
+def _leading(record: Record, marks: Mapping[str, int]) -> list[str]:
+    return [name for name, samples in marks.items() if samples >= LEADING * record.outside]
+
+
+def _leading_most(records: Sequence[Record], marks: Callable[[Record], Mapping[str, int]]) -> list[str]:
+    """Those of the records' marks that lead most of them, the most frequent first."""
+    counts = Counter(name for record in records for name in _leading(record, marks(record)))
+    return [name for name, count in counts.most_common() if count > LEADING * len(records)]
+
+
+def _same_for_sure(record: Record, others: Sequence[Record]) -> bool:
+    """Whether one of the others is of the same build, or of the same package main."""
+    return any(
+        (record.build_id and record.build_id == each.build_id)
+        or (record.main_package and record.main_package == each.main_package)
+        for each in others
+    )
+
+
+def builds(instances: Sequence[Contribution]) -> list[str]:
+    """Return a warning if the profiles that are used are of several builds, as in the middle of a deploy."""
+    counts = Counter(each.build_id for each in instances if each.state == "used" and each.build_id)
+    if len(counts) <= 1:
+        return []
+    said = ", ".join(f"{count} of build {build[:SHORT]}" for build, count in counts.most_common(MOST_BUILDS))
+    more = f" and {len(counts) - MOST_BUILDS} builds more" if len(counts) > MOST_BUILDS else ""
+    return [f"the instances ran {len(counts)} builds of the program: {said}{more}; was a deploy under way?"]
 
 
 def _most_frequent(texts: Iterable[str], *, first: Callable[[str], bool] = bool) -> str:

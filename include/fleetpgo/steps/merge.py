@@ -21,7 +21,7 @@ from fleetpgo.run.digest import digest
 from fleetpgo.run.profiled import Agreement, Manifest
 from fleetpgo.selection import merge_weights, read_selection
 from fleetpgo.selection.weights import unrepresented
-from fleetpgo.steps.contributions import contributions
+from fleetpgo.steps.contributions import builds, contributions
 from fleetpgo.steps.enough import disagreement
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ def merge_run(
                 for name, share in unrepresented(selection, given).items()
             ),
             *_shortfalls(service.profile.warn_below, samples, sufficiency),
+            *builds(instances),
             *(f"{each} differs much from all others together" for each in sufficiency.outliers),
             *(() if minimal.proven else (f"the profile is committed whole: {minimal.proof}",)),
         ),
