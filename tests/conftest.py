@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
+from fleetpgo.golang.environment import repository_cache
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import git
@@ -154,11 +155,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-golden", action="store_true", help="write the golden files; read them after")
 
 
+BUILT = (
+    "tiny",
+    "local/forge/tiny",
+    *(f"{kind}/forge/acme/tiny" for kind in ("github", "gitlab", "gitea")),
+    "local/wshim_forge/wshim",
+    "github/wshim_forge/acme/tiny",
+)
+"""The repositories that tests build."""
+
+
 @pytest.fixture(scope="session")
 def go_cache(pytestconfig: pytest.Config) -> Path:
-    """A cold cache costs half a minute for each set of flags, so it is kept with pytest's own."""
+    """A cold cache costs half a minute for each set of flags, so it is kept with pytest's own.
+
+    For the same reason the repositories of the tests have one build cache here; others have one each.
+    """
     assert pytestconfig.cache is not None
-    return pytestconfig.cache.mkdir("go")
+    cache = pytestconfig.cache.mkdir("go")
+    (cache / "go-build").mkdir(exist_ok=True)
+    for repository in BUILT:
+        own = repository_cache(cache, repository)
+        own.mkdir(parents=True, exist_ok=True)
+        if not (own / "go-build").exists():
+            (own / "go-build").symlink_to(cache / "go-build")
+    return cache
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import pytest
 
 from fleetpgo.errors import BuildError
 from fleetpgo.golang.benchmarks import ROUNDS, Benchmark, compare, read_results, run_benchmarks
-from fleetpgo.golang.toolchain import build_environment
+from fleetpgo.golang.environment import build_environment
 
 OUTPUT = """\
 goos: linux
@@ -65,7 +65,7 @@ def benchmarks(go_module, go_profile, go_cache):
             go_module / "p.pprof",
             timeout=timedelta(minutes=3),
             memory=4 << 30,
-            environment=build_environment(os.environ, go_cache),
+            environment=build_environment(os.environ, go_cache, "tiny"),
         )
 
     return run

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from fleetpgo import pprof
 from fleetpgo.golang.decisions import GCFLAGS, Decisions, Optimised, OptimisedCall, asked, asking
-from fleetpgo.golang.toolchain import build_environment, build_settings
+from fleetpgo.golang.environment import build_environment
+from fleetpgo.golang.toolchain import build_settings
 from fleetpgo.pprof import Edge, Edges
 
 PROFILES = Path(__file__).parents[1] / "testdata" / "profiles"
@@ -80,7 +81,7 @@ def build(directory, environment, *flags):
 def test_the_compiler_really_says_so(tmp_path, go_cache):
     program = shutil.copytree(PROFILES / "program", tmp_path / "program")
     shutil.copy(PROFILES / "go1.27.3.pb.gz", program / "p.pprof")
-    lines, settings = build(program, build_environment(os.environ, go_cache), "-pgo=p.pprof")
+    lines, settings = build(program, build_environment(os.environ, go_cache, "tiny"), "-pgo=p.pprof")
     decisions = Decisions()
     for line in lines:
         decisions.read(line)
@@ -96,7 +97,7 @@ def test_the_compiler_really_says_so(tmp_path, go_cache):
 
 
 def test_flags_of_the_build_s_own_are_noticed(go_module, go_cache):
-    _, settings = build(go_module, build_environment(os.environ, go_cache), "-gcflags=-l")
+    _, settings = build(go_module, build_environment(os.environ, go_cache, "tiny"), "-gcflags=-l")
 
     assert not asked(settings)
 

@@ -10,7 +10,8 @@ import pytest
 
 from fleetpgo.errors import BuildError, ToolchainError
 from fleetpgo.golang import toolchain as gotool
-from fleetpgo.golang.toolchain import Built, build_environment, build_settings
+from fleetpgo.golang.environment import build_environment
+from fleetpgo.golang.toolchain import Built, build_settings
 
 MINUTE = timedelta(minutes=1)
 GIB = 1 << 30
@@ -22,7 +23,7 @@ def build(checkout, command, binary, *, timeout=MINUTE, memory=4 * GIB, environm
 
 @pytest.fixture
 def environment(go_cache):
-    return build_environment(os.environ, go_cache)
+    return build_environment(os.environ, go_cache, "tiny")
 
 
 def test_a_build_gives_the_binary_and_its_size(go_module, environment):
@@ -64,7 +65,7 @@ def test_only_the_last_lines_are_quoted(tmp_path, environment):
 def test_a_build_that_takes_too_long_is_killed_with_its_children(tmp_path, environment):
     script = "sleep 600 & echo $!; wait"
 
-    with pytest.raises(BuildError, match=r"was stopped after 0\.5 s") as error:
+    with pytest.raises(BuildError, match=r"did not end within 0\.5 s, so it was stopped") as error:
         build(
             tmp_path,
             ("sh", "-c", script),
@@ -97,46 +98,6 @@ def test_a_command_that_is_not_there_is_named(tmp_path, environment):
 def test_without_go_nothing_is_started(tmp_path):
     with pytest.raises(ToolchainError, match="there is no `go` on the PATH"):
         build(tmp_path, ("true",), "x", environment={"PATH": str(tmp_path)})
-
-
-def test_a_build_sees_nothing_of_airflow_and_no_token(tmp_path):
-    caller = {
-        "PATH": os.environ["PATH"],
-        "LANG": "C.UTF-8",
-        "GOPROXY": "off",
-        "GOTOOLCHAIN": "local",
-        "HTTPS_PROXY": "http://proxy.example:3128",
-        "HOME": "/home/caller",
-        "AIRFLOW_CONN_FORGE": "secret",
-        "GITHUB_TOKEN": "secret",
-    }
-    cache = tmp_path / "cache"
-    environment = build_environment(caller, cache)
-
-    built = build(tmp_path, ("sh", "-c", "env > seen"), "seen", environment=environment)
-
-    seen = dict(line.split("=", 1) for line in built.path.read_text().splitlines())
-    assert {
-        "PATH": os.environ["PATH"],
-        "LANG": "C.UTF-8",
-        "GOPROXY": "off",
-        "GOTOOLCHAIN": "local",
-        "HTTPS_PROXY": "http://proxy.example:3128",
-        "HOME": f"{cache}/home",
-        "GOCACHE": f"{cache}/go-build",
-        "GOPATH": f"{cache}/gopath",
-        "GOMODCACHE": f"{cache}/gopath/pkg/mod",
-    } == {name: value for name, value in seen.items() if name not in {"PWD", "OLDPWD", "SHLVL", "_"}}
-
-
-def test_a_build_gets_no_proxy_with_a_password(tmp_path, caplog):
-    proxies = {"https_proxy": "http://bot:s3cret@proxy.example:3128", "NO_PROXY": "localhost"}
-    environment = build_environment(proxies, tmp_path)
-
-    assert (environment["NO_PROXY"], "https_proxy" in environment) == ("localhost", False)
-    assert caplog.messages == [
-        "https_proxy holds a password, which a build must not see: it gets no such proxy"
-    ]
 
 
 def test_the_settings_name_the_profile(go_module, go_profile, environment):
@@ -230,3 +191,33 @@ def test_the_toolchain_that_the_module_asks_for_builds_it(go_module, tmp_path, e
     build(go_module, ("go", "build", "-o", "x"), "x", environment={**environment, **settings})
 
     assert "go1.99.1 builds" in caplog.messages
+
+
+def test_a_binary_that_would_be_removed_outside_the_checkout_is_left_alone(tmp_path, environment):
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "profile").write_text("precious")
+    (checkout / "bin").symlink_to("../store")
+
+    with pytest.raises(BuildError, match=r"build\.binary in the service file: bin/profile leads out of"):
+        build(checkout, ("true",), "bin/profile", environment=environment)
+
+    assert (tmp_path / "store" / "profile").read_text() == "precious"
+
+
+def test_a_build_that_links_its_binary_to_a_file_elsewhere_is_refused(tmp_path, environment):
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+
+    with pytest.raises(BuildError, match="tiny leads out of the repository, to /etc/passwd"):
+        build(checkout, ("ln", "-s", "/etc/passwd", "tiny"), "tiny", environment=environment)
+
+
+def test_a_build_s_daemon_is_dead_when_the_build_is_done(tmp_path, environment):
+    daemon = "(env -i PATH=$PATH setsid sh -c 'echo $$ > pid; exec sleep 600' &)"
+    script = f"{daemon}; until [ -s pid ]; do sleep 0.01; done; touch x"
+
+    build(tmp_path, ("sh", "-c", script), "x", environment=environment)
+
+    assert _ends((tmp_path / "pid").read_text().strip())

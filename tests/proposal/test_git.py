@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from fleetpgo.errors import RepositoryError
-from fleetpgo.proposal import git as repository
+from fleetpgo.golang import processes
+from fleetpgo.golang.output import redact
 from fleetpgo.proposal.commits import commit, push, start_anew
-from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, git, read_at, redact, write
+from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, git, read_at, write
 
 PROFILE = "pgo/profile.pprof"
 FILES = {PROFILE: b"\x1f\x8b\r\n\0", "Makefile": b"build:\n\tgo build -pgo=pgo/profile.pprof .\n"}
@@ -143,8 +144,8 @@ def test_lfs_files_come_with_a_clone(bare, tmp_path):
 
 def test_a_local_forge_may_belong_to_another_user(bare, monkeypatch):
     # Git's own way to make its tests see another owner; it is passed on here only.
-    passed = (*repository._PASSED_ON, "GIT_TEST_ASSUME_DIFFERENT_OWNER")
-    monkeypatch.setattr(repository, "_PASSED_ON", passed)
+    passed = (*processes.PASSED_ON, "GIT_TEST_ASSUME_DIFFERENT_OWNER")
+    monkeypatch.setattr(processes, "PASSED_ON", passed)
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
 
     assert proposed(bare) == git(bare, "rev-parse", "bot")

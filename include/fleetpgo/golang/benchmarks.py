@@ -78,7 +78,7 @@ def run_benchmarks(
         profile: file of the profile.
         timeout: of one run of all benchmarks on one side.
         memory: bytes of data that each process may have.
-        environment: usually from :func:`fleetpgo.golang.toolchain.build_environment`.
+        environment: usually from :func:`fleetpgo.golang.environment.build_environment`.
 
     Raises:
         BuildError: if a benchmark fails, or the pattern names none.

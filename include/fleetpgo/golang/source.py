@@ -6,8 +6,8 @@ It is parsed with tree-sitter, not type-checked: a call is known by the name tha
 from __future__ import annotations
 
 import json
+import logging
 import re
-import subprocess
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import tree_sitter_go
 from tree_sitter import Language, Parser, Query, QueryCursor
 
-from fleetpgo.errors import ToolchainError
-from fleetpgo.golang.toolchain import require_go
+from fleetpgo.errors import RepositoryError, ToolchainError
+from fleetpgo.golang import processes, worktree
+from fleetpgo.golang.toolchain import TOOL_SECONDS, require_go
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from tree_sitter import Node
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Package:
         directory: where its files are; "" where the source is not at hand.
         files: its Go files that the build compiles.
         assembly: its assembly files.
+        root: the directory that no link of theirs may leave; "": their own.
     """
 
     path: str
@@ -42,49 +46,72 @@ class Package:
     directory: str
     files: tuple[str, ...]
     assembly: tuple[str, ...]
+    root: str = ""
+
+    def read(self, file: str) -> bytes | None:
+        """Return one of its files; None, and a warning, where it may not be read."""
+        there = Path(self.directory) / file
+        root = Path(self.root or self.directory)
+        try:
+            return worktree.read(root, there.relative_to(root))
+        except RepositoryError as error:
+            _log.warning("a file of %s is not compared with the profile: %s", self.path, error.message)
+            return None
 
 
 def packages(
-    directory: Path, pattern: str, *, environment: Mapping[str, str], tags: str = ""
+    directory: Path,
+    pattern: str,
+    *,
+    environment: Mapping[str, str],
+    checkout: Path | None = None,
+    tags: str = "",
 ) -> list[Package]:
     """The packages that a build compiles: those that a pattern names, and all that they need.
 
     Args:
         directory: of the module, or of a part of it.
         pattern: import path or pattern, as ``go build`` takes it.
-        environment: usually from :func:`build_environment`.
+        environment: usually from :func:`~fleetpgo.golang.environment.build_environment`.
+        checkout: the repository that the directory is in. Source elsewhere is read only in the module cache
+            and in Go's own directory: a ``replace`` in ``go.mod`` may name any directory of the machine.
+            None: the caller's own source, which may be anywhere.
         tags: build tags, comma-separated.
 
     Raises:
         ToolchainError: if there is no Go on the environment's PATH, or it cannot list them.
     """
     require_go(environment)
-    fields = "ImportPath,Name,Dir,GoFiles,CgoFiles,SFiles"
-    told = subprocess.run(
+    fields = "ImportPath,Name,Dir,Standard,GoFiles,CgoFiles,SFiles"
+    told = processes.capture(
         # -e: a package that cannot be found is listed without files.
-        ["go", "list", "-e", "-deps", f"-json={fields}", f"-tags={tags}", pattern],
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
+        ("go", "list", "-e", "-deps", f"-json={fields}", f"-tags={tags}", pattern),
+        directory,
+        environment,
+        seconds=TOOL_SECONDS,
     )
-    if told.returncode:
+    if told.failed:
         raise ToolchainError(
-            f"`go list {pattern}` failed: {told.stderr.strip()}", hint="run it in a fresh clone"
+            f"`go list {pattern}` {told.stopped or f'failed: {told.errors.strip()}'}",
+            hint="run it in a fresh clone",
         )
-    found, text = [], told.stdout.strip()
+    found, text = [], told.output.decode(errors="replace").strip()
     decoder = json.JSONDecoder()
+    places = [str(checkout.resolve()), environment.get("GOMODCACHE", "")] if checkout else ["/"]
     while text:
         record, end = decoder.raw_decode(text)
         text = text[end:].lstrip()
+        source = record.get("Dir", "")
+        inside = [place for place in places if place and Path(source).is_relative_to(place)]
+        there = bool(inside) or record.get("Standard", False)
         found.append(
             Package(
                 record["ImportPath"],
                 record.get("Name", ""),
-                record.get("Dir", ""),
-                (*record.get("GoFiles", ()), *record.get("CgoFiles", ())),
-                tuple(record.get("SFiles", ())),
+                source if there else "",
+                (*record.get("GoFiles", ()), *record.get("CgoFiles", ())) if there else (),
+                tuple(record.get("SFiles", ())) if there else (),
+                inside[0] if inside else "",
             )
         )
     return found
@@ -183,7 +210,10 @@ def parse(packages: Iterable[Package]) -> Source:
     fields: set[str] = set()
     for package in packages:
         for file in package.files:
-            root = parser.parse((Path(package.directory) / file).read_bytes()).root_node
+            content = package.read(file)
+            if content is None:
+                continue
+            root = parser.parse(content).root_node
             captures = QueryCursor(_QUERY).captures(root)
             types.update(map(_text, captures.get("type", [])))
             source.embedding.update(map(_text, captures.get("embedding", [])))
@@ -191,8 +221,8 @@ def parse(packages: Iterable[Package]) -> Source:
             imports = set(map(_imported, captures.get("import", [])))
             unread += [(function, node, imports) for function, node in _calls(captures, source)]
         for file in package.assembly:
-            text = (Path(package.directory) / file).read_text(errors="replace")
-            source.assembly.update(_TEXT_SYMBOL.findall(text))
+            text = package.read(file) or b""
+            source.assembly.update(_TEXT_SYMBOL.findall(text.decode(errors="replace")))
     # What a name means is known once all files of the package are read.
     methods = {name.rpartition(".")[2] for name in source.functions if "." in name}
     known = _Names({*_UNIVERSE, *types, *source.functions}, methods, fields)

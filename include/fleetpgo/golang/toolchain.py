@@ -1,27 +1,22 @@
 """The Go toolchain: builds the service by its own command, and reads what a binary was built with.
 
 What a build runs is the repository's own code. It therefore gets an environment of its own
-(:func:`build_environment`): nothing of the caller's but what Go needs, so no token and nothing of Airflow.
+(:mod:`fleetpgo.golang.environment`): nothing of the caller's but what Go needs, so no token and nothing of
+Airflow.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import re
-import resource
 import shlex
 import shutil
-import signal
-import subprocess
-import threading
 import time
-from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleetpgo.errors import BuildError, ToolchainError
+from fleetpgo.errors import BuildError, RepositoryError, ToolchainError
+from fleetpgo.golang import processes, worktree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,30 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
-
-PASSED_ON = (
-    "PATH",
-    "LANG",
-    "TMPDIR",
-    "GOFLAGS",
-    "GONOPROXY",
-    "GONOSUMDB",
-    "GOPRIVATE",
-    "GOPROXY",
-    "GOSUMDB",
-    "GOTOOLCHAIN",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-)
-"""The variables of the caller that a build sees: how to find programs, modules and the network."""
-
-_LAST_LINES = 20
 
 _NO_TOOLCHAIN = re.compile(
     r"requires go >= \S+ \(running go|\btoolchain not available|^go: download go1|"
@@ -63,8 +34,13 @@ _NO_TOOLCHAIN = re.compile(
 Source: cmd/go/internal/gover/toolchain.go (``TooNewError``), cmd/go/internal/toolchain/select.go and exec.go.
 """
 
-# Only the shell can set a limit that holds from the command's very start, for all that it starts.
-_LIMITED = 'ulimit -d "$1" && shift && exec "$@"'
+TOOL_SECONDS = 600.0
+"""How long one of Go's own tools may take that builds nothing. `go list` may fetch modules."""
+
+_MOST_SETTINGS = 16 << 20
+"""Bytes of build settings; a binary with 10,000 modules has 1 MB of them."""
+
+_RUN_AGAIN = "see what keeps the machine busy, then run the step again"
 
 
 @dataclass(frozen=True)
@@ -80,28 +56,6 @@ class Built:
     path: Path
     size: int
     seconds: float
-
-
-def build_environment(environment: Mapping[str, str], cache: Path) -> dict[str, str]:
-    """The environment of a build: the few variables that Go needs, and a home and caches of its own.
-
-    Args:
-        environment: the caller's environment, of which :data:`PASSED_ON` is taken.
-        cache: directory for home and caches, kept between runs; made if it is not there.
-    """
-    own = {
-        "HOME": cache / "home",
-        "GOCACHE": cache / "go-build",
-        "GOPATH": cache / "gopath",
-        "GOMODCACHE": cache / "gopath" / "pkg" / "mod",
-    }
-    for directory in own.values():
-        directory.mkdir(parents=True, exist_ok=True)
-    passed = {name: environment[name] for name in PASSED_ON if name in environment}
-    for name in [name for name, value in passed.items() if name.lower().endswith("_proxy") and "@" in value]:
-        _log.warning("%s holds a password, which a build must not see: it gets no such proxy", name)
-        del passed[name]
-    return passed | {name: str(directory.absolute()) for name, directory in own.items()}
 
 
 def log_line(line: str) -> None:
@@ -128,26 +82,44 @@ def build(
             finds it up to date would hand over the binary of another profile.
         timeout: after this the command and all it started are killed.
         memory: bytes of data that each of its processes may have.
-        environment: all that the command sees, usually from :func:`build_environment`.
+        environment: all that the command sees, see :mod:`fleetpgo.golang.environment`.
         seen: takes each line that it prints, as it comes; logs it by default.
 
     Raises:
         ToolchainError: if there is no Go on the environment's PATH, or not the one that the source asks for.
         BuildError: if the command cannot be started, fails, takes too long, or makes no binary.
     """
-    path = checkout / binary
-    if path.is_file():
-        path.unlink()
+    path = _binary(checkout, binary)
+    path.unlink(missing_ok=True)
     _log.info("building: %s", shlex.join(command))
     started = time.monotonic()
     run(checkout, command, timeout=timeout, memory=memory, environment=environment, seen=seen)
     seconds = time.monotonic() - started
+    # Again: the build may have put a link there.
+    path = _binary(checkout, binary)
     if not path.is_file():
         raise BuildError(
             f"`{shlex.join(command)}` succeeded, but made no {binary}",
             hint="set build.binary in the service file to the path of the binary that the command makes",
         )
     return Built(path, path.stat().st_size, seconds)
+
+
+def _binary(checkout: Path, name: str) -> Path:
+    """Return where a build's binary is: never outside the checkout, where removing it would do harm."""
+    try:
+        path = worktree.resolve(checkout, name)
+    except RepositoryError as error:
+        raise BuildError(
+            f"build.binary in the service file: {error.message}",
+            hint="let the build copy the binary into the checkout, and name the copy",
+        ) from error
+    if path.is_dir():
+        raise BuildError(
+            f"build.binary in the service file: {name} is a directory",
+            hint="name the binary in it that production runs",
+        )
+    return path
 
 
 def run(
@@ -158,17 +130,18 @@ def run(
     memory: int,
     environment: Mapping[str, str],
     seen: Callable[[str], None] = log_line,
+    most: int = processes.MOST_LINES,
 ) -> None:
-    """Run a command of the repository's to its end.
+    """Run a command of the repository's to its end. Nothing that it started is alive after that.
 
     Args:
         checkout: directory that the command runs in.
         command: program and arguments; no shell splits or expands them.
         timeout: after this the command and all it started are killed.
-        memory: bytes of data that each of its processes may have (``RLIMIT_DATA``: a limit of the address
-            space would not do, of which Go reserves far more than it uses).
-        environment: all that the command sees, usually from :func:`build_environment`.
+        memory: bytes of data that each of its processes may have.
+        environment: all that the command sees, see :mod:`fleetpgo.golang.environment`.
         seen: takes each line that it prints, as it comes; logs it by default.
+        most: bytes of lines that are handed to `seen`.
 
     Raises:
         ToolchainError: if there is no Go on the environment's PATH, or not the one that the source asks for.
@@ -177,30 +150,29 @@ def run(
     require_go(environment)
     _require(command[0], checkout, environment)
     shown = shlex.join(command)
-    last: deque[str] = deque(maxlen=_LAST_LINES)
-
-    def take(line: str) -> None:
-        last.append(line)
-        seen(line)
-
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    kib = (memory if most == resource.RLIM_INFINITY else min(memory, most)) // 1024
-    limited = ("sh", "-c", _LIMITED, "sh", str(kib), *command)
-    timed_out, status = _run(limited, checkout, timeout, environment, take)
-    if timed_out:
+    ended = processes.follow(
+        command,
+        checkout,
+        environment,
+        seconds=timeout.total_seconds(),
+        memory=memory,
+        seen=seen,
+        most=most,
+    )
+    if ended.stopped:
         raise BuildError(
-            _with_output(f"`{shown}` was stopped after {timeout.total_seconds():g} s", last),
+            _with_output(f"`{shown}` {ended.stopped}, so it was stopped", ended.last),
             hint="if it does need longer, raise build.timeout in the service file",
         )
-    if status and any(_NO_TOOLCHAIN.search(line) for line in last):
+    if ended.status and any(_NO_TOOLCHAIN.search(line) for line in ended.last):
         raise ToolchainError(
-            _with_output(f"`{shown}` asks for a Go toolchain that is not to be had", last),
+            _with_output(f"`{shown}` asks for a Go toolchain that is not to be had", ended.last),
             hint="install that version where the task runs, or let Go fetch it: GOTOOLCHAIN=auto, and a "
             "GOPROXY that can be reached",
         )
-    if status:
+    if ended.status:
         raise BuildError(
-            _with_output(f"`{shown}` failed with exit status {status}", last),
+            _with_output(f"`{shown}` failed with exit status {ended.status}", ended.last),
             hint="run the command in a fresh clone; the whole output is in the log. Where it ran out of "
             "memory, raise build.memory in the service file",
         )
@@ -219,19 +191,22 @@ def build_settings(binary: Path, *, environment: Mapping[str, str]) -> dict[str,
     """
     require_go(environment)
     # GOTOOLCHAIN=local: any Go can read this, so none needs to be fetched for it.
-    told = subprocess.run(
-        ["go", "version", "-m", str(binary)],
-        env={**environment, "GOTOOLCHAIN": "local"},
-        capture_output=True,
-        text=True,
-        check=False,
+    told = processes.capture(
+        ("go", "version", "-m", str(binary)),
+        binary.parent,
+        {**environment, "GOTOOLCHAIN": "local"},
+        seconds=TOOL_SECONDS,
+        most=_MOST_SETTINGS,
     )
-    if told.returncode or ": " not in told.stdout:
+    output = told.output.decode(errors="replace")
+    if told.stopped:
+        raise BuildError(f"`go version -m {binary.name}` {told.stopped}", hint=_RUN_AGAIN)
+    if told.status or ": " not in output:
         raise BuildError(
-            f"{binary.name} is not a Go binary: {told.stderr.strip() or 'it holds no build information'}",
+            f"{binary.name} is not a Go binary: {told.errors.strip() or 'it holds no build information'}",
             hint="build.binary in the service file must be what `go build` writes, not a packed form of it",
         )
-    first, *rest = told.stdout.splitlines()
+    first, *rest = output.splitlines()
     settings = {"go": first.rpartition(": ")[2]}
     for line in rest:
         match line.strip("\t").split("\t"):
@@ -259,52 +234,6 @@ def _require(program: str, checkout: Path, environment: Mapping[str, str]) -> No
             f"the command {program!r} cannot be started: there is no such program",
             hint="install it where the task runs, or correct build.command in the service file",
         )
-
-
-def _run(
-    command: Sequence[str],
-    directory: Path,
-    timeout: timedelta,
-    environment: Mapping[str, str],
-    take: Callable[[str], None],
-) -> tuple[bool, int]:
-    """Run a command to its end or its timeout: whether it timed out, and its exit status."""
-    process = subprocess.Popen(
-        command,
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    timed_out = threading.Event()
-
-    def stop() -> None:
-        timed_out.set()
-        _kill_group(process)
-
-    timer = threading.Timer(timeout.total_seconds(), stop)
-    timer.start()
-    try:
-        for line in process.stdout or ():
-            take(line.rstrip())
-        status = process.wait()
-        return timed_out.is_set(), status
-    finally:
-        timer.cancel()
-        # Still there only if the caller itself is being stopped.
-        if process.poll() is None:
-            _kill_group(process)
-            process.wait()
-
-
-def _kill_group(process: subprocess.Popen[str]) -> None:
-    """Kill a command with everything that it started: a compiler left behind would go on for minutes."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _with_output(message: str, last: Sequence[str]) -> str:

@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
-import subprocess
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import RepositoryError
+from fleetpgo.golang import processes, worktree
+from fleetpgo.golang.output import cleaned, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,20 +56,6 @@ _ALWAYS = {
 }
 """Configuration of every command. ``user`` is git's own default for files: not for submodules."""
 
-_PASSED_ON = (
-    "PATH",
-    "TMPDIR",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "GIT_SSL_CAINFO",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-)
-"""The variables of the caller that git sees: how to find programs and the network."""
-
 
 def git(directory: Path, *arguments: str, config: Mapping[str, str] | None = None) -> str:
     """Run one git command and return what it prints, stripped.
@@ -83,7 +69,7 @@ def git(directory: Path, *arguments: str, config: Mapping[str, str] | None = Non
         RepositoryError: if it fails or takes longer than ten minutes, with git's own words.
     """
     entries = {**_ALWAYS, **(config or {})}
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | {
+    environment = processes.passed_on(os.environ, "GIT_SSL_CAINFO") | {
         "LC_ALL": "C.UTF-8",
         "HOME": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -97,35 +83,21 @@ def git(directory: Path, *arguments: str, config: Mapping[str, str] | None = Non
         environment |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
     shown = f"git {arguments[0]}"
     try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        # Without its cause: that would carry whatever the command printed.
-        raise RepositoryError(
-            f"`{shown}` did not end within {_TIMEOUT:g} s",
-            hint="see whether the forge answers, then run again",
-        ) from None
+        ended = processes.capture(("git", *arguments), directory, environment, seconds=_TIMEOUT)
     except FileNotFoundError as error:
         raise RepositoryError(
             "there is no `git` on the PATH", hint="install git where the task runs"
         ) from error
-    if done.returncode:
-        raise RepositoryError(f"`{shown}` failed: {redact(done.stderr.strip() or done.stdout.strip())}")
-    return done.stdout.strip()
-
-
-def redact(text: str) -> str:
-    """Text without the user names and passwords of the URLs in it."""
-    return re.sub(r"(?<=://)[^/\s@]+@", "", text)
+    if ended.stopped:
+        raise RepositoryError(
+            f"`{shown}` {ended.stopped}, so it was stopped",
+            hint="see whether the forge answers, then run again",
+        )
+    output = ended.output.decode(errors="replace").strip()
+    if ended.status:
+        lines = (ended.errors.strip() or output[-processes.MOST_ERRORS :]).splitlines()
+        raise RepositoryError(f"`{shown}` failed: {redact(chr(10).join(map(cleaned, lines)))}")
+    return output
 
 
 @dataclass(frozen=True)
@@ -236,11 +208,22 @@ def changed_files(checkout: Checkout, before: str, after: str) -> set[str]:
     return set(names.split("\0")) - {""}
 
 
+def read(checkout: Checkout, name: str) -> bytes | None:
+    """Return a file of the work tree; None where there is none.
+
+    Raises:
+        RepositoryError: if it is no plain file, has more than 64 MiB, or a link leads out of the work tree.
+    """
+    return worktree.read(checkout.path, name)
+
+
 def write(checkout: Checkout, name: str, content: bytes) -> None:
-    """Write one file of the work tree, with the directories above it."""
-    path = checkout.path / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    """Write one file of the work tree, with the directories above it.
+
+    Raises:
+        RepositoryError: if something else than a file is there, or a link leads out of the work tree.
+    """
+    worktree.write(checkout.path, name, content)
 
 
 def base_moved(checkout: Checkout) -> bool:

@@ -18,9 +18,10 @@ from fleetpgo import pprof
 from fleetpgo.errors import BuildError, ToolchainError
 from fleetpgo.golang.benchmarks import run_benchmarks
 from fleetpgo.golang.decisions import Decisions, asked, asking
+from fleetpgo.golang.environment import build_environment, download_modules
 from fleetpgo.golang.source import packages
 from fleetpgo.golang.sourcematch import Sources
-from fleetpgo.golang.toolchain import Built, build, build_environment, build_settings, log_line, run
+from fleetpgo.golang.toolchain import Built, build, build_settings, log_line, run
 from fleetpgo.proposal.git import git, write
 
 if TYPE_CHECKING:
@@ -84,8 +85,10 @@ def verify(
             builds without the profile.
     """
     rules, path = service.build, service.repository.profile
-    runner = _Runner(checkout.path, service.build, build_environment(os.environ, cache))
+    environment = build_environment(os.environ, cache, service.repository.identity)
+    runner = _Runner(checkout.path, service.build, environment)
     modules = _modules(checkout.path)
+    download_modules(checkout.path, modules.values(), os.environ, cache, memory=rules.memory)
     # To Go an empty file is no profile: so -pgo is passed both times, and only what it names differs.
     _put(checkout, {**files, path: b""})
     _log.info("building with no profile")
@@ -107,7 +110,7 @@ def verify(
         runner.run(rules.test)
     module = _module(modules, settings.get("path", "")) or checkout.path
     edges = pprof.call_edges(files[path])
-    match, current_match = _match(module, settings, runner.environment, edges, current)
+    match, current_match = _match(checkout.path, module, settings, runner.environment, edges, current)
     for whose, found in (("this profile", match), ("the current profile", current_match)):
         if found and found.share is not None:
             _log.info(
@@ -203,6 +206,7 @@ def _module(modules: Mapping[str, Path], package: str) -> Path | None:
 
 
 def _match(
+    checkout: Path,
     module: Path,
     settings: Mapping[str, str],
     environment: Mapping[str, str],
@@ -217,7 +221,11 @@ def _match(
     try:
         sources = Sources(
             packages(
-                module, pattern, environment={**environment, **built_for}, tags=settings.get("-tags", "")
+                module,
+                pattern,
+                environment={**environment, **built_for},
+                tags=settings.get("-tags", ""),
+                checkout=checkout,
             )
         )
     except ToolchainError as error:

@@ -372,6 +372,17 @@ class RepositoryRules(_Part):
         default="Makefile",
         description="Makefile whose `go build` lines are made to pass -pgo; null: none is edited",
     )
+    submodules: Literal["public", "token"] = Field(
+        default="public",
+        description="how submodules are cloned. public: without credentials. token: with the connection's "
+        "token, so that whoever may change this repository can have any repository cloned into its build "
+        "that the token can read on this forge",
+    )
+
+    @property
+    def identity(self) -> str:
+        """What tells this repository from those of other service files."""
+        return f"{self.forge}/{self.connection}/{self.project}"
 
 
 class ReviewRules(_Part):

@@ -18,7 +18,7 @@ from fleetpgo.proposal.body import Change, Datacenter, FunctionShare, Proposal, 
 from fleetpgo.proposal.commits import commit, push, start_anew
 from fleetpgo.proposal.ensure import ensure_pull_request
 from fleetpgo.proposal.etiquette import TAKE_OVER, hands_off, obeying_take_over
-from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, read_at
+from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, read, read_at
 from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
 from fleetpgo.run.artifacts import ProposedProfile
@@ -179,10 +179,10 @@ def _prepare(
     """What came of it so far, what to propose (None if nothing is), and the files to commit."""
     repository = service.repository
     proposed = Proposed(service.branch, repository.base, digest(profile), unchanged=False, dry_run=dry_run)
-    current = _read(checkout, repository.profile)
+    current = read(checkout, repository.profile)
     wiring = find_wiring(checkout, service)
     files = {repository.profile: profile, **wiring.files}
-    wired = [name for name, content in wiring.files.items() if content != _read(checkout, name)]
+    wired = [name for name, content in wiring.files.items() if content != read(checkout, name)]
     # In this order: on a rejected pull request nobody needs to be told of a foreign commit.
     why = "" if dry_run else _rejected(checkout, found, profile, service) or hands_off(forge, checkout, found)
     if wiring.off:
@@ -290,12 +290,6 @@ def _functions(current: bytes | None, profile: bytes) -> list[FunctionShare]:
         )
         for rank in pprof.top(profile, _NAMED)
     ]
-
-
-def _read(checkout: Checkout, name: str) -> bytes | None:
-    """A file of the work tree; None where there is none."""
-    path = checkout.path / name
-    return path.read_bytes() if path.is_file() else None
 
 
 def _message(proposal: Proposal) -> str:

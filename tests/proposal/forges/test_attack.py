@@ -6,6 +6,7 @@ from base64 import b64encode
 
 import pytest
 
+from fleetpgo.golang.environment import repository_cache
 from fleetpgo.proposal.body import Provenance
 from fleetpgo.proposal.forges import connect
 from fleetpgo.proposal.git import git
@@ -97,11 +98,10 @@ def loot(tmp_path):
 @pytest.fixture
 def cache(tmp_path, go_cache):
     """A home of its own for the build, which fills it with traps; what is compiled already is shared."""
-    directory = tmp_path / "cache"
-    directory.mkdir()
-    (go_cache / "go-build").mkdir(exist_ok=True)
-    (directory / "go-build").symlink_to(go_cache / "go-build")
-    return directory
+    own = repository_cache(tmp_path / "cache", f"github/forge/{PROJECT}")
+    own.mkdir(parents=True)
+    (own / "go-build").symlink_to(go_cache / "go-build")
+    return tmp_path / "cache"
 
 
 def contents(*directories):
@@ -134,7 +134,7 @@ def test_a_build_that_attacks_gets_neither_the_token_nor_its_files_into_the_pull
 
     # The attack did run, and what git it ran by itself did fall for it.
     assert "GOCACHE=" in (loot / "environment").read_text()
-    assert (cache / "home" / ".gitconfig").is_file()
+    assert (repository_cache(cache, f"github/forge/{PROJECT}") / "home" / ".gitconfig").is_file()
     seen = contents(loot, temporary, cache) + caplog.text + double.kept + str(double.pull(1))
     assert [secret for secret in SECRETS if secret in seen] == []
     changed = git(double.bare, "diff", "--name-only", "main", "fleetpgo/tiny")

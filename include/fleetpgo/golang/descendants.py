@@ -1,0 +1,150 @@
+"""Ends a command with everything that it started.
+
+A process whose parent dies becomes a child of the nearest ancestor that is a *subreaper* (prctl(2)). While
+commands run, this process is one, so nothing can leave the tree below it. What of that tree is a command's is
+told by the session: a command starts in a session of its own, and none of its descendants can enter ours. So
+while one runs, no other thread may start a process in a new session, except through
+:mod:`fleetpgo.golang.processes`.
+
+Where the system is not Linux, only the process group of the command is ended. Nowhere is ended what another
+program starts on request: ``at``, ``systemd-run``, whoever listens at a container engine's socket.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ENDING_SECONDS = 10.0
+"""How long the processes of a command may take to die once they are killed."""
+
+_LINUX = sys.platform == "linux"
+_PR_SET_CHILD_SUBREAPER = 36
+_BETWEEN_KILLS = 0.01
+
+_running: dict[int, int] = {}
+"""The commands that run now: process id → when it was started, in clock ticks since the machine was."""
+
+_changing = threading.Lock()
+
+
+class _Process(NamedTuple):
+    """A process as ``/proc/<pid>/stat`` shows it (proc(5))."""
+
+    pid: int
+    parent: int
+    group: int
+    session: int
+    started: int
+
+
+def start(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own; the arguments are those of ``subprocess.Popen``.
+
+    Raises:
+        OSError: if it cannot be started.
+    """
+    with _changing:
+        _adopt_orphans(yes=True)
+        try:
+            process: subprocess.Popen[bytes] = subprocess.Popen(*arguments, start_new_session=True, **options)  # type: ignore[call-overload]
+            there = _stat(process.pid)
+            _running[process.pid] = there.started if there else 0
+        finally:
+            _adopt_orphans(yes=bool(_running))
+    return process
+
+
+def end(process: subprocess.Popen[bytes]) -> str:
+    """End a command and all that it started: why that was not possible, "" if all is dead."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(ENDING_SECONDS)
+    if process.returncode is None:
+        return f"cannot be ended: process {process.pid} does not die"
+    while alive := _left_behind(process):
+        if time.monotonic() > deadline:
+            return f"left processes that cannot be ended: {', '.join(str(each.pid) for each in alive)}"
+        for each in alive:
+            # By group first: what forks faster than it is found does not leave its group in between.
+            with suppress(OSError):
+                os.killpg(each.group, signal.SIGKILL)
+            with suppress(OSError):
+                os.kill(each.pid, signal.SIGKILL)
+        time.sleep(_BETWEEN_KILLS)
+    return ""
+
+
+def forget(process: subprocess.Popen[bytes]) -> None:
+    """Take a command off the list of those that run; the system cares for orphans again after the last."""
+    with _changing:
+        _running.pop(process.pid, None)
+        _adopt_orphans(yes=bool(_running))
+
+
+def _adopt_orphans(*, yes: bool) -> None:
+    """Make this process the parent of its descendants' orphans, or leave them to the system."""
+    if _LINUX:
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
+
+
+def _left_behind(process: subprocess.Popen[bytes]) -> list[_Process]:
+    """Find the processes that a command has left below this one; those that are dead are taken away."""
+    if not _LINUX:
+        return []
+    me, session = os.getpid(), os.getsid(0)
+    with _changing:
+        there = {each.pid: each for each in _processes()}
+        born = _running[process.pid]
+        orphans = [
+            each
+            for each in there.values()
+            if each.parent == me
+            and each.session != session
+            and each.started >= born
+            and each.pid not in _running
+        ]
+        # Not by its state: a process whose first thread has ended is shown as dead.
+        alive = {each.pid for each in orphans if not _reap(each.pid)}
+    size = 0
+    while len(alive) > size:
+        size = len(alive)
+        alive |= {each.pid for each in there.values() if each.parent in alive}
+    return [there[pid] for pid in alive]
+
+
+def _reap(pid: int) -> bool:
+    """Take a child away that is dead: whether it was."""
+    try:
+        return os.waitpid(pid, os.WNOHANG) != (0, 0)
+    except ChildProcessError:
+        return True
+
+
+def _processes() -> Iterator[_Process]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and (found := _stat(int(entry.name))):
+            yield found
+
+
+def _stat(pid: int) -> _Process | None:
+    """What the system tells about a process; None if there is none (any more)."""
+    try:
+        # A program's name may hold blanks and parentheses; the fields after it are numbers.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return _Process(pid, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))

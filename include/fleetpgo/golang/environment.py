@@ -1,0 +1,151 @@
+"""What a build sees: a few variables, and a home and caches that only builds of the same repository share.
+
+What a build of one repository leaves in its home, its Go settings or its build cache must not change what a
+build of another one makes. They share only the cache of downloaded modules, and only as a module proxy in a
+directory: Go checks what comes from a proxy against ``go.sum``. A build never sees a password. Where the
+module proxy needs one, fleetpgo itself downloads the modules before the build.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from fleetpgo.errors import RepositoryError
+from fleetpgo.golang import processes, worktree
+from fleetpgo.golang.output import cleaned, redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_log = logging.getLogger(__name__)
+
+_MODULES = ("GONOPROXY", "GONOSUMDB", "GOPRIVATE", "GOSUMDB")
+"""How Go finds modules, besides GOPROXY."""
+
+PASSED_ON = ("LANG", "GOFLAGS", "GOTOOLCHAIN", *_MODULES)
+"""The variables of the worker that a build sees, besides those of every command."""
+
+_DEFAULT_PROXY = "https://proxy.golang.org,direct"
+"""Go's own, where GOPROXY is not set."""
+
+_DOWNLOAD_SECONDS = 600.0
+
+
+def build_environment(caller: Mapping[str, str], cache: Path, repository: str) -> dict[str, str]:
+    """Return the environment of a repository's builds.
+
+    Args:
+        caller: the worker's environment, of which :data:`PASSED_ON` is taken, without passwords.
+        cache: directory of all repositories' homes and caches, kept between runs; made if it is not there.
+        repository: which repository is built, in any words that tell it from others.
+    """
+    own = repository_cache(cache, repository)
+    directories = {
+        "HOME": own / "home",
+        "GOCACHE": own / "go-build",
+        "GOPATH": own / "gopath",
+        "GOMODCACHE": own / "gopath" / "pkg" / "mod",
+    }
+    for directory in directories.values():
+        directory.mkdir(parents=True, exist_ok=True)
+    passed = processes.passed_on(caller, *PASSED_ON)
+    for name in [name for name, value in passed.items() if name.lower().endswith("_proxy") and "@" in value]:
+        _log.warning("%s holds a password, which a build must not see: it gets no such proxy", name)
+        del passed[name]
+    return (
+        # What `go env -w` wrote changes no build, not even the repository's own.
+        {"GOFLAGS": "", "GOENV": "off"}
+        | passed
+        | {"GOPROXY": f"{_shared(cache).as_uri()},{_without_passwords(caller)}".rstrip(",|")}
+        | {name: str(directory.absolute()) for name, directory in directories.items()}
+    )
+
+
+def repository_cache(cache: Path, repository: str) -> Path:
+    """Return the directory for the home and the caches of one repository's builds."""
+    readable = re.sub(r"[^\w.-]+", "-", repository, flags=re.ASCII)[-40:]
+    return cache / "repositories" / f"{readable}-{hashlib.sha256(repository.encode()).hexdigest()[:12]}"
+
+
+def download_modules(
+    checkout: Path, modules: Iterable[Path], caller: Mapping[str, str], cache: Path, *, memory: int
+) -> None:
+    """Download what modules require into the cache that all builds share, with the worker's own GOPROXY.
+
+    Nothing of the repository is run, no version control either (``GOVCS``). The build itself fetches what
+    cannot be downloaded here.
+
+    Args:
+        checkout: a clone that no build has touched.
+        modules: directories of its modules; of those that lie in another, the outermost alone.
+        caller: the worker's environment; its GOPROXY may hold a password.
+        cache: as for :func:`build_environment`.
+        memory: bytes of data that the go command may have.
+    """
+    every = set(modules)
+    for module in sorted(every):
+        if every.isdisjoint(module.parents) and not (module / "vendor" / "modules.txt").exists():
+            _download(checkout, module, caller, cache, memory)
+    # Without their lists of versions: a query for the newest one must go to the proxy behind.
+    for versions in _shared(cache).glob("**/@v/list"):
+        versions.unlink(missing_ok=True)
+
+
+def _download(checkout: Path, module: Path, caller: Mapping[str, str], cache: Path, memory: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="fleetpgo-") as directory:
+        own = Path(directory)
+        why = ""
+        try:
+            # Copies: go writes into both where something is missing, and the build must find them untouched.
+            for name in ("go.mod", "go.sum"):
+                content = worktree.read(checkout, (module / name).relative_to(checkout))
+                (own / name).write_bytes(content or b"")
+        except RepositoryError as error:
+            why = error.message
+        else:
+            ended = processes.capture(
+                ("go", "mod", "download", f"-modfile={own / 'go.mod'}"),
+                module,
+                processes.passed_on(caller, "GOPROXY", *_MODULES)
+                | {
+                    **dict.fromkeys(("HOME", "GOPATH", "GOCACHE"), directory),
+                    "GOMODCACHE": str((cache / "modules").absolute()),
+                    "GOENV": "off",
+                    "GOFLAGS": "",
+                    "GOWORK": "off",
+                    # A toolchain would be kept, and next time run, where builds can write.
+                    "GOTOOLCHAIN": "local",
+                    "GOVCS": "*:off",
+                },
+                seconds=_DOWNLOAD_SECONDS,
+                memory=memory,
+            )
+            if ended.failed:
+                why = ended.stopped or redact(" ".join(map(cleaned, ended.errors.split())))[-500:]
+        if why:
+            _log.info("the modules of %s are not downloaded before the build: %s", module.name, why)
+
+
+def _shared(cache: Path) -> Path:
+    """The directory that Go can use as a module proxy: https://go.dev/ref/mod#module-cache."""
+    return cache.absolute() / "modules" / "cache" / "download"
+
+
+def _without_passwords(caller: Mapping[str, str]) -> str:
+    """The worker's GOPROXY for a build, "" if nothing is left of it."""
+    kept = ""
+    for address, separator in re.findall(r"([^,|]+)([,|]?)", caller.get("GOPROXY") or _DEFAULT_PROXY):
+        if "@" in urlsplit(address.strip()).netloc:
+            _log.warning(
+                "GOPROXY holds a password, which a build must not see: it gets the modules that `go mod "
+                "download` finds before it, and no such proxy"
+            )
+        else:
+            kept += address + separator
+    return kept

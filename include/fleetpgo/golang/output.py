@@ -1,0 +1,104 @@
+"""Bounds what a command prints, and cleans the lines that people get to see."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LONGEST_LINE = 4096
+"""Bytes of a line that are shown; the rest of it is dropped."""
+
+_LAST_LINES = 20
+
+CUT = " … [cut]"
+"""What a line ends in that was longer."""
+
+_ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+
+
+def cleaned(line: str) -> str:
+    """Return one line without what could change a terminal or a page.
+
+    Escape sequences go; every other control character and mark of direction becomes U+FFFD.
+    """
+    if line.isprintable():
+        return line
+    plain = _ESCAPE_SEQUENCE.sub("", line)
+    return "".join(
+        letter if letter.isprintable() or letter == "\t" else "\N{REPLACEMENT CHARACTER}" for letter in plain
+    )
+
+
+def redact(text: str) -> str:
+    """Return a text without the user names and passwords of the URLs in it."""
+    return re.sub(r"(?<=://)[^/\s@]+@", "", text)
+
+
+class Kept:
+    """Keeps the first or the last bytes of a stream."""
+
+    def __init__(self, most: int, *, first: bool) -> None:
+        self.kept = bytearray()
+        self._most, self._first = most, first
+
+    def take(self, chunk: bytes) -> str:
+        """Take what came; returns why the command must be stopped, "" if it need not be."""
+        self.kept += chunk
+        if len(self.kept) <= self._most:
+            return ""
+        if self._first:
+            del self.kept[self._most :]
+            return f"printed more than {self._most:,} bytes"
+        del self.kept[: -self._most]
+        return ""
+
+
+class Lines:
+    """Cuts a stream into bounded, clean lines.
+
+    Attributes:
+        last: the last lines, whether they were handed over or not.
+    """
+
+    def __init__(self, seen: Callable[[str], None], most: int) -> None:
+        self._seen, self._most = seen, most
+        self._line = bytearray()
+        self._long = False
+        self._shown = 0
+        self.last: deque[str] = deque(maxlen=_LAST_LINES)
+
+    def take(self, chunk: bytes) -> str:
+        """Take what came. Output is never a reason to stop a command that is not read as a whole."""
+        *ended, rest = chunk.split(b"\n")
+        for part in ended:
+            self._add(part)
+            self._show()
+        self._add(rest)
+        return ""
+
+    def finish(self) -> None:
+        """Hand over the last line, if it has no end."""
+        if self._line:
+            self._show()
+
+    def _add(self, part: bytes) -> None:
+        room = LONGEST_LINE - len(self._line)
+        self._long = self._long or len(part) > room
+        self._line += part[:room]
+
+    def _show(self) -> None:
+        line, long = self._line.decode(errors="replace").rstrip(), self._long
+        self._line.clear()
+        self._long = False
+        self.last.append(cleaned(line) + (CUT if long else ""))
+        if self._shown > self._most:
+            return
+        self._shown += len(line) + 1
+        if self._shown > self._most:
+            self._seen(f"… [it printed more than {self._most:,} bytes: the rest is not shown]")
+        else:
+            self._seen(self.last[-1])

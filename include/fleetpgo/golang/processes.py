@@ -1,0 +1,247 @@
+"""Starts processes: builds, Go's tools, benchmarks and git. Nothing else of fleetpgo starts one.
+
+Every command gets the same treatment:
+
+- It sees the environment that it is given, and nothing of ours. Its standard input is empty.
+- It has a time limit. When it ends, or its time is over, everything that it started ends, too, also what left
+  its session (:mod:`fleetpgo.golang.descendants`). Nobody waits for its pipes after that.
+- What it prints is bounded: each line, the whole, and what is kept of standard error. Lines are cleaned of
+  control characters (:mod:`fleetpgo.golang.output`).
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import selectors
+import subprocess
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleetpgo.golang import descendants
+from fleetpgo.golang.output import Kept, Lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+PASSED_ON = (
+    "PATH",
+    "TMPDIR",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
+"""The variables that every command may take from us: how to find programs and the network."""
+
+MOST_LINES = 16 << 20
+"""Bytes of lines that are shown of one command; the rest is read and dropped."""
+
+MOST_OUTPUT = 64 << 20
+"""Bytes of standard output that a command may print whose output is read as a whole."""
+
+MOST_ERRORS = 64 << 10
+"""Bytes of standard error that are kept: the last ones."""
+
+_CHUNK = 1 << 16
+_LEFT_IN_A_PIPE = 1 << 20
+"""Bytes that a pipe can hold (``/proc/sys/fs/pipe-max-size``)."""
+
+_TOO_LONG = "too long"
+
+_GLANCE = 0.05
+"""Seconds between two looks at whether a command has ended whose output somebody else holds open."""
+
+# Only the shell can set a limit that holds from the command's very start, for all that it starts. Of data: a
+# limit of the address space would not do, of which Go reserves far more than it uses.
+_LIMITED = 'ulimit -d "$1" && shift && exec "$@"'
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended. Nothing that it started is alive.
+
+    Attributes:
+        status: its exit status; negative: the signal that killed it.
+        stopped: why it was stopped, to be read after its name ("did not end within 5 s"); "" if it ended by
+            itself.
+        output: standard output; empty where lines were shown as they came.
+        errors: the end of standard error; empty where lines were shown as they came.
+        last: the last lines that it printed, where lines were shown as they came.
+    """
+
+    status: int
+    stopped: str = ""
+    output: bytes = b""
+    errors: str = ""
+    last: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was stopped or ended with another status than 0."""
+        return bool(self.stopped or self.status)
+
+
+def passed_on(caller: Mapping[str, str], *more: str) -> dict[str, str]:
+    """Return what a command may take of a caller's environment: :data:`PASSED_ON`, and some names more."""
+    return {name: caller[name] for name in (*PASSED_ON, *more) if name in caller}
+
+
+def capture(
+    command: Sequence[str],
+    directory: Path,
+    environment: Mapping[str, str],
+    *,
+    seconds: float,
+    memory: int | None = None,
+    most: int = MOST_OUTPUT,
+) -> Ended:
+    """Run a command to its end and return what it printed.
+
+    Args:
+        command: program and arguments; no shell splits or expands them.
+        directory: where it runs.
+        environment: all that it sees.
+        seconds: after this it is stopped, with all that it started.
+        memory: bytes of data that each of its processes may have; None: as many as this one.
+        most: bytes of standard output after which it is stopped.
+
+    Raises:
+        OSError: if it cannot be started.
+    """
+    output, errors = Kept(most, first=True), Kept(MOST_ERRORS, first=False)
+    status, stopped = _run(command, directory, environment, (seconds, memory), output, errors)
+    return Ended(status, stopped, bytes(output.kept), bytes(errors.kept).decode(errors="replace"))
+
+
+def follow(
+    command: Sequence[str],
+    directory: Path,
+    environment: Mapping[str, str],
+    *,
+    seconds: float,
+    memory: int | None = None,
+    seen: Callable[[str], None],
+    most: int = MOST_LINES,
+) -> Ended:
+    """Run a command to its end and hand over each line that it prints, on either stream, as it comes.
+
+    Args:
+        command: program and arguments; no shell splits or expands them.
+        directory: where it runs.
+        environment: all that it sees.
+        seconds: after this it is stopped, with all that it started.
+        memory: bytes of data that each of its processes may have; None: as many as this one.
+        seen: takes each line, cleaned and without its end.
+        most: bytes of lines that are handed over.
+
+    Raises:
+        OSError: if it cannot be started.
+    """
+    lines = Lines(seen, most)
+    status, stopped = _run(command, directory, environment, (seconds, memory), lines, None)
+    lines.finish()
+    return Ended(status, stopped, last=tuple(lines.last))
+
+
+def _run(
+    command: Sequence[str],
+    directory: Path,
+    environment: Mapping[str, str],
+    limits: tuple[float, int | None],
+    output: Kept | Lines,
+    errors: Kept | None,
+) -> tuple[int, str]:
+    """Run a command to its end, with all that it started: its exit status, and why it was stopped."""
+    seconds, memory = limits
+    deadline = time.monotonic() + seconds
+    with _started(_limited(command, memory), directory, environment, apart=errors is not None) as process:
+        streams = {}
+        for pipe, stream in ((process.stdout, output), (process.stderr, errors)):
+            if pipe and stream:
+                os.set_blocking(pipe.fileno(), False)
+                streams[pipe.fileno()] = stream
+        why = _attend(process, streams, deadline)
+        if why == _TOO_LONG:
+            why = f"did not end within {seconds:g} s"
+        stopped = descendants.end(process) or why
+        # What is in the pipes belongs to the command; whoever else holds them open is not waited for.
+        for descriptor, stream in streams.items():
+            for _ in range(_LEFT_IN_A_PIPE // _CHUNK):
+                chunk = _read(descriptor)
+                if not chunk:
+                    break
+                stopped = stopped or stream.take(chunk)
+    return process.returncode, stopped
+
+
+def _attend(process: subprocess.Popen[bytes], streams: Mapping[int, Kept | Lines], deadline: float) -> str:
+    """Read what a command prints until it has ended: why it must be stopped, "" if it ended by itself."""
+    with selectors.DefaultSelector() as selector:
+        for pipe in streams:
+            selector.register(pipe, selectors.EVENT_READ)
+        while process.poll() is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return _TOO_LONG
+            if not selector.get_map():
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(left)
+                continue
+            for key, _ in selector.select(min(left, _GLANCE)):
+                chunk = _read(key.fd)
+                if chunk == b"":
+                    selector.unregister(key.fd)
+                elif chunk and (why := streams[key.fd].take(chunk)):
+                    return why
+    return ""
+
+
+def _read(pipe: int) -> bytes | None:
+    """Read what a pipe holds: b"" at its end, None if there is nothing yet."""
+    try:
+        return os.read(pipe, _CHUNK)
+    except BlockingIOError:
+        return None
+
+
+def _limited(command: Sequence[str], memory: int | None) -> Sequence[str]:
+    """Return a command whose processes may each have so many bytes of data."""
+    if memory is None:
+        return command
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    kib = (memory if most == resource.RLIM_INFINITY else min(memory, most)) // 1024
+    return ("sh", "-c", _LIMITED, "sh", str(kib), *command)
+
+
+@contextmanager
+def _started(
+    command: Sequence[str], directory: Path, environment: Mapping[str, str], *, apart: bool
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a command; if the block fails, all that it started is ended."""
+    process = descendants.start(
+        command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if apart else subprocess.STDOUT,
+    )
+    try:
+        yield process
+    except BaseException:
+        # The caller itself is being stopped.
+        descendants.end(process)
+        raise
+    finally:
+        descendants.forget(process)
+        for pipe in (process.stdout, process.stderr):
+            if pipe:
+                pipe.close()

@@ -1,0 +1,109 @@
+"""Reads and writes files of a work tree whose content somebody else chose, a build included.
+
+A link in it may lead anywhere; a file may be a device, or have no end. So a path is followed to where it
+leads. That must be in the tree and not in ``.git``. Only plain files of bounded size are read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from fleetpgo.errors import RepositoryError
+
+MOST = 64 << 20
+"""Bytes of the largest file that is read: larger than any source file or profile that is committed."""
+
+
+def resolve(root: Path, name: str | Path) -> Path:
+    """Return where a path of a work tree really leads. It need not be there.
+
+    Args:
+        root: the work tree, or another directory that must not be left.
+        name: path below it.
+
+    Raises:
+        RepositoryError: if that is not in the tree, or is git's own; or it goes through links without an end.
+    """
+    top = root.resolve()
+    try:
+        there = (top / name).resolve()
+    except (OSError, RuntimeError) as error:
+        raise RepositoryError(
+            f"{name} cannot be followed: its links lead to each other, or are too many",
+            hint="replace the link by the file itself",
+        ) from error
+    if not there.is_relative_to(top) or ".git" in map(str.lower, there.relative_to(top).parts):
+        raise RepositoryError(
+            f"{name} leads out of the repository, to {there}",
+            hint="replace the link by the file itself, or name another path in the service file",
+        )
+    return there
+
+
+def read(root: Path, name: str | Path, most: int = MOST) -> bytes | None:
+    """Return the content of a file of a work tree; None where there is none.
+
+    Args:
+        root: the work tree.
+        name: path below it; links are followed inside the tree.
+        most: bytes that the file may have.
+
+    Raises:
+        RepositoryError: if it is no plain file, is larger, cannot be read, or is not in the tree.
+    """
+    there = resolve(root, name)
+    try:
+        # Not blocking: to open a named pipe waits for whoever writes to it.
+        descriptor = os.open(there, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise RepositoryError(f"{name} cannot be read: {error.strerror}") from error
+    try:
+        _require_plain(os.fstat(descriptor), name)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(most + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > most:
+        raise RepositoryError(
+            f"{name} is larger than {most >> 20} MiB",
+            hint="keep it out of the repository, or name another path in the service file",
+        )
+    return content
+
+
+def write(root: Path, name: str | Path, content: bytes) -> None:
+    """Write one file of a work tree, with the directories above it. A file that is there keeps its mode.
+
+    Raises:
+        RepositoryError: if something else than a plain file is there, or it is not in the tree.
+    """
+    there = resolve(root, name)
+    mode = None
+    with suppress(FileNotFoundError, NotADirectoryError):
+        found = there.lstat()
+        _require_plain(found, name)
+        mode = stat.S_IMODE(found.st_mode)
+    try:
+        there.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RepositoryError(
+            f"{name} cannot be written: {error.strerror}: {error.filename}",
+            hint="name another path in the service file",
+        ) from error
+    # A new file takes its place: the one that is there may have a second name outside the tree.
+    with tempfile.NamedTemporaryFile(dir=there.parent, prefix=".fleetpgo-", delete=False) as file:
+        file.write(content)
+    Path(file.name).chmod(mode or 0o644)
+    Path(file.name).replace(there)
+
+
+def _require_plain(found: os.stat_result, name: str | Path) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a directory" if stat.S_ISDIR(found.st_mode) else "a device, pipe or socket"
+        raise RepositoryError(f"{name} is no file, but {kind}", hint="name another path in the service file")
