@@ -70,7 +70,7 @@ class SelectInstancesOperator(RefreshOperator):
         from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         params = context["params"]
-        with translated():
+        with translated(self.service):
             service, store = self.opened(context)
             chosen, packs = refresh.select_instances(
                 service,
@@ -116,7 +116,7 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
         from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         targets = [Target(**target) for target in self.pack["targets"]]
-        with translated():
+        with translated(self.service):
             service, store = await asyncio.to_thread(self.opened, context)
             await _forget_mended_stop(context, store)
             records = await refresh.collect_profiles(
@@ -143,7 +143,7 @@ class TopUpOperator(BaseAsyncOperator, RefreshOperator):
         """Look, fetch, look again; most often the first look is enough."""
         from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
-        with translated():
+        with translated(self.service):
             service, store = await asyncio.to_thread(self.opened, context)
             await _forget_mended_stop(context, store)
             said = await refresh.top_up(service, store, access=await hooks.access(service))
@@ -161,7 +161,7 @@ class MergeProfilesOperator(RefreshOperator):
         """Check, merge, minimise, and account for every instance."""
         from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
-        with translated():
+        with translated(self.service):
             manifest = refresh.merge_profiles(*self.opened(context))
         for warning in manifest.warnings:
             self.log.warning("%s", warning)
@@ -180,7 +180,7 @@ class BuildAndOpenPROperator(RefreshOperator):
         """Propose; param ``dry_run``: everything but the push and the pull request."""
         from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
-        with translated():
+        with translated(self.service):
             service, store = self.opened(context)
             proposed = refresh.propose_profile(
                 service,
@@ -203,7 +203,7 @@ class AnnounceMergeOperator(RefreshOperator):
 
     def execute(self, context: Context) -> None:
         """Emit the asset, with the profile, the pull request and the merge's commit."""
-        with translated():
+        with translated(self.service):
             _, store = self.opened(context)
             proposed, merge = store.read_json("pull_request.json"), store.read_json("merge.json")
         (asset,) = self.outlets
@@ -232,7 +232,7 @@ class MeasureOperator(RefreshOperator):
         from fleetpgo.measurement.report import headline, markdown  # noqa: PLC0415
         from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
-        with translated():
+        with translated(self.service):
             service, store = self.opened(context)
             comparison = refresh.measure(
                 service, store, hooks.prometheus(service), hooks.forge(service), period=self.period

@@ -12,122 +12,33 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from datetime import timedelta
-from pathlib import PurePosixPath
 from string import Template
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fleetpgo.addresses import parse_allow
+from fleetpgo.service.values import (
+    Command,
+    Day,
+    Duration,
+    Matchers,
+    ProfilePromQL,
+    ProfileQuery,
+    PromQL,
+    RepositoryPath,
+    Share,
+    Timezone,
+    UrlTemplate,
+)
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}(?<!-revert)")
 """What a service may be called: it becomes part of DAG ids, branch names and paths.
 
 The branch of a service `api-revert` would be the one that takes out the profile of `api`.
 """
-
-_DURATION_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-_DURATION = re.compile("".join(rf"(?:(?P<{name}>\d+){unit})?" for unit, name in _DURATION_UNITS.items()))
-
-_MATCHER = r'\s*[a-zA-Z_]\w*\s*(?:=~|!~|!=|=)\s*"(?:[^"\\\n]|\\.)*"\s*'
-_MATCHERS = re.compile(rf"{_MATCHER}(?:,{_MATCHER})*")
-_PROFILE_QUERY = re.compile(rf"\w+(?::\w+){{4}}(?::delta)?\{{{_MATCHERS.pattern}\}}")
-
-
-def duration(value: object) -> timedelta:
-    """Read a duration as Prometheus writes it: ``90s``, ``1h30m``, ``7d``."""
-    if isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
-        return timedelta(**{name: int(count) for name, count in match.groupdict(default="0").items()})
-    if isinstance(value, timedelta):
-        return value
-    raise ValueError("a duration is written as Prometheus writes it: 90s, 15m, 1h30m, 7d")
-
-
-def _profile_template(value: object) -> object:
-    """Accept PromQL whose only placeholder is ``$profile``."""
-    if isinstance(value, str):
-        template = Template(value)
-        if not template.is_valid():
-            raise ValueError("a lone $ is not a placeholder; write $$ for a dollar sign")
-        if unknown := sorted(set(template.get_identifiers()) - {"profile"}):
-            raise ValueError(f"unknown placeholder ${unknown[0]}; only $profile is known here")
-    return value
-
-
-def _matchers(value: object) -> object:
-    """Accept PromQL label matchers, without the braces."""
-    if isinstance(value, str) and value and not _MATCHERS.fullmatch(value):
-        raise ValueError('matchers are written as in PromQL, without braces: revision="4f2a", pgo!=""')
-    return value
-
-
-def _arguments(value: object) -> object:
-    """Split a command line as a POSIX shell would; no shell runs it."""
-    return tuple(shlex.split(value)) if isinstance(value, str) else value
-
-
-def _inside(value: object) -> object:
-    """Accept only a path that stays inside the repository."""
-    if isinstance(value, str) and (PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts):
-        raise ValueError("the path must be relative to the repository and stay inside it")
-    return value
-
-
-def _url_template(value: object) -> object:
-    """Accept an http(s) URL without credentials in it, whose placeholders are labels."""
-    if isinstance(value, str):
-        template = Template(value)
-        if not template.is_valid():
-            raise ValueError("a lone $ is not a placeholder; write $$ for a dollar sign")
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ValueError("a URL starts with http:// or https:// and a host")
-        if "@" in parts.netloc:
-            raise ValueError("credentials do not belong into a URL; use `connection`")
-    return value
-
-
-def _profile_query(value: object) -> object:
-    """Accept a profile type with label matchers, and a placeholder in them."""
-    if isinstance(value, str) and value:
-        if not _PROFILE_QUERY.fullmatch(value):
-            raise ValueError('a query is a profile type and matchers: process_cpu:…{service_name="api", …}')
-        template = Template(value)
-        if not template.is_valid():
-            raise ValueError("a lone $ is not a placeholder; write $$ for a dollar sign")
-        if not template.get_identifiers():
-            raise ValueError("without a placeholder such as $instance every instance gets the same profile")
-    return value
-
-
-def _timezone(value: str) -> str:
-    """Accept the name of a time zone."""
-    try:
-        return ZoneInfo(value).key
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # a folder of the database is an OSError
-        raise ValueError("a time zone is written by its IANA name: Europe/Lisbon, UTC") from error
-
-
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-Duration = Annotated[timedelta, BeforeValidator(duration)]
-PromQL = Annotated[str, Field(min_length=1)]
-ProfilePromQL = Annotated[str, Field(min_length=1), BeforeValidator(_profile_template)]
-RepositoryPath = Annotated[str, Field(min_length=1), BeforeValidator(_inside)]
-UrlTemplate = Annotated[str, BeforeValidator(_url_template)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
@@ -149,7 +60,7 @@ class WindowRules(_Part):
         pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="what the phase is called: peak, night …"
     )
     at: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="local time at which it begins: 14:30")
-    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+    timezone: Timezone = Field(
         default="UTC", description="time zone of `at`, by its IANA name: Europe/Lisbon"
     )
     days: Annotated[tuple[Day, ...], Field(min_length=1)] = Field(
@@ -190,7 +101,7 @@ class SelectionRules(_Part):
         description="metric with one series per instance whose labels say what it runs (`api_build_info`); "
         "needed for `matchers`",
     )
-    matchers: Annotated[str, BeforeValidator(_matchers)] = Field(
+    matchers: Matchers = Field(
         default="",
         description='only instances whose series of `builds` matches: `revision="4f2a"`, `pgo!=""`',
     )
@@ -238,7 +149,7 @@ class CollectionRules(_Part):
         description="where an instance serves its CPU profile; $seconds, $instance (host:port), $host "
         "(without the port) and the labels of its series. pyroscope, parca: the server's base address",
     )
-    query: Annotated[str, BeforeValidator(_profile_query)] = Field(
+    query: ProfileQuery = Field(
         default="",
         description="pyroscope, parca: profile type and label matchers that give one instance's profiles, as "
         '`process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name="api", pod="$pod"}`; placeholders as in '
@@ -409,12 +320,12 @@ class ReviewRules(_Part):
 class BuildRules(_Part):
     """How the service is built."""
 
-    command: Annotated[tuple[str, ...], BeforeValidator(_arguments), Field(min_length=1)] = Field(
+    command: Annotated[Command, Field(min_length=1)] = Field(
         default=("make", "build"), description="the service's own build command, run without a shell"
     )
     binary: RepositoryPath = Field(description="path of the binary that the command makes")
     timeout: Duration = Field(default=timedelta(minutes=30), description="time limit of one build")
-    test: Annotated[tuple[str, ...], BeforeValidator(_arguments)] = Field(
+    test: Command = Field(
         default=(),
         description="command that tests the service, run with the profile in place: `go test ./...`",
     )
