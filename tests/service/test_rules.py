@@ -115,11 +115,15 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
             "selection: {windows: [{name: a, at: '14:00', share: 0.5}, {name: a, at: '02:00', share: 0.5}], ",
             "selection: two of `windows` have the same name",
         ),
-        ("build:", "collection: {source: parca}\nbuild:", "collection: `query` belongs to the sources"),
+        (
+            "build:",
+            "collection: {source: parca}\nbuild:",
+            "collection: the sources pyroscope and parca need `query`",
+        ),
         (
             "build:",
             "collection: {query: 'a:b:c:d:e{pod=\"$pod\"}'}\nbuild:",
-            "collection: `query` belongs to",
+            "collection: the sources pyroscope and parca need `query`",
         ),
         (
             "build:",
