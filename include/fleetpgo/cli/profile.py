@@ -206,10 +206,11 @@ def top(path: str, *, count: int, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(rank) for rank in ranks]))
         return
-    click.echo(f"{'flat':>12} {'flat%':>7} {'cum':>12} {'cum%':>7}  function")
+    click.echo(f"{'flat':>14} {'flat %':>7} {'cum':>14} {'cum %':>7}  function")
     for rank in ranks:
         click.echo(
-            f"{rank.flat:>12} {rank.flat_share:>7.2%} {rank.cum:>12} {rank.cum_share:>7.2%}  {rank.function}"
+            f"{rank.flat:>14,} {100 * rank.flat_share:>7.2f} {rank.cum:>14,} {100 * rank.cum_share:>7.2f}  "
+            f"{rank.function}"
         )
 
 
@@ -244,6 +245,7 @@ def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) ->
     from fleetpgo import pprof
     from fleetpgo.golang.source import packages
     from fleetpgo.golang.sourcematch import Sources
+    from fleetpgo.measurement.figures import percent
 
     found = Sources(packages(source, package, environment=os.environ, tags=tags)).match(
         pprof.call_edges(_read(path))
@@ -252,11 +254,11 @@ def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) ->
         click.echo(json.dumps(asdict(found)))
         return
     click.echo("nothing can be compared" if found.share is None else f"source match: {found.share:.4f}")
-    click.echo(f"compared: {found.compared:.1%} of the edge weight")
+    click.echo(f"compared: {percent(found.compared)} of the edge weight")
     for why, share in found.excluded.items():
-        click.echo(f"left out: {share:.1%} {why}")
+        click.echo(f"left out: {percent(share)} {why}")
     for lost in found.lost:
-        click.echo(f"{lost.share:>8.2%} {_edge(lost.edge)}: {lost.why} is gone")
+        click.echo(f"{100 * lost.share:>6.2f} % {_edge(lost.edge)}: {lost.why} is gone")
 
 
 def _edge(edge: Edge) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from fleetpgo.measurement.figures import saving
+from fleetpgo.measurement.figures import percent, saving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -67,7 +67,7 @@ def look_at_stages(
     yield _stage(
         "Rollout",
         {
-            "instances on the new build": f"{rollout['fraction']:.0%}",
+            "instances on the new build": percent(rollout["fraction"]),
             "from": _moment(rollout["start"]),
             "to": _moment(rollout["end"]),
         }

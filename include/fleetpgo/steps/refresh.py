@@ -31,6 +31,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from fleetpgo import selection
+from fleetpgo.measurement.figures import percent
 from fleetpgo.measurement.rollout import Rollout, find_rollout, ready_at
 from fleetpgo.proposal.body import Datacenter, Provenance
 from fleetpgo.proposal.ensure import marker
@@ -195,7 +196,9 @@ async def top_up(
         verdict = await asyncio.to_thread(judge, service, store, chosen)
         targets = chosen.of_round(number)
         said.append(
-            verdict.message if verdict.enough or targets else f"{verdict.message}; nobody is left to ask"
+            verdict.message
+            if verdict.enough or targets
+            else f"{verdict.message}; every instance has been tried"
         )
         if verdict.enough or not targets:
             break
@@ -322,8 +325,8 @@ def look_for_rollout(
             late = now - merged_at > service.rollout.deadline
             return Outcome(
                 "failed" if late else "waiting",
-                f"{fraction:.0%} of the instances run the build with profile {profile}; "
-                f"the rollout is complete at {service.rollout.complete:.0%}"
+                f"{percent(fraction)} of the instances run the build with profile {profile}; "
+                f"the rollout is complete at {percent(service.rollout.complete)}"
                 + (f" and was not within {service.rollout.deadline} of the merge" if late else ""),
             )
         store.write_json("rollout.json", asdict(rollout))
@@ -331,7 +334,7 @@ def look_for_rollout(
     moment = measurable_at(service, store, "rollout")
     return Outcome(
         "done" if now >= moment else "waiting",
-        f"rolled out from {rollout.start} to {rollout.end}, to {rollout.fraction:.0%} of the instances; "
+        f"rolled out from {rollout.start} to {rollout.end}, to {percent(rollout.fraction)} of the instances; "
         f"measurable at {moment}",
     )
 
