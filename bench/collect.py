@@ -184,7 +184,7 @@ def _peak_memory() -> int:
 
 
 def main() -> None:
-    """Print the table, for README.md."""
+    """Print the table, for docs/speed.md."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--seconds", type=int, help="only profiles of that length; default: 10 and 30")
     parser.add_argument("--instances", type=int, default=INSTANCES, help="so many; default and most: 1000")

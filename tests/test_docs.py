@@ -45,8 +45,8 @@ def unknown(line):
     """The word of a `fleetpgo` command line that is no command or option; None: there is none."""
     command = cli
     for word in shlex.split(line.replace("…", ""))[1:]:
-        if isinstance(command, click.Group) and word in command.commands:
-            command = command.commands[word]
+        if isinstance(command, click.Group) and (found := command.get_command(click.Context(command), word)):
+            command = found
         elif word.startswith("-"):
             options = {name for parameter in command.params for name in parameter.opts}
             if word.partition("=")[0] not in {*options, "--help", "-h"}:

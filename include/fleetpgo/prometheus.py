@@ -5,7 +5,7 @@ Knows the API (https://prometheus.io/docs/prometheus/latest/querying/api/) and T
 the queries mean.
 
 An answer can be partial and still be HTTP 200: then it carries ``warnings``. They travel with the
-:class:`Answer`; whoever asked decides whether a partial answer will do.
+:class:`Answer`; the caller decides whether to accept a partial answer.
 """
 
 from __future__ import annotations
@@ -129,13 +129,13 @@ class Prometheus:
         answer = self.instant(query, at=at)
         if len(answer.series) != 1:
             raise MeasurementError(
-                f"one number is due, Prometheus gives {len(answer.series)} series: {query}",
-                hint="if there are none, is the metric there at that time, and is retention long enough? "
-                "If several, aggregate them with sum(…)",
+                f"the query returned {len(answer.series) or 'no'} series, not one: {query}",
+                hint="aggregate several series with sum(…); if there is none, check that the metric exists at "
+                "that time, and that retention is long enough",
             )
         value = answer.series[0].value
         if not math.isfinite(value):
-            raise MeasurementError(f"a number is due, Prometheus gives {value}: {query}")
+            raise MeasurementError(f"the query returned {value}; it must return a finite number: {query}")
         return value, answer.warnings
 
     def _post(

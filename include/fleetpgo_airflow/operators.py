@@ -73,7 +73,7 @@ class SelectInstancesOperator(RefreshOperator):
         from fleetpgo.steps.select import select_instances  # noqa: PLC0415  # not when the DAG file is parsed
 
         params = context["params"]
-        with translated():
+        with translated(self.service):
             service, store = self.opened(context)
             chosen, packs = select_instances(
                 service,
@@ -118,7 +118,7 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
         from fleetpgo.steps.collect import collect_profiles  # noqa: PLC0415  # not when the DAG file is parsed
 
         targets = [Target(**target) for target in self.pack["targets"]]
-        with translated():
+        with translated(self.service):
             service, store = await asyncio.to_thread(self.opened, context)
             await _forget_mended_stop(context, store)
             records = await collect_profiles(service, store, targets, access=await hooks.access(service))
@@ -141,7 +141,7 @@ class TopUpOperator(BaseAsyncOperator, RefreshOperator):
         """Look, fetch, look again; most often the first look is enough."""
         from fleetpgo.steps.collect import top_up  # noqa: PLC0415  # not when the DAG file is parsed
 
-        with translated():
+        with translated(self.service):
             service, store = await asyncio.to_thread(self.opened, context)
             await _forget_mended_stop(context, store)
             said = await top_up(service, store, access=await hooks.access(service))
@@ -159,7 +159,7 @@ class MergeProfilesOperator(RefreshOperator):
         """Check, merge, minimise, and account for every instance."""
         from fleetpgo.steps.merge import merge_profiles  # noqa: PLC0415  # not when the DAG file is parsed
 
-        with translated():
+        with translated(self.service):
             manifest = merge_profiles(*self.opened(context))
         for warning in manifest.warnings:
             self.log.warning("%s", warning)
@@ -178,7 +178,7 @@ class BuildAndOpenPROperator(RefreshOperator):
         """Propose; param ``dry_run``: everything but the push and the pull request."""
         from fleetpgo.steps.propose import propose_profile  # noqa: PLC0415  # not when the DAG file is parsed
 
-        with translated():
+        with translated(self.service):
             service, store = self.opened(context)
             proposed = propose_profile(
                 service,
@@ -201,7 +201,7 @@ class AnnounceMergeOperator(RefreshOperator):
 
     def execute(self, context: Context) -> None:
         """Emit the asset, with the profile, the pull request and the merge's commit."""
-        with translated():
+        with translated(self.service):
             _, store = self.opened(context)
             proposed, merge = store.read(Proposed), store.read(Merge)
         (asset,) = self.outlets
@@ -230,7 +230,7 @@ class MeasureOperator(RefreshOperator):
         from fleetpgo.measurement.report import headline, markdown  # noqa: PLC0415
         from fleetpgo.steps.measure import measure_period  # noqa: PLC0415  # not when the DAG file is parsed
 
-        with translated():
+        with translated(self.service):
             service, store = self.opened(context)
             comparison = measure_period(
                 service, store, hooks.prometheus(service), hooks.forge(service), period=self.period

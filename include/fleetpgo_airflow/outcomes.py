@@ -18,6 +18,7 @@ from fleetpgo.errors import (
     ServiceFileError,
     ToolchainError,
 )
+from fleetpgo.service.files import keys_located
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,10 +37,15 @@ FINAL = (
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raise the domain's errors as Airflow's, without the traceback that a user does not need."""
+def translated(service: str) -> Iterator[None]:
+    """Raise the domain's errors as Airflow's, without the traceback that a user does not need.
+
+    Args:
+        service: name of the service; keys of its file that an error names get their line.
+    """
     try:
-        yield
+        with keys_located(service):
+            yield
     except FINAL as error:
         raise AirflowFailException(str(error)) from None
     except FleetPGOError as error:

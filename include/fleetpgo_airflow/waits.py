@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 
 from fleetpgo.errors import FleetPGOError, StoreError
-from fleetpgo.service.files import load_named, override
+from fleetpgo.service.files import keys_located, load_named, override
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.operators import RefreshOperator
 from fleetpgo_airflow.outcomes import translated
@@ -41,15 +41,16 @@ def look(what: What, service_name: str, run: str) -> Outcome:
     """Look once, blocking. The store remembers what was found if the wait is over."""
     from fleetpgo.steps.wait import look_for_merge, look_for_rollout, look_for_week  # noqa: PLC0415  # not when the DAG file is parsed
 
-    service = load_named(service_name)
-    store = hooks.run_store(service_name, run)
-    match what:
-        case "merge":
-            return look_for_merge(store, hooks.forge(service))
-        case "rollout":
-            return look_for_rollout(service, store, hooks.prometheus(service), datetime.now(UTC))
-        case "week":
-            return look_for_week(service, store, datetime.now(UTC))
+    with keys_located(service_name):
+        service = load_named(service_name)
+        store = hooks.run_store(service_name, run)
+        match what:
+            case "merge":
+                return look_for_merge(store, hooks.forge(service))
+            case "rollout":
+                return look_for_rollout(service, store, hooks.prometheus(service), datetime.now(UTC))
+            case "week":
+                return look_for_week(service, store, datetime.now(UTC))
 
 
 class LookTrigger(BaseTrigger):
@@ -121,7 +122,7 @@ class WaitOperator(RefreshOperator):
         """Look; skip with the reason, or defer."""
         from fleetpgo.steps.wait import Outcome  # noqa: PLC0415  # not when the DAG file is parsed
 
-        with translated():
+        with translated(self.service):
             try:
                 outcome = look(self.what, self.service, context["run_id"])
             except StoreError as error:
@@ -181,7 +182,7 @@ class WaitForWindowOperator(RefreshOperator):
 
         now = datetime.now(UTC)
         params = context["params"]
-        with translated():
+        with translated(self.service):
             service = load_named(self.service)
             # What was asked for and cannot be is said now, not when the window opens.
             override(service.selection, instances=params.get("instances"), matchers=params.get("matchers"))

@@ -3,12 +3,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -39,6 +42,67 @@ def test_check_names_every_mistake_and_fails(broken):
     assert done.exit_code == 1
     assert f"{broken / 'wshim.yaml'}: ok" in done.output
     assert "build.binaries: unknown key" in done.output
+
+
+def test_check_of_a_directory_checks_all_its_files(broken):
+    done = run("services", "check", str(broken))
+    assert (done.exit_code, f"{broken / 'wshim.yaml'}: ok" in done.output) == (1, True)
+
+
+@pytest.mark.parametrize("command", ["check", "list"])
+def test_an_empty_directory_of_services_is_an_error(tmp_path, command):
+    done = run("services", command, FLEETPGO_SERVICES=str(tmp_path))
+    assert f"{tmp_path} holds no service file" in str(done.exception)
+
+
+def test_a_directory_of_services_that_is_not_there_is_an_error(tmp_path):
+    done = run("services", "check", FLEETPGO_SERVICES=str(tmp_path / "none"))
+    assert "does not exist" in str(done.exception)
+
+
+def commands(command, name="fleetpgo"):
+    """Every command and group, with what a user writes to call it."""
+    yield name, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for each in command.list_commands(context):
+            yield from commands(command.get_command(context, each), f"{name} {each}")
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), list(commands(cli)), ids=lambda each: each if isinstance(each, str) else ""
+)
+def test_help_is_text_without_marks_of_its_source(name, command):
+    shown = command.get_help(click.Context(command, info_name=name))
+    assert re.findall(r"\x08|\\b|``|:mod:", shown) == []
+
+
+def test_help_loads_nothing_that_is_slow_to_load():
+    code = (
+        "import sys; from fleetpgo.cli.main import COMMANDS, cli\n"
+        "for name in COMMANDS: cli([name, '--help'], standalone_mode=False)\n"
+        "print({'numpy', 'pandas', 'pydantic', 'requests', 'aiohttp', 'ruamel', 'github'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_an_error_names_the_key_and_its_line(service, start_prometheus):
+    done = run(
+        "select", "api", "--matchers", 'revision="gone"', "--prometheus", fleet(start_prometheus, "a:80")
+    )
+    assert "selection.instance_label (not set in api.yaml)" in str(done.exception)
+
+
+def test_a_query_that_prometheus_refuses_is_told_with_its_key_and_line(
+    tmp_path, monkeypatch, start_prometheus
+):
+    (tmp_path / "services").mkdir()
+    services.load(tmp_path / "services", monkeypatch)
+    file = tmp_path / "services" / "api.yaml"
+    file.write_text(file.read_text().replace("{cpu: cpu,", "{cpu: 'sum(',"))
+    done = run("select", "api", "--prometheus", fleet(start_prometheus, "a:80"))
+    assert "selection.cpu (api.yaml:2)" in str(done.exception)
 
 
 def test_the_services_are_listed_for_programs():
@@ -99,7 +163,7 @@ def test_select_says_how_many_of_a_datacenter_are_profiled_at_once(service, star
 
 def test_select_refuses_what_is_no_matcher(service, start_prometheus):
     done = run("select", "api", "--matchers", "revision", "--prometheus", "http://127.0.0.1:9")
-    assert "matchers are written as in PromQL" in str(done.exception)
+    assert "write matchers as in PromQL" in str(done.exception)
 
 
 async def start_collect(store, prometheus, *options, **environment):

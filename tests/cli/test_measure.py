@@ -94,8 +94,8 @@ def test_the_files_are_left_where_asked(run, table, tmp_path):
     [
         ((), "--prometheus, --rollout-start and --rollout-end"),
         (("--rollout-start", "2026-03-02T09:00"), "has no time zone"),
-        (("--rollout-start", "soon"), "is no time such as"),
-        (("--window", "a week"), "a duration is written as Prometheus writes it"),
+        (("--rollout-start", "soon"), "is not a time such as"),
+        (("--window", "a week"), "write a duration as Prometheus does"),
     ],
 )
 def test_what_is_missing_or_unreadable_is_said(run, options, message):

@@ -103,14 +103,14 @@ def test_labels_are_put_on_and_taken_off(run, forge):
 def test_of_several_open_ones_a_number_must_be_named(run, forge):
     add(forge, "fleetpgo/tiny-revert")
 
-    with pytest.raises(ForgeError, match="not exactly one pull request of tiny is open: 1, 2"):
+    with pytest.raises(ForgeError, match="exactly one pull request of tiny must be open; open: 1, 2"):
         run("merge", "tiny")
 
 
 def test_with_none_open_there_is_nothing_to_take(run, forge):
     forge.close(1)
 
-    with pytest.raises(ForgeError, match="not exactly one pull request of tiny is open: none"):
+    with pytest.raises(ForgeError, match="exactly one pull request of tiny must be open; open: none"):
         run("merge", "tiny")
 
 

@@ -209,7 +209,7 @@ def too_late(monkeypatch):
     from fleetpgo.steps.wait import Outcome  # noqa: PLC0415
     from fleetpgo_airflow import waits  # noqa: PLC0415
 
-    monkeypatch.setattr(waits, "look", lambda *_: Outcome("failed", "0% of the instances after 14 days"))
+    monkeypatch.setattr(waits, "look", lambda *_: Outcome("failed", "0.0 % of the instances after 14 days"))
 
 
 async def test_a_rollout_past_its_deadline_fails_the_task_from_the_trigger(too_late):
@@ -221,7 +221,7 @@ def test_a_rollout_past_its_deadline_fails_the_task_for_good_with_the_reason(too
     from fleetpgo_airflow.waits import WaitForRolloutOperator  # noqa: PLC0415
 
     operator = WaitForRolloutOperator(task_id="wait_for_rollout", service="wshim")
-    with pytest.raises(AirflowFailException, match="0% of the instances after 14 days"):
+    with pytest.raises(AirflowFailException, match=r"0\.0 % of the instances after 14 days"):
         operator.execute({"run_id": RUN})
 
 

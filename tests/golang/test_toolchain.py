@@ -169,7 +169,7 @@ def test_a_process_that_needs_too_much_memory_ends(tmp_path, environment):
 def test_a_toolchain_that_is_not_to_be_had_is_named(go_module, environment, settings, words):
     (go_module / "go.mod").write_text("module example.com/tiny\n\ngo 1.99\n")
 
-    with pytest.raises(ToolchainError, match="asks for a Go toolchain that is not to be had") as error:
+    with pytest.raises(ToolchainError, match="needs a Go toolchain that cannot be downloaded") as error:
         build(go_module, ("go", "build", "-o", "x"), "x", environment={**environment, **settings})
 
     assert words in error.value.message

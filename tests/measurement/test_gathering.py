@@ -197,7 +197,7 @@ def test_a_profile_that_nobody_runs_is_an_error(fleet, service, rollout):
 
 def test_a_traffic_metric_that_is_not_there_is_an_error_that_names_it(fleet, service, rollout):
     absent = change(service, "measurement", requests="absent_metric")
-    with pytest.raises(MeasurementError, match=r"0 series: .*absent_metric"):
+    with pytest.raises(MeasurementError, match=r"no series, not one: .*absent_metric"):
         compare(fleet, absent, rollout, period="rollout", window=WINDOW)
 
 

@@ -43,7 +43,7 @@ def test_another_profile_is_not_the_rollout(fleet, service):
 
 def test_a_fraction_that_is_no_number_is_an_error_with_its_query(fleet, service):
     broken = service.model_copy(update={"rollout": service.rollout.model_copy(update={"fraction": "cpu"})})
-    with pytest.raises(MeasurementError, match="6 series: cpu"):
+    with pytest.raises(MeasurementError, match="6 series, not one: cpu"):
         find(fleet, broken, NOON)
 
 
@@ -70,7 +70,7 @@ def test_a_rollout_that_never_finishes_ends_the_wait_at_its_deadline(fleet, serv
     merged_at = NOON + timedelta(minutes=30) - timedelta(days=days)
     store.write(Merge("merged", merged_at))
     outcome = look_for_rollout(service, store, fleet, NOON + timedelta(minutes=30))
-    assert (outcome.state, outcome.message[:16]) == (state, "0% of the instan")
+    assert (outcome.state, outcome.message[:16]) == (state, "0.0 % of the ins")
 
 
 def by_hand(fleet, service, profile, seen):
@@ -83,7 +83,7 @@ def test_how_far_a_rollout_by_hand_went_is_asked(fleet, service):
 
 
 def test_a_rollout_by_hand_that_never_finished_is_an_error(fleet, service):
-    with pytest.raises(MeasurementError, match=r"33% of the instances .* never finished"):
+    with pytest.raises(MeasurementError, match=r"33.3 % of the instances .* never reached"):
         by_hand(fleet, service, PROFILE, NOON + timedelta(minutes=7))
 
 

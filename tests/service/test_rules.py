@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
 
-from fleetpgo.errors import ServiceFileError
+from fleetpgo.errors import BuildError, FleetPGOError, ServiceFileError
 from fleetpgo.service import files as services
 from fleetpgo.service import rules
 
@@ -50,13 +46,21 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("selection: {", "selection: {cpus: x, ", "api.yaml:2: selection.cpus: unknown key"),
+        (
+            "selection: {",
+            "selection: {cpus: x, ",
+            "api.yaml:2: selection.cpus: unknown key; did you mean cpu?",
+        ),
         ("build: {binary: bin/api}\n", "", "api.yaml:1: build: this key is required"),
         ("{binary: bin/api}", "{}", "api.yaml:4: build.binary: this key is required"),
         ("binary: bin/api", "binary: ../api", "api.yaml:4: build.binary: the path must be relative"),
         ("$profile", "$digest", "api.yaml:5: rollout.fraction: unknown placeholder $digest"),
         ('"$profile"', '~".*$"', "api.yaml:5: rollout.fraction: a lone $ is not a placeholder"),
-        ("{cpu: cpu}", "{cpu: cpu, week: 7 days}", "api.yaml:6: measurement.week: a duration is written"),
+        (
+            "{cpu: cpu}",
+            "{cpu: cpu, week: 7 days}",
+            "api.yaml:6: measurement.week: write a duration as Prometheus does",
+        ),
         (
             "forge: github",
             "forge: svn",
@@ -66,7 +70,7 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
         (
             "selection: {",
             "selection: {matchers: 'a=1', ",
-            "api.yaml:2: selection.matchers: matchers are written",
+            "api.yaml:2: selection.matchers: write matchers as in PromQL",
         ),
         (
             "selection: {",
@@ -79,7 +83,11 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
             "api.yaml:4: collection: `url` takes the port from a label",
         ),
         ("build:", "collection: {url: 'ftp://a/'}\nbuild:", "api.yaml:4: collection.url: a URL starts with"),
-        ("build:", "collection: {url: 'http://u:p@a/'}\nbuild:", "collection.url: credentials do not belong"),
+        (
+            "build:",
+            "collection: {url: 'http://u:p@a/'}\nbuild:",
+            "collection.url: a URL must hold no credentials",
+        ),
         ("build:", "collection: {connection: c}\nbuild:", "collection: `connection` sends credentials"),
         (
             "build:",
@@ -95,7 +103,7 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
         (
             "selection: {",
             "selection: {windows: [{name: day, at: '14:00', timezone: Mars/Base, share: 1}], ",
-            "selection.windows.0.timezone: a time zone is written by its IANA name",
+            "selection.windows.0.timezone: write the IANA name of a time zone",
         ),
         (
             "selection: {",
@@ -107,11 +115,15 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
             "selection: {windows: [{name: a, at: '14:00', share: 0.5}, {name: a, at: '02:00', share: 0.5}], ",
             "selection: two of `windows` have the same name",
         ),
-        ("build:", "collection: {source: parca}\nbuild:", "collection: `query` belongs to the sources"),
+        (
+            "build:",
+            "collection: {source: parca}\nbuild:",
+            "collection: the sources pyroscope and parca need `query`",
+        ),
         (
             "build:",
             "collection: {query: 'a:b:c:d:e{pod=\"$pod\"}'}\nbuild:",
-            "collection: `query` belongs to",
+            "collection: the sources pyroscope and parca need `query`",
         ),
         (
             "build:",
@@ -121,7 +133,7 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
         (
             "build:",
             "collection: {query: '{pod=\"$pod\"}'}\nbuild:",
-            "collection.query: a query is a profile type",
+            "collection.query: write a profile type with matchers",
         ),
         (
             "build:",
@@ -129,8 +141,8 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
             "collection.query: without a placeholder such as $instance every instance gets",
         ),
         (MINIMAL, "prometheus: {connection", "not valid YAML"),
-        (MINIMAL, "- a list\n", "api.yaml:1: a service file is a mapping"),
-        ("prometheus:", "name: api\nprometheus:", "api.yaml:1: name: the file's own name is"),
+        (MINIMAL, "- a list\n", "api.yaml:1: a service file must be a mapping"),
+        ("prometheus:", "name: api\nprometheus:", "api.yaml:1: name: remove this key"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path, before, after, message):
@@ -164,21 +176,6 @@ def test_the_projects_own_service_files_are_valid(file):
     assert services.load_service(file).name == file.stem
 
 
-@given(st.lists(st.integers(0, 99), min_size=5, max_size=5).filter(any))
-def test_durations_are_read_as_prometheus_writes_them(counts):
-    written = "".join(f"{count}{unit}" for count, unit in zip(counts, "wdhms", strict=True) if count)
-    weeks, days, hours, minutes, seconds = counts
-    assert TypeAdapter(rules.Duration).validate_python(written) == timedelta(
-        weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds
-    )
-
-
-@pytest.mark.parametrize("written", ["", "5", "5 m", "m5", "1s1m", -1])
-def test_what_prometheus_would_not_write_is_no_duration(written):
-    with pytest.raises(ValidationError):
-        TypeAdapter(rules.Duration).validate_python(written)
-
-
 def test_the_schema_explains_every_key():
     definitions = rules.ServiceRules.model_json_schema()["$defs"]
     unexplained = [
@@ -195,3 +192,59 @@ def test_values_for_one_run_are_checked_like_the_files(tmp_path):
     assert services.override(rules, instances=3, matchers=None).instances == 3
     with pytest.raises(ServiceFileError, match="instances: Input should be greater"):
         services.override(rules, instances=0)
+
+
+def test_an_unknown_key_in_a_list_is_named_with_its_own_line(tmp_path):
+    windows = "selection:\n  cpu: cpu\n  windows:\n    - {name: a, at: '14:00', share: 1, timezon: UTC}\n"
+    file = write(tmp_path, MINIMAL.replace("selection: {cpu: \"cpu{tier='1'}\"}\n", windows))
+    with pytest.raises(
+        ServiceFileError, match=r"api\.yaml:5: .*\.timezon: unknown key; did you mean timezone\?"
+    ):
+        services.load_service(file)
+
+
+def test_a_file_may_end_in_yml(tmp_path):
+    write(tmp_path, MINIMAL, "api.yml")
+    assert services.load_named("api", tmp_path).name == "api"
+
+
+def test_two_files_of_one_service_are_refused(tmp_path):
+    write(tmp_path, MINIMAL, "api.yml")
+    with pytest.raises(ServiceFileError, match=r"api\.yaml and api\.yml both describe the service api"):
+        services.load_service(write(tmp_path, MINIMAL))
+
+
+def test_a_mistyped_service_is_answered_with_the_closest(tmp_path):
+    write(tmp_path, MINIMAL, "gateway.yaml")
+    with pytest.raises(ServiceFileError, match=r"did you mean gateway\?"):
+        services.load_named("gatway", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("said", "located"),
+    [
+        ("correct build.binary", "correct build.binary (api.yaml:4)"),
+        ("raise build.timeout.", "raise build.timeout (not set in api.yaml)."),
+        ("lower profile.fail_below", "lower profile.fail_below (not set in api.yaml)"),
+        ("see `build.binary`", "see `build.binary (api.yaml:4)`"),
+        ("build.binary (api.yaml:4)", "build.binary (api.yaml:4)"),
+        ("profile.pprof, bin/build.binary, acme.build.binary", None),
+        ("build.nothing, review, example.com", None),
+    ],
+)
+def test_the_keys_that_a_text_names_get_their_lines(tmp_path, said, located):
+    assert (located or said) == services.locate_keys(said, write(tmp_path, MINIMAL))
+
+
+@pytest.mark.parametrize("text", ["build: {", "[]", "build: 7", ""])
+def test_a_file_that_cannot_be_read_locates_nothing_wrongly(tmp_path, text):
+    said = services.locate_keys("correct build.binary", write(tmp_path, text))
+    assert said in {"correct build.binary", "correct build.binary (not set in api.yaml)"}
+
+
+def test_an_error_gets_the_lines_of_its_keys(tmp_path, monkeypatch):
+    write(tmp_path, MINIMAL)
+    monkeypatch.setenv("FLEETPGO_SERVICES", str(tmp_path))
+    with pytest.raises(FleetPGOError) as raised, services.keys_located("api"):
+        raise BuildError("no binary", hint="correct build.binary")
+    assert str(raised.value) == "no binary\n→ correct build.binary (api.yaml:4)"

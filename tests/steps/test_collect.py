@@ -62,7 +62,7 @@ async def test_rounds_end_when_nobody_is_left_to_ask(store):
     async with serving(OK) as one:
         await collect_profiles(described, store, select(described, store, one))
         said = await top_up(described, store)
-    assert said == ["80 samples from 1 instances; the target is 1,000; nobody is left to ask"]
+    assert said == ["80 samples from 1 instances; the target is 1,000; every instance has been tried"]
 
 
 async def test_rounds_end_at_the_most_that_are_allowed(store):

@@ -135,7 +135,7 @@ def test_below_the_quorum_everything_that_is_missing_is_named(store, selection):
     with pytest.raises(QuorumError) as raised:
         merge(store, selection)
     assert raised.value.message == (
-        "2 of 5 instances gave a usable profile; the quorum is 50%. Without one:\n"
+        "2 of 5 instances gave a usable profile; collection.quorum is 50.0 %. Without a profile:\n"
         "  b:80 (ams): reason of b\n  c:80 (ams): reason of c\n  d:80 (ams): reason of d"
     )
     assert not store.exists(ProposedProfile)

@@ -287,7 +287,7 @@ def test_a_repository_whose_toolchain_is_not_to_be_had_is_told_so(
     monkeypatch.setenv("GOTOOLCHAIN", "local")
     caplog.set_level(logging.INFO)
 
-    with pytest.raises(ToolchainError, match="asks for a Go toolchain that is not to be had"):
+    with pytest.raises(ToolchainError, match="needs a Go toolchain that cannot be downloaded"):
         run()
 
     assert any("go.mod requires go >= 1.99" in message for message in caplog.messages)

@@ -1,10 +1,12 @@
-"""Arguments and options that several commands have."""
+"""Arguments and options that several commands have, and the id of a new run."""
 
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +14,17 @@ from fleetpgo.errors import StoreError
 from fleetpgo.run import address as store_address
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from upath import UPath
+
+JSON = "fleetpgo.json"
+"""Key of click's shared ``ctx.meta`` that holds whether ``--json`` was given."""
+
+
+def _note_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:  # noqa: FBT001  # as click calls it
+    ctx.meta[JSON] = value
+    return value
 
 
 def _open_store(_: click.Context, __: click.Parameter, value: str) -> Path | UPath:
@@ -25,8 +37,40 @@ def _open_store(_: click.Context, __: click.Parameter, value: str) -> Path | UPa
     return root
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-service_argument = click.argument("service", metavar="SERVICE")
+def service_argument(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the argument SERVICE; its errors name the lines of the service file to look at."""
+
+    @wraps(command)
+    def located(*, service: str, **options: Any) -> None:  # noqa: ANN401  # whatever the command takes
+        from fleetpgo.service.files import keys_located
+
+        with keys_located(service):
+            command(service=service, **options)
+
+    return click.argument("service", metavar="SERVICE")(located)
+
+
+def prometheus_option(*, required: bool) -> Callable[[Any], Any]:
+    """Return the option of the Prometheus to ask, which the command takes as ``prometheus_address``."""
+    return click.option(
+        "--prometheus",
+        "prometheus_address",
+        metavar="URL",
+        envvar="FLEETPGO_PROMETHEUS",
+        show_envvar=True,
+        required=required,
+        help="Prometheus or Thanos that has the service's metrics.",
+    )
+
+
+def run_option(default: str) -> Callable[[Any], Any]:
+    """Return the option that names a run; ``default`` says which run it is without the option."""
+    return click.option("--run", metavar="ID", help=f"Id of the run. Default: {default}.")
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, callback=_note_json, help="Print JSON, for programs."
+)
 store_option = click.option(
     "--store",
     metavar="DIR|URL",
@@ -37,3 +81,13 @@ store_option = click.option(
     help="Where artifacts are kept, as <store>/<service>/<run>/: a directory, s3://bucket/prefix (with AWS_… "
     "variables), or s3://ID@bucket/prefix (with the connection AIRFLOW_CONN_<ID>).",
 )
+matchers_option = click.option(
+    "--matchers",
+    metavar="PROMQL",
+    help="""Only builds whose labels match, such as 'revision="4f2a"'. Default: the service file's.""",
+)
+
+
+def new_run() -> str:
+    """Return an id for a run that has none."""
+    return f"cli-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}"

@@ -7,20 +7,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
-import rich
-from rich.markdown import Markdown
-from rich.table import Table
-from rich.text import Text
 
-from fleetpgo.cli.options import json_option
+from fleetpgo.cli.options import json_option, service_argument
 from fleetpgo.errors import ForgeError
-from fleetpgo.proposal.forges.local import LocalForge
-from fleetpgo.service.files import load_named
 
 if TYPE_CHECKING:
     from fleetpgo.proposal.forges import PullRequest
 
-_service = click.argument("service", metavar="SERVICE")
 _number = click.argument("number", metavar="[NUMBER]", type=int, required=False)
 _forge = click.option(
     "--forge",
@@ -52,11 +45,15 @@ def pr() -> None:
 
 
 @pr.command("list")
-@_service
+@service_argument
 @_forge
 @json_option
 def list_pull_requests(service: str, directory: str, *, as_json: bool) -> None:
     """List all pull requests of a service, merged and closed ones too; the oldest first."""
+    import rich
+    from rich.table import Table
+    from rich.text import Text
+
     pull_requests = _Reviewed(service, directory).pull_requests()
     if as_json:
         click.echo(_dump([asdict(each) for each in pull_requests]))
@@ -70,12 +67,16 @@ def list_pull_requests(service: str, directory: str, *, as_json: bool) -> None:
 
 
 @pr.command()
-@_service
+@service_argument
 @_number
 @_forge
 @json_option
 def show(service: str, number: int | None, directory: str, *, as_json: bool) -> None:
     """Show a pull request with its body and comments."""
+    import rich
+    from rich.markdown import Markdown
+    from rich.text import Text
+
     reviewed = _Reviewed(service, directory)
     pull_request = reviewed.choose(number)
     comments = reviewed.forge.comments(pull_request.number)
@@ -89,7 +90,7 @@ def show(service: str, number: int | None, directory: str, *, as_json: bool) -> 
 
 
 @pr.command()
-@_service
+@service_argument
 @_number
 @_forge
 @json_option
@@ -100,7 +101,7 @@ def merge(service: str, number: int | None, directory: str, *, as_json: bool) ->
 
 
 @pr.command()
-@_service
+@service_argument
 @_number
 @_forge
 @json_option
@@ -111,7 +112,7 @@ def close(service: str, number: int | None, directory: str, *, as_json: bool) ->
 
 
 @pr.command()
-@_service
+@service_argument
 @_number
 @_forge
 @click.option("--add", multiple=True, metavar="LABEL", help="A label to put on it; may be given again.")
@@ -136,6 +137,9 @@ class _Reviewed:
     """
 
     def __init__(self, service: str, directory: str) -> None:
+        from fleetpgo.proposal.forges.local import LocalForge
+        from fleetpgo.service.files import load_named
+
         self._service = load_named(service)
         repository = self._service.repository
         if repository.forge != "local":
@@ -147,17 +151,17 @@ class _Reviewed:
         self.forge = LocalForge(directory, repository.project)
 
     def pull_requests(self) -> list[PullRequest]:
-        """All of the service's, the oldest first."""
+        """Return all of the service's, the oldest first."""
         return [each for each in self.forge.pull_requests() if each.branch in self._branches]
 
     def choose(self, number: int | None) -> PullRequest:
-        """The one of that number; without a number the only open one.
+        """Return the one of that number; without a number the only open one.
 
         Raises:
             ForgeError: if that number is another service's, or not exactly one is open.
         """
         name = self._service.name
-        hint = f"name its NUMBER; `fleetpgo pr list {name}` shows all of {name}"
+        hint = f"give its NUMBER; `fleetpgo pr list {name}` shows all of {name}"
         if number is not None:
             found = self.forge.get(number)
             if found.branch not in self._branches:
@@ -170,7 +174,9 @@ class _Reviewed:
         found_open = [each for each in self.pull_requests() if each.state == "open"]
         if len(found_open) != 1:
             shown = ", ".join(str(each.number) for each in found_open) or "none"
-            raise ForgeError(f"not exactly one pull request of {name} is open: {shown}", hint=hint)
+            raise ForgeError(
+                f"without a NUMBER exactly one pull request of {name} must be open; open: {shown}", hint=hint
+            )
         return found_open[0]
 
 
@@ -183,5 +189,5 @@ def _report(pull_request: PullRequest, *, as_json: bool) -> None:
 
 
 def _dump(value: Any) -> str:  # noqa: ANN401  # whatever JSON can hold
-    """JSON with times as ISO 8601."""
+    """Return JSON with times as ISO 8601."""
     return json.dumps(value, indent=2, default=str)

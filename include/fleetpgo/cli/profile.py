@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fleetpgo import pprof
+from fleetpgo.cli.options import JSON, json_option
 from fleetpgo.errors import FleetPGOError, ProfileError
-from fleetpgo.golang.source import packages
-from fleetpgo.golang.sourcematch import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from fleetpgo.pprof import Edge
     from fleetpgo.pprof.merging import Weights
 
 STDIN = "-"
@@ -30,18 +29,6 @@ UNPROVEN = 3
 
 PROFILE = click.Path(exists=True, dir_okay=False, allow_dash=True)
 
-JSON = "fleetpgo.json"
-"""Where click's shared store holds whether the answer, or the error, is to be JSON."""
-
-
-def _note_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:  # noqa: FBT001 -- as click calls it
-    ctx.meta[JSON] = value
-    return value
-
-
-as_json = click.option(
-    "--json", "as_json", is_flag=True, callback=_note_json, help="Print one JSON document instead of text."
-)
 go_command = click.option("--go", default="go", show_default=True, help="The go command (1.23 or newer).")
 output = click.option(
     "-o",
@@ -69,7 +56,7 @@ class _Group(click.Group):
 
 @click.group(cls=_Group)
 def profile() -> None:
-    r"""Look at CPU profiles of Go programs, merge them, and shrink them to what the compiler reads.
+    """Look at CPU profiles of Go programs, merge them, and shrink them to what the compiler reads.
 
     PROFILE is a file in pprof format, gzipped or not, or - for standard input.
 
@@ -79,14 +66,16 @@ def profile() -> None:
       1  a profile was refused; the reason is printed
       2  wrong usage
       3  minimise: not proven, so the full profile was written
-    """
+    """  # noqa: D301  # \b is click's mark for "do not wrap", not an escape gone wrong
 
 
 @profile.command()
 @click.argument("path", metavar="PROFILE", type=PROFILE)
-@as_json
+@json_option
 def info(path: str, *, as_json: bool) -> None:
     """Print what a profile says about itself."""
+    from fleetpgo import pprof
+
     _show(asdict(pprof.facts(_read(path))), as_json=as_json)
 
 
@@ -94,9 +83,11 @@ def info(path: str, *, as_json: bool) -> None:
 @click.argument("paths", metavar="PROFILE…", nargs=-1, required=True, type=PROFILE)
 @click.option("--seconds", type=float, help="Duration that was asked for; another one is refused.")
 @click.option("--main-package", help="Package main that was asked for, as `info` prints it.")
-@as_json
+@json_option
 def check(paths: tuple[str, ...], *, seconds: float | None, main_package: str | None, as_json: bool) -> None:
     """Say of each profile whether a build can use it, and if not, why."""
+    from fleetpgo import pprof
+
     results: list[dict[str, str | None]] = []
     for path in paths:
         try:
@@ -132,7 +123,7 @@ def check(paths: tuple[str, ...], *, seconds: float | None, main_package: str | 
 )
 @click.option("--keep-labels", is_flag=True, help="Keep samples apart that differ in their labels.")
 @go_command
-@as_json
+@json_option
 def merge(
     paths: tuple[str, ...],
     *,
@@ -144,6 +135,8 @@ def merge(
     as_json: bool,
 ) -> None:
     """Add profiles up to one. Their order makes no difference."""
+    from fleetpgo import pprof
+
     if minimal and keep_labels:
         raise click.UsageError("--minimise keeps no labels: the compiler reads none.")
     sizes: list[int] = []
@@ -164,12 +157,14 @@ def merge(
 @click.argument("path", metavar="PROFILE", type=PROFILE)
 @output
 @go_command
-@as_json
+@json_option
 def minimise(path: str, *, output: str, go: str, as_json: bool) -> None:
     """Write the smallest profile that builds the same bytes, proven with `go tool preprofile`.
 
     Without the proof the profile is written as it is, and the exit code is 3.
     """
+    from fleetpgo import pprof
+
     small = pprof.minimise(_read(path), go=go)
     _write(output, small.data)
     record = asdict(small)
@@ -182,9 +177,11 @@ def minimise(path: str, *, output: str, go: str, as_json: bool) -> None:
 @profile.command()
 @click.argument("old", type=PROFILE)
 @click.argument("new", type=PROFILE)
-@as_json
+@json_option
 def compare(old: str, new: str, *, as_json: bool) -> None:
     """Say what changes for the compiler from one profile to another."""
+    from fleetpgo import pprof
+
     found = pprof.compare(_read(old), _read(new))
     if as_json:
         click.echo(json.dumps(asdict(found)))
@@ -200,26 +197,31 @@ def compare(old: str, new: str, *, as_json: bool) -> None:
 @click.option(
     "-n", "count", default=20, show_default=True, type=click.IntRange(min=1), help="How many functions."
 )
-@as_json
+@json_option
 def top(path: str, *, count: int, as_json: bool) -> None:
     """Print the functions with the most weight."""
+    from fleetpgo import pprof
+
     ranks = pprof.top(_read(path), count)
     if as_json:
         click.echo(json.dumps([asdict(rank) for rank in ranks]))
         return
-    click.echo(f"{'flat':>12} {'flat%':>7} {'cum':>12} {'cum%':>7}  function")
+    click.echo(f"{'flat':>14} {'flat %':>7} {'cum':>14} {'cum %':>7}  function")
     for rank in ranks:
         click.echo(
-            f"{rank.flat:>12} {rank.flat_share:>7.2%} {rank.cum:>12} {rank.cum_share:>7.2%}  {rank.function}"
+            f"{rank.flat:>14,} {100 * rank.flat_share:>7.2f} {rank.cum:>14,} {100 * rank.cum_share:>7.2f}  "
+            f"{rank.function}"
         )
 
 
 @profile.command()
 @click.argument("path", metavar="PROFILE", type=PROFILE)
 @click.option("--hot", is_flag=True, help="Only those that are hot by Go's 99 % rule.")
-@as_json
+@json_option
 def edges(path: str, *, hot: bool, as_json: bool) -> None:
     """Print the call edges that the compiler derives, heaviest first."""
+    from fleetpgo import pprof
+
     found = pprof.call_edges(_read(path))
     shown = {edge: found.weights[edge] for edge in (found.hot if hot else found.weights)}
     if as_json:
@@ -234,12 +236,17 @@ def edges(path: str, *, hot: bool, as_json: bool) -> None:
 @click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--package", default="./...", show_default=True, help="What is built, as `go build` takes it.")
 @click.option("--tags", default="", help="Build tags, comma-separated.")
-@as_json
+@json_option
 def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) -> None:
     """Say how much of a profile still speaks of the Go module in SOURCE: how stale it is.
 
     A call edge is matched if caller, callee and line of the call are still there.
     """
+    from fleetpgo import pprof
+    from fleetpgo.golang.source import packages
+    from fleetpgo.golang.sourcematch import Sources
+    from fleetpgo.measurement.figures import percent
+
     found = Sources(packages(source, package, environment=os.environ, tags=tags)).match(
         pprof.call_edges(_read(path))
     )
@@ -247,14 +254,14 @@ def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) ->
         click.echo(json.dumps(asdict(found)))
         return
     click.echo("nothing can be compared" if found.share is None else f"source match: {found.share:.4f}")
-    click.echo(f"compared: {found.compared:.1%} of the edge weight")
+    click.echo(f"compared: {percent(found.compared)} of the edge weight")
     for why, share in found.excluded.items():
-        click.echo(f"left out: {share:.1%} {why}")
+        click.echo(f"left out: {percent(share)} {why}")
     for lost in found.lost:
-        click.echo(f"{lost.share:>8.2%} {_edge(lost.edge)}: {lost.why} is gone")
+        click.echo(f"{100 * lost.share:>6.2f} % {_edge(lost.edge)}: {lost.why} is gone")
 
 
-def _edge(edge: pprof.Edge) -> str:
+def _edge(edge: Edge) -> str:
     return f"{edge.caller}:{edge.offset} → {edge.callee}"
 
 

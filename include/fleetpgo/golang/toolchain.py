@@ -166,7 +166,7 @@ def run(
         )
     if ended.status and any(_NO_TOOLCHAIN.search(line) for line in ended.last):
         raise ToolchainError(
-            _with_output(f"`{shown}` asks for a Go toolchain that is not to be had", ended.last),
+            _with_output(f"`{shown}` needs a Go toolchain that cannot be downloaded", ended.last),
             hint="install that version where the task runs, or let Go fetch it: GOTOOLCHAIN=auto, and a "
             "GOPROXY that can be reached",
         )
@@ -231,7 +231,7 @@ def _require(program: str, checkout: Path, environment: Mapping[str, str]) -> No
     place = str(checkout / program) if "/" in program else program
     if not shutil.which(place, path=environment.get("PATH")):
         raise BuildError(
-            f"the command {program!r} cannot be started: there is no such program",
+            f"the command {program!r} cannot be started: the program was not found",
             hint="install it where the task runs, or correct build.command in the service file",
         )
 

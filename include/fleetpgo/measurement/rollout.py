@@ -8,6 +8,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import MeasurementError
+from fleetpgo.measurement.figures import percent
 from fleetpgo.prometheus import from_timestamp
 from fleetpgo.run.proposed import Rollout
 
@@ -99,9 +100,9 @@ def given(
     fraction, _ = prometheus.number(expression(rules.fraction, profile), at=seen)
     if fraction < rules.complete:
         raise MeasurementError(
-            f"{fraction:.0%} of the instances ran the build with profile {profile} at {seen}: the rollout "
-            f"never finished, which it does at {rules.complete:.0%}",
-            hint="check the profile and the times; rollout.complete is 1 less the share that is held back",
+            f"{percent(fraction)} of the instances ran the build with profile {profile} at {seen}; it "
+            f"never reached rollout.complete, {percent(rules.complete)}",
+            hint="check the profile and the times; rollout.complete is 1 minus the share that is held back",
         )
     return Rollout(profile, start, end, fraction)
 

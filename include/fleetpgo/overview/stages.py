@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Literal
 
-from fleetpgo.measurement.figures import saving
+from fleetpgo.measurement.figures import percent, saving
 from fleetpgo.overview.instances import GIVEN
 from fleetpgo.run.measured import PERIODS
 from fleetpgo.run.proposed import Merge, Proposed, Rollout
@@ -66,7 +66,7 @@ def look_at_stages(
     yield _stage(
         "Rollout",
         {
-            "instances on the new build": f"{rollout.fraction:.0%}",
+            "instances on the new build": percent(rollout.fraction),
             "from": _moment(rollout.start),
             "to": _moment(rollout.end),
         }

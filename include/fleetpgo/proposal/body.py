@@ -441,7 +441,7 @@ def _share(value: float) -> str:
 
 
 def _percent(value: float, *, sign: str = "+") -> str:
-    return f"{value:{sign}.1%}".replace("%", " %")
+    return f"{100 * value:{sign}.1f} %"
 
 
 def _change(before: int, after: int) -> str:

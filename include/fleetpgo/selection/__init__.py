@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fleetpgo.errors import SelectionError
+from fleetpgo.errors import QueryError, SelectionError
 from fleetpgo.run.selected import Selection, Target
 from fleetpgo.selection import stratified, topk, weighted
 from fleetpgo.selection.fleet import read_fleet
@@ -123,7 +123,12 @@ def _sizes_of(query: str, rules: SelectionRules) -> str:
 
 def _ask(prometheus: Prometheus, query: str, rules: SelectionRules) -> Answer:
     """The answer, if it is whole or need not be."""
-    answer = prometheus.instant(query, partial_response=rules.partial_response)
+    try:
+        answer = prometheus.instant(query, partial_response=rules.partial_response)
+    except QueryError as error:
+        raise QueryError(
+            error.message, hint="correct selection.cpu, or selection.builds and selection.matchers"
+        ) from error
     # PromQL's own remarks are no sign that something is missing.
     partial = [warning for warning in answer.warnings if not warning.startswith("PromQL ")]
     if partial and not rules.partial_response:

@@ -70,7 +70,7 @@ def choose(
             target,
             stratum=name,
             round=1 + place // counts[name],
-            why=f"drawn from {name}, {cores[name] / sum(cores.values()):.1%} of the CPU",
+            why=f"drawn from {name}, {100 * cores[name] / sum(cores.values()):.1f} % of the CPU",
         )
         for name, members in strata.items()
         for place, target in enumerate(draw(members, counts[name] * rules.max_rounds, seed=seed))

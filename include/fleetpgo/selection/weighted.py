@@ -40,7 +40,7 @@ def choose(
                 target,
                 stratum=EVERYTHING,
                 round=1 + place // rules.instances,
-                why=f"drawn; it has {target.cores / cores:.2%} of the CPU",
+                why=f"drawn; it has {100 * target.cores / cores:.2f} % of the CPU",
             )
             for place, target in enumerate(drawn)
         ),

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from fleetpgo.errors import ServiceFileError
 from fleetpgo.run.selected import Selection, Target
-from fleetpgo.service.rules import Day
+from fleetpgo.service.values import Day
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

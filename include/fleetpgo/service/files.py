@@ -1,31 +1,43 @@
-"""Service files: where they are, and reading one with the line of every mistake."""
+"""Service files: where they are, reading one with the line of every mistake, and the line of a key."""
 
 from __future__ import annotations
 
 import os
+import re
+from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 
-from fleetpgo.errors import ServiceFileError
+from fleetpgo.errors import FleetPGOError, ServiceFileError
+from fleetpgo.service.reference import mapping_of
 from fleetpgo.service.rules import NAME, SelectionRules, ServiceRules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pydantic import BaseModel
+
+_SUFFIXES = (".yaml", ".yml")
+
+# A key of a section as messages name it, `build.timeout`; not a part of a path, and not located already.
+_KEY = re.compile(r"(?<![\w./-])([a-z]+)\.([a-z_]+)(?![\w/-]|\.\w| \()")
 
 
 def services_directory() -> Path:
-    """Where service files are: ``$FLEETPGO_SERVICES``, else ``services/`` beside the package."""
+    """Return the directory of service files: ``$FLEETPGO_SERVICES``, else the project's ``services/``."""
     return Path(os.environ.get("FLEETPGO_SERVICES") or Path(__file__).parents[2] / "services")
 
 
 def service_files(directory: Path | None = None) -> list[Path]:
-    """The service files of a directory, in the order of their names."""
-    return sorted((directory or services_directory()).glob("*.yaml"))
+    """Return the service files of a directory, ``.yaml`` and ``.yml``, in the order of their names."""
+    directory = directory or services_directory()
+    return sorted(file for suffix in _SUFFIXES for file in directory.glob(f"*{suffix}"))
 
 
 def load_service(file: Path) -> ServiceRules:
@@ -34,10 +46,15 @@ def load_service(file: Path) -> ServiceRules:
     Raises:
         ServiceFileError: with path, line and key of every mistake.
     """
+    twins = [twin.name for suffix in _SUFFIXES if (twin := file.with_suffix(suffix)).exists()]
+    if len(twins) > 1:
+        raise ServiceFileError(
+            f"{file}: {' and '.join(twins)} both describe the service {file.stem}", hint="remove one of them"
+        )
     if not NAME.fullmatch(file.stem):
         raise ServiceFileError(
             f"{file}: {file.stem!r} cannot be a service's name",
-            hint="use lower-case letters, digits, '-' and '_', and no -revert at the end: "
+            hint="rename the file: use lower-case letters, digits, '-' and '_', and no -revert at the end; "
             "the name becomes part of DAG ids and branches",
         )
     try:
@@ -49,12 +66,10 @@ def load_service(file: Path) -> ServiceRules:
     except (OSError, UnicodeDecodeError) as error:
         raise ServiceFileError(f"{file}: cannot be read: {error}") from error
     if not isinstance(document, dict):
-        raise ServiceFileError(f"{file}:1: a service file is a mapping (selection: …, repository: …)")
+        raise ServiceFileError(f"{file}:1: a service file must be a mapping (selection: …, repository: …)")
     if "name" in document:
         line = _line(YAML().load(text), ("name",))
-        raise ServiceFileError(
-            f"{file}:{line}: name: the file's own name is the service's name; remove the key"
-        )
+        raise ServiceFileError(f"{file}:{line}: name: remove this key; the service is named after its file")
     try:
         return ServiceRules.model_validate({"name": file.stem, **document})
     except ValidationError as error:
@@ -64,7 +79,7 @@ def load_service(file: Path) -> ServiceRules:
             for mistake in error.errors()
         ]
         raise ServiceFileError(
-            "\n".join(mistakes), hint="`fleetpgo services schema` lists every key"
+            "\n".join(mistakes), hint="`fleetpgo services schema` explains every key"
         ) from error
 
 
@@ -75,16 +90,51 @@ def load_named(name: str, directory: Path | None = None) -> ServiceRules:
         ServiceFileError: if there is none, or it has a mistake.
     """
     directory = directory or services_directory()
-    known = [file.stem for file in service_files(directory)]
-    if name not in known:
+    files = {file.stem: file for file in service_files(directory)}
+    if name not in files:
         raise ServiceFileError(
-            f"no service {name!r} in {directory}", hint=f"known services: {', '.join(known) or 'none'}"
+            f"no service {name!r} in {directory}{_did_you_mean(name, files)}",
+            hint=f"known services: {', '.join(files) or 'none'}",
         )
-    return load_service(directory / f"{name}.yaml")
+    return load_service(files[name])
+
+
+@contextmanager
+def keys_located(name: str) -> Iterator[None]:
+    """Add its line to each service-file key that an error names: ``collection.url (api.yaml:14)``."""
+    try:
+        yield
+    except FleetPGOError as error:
+        file = next((file for file in service_files() if file.stem == name), None)
+        if file is not None:
+            error.message, error.hint = (locate_keys(text, file) for text in (error.message, error.hint))
+        raise
+
+
+def locate_keys(text: str, file: Path) -> str:
+    """Return a text with the line of each key of the service file that it names."""
+    if not _KEY.search(text):
+        return text
+    try:
+        document = YAML().load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, MarkedYAMLError):
+        return text  # reading the service file says so itself
+
+    def located(match: re.Match[str]) -> str:
+        section, key = match.groups()
+        rules = _mapping((section,))
+        if rules is None or key not in rules.model_fields:
+            return match[0]
+        mapping = document.get(section) if isinstance(document, dict) else None
+        there = isinstance(mapping, dict) and key in mapping
+        where = f"{file.name}:{_line(document, (section, key))}" if there else f"not set in {file.name}"
+        return f"{match[0]} ({where})"
+
+    return _KEY.sub(located, text)
 
 
 def _read(text: str) -> Any:  # noqa: ANN401  # whatever the file holds
-    """A document without its positions: many times as fast, and every parse of the DAGs reads all files."""
+    """Read a document without its positions: much faster, and every parse of the DAGs reads all files."""
     try:
         return YAML(typ="safe").load(text)
     except MarkedYAMLError:
@@ -93,15 +143,29 @@ def _read(text: str) -> Any:  # noqa: ANN401  # whatever the file holds
 
 
 def _line(document: CommentedMap, location: Sequence[int | str]) -> int:
-    """The 1-based line of a key, or of the nearest mapping above it that the file does hold."""
+    """Return the 1-based line of a key, or of the nearest mapping above it that the file does hold."""
     node: Any = document
     line: int = document.lc.line
     for key in location:
-        if not isinstance(node, CommentedMap) or key not in node:
+        if isinstance(node, CommentedMap) and key in node:
+            line = node.lc.key(key)[0]
+        elif isinstance(node, CommentedSeq) and isinstance(key, int):
+            line = node.lc.item(key)[0]
+        else:
             break
-        line = node.lc.key(key)[0]
         node = node[key]
     return line + 1
+
+
+def _mapping(location: Sequence[int | str]) -> type[BaseModel] | None:
+    """Return the class of the mapping at that place of a service file; None: the place holds no mapping."""
+    found: type[BaseModel] | None = ServiceRules
+    for key in location:
+        if isinstance(key, int):  # an element of a list of mappings
+            continue
+        field = found.model_fields.get(key) if found else None
+        found = mapping_of(field) if field else None
+    return found
 
 
 def override(rules: SelectionRules, **values: object) -> SelectionRules:
@@ -119,11 +183,19 @@ def override(rules: SelectionRules, **values: object) -> SelectionRules:
 
 
 def _say(mistake: Any) -> str:  # noqa: ANN401  # pydantic's ErrorDetails
-    """A mistake in a user's words rather than in the validator's."""
+    """Put a mistake in a user's words rather than in the validator's."""
     match mistake["type"]:
         case "extra_forbidden":
-            return "unknown key"
+            *above, key = mistake["loc"]
+            rules = _mapping(above)
+            return f"unknown key{_did_you_mean(str(key), rules.model_fields if rules else ())}"
         case "missing":
             return "this key is required"
         case _:
             return f"{mistake['msg'].removeprefix('Value error, ')} (found: {mistake['input']!r})"
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a question that names the closest known word; "": none is close."""
+    close = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

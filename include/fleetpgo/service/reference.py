@@ -26,12 +26,12 @@ Schema for editors.
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     return "\n".join([HEAD, *_section(ServiceRules, "")]).rstrip() + "\n"
 
 
 def _section(model: type[BaseModel], path: str) -> Iterator[str]:
-    """One mapping's keys as a table, then those of the mappings in it."""
+    """Yield one mapping's keys as a table, then those of the mappings in it."""
     if path:
         yield f"## `{path}`\n"
         yield f"{(model.__doc__ or '').strip()}\n"
@@ -41,7 +41,7 @@ def _section(model: type[BaseModel], path: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         if field.exclude:
             continue
-        part = _part(field)
+        part = mapping_of(field)
         if part:
             inner.append((part, f"{path}.{name}" if path else name))
         said = field.description or (part and (part.__doc__ or "").strip()) or ""
@@ -51,14 +51,14 @@ def _section(model: type[BaseModel], path: str) -> Iterator[str]:
         yield from _section(part, below)
 
 
-def _part(field: FieldInfo) -> type[BaseModel] | None:
-    """The mapping that a key holds, or a list of: its class, or None if the key holds plain values."""
+def mapping_of(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the class of the mapping (or list of mappings) that a key holds; None: it holds plain values."""
     kinds = (field.annotation, *get_args(field.annotation))
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def _default(field: FieldInfo) -> str:
-    """What holds if the key is left out."""
+    """Return the value that holds if the key is left out."""
     if field.is_required():
         return "**required**"
     default: Any = field.default
@@ -72,7 +72,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _duration(value: timedelta) -> str:
-    """A duration as the file writes it."""
+    """Return a duration as the file writes it."""
     left, text = int(value.total_seconds()), ""
     for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
         count, left = divmod(left, seconds)

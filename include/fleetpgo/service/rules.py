@@ -1,163 +1,76 @@
-"""What a service is: every key of the service file, and what each may hold.
+"""The keys of a service file, and what each may hold.
 
-A service file is ``<directory>/<service>.yaml``; its name is the service's name. It says where the service's
+A service file is ``<directory>/<service>.yaml``; the service is named after it. It says where the service's
 metrics are, which instances to profile and how, where its repository is and how it builds, and how a saving
-is judged. It holds no address that differs between installations and no secret: those are Airflow
-*connections* (or, on the command line, options), which the file refers to by id.
+is judged. It holds no secret, and no address that differs between installations: those are in Airflow
+*connections*, which the file names by id, or in options on the command line.
 
-Where a value holds ``$name`` placeholders (:class:`string.Template`), its description says which.
+Where a value holds ``$name`` placeholders (:class:`string.Template`), its description lists them.
 """
 
 from __future__ import annotations
 
 import math
 import re
-import shlex
 from datetime import timedelta
-from pathlib import PurePosixPath
 from string import Template
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fleetpgo.addresses import parse_allow
+from fleetpgo.service.values import (
+    Command,
+    Day,
+    Duration,
+    Matchers,
+    ProfilePromQL,
+    ProfileQuery,
+    PromQL,
+    RepositoryPath,
+    Share,
+    Timezone,
+    UrlTemplate,
+)
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}(?<!-revert)")
-"""What a service may be called: it becomes part of DAG ids, branch names and paths.
+"""Names that a service may have: the name becomes part of DAG ids, branches and paths.
 
-The branch of a service `api-revert` would be the one that takes out the profile of `api`.
+A service `api-revert` would share its branch with the revert of the profile of `api`.
 """
-
-_DURATION_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-_DURATION = re.compile("".join(rf"(?:(?P<{name}>\d+){unit})?" for unit, name in _DURATION_UNITS.items()))
-
-_MATCHER = r'\s*[a-zA-Z_]\w*\s*(?:=~|!~|!=|=)\s*"(?:[^"\\\n]|\\.)*"\s*'
-_MATCHERS = re.compile(rf"{_MATCHER}(?:,{_MATCHER})*")
-_PROFILE_QUERY = re.compile(rf"\w+(?::\w+){{4}}(?::delta)?\{{{_MATCHERS.pattern}\}}")
-
-
-def duration(value: object) -> timedelta:
-    """Read a duration as Prometheus writes it: ``90s``, ``1h30m``, ``7d``."""
-    if isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
-        return timedelta(**{name: int(count) for name, count in match.groupdict(default="0").items()})
-    if isinstance(value, timedelta):
-        return value
-    raise ValueError("a duration is written as Prometheus writes it: 90s, 15m, 1h30m, 7d")
-
-
-def _profile_template(value: object) -> object:
-    """Accept PromQL whose only placeholder is ``$profile``."""
-    if isinstance(value, str):
-        template = Template(value)
-        if not template.is_valid():
-            raise ValueError("a lone $ is not a placeholder; write $$ for a dollar sign")
-        if unknown := sorted(set(template.get_identifiers()) - {"profile"}):
-            raise ValueError(f"unknown placeholder ${unknown[0]}; only $profile is known here")
-    return value
-
-
-def _matchers(value: object) -> object:
-    """Accept PromQL label matchers, without the braces."""
-    if isinstance(value, str) and value and not _MATCHERS.fullmatch(value):
-        raise ValueError('matchers are written as in PromQL, without braces: revision="4f2a", pgo!=""')
-    return value
-
-
-def _arguments(value: object) -> object:
-    """Split a command line as a POSIX shell would; no shell runs it."""
-    return tuple(shlex.split(value)) if isinstance(value, str) else value
-
-
-def _inside(value: object) -> object:
-    """Accept only a path that stays inside the repository."""
-    if isinstance(value, str) and (PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts):
-        raise ValueError("the path must be relative to the repository and stay inside it")
-    return value
-
-
-def _url_template(value: object) -> object:
-    """Accept an http(s) URL without credentials in it, whose placeholders are labels."""
-    if isinstance(value, str):
-        template = Template(value)
-        if not template.is_valid():
-            raise ValueError("a lone $ is not a placeholder; write $$ for a dollar sign")
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ValueError("a URL starts with http:// or https:// and a host")
-        if "@" in parts.netloc:
-            raise ValueError("credentials do not belong into a URL; use `connection`")
-    return value
-
-
-def _profile_query(value: object) -> object:
-    """Accept a profile type with label matchers, and a placeholder in them."""
-    if isinstance(value, str) and value:
-        if not _PROFILE_QUERY.fullmatch(value):
-            raise ValueError('a query is a profile type and matchers: process_cpu:…{service_name="api", …}')
-        template = Template(value)
-        if not template.is_valid():
-            raise ValueError("a lone $ is not a placeholder; write $$ for a dollar sign")
-        if not template.get_identifiers():
-            raise ValueError("without a placeholder such as $instance every instance gets the same profile")
-    return value
-
-
-def _timezone(value: str) -> str:
-    """Accept the name of a time zone."""
-    try:
-        return ZoneInfo(value).key
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # a folder of the database is an OSError
-        raise ValueError("a time zone is written by its IANA name: Europe/Lisbon, UTC") from error
-
-
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-Duration = Annotated[timedelta, BeforeValidator(duration)]
-PromQL = Annotated[str, Field(min_length=1)]
-ProfilePromQL = Annotated[str, Field(min_length=1), BeforeValidator(_profile_template)]
-RepositoryPath = Annotated[str, Field(min_length=1), BeforeValidator(_inside)]
-UrlTemplate = Annotated[str, BeforeValidator(_url_template)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
-    """A mapping of the service file: immutable, and a wrong key is an error."""
+    """A mapping of the service file; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class PrometheusRules(_Part):
-    """The Prometheus or Thanos that knows the service."""
+    """The Prometheus or Thanos that has the service's metrics."""
 
-    connection: str = Field(description="Airflow connection (type http) of the Prometheus API")
+    connection: str = Field(
+        description="id of the Airflow connection (type http) that holds the address of Prometheus or Thanos"
+    )
 
 
 class WindowRules(_Part):
     """A phase of the day or the week in which some of the instances are profiled."""
 
-    name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="what the phase is called: peak, night …"
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="name of the phase: peak, night …")
+    at: str = Field(
+        pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="local time at which the phase begins: 14:30"
     )
-    at: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="local time at which it begins: 14:30")
-    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+    timezone: Timezone = Field(
         default="UTC", description="time zone of `at`, by its IANA name: Europe/Lisbon"
     )
     days: Annotated[tuple[Day, ...], Field(min_length=1)] = Field(
         default=get_args(Day),
-        description="local days of the week on which it may be: mon, tue …; default: all",
+        description="days of the week on which the phase may begin: mon, tue …; default: all",
     )
     share: Annotated[float, Field(gt=0, le=1)] = Field(
-        description="share of `instances` that is taken in it; those of all windows add up to 1"
+        description="share of `instances` to profile in this phase; the shares of all windows add up to 1"
     )
 
 
@@ -165,59 +78,64 @@ class SelectionRules(_Part):
     """Which instances are profiled."""
 
     cpu: PromQL = Field(
-        description="PromQL that gives one series per candidate instance: the CPU it uses, in cores. "
-        "Matchers (tier, environment …) belong here"
+        description="PromQL that returns one series per candidate instance: the CPU it uses, in cores. Put "
+        "the matchers for tier, environment and the like here",
     )
     strategy: Literal["topk", "stratified", "weighted"] = Field(
         default="topk",
-        description="topk: the busiest; stratified: some of each stratum; weighted: at random, the busier "
-        "the likelier. docs/selection.md says when to use which",
+        description="topk: the busiest instances; stratified: some of each stratum; weighted: at random, in "
+        "proportion to CPU. docs/selection.md says when to use which",
     )
     instances: int = Field(
-        default=40, ge=1, le=10_000, description="how many instances to profile in a round"
+        default=40, ge=1, le=10_000, description="number of instances to profile in a round"
     )
     strata: tuple[str, ...] = Field(
-        default=("datacenter",), min_length=1, description="stratified: labels whose values make the strata"
+        default=("datacenter",),
+        min_length=1,
+        description="stratified: labels; each combination of their values is a stratum",
     )
     allocation: Literal["proportional", "equal"] | dict[str, Annotated[int, Field(ge=1)]] = Field(
         default="proportional",
-        description="stratified: instances of a stratum in proportion to its CPU, equally many of each, or a "
-        "number for each (`ams: 3`; values of several labels are joined by `/`); at least one of each",
+        description="stratified: how many instances of each stratum: in proportion to its CPU, equally "
+        "many, or a number for each (`ams: 3`; values of several labels are joined by `/`); at "
+        "least one of each",
     )
     builds: str | None = Field(
         default=None,
         pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$",
-        description="metric with one series per instance whose labels say what it runs (`api_build_info`); "
-        "needed for `matchers`",
+        description="metric with one series per instance whose labels describe its build (`api_build_info`); "
+        "required by `matchers`",
     )
-    matchers: Annotated[str, BeforeValidator(_matchers)] = Field(
+    matchers: Matchers = Field(
         default="",
-        description='only instances whose series of `builds` matches: `revision="4f2a"`, `pgo!=""`',
+        description='profile only instances whose series of `builds` matches: `revision="4f2a"`, `pgo!=""`',
     )
     windows: tuple[WindowRules, ...] = Field(
         default=(),
-        description="phases over which a run takes its instances, each when it comes; without any, all are "
-        "taken at once. A run that was triggered with `now` takes all at once, too",
+        description="phases of the day or the week over which a run spreads its instances. Without windows, "
+        "and in a run that was triggered with `now`, all are profiled at once",
     )
     target_samples: int = Field(
         default=40_000,
         ge=0,
-        description="CPU samples that will do; while there are fewer, or the instances agree less than "
-        "`profile.warn_below` wants, another round is taken from instances not yet profiled",
+        description="CPU samples that are enough. While there are fewer, or the instances agree less than "
+        "`profile.warn_below` asks, another round of instances is profiled",
     )
     max_rounds: int = Field(
-        default=3, ge=1, le=10, description="most rounds in a run, the first one included"
+        default=3, ge=1, le=10, description="largest number of rounds in a run, the first included"
     )
     partial_response: bool = Field(
-        default=True, description="whether an answer will do for which Thanos could not ask all of its stores"
+        default=True, description="whether to accept partial answers from Thanos; a warning is recorded"
     )
-    instance_label: str = Field(default="instance", description="label that names an instance (host:port)")
-    datacenter_label: str = Field(default="datacenter", description="label that names its datacenter")
+    instance_label: str = Field(
+        default="instance", description="label that holds an instance's name (host:port)"
+    )
+    datacenter_label: str = Field(default="datacenter", description="label that holds its datacenter")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.matchers and not self.builds:
-            raise ValueError("`matchers` needs `builds`, the metric whose labels say what an instance runs")
+            raise ValueError("`matchers` needs `builds`, the metric whose labels describe the build")
         if self.windows and not math.isclose(sum(window.share for window in self.windows), 1, abs_tol=0.01):
             raise ValueError("the shares of `windows` must add up to 1")
         if len({window.name for window in self.windows}) < len(self.windows):
@@ -230,62 +148,73 @@ class CollectionRules(_Part):
 
     source: Literal["pprof_http", "pyroscope", "parca"] = Field(
         default="pprof_http",
-        description="pprof_http: the instances themselves; pyroscope, parca: a server that profiles all the "
-        "time, asked for the last `seconds` of each instance. docs/collection.md has the calls",
+        description="where profiles come from. pprof_http: the instances themselves; pyroscope, parca: a "
+        "server that profiles continuously, asked for the last `seconds` of each instance; see "
+        "docs/collection.md",
     )
     url: UrlTemplate = Field(
         default="http://$host:6060/debug/pprof/profile?seconds=$seconds",
-        description="where an instance serves its CPU profile; $seconds, $instance (host:port), $host "
-        "(without the port) and the labels of its series. pyroscope, parca: the server's base address",
+        description="URL of an instance's CPU profile. Placeholders: $seconds, $instance (host:port), $host "
+        "(without the port), and the labels of its series. pyroscope, parca: the server's base address",
     )
-    query: Annotated[str, BeforeValidator(_profile_query)] = Field(
+    query: ProfileQuery = Field(
         default="",
-        description="pyroscope, parca: profile type and label matchers that give one instance's profiles, as "
-        '`process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name="api", pod="$pod"}`; placeholders as in '
-        "`url` tell the instances apart",
+        description="pyroscope, parca: profile type and label matchers that select one instance: "
+        '`process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name="api", pod="$pod"}`. It takes the '
+        "placeholders of `url` and needs one that differs between instances",
     )
     connection: str | None = Field(
         default=None,
-        description="Airflow connection (type http) whose extra holds `headers`, `ca`, `cert` and `key`; "
-        "its password becomes a bearer token",
+        description="id of the Airflow connection (type http) with credentials for the instances: `headers`, "
+        "`ca`, `cert` and `key` in its extra; its password is sent as a bearer token",
     )
     allow: tuple[str, ...] = Field(
         default=(),
-        description="where requests may go: networks (10.0.0.0/8), addresses, host names, *.domains; "
-        "required with credentials. Loopback, link-local and metadata addresses must be named here",
+        description="where requests may go: networks (10.0.0.0/8), addresses, host names, *.domains. "
+        "Required with credentials. Loopback, link-local and metadata addresses are refused "
+        "unless listed here",
     )
     plain_http: bool = Field(
         default=False,
-        description="whether credentials may be sent over http://, where everybody on the way can read them",
+        description="whether to send credentials over http://, where anybody on the network can read them",
     )
     ports: tuple[int, int] | None = Field(
         default=None,
-        description="lowest and highest port that a label may give; null: `url` itself fixes the port",
+        description="lowest and highest port that a label may name; null: `url` fixes the port",
     )
     seconds: int = Field(default=30, ge=1, le=600, description="length of each profile")
     grace: Duration = Field(
         default=timedelta(seconds=30),
-        description="time beyond `seconds` for symbolizing and sending a profile",
+        description="time limit for an answer, on top of `seconds`",
     )
-    attempts: int = Field(default=3, ge=1, le=10, description="how often one instance is asked")
-    quorum: Share = Field(default=0.5, description="share of the asked instances that must give a profile")
-    max_tasks: int = Field(default=16, ge=1, le=512, description="most mapped tasks that share the fetching")
+    attempts: int = Field(
+        default=3, ge=1, le=10, description="number of requests to an instance before it counts as lost"
+    )
+    quorum: Share = Field(
+        default=0.5, description="share of the selected instances that must give a usable profile"
+    )
+    max_tasks: int = Field(default=16, ge=1, le=512, description="largest number of mapped tasks that fetch")
     max_share: Share = Field(
         default=0.05,
-        description="share of a datacenter's instances that are profiled at once; at least one is",
+        description="largest share of a datacenter's instances to profile at the same time; at least one is",
     )
-    per_host: int = Field(default=1, ge=1, description="most profiles taken at once on one host")
+    per_host: int = Field(
+        default=1, ge=1, description="largest number of profiles taken at the same time on one host"
+    )
     concurrency: int = Field(
-        default=256, ge=1, le=10_000, description="most profiles taken at once by one task"
+        default=256,
+        ge=1,
+        le=10_000,
+        description="largest number of profiles taken at the same time by one task",
     )
     max_errors: Share = Field(
         default=0.2,
-        description="share of a round's instances that may answer with server errors before nobody is asked "
-        "any more; three instances at least",
+        description="share of a round's instances (three at least) that may answer with server errors; "
+        "beyond it the round stops",
     )
-    max_bytes: int = Field(default=32 << 20, ge=1, description="largest profile that is accepted, as sent")
+    max_bytes: int = Field(default=32 << 20, ge=1, description="largest accepted profile in bytes, as sent")
     max_unpacked_bytes: int = Field(
-        default=64 << 20, ge=1, description="largest profile that is accepted, after unzipping"
+        default=64 << 20, ge=1, description="largest accepted profile in bytes, unzipped"
     )
 
     @field_validator("allow")
@@ -297,39 +226,39 @@ class CollectionRules(_Part):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.connection and not self.allow:
-            raise ValueError("`connection` sends credentials: say in `allow` where they may go")
+            raise ValueError("`connection` sends credentials: list in `allow` where they may go")
         if self.connection and not self.plain_http and urlsplit(self.url).scheme == "http":
             raise ValueError("`connection` sends credentials: write https:// in `url`, or set `plain_http`")
         if bool(self.query) != (self.source != "pprof_http"):
-            raise ValueError("`query` belongs to the sources pyroscope and parca, which need it")
+            raise ValueError("the sources pyroscope and parca need `query`, and no other source takes it")
         if self.query and Template(self.url).get_identifiers():
             raise ValueError("the `url` of pyroscope and parca is the server's address, without placeholders")
         placeholders = Template(urlsplit(self.url).netloc).get_identifiers()
         if self.ports is None and {"instance", "port"} & set(placeholders):
             raise ValueError(
-                "`url` takes the port from a label, which anybody may forge: write http://$host:6060/…, "
-                "or say in `ports` which ports a label may give"
+                "`url` takes the port from a label, which others can forge: write http://$host:6060/…, "
+                "or limit the ports with `ports`"
             )
         return self
 
 
 class SufficiencyRules(_Part):
-    """Least figures by which a profile is judged; see docs/profile.md."""
+    """Lower bounds for the figures of a profile; see docs/profile.md."""
 
     samples: int = Field(default=0, ge=0, description="CPU samples in the merged profile")
     split_half_overlap: Share = Field(
-        default=0, description="overlap of two random halves of the instances: how far they agree"
+        default=0, description="overlap of the call edges of two random halves of the instances"
     )
     held_out_coverage: Share = Field(
-        default=0, description="share of one half's weight that the other half's hot edges cover"
+        default=0, description="share of one half's weight that is on hot call edges of the other half"
     )
 
 
 class GuardRules(_Part):
-    """A function that must not be inlined because of the profile, besides those that fleetpgo knows."""
+    """A function that PGO must not inline, besides those that fleetpgo knows."""
 
-    function: str = Field(description="its linker symbol, as profiles name it")
-    issue: str = Field(description="link to the report of what goes wrong")
+    function: str = Field(description="the function's linker symbol, as profiles show it")
+    issue: str = Field(description="link to the report of the problem")
 
 
 class ProfileRules(_Part):
@@ -337,30 +266,33 @@ class ProfileRules(_Part):
 
     warn_below: SufficiencyRules = Field(
         default=SufficiencyRules(samples=10_000, split_half_overlap=0.5, held_out_coverage=0.7),
-        description="figures below which the pull request warns; for overlap and coverage further rounds are "
-        "taken first",
+        description="below these figures the pull request warns. Low overlap or coverage makes the run "
+        "profile further rounds first",
     )
     fail_below: SufficiencyRules = Field(
-        default=SufficiencyRules(), description="figures below which the run fails and nothing is proposed"
+        default=SufficiencyRules(), description="below these figures the run fails and proposes nothing"
     )
     unchanged_above: Share = Field(
-        default=0.95, description="overlap with the committed profile from which a new one is not proposed"
+        default=0.95,
+        description="a new profile is not proposed if its overlap with the committed one is at least this",
     )
     match_below: Share = Field(
-        default=0.8, description="source match below which the pull request warns; see docs/profile.md"
+        default=0.8, description="below this source match the pull request warns; see docs/profile.md"
     )
-    guards: tuple[GuardRules, ...] = Field(default=(), description="further functions to keep from inlining")
+    guards: tuple[GuardRules, ...] = Field(
+        default=(), description="further functions that PGO must not inline"
+    )
 
 
 class RepositoryRules(_Part):
     """Where the service's source is, and what the pull request changes in it."""
 
     forge: Literal["local", "github", "gitlab", "gitea"] = Field(
-        description="kind of forge: github (Enterprise too), gitlab, gitea (Forgejo too), or local, a "
-        "directory of bare repositories"
+        description="kind of forge: github (also Enterprise), gitlab, gitea (also Forgejo), or local: a "
+        "directory of bare repositories",
     )
     connection: str = Field(
-        description="Airflow connection (type Forge, or generic) with the forge's address and token"
+        description="id of the Airflow connection (type Forge, or generic) with the forge's address and token"
     )
     project: str = Field(
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$",
@@ -370,7 +302,7 @@ class RepositoryRules(_Part):
     profile: RepositoryPath = Field(default="pgo/profile.pprof", description="path of the committed profile")
     makefile: RepositoryPath | None = Field(
         default="Makefile",
-        description="Makefile whose `go build` lines are made to pass -pgo; null: none is edited",
+        description="Makefile in whose `go build` lines -pgo is added if nothing passes it; null: edit none",
     )
     submodules: Literal["public", "token"] = Field(
         default="public",
@@ -386,166 +318,175 @@ class RepositoryRules(_Part):
 
 
 class ReviewRules(_Part):
-    """How pull requests are handed to people, and when a rejected one is proposed again."""
+    """Who reviews pull requests, and when a rejected profile is proposed again."""
 
     reviewers: tuple[str, ...] = Field(
         default=(),
-        description="who is asked for a review: names on the forge; on github and gitea `acme/perf` is the "
-        "team perf of acme",
+        description="users on the forge who are asked for a review; on github and gitea also teams: "
+        "`acme/perf`",
     )
     assignees: tuple[str, ...] = Field(
-        default=(), description="to whom the pull request is assigned: names on the forge"
+        default=(), description="users on the forge to whom the pull request is assigned"
     )
-    labels: tuple[str, ...] = Field(
-        default=(), description="labels of the pull request, besides `fleetpgo`, which each of ours has"
-    )
-    draft: bool = Field(default=False, description="whether pull requests are opened as drafts")
+    labels: tuple[str, ...] = Field(default=(), description="labels of the pull request, besides `fleetpgo`")
+    draft: bool = Field(default=False, description="whether to open pull requests as drafts")
     auto_merge: Literal["merge", "squash", "rebase"] | None = Field(
         default=None,
-        description="have the forge merge by itself, in that way, once its own checks and rules are "
-        "satisfied; null: a person merges. A forge without such rules on the base merges at once",
+        description="let the forge merge in that way once its own checks and rules pass; null: a person "
+        "merges. Without such rules on the base, GitLab and Gitea merge at once",
     )
     propose_again_below: Share = Field(
         default=0.8,
-        description="overlap with the profile of a pull request that was closed unmerged, below which a new "
-        "one is proposed",
+        description="after a pull request was closed unmerged, a new profile is proposed only if its "
+        "overlap with the rejected one is below this",
     )
     revert: Literal["open", "draft", "off"] = Field(
         default="open",
-        description="what follows a regression that estimator A (hold-back group) finds over the week: a "
-        "pull request that reverts the profile, the same as a draft, or nothing",
+        description="what a regression leads to that estimator A (hold-back group) finds over the week: a "
+        "pull request that reverts the profile (open), a draft of one (draft), or nothing (off)",
     )
 
 
 class BuildRules(_Part):
     """How the service is built."""
 
-    command: Annotated[tuple[str, ...], BeforeValidator(_arguments), Field(min_length=1)] = Field(
+    command: Annotated[Command, Field(min_length=1)] = Field(
         default=("make", "build"), description="the service's own build command, run without a shell"
     )
-    binary: RepositoryPath = Field(description="path of the binary that the command makes")
+    binary: RepositoryPath = Field(description="path of the binary that `command` writes")
     timeout: Duration = Field(default=timedelta(minutes=30), description="time limit of one build")
-    test: Annotated[tuple[str, ...], BeforeValidator(_arguments)] = Field(
+    test: Command = Field(
         default=(),
-        description="command that tests the service, run with the profile in place: `go test ./...`",
+        description="command that tests the service with the profile in place: `go test ./...`",
     )
     benchmark: str = Field(
         default="",
-        description="benchmarks of the service's module to compare without and with the profile, as `go test "
-        "-bench` takes them; each runs six times on both sides",
+        description="benchmarks to run without and with the profile, six times each: a pattern for `go test "
+        "-bench`",
     )
     explain: bool = Field(
         default=True,
-        description="whether to build once more, to say which calls the profile made the compiler inline or "
-        "devirtualise; takes as long as a build without a cache",
+        description="whether the pull request lists the calls that the profile made the compiler inline or "
+        "devirtualise; takes one more build without a cache",
     )
     memory: int = Field(
-        default=8 << 30, ge=1 << 28, description="bytes of memory that each process of a build may use"
+        default=8 << 30, ge=1 << 28, description="memory limit of each process of a build, in bytes"
     )
     pool: str = Field(
         default="default_pool",
-        description="Airflow pool that bounds how many builds run at once; it must exist in Airflow",
+        description="Airflow pool that limits how many builds run at once; create it in Airflow",
     )
 
 
 class RolloutRules(_Part):
-    """How to see that the new build is out: by what instances say of themselves, or when they started."""
+    """How fleetpgo sees that the new build runs: by a metric of the build, or by start times."""
 
     fraction: ProfilePromQL | None = Field(
         default=None,
-        description="PromQL that gives one number, the share of instances on the new build; "
-        "$profile is the first 12 hex digits of the committed profile's SHA-256. "
-        "Default: the share that was started since the merge",
+        description="PromQL that returns one number: the share of instances on the new build. $profile is "
+        "the first 12 hex digits of the committed profile's SHA-256. Default: the share that "
+        "`started` since the merge",
     )
     treated: ProfilePromQL | None = Field(
         default=None,
-        description="PromQL that gives one series per instance on the new build; the others are the "
-        "control group. Instances keep their name over a rollout (else choose another instance_label)",
+        description="PromQL that returns one series per instance on the new build; the other instances are "
+        "the control group. Instances must keep their names over a rollout; else choose another "
+        "instance_label",
     )
     started: PromQL | None = Field(
         default=None,
-        description="PromQL that gives one series per instance: the Unix time at which its process started; "
-        "shows restarts and other deploys in the windows that are compared",
+        description="PromQL that returns one series per instance: the Unix time at which its process "
+        "started. It reveals restarts and other deploys during a measurement",
     )
     revision: PromQL | None = Field(
         default=None,
-        description="PromQL that gives one series per revision of the source that runs, with label revision",
+        description="PromQL that returns one series per source revision in production, with the label "
+        "`revision`",
     )
-    complete: Share = Field(default=0.95, description="share from which the rollout counts as complete")
-    poll: Duration = Field(default=timedelta(minutes=5), description="time between two looks")
+    complete: Share = Field(
+        default=0.95, description="share of instances at which the rollout counts as complete"
+    )
+    poll: Duration = Field(default=timedelta(minutes=5), description="time between two queries")
     deadline: Duration = Field(
-        default=timedelta(days=14), description="time after the merge at which waiting for the rollout ends"
+        default=timedelta(days=14), description="time after the merge at which the wait for the rollout fails"
     )
 
     @model_validator(mode="after")
     def _can_be_seen(self) -> Self:
         if self.fraction is None and self.started is None:
-            raise ValueError("one of fraction and started is required, else no rollout can be seen")
+            raise ValueError("give `fraction` or `started`, or fleetpgo cannot see a rollout")
         return self
 
 
 class ExclusionRules(_Part):
     """A span of time that no comparison uses: an incident, a load test, another deploy."""
 
-    start: AwareDatetime = Field(description="its first moment, with time zone")
-    end: AwareDatetime = Field(description="the first moment after it")
-    reason: str = Field(default="", description="what was going on")
+    start: AwareDatetime = Field(description="start of the span, with time zone")
+    end: AwareDatetime = Field(description="end of the span, with time zone")
+    reason: str = Field(default="", description="what happened")
 
 
 class GuardrailRules(_Part):
-    """Something that a saving of CPU must not cost."""
+    """A quantity that a saving of CPU must not worsen."""
 
-    name: str = Field(min_length=1, description="what is guarded: resident memory, p99 latency, restarts …")
-    query: PromQL = Field(description="PromQL that gives one series per instance; less is better")
+    name: str = Field(
+        min_length=1, description="name of the quantity: resident memory, p99 latency, restarts …"
+    )
+    query: PromQL = Field(description="PromQL that returns one series per instance; less must be better")
     bound: float = Field(
-        default=0.05, ge=0, description="largest rise of its average over the instances, as a share"
+        default=0.05, ge=0, description="largest accepted rise of its average over the instances, as a share"
     )
 
 
 class MeasurementRules(_Part):
     """How the saving is measured."""
 
-    cpu: PromQL = Field(description="PromQL that gives one series per instance: the CPU it uses, in cores")
+    cpu: PromQL = Field(description="PromQL that returns one series per instance: the CPU it uses, in cores")
     requests: PromQL | None = Field(
         default=None,
-        description="PromQL that gives one series per instance: requests per second. Without it CPU is "
-        "compared per instance, and traffic that changes looks like a saving or a loss",
+        description="PromQL that returns one series per instance: requests per second. Without it CPU is "
+        "compared per instance, and a change of traffic looks like a saving or a loss",
     )
     hardware: PromQL | None = Field(
         default=None,
-        description="PromQL that gives one series per kind of machine (or kernel, or whatever makes CPU "
-        "cheaper), its value the number of instances on it; a mix that changes around a rollout makes the "
-        "comparison invalid",
+        description="PromQL that returns the number of instances on each kind of machine, one series a kind "
+        "(or kernel, or whatever else makes CPU cheaper). If the mix changes around a rollout, "
+        "the measurement is invalid",
     )
-    step: Duration = Field(default=timedelta(minutes=1), description="finest resolution of the comparison")
+    step: Duration = Field(default=timedelta(minutes=1), description="finest resolution of the queries")
     settle: Duration = Field(
         default=timedelta(minutes=15),
-        description="time left out after the rollout, for caches to warm and rates to catch up",
+        description="time after the rollout that is left out: caches warm up, rates catch up",
     )
-    window: Duration = Field(default=timedelta(hours=1), description="time compared just before and after it")
-    week: Duration = Field(default=timedelta(days=7), description="time compared in the long comparison")
+    window: Duration = Field(
+        default=timedelta(hours=1),
+        description="length of the short comparison, right before and after the rollout",
+    )
+    week: Duration = Field(default=timedelta(days=7), description="length of the long comparison")
     material: Share = Field(default=0.005, description="smallest saving or loss that matters, as a share")
-    excluded: tuple[ExclusionRules, ...] = Field(default=(), description="spans that no comparison uses")
+    excluded: tuple[ExclusionRules, ...] = Field(
+        default=(), description="spans of time that no comparison uses"
+    )
     guardrails: tuple[GuardrailRules, ...] = Field(
-        default=(), description="what a saving of CPU must not cost"
+        default=(), description="quantities that a saving of CPU must not worsen"
     )
 
 
 class AlertsRules(_Part):
-    """Who is told of a run that fails or takes too long; without a notifier, Airflow's pages alone say so."""
+    """Who hears of a run that fails or is late. Without a notifier, only Airflow's pages show it."""
 
     notifier: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$",
-        description="class of an Airflow notifier, by its path, such as "
+        description="import path of an Airflow notifier: "
         "`airflow.providers.smtp.notifications.smtp.SmtpNotifier`",
     )
     arguments: dict[str, Any] = Field(
-        default={}, description="what the notifier is made with; its secrets belong into its connection"
+        default={}, description="arguments of the notifier; keep its secrets in its connection"
     )
     late: Duration = Field(
         default=timedelta(days=35),
-        description="time after which a run counts as late: review, rollout and week included",
+        description="time after which a run is late, counting review, rollout and week",
     )
 
 
@@ -553,15 +494,16 @@ class ServiceRules(_Part):
     """One Go service of the fleet."""
 
     name: Annotated[str, Field(exclude=True)]
-    description: str = Field(default="", description="what the service does, in a sentence")
-    owner: str = Field(default="fleetpgo", description="team that answers for the service")
+    description: str = Field(default="", description="what the service does, in one sentence")
+    owner: str = Field(default="fleetpgo", description="team that owns the service")
     schedule: str | None = Field(
-        default="@weekly", description="when to refresh: cron or an Airflow preset; null: only by hand"
+        default="@weekly",
+        description="when to refresh: a cron expression or an Airflow preset; null: only by hand",
     )
     approval: bool = Field(
         default=False,
-        description="whether somebody must approve in Airflow, seeing the merge's figures, before anything "
-        "is built or pushed; for teams whose forge asks for no review",
+        description="whether somebody must approve the merged profile in Airflow before it is built and "
+        "pushed; for teams whose forge requires no review",
     )
     alerts: AlertsRules = AlertsRules()
     prometheus: PrometheusRules
@@ -581,5 +523,5 @@ class ServiceRules(_Part):
 
     @property
     def revert_branch(self) -> str:
-        """Branch of the pull request that takes a profile out again; the service has no third one."""
+        """Branch of the pull request that reverts a profile."""
         return f"{self.branch}-revert"

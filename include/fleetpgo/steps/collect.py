@@ -62,7 +62,9 @@ async def top_up(
         verdict = await asyncio.to_thread(judge, service, store, chosen)
         targets = chosen.of_round(number)
         said.append(
-            verdict.message if verdict.enough or targets else f"{verdict.message}; nobody is left to ask"
+            verdict.message
+            if verdict.enough or targets
+            else f"{verdict.message}; every instance has been tried"
         )
         if verdict.enough or not targets:
             break

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from fleetpgo import pprof
 from fleetpgo.collection import Limits, read_record, was_asked
 from fleetpgo.errors import ProfileError, QuorumError
+from fleetpgo.measurement.figures import percent
 from fleetpgo.run.artifacts import FetchedProfile, MergedProfile, ProposedProfile
 from fleetpgo.run.digest import digest
 from fleetpgo.run.profiled import Agreement, Manifest
@@ -118,7 +119,8 @@ def merge_run(
         warnings=(
             *selection.warnings,
             *(
-                f"{name} ({share:.1%} of the CPU) is not represented: none of its instances gave a profile"
+                f"{name} ({percent(share)} of the CPU) is not represented: none of its instances gave a "
+                "profile"
                 for name, share in unrepresented(selection, given).items()
             ),
             *_shortfalls(service.profile.warn_below, samples, sufficiency),
@@ -210,11 +212,10 @@ def _require_quorum(service: ServiceRules, instances: Sequence[Contribution]) ->
     used, quorum = len(instances) - len(lost), service.collection.quorum
     if not used or used < quorum * len(instances):
         raise QuorumError(
-            f"{used} of {len(instances)} instances gave a usable profile; the quorum is {quorum:.0%}. "
-            "Without one:\n"
+            f"{used} of {len(instances)} instances gave a usable profile; collection.quorum is "
+            f"{percent(quorum)}. Without a profile:\n"
             + "\n".join(f"  {each.instance} ({each.datacenter}): {each.reason}" for each in lost),
-            hint="bring them back or mend what they answer, then trigger a new run; or lower "
-            "collection.quorum in the service file",
+            hint="repair these instances and trigger a new run, or lower collection.quorum",
         )
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from fleetpgo.errors import ArtifactError
+from fleetpgo.measurement.figures import percent
 from fleetpgo.measurement.rollout import find_rollout, ready_at
 from fleetpgo.proposal.ensure import marker
 from fleetpgo.run.proposed import Merge, Proposed, Rollout
@@ -77,15 +78,15 @@ def look_for_rollout(
             late = now - merged_at > service.rollout.deadline
             return Outcome(
                 "failed" if late else "waiting",
-                f"{fraction:.0%} of the instances run the build with profile {profile}; "
-                f"the rollout is complete at {service.rollout.complete:.0%}"
+                f"{percent(fraction)} of the instances run the build with profile {profile}; "
+                f"the rollout is complete at {percent(service.rollout.complete)}"
                 + (f" and was not within {service.rollout.deadline} of the merge" if late else ""),
             )
         store.write(rollout)
     moment = measurable_at(service, store, "rollout")
     return Outcome(
         "done" if now >= moment else "waiting",
-        f"rolled out from {rollout.start} to {rollout.end}, to {rollout.fraction:.0%} of the instances; "
+        f"rolled out from {rollout.start} to {rollout.end}, to {percent(rollout.fraction)} of the instances; "
         f"measurable at {moment}",
     )
 

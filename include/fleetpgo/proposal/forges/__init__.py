@@ -83,7 +83,7 @@ class Forge(Protocol):
         """
 
     def check(self, base: str) -> None:
-        """Nothing, if the repository is where it is looked for, can be written to, and has that base."""
+        """Check that the repository exists, has that base, and that the token can push to it."""
 
     def find(self, branch: str) -> PullRequest | None:
         """The open pull request from a branch, whatever its base; where none is open, the newest."""

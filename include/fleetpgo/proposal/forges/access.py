@@ -110,7 +110,7 @@ def unanswered(address: str, doing: str, error: requests.RequestException) -> Fo
 
 
 def require_place(place: tuple[str, str], project: str, *, archived: bool) -> None:
-    """Nothing, if a repository is where the service file says, and can be written to.
+    """Check that a repository is where the service file says, and that the token can push to it.
 
     Args:
         place: the forge's address, and where in it the repository is by the forge's own word.
@@ -135,7 +135,7 @@ def require_place(place: tuple[str, str], project: str, *, archived: bool) -> No
 
 
 def require_base(base: str, default: str, *, there: bool) -> None:
-    """Nothing, if the base is there.
+    """Check that the base exists.
 
     Raises:
         ForgeError: if it is not.

@@ -75,7 +75,7 @@ class GiteaForge:
         return git_access(self._address, "x-access-token", self._token)
 
     def check(self, base: str) -> None:
-        """Nothing, if the repository has not moved, can be written to, and has that base."""
+        """Check that the repository has not moved, has that base, and that the token can push to it."""
         there = self._ask("GET", "", "looking at the repository")
         require_place((self._address, there["full_name"]), self._project, archived=there["archived"])
         branch = self._ask("GET", f"/branches/{quote(base, safe='')}", f"looking for {base}", absent=True)

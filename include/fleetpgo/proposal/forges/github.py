@@ -87,7 +87,7 @@ class GitHubForge:
             return git_access(self._address, "x-access-token", auth.token)
 
     def check(self, base: str) -> None:
-        """Nothing, if the repository has not moved, can be written to, and has that base."""
+        """Check that the repository has not moved, has that base, and that the token can push to it."""
         with self._errors("looking at the repository"):
             there = self._github.get_repo(self._project)
             there.complete()

@@ -68,7 +68,7 @@ class GitLabForge:
         return git_access(self._address, "oauth2", self._token)
 
     def check(self, base: str) -> None:
-        """Nothing, if the repository has not moved, can be written to, and has that base."""
+        """Check that the repository has not moved, has that base, and that the token can push to it."""
         with self._errors("looking at the repository"):
             there = self._gitlab.projects.get(self._path)
             require_place((self._address, there.path_with_namespace), self._path, archived=there.archived)

@@ -44,7 +44,7 @@ class LocalForge:
         project: the repository's path under it, without ``.git``.
 
     Raises:
-        ForgeError: if there is no such repository.
+        ForgeError: the repository does not exist.
     """
 
     def __init__(self, address: str, project: str) -> None:
@@ -67,7 +67,7 @@ class LocalForge:
         return {}
 
     def check(self, base: str) -> None:
-        """Nothing, if the repository has that base.
+        """Check that the repository has that base.
 
         Raises:
             ForgeError: if it has not.

@@ -1,0 +1,82 @@
+"""``fleetpgo propose``: from a merged profile to the pull request."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fleetpgo.cli.options import json_option, run_option, service_argument, store_option
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+
+@click.command()
+@service_argument
+@store_option
+@run_option("the latest merged run in the store")
+@click.option(
+    "--forge",
+    "address",
+    metavar="ADDRESS",
+    envvar="FLEETPGO_FORGE",
+    show_envvar=True,
+    required=True,
+    help="Address of the service's forge; its token is read from $FLEETPGO_TOKEN.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="FLEETPGO_CACHE",
+    show_envvar=True,
+    default=Path(click.get_app_dir("fleetpgo")) / "cache",
+    show_default=True,
+    help="Where Go's caches are kept between runs.",
+)
+@click.option("--dry-run", is_flag=True, help="Build, but neither push nor open a pull request.")
+@json_option
+def propose(
+    service: str,
+    store: Path | UPath,
+    run: str | None,
+    address: str,
+    cache: Path,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Build with a collected profile, and open or update the pull request."""
+    from fleetpgo.proposal import forges
+    from fleetpgo.run.store import RunStore
+    from fleetpgo.service.files import load_named
+    from fleetpgo.steps.propose import propose_profile
+
+    described = load_named(service)
+    run_store = RunStore(store, service, run or _latest(store, service))
+    forge = forges.connect(
+        described.repository.forge,
+        described.repository.project,
+        address=address,
+        token=os.environ.get("FLEETPGO_TOKEN"),
+    )
+    proposed = propose_profile(described, run_store, forge, dry_run=dry_run, cache=cache)
+    click.echo(
+        json.dumps(asdict(proposed))
+        if as_json
+        else proposed.url or proposed.reason or "dry run: nothing was pushed"
+    )
+
+
+def _latest(store: Path | UPath, service: str) -> str:
+    """Return the service's latest run that has a merged profile."""
+    from fleetpgo.overview.fleet import profiles_made, summaries
+
+    made = profiles_made(summaries(store, service))
+    if not made:
+        raise click.UsageError(f"{store / service} holds no merged run; make one with `fleetpgo collect`")
+    return made[-1][0].run

@@ -1,0 +1,50 @@
+"""``fleetpgo select``: which instances a run would profile, and why."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from fleetpgo.cli.options import json_option, matchers_option, new_run, prometheus_option, service_argument
+
+
+@click.command()
+@service_argument
+@prometheus_option(required=True)
+@click.option("--instances", type=click.IntRange(1), help="How many to choose. Default: the service file's.")
+@matchers_option
+@json_option
+def select(
+    service: str, prometheus_address: str, instances: int | None, matchers: str | None, *, as_json: bool
+) -> None:
+    """Show which instances would be profiled and why, and profile nothing.
+
+    Instances of a round after the first are asked only if the earlier rounds gave too few samples.
+    """
+    import rich
+    from rich.table import Table
+
+    from fleetpgo import selection
+    from fleetpgo.prometheus import Prometheus
+    from fleetpgo.service.files import load_named, override
+
+    described = load_named(service)
+    rules = override(described.selection, instances=instances, matchers=matchers)
+    chosen = selection.select(Prometheus(prometheus_address), rules, seed=new_run())
+    if as_json:
+        click.echo(json.dumps(asdict(chosen)))
+        return
+    table = Table("round", "instance", "datacenter", "cores", "why", box=None)
+    for target in chosen.targets:
+        table.add_row(
+            str(target.round), target.instance, target.datacenter, f"{target.cores:.3f}", target.why
+        )
+    rich.print(table)
+    click.echo(f"\nquery: {chosen.query}")
+    for name, limit in sorted(chosen.at_once(described.collection.max_share).items()):
+        known = name or "without a datacenter"
+        click.echo(f"{known}: {chosen.datacenters[name]:,} instances, at most {limit} profiled at once")
+    for warning in chosen.warnings:
+        click.echo(f"warning: {warning}", err=True)

@@ -1,0 +1,92 @@
+"""``fleetpgo services …``: list, check and explain the service files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from fleetpgo.cli.options import json_option
+
+
+@click.group()
+def services() -> None:
+    """List, check and explain the service files.
+
+    They are read from $FLEETPGO_SERVICES, else from include/services.
+    """
+
+
+@services.command("list")
+@json_option
+def list_services(*, as_json: bool) -> None:
+    """List the services that have a file."""
+    import rich
+    from rich.table import Table
+
+    from fleetpgo.service.files import load_service
+
+    found = [load_service(file) for file in _files()]
+    if as_json:
+        click.echo(json.dumps([each.model_dump(mode="json") | {"name": each.name} for each in found]))
+        return
+    table = Table("service", "schedule", "forge", "project", "description", box=None)
+    for each in found:
+        repository = each.repository
+        table.add_row(each.name, each.schedule or "–", repository.forge, repository.project, each.description)
+    rich.print(table)
+
+
+@services.command()
+@click.argument("paths", metavar="[FILE|DIR]...", nargs=-1, type=click.Path(exists=True, path_type=Path))
+def check(paths: tuple[Path, ...]) -> None:
+    """Check service files and name every mistake with its line.
+
+    Without FILE or DIR all files of the services' directory are checked. The exit code is 1 if there is a
+    mistake, or nothing to check.
+    """
+    from fleetpgo.errors import ServiceFileError
+    from fleetpgo.service.files import load_service
+
+    mistakes = 0
+    for file in [file for path in paths for file in ([path] if path.is_file() else _files(path))] or _files():
+        try:
+            load_service(file)
+        except ServiceFileError as error:
+            mistakes += 1
+            click.echo(str(error), err=True)
+        else:
+            click.echo(f"{file}: ok")
+    if mistakes:
+        raise SystemExit(1)
+
+
+@services.command()
+@click.option("--markdown", is_flag=True, help="Print the manual's page of all keys instead.")
+def schema(*, markdown: bool) -> None:
+    """Print the JSON Schema of a service file; editors complete and check with it."""
+    from fleetpgo.service import reference, rules
+
+    if markdown:
+        click.echo(reference.page(), nl=False)
+    else:
+        click.echo(json.dumps(rules.ServiceRules.model_json_schema(), indent=2))
+
+
+def _files(directory: Path | None = None) -> list[Path]:
+    """Return the service files of a directory, by default of the services' own; there must be one."""
+    from fleetpgo.errors import ServiceFileError
+    from fleetpgo.service.files import service_files, services_directory
+
+    directory = directory or services_directory()
+    if not directory.is_dir():
+        raise ServiceFileError(
+            f"the directory of service files, {directory}, does not exist", hint="set FLEETPGO_SERVICES"
+        )
+    if not (found := service_files(directory)):
+        raise ServiceFileError(
+            f"{directory} holds no service file",
+            hint="copy include/services/wshim.yaml into it as <your service>.yaml, or set FLEETPGO_SERVICES",
+        )
+    return found

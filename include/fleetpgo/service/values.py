@@ -1,0 +1,113 @@
+"""The values that keys of a service file hold: durations, PromQL, paths, URLs, and how each is checked.
+
+A validator passes on what is not text: pydantic then says that text was expected.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from datetime import timedelta
+from pathlib import PurePosixPath
+from string import Template
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+_DURATION_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+_DURATION = re.compile("".join(rf"(?:(?P<{name}>\d+){unit})?" for unit, name in _DURATION_UNITS.items()))
+
+_MATCHER = r'\s*[a-zA-Z_]\w*\s*(?:=~|!~|!=|=)\s*"(?:[^"\\\n]|\\.)*"\s*'
+_MATCHERS = re.compile(rf"{_MATCHER}(?:,{_MATCHER})*")
+_PROFILE_QUERY = re.compile(rf"\w+(?::\w+){{4}}(?::delta)?\{{{_MATCHERS.pattern}\}}")
+
+
+def duration(value: object) -> timedelta:
+    """Read a duration as Prometheus writes it: ``90s``, ``1h30m``, ``7d``."""
+    if isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
+        return timedelta(**{name: int(count) for name, count in match.groupdict(default="0").items()})
+    if isinstance(value, timedelta):
+        return value
+    raise ValueError("write a duration as Prometheus does: 90s, 15m, 1h30m, 7d")
+
+
+def _template(value: str) -> Template:
+    """Read a text with ``$name`` placeholders."""
+    template = Template(value)
+    if not template.is_valid():
+        raise ValueError("a lone $ is not a placeholder; write $$ for a dollar sign")
+    return template
+
+
+def _profile_template(value: object) -> object:
+    """Accept PromQL whose only placeholder is ``$profile``."""
+    if isinstance(value, str):
+        template = _template(value)
+        if unknown := sorted(set(template.get_identifiers()) - {"profile"}):
+            raise ValueError(f"unknown placeholder ${unknown[0]}; this query takes only $profile")
+    return value
+
+
+def _matchers(value: object) -> object:
+    """Accept PromQL label matchers, without the braces."""
+    if isinstance(value, str) and value and not _MATCHERS.fullmatch(value):
+        raise ValueError('write matchers as in PromQL, without braces: revision="4f2a", pgo!=""')
+    return value
+
+
+def _arguments(value: object) -> object:
+    """Split a command line as a POSIX shell would; no shell runs it."""
+    return tuple(shlex.split(value)) if isinstance(value, str) else value
+
+
+def _inside(value: object) -> object:
+    """Accept only a path that stays inside the repository."""
+    if isinstance(value, str) and (PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts):
+        raise ValueError("the path must be relative to the repository and stay inside it")
+    return value
+
+
+def _url_template(value: object) -> object:
+    """Accept an http(s) URL without credentials in it, whose placeholders are labels."""
+    if isinstance(value, str):
+        _template(value)
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ValueError("a URL starts with http:// or https:// and a host")
+        if "@" in parts.netloc:
+            raise ValueError("a URL must hold no credentials; name a `connection` that does")
+    return value
+
+
+def _profile_query(value: object) -> object:
+    """Accept a profile type with label matchers, and a placeholder in them."""
+    if isinstance(value, str) and value:
+        if not _PROFILE_QUERY.fullmatch(value):
+            raise ValueError('write a profile type with matchers: process_cpu:…{service_name="api", …}')
+        template = _template(value)
+        if not template.get_identifiers():
+            raise ValueError("without a placeholder such as $instance every instance gets the same profile")
+    return value
+
+
+def _timezone(value: str) -> str:
+    """Accept the name of a time zone."""
+    try:
+        return ZoneInfo(value).key
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # a folder of the database is an OSError
+        raise ValueError("write the IANA name of a time zone: Europe/Lisbon, UTC") from error
+
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Duration = Annotated[timedelta, BeforeValidator(duration)]
+PromQL = Annotated[str, Field(min_length=1)]
+ProfilePromQL = Annotated[str, Field(min_length=1), BeforeValidator(_profile_template)]
+RepositoryPath = Annotated[str, Field(min_length=1), BeforeValidator(_inside)]
+ProfileQuery = Annotated[str, BeforeValidator(_profile_query)]
+Matchers = Annotated[str, BeforeValidator(_matchers)]
+Command = Annotated[tuple[str, ...], BeforeValidator(_arguments)]
+Timezone = Annotated[str, AfterValidator(_timezone)]
+UrlTemplate = Annotated[str, BeforeValidator(_url_template)]
+Share = Annotated[float, Field(ge=0, le=1)]
