@@ -12,9 +12,12 @@ from dataclasses import asdict
 
 import pytest
 
+from fleetpgo.errors import ProfileError
 from fleetpgo.proposal.body import Datacenter
+from fleetpgo.proposal.forges.local import LocalForge
+from fleetpgo.proposal.git import git
 from fleetpgo.run.store import RunStore
-from fleetpgo.service.rules import ServiceRules
+from fleetpgo.service.rules import ServiceRules, SufficiencyRules
 from fleetpgo.steps import refresh
 from tests.collection.instances import OK, cpu_profile, http, serving
 from tests.selection.fleets import Answering
@@ -57,6 +60,21 @@ def select(described, store, *instances):
 @pytest.fixture
 def store(tmp_path):
     return RunStore(tmp_path, "wshim", "run")
+
+
+async def test_a_profile_that_the_merge_refused_is_not_proposed(store, tmp_path):
+    described = service(instances=1)
+    strict = described.profile.model_copy(update={"fail_below": SufficiencyRules(samples=1000)})
+    described = described.model_copy(update={"profile": strict})
+    async with serving(OK) as ams:
+        await refresh.collect_profiles(described, store, select(described, store, ams))
+    with pytest.raises(ProfileError, match="not sufficient"):
+        refresh.merge_profiles(described, store, go=None)
+    git(tmp_path, "init", "--bare", "forge/wshim.git")
+    forge = LocalForge(str(tmp_path / "forge"), "wshim")
+    with pytest.raises(ProfileError, match="refused when it was merged, so it is not proposed: samples: 80"):
+        refresh.propose_profile(described, store, forge, dry_run=False, cache=tmp_path)
+    assert not store.exists("pull_request.json")
 
 
 async def test_a_round_that_gives_enough_is_the_only_one(store):

@@ -48,6 +48,7 @@ class Manifest:
         sufficiency: how far the instances agree; see :class:`fleetpgo.pprof.Sufficiency`.
         renamed: functions of the guard list that were renamed.
         warnings: sentences that the reviewer must read.
+        refused: why nothing may be proposed from this merge; "": it may.
     """
 
     service: str
@@ -68,6 +69,7 @@ class Manifest:
     renamed: Sequence[str]
     instances: Sequence[Contribution]
     warnings: Sequence[str]
+    refused: str = ""
 
     @property
     def figures(self) -> dict[str, str]:
@@ -150,6 +152,7 @@ def merge_run(
     store.write("merged.pb.gz", merged)
     store.write("profile.pprof", minimal.data)
     samples = sum(each.samples for each in used)
+    refused = "; ".join(_shortfalls(service.profile.fail_below, samples, sufficiency))
     manifest = Manifest(
         service=service.name,
         run=store.run,
@@ -178,11 +181,12 @@ def merge_run(
             *(f"{each} differs much from all others together" for each in sufficiency.outliers),
             *(() if minimal.proven else (f"the profile is committed whole: {minimal.proof}",)),
         ),
+        refused=refused,
     )
     store.write_json("manifest.json", {**asdict(manifest), "figures": manifest.figures})
-    if short := _shortfalls(service.profile.fail_below, samples, sufficiency):
+    if refused:
         raise ProfileError(
-            f"the merged profile is not sufficient: {'; '.join(short)}",
+            f"the merged profile is not sufficient: {refused}",
             reason="insufficient",
             hint="profile more instances, or for longer; or lower profile.fail_below in the service file",
         )

@@ -31,6 +31,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from fleetpgo import selection
+from fleetpgo.errors import ProfileError
 from fleetpgo.measurement.rollout import Rollout, find_rollout, ready_at
 from fleetpgo.proposal.body import Datacenter, Provenance
 from fleetpgo.proposal.ensure import marker
@@ -233,12 +234,24 @@ def propose_profile(
         dry_run: everything but the push and the pull request.
         cache: directory for Go's caches, kept between runs.
         run_url: where a person looks at the run.
+
+    Raises:
+        ProfileError: the merge refused its profile (``profile.fail_below``).
     """
     from fleetpgo.measurement.history import latest_savings  # noqa: PLC0415  # pandas: likewise
     from fleetpgo.pprof import GUARDS  # noqa: PLC0415  # likewise
     from fleetpgo.steps.propose import propose  # noqa: PLC0415  # it compares profiles: likewise
 
     manifest = store.read_json("manifest.json")
+    # A manifest of an earlier version does not say it.
+    if refused := manifest.get("refused"):
+        raise ProfileError(
+            f"the profile of run {store.run} was refused when it was merged, so it is not proposed: "
+            f"{refused}",
+            reason="insufficient",
+            hint="collect anew, from more instances or for longer, or lower profile.fail_below and merge "
+            "again; an earlier run's profile can be named with --run",
+        )
     reasons = {each.function: each.issue for each in GUARDS}
     reasons |= {each.function: each.issue for each in service.profile.guards}
     provenance = Provenance(
