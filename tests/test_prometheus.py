@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gzip
 import http.server
+import socketserver
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +12,7 @@ import requests
 import responses
 
 from fleetpgo.errors import MeasurementError, PrometheusError
-from fleetpgo.prometheus import Prometheus, Series
+from fleetpgo.prometheus import Answer, Prometheus, Series
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 T = NOON.timestamp()
@@ -170,3 +172,156 @@ def test_a_redirect_is_not_followed_with_our_secrets():
     assert stolen == []
     assert f"it leads to {elsewhere.removeprefix('http://')}" in raised.value.message
     assert "token" not in str(raised.value)
+
+
+def reply(data: str) -> bytes:
+    return b'{"status":"success","data":' + data.encode() + b"}"
+
+
+BUCKETS = '[1764000000, {"count": "3", "sum": "1.5", "buckets": [[0, "0.5", "1", "3"]]}]'
+HISTOGRAM = "left out: a native histogram is no number: {'instance': 'b:80'}"
+
+
+def test_a_native_histogram_is_left_out_and_said_so():
+    one, other = (
+        '{"metric":{"instance":"a:80"},"value":[7,"2"]}',
+        '{"metric":{"instance":"b:80"},"histogram":',
+    )
+    vector = reply(f'{{"resultType":"vector","result":[{one},{other}{BUCKETS}}}]}}')
+    with answering((200, {}, vector)) as (address, _):
+        answer = Prometheus(address).instant("cpu")
+    assert answer == Answer("cpu", (Series({"instance": "a:80"}, ((7.0, 2.0),)),), (HISTOGRAM,))
+
+
+@pytest.mark.parametrize("numbers", ["", '"values":[[7,"2"]],'])
+def test_a_native_histogram_in_a_range_is_said_whether_or_not_it_was_a_number_before(numbers):
+    matrix = reply(
+        f'{{"resultType":"matrix","result":[{{"metric":{{"instance":"b:80"}},{numbers}"histograms":[{BUCKETS}]}}]}}'
+    )
+    with answering((200, {}, matrix)) as (address, _):
+        answer = Prometheus(address).range("cpu", start=NOON, end=NOON, step=timedelta(seconds=1))
+    assert (len(answer.series), answer.warnings) == (1 if numbers else 0, (HISTOGRAM,))
+
+
+def test_victoriametrics_word_for_a_partial_answer_is_a_warning():
+    with answering((200, {}, EMPTY.replace(b"{", b'{"isPartial":true,', 1))) as (address, _):
+        assert Prometheus(address).instant("up").warnings == ("the answer is partial (isPartial)",)
+
+
+def test_a_long_warning_is_cut_and_cannot_steer_a_terminal():
+    with answering((200, {}, EMPTY[:-1] + b',"warnings":["\\u001b[31m' + b"a" * 9999 + b'"]}')) as (
+        address,
+        _,
+    ):
+        assert Prometheus(address).instant("up").warnings == ("[31m" + "a" * 496 + "…",)
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "1e400"])
+def test_a_value_that_is_no_finite_number_is_read_as_prometheus_writes_it(value):
+    vector = reply(f'{{"resultType":"vector","result":[{{"metric":{{}},"value":[7,"{value}"]}}]}}')
+    with answering((200, {}, vector)) as (address, _):
+        (series,) = Prometheus(address).instant("cpu").series
+    assert repr(series.value) == repr(float(value))
+
+
+STRANGE = {
+    "no data": reply("{}"),
+    "null": reply("null"),
+    "a list": b"[]",
+    "nothing": b"",
+    "deep": b"[" * 500_000,
+    "deep inside": reply('{"resultType":"vector","result":' + "[" * 500_000),
+    "labels of labels": reply('{"resultType":"vector","result":[{"metric":{"a":{}},"value":[1,"1"]}]}'),
+    "a word for a value": reply('{"resultType":"vector","result":[{"metric":{},"value":[1,"much"]}]}'),
+    "half a point": reply('{"resultType":"vector","result":[{"metric":{},"value":[1]}]}'),
+    "a new type": reply('{"resultType":"tensor","result":[]}'),
+    "not UTF-8": reply('{"resultType":"vector","result":[{"metric":{"a":"\xff"},"value":[1,"1"]}]}').replace(
+        b"\xc3\xbf", b"\xff"
+    ),
+    "an error of no kind": b'{"status":"error"}',
+    "a range": reply('{"resultType":"matrix","result":[]}'),
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_whatever_else_is_answered_is_one_sentence(strange):
+    with (
+        answering((200, {}, STRANGE[strange])) as (address, _),
+        pytest.raises(PrometheusError) as raised,
+    ):
+        Prometheus(address).instant("up")
+    assert len(raised.value.message) < 300
+
+
+def test_an_answer_to_a_range_query_that_is_no_range_is_named():
+    with answering((200, {}, EMPTY)) as (address, _), pytest.raises(PrometheusError, match="not a matrix"):
+        Prometheus(address).range("cpu", start=NOON, end=NOON, step=timedelta(seconds=1))
+
+
+@contextmanager
+def sending(start: bytes, then: bytes):
+    """A server that begins an answer with some bytes and goes on for ever with others; its address."""
+
+    class Sending(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(65_536)
+            with suppress(OSError):  # the other side has had enough
+                self.request.sendall(start)
+                while not ended.wait(0 if len(then) > 1 else 0.01):
+                    self.request.sendall(then)
+
+    ended = threading.Event()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Sending) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        ended.set()
+        server.shutdown()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+ZEROS = gzip.compress(bytes(1 << 20), mtime=0)
+LARGE = "larger than 1,000,000 bytes: up"
+
+
+@pytest.mark.parametrize(
+    ("start", "then"),
+    [
+        (OK + b"\r\n", bytes(65_536)),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + bytes(65_536) + b"\r\n"),
+        (OK + b"Content-Encoding: gzip\r\n\r\n", ZEROS),
+        (OK + b"Content-Encoding: gzip, gzip\r\n\r\n", gzip.compress(gzip.compress(bytes(1 << 26)))),
+        (b"HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n", bytes(65_536)),
+    ],
+    ids=["plain", "in chunks", "gzip", "gzip of gzip", "a redirection's"],
+)
+def test_an_endless_body_is_left_after_so_many_bytes_unzipped(start, then):
+    with sending(start, then) as address, pytest.raises(PrometheusError, match=LARGE):
+        Prometheus(address, max_bytes=1_000_000).instant("up")
+
+
+@pytest.mark.parametrize(
+    ("start", "then"),
+    [(b"HTTP/1.1 200 OK\r\nX-A: ", b"a"), (OK + b"\r\n", b" "), (OK + b"Content-Length: 9\r\n\r\n", b"")],
+    ids=["headers", "a body", "nothing more"],
+)
+def test_an_answer_that_takes_for_ever_is_left_when_time_is_up(start, then):
+    with (
+        sending(start, then) as address,
+        pytest.raises(PrometheusError, match=r"not answered within 0\.3 s: up"),
+    ):
+        Prometheus(address, seconds=0.3).instant("up")
+
+
+def test_the_endless_body_of_an_overloaded_server_is_not_read():
+    busy = b"HTTP/1.1 503 Later\r\nRetry-After: 30\r\n\r\n"
+    with sending(busy, bytes(65_536)) as address, pytest.raises(PrometheusError, match="not answered within"):
+        Prometheus(address, seconds=0.3, max_bytes=1_000_000).instant("up")
+
+
+def test_what_is_no_gzip_though_it_says_so_is_named():
+    with (
+        answering(*[(200, {"Content-Encoding": "gzip"}, b"no")]) as (address, _),
+        pytest.raises(PrometheusError, match="cannot reach Prometheus"),
+    ):
+        Prometheus(address).instant("up")

@@ -123,10 +123,6 @@ def corpus() -> dict[str, tuple[str, bytes]]:
         "no-sample-types": ("no-cpu-samples", gzip.compress(b"\x32\x00", mtime=0)),
         "no-samples": ("no-samples", changed(lambda p: p.ClearField("sample"))),
         "all-zero": ("no-samples", gzip.compress(message([([LEAF], 0)]).SerializeToString(), mtime=0)),
-        "idle": (
-            "idle",
-            gzip.compress(message([([LEAF], 1)], duration=30 * 10**9).SerializeToString(), mtime=0),
-        ),
         "difference": ("negative-values", changed(lambda p: p.sample[0].value.__setitem__(0, -5))),
         "no-start-lines": (
             "no-start-line",

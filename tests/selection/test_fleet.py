@@ -67,3 +67,8 @@ def test_a_series_without_the_instance_label_is_left_out_and_said_so():
 def test_many_series_of_the_same_fault_make_one_warning():
     _, warnings = read(*(({"instance": f"a{n}:80"}, -1.0) for n in range(1000)))
     assert warnings == ["left out: a0:80 uses -1.0 cores, which cannot be (and 999 more like it)"]
+
+
+def test_a_series_with_labels_of_a_megabyte_is_left_out_and_not_repeated():
+    fleet, warnings = read(({"instance": "a:80", "note": "x" * 1_000_000}, 1.0))
+    assert (fleet, warnings) == ([], ["left out: a series whose labels have 1,000,016 characters"])

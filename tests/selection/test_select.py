@@ -120,3 +120,17 @@ def test_a_remark_on_the_query_makes_no_partial_answer():
     remark = "PromQL info: metric might not be a counter"
     fleet = Answering(({"instance": "a:80"}, 1.0), warnings=(remark,))
     assert select(fleet, rules(partial_response=False), seed="").warnings == (remark,)
+
+
+def test_a_series_without_a_number_makes_no_partial_answer():
+    said = "left out: a native histogram is no number: {'instance': 'b:80'}"
+    fleet = Answering(({"instance": "a:80"}, 1.0), warnings=(said,))
+    assert select(fleet, rules(partial_response=False), seed="").warnings == (said,)
+
+
+def test_a_size_that_is_no_number_does_not_end_the_selection():
+    class Odd(Answering):
+        def _sizes(self):
+            return (*super()._sizes(), *Answering(({"datacenter": "x"}, float("inf"))).series)
+
+    assert select(Odd(({"instance": "a:80"}, 1.0)), rules(), seed="").datacenters == {"": 1}

@@ -10,14 +10,37 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 
+import pytest
+
+from fleetpgo.errors import ProfileError
+from fleetpgo.proposal.forges.local import LocalForge
+from fleetpgo.proposal.git import git
 from fleetpgo.run.artifacts import FetchedProfile
 from fleetpgo.run.profiled import Record
+from fleetpgo.run.proposed import Proposed
 from fleetpgo.run.store import RunStore
 from fleetpgo.selection import read_selection
+from fleetpgo.service.rules import SufficiencyRules
 from fleetpgo.steps.collect import collect_profiles, top_up
 from fleetpgo.steps.merge import merge_profiles
+from fleetpgo.steps.propose import propose_profile
 from tests.collection.instances import OK, cpu_profile, http, serving
 from tests.steps.rounds import select, service
+
+
+async def test_a_profile_that_the_merge_refused_is_not_proposed(store, tmp_path):
+    described = service(instances=1)
+    strict = described.profile.model_copy(update={"fail_below": SufficiencyRules(samples=1000)})
+    described = described.model_copy(update={"profile": strict})
+    async with serving(OK) as ams:
+        await collect_profiles(described, store, select(described, store, ams))
+    with pytest.raises(ProfileError, match="not sufficient"):
+        merge_profiles(described, store, go=None)
+    git(tmp_path, "init", "--bare", "forge/wshim.git")
+    forge = LocalForge(str(tmp_path / "forge"), "wshim")
+    with pytest.raises(ProfileError, match="refused when it was merged, so it is not proposed: samples: 80"):
+        propose_profile(described, store, forge, dry_run=False, cache=tmp_path)
+    assert not store.exists(Proposed)
 
 
 async def test_a_round_that_gives_enough_is_the_only_one(store):

@@ -155,7 +155,15 @@ def test_figures_below_the_failing_line_fail_but_leave_their_manifest(store, sel
     with pytest.raises(ProfileError, match="not sufficient: overlap of two halves") as raised:
         merge(store, selection, fail_below={"split_half_overlap": 1.0})
     assert raised.value.reason == "insufficient"
-    assert store.exists(Manifest)
+    refused = store.read(Manifest).refused
+    assert raised.value.message == f"the merged profile is not sufficient: {refused}"
+
+
+def test_a_merge_that_is_enough_after_one_that_was_not_takes_its_refusal_back(store, selection):
+    with pytest.raises(ProfileError, match="not sufficient"):
+        merge(store, selection, fail_below={"split_half_overlap": 1.0})
+    merge(store, selection)
+    assert store.read(Manifest).refused == ""
 
 
 def test_a_guarded_function_is_renamed_and_said_so(store, selection):

@@ -9,6 +9,7 @@ What a profile costs production, and what a stranger's answer may cost us, is bo
 - :mod:`.guards`: how many at once of a datacenter, of a host, in all; and when a round stops.
 - :mod:`.fetching`: one answer, streamed to disk (:mod:`.spool`).
 - :mod:`.examining`: what has come, checked, and only then put into the store.
+- :mod:`.usage`: whether a profile holds about as much CPU as Prometheus says.
 - :mod:`.resolving`: where a request may go, judged on the resolved address (:mod:`fleetpgo.addresses`).
 - :mod:`.access`: credentials and TLS; no secret is ever part of a URL, a record or a log line.
 - :mod:`.sources`: what to ask, and how to read the answer: the instance itself, Pyroscope, Parca.

@@ -30,6 +30,7 @@ from fleetpgo.collection.sources.parca import Parca
 from fleetpgo.collection.sources.pprof_http import PprofHttp
 from fleetpgo.collection.sources.pyroscope import Pyroscope
 from fleetpgo.collection.spool import Spool
+from fleetpgo.collection.usage import require_plausible
 from fleetpgo.run.profiled import Record
 
 if TYPE_CHECKING:
@@ -212,4 +213,8 @@ class _Round:
                     received=lambda size: self._watch(target.instance, f"{size:,} bytes"),
                 )
             async with self._held:
-                return await asyncio.to_thread(keep, await self._examiner.profile(body), self._store)
+                profile = await self._examiner.profile(body)
+                require_plausible(
+                    profile.facts, cores=target.cores, seconds=self._seconds, whole=self._source.whole
+                )
+                return await asyncio.to_thread(keep, profile, self._store)

@@ -31,7 +31,7 @@ def check(
             in which no function of package main was seen passes.
 
     Raises:
-        ProfileError: what :func:`facts` raises, or one of ``wrong-duration``, ``idle``, ``no-start-line``,
+        ProfileError: what :func:`facts` raises, or one of ``wrong-duration``, ``no-start-line``,
             ``partial-start-line`` and ``another-binary``.
     """
     found = facts(data, limits=limits)
@@ -127,13 +127,6 @@ def _require_useful(
             f"The profile covers {found.duration_seconds:.1f} s; {seconds:g} s were asked for.",
             reason="wrong-duration",
             hint="A proxy may answer from a cache, or the server limits the duration.",
-        )
-    if found.duration_seconds and found.period and found.cores < limits.min_cores:
-        raise ProfileError(
-            f"The process was idle: {found.samples} samples in {found.duration_seconds:.1f} s are "
-            f"{found.cores:.3f} cores; the least is {limits.min_cores:g}.",
-            reason="idle",
-            hint="Profile a busier instance.",
         )
     if not found.start_line_share:
         raise ProfileError(

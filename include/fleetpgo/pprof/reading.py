@@ -33,8 +33,6 @@ class Limits:
         message_bytes: most bytes after unzipping; a gzip stream can hold a thousand times its own size.
         records: most samples, locations, functions, mappings and strings together.
         stack_depth: most locations in one sample; Go's runtime writes at most 128.
-        min_cores: least mean use of CPU, in cores, over the profile's duration; below it the process was
-            idle.
         duration_tolerance: how far the duration may be from what was asked for, as a share of that.
         start_line_share: least share of the weight that must come from functions with ``start_line``.
     """
@@ -43,7 +41,6 @@ class Limits:
     message_bytes: int = 64 * MIB
     records: int = 500_000
     stack_depth: int = 4096
-    min_cores: float = 0.02
     duration_tolerance: float = 0.2
     start_line_share: float = 0.95
 

@@ -98,6 +98,7 @@ class Manifest:
         renamed: functions of the guard list that were renamed.
         warnings: sentences that the reviewer must read.
         figures: the figures of the profile for people, by name.
+        refused: why nothing may be proposed from this merge; "" if it may.
     """
 
     service: str
@@ -119,3 +120,4 @@ class Manifest:
     instances: tuple[Contribution, ...]
     warnings: tuple[str, ...]
     figures: Mapping[str, str]
+    refused: str = ""

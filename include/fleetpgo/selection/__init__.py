@@ -15,10 +15,12 @@ Labels come from whoever can push a metric. What ends in a URL is checked here, 
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import QueryError, SelectionError
+from fleetpgo.prometheus import LEFT_OUT
 from fleetpgo.run.selected import Selection, Target
 from fleetpgo.selection import stratified, topk, weighted
 from fleetpgo.selection.fleet import read_fleet
@@ -78,7 +80,11 @@ def select(
     """
     query = query_of(rules)
     sizes = _ask(prometheus, _sizes_of(query, rules), rules)
-    datacenters = {each.labels.get(rules.datacenter_label, ""): int(each.value) for each in sizes.series}
+    datacenters = {
+        each.labels.get(rules.datacenter_label, ""): int(each.value)
+        for each in sizes.series
+        if math.isfinite(each.value)  # a count is, unless something else than Prometheus answers
+    }
     if share < 1:
         count = max(1, round(share * min(rules.instances, sum(datacenters.values()))))
         rules = rules.model_copy(update={"instances": count})
@@ -129,8 +135,8 @@ def _ask(prometheus: Prometheus, query: str, rules: SelectionRules) -> Answer:
         raise QueryError(
             error.message, hint="correct selection.cpu, or selection.builds and selection.matchers"
         ) from error
-    # PromQL's own remarks are no sign that something is missing.
-    partial = [warning for warning in answer.warnings if not warning.startswith("PromQL ")]
+    # PromQL's own remarks are no sign that something is missing, nor is a series without a number.
+    partial = [warning for warning in answer.warnings if not warning.startswith(("PromQL ", LEFT_OUT))]
     if partial and not rules.partial_response:
         raise SelectionError(
             "the answer is partial: " + "; ".join(partial),

@@ -9,11 +9,16 @@ import math
 from typing import TYPE_CHECKING
 
 from fleetpgo.addresses import INSTANCE
+from fleetpgo.prometheus import LEFT_OUT
 from fleetpgo.run.selected import Target
 
 if TYPE_CHECKING:
     from fleetpgo.prometheus import Answer, Series
     from fleetpgo.service.rules import SelectionRules
+
+
+MOST_LABELS = 10_000
+"""Characters that the labels of a series may have: they are kept with the run, and shown."""
 
 
 def read_fleet(answer: Answer, rules: SelectionRules) -> tuple[list[Target], list[str]]:
@@ -42,12 +47,15 @@ def read_fleet(answer: Answer, rules: SelectionRules) -> tuple[list[Target], lis
 def _objection(series: Series, rules: SelectionRules) -> tuple[str, str] | None:
     """Why a series is no candidate: the kind of reason, and the words; None: it is one."""
     instance, value = series.labels.get(rules.instance_label), series.value
+    length = sum(len(name) + len(text) for name, text in series.labels.items())
+    if length > MOST_LABELS:
+        return "long", f"{LEFT_OUT}a series whose labels have {length:,} characters"
     if instance is None:
-        return "label", f"left out: a series without the label {rules.instance_label}: {dict(series.labels)}"
+        return "label", f"{LEFT_OUT}a series without the label {rules.instance_label}: {dict(series.labels)}"
     if not INSTANCE.fullmatch(instance):
-        return "address", f"left out: {rules.instance_label}={instance!r} is not host:port"
+        return "address", f"{LEFT_OUT}{rules.instance_label}={instance!r} is not host:port"
     if not (math.isfinite(value) and value >= 0):
-        return "value", f"left out: {instance} uses {value} cores, which cannot be"
+        return "value", f"{LEFT_OUT}{instance} uses {value} cores, which cannot be"
     if value == 0:
-        return "idle", f"left out: {instance} uses no CPU, so it has nothing to show"
+        return "idle", f"{LEFT_OUT}{instance} uses no CPU, so it has nothing to show"
     return None

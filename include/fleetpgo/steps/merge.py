@@ -98,6 +98,7 @@ def merge_run(
     store.write(MergedProfile(merged))
     store.write(ProposedProfile(minimal.data))
     samples = sum(each.samples for each in used)
+    refused = "; ".join(_shortfalls(service.profile.fail_below, samples, sufficiency))
     manifest = Manifest(
         service=service.name,
         run=store.run,
@@ -129,11 +130,12 @@ def merge_run(
             *(() if minimal.proven else (f"the profile is committed whole: {minimal.proof}",)),
         ),
         figures=_figures(made),
+        refused=refused,
     )
     store.write(manifest)
-    if short := _shortfalls(service.profile.fail_below, samples, sufficiency):
+    if refused:
         raise ProfileError(
-            f"the merged profile is not sufficient: {'; '.join(short)}",
+            f"the merged profile is not sufficient: {refused}",
             reason="insufficient",
             hint="profile more instances, or for longer; or lower profile.fail_below in the service file",
         )

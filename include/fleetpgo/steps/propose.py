@@ -60,8 +60,19 @@ def propose_profile(
         dry_run: everything but the push and the pull request.
         cache: directory for Go's caches, kept between runs.
         run_url: where a person looks at the run.
+
+    Raises:
+        ProfileError: the merge refused its profile (``profile.fail_below``).
     """
     manifest = store.read(Manifest)
+    if manifest.refused:
+        raise ProfileError(
+            f"the profile of run {store.run} was refused when it was merged, so it is not proposed: "
+            f"{manifest.refused}",
+            reason="insufficient",
+            hint="collect anew, from more instances or for longer, or lower profile.fail_below and merge "
+            "again; an earlier run's profile can be named with --run",
+        )
     reasons = {each.function: each.issue for each in pprof.GUARDS}
     reasons |= {each.function: each.issue for each in service.profile.guards}
     provenance = Provenance(

@@ -7,7 +7,7 @@ A source knows one API and nothing of time limits, retries, addresses or credent
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,9 @@ class Request:
 
 class ProfileSource(Protocol):
     """Knows how a CPU profile of a target is asked for."""
+
+    whole: ClassVar[bool]
+    """Whether an answer covers all of the time that was asked for; a store may have seen a part of it."""
 
     def request(self, target: Target, *, seconds: int) -> Request:
         """What to send for a profile of that length.

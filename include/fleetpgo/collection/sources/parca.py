@@ -13,7 +13,7 @@ import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from yarl import URL
 
@@ -42,6 +42,8 @@ class Parca:
     address: str
     query: str
     clock: Callable[[], float] = time.time
+
+    whole: ClassVar[bool] = False
 
     def request(self, target: Target, *, seconds: int) -> Request:
         """A query about the time up to now; see :class:`~fleetpgo.collection.sources.ProfileSource`."""

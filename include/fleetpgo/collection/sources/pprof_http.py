@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from string import Template
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 
 from yarl import URL
@@ -33,6 +33,8 @@ class PprofHttp:
 
     url: str
     ports: tuple[int, int] | None = None
+
+    whole: ClassVar[bool] = True
 
     def request(self, target: Target, *, seconds: int) -> Request:
         """A GET of the filled-in URL; see :class:`~fleetpgo.collection.sources.ProfileSource`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from yarl import URL
 
@@ -42,6 +42,8 @@ class Pyroscope:
     address: str
     query: str
     clock: Callable[[], float] = time.time
+
+    whole: ClassVar[bool] = False
 
     def request(self, target: Target, *, seconds: int) -> Request:
         """A call about the time up to now; see :class:`~fleetpgo.collection.sources.ProfileSource`."""

@@ -5,7 +5,11 @@ Knows the API (https://prometheus.io/docs/prometheus/latest/querying/api/) and T
 the queries mean.
 
 An answer can be partial and still be HTTP 200: then it carries ``warnings``. They travel with the
-:class:`Answer`; the caller decides whether to accept a partial answer.
+:class:`Answer`; the caller decides whether to accept a partial answer. A series whose sample is a native
+histogram has no number: it is left out, and a warning that begins with LEFT_OUT says so.
+
+Nothing that answers is trusted: what it sends is bounded in bytes, after unzipping, and in time, and checked
+against the API's own form. Whatever else comes is a :class:`~fleetpgo.errors.PrometheusError`.
 """
 
 from __future__ import annotations
@@ -13,23 +17,37 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
+from pydantic import ValidationError
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from fleetpgo.errors import MeasurementError, PrometheusError, QueryError
+from fleetpgo.prometheus.exchange import Exchange, within
+from fleetpgo.prometheus.replies import (
+    LEFT_OUT,
+    REPLY,
+    MatrixData,
+    ScalarData,
+    Success,
+    VectorData,
+    clean,
+    first_fault,
+    warnings_of,
+    without_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+__all__ = ["LEFT_OUT", "MAX_POINTS", "Answer", "Prometheus", "Series", "from_timestamp"]
+
 MAX_POINTS = 11_000
 """Prometheus refuses range queries with more points per series."""
-
-_MOST_WAIT = 30  # seconds before a server is asked again, whatever it says: urllib3 would wait for six hours
-_CONNECT_TIMEOUT, _READ_TIMEOUT = 10.0, 120.0  # seconds; Prometheus' own query timeout is 120 s
 
 
 @dataclass(frozen=True)
@@ -61,20 +79,21 @@ class Prometheus:
     Args:
         address: base URL, without ``/api/v1``.
         session: carries authentication, headers and TLS settings.
+        seconds: most time that a query may take, with everything that is tried again.
+        max_bytes: most bytes of an answer, unzipped: a week of 2,000 instances by the minute is asked for in
+            pieces that are far smaller.
     """
 
     address: str
     session: requests.Session = field(default_factory=requests.Session, repr=False)
+    seconds: float = 300.0
+    max_bytes: int = 128 << 20
 
     def __post_init__(self) -> None:
+        # Only of what breaks off. Where the status says "later", urllib3 would first read the whole body.
         retry = Retry(
-            total=3,
-            backoff_factor=0.5,
-            status_forcelist=(429, 502, 503, 504),
-            allowed_methods=None,
-            retry_after_max=_MOST_WAIT,
+            total=3, backoff_factor=0.5, status=0, allowed_methods=None, respect_retry_after_header=False
         )
-        retry.raise_on_status = False  # the last answer says more than "too many retries"
         for scheme in ("http://", "https://"):
             self.session.mount(scheme, HTTPAdapter(max_retries=retry))
 
@@ -93,15 +112,17 @@ class Prometheus:
         form = {"query": query}
         if at is not None:
             form["time"] = _time(at)
-        data, warnings = self._post("query", form, partial_response=partial_response)
-        match data["resultType"]:
-            case "scalar":
-                series = [Series({}, (_point(data["result"]),))]
-            case "vector":
-                series = [Series(item["metric"], (_point(item["value"]),)) for item in data["result"]]
+        reply = self._post("query", form, partial_response=partial_response)
+        warnings = warnings_of(reply)
+        match reply.data:
+            case ScalarData(result=point):
+                series = [Series({}, (point,))]
+            case VectorData(result=samples):
+                series = [Series(each.metric, (each.value,)) for each in samples if each.value]
+                warnings += without_number(each.metric for each in samples if not each.value)
             case other:
                 raise PrometheusError(
-                    f"the query gives a {other}, not a vector: {query}",
+                    f"the query gives a {other.resultType}, not a vector: {query}",
                     hint="a range selector such as metric[5m] needs a function around it",
                 )
         return Answer(query, tuple(series), warnings)
@@ -115,9 +136,13 @@ class Prometheus:
         if (end - start) / step > MAX_POINTS:
             raise PrometheusError(f"{end - start} at {step} is more than {MAX_POINTS} points: {query}")
         form = {"query": query, "start": _time(start), "end": _time(end), "step": str(step.total_seconds())}
-        data, warnings = self._post("query_range", form, partial_response=False)
-        series = [Series(item["metric"], tuple(map(_point, item["values"]))) for item in data["result"]]
-        return Answer(query, tuple(series), warnings)
+        reply = self._post("query_range", form, partial_response=False)
+        if not isinstance(reply.data, MatrixData):
+            raise PrometheusError(f"a range query gives a {reply.data.resultType}, not a matrix: {query}")
+        found = reply.data.result
+        series = [Series(each.metric, tuple(each.values)) for each in found if each.values]
+        left_out = without_number(each.metric for each in found if each.histograms or not each.values)
+        return Answer(query, tuple(series), warnings_of(reply) + left_out)
 
     def number(self, query: str, *, at: datetime | None = None) -> tuple[float, tuple[str, ...]]:
         """Evaluate a query that must give exactly one finite number; the number and the warnings.
@@ -130,50 +155,46 @@ class Prometheus:
         if len(answer.series) != 1:
             raise MeasurementError(
                 f"the query returned {len(answer.series) or 'no'} series, not one: {query}",
-                hint="aggregate several series with sum(…); if there is none, check that the metric exists at "
-                "that time, and that retention is long enough",
+                hint="aggregate several series with sum(…); if there is none, check that the metric exists "
+                "at that time, and that retention is long enough",
             )
         value = answer.series[0].value
         if not math.isfinite(value):
             raise MeasurementError(f"the query returned {value}; it must return a finite number: {query}")
         return value, answer.warnings
 
-    def _post(
-        self, endpoint: str, form: dict[str, str], *, partial_response: bool
-    ) -> tuple[Any, tuple[str, ...]]:
-        """Send a query; the answer's ``data`` and its warnings."""
+    def _post(self, endpoint: str, form: dict[str, str], *, partial_response: bool) -> Success:
+        """Send a query and return what a Prometheus API says to it."""
         form |= {"dedup": "true", "partial_response": str(partial_response).lower()}
         # Thanos would answer long ranges from downsampled data: another resolution than that of short ones.
         form["max_source_resolution"] = "0s"
         url = f"{self.address.rstrip('/')}/api/v1/{endpoint}"
+        exchange = Exchange(self.session, url, form, max_bytes=self.max_bytes)
         try:
-            response = self.session.post(
-                url,
-                data=form,
-                timeout=(_CONNECT_TIMEOUT, _READ_TIMEOUT),
-                # Requests would take the session's own headers, secrets among them, wherever it is sent.
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
+            received = within(self.seconds, exchange.run, exchange.abandon)
+        except TimeoutError as error:
+            raise PrometheusError(
+                f"Prometheus at {self.address} has not answered within {self.seconds:g} s: {form['query']}",
+                hint="paste the query into Prometheus: how long does it take there?",
+            ) from error
+        except (requests.RequestException, HTTPError, OSError) as error:
             raise PrometheusError(
                 f"cannot reach Prometheus at {self.address}: {_cause(error)}",
                 hint="is the address in the connection right, and reachable from here?",
             ) from error
         try:
-            answer = response.json()
-            if answer["status"] == "success":
-                # Its `infos` are advice to whoever wrote the query; the data are whole.
-                return answer["data"], tuple(answer.get("warnings", ()))
-            complaint = f"{answer['errorType']}: {answer['error']}"
-        except (ValueError, KeyError, TypeError) as error:
-            elsewhere = urlsplit(response.next.url or "").netloc if response.next else ""
+            reply = REPLY.validate_json(received.body)
+        except ValidationError as error:
+            fault = f"it leads to {_host(received.location)}" if received.location else first_fault(error)
             raise PrometheusError(
-                f"{self.address} answers HTTP {response.status_code} and not as a Prometheus API does"
-                + (f": it leads to {elsewhere}" if elsewhere else ""),
+                f"{self.address} answers HTTP {received.status} and not as a Prometheus API does: {fault}",
                 hint="the connection must name the base address, the one to which /api/v1/query is added; "
                 "401 or 403: check its credentials",
-            ) from error
-        kind = QueryError if answer["errorType"] == "bad_data" else PrometheusError
+            ) from None  # its text repeats what came, however long
+        if isinstance(reply, Success):
+            return reply
+        kind = QueryError if reply.errorType == "bad_data" else PrometheusError
+        complaint = clean(f"{reply.errorType}: {reply.error}")
         raise kind(f"Prometheus refuses the query: {complaint}\nquery: {form['query']}")
 
 
@@ -181,7 +202,15 @@ def _cause(error: BaseException) -> str:
     """The innermost reason of a failed request, without urllib3's wrapping."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     text = str(reason or error)
-    return text.rpartition(": ")[2] or text
+    return clean(text.rpartition(": ")[2] or text)
+
+
+def _host(location: str) -> str:
+    """The host and port of a URL, without what it may hold of secrets."""
+    try:
+        return clean(urlsplit(location).netloc.rpartition("@")[2]) or "another path"
+    except ValueError:
+        return "what is no URL"
 
 
 def _time(when: datetime) -> str:
@@ -189,11 +218,6 @@ def _time(when: datetime) -> str:
     if when.tzinfo is None:
         raise ValueError("times must be aware")
     return str(when.timestamp())
-
-
-def _point(pair: tuple[float, str]) -> tuple[float, float]:
-    """A point as the API gives it: the value is a string, so that NaN and ±Inf survive JSON."""
-    return float(pair[0]), float(pair[1])
 
 
 def from_timestamp(seconds: float) -> datetime:

@@ -1,0 +1,117 @@
+"""What a Prometheus API answers, in its own form: checked as it is read, whatever it is that answers.
+
+Knows the JSON of https://prometheus.io/docs/prometheus/latest/querying/api/ and what VictoriaMetrics adds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+LEFT_OUT = "left out: "
+"""How a warning begins that tells of a series without a number; the rest of the answer is whole."""
+
+_SAID = 500  # characters of a server's sentence that are worth repeating
+_WARNINGS = 20  # most warnings that are passed on
+
+_Point = tuple[float, float]
+"""A point as the API gives it: the value is a string, so that NaN and ±Inf survive JSON."""
+
+
+class _Sample(BaseModel):
+    metric: dict[str, str]
+    value: _Point | None = None  # none: a native histogram
+
+
+class _Matrix(BaseModel):
+    metric: dict[str, str]
+    values: list[_Point] = []
+    histograms: list[object] = []
+
+
+class VectorData(BaseModel):
+    """Samples at one time, one of each series."""
+
+    resultType: Literal["vector"]  # noqa: N815  # the API's names, here and below
+    result: list[_Sample]
+
+
+class MatrixData(BaseModel):
+    """Samples over a range of time, of each series."""
+
+    resultType: Literal["matrix"]  # noqa: N815
+    result: list[_Matrix]
+
+
+class ScalarData(BaseModel):
+    """One number without labels."""
+
+    resultType: Literal["scalar"]  # noqa: N815
+    result: _Point
+
+
+class StringData(BaseModel):
+    """A text, which no caller asks for."""
+
+    resultType: Literal["string"]  # noqa: N815
+
+
+class Success(BaseModel):
+    """An answer with data, whole or partial."""
+
+    status: Literal["success"]
+    data: Annotated[VectorData | MatrixData | ScalarData | StringData, Field(discriminator="resultType")]
+    # Its `infos` are advice to whoever wrote the query; the data are whole.
+    warnings: list[str] = []
+    isPartial: bool = False  # noqa: N815  # VictoriaMetrics' word for what Thanos says in warnings
+
+
+class Failure(BaseModel):
+    """A refusal in the words of the API."""
+
+    status: Literal["error"]
+    errorType: str  # noqa: N815
+    error: str
+
+
+REPLY: TypeAdapter[Success | Failure] = TypeAdapter(
+    Annotated[Success | Failure, Field(discriminator="status")]
+)
+
+
+def warnings_of(reply: Success) -> tuple[str, ...]:
+    """What an answer warns of, in sentences of bounded length."""
+    warnings = [clean(warning) for warning in reply.warnings[:_WARNINGS]]
+    if more := len(reply.warnings) - len(warnings):
+        warnings.append(f"and {more:,} more warnings")
+    if reply.isPartial:
+        warnings.append("the answer is partial (isPartial)")
+    return tuple(warnings)
+
+
+def without_number(metrics: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
+    """Say which series have none; empty if all have one."""
+    found = list(metrics)
+    if not found:
+        return ()
+    first, *others = found
+    more = f" (and {len(others):,} more like it)" if others else ""
+    return (clean(f"{LEFT_OUT}a native histogram is no number: {dict(first)}") + more,)
+
+
+def first_fault(error: ValidationError) -> str:
+    """Where an answer is not what the API's documentation says, and how; never what stands there."""
+    fault = error.errors(include_input=False, include_context=False, include_url=False)[0]
+    place = ".".join(map(str, fault["loc"]))
+    return clean(f"{place}: {fault['msg']}" if place else fault["msg"])
+
+
+def clean(said: str) -> str:
+    """A server's sentence on one line, printable, and not longer than anybody would read."""
+    line = " ".join(said[: 4 * _SAID].split())
+    line = "".join(letter for letter in line if letter.isprintable())
+    return line if len(line) <= _SAID else f"{line[:_SAID]}…"
