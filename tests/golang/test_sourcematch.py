@@ -127,6 +127,21 @@ def one(tmp_path, source, caller, callee, offset=1, **options):
         ("func f() {\n\tfor range g {\n\t}\n}\nfunc h() { _ = func() {} }\n", "f", "h.func1"),
         ("func f() {\n\tg(\n\t)\n}\nfunc g() {}\n", "f", "g"),
         ("type t struct{ u }\nfunc f(x t) {\n\tx.g()\n}\ntype u struct{}\nfunc (u) g() {}\n", "f", "(*t).g"),
+        ("func f() {\n\tx := 1; for range h {\n\t\tg()\n\t}\n}\nfunc g() {}\n", "f-range1", "g"),
+        (
+            "func f() {\n\tfor range a {\n\t\tfor range b {\n\t\t\tg()\n\t\t}\n\t}\n}\nfunc g() {}\n",
+            "f-range2",
+            "g",
+        ),
+        ("func f() {\n\tx = func() { for range h {\n\t\tg()\n\t} }\n}\nfunc g() {}\n", "f.func1-range1", "g"),
+        (
+            "func f() {\n\tfor range h {\n\t\tx = func() {\n\t\t\tg()\n\t\t}\n\t}\n}\nfunc g() {}\n",
+            "f.func1",
+            "g",
+        ),
+        ("func f(yield func()) {\n\tyield()\n}\nfunc h() {\n\tfor range f {\n\t}\n}\n", "f", "h-range1"),
+        ("func f[T any]() {\n\tfor range h {\n\t\tg()\n\t}\n}\nfunc g() {}\n", "f[go.shape.int]-range1", "g"),
+        ('import "C"\nfunc f() {\n\tC.x(p)\n}\n', "f", "f.func1"),
     ],
     ids=[
         "function",
@@ -143,10 +158,50 @@ def one(tmp_path, source, caller, callee, offset=1, **options):
         "range over a function",
         "over several lines",
         "promoted method",
+        "from the body of a loop over an iterator",
+        "from the body of a loop in a loop",
+        "from the body of a loop in a literal",
+        "from a literal in a loop",
+        "into the body of a loop",
+        "from the body of a loop in a generic function",
+        "into what cgo puts around a call",
     ],
 )
 def test_each_kind_of_call_is_found(tmp_path, source, caller, callee):
     assert one(tmp_path, source, caller, callee) == ""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "//line a.y:70\nfunc f() {\n\tprintln()\n//line a.y:90\n\tg()\n}\nfunc g() {}\n",
+        "//line a.y:70:3\nfunc f() {\n//line :90\n\tg()\n}\nfunc g() {}\n",
+        "/*line a.y:70:1*/func f() {\n\tprintln(); /*line b.y:90:1*/ g()\n}\nfunc g() {}\n",
+        "func x() {}\n//line a.y:70\nfunc f() {\n}\n//line a.y:70\nfunc f() {\n//line a.y:90\n\tg()\n}\nfunc g() {}\n",
+    ],
+)
+def test_a_line_directive_moves_what_follows_it(tmp_path, source):
+    assert one(tmp_path, source, "f", "g", offset=20) == ""
+    assert one(tmp_path, source, "f", "g", offset=1) == "the call on that line"
+
+
+@pytest.mark.parametrize("line", [" //line a.y:90", "// line a.y:90", "//line a.y", "//line a.y:x"])
+def test_what_only_resembles_a_line_directive_moves_nothing(tmp_path, line):
+    assert one(tmp_path, f"func f() {{\n{line}\n\tg()\n}}\nfunc g() {{}}\n", "f", "g", offset=2) == ""
+
+
+def test_a_body_of_a_loop_that_is_gone_is_lost(tmp_path):
+    assert one(tmp_path, "func f() {\n\tg()\n}\nfunc g() {}\n", "f-range1", "g") == "the caller"
+
+
+def test_a_call_in_the_runtime_that_the_source_shows_is_compared(tmp_path):
+    (tmp_path / "a.go").write_text("package runtime\nfunc f() {\n\tg()\n}\nfunc g() {}\n")
+    runtime = Package("runtime", "runtime", str(tmp_path), ("a.go",), ())
+    seen, inserted = Edge("runtime.f", "runtime.g", 1), Edge("runtime.f", "runtime.memmove", 1)
+
+    found = Sources([runtime]).match(Edges.of({seen: 3, inserted: 1}))
+
+    assert (found.share, found.compared, found.excluded) == (1.0, 0.75, {"from or into the runtime": 0.25})
 
 
 def test_the_line_of_a_chained_call_is_that_of_its_parenthesis(tmp_path):
@@ -188,6 +243,7 @@ def test_what_cannot_be_the_call_is_not_taken_for_it(tmp_path, line, why):
         ("f", "T.gone", "the callee"),
         ("assembly", "g", "not written in Go"),
         ("f.gowrap1", "g", "made by the compiler"),
+        ("f", "_Cfunc_puts", "made by the compiler"),
     ],
 )
 def test_what_is_gone_is_told_from_what_cannot_be_compared(tmp_path, caller, callee, why):

@@ -1,10 +1,12 @@
 """Go source: which packages a build compiles, and the functions and calls in them.
 
-It is parsed with tree-sitter, not type-checked: a call is known by the name that it is written with.
+It is parsed with tree-sitter, not type-checked: a call is known by the name that it is written with. Rows are
+those that the compiler reports: a ``//line`` directive, which generators of code write, moves them.
 """
 
 from __future__ import annotations
 
+import bisect
 import json
 import logging
 import re
@@ -141,12 +143,16 @@ class Call(NamedTuple):
 
 @dataclass
 class Function:
-    """A function declaration or literal, and the calls in it that are in no literal inside it."""
+    """A function declaration or literal, and the calls in it that are in no literal inside it.
+
+    The body of a loop over an iterator is a function of its own, too; its calls are in both.
+    """
 
     row: int
     body: bool
     calls: list[Call] = field(default_factory=list)
     literals: list[Function] = field(default_factory=list)
+    loops: list[Function] = field(default_factory=list)
 
     def nested(self) -> Iterator[Function]:
         """The literals in it, and those in them."""
@@ -182,6 +188,8 @@ _QUERY = Query(
     (call_expression) @call
     (type_conversion_expression) @call
     (range_clause) @range
+    (for_statement (range_clause)) @loop
+    (comment) @comment
     (type_spec name: (_) @type)
     (type_alias name: (_) @type)
     (type_spec name: (_) @embedding
@@ -205,7 +213,7 @@ def parse(packages: Iterable[Package]) -> Source:
     """The functions of some packages of one name."""
     source = Source(defaultdict(list), [], set(), set())
     parser = Parser(_LANGUAGE)
-    unread: list[tuple[Function, Node, set[str]]] = []
+    unread: list[tuple[Function, Node, set[str], _Rows]] = []
     types: set[str] = set()
     fields: set[str] = set()
     for package in packages:
@@ -219,37 +227,90 @@ def parse(packages: Iterable[Package]) -> Source:
             source.embedding.update(map(_text, captures.get("embedding", [])))
             fields.update(map(_text, captures.get("field", [])))
             imports = set(map(_imported, captures.get("import", [])))
-            unread += [(function, node, imports) for function, node in _calls(captures, source)]
+            rows = _Rows(captures.get("comment", []))
+            unread += [
+                (function, node, imports, rows) for function, node in _calls(captures, source, imports, rows)
+            ]
         for file in package.assembly:
             text = package.read(file) or b""
             source.assembly.update(_TEXT_SYMBOL.findall(text.decode(errors="replace")))
     # What a name means is known once all files of the package are read.
     methods = {name.rpartition(".")[2] for name in source.functions if "." in name}
     known = _Names({*_UNIVERSE, *types, *source.functions}, methods, fields)
-    for function, node, imports in unread:
-        function.calls.append(_call(node, known, imports))
+    for function, node, imports, rows in unread:
+        function.calls.append(_call(node, known, imports, rows))
     return source
 
 
-def _calls(captures: Mapping[str, list[Node]], source: Source) -> Iterator[tuple[Function, Node]]:
-    """Each call of a file with the innermost function around it; the functions themselves go to `source`."""
-    nodes = [(node, kind) for kind in ("function", "call", "range") for node in captures.get(kind, [])]
-    around: list[tuple[int, Function]] = []  # end of each function that is open, and the function
+class _Rows:
+    """The rows of a file as the compiler reports them.
+
+    Source: ``updateBase`` in cmd/compile/internal/syntax/parser.go.
+    """
+
+    def __init__(self, comments: Iterable[Node]) -> None:
+        self._moved = []  # where a directive takes effect, and by how much it moves what follows
+        for comment in comments:
+            text = _text(comment)
+            if text.startswith("//") and not comment.start_point.column:
+                match = _LINE.fullmatch(text.rstrip())
+                begins, row = comment.end_byte, comment.start_point.row + 1
+            else:
+                match = _LINE_INSIDE.fullmatch(text)
+                begins, row = comment.end_byte, comment.end_point.row
+            if match:
+                self._moved.append((begins, int(match[1]) - 1 - row))
+        self._moved.sort()
+
+    def of(self, node: Node) -> int:
+        """The row of a node, from 0."""
+        before = bisect.bisect_right(self._moved, (node.start_byte, _FAR))
+        return node.start_point.row + (self._moved[before - 1][1] if before else 0)
+
+
+_LINE = re.compile(r"//line [^\n]*?:(\d{1,9})(?::\d+)?")
+_LINE_INSIDE = re.compile(r"/\*line [^\n]*?:(\d{1,9})(?::\d+)?\*/")
+_FAR = 1 << 40
+
+
+def _calls(
+    captures: Mapping[str, list[Node]], source: Source, imports: set[str], rows: _Rows
+) -> Iterator[tuple[Function, Node]]:
+    """Each call of a file with the functions around it, out to the innermost one that is no loop's body.
+
+    The functions themselves go to `source`.
+    """
+    kinds = ("function", "loop", "call", "range")
+    nodes = [(node, kind) for kind in kinds for node in captures.get(kind, [])]
+    # What is open: where it ends, the function, and whether it is a loop's body.
+    around: list[tuple[int, Function, bool]] = []
     for node, kind in sorted(nodes, key=lambda each: (each[0].start_byte, -each[0].end_byte)):
         while around and around[-1][0] <= node.start_byte:
             around.pop()
-        if kind != "function":
-            if around:
-                yield around[-1][1], node
+        outer = next((function for _, function, loop in reversed(around) if not loop), None)
+        if kind in ("call", "range"):
+            for _, function, loop in reversed(around):
+                yield function, node
+                if not loop:
+                    break
+            if outer and "C" in imports and _text(node).startswith("C."):
+                # cgo puts a literal around a call that passes pointers.
+                outer.literals.append(Function(rows.of(node), body=True))
             continue
-        function = Function(node.start_point.row, node.child_by_field_name("body") is not None)
+        if kind == "loop":
+            if outer:
+                body = Function(rows.of(node), body=True)
+                outer.loops.append(body)
+                around.append((node.end_byte, body, True))
+            continue
+        function = Function(rows.of(node), node.child_by_field_name("body") is not None)
         if node.type != "func_literal":
             source.functions[_declared_name(node)].append(function)
-        elif around:
-            around[-1][1].literals.append(function)
+        elif outer:
+            outer.literals.append(function)
         else:
             source.globals.append(function)
-        around.append((node.end_byte, function))
+        around.append((node.end_byte, function, False))
 
 
 class _Names(NamedTuple):
@@ -260,17 +321,18 @@ class _Names(NamedTuple):
     fields: set[str]
 
 
-def _call(node: Node, known: _Names, imports: set[str]) -> Call:
+def _call(node: Node, known: _Names, imports: set[str], rows: _Rows) -> Call:
     """What a call of the source may reach.
 
     Args:
         node: a call, or the clause of a ``range``, which calls where it ranges over a function.
         known: what the package declares.
         imports: the names that its file imports packages by.
+        rows: the rows of its file.
     """
     if node.type == "range_clause":
         loop = node.parent or node
-        return Call(loop.start_point.row, "", value=False, closure=True)
+        return Call(rows.of(loop), "", value=False, closure=True)
     parenthesis = node.child_by_field_name("arguments") or next(
         (child for child in node.children if child.type == "("), node
     )
@@ -284,12 +346,14 @@ def _call(node: Node, known: _Names, imports: set[str]) -> Call:
         case "selector_expression" | "qualified_type":
             operand, member = called.named_children[0], called.named_children[-1]
             name = _text(member)
-            closure = name in known.fields and _text(operand) not in imports
+            package = _text(operand)
+            closure = name in known.fields and package not in imports
             value = closure and name not in known.methods
+            closure = closure or package == "C"
         case _:
             name, value, closure = "", True, True
     deferred = node.parent is not None and node.parent.type == "defer_statement"
-    return Call(parenthesis.start_point.row, name, value and not deferred, closure, deferred)
+    return Call(rows.of(parenthesis), name, value and not deferred, closure, deferred)
 
 
 _WRAPPING = {

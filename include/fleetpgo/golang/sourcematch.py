@@ -10,11 +10,13 @@ The sources are parsed with tree-sitter, not type-checked, so this is told by na
 - the line of a call is that of its opening parenthesis, as the compiler counts (cmd/compile/internal/syntax);
 - a call through a function value or a ``range`` over a function matches any callee that still exists;
 - a closure is any function literal inside the function that it is named after: their numbers shift easily;
+- the body of ``for … range iterator`` is a function, ``f-range1``: any such loop of the function it is named
+  after, whatever it ranges over;
 - a deferred call runs at some later line, so it is looked for from its ``defer`` on.
 
-Left out, and said so: calls from or into the runtime (the compiler inserts them where the source shows none),
-functions without Go source (assembly, C, what the compiler and the linker make), and packages whose source is
-not at hand.
+A call from or into the runtime is matched if the toolchain's own source shows it. Else it is left out, for the
+compiler inserts such calls where the source shows none. Left out as well, and said so: functions without Go
+source (assembly, C, what the compiler, cgo and the linker make), and packages whose source is not at hand.
 """
 
 from __future__ import annotations
@@ -90,6 +92,8 @@ class _Symbol(NamedTuple):
 
 _POINTER = re.compile(r"\(\*?([^()]*)\)")
 _CLOSURE_PART = re.compile(r"(?:func|gowrap|deferwrap|range)?\d+|")
+_LOOP_PART = re.compile(r"range\d+")
+_CGO = re.compile(r"_(?:C\w*func|Cmacro|Cfpvar|Ciconst|Cgo|cgo|cgoexp)_?")
 _WRAPPER = re.compile(r"\.(?:gowrap|deferwrap)\d+\b")
 _GENERATED = re.compile(r"(?:type:|go:|_cgo|x_cgo|_cgoexp_|\$)")
 
@@ -105,7 +109,9 @@ def _symbol(name: str) -> _Symbol | None:
     return _Symbol(unquote(plain[:dot]), tuple(rest.split(".")))
 
 
-def _is_runtime(package: str) -> bool:
+def _of_runtime(name: str) -> bool:
+    symbol = _symbol(name)
+    package = symbol.package if symbol else ""
     return package == "runtime" or package.startswith(("runtime/internal/", "internal/runtime/"))
 
 
@@ -153,6 +159,13 @@ class Sources:
         for name in (edge.caller, edge.callee):
             if reason := self._exclusion(name):
                 return _Finding(reason, excluded=True)
+        found = self._search(edge)
+        if found.why and not found.excluded and any(map(_of_runtime, (edge.caller, edge.callee))):
+            return _Finding(RUNTIME, excluded=True)
+        return found
+
+    def _search(self, edge: Edge) -> _Finding:
+        """Whether an edge of two functions that can be compared is in the source, or why not."""
         callers = self._functions(edge.caller)
         if callers is None:
             return _Finding("the caller")
@@ -178,8 +191,8 @@ class Sources:
         symbol = _symbol(name)
         if symbol is None:
             return NO_GO
-        if _is_runtime(symbol.package):
-            return RUNTIME
+        if _CGO.match(symbol.parts[0]):
+            return GENERATED
         known = self._packages.get(symbol.package, [])
         return NO_SOURCE if known and not any(package.files for package in known) else ""
 
@@ -205,7 +218,7 @@ class Sources:
 
     @staticmethod
     def _closures(source: Source, declared: list[Function], rest: tuple[str, ...]) -> list[Function] | None:
-        """The literals that a closure may stand for.
+        """The literals, or bodies of loops, that a closure may stand for.
 
         A closure of a function that was inlined is named after both: ``caller.callee.func1``.
         """
@@ -217,7 +230,11 @@ class Sources:
             if name.rpartition(".")[2] == part
             for function in functions
         ]
-        return [literal for function in (*declared, *inlined) for literal in function.nested()] or None
+        functions = (*declared, *inlined)
+        literals = [literal for function in functions for literal in function.nested()]
+        if _LOOP_PART.fullmatch(rest[-1]):
+            return [loop for function in (*functions, *literals) for loop in function.loops] or None
+        return literals or None
 
     def _source(self, package: str) -> Source:
         if package not in self._parsed:
