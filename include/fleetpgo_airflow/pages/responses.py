@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, NonNegativeInt
 
+from fleetpgo.run.measured import Period  # noqa: TC001  # likewise
+
 
 def _readable(name: str) -> str:
     """A symbol as text: Go's names may hold any bytes, JSON may not."""
@@ -159,7 +161,7 @@ class SavingAnswer(Answer):
 class MeasuredPeriodAnswer(Answer):
     """See :class:`fleetpgo.overview.measurements.MeasuredPeriod`."""
 
-    period: Literal["rollout", "week"]
+    period: Period
     call: str
     reasons: tuple[str, ...]
     attribution: str
