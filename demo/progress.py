@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from demo.processes import DemoError
+from fleetpgo_airflow import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,18 +17,6 @@ if TYPE_CHECKING:
     from demo.airflow import Airflow
     from demo.fleet import Fleet
 
-STAGES = (
-    "select_instances",
-    "fetch_profile",
-    "top_up",
-    "merge_profiles",
-    "build_and_open_pr",
-    "wait_for_merge",
-    "wait_for_rollout",
-    "measure_rollout",
-    "wait_for_week",
-    "measure_week",
-)
 _POLL_S = 2.0
 _FAILED = {"failed", "upstream_failed"}
 

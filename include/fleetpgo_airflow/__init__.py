@@ -7,3 +7,17 @@ parsed.
 
 DAG_PREFIX = "pgo_refresh__"
 """A service's DAG is called this and the service's name."""
+
+STAGES = (
+    "select_instances",
+    "fetch_profile",
+    "top_up",
+    "merge_profiles",
+    "build_and_open_pr",
+    "wait_for_merge",
+    "wait_for_rollout",
+    "measure_rollout",
+    "wait_for_week",
+    "measure_week",
+)
+"""Ids of the tasks that each such DAG has, one after the other."""

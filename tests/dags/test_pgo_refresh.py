@@ -9,19 +9,7 @@ import sys
 import pytest
 
 from fleetpgo.service.files import service_files, services_directory
-
-STAGES = [
-    "select_instances",
-    "fetch_profile",
-    "top_up",
-    "merge_profiles",
-    "build_and_open_pr",
-    "wait_for_merge",
-    "wait_for_rollout",
-    "measure_rollout",
-    "wait_for_week",
-    "measure_week",
-]
+from fleetpgo_airflow import STAGES
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from demo.progress import Progress
 from demo.run import DAG_ID, deploy
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.run.artifacts import Report
+from fleetpgo.run.measured import PERIODS
 from fleetpgo.run.proposed import Proposed
 from fleetpgo.run.store import RunStore
 from tests.distributed.cluster import WORKERS, Cluster
@@ -31,7 +32,6 @@ from tests.distributed.servers import Servers
 
 ROOT = PROJECT / ".local" / "distributed"
 BUILD = "build_and_open_pr"
-PERIODS = ("rollout", "week")
 
 console = Console(soft_wrap=True)
 

@@ -10,7 +10,7 @@ SCRIPT = """
 import json, sys
 from airflow import plugins_manager
 plugins_manager.ensure_plugins_loaded()
-loaded = sorted(name for name in sys.modules if name.startswith("fleetpgo_"))
+loaded = sorted(name for name in sys.modules if name.startswith("fleetpgo"))
 (app,), _ = plugins_manager.get_fastapi_plugins()
 print(json.dumps([plugins_manager.get_import_errors(), loaded, app["url_prefix"]]))
 """
@@ -19,4 +19,6 @@ print(json.dumps([plugins_manager.get_import_errors(), loaded, app["url_prefix"]
 def test_only_who_asks_for_the_application_imports_it():
     process = subprocess.run([sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True)
     errors, loaded, prefix = json.loads(process.stdout.splitlines()[-1])
-    assert (errors, loaded, prefix) == ({}, ["fleetpgo_plugin"], "/fleetpgo")
+    # Airflow asks each installed package for its provider's description.
+    described = ["fleetpgo_airflow", "fleetpgo_airflow.provider"]
+    assert (errors, loaded, prefix) == ({}, [*described, "fleetpgo_plugin"], "/fleetpgo")

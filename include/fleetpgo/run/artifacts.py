@@ -12,7 +12,6 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
-from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -147,6 +146,11 @@ def encode(value: object) -> bytes:
     return json.dumps(record, indent=2, ensure_ascii=False, default=str).encode() + b"\n"
 
 
-@cache
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
+
+
 def _adapter(kind: type) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+    """The reader of a type. It is made when it is first needed: a task reads a few of them."""
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]

@@ -7,11 +7,9 @@ policy lets nothing be.
 
 from __future__ import annotations
 
-import json
-from dataclasses import is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import APIRouter, FastAPI, HTTPException
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -21,6 +19,7 @@ from fleetpgo.errors import FleetPGOError, StoreError
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.pages.access import MAY_READ_RUN, SIGNED_IN, ReadableDags, Store, run_state
 from fleetpgo_airflow.pages.files import explain_absence, find_files
+from fleetpgo_airflow.pages.responses import DifferenceAnswer, ErrorAnswer, FleetAnswer, RunAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,8 +37,18 @@ _VIEWER = "/static/speedscope/"
 # The flame graph viewer reads C++ names by WebAssembly, and writes its styles into the page.
 _VIEWER_NEEDS = (" 'wasm-unsafe-eval'", " 'unsafe-inline'")
 
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    500: {"model": ErrorAnswer, "description": "An artifact cannot be read."},
+    503: {"model": ErrorAnswer, "description": "The store does not answer."},
+}
+_DOWNLOAD: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {}}, "description": "The file."},
+    404: {"model": ErrorAnswer, "description": "There is no such file."},
+}
+
+# Without a route for the schema: nobody but the tests asks for it.
 app = FastAPI(title="fleetpgo", openapi_url=None, dependencies=[SIGNED_IN])
-runs = APIRouter(prefix="/api/runs/{dag_id}/{run_id}", dependencies=[MAY_READ_RUN])
+runs = APIRouter(prefix="/api/runs/{dag_id}/{run_id}", dependencies=[MAY_READ_RUN], responses=_ERRORS)
 
 
 @app.middleware("http")
@@ -58,30 +67,30 @@ def _explain(_request: Request, error: FleetPGOError) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, status_code=503 if isinstance(error, StoreError) else 500)
 
 
-@app.get("/")
+@app.get("/", include_in_schema=False)
 def fleet_page() -> FileResponse:
     """The fleet."""
     return _file("fleet.html")
 
 
-@app.get("/run")
+@app.get("/run", include_in_schema=False)
 def run_page() -> FileResponse:
     """One run; its script reads ``dag_id`` and ``run_id`` from the address and asks for the data."""
     return _file("run.html")
 
 
-@app.get("/static/{path:path}")
+@app.get("/static/{path:path}", include_in_schema=False)
 def static_file(path: str) -> FileResponse:
     """A script, a style sheet, or a file of the flame graph viewer."""
     return _file(path, cached=True)
 
 
-@app.get("/api/fleet")
-def fleet(dags: ReadableDags) -> Response:
+@app.get("/api/fleet", responses=_ERRORS)
+def fleet(dags: ReadableDags) -> FleetAnswer:
     """The services whose DAG the user may read, and what these together have reclaimed."""
     store, now = hooks.store_root(), datetime.now(UTC)
     rows = [overview.look_at_service(store, dag.service, now=now) for dag in dags]
-    return _json(
+    return FleetAnswer.model_validate(
         {
             # Of the many refreshes that a row sums up, the page needs the number alone.
             "services": [
@@ -95,22 +104,23 @@ def fleet(dags: ReadableDags) -> Response:
 
 
 @runs.get("")
-def run(store: Store, dag_id: str, run_id: str) -> Response:
+def run(store: Store, dag_id: str, run_id: str) -> RunAnswer:
     """What the run has left so far, and the state that Airflow has it in."""
-    return _json({**vars(overview.look_at_run(store)), "state": run_state(dag_id, run_id)})
+    found = overview.look_at_run(store)
+    return RunAnswer.model_validate({**vars(found), "state": run_state(dag_id, run_id)})
 
 
 @runs.get("/difference")
-def difference(store: Store) -> Response:
+def difference(store: Store) -> DifferenceAnswer | None:
     """The run's profile against the one merged before it; null if there is none."""
     found = overview.previous_run(store)
     if found is None:
-        return _json(None)
+        return None
     old, before, own = found
-    return _json(overview.compare_runs(old, store, before.digest, own.digest))
+    return DifferenceAnswer.model_validate(overview.compare_runs(old, store, before.digest, own.digest))
 
 
-@runs.get("/difference/{part}.pb.gz")
+@runs.get("/difference/{part}.pb.gz", response_class=Response, responses=_DOWNLOAD)
 def difference_profile(store: Store, part: Literal["grown", "shrunk"]) -> Response:
     """The stacks that grew, or shrank, since the profile merged before: for the flame graph."""
     found = overview.previous_run(store)
@@ -121,7 +131,7 @@ def difference_profile(store: Store, part: Literal["grown", "shrunk"]) -> Respon
     return _attachment(grown if part == "grown" else shrunk, f"{part}.pb.gz")
 
 
-@runs.get("/artifacts/{name}")
+@runs.get("/artifacts/{name}", response_class=Response, responses=_DOWNLOAD)
 def artifact(store: Store, name: str) -> Response:
     """One of the artifacts that are listed in :data:`fleetpgo.overview.run.DOWNLOADS`."""
     data = overview.find_download(store, name)
@@ -149,16 +159,3 @@ def _file(name: str, *, cached: bool = False) -> FileResponse:
     if file is None:
         raise HTTPException(404, explain_absence(name))
     return FileResponse(file, headers={"Cache-Control": "private, max-age=600"} if cached else None)
-
-
-def _json(value: object) -> Response:
-    text = json.dumps(value, ensure_ascii=False, default=_as_json)
-    return Response(text, media_type="application/json")
-
-
-def _as_json(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if is_dataclass(value):
-        return vars(value)  # not a deep copy, as asdict makes it
-    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,226 @@
+"""What the pages' API answers: the values of :mod:`fleetpgo.overview` as JSON, with a schema.
+
+The schema is made from these models (``app.openapi()``). A field stands here if a page reads it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003  # pydantic reads the annotations
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, NonNegativeInt
+
+from fleetpgo.run.measured import Period  # noqa: TC001  # likewise
+
+
+def _readable(name: str) -> str:
+    """A symbol as text: Go's names may hold any bytes, JSON may not."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+Symbol = Annotated[str, BeforeValidator(_readable)]
+
+
+class Answer(BaseModel):
+    """Base of all: read from attributes, and closed, so that a page never waits for a field in vain."""
+
+    model_config = ConfigDict(from_attributes=True, extra="forbid", frozen=True)
+
+
+class ProfileAnswer(Answer):
+    """See :class:`fleetpgo.overview.fleet.Profile`."""
+
+    run: str
+    made_at: datetime
+    digest: str
+    size: NonNegativeInt
+    samples: NonNegativeInt
+    used: NonNegativeInt
+    selected: NonNegativeInt
+
+
+class PullRequestAnswer(Answer):
+    """See :class:`fleetpgo.overview.fleet.PullRequest`."""
+
+    number: int
+    url: str
+    state: str
+    source_match: float | None
+    current_match: float | None
+
+
+class RefreshAnswer(Answer):
+    """See :class:`fleetpgo.measurement.history.Refresh`."""
+
+    run: str
+    rollout_end: datetime
+    profile: str
+    period: str
+    verdict: str
+    attribution: str
+    method: str | None
+    saving: float | None
+    low: float | None
+    high: float | None
+    cores: float | None
+    cores_low: float | None
+    cores_high: float | None
+
+
+class ReclaimedAnswer(Answer):
+    """See :class:`fleetpgo.measurement.history.Reclaimed`."""
+
+    at: datetime
+    cores: float
+    low: float
+    high: float
+
+
+class ServiceAnswer(Answer):
+    """A service: what Airflow knows of its DAG, and what its runs have left.
+
+    ``refreshes``: how many were measured.
+    """
+
+    service: str
+    dag_id: str
+    owners: str
+    paused: bool
+    next_run: datetime | None
+    last_run: str | None
+    last_run_state: str | None
+    profile: ProfileAnswer | None
+    source_match: float | None
+    waiting: PullRequestAnswer | None
+    last: RefreshAnswer | None
+    cores: ReclaimedAnswer | None
+    core_hours: float
+    refreshes: NonNegativeInt
+    problems: tuple[str, ...]
+
+
+class FleetAnswer(Answer):
+    """The fleet's page."""
+
+    services: tuple[ServiceAnswer, ...]
+    reclaimed: tuple[ReclaimedAnswer, ...]
+    now: datetime
+
+
+class StageAnswer(Answer):
+    """See :class:`fleetpgo.overview.stages.Stage`."""
+
+    name: str
+    state: Literal["waiting", "done", "skipped"]
+    figures: dict[str, str]
+
+
+class InstanceAnswer(Answer):
+    """See :class:`fleetpgo.overview.instances.Instance`."""
+
+    instance: str
+    datacenter: str
+    round: int
+    cores: float
+    state: Literal["waiting", "fetched", "used", "refused", "missing"]
+    reason: str
+    samples: NonNegativeInt
+    size: NonNegativeInt
+
+
+class DatacenterAnswer(Answer):
+    """See :class:`fleetpgo.overview.instances.DatacenterCount`."""
+
+    name: str
+    asked: NonNegativeInt
+    fetched: NonNegativeInt
+    reasons: dict[str, int]
+
+
+class AgreementAnswer(Answer):
+    """See :class:`fleetpgo.run.profiled.Agreement`."""
+
+    instances: NonNegativeInt
+    weight: int
+    split_half_overlap: float | None
+    held_out_coverage: float | None
+    leave_one_out: dict[str, float]
+    outliers: tuple[str, ...]
+
+
+class SavingAnswer(Answer):
+    """See :class:`fleetpgo.run.measured.Saving`."""
+
+    method: str
+    saving: float
+    low: float
+    high: float
+    cores: float
+
+
+class MeasuredPeriodAnswer(Answer):
+    """See :class:`fleetpgo.overview.measurements.MeasuredPeriod`."""
+
+    period: Period
+    call: str
+    reasons: tuple[str, ...]
+    attribution: str
+    estimate: SavingAnswer | None
+    method: str
+    picture: str
+
+
+class DownloadAnswer(Answer):
+    """See :class:`fleetpgo.overview.run.Download`."""
+
+    name: str
+    size: NonNegativeInt
+    about: str
+
+
+class RunAnswer(Answer):
+    """A run's page. ``state``: Airflow's, of the DAG run; None if Airflow has no such run."""
+
+    service: str
+    run: str
+    stages: tuple[StageAnswer, ...]
+    instances: tuple[InstanceAnswer, ...]
+    datacenters: tuple[DatacenterAnswer, ...]
+    stopped: str
+    sufficiency: AgreementAnswer | None
+    warnings: tuple[str, ...]
+    measurements: tuple[MeasuredPeriodAnswer, ...]
+    artifacts: tuple[DownloadAnswer, ...]
+    has_profile: bool
+    state: str | None
+
+
+class FunctionAnswer(Answer):
+    """See :class:`fleetpgo.overview.difference.FunctionChange`."""
+
+    function: Symbol
+    old: float
+    new: float
+
+
+EdgeAnswer = tuple[Symbol, Symbol, int]
+"""Caller, callee, and the call's line from the caller's first."""
+
+
+class DifferenceAnswer(Answer):
+    """See :class:`fleetpgo.overview.difference.Difference`."""
+
+    old_run: str
+    overlap: float
+    unchanged: bool
+    functions: tuple[FunctionAnswer, ...]
+    hot_gained: NonNegativeInt
+    hot_lost: NonNegativeInt
+    gained: tuple[EdgeAnswer, ...]
+    lost: tuple[EdgeAnswer, ...]
+
+
+class ErrorAnswer(Answer):
+    """What went wrong, in a sentence."""
+
+    detail: str
