@@ -25,6 +25,7 @@ FOLDER = Path(".local/bench")
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
     "PYTHONPYCACHEPREFIX": str(FOLDER.resolve() / "pycache"),
+    "OPENBLAS_NUM_THREADS": "1",  # as the command sets it
 }
 
 OURS = """

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof import call_edges, preprofile
+from fleetpgo.golang.preprofile import preprofile
+from fleetpgo.pprof import call_edges
 from fleetpgo.pprof.edges import Edge
 from tests.pprof import oracle
 from tests.pprof.messages import message, packed, unpacked

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof import call_edges, check, preprofile
+from fleetpgo.golang.preprofile import preprofile
+from fleetpgo.pprof import call_edges, check
 from tests.pprof.messages import message, packed
 
 WORK, MAIN = [("main.work", 9, 11)], [("main.main", 3, 5)]

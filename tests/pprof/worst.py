@@ -37,7 +37,7 @@ try:
     elif step == "guard":
         pprof.guard(data)
     elif step == "minimise":
-        pprof.minimise(data, go=None)
+        pprof.minimise(data, prove=None)
     elif step == "minimal":
         edges = pprof.merge_edges([data])
         from_edges(edges), edges.preprofile()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from fleetpgo import pprof
 from fleetpgo.collection import Record, profile_name, record_name
 from fleetpgo.errors import ProfileError, QuorumError
+from fleetpgo.golang.preprofile import preprofile
 from fleetpgo.pprof import profile_pb2
 from fleetpgo.run.store import RunStore
 from fleetpgo.selection import Selection, Target
@@ -92,7 +93,7 @@ def test_the_merge_of_what_arrived_is_stored_and_the_committed_profile_says_the_
     manifest = merge(store, selection)
     merged, committed = store.read("merged.pb.gz"), store.read("profile.pprof")
     assert merged == pprof.merge(file.read_bytes() for file in PROFILES)
-    assert pprof.preprofile(committed) == pprof.preprofile(merged)
+    assert preprofile(committed) == preprofile(merged)
     assert manifest.profile == hashlib.sha256(committed).hexdigest()[:12]
     assert (manifest.proof, manifest.profile_size < manifest.merged_size) == ("identical", True)
 

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import click
 
 from fleetpgo import pprof
 from fleetpgo.errors import FleetPGOError, ProfileError
+from fleetpgo.golang.preprofile import preprofile
 from fleetpgo.golang.source import packages
 from fleetpgo.golang.sourcematch import Sources
 
@@ -151,7 +153,7 @@ def merge(
     record: dict[str, object] = {"output": output, "profiles": len(paths), "weights": weights}
     if minimal:
         edges = pprof.merge_edges(profiles, weights=weights)
-        small = pprof.minimise_edges(edges, go=go, size_before=sum(sizes))
+        small = pprof.minimise_edges(edges, prove=partial(preprofile, go=go), size_before=sum(sizes))
         data = small.data
         record |= {"proof": small.proof, "edges": small.edges, "hot_edges": small.hot_edges}
     else:
@@ -170,7 +172,7 @@ def minimise(path: str, *, output: str, go: str, as_json: bool) -> None:
 
     Without the proof the profile is written as it is, and the exit code is 3.
     """
-    small = pprof.minimise(_read(path), go=go)
+    small = pprof.minimise(_read(path), prove=partial(preprofile, go=go))
     _write(output, small.data)
     record = asdict(small)
     del record["data"]

@@ -134,8 +134,8 @@ def facts_together(sizes: Sequence[int], messages: Sequence[bytes], limits: Limi
         )
     _require_countable(columns)
     _require_names(columns)
-    marks = marks_of_samples(columns)
     placed = have_start_lines(shortened(columns, limits))
+    marks = marks_of_samples(columns)
     return [_facts_of(columns, number, marks, placed, size) for number, size in enumerate(sizes)]
 
 

@@ -12,11 +12,13 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fleetpgo import pprof
 from fleetpgo.collection import Limits, profile_name, read_record, record_name
 from fleetpgo.errors import ProfileError, QuorumError
+from fleetpgo.golang.preprofile import preprofile
 from fleetpgo.selection import merge_weights
 from fleetpgo.selection.weights import unrepresented
 from fleetpgo.steps.contributions import builds, contributions
@@ -218,7 +220,7 @@ def _make(
         for each in service.profile.guards
     ]
     guarded, renamed = pprof.guard(merged, extra=guards, limits=MERGED_LIMITS)
-    minimal = pprof.minimise(guarded, go=go, limits=MERGED_LIMITS)
+    minimal = pprof.minimise(guarded, prove=partial(preprofile, go=go) if go else None, limits=MERGED_LIMITS)
     return _Made(merged, minimal, pprof.sufficiency(profiles, limits=limits), renamed)
 
 
