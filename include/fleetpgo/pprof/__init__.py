@@ -18,6 +18,7 @@ A profile of the wrong kind, damaged or hostile raises :class:`fleetpgo.errors.P
 
 from fleetpgo.pprof.callgraph import call_edges
 from fleetpgo.pprof.checking import check, check_each, facts
+from fleetpgo.pprof.codec.reading import Limits
 from fleetpgo.pprof.comparing import Comparison, compare
 from fleetpgo.pprof.describing import Facts
 from fleetpgo.pprof.edges import Edge, Edges
@@ -25,7 +26,6 @@ from fleetpgo.pprof.guarding import GUARDS, Guard, guard
 from fleetpgo.pprof.merging import merge, merge_edges
 from fleetpgo.pprof.minimising import Minimised, minimise, minimise_edges
 from fleetpgo.pprof.ranking import Rank, top
-from fleetpgo.pprof.reading import Limits
 from fleetpgo.pprof.stacks import stack_difference
 from fleetpgo.pprof.sufficiency import Sufficiency, sufficiency
 

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fleetpgo.pprof.columns import NONE
-from fleetpgo.pprof.decoding import read
-from fleetpgo.pprof.edges import Edge, Edges, go_name
-from fleetpgo.pprof.leaves import shortened
-from fleetpgo.pprof.numbering import Rows, Sums, ranges
-from fleetpgo.pprof.reading import Limits
-from fleetpgo.pprof.texts import TextNumbers
+from fleetpgo.pprof.codec.arrays import NONE, ranges
+from fleetpgo.pprof.codec.decoding import read
+from fleetpgo.pprof.codec.leaves import shortened
+from fleetpgo.pprof.codec.numbering import Rows, Sums
+from fleetpgo.pprof.codec.reading import Limits
+from fleetpgo.pprof.codec.texts import TextNumbers, go_name
+from fleetpgo.pprof.edges import Edge, Edges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fleetpgo.pprof.columns import Columns, Ints
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.codec.columns import Columns
 
 
 def call_edges(data: bytes, *, limits: Limits = Limits()) -> Edges:  # noqa: B008 -- frozen

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetpgo.pprof.decoding import read
-from fleetpgo.pprof.edges import go_bytes, go_name
-from fleetpgo.pprof.reading import Limits
-from fleetpgo.pprof.texts import Texts
-from fleetpgo.pprof.writing import write
+from fleetpgo.pprof.codec.decoding import read
+from fleetpgo.pprof.codec.reading import Limits
+from fleetpgo.pprof.codec.texts import Texts, go_bytes, go_name
+from fleetpgo.pprof.codec.writing import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

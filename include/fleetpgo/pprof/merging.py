@@ -26,17 +26,18 @@ import numpy as np
 
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.callgraph import CallGraph
-from fleetpgo.pprof.decoding import parse
-from fleetpgo.pprof.leaves import parse_leaves
-from fleetpgo.pprof.reading import JOINT_BYTES, Limits, message
+from fleetpgo.pprof.codec.decoding import parse
+from fleetpgo.pprof.codec.leaves import parse_leaves
+from fleetpgo.pprof.codec.reading import JOINT_BYTES, Limits, message
+from fleetpgo.pprof.codec.writing import write
 from fleetpgo.pprof.sampling import count
 from fleetpgo.pprof.tables import Tables, check_compatible
-from fleetpgo.pprof.writing import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from fleetpgo.pprof.columns import Columns, Header, Ints
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.codec.columns import Columns, Header
     from fleetpgo.pprof.edges import Edges
 
     Parser = Callable[[Sequence[bytes], Limits], Columns]

@@ -19,17 +19,18 @@ import numpy as np
 
 from fleetpgo.errors import ToolchainError
 from fleetpgo.pprof.callgraph import call_edges
-from fleetpgo.pprof.columns import CPU_VALUE_TYPES, NONE, Columns, Header, ValueType
-from fleetpgo.pprof.edges import Edges, go_bytes, places_of_names
-from fleetpgo.pprof.leaves import COMPILER_DEPTH
-from fleetpgo.pprof.reading import Limits
-from fleetpgo.pprof.texts import Texts
-from fleetpgo.pprof.writing import write
+from fleetpgo.pprof.codec.arrays import NONE
+from fleetpgo.pprof.codec.columns import CPU_VALUE_TYPES, Columns, Header, ValueType
+from fleetpgo.pprof.codec.leaves import COMPILER_DEPTH
+from fleetpgo.pprof.codec.reading import Limits
+from fleetpgo.pprof.codec.texts import Texts, go_bytes
+from fleetpgo.pprof.codec.writing import write
+from fleetpgo.pprof.edges import Edges, places_of_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fleetpgo.pprof.columns import Ints
+    from fleetpgo.pprof.codec.arrays import Ints
 
     Read = Callable[[bytes], bytes]
     """What ``go tool preprofile`` prints for a profile: :func:`fleetpgo.golang.preprofile.preprofile`."""

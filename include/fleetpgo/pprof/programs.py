@@ -24,15 +24,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fleetpgo.pprof.numbering import Numbering, starts_of
-from fleetpgo.pprof.showing import shown
+from fleetpgo.pprof.codec.arrays import starts_of
+from fleetpgo.pprof.codec.numbering import Numbering
+from fleetpgo.pprof.codec.showing import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from fleetpgo.pprof.columns import Columns, Ints
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.codec.columns import Columns
 
 STD = frozenset(
     b"archive bufio builtin bytes cmd cmp compress container context crypto database debug embed encoding "

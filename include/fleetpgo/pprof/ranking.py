@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fleetpgo.pprof.decoding import read
-from fleetpgo.pprof.reading import Limits
+from fleetpgo.pprof.codec.decoding import read
+from fleetpgo.pprof.codec.reading import Limits
 from fleetpgo.pprof.stacks import stacks
 
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fleetpgo.pprof.columns import CPU_VALUE_TYPES
+from fleetpgo.pprof.codec.columns import CPU_VALUE_TYPES
 
 if TYPE_CHECKING:
-    from fleetpgo.pprof.columns import Header, Ints
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.codec.columns import Header
 
 SAMPLES, NANOSECONDS = CPU_VALUE_TYPES
 

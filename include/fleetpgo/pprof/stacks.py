@@ -11,14 +11,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fleetpgo.pprof import profile_pb2
-from fleetpgo.pprof.columns import NONE, Columns
-from fleetpgo.pprof.decoding import read
-from fleetpgo.pprof.edges import go_bytes, go_name
-from fleetpgo.pprof.reading import Limits
-from fleetpgo.pprof.writing import gzipped
+from fleetpgo.pprof.codec.arrays import NONE
+from fleetpgo.pprof.codec.decoding import read
+from fleetpgo.pprof.codec.reading import Limits
+from fleetpgo.pprof.codec.texts import go_bytes, go_name
+from fleetpgo.pprof.codec.writing import gzipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from fleetpgo.pprof.codec.columns import Columns
 
     Stack = tuple[str, ...]
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleetpgo.pprof.callgraph import call_edges
+from fleetpgo.pprof.codec.reading import Limits
 from fleetpgo.pprof.comparing import overlap
 from fleetpgo.pprof.edges import Edge, Edges
-from fleetpgo.pprof.reading import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
