@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fleetpgo.errors import ToolchainError
 from fleetpgo.golang.preprofile import preprofile
-from fleetpgo.pprof import call_edges, minimise, minimise_edges
+from fleetpgo.pprof import call_edges, decode, minimise, minimise_edges
 from fleetpgo.pprof.edges import Edge, Edges
 from fleetpgo.pprof.minimising import from_edges
 from tests.pprof.messages import contents, unpacked
@@ -23,12 +23,12 @@ some_edges = st.dictionaries(
 
 
 def test_the_minimal_profile_of_a_real_one_is_proven(real):
-    small = minimise(real, prove=preprofile)
+    small = minimise(decode(real), prove=preprofile)
     assert (small.proof, preprofile(small.data)) == ("identical", preprofile(real))
 
 
 def test_the_minimal_profile_of_the_go_compiler_is_small(default_pgo):
-    small = minimise(default_pgo, prove=preprofile)
+    small = minimise(decode(default_pgo), prove=preprofile)
     assert small.proof == "identical"
     assert small.size_after <= 95_000 < small.size_before
 
@@ -36,7 +36,7 @@ def test_the_minimal_profile_of_the_go_compiler_is_small(default_pgo):
 @given(some_edges)
 def test_the_minimal_profile_has_exactly_the_edges(weights):
     edges = Edges.of(weights)
-    assert call_edges(from_edges(edges)) == edges
+    assert call_edges(decode(from_edges(edges))) == edges
 
 
 @given(some_edges)
@@ -47,10 +47,10 @@ def test_the_order_of_edges_makes_no_difference(weights):
 
 @given(profiles)
 def test_minimising_twice_changes_nothing(profile):
-    edges = call_edges(gzip.compress(profile.SerializeToString()))
+    edges = call_edges(decode(gzip.compress(profile.SerializeToString())))
     if edges.weights:
         small = from_edges(edges)
-        assert from_edges(call_edges(small)) == small
+        assert from_edges(call_edges(decode(small))) == small
 
 
 def test_go_reads_recursion_exactly():
@@ -59,7 +59,7 @@ def test_go_reads_recursion_exactly():
 
 
 def test_nothing_but_edges_is_in_it(real):
-    said = contents(unpacked(minimise(real, prove=preprofile).data))
+    said = contents(unpacked(minimise(decode(real), prove=preprofile).data))
     assert (said["mappings"], said["time"], said["duration"], said["types"]) == (
         [],
         0,
@@ -70,23 +70,23 @@ def test_nothing_but_edges_is_in_it(real):
 
 
 def test_every_sample_has_two_locations(real):
-    assert {len(sample.location_id) for sample in unpacked(minimise(real, prove=preprofile).data).sample} == {
-        2
-    }
+    assert {
+        len(sample.location_id) for sample in unpacked(minimise(decode(real), prove=preprofile).data).sample
+    } == {2}
 
 
 def test_without_go_the_full_profile_is_kept(real):
-    small = minimise(real, prove=None)
+    small = minimise(decode(real), prove=None)
     assert (small.data, small.proof) == (real, "not proven: no Go toolchain was given")
 
 
 def test_with_a_go_that_is_not_there_the_full_profile_is_kept(real):
-    small = minimise(real, prove=partial(preprofile, go="/no/such/go"))
+    small = minimise(decode(real), prove=partial(preprofile, go="/no/such/go"))
     assert (small.data, small.proven) == (real, False)
 
 
 def test_a_go_that_reads_something_else_is_no_proof(real):
-    small = minimise(real, prove=lambda data: b"%d" % len(data))
+    small = minimise(decode(real), prove=lambda data: b"%d" % len(data))
     assert (small.data, small.proof) == (real, "not identical for the compiler")
 
 
@@ -100,7 +100,10 @@ def test_merged_edges_are_not_given_back_unproven():
 def test_the_go_compiler_builds_the_same_bytes_with_either_profile(default_pgo, tmp_path):
     """`cmd/compile`, built with the full profile and with the minimal one: many minutes on two cores."""
     binaries = []
-    for name, data in (("full", default_pgo), ("minimal", minimise(default_pgo, prove=preprofile).data)):
+    for name, data in (
+        ("full", default_pgo),
+        ("minimal", minimise(decode(default_pgo), prove=preprofile).data),
+    ):
         # With -trimpath only the profile's file name is in the binary, so both have the same.
         profile = tmp_path / name / "default.pgo"
         profile.parent.mkdir()

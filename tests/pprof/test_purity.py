@@ -28,7 +28,7 @@ data = open(sys.argv[1], "rb").read()
 pprof.check(data)
 merged, _ = pprof.guard(pprof.merge([data, data], weights="equal"))
 pprof.minimise(merged, prove=None)
-pprof.compare(data, merged), pprof.sufficiency({{"a": data, "b": merged}})
+pprof.compare(pprof.decode(data), merged), pprof.sufficiency({{"a": data, "b": merged.data}})
 assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
 assert not started, started
 """

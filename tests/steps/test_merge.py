@@ -92,7 +92,7 @@ def merge(store, selection, **profile):
 def test_the_merge_of_what_arrived_is_stored_and_the_committed_profile_says_the_same(store, selection):
     manifest = merge(store, selection)
     merged, committed = store.read("merged.pb.gz"), store.read("profile.pprof")
-    assert merged == pprof.merge(file.read_bytes() for file in PROFILES)
+    assert merged == pprof.merge(file.read_bytes() for file in PROFILES).data
     assert preprofile(committed) == preprofile(merged)
     assert manifest.profile == hashlib.sha256(committed).hexdigest()[:12]
     assert (manifest.proof, manifest.profile_size < manifest.merged_size) == ("identical", True)
@@ -163,9 +163,13 @@ def test_figures_below_the_failing_line_fail_but_leave_their_manifest(store, sel
 
 
 def test_a_guarded_function_is_renamed_and_said_so(store, selection):
-    hottest = pprof.top(PROFILES[0].read_bytes(), 1)[0].function
+    hottest = pprof.top(pprof.decode(PROFILES[0].read_bytes()), 1)[0].function
     manifest = merge(store, selection, guards=[{"function": hottest, "issue": "https://example.com/1"}])
-    names = {name for edge in pprof.call_edges(store.read("profile.pprof")).weights for name in edge[:2]}
+    names = {
+        name
+        for edge in pprof.call_edges(pprof.decode(store.read("profile.pprof"))).weights
+        for name in edge[:2]
+    }
     assert (manifest.renamed, hottest in names) == ((hottest,), False)
     assert hottest in manifest.renamed
 

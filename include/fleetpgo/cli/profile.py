@@ -157,7 +157,7 @@ def merge(
         data = small.data
         record |= {"proof": small.proof, "edges": small.edges, "hot_edges": small.hot_edges}
     else:
-        data = pprof.merge(profiles, weights=weights, keep_labels=keep_labels)
+        data = pprof.merge(profiles, weights=weights, keep_labels=keep_labels).data
     _write(output, data)
     _show(record | {"size_before": sum(sizes), "size_after": len(data)}, as_json=as_json, err=output == STDIN)
 
@@ -172,7 +172,7 @@ def minimise(path: str, *, output: str, go: str, as_json: bool) -> None:
 
     Without the proof the profile is written as it is, and the exit code is 3.
     """
-    small = pprof.minimise(_read(path), prove=partial(preprofile, go=go))
+    small = pprof.minimise(pprof.decode(_read(path)), prove=partial(preprofile, go=go))
     _write(output, small.data)
     record = asdict(small)
     del record["data"]
@@ -187,7 +187,7 @@ def minimise(path: str, *, output: str, go: str, as_json: bool) -> None:
 @as_json
 def compare(old: str, new: str, *, as_json: bool) -> None:
     """Say what changes for the compiler from one profile to another."""
-    found = pprof.compare(_read(old), _read(new))
+    found = pprof.compare(pprof.decode(_read(old)), pprof.decode(_read(new)))
     if as_json:
         click.echo(json.dumps(asdict(found)))
         return
@@ -205,7 +205,7 @@ def compare(old: str, new: str, *, as_json: bool) -> None:
 @as_json
 def top(path: str, *, count: int, as_json: bool) -> None:
     """Print the functions with the most weight."""
-    ranks = pprof.top(_read(path), count)
+    ranks = pprof.top(pprof.decode(_read(path)), count)
     if as_json:
         click.echo(json.dumps([asdict(rank) for rank in ranks]))
         return
@@ -222,7 +222,7 @@ def top(path: str, *, count: int, as_json: bool) -> None:
 @as_json
 def edges(path: str, *, hot: bool, as_json: bool) -> None:
     """Print the call edges that the compiler derives, heaviest first."""
-    found = pprof.call_edges(_read(path))
+    found = pprof.call_edges(pprof.decode(_read(path)))
     shown = {edge: found.weights[edge] for edge in (found.hot if hot else found.weights)}
     if as_json:
         click.echo(json.dumps([edge._asdict() | {"weight": weight} for edge, weight in shown.items()]))
@@ -243,7 +243,7 @@ def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) ->
     A call edge is matched if caller, callee and line of the call are still there.
     """
     found = Sources(packages(source, package, environment=os.environ, tags=tags)).match(
-        pprof.call_edges(_read(path))
+        pprof.call_edges(pprof.decode(_read(path)))
     )
     if as_json:
         click.echo(json.dumps(asdict(found)))

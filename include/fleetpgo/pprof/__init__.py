@@ -1,7 +1,10 @@
 """The profile format: read and checked, merged, reduced to what Go's compiler reads, and compared.
 
-Bytes come in and bytes go out, gzipped. Nothing here touches a network or a file, starts a process, or looks
-at the environment. Who imports it first sets OPENBLAS_NUM_THREADS (docs/decisions/0101).
+Bytes are at the edges. :func:`check` and :func:`merge` take them, as they take many profiles at once;
+:func:`decode` makes a :class:`Profile` of them. That goes from step to step, and its ``data`` are bytes again.
+
+Nothing here touches a network or a file, starts a process, or looks at the environment. Who imports it first
+sets OPENBLAS_NUM_THREADS (docs/decisions/0101).
 
 - :func:`check`: is it a CPU profile that can be used? Its :class:`Facts`, or an error with a named reason;
   :func:`check_each`: some at once, in less time.
@@ -25,12 +28,14 @@ from fleetpgo.pprof.edges import Edge, Edges
 from fleetpgo.pprof.guarding import GUARDS, Guard, guard
 from fleetpgo.pprof.merging import merge, merge_edges
 from fleetpgo.pprof.minimising import Minimised, minimise, minimise_edges
+from fleetpgo.pprof.profile import MERGED_LIMITS, Profile, decode
 from fleetpgo.pprof.ranking import Rank, top
 from fleetpgo.pprof.stacks import stack_difference
 from fleetpgo.pprof.sufficiency import Sufficiency, sufficiency
 
 __all__ = [
     "GUARDS",
+    "MERGED_LIMITS",
     "Comparison",
     "Edge",
     "Edges",
@@ -38,12 +43,14 @@ __all__ = [
     "Guard",
     "Limits",
     "Minimised",
+    "Profile",
     "Rank",
     "Sufficiency",
     "call_edges",
     "check",
     "check_each",
     "compare",
+    "decode",
     "facts",
     "guard",
     "merge",

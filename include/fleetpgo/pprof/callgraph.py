@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fleetpgo.pprof.codec.arrays import NONE, ranges
-from fleetpgo.pprof.codec.decoding import read
 from fleetpgo.pprof.codec.leaves import shortened
 from fleetpgo.pprof.codec.numbering import Rows, Sums
-from fleetpgo.pprof.codec.reading import Limits
 from fleetpgo.pprof.codec.texts import TextNumbers, go_name
 from fleetpgo.pprof.edges import Edge, Edges
 
@@ -22,16 +20,18 @@ if TYPE_CHECKING:
 
     from fleetpgo.pprof.codec.arrays import Ints
     from fleetpgo.pprof.codec.columns import Columns
+    from fleetpgo.pprof.profile import Profile
 
 
-def call_edges(data: bytes, *, limits: Limits = Limits()) -> Edges:  # noqa: B008 -- frozen
-    """The call edges of a profile, gzipped or not, as Go's compiler derives them.
+def call_edges(profile: Profile) -> Edges:
+    """Return the call edges of a profile, as Go's compiler derives them.
 
     Raises:
-        ProfileError: the profile cannot be read, or counts no CPU samples.
+        ProfileError: the profile counts no CPU samples (``no-cpu-samples``), or has more lines next to its
+            leaves than its limits allow (``too-large``).
     """
     graph = CallGraph()
-    graph.add(shortened(read(data, limits), limits))
+    graph.add(shortened(profile.columns, profile.limits))
     return graph.edges()
 
 

@@ -29,7 +29,7 @@ from fleetpgo.pprof.callgraph import CallGraph
 from fleetpgo.pprof.codec.decoding import parse
 from fleetpgo.pprof.codec.leaves import parse_leaves
 from fleetpgo.pprof.codec.reading import JOINT_BYTES, Limits, message
-from fleetpgo.pprof.codec.writing import write
+from fleetpgo.pprof.profile import MERGED_LIMITS, Profile
 from fleetpgo.pprof.sampling import count
 from fleetpgo.pprof.tables import Tables, check_compatible
 
@@ -62,7 +62,7 @@ def merge(
     weights: Weights | Sequence[float] = "none",
     keep_labels: bool = False,
     limits: Limits = Limits(),  # noqa: B008 -- frozen
-) -> bytes:
+) -> Profile:
     """Add profiles up to one.
 
     Args:
@@ -74,7 +74,7 @@ def merge(
         limits: what each profile may be.
 
     Returns:
-        The merged profile, gzipped. The same profiles in any order give the same bytes.
+        The merged profile. The same profiles in any order give the same bytes.
 
     Raises:
         ProfileError: a profile cannot be read, is ``incompatible`` with the first one, or has the largest
@@ -86,7 +86,7 @@ def merge(
             tables.add(part, factors)
         if weights != "none":
             tables.comments.add(f"fleetpgo merge: weights {weights if isinstance(weights, str) else 'given'}")
-        return write(tables.profile())
+        return Profile(tables.profile(), MERGED_LIMITS)
 
 
 def merge_edges(

@@ -22,7 +22,6 @@ from fleetpgo.pprof.callgraph import call_edges
 from fleetpgo.pprof.codec.arrays import NONE
 from fleetpgo.pprof.codec.columns import CPU_VALUE_TYPES, Columns, Header, ValueType
 from fleetpgo.pprof.codec.leaves import COMPILER_DEPTH
-from fleetpgo.pprof.codec.reading import Limits
 from fleetpgo.pprof.codec.texts import Texts, go_bytes
 from fleetpgo.pprof.codec.writing import write
 from fleetpgo.pprof.edges import Edges, places_of_names
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.profile import Profile
 
     Read = Callable[[bytes], bytes]
     """What ``go tool preprofile`` prints for a profile: :func:`fleetpgo.golang.preprofile.preprofile`."""
@@ -70,32 +70,26 @@ class Minimised:
         return self.proof == IDENTICAL
 
 
-def minimise(
-    data: bytes,
-    *,
-    prove: Read | None,
-    limits: Limits = Limits(),  # noqa: B008 -- frozen
-) -> Minimised:
-    """The smallest profile that the compiler cannot tell from ``data``.
+def minimise(profile: Profile, *, prove: Read | None) -> Minimised:
+    """Make the smallest profile that the compiler cannot tell from ``profile``.
 
     Args:
-        data: a CPU profile, gzipped or not.
+        profile: a CPU profile.
         prove: says what Go reads from a profile, for the proof; None: no Go is at hand, so nothing is proven.
-        limits: what the profile may be.
 
     Raises:
-        ProfileError: ``data`` cannot be read.
+        ProfileError: as of :func:`fleetpgo.pprof.call_edges`.
     """
-    edges = call_edges(data, limits=limits)
+    edges = call_edges(profile)
     small = from_edges(edges)
-    proof = _proof(data, small, prove)
-    kept = small if proof == IDENTICAL else data
+    proof = _proof(profile.data, small, prove)
+    kept = small if proof == IDENTICAL else profile.data
     return Minimised(
         data=kept,
         proof=proof,
         edges=len(edges),
         hot_edges=len(edges.hot),
-        size_before=len(data),
+        size_before=len(profile.data),
         size_after=len(kept),
     )
 

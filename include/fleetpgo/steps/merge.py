@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MERGED_LIMITS = pprof.Limits(packed_bytes=256 << 20, message_bytes=1 << 30, records=50_000_000)
-"""Our own merge of many profiles is larger than what one instance may send."""
-
 
 @dataclass(frozen=True)
 class Manifest:
@@ -219,9 +216,9 @@ def _make(
         pprof.Guard(function=each.function, since="", until="", issue=each.issue, why="")
         for each in service.profile.guards
     ]
-    guarded, renamed = pprof.guard(merged, extra=guards, limits=MERGED_LIMITS)
-    minimal = pprof.minimise(guarded, prove=partial(preprofile, go=go) if go else None, limits=MERGED_LIMITS)
-    return _Made(merged, minimal, pprof.sufficiency(profiles, limits=limits), renamed)
+    guarded, renamed = pprof.guard(merged, extra=guards)
+    minimal = pprof.minimise(guarded, prove=partial(preprofile, go=go) if go else None)
+    return _Made(merged.data, minimal, pprof.sufficiency(profiles, limits=limits), renamed)
 
 
 def _without_culprit(
