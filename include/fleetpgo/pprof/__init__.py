@@ -1,7 +1,7 @@
 """The profile format: read and checked, merged, reduced to what Go's compiler reads, and compared.
 
 Bytes are at the edges. :func:`check` and :func:`merge` take them, as they take many profiles at once;
-:func:`decode` makes a :class:`Profile` of them. That goes from step to step, and its ``data`` are bytes again.
+:func:`decode` makes a :class:`Profile` of them. That goes from step to step; its ``data`` are bytes again.
 
 Nothing here touches a network or a file, starts a process, or looks at the environment. Who imports it first
 sets OPENBLAS_NUM_THREADS (docs/decisions/0101).

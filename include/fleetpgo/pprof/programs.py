@@ -65,7 +65,7 @@ MOST_MODULES, MOST_MAIN = 40, 22
 IN_MAIN = 1
 """The lowest bit of a stack's number: it holds a function of package main, whichever."""
 
-SIZES = (np.int8, np.int16, np.int32, np.int64)
+SIZES: tuple[type[np.signedinteger], ...] = (np.int8, np.int16, np.int32, np.int64)
 """The fewer bytes a number has, the faster the numbers of a million frames are combined."""
 
 
