@@ -25,6 +25,7 @@ FOLDER = Path(".local/bench")
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
     "PYTHONPYCACHEPREFIX": str(FOLDER.resolve() / "pycache"),
+    "OPENBLAS_NUM_THREADS": "1",  # as the command sets it
 }
 
 OURS = """
@@ -35,7 +36,7 @@ from fleetpgo.pprof.minimising import from_edges
 used = resource.getrusage(resource.RUSAGE_SELF)
 print("imports", used.ru_utime + used.ru_stime)
 profiles = (Path(path).read_bytes() for path in sys.argv[3:])
-merged = merge(profiles) if sys.argv[1] == "full" else from_edges(merge_edges(profiles))
+merged = merge(profiles).data if sys.argv[1] == "full" else from_edges(merge_edges(profiles))
 Path(sys.argv[2]).write_bytes(merged)
 # Not ru_maxrss: a child inherits that of the process that started it.
 print(Path("/proc/self/status").read_text())

@@ -5,6 +5,12 @@ or a skip. What is done is in :mod:`fleetpgo.steps`; it is imported when a task 
 parsed.
 """
 
+import os
+
+# When numpy is loaded, its linear algebra would start a spinning thread for each core; nothing here uses it
+# (docs/decisions/0101).
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 DAG_PREFIX = "pgo_refresh__"
 """A service's DAG is called this and the service's name."""
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from fleetpgo.cli.profile import profile
-from fleetpgo.pprof import call_edges, merge
+from fleetpgo.pprof import call_edges, decode, merge
 
 PROFILES = Path(__file__).parents[1] / "testdata/profiles"
 ONE, TWO = str(PROFILES / "go1.27.3.pb.gz"), str(PROFILES / "go1.27.3-b.pb.gz")
@@ -69,19 +69,21 @@ def test_check_of_good_profiles_exits_with_0(run):
 def test_merge_writes_the_merged_profile(run, tmp_path):
     done = run("merge", ONE, TWO, "-o", tmp_path / "out.pb.gz")
     assert done.exit_code == 0
-    assert (tmp_path / "out.pb.gz").read_bytes() == merge([Path(ONE).read_bytes(), Path(TWO).read_bytes()])
+    assert (tmp_path / "out.pb.gz").read_bytes() == merge(
+        [Path(ONE).read_bytes(), Path(TWO).read_bytes()]
+    ).data
 
 
 def test_merge_straight_to_the_minimal_profile(run, tmp_path):
     done = run("merge", ONE, TWO, "-o", tmp_path / "out.pgo", "--minimise", "--json")
     assert json.loads(done.stdout)["proof"] == "identical"
     merged = merge([Path(ONE).read_bytes(), Path(TWO).read_bytes()])
-    assert call_edges((tmp_path / "out.pgo").read_bytes()) == call_edges(merged)
+    assert call_edges(decode((tmp_path / "out.pgo").read_bytes())) == call_edges(merged)
 
 
 def test_merge_to_stdout_keeps_the_record_apart(run):
     done = run("merge", ONE, TWO, "-o", "-")
-    assert done.stdout_bytes == merge([Path(ONE).read_bytes(), Path(TWO).read_bytes()])
+    assert done.stdout_bytes == merge([Path(ONE).read_bytes(), Path(TWO).read_bytes()]).data
     assert "profiles: 2" in done.stderr
 
 
@@ -89,7 +91,7 @@ def test_minimise_prints_sizes_and_proof(run, tmp_path):
     done = run("minimise", ONE, "-o", tmp_path / "out.pgo")
     size = (tmp_path / "out.pgo").stat().st_size
     before = Path(ONE).stat().st_size
-    edges = call_edges(Path(ONE).read_bytes())
+    edges = call_edges(decode(Path(ONE).read_bytes()))
     assert done.stdout == (
         f"proof: identical\nedges: {len(edges)}\nhot edges: {len(edges.hot)}\n"
         f"size before: {before}\nsize after: {size}\n"
@@ -116,7 +118,9 @@ def test_top_prints_a_table(run):
 
 def test_edges_are_printed_heaviest_first(run):
     said = json.loads(run("edges", ONE, "--json").stdout)
-    assert [edge["weight"] for edge in said] == list(call_edges(Path(ONE).read_bytes()).weights.values())
+    assert [edge["weight"] for edge in said] == list(
+        call_edges(decode(Path(ONE).read_bytes())).weights.values()
+    )
 
 
 def test_match_says_how_much_of_the_source_is_still_there(run):

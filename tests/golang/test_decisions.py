@@ -85,7 +85,7 @@ def test_the_compiler_really_says_so(tmp_path, go_cache):
     decisions = Decisions()
     for line in lines:
         decisions.read(line)
-    told = decisions.optimised(pprof.call_edges((PROFILES / "go1.27.3.pb.gz").read_bytes()))
+    told = decisions.optimised(pprof.call_edges(pprof.decode((PROFILES / "go1.27.3.pb.gz").read_bytes())))
 
     named = {(call.change, call.caller, call.callee) for call in told.hottest}
     assert asked(settings)

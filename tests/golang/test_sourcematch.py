@@ -15,7 +15,7 @@ from fleetpgo.golang.sourcematch import Sources
 from fleetpgo.pprof import Edge, Edges
 
 PROFILES = Path(__file__).parents[1] / "testdata" / "profiles"
-PROFILE = pprof.call_edges((PROFILES / "go1.27.3.pb.gz").read_bytes())
+PROFILE = pprof.call_edges(pprof.decode((PROFILES / "go1.27.3.pb.gz").read_bytes()))
 
 
 @pytest.fixture

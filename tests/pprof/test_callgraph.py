@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof import call_edges, preprofile
+from fleetpgo.golang.preprofile import preprofile
+from fleetpgo.pprof import call_edges, decode
 from fleetpgo.pprof.edges import Edge
 from tests.pprof import oracle
 from tests.pprof.messages import message, packed, unpacked
@@ -16,20 +17,20 @@ profiles = st.lists(st.tuples(stacks, st.integers(0, 5)), max_size=8).map(messag
 
 
 def edges_of(samples) -> dict[Edge, int]:
-    return dict(call_edges(packed(message(samples))).weights)
+    return dict(call_edges(decode(packed(message(samples)))).weights)
 
 
 def test_go_prints_the_same_edges_for_a_real_profile(real):
-    assert call_edges(real).preprofile() == preprofile(real)
+    assert call_edges(decode(real)).preprofile() == preprofile(real)
 
 
 def test_go_prints_the_same_edges_for_a_large_profile(default_pgo):
-    assert call_edges(default_pgo).preprofile() == preprofile(default_pgo)
+    assert call_edges(decode(default_pgo)).preprofile() == preprofile(default_pgo)
 
 
 @given(profiles)
 def test_any_profile_gives_the_edges_that_the_rules_give(profile):
-    assert call_edges(packed(profile)) == oracle.call_edges(profile)
+    assert call_edges(decode(packed(profile))) == oracle.call_edges(profile)
 
 
 @settings(max_examples=15)
@@ -37,8 +38,8 @@ def test_any_profile_gives_the_edges_that_the_rules_give(profile):
 def test_go_prints_the_same_edges_for_any_profile(profile):
     used = any(sample.value[0] and sample.location_id for sample in profile.sample)
     data = packed(profile)
-    if used and call_edges(data).weights:
-        assert call_edges(data).preprofile() == preprofile(data)
+    if used and call_edges(decode(data)).weights:
+        assert call_edges(decode(data)).preprofile() == preprofile(data)
 
 
 def test_the_offset_is_counted_from_the_callers_func_line():
@@ -58,12 +59,12 @@ def test_each_inlined_line_is_a_caller_of_the_next():
 def test_recursion_on_one_line_is_an_edge_if_the_addresses_differ():
     profile = message([([[("main.f", 1, 3)], [("main.f", 1, 4)]], 5)])
     profile.location[0].line[0].line = 4
-    assert dict(call_edges(packed(profile)).weights) == {Edge("main.f", "main.f", 3): 5}
+    assert dict(call_edges(decode(packed(profile))).weights) == {Edge("main.f", "main.f", 3): 5}
 
 
 def test_recursion_at_one_address_is_no_edge():
     profile = message([([[("main.f", 1, 4)], [("main.f", 1, 4)]], 5)])
-    assert dict(call_edges(packed(profile)).weights) == {}
+    assert dict(call_edges(decode(packed(profile))).weights) == {}
 
 
 def test_a_pair_of_nodes_counts_once_a_sample():
@@ -79,18 +80,18 @@ def test_frames_above_the_second_location_are_not_read():
 def test_the_first_of_the_cpu_sample_types_counts():
     profile = message([([[("main.leaf", 5, 6)], [("main.f", 1, 2)]], 3)])
     profile.sample_type[0].type, profile.sample_type[0].unit = 0, 0
-    assert list(call_edges(packed(profile)).weights.values()) == [30_000_000]
+    assert list(call_edges(decode(packed(profile))).weights.values()) == [30_000_000]
 
 
 def test_a_profile_without_cpu_samples_is_refused():
     with pytest.raises(ProfileError) as caught:
-        call_edges(packed(message([], types=(("inuse_space", "bytes"),))))
+        call_edges(decode(packed(message([], types=(("inuse_space", "bytes"),)))))
     assert caught.value.reason == "no-cpu-samples"
 
 
 def test_ids_need_not_be_dense():
     profile = message([([[("main.leaf", 50, 51)], [("main.caller", 10, 17)]], 3)])
-    expected = call_edges(packed(profile))
+    expected = call_edges(decode(packed(profile)))
     for location in profile.location:
         location.id *= 1 << 40
         for line in location.line:
@@ -99,8 +100,8 @@ def test_ids_need_not_be_dense():
         function.id *= 1 << 33
     for sample in profile.sample:
         sample.location_id[:] = [number << 40 for number in sample.location_id]
-    assert call_edges(packed(profile)) == expected
+    assert call_edges(decode(packed(profile))) == expected
 
 
 def test_an_unzipped_profile_is_read_too(real):
-    assert call_edges(unpacked(real).SerializeToString()) == call_edges(real)
+    assert call_edges(decode(unpacked(real).SerializeToString())) == call_edges(decode(real))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from fleetpgo.pprof.edges import Edge, Edges, go_bytes, go_name
+from fleetpgo.pprof.codec.texts import go_bytes, go_name
+from fleetpgo.pprof.edges import Edge, Edges
 
 HOT = Edge("a", "b", 1)
 WARM = Edge("a", "c", 1)

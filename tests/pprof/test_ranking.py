@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import subprocess
 
-from fleetpgo.pprof import Rank, top
+from fleetpgo.pprof import Rank, decode, top
 from tests.pprof.messages import message, packed
 
 
 def test_flat_is_the_leafs_and_cum_is_everyones():
     leaf, caller = [("main.leaf", 50, 51)], [("main.caller", 10, 17)]
-    assert top(packed(message([([leaf, caller], 3), ([caller], 1)]))) == (
+    assert top(decode(packed(message([([leaf, caller], 3), ([caller], 1)])))) == (
         Rank("main.leaf", flat=3, cum=3, flat_share=0.75, cum_share=0.75),
         Rank("main.caller", flat=1, cum=4, flat_share=0.25, cum_share=1.0),
     )
@@ -16,11 +16,11 @@ def test_flat_is_the_leafs_and_cum_is_everyones():
 
 def test_a_recursive_function_counts_once_a_sample():
     frame = [("main.f", 1, 2)]
-    assert top(packed(message([([frame, frame, frame], 2)]))) == (Rank("main.f", 2, 2, 1.0, 1.0),)
+    assert top(decode(packed(message([([frame, frame, frame], 2)])))) == (Rank("main.f", 2, 2, 1.0, 1.0),)
 
 
 def test_only_so_many_are_given(real):
-    assert len(top(real, 3)) == 3
+    assert len(top(decode(real), 3)) == 3
 
 
 def test_the_ranking_is_that_of_go_tool_pprof(default_pgo, tmp_path):
@@ -38,4 +38,4 @@ def test_the_ranking_is_that_of_go_tool_pprof(default_pgo, tmp_path):
     said = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, text=True).stdout
     rows = [line.split() for line in said.partition("cum%\n")[2].splitlines()]
     theirs = [(row[5], int(row[0]), int(row[3])) for row in rows]
-    assert [(rank.function, rank.flat, rank.cum) for rank in top(default_pgo, 10)] == theirs
+    assert [(rank.function, rank.flat, rank.cum) for rank in top(decode(default_pgo), 10)] == theirs

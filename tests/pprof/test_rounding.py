@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetpgo.pprof import call_edges, merge, merge_edges
+from fleetpgo.pprof import call_edges, decode, merge, merge_edges
 from fleetpgo.pprof.merging import EQUAL_SAMPLES
 from tests.pprof.messages import message, packed, unpacked
 from tests.pprof.test_callgraph import profiles
@@ -35,7 +35,7 @@ def exact(inputs: list[bytes], weights: list[Fraction]) -> dict[object, Fraction
     """The edges' weights, in fractions."""
     found: Counter = Counter()
     for data, weight in zip(inputs, weights, strict=True):
-        for edge, count in call_edges(data).weights.items():
+        for edge, count in call_edges(decode(data)).weights.items():
             found[edge] += count * weight
     return found
 
@@ -61,7 +61,7 @@ def test_each_edge_is_right_within_one_sample_by_either_route(made):
 def test_with_equal_weights_each_profile_has_the_same_total(made):
     inputs = [packed(message(stacks)) for stacks in made]
     total = EQUAL_SAMPLES * len(inputs)
-    assert sums(merge(inputs, weights="equal")) == [total, total * 10**7]
+    assert sums(merge(inputs, weights="equal").data) == [total, total * 10**7]
     assert merge_edges(inputs, weights="equal").total == total
 
 
@@ -77,7 +77,7 @@ def test_the_order_of_weighted_inputs_makes_no_difference(made, random):
     inputs = [(packed(message(stacks)), float(weight)) for stacks, weight in made]
     shuffled = random.sample(inputs, len(inputs))
     one, other = (
-        merge([data for data, _ in some], weights=[weight for _, weight in some])
+        merge([data for data, _ in some], weights=[weight for _, weight in some]).data
         for some in (inputs, shuffled)
     )
     assert one == other
@@ -108,7 +108,7 @@ def test_a_large_instance_of_rare_stacks_does_not_outweigh_a_small_one(minimal):
 
 def test_a_stack_that_is_rounded_to_no_sample_keeps_its_time():
     stacks = rare(3)
-    merged = unpacked(merge([packed(message(stacks))], weights=[0.1]))
+    merged = unpacked(merge([packed(message(stacks))], weights=[0.1]).data)
     assert sorted(tuple(sample.value) for sample in merged.sample) == [(0, 10**6)] * 3
 
 
@@ -116,7 +116,7 @@ def test_equal_profiles_of_nanoseconds_alone_count_alike():
     types = (("cpu", "nanoseconds"),)
     busy = packed(message([([[("main.hot", 1, 2)], [("main.f", 1, 3)]], 500 * 10**7)], types=types))
     calm = packed(message([([[("main.cold", 1, 2)], [("main.f", 1, 3)]], 10**7)], types=types))
-    assert sums(merge([busy, calm], weights="equal")) == [2 * EQUAL_SAMPLES * 10**7]
+    assert sums(merge([busy, calm], weights="equal").data) == [2 * EQUAL_SAMPLES * 10**7]
 
 
 def test_an_inlined_call_is_right_within_one_sample_for_each_place():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof import call_edges, check, preprofile
+from fleetpgo.golang.preprofile import preprofile
+from fleetpgo.pprof import call_edges, check, decode
 from tests.pprof.messages import message, packed
 
 WORK, MAIN = [("main.work", 9, 11)], [("main.main", 3, 5)]
@@ -38,7 +39,7 @@ TAKEN = {
 def test_what_go_takes_is_taken(stack):
     data = packed(message([GO, (stack, 30)]))
     assert check(data).start_line_share == 1.0
-    assert preprofile(data) == call_edges(data).preprofile()
+    assert preprofile(data) == call_edges(decode(data)).preprofile()
 
 
 REFUSED = {

@@ -33,11 +33,11 @@ try:
     if step == "check":
         pprof.check(data, seconds=1)
     elif step == "merge":
-        pprof.merge([data])
+        pprof.merge([data]).data
     elif step == "guard":
-        pprof.guard(data)
+        pprof.guard(pprof.decode(data))
     elif step == "minimise":
-        pprof.minimise(data, go=None)
+        pprof.minimise(pprof.decode(data), prove=None)
     elif step == "minimal":
         edges = pprof.merge_edges([data])
         from_edges(edges), edges.preprofile()

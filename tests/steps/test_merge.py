@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from fleetpgo import pprof
 from fleetpgo.collection import read_record, write_record
 from fleetpgo.errors import ProfileError, QuorumError
+from fleetpgo.golang.preprofile import preprofile
 from fleetpgo.pprof import profile_pb2
 from fleetpgo.run.artifacts import FetchedProfile, MergedProfile, ProposedProfile
 from fleetpgo.run.profiled import Manifest, Record
@@ -91,8 +92,8 @@ def merge(store, selection, **profile):
 def test_the_merge_of_what_arrived_is_stored_and_the_committed_profile_says_the_same(store, selection):
     manifest = merge(store, selection)
     merged, committed = store.read(MergedProfile), store.read(ProposedProfile)
-    assert merged == pprof.merge(file.read_bytes() for file in PROFILES)
-    assert pprof.preprofile(committed) == pprof.preprofile(merged)
+    assert merged == pprof.merge(file.read_bytes() for file in PROFILES).data
+    assert preprofile(committed) == preprofile(merged)
     assert manifest.profile == hashlib.sha256(committed).hexdigest()[:12]
     assert (manifest.proof, manifest.profile_size < manifest.merged_size) == ("identical", True)
 
@@ -167,9 +168,13 @@ def test_a_merge_that_is_enough_after_one_that_was_not_takes_its_refusal_back(st
 
 
 def test_a_guarded_function_is_renamed_and_said_so(store, selection):
-    hottest = pprof.top(PROFILES[0].read_bytes(), 1)[0].function
+    hottest = pprof.top(pprof.decode(PROFILES[0].read_bytes()), 1)[0].function
     manifest = merge(store, selection, guards=[{"function": hottest, "issue": "https://example.com/1"}])
-    names = {name for edge in pprof.call_edges(store.read(ProposedProfile)).weights for name in edge[:2]}
+    names = {
+        name
+        for edge in pprof.call_edges(pprof.decode(store.read(ProposedProfile))).weights
+        for name in edge[:2]
+    }
     assert (manifest.renamed, hottest in names) == ((hottest,), False)
     assert hottest in manifest.renamed
 

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +137,7 @@ def merge(
 ) -> None:
     """Add profiles up to one. Their order makes no difference."""
     from fleetpgo import pprof
+    from fleetpgo.golang.preprofile import preprofile
 
     if minimal and keep_labels:
         raise click.UsageError("--minimise keeps no labels: the compiler reads none.")
@@ -144,11 +146,11 @@ def merge(
     record: dict[str, object] = {"output": output, "profiles": len(paths), "weights": weights}
     if minimal:
         edges = pprof.merge_edges(profiles, weights=weights)
-        small = pprof.minimise_edges(edges, go=go, size_before=sum(sizes))
+        small = pprof.minimise_edges(edges, prove=partial(preprofile, go=go), size_before=sum(sizes))
         data = small.data
         record |= {"proof": small.proof, "edges": small.edges, "hot_edges": small.hot_edges}
     else:
-        data = pprof.merge(profiles, weights=weights, keep_labels=keep_labels)
+        data = pprof.merge(profiles, weights=weights, keep_labels=keep_labels).data
     _write(output, data)
     _show(record | {"size_before": sum(sizes), "size_after": len(data)}, as_json=as_json, err=output == STDIN)
 
@@ -164,8 +166,9 @@ def minimise(path: str, *, output: str, go: str, as_json: bool) -> None:
     Without the proof the profile is written as it is, and the exit code is 3.
     """
     from fleetpgo import pprof
+    from fleetpgo.golang.preprofile import preprofile
 
-    small = pprof.minimise(_read(path), go=go)
+    small = pprof.minimise(pprof.decode(_read(path)), prove=partial(preprofile, go=go))
     _write(output, small.data)
     record = asdict(small)
     del record["data"]
@@ -182,7 +185,7 @@ def compare(old: str, new: str, *, as_json: bool) -> None:
     """Say what changes for the compiler from one profile to another."""
     from fleetpgo import pprof
 
-    found = pprof.compare(_read(old), _read(new))
+    found = pprof.compare(pprof.decode(_read(old)), pprof.decode(_read(new)))
     if as_json:
         click.echo(json.dumps(asdict(found)))
         return
@@ -202,7 +205,7 @@ def top(path: str, *, count: int, as_json: bool) -> None:
     """Print the functions with the most weight."""
     from fleetpgo import pprof
 
-    ranks = pprof.top(_read(path), count)
+    ranks = pprof.top(pprof.decode(_read(path)), count)
     if as_json:
         click.echo(json.dumps([asdict(rank) for rank in ranks]))
         return
@@ -222,7 +225,7 @@ def edges(path: str, *, hot: bool, as_json: bool) -> None:
     """Print the call edges that the compiler derives, heaviest first."""
     from fleetpgo import pprof
 
-    found = pprof.call_edges(_read(path))
+    found = pprof.call_edges(pprof.decode(_read(path)))
     shown = {edge: found.weights[edge] for edge in (found.hot if hot else found.weights)}
     if as_json:
         click.echo(json.dumps([edge._asdict() | {"weight": weight} for edge, weight in shown.items()]))
@@ -248,7 +251,7 @@ def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) ->
     from fleetpgo.measurement.figures import percent
 
     found = Sources(packages(source, package, environment=os.environ, tags=tags)).match(
-        pprof.call_edges(_read(path))
+        pprof.call_edges(pprof.decode(_read(path)))
     )
     if as_json:
         click.echo(json.dumps(asdict(found)))

@@ -65,7 +65,7 @@ def compare_runs(old: RunStore, new: RunStore, old_profile: str, new_profile: st
         ArtifactError: one of the runs has no profile.
         ProfileError: one of the profiles cannot be read.
     """
-    change = pprof.compare(old.read(ProposedProfile), new.read(ProposedProfile))
+    change = pprof.compare(*(pprof.decode(run.read(ProposedProfile)) for run in (old, new)))
     before, after = (_shares(run.read(MergedProfile)) for run in (old, new))
     shown = dict.fromkeys([*list(after)[:_FUNCTIONS], *list(before)[:_FUNCTIONS]])
     return Difference(
@@ -83,12 +83,14 @@ def compare_runs(old: RunStore, new: RunStore, old_profile: str, new_profile: st
 @lru_cache(maxsize=16)
 def compare_stacks(old: RunStore, new: RunStore, old_profile: str, new_profile: str) -> tuple[bytes, bytes]:  # noqa: ARG001
     """The stacks that grew and those that shrank, as two profiles; otherwise as :func:`compare_runs`."""
-    return pprof.stack_difference(
-        old.read(MergedProfile), new.read(MergedProfile), limits=pprof.MERGED_LIMITS
-    )
+    return pprof.stack_difference(*(_merged(run.read(MergedProfile)) for run in (old, new)))
+
+
+def _merged(profile: bytes) -> pprof.Profile:
+    return pprof.decode(profile, limits=pprof.MERGED_LIMITS)
 
 
 def _shares(profile: bytes) -> dict[str, float]:
     """Function → its flat share, the heaviest first."""
-    everything = pprof.top(profile, n=1 << 62, limits=pprof.MERGED_LIMITS)
+    everything = pprof.top(_merged(profile), n=1 << 62)
     return {rank.function: rank.flat_share for rank in everything}

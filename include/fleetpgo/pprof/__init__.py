@@ -1,12 +1,16 @@
 """The profile format: read and checked, merged, reduced to what Go's compiler reads, and compared.
 
-Bytes come in and bytes go out, gzipped; nothing here touches a network or a file of the user's.
+Bytes are at the edges. :func:`check` and :func:`merge` take them, as they take many profiles at once;
+:func:`decode` makes a :class:`Profile` of them. That goes from step to step; its ``data`` are bytes again.
+
+Nothing here touches a network or a file, starts a process, or looks at the environment. Who imports it first
+sets OPENBLAS_NUM_THREADS (docs/decisions/0101).
 
 - :func:`check`: is it a CPU profile that can be used? Its :class:`Facts`, or an error with a named reason;
   :func:`check_each`: some at once, in less time.
 - :func:`merge`: many profiles to one, as google/pprof's ``profile.Merge`` does; :func:`merge_edges`:
   only what the compiler reads of it, in less time.
-- :func:`call_edges`: the compiler's view; :func:`preprofile`: the same from the Go toolchain itself.
+- :func:`call_edges`: the compiler's view; from the Go toolchain itself: :mod:`fleetpgo.golang.preprofile`.
 - :func:`minimise`: the smallest profile that builds the same bytes, with proof.
 - :func:`guard`: neutralise functions that are known to go wrong when inlined by a profile.
 - :func:`compare`, :func:`sufficiency`, :func:`top`: what changed, whether it is enough, where the time goes;
@@ -15,22 +19,17 @@ Bytes come in and bytes go out, gzipped; nothing here touches a network or a fil
 A profile of the wrong kind, damaged or hostile raises :class:`fleetpgo.errors.ProfileError` and nothing else.
 """
 
-import os
-
-# numpy's linear algebra, of which nothing here is used, starts a thread for each core when it is loaded, and
-# each of them spins for a tenth of a second: more than half of what all imports take.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 from fleetpgo.pprof.callgraph import call_edges
 from fleetpgo.pprof.checking import check, check_each, facts
+from fleetpgo.pprof.codec.reading import Limits
 from fleetpgo.pprof.comparing import Comparison, compare
 from fleetpgo.pprof.describing import Facts
 from fleetpgo.pprof.edges import Edge, Edges
 from fleetpgo.pprof.guarding import GUARDS, Guard, guard
 from fleetpgo.pprof.merging import merge, merge_edges
-from fleetpgo.pprof.minimising import Minimised, minimise, minimise_edges, preprofile
+from fleetpgo.pprof.minimising import Minimised, minimise, minimise_edges
+from fleetpgo.pprof.profile import MERGED_LIMITS, Profile, decode
 from fleetpgo.pprof.ranking import Rank, top
-from fleetpgo.pprof.reading import MERGED_LIMITS, Limits
 from fleetpgo.pprof.stacks import stack_difference
 from fleetpgo.pprof.sufficiency import Sufficiency, sufficiency
 
@@ -44,19 +43,20 @@ __all__ = [
     "Guard",
     "Limits",
     "Minimised",
+    "Profile",
     "Rank",
     "Sufficiency",
     "call_edges",
     "check",
     "check_each",
     "compare",
+    "decode",
     "facts",
     "guard",
     "merge",
     "merge_edges",
     "minimise",
     "minimise_edges",
-    "preprofile",
     "stack_difference",
     "sufficiency",
     "top",

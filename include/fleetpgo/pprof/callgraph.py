@@ -9,28 +9,29 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fleetpgo.pprof.columns import NONE
-from fleetpgo.pprof.decoding import read
-from fleetpgo.pprof.edges import Edge, Edges, go_name
-from fleetpgo.pprof.leaves import shortened
-from fleetpgo.pprof.numbering import Rows, Sums, ranges
-from fleetpgo.pprof.reading import Limits
-from fleetpgo.pprof.texts import TextNumbers
+from fleetpgo.pprof.codec.arrays import NONE, ranges
+from fleetpgo.pprof.codec.leaves import shortened
+from fleetpgo.pprof.codec.numbering import Rows, Sums
+from fleetpgo.pprof.codec.texts import TextNumbers, go_name
+from fleetpgo.pprof.edges import Edge, Edges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fleetpgo.pprof.columns import Columns, Ints
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.codec.columns import Columns
+    from fleetpgo.pprof.profile import Profile
 
 
-def call_edges(data: bytes, *, limits: Limits = Limits()) -> Edges:  # noqa: B008 -- frozen
-    """The call edges of a profile, gzipped or not, as Go's compiler derives them.
+def call_edges(profile: Profile) -> Edges:
+    """Return the call edges of a profile, as Go's compiler derives them.
 
     Raises:
-        ProfileError: the profile cannot be read, or counts no CPU samples.
+        ProfileError: the profile counts no CPU samples (``no-cpu-samples``), or has more lines next to its
+            leaves than its limits allow (``too-large``).
     """
     graph = CallGraph()
-    graph.add(shortened(read(data, limits), limits))
+    graph.add(shortened(profile.columns, profile.limits))
     return graph.edges()
 
 

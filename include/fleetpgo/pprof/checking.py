@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import ProfileError
+from fleetpgo.pprof.codec.reading import JOINT_BYTES, Limits, message
+from fleetpgo.pprof.codec.showing import shown
 from fleetpgo.pprof.describing import Facts, facts_together
-from fleetpgo.pprof.reading import JOINT_BYTES, Limits, message
-from fleetpgo.pprof.showing import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

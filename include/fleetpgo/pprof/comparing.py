@@ -9,6 +9,7 @@ from fleetpgo.pprof.callgraph import call_edges
 
 if TYPE_CHECKING:
     from fleetpgo.pprof.edges import Edge, Edges
+    from fleetpgo.pprof.profile import Profile
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,11 @@ class Comparison:
     hot_lost: tuple[Edge, ...]
 
 
-def compare(old: bytes, new: bytes) -> Comparison:
+def compare(old: Profile, new: Profile) -> Comparison:
     """Compare two profiles by their call edges.
 
     Raises:
-        ProfileError: one of them cannot be read.
+        ProfileError: as of :func:`fleetpgo.pprof.call_edges`.
     """
     before, after = call_edges(old), call_edges(new)
     was_hot, is_hot = set(before.hot), set(after.hot)

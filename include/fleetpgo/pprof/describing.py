@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof.columns import require_few_lines
-from fleetpgo.pprof.decoding import parse
-from fleetpgo.pprof.leaves import shortened
-from fleetpgo.pprof.numbering import require_64_bits
+from fleetpgo.pprof.codec.columns import require_few_lines
+from fleetpgo.pprof.codec.decoding import parse
+from fleetpgo.pprof.codec.leaves import shortened
+from fleetpgo.pprof.codec.numbering import require_64_bits
+from fleetpgo.pprof.codec.showing import listed, shown
 from fleetpgo.pprof.programs import IN_MAIN, marks_of_samples
 from fleetpgo.pprof.sampling import count
-from fleetpgo.pprof.showing import listed, shown
 from fleetpgo.pprof.startlines import have_start_lines
 
 if TYPE_CHECKING:
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fleetpgo.pprof.columns import Columns, Ints
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.codec.columns import Columns
+    from fleetpgo.pprof.codec.reading import Limits
+    from fleetpgo.pprof.codec.texts import Texts
     from fleetpgo.pprof.programs import Marks
-    from fleetpgo.pprof.reading import Limits
-    from fleetpgo.pprof.texts import Texts
 
 SECONDS = 1e-9
 """In a nanosecond."""
@@ -86,7 +87,7 @@ class Facts:
         functions: number of functions.
         comments: comments in the profile, the first MOST_COMMENTS.
 
-    Texts are as :func:`fleetpgo.pprof.showing.shown` gives them: a profile's may be as long as itself.
+    Texts are as :func:`fleetpgo.pprof.codec.showing.shown` gives them: a profile's may be as long as itself.
     """
 
     bytes: int
@@ -134,8 +135,8 @@ def facts_together(sizes: Sequence[int], messages: Sequence[bytes], limits: Limi
         )
     _require_countable(columns)
     _require_names(columns)
-    marks = marks_of_samples(columns)
     placed = have_start_lines(shortened(columns, limits))
+    marks = marks_of_samples(columns)
     return [_facts_of(columns, number, marks, placed, size) for number, size in enumerate(sizes)]
 
 

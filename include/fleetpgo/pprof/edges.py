@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from fleetpgo.pprof.codec.texts import go_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -29,16 +31,6 @@ class Edge(NamedTuple):
     caller: str
     callee: str
     offset: int
-
-
-def go_bytes(name: str) -> bytes:
-    """The bytes of a name, by which Go orders names; the inverse of :func:`go_name`."""
-    return name.encode("utf-8", "surrogateescape")
-
-
-def go_name(name: bytes) -> str:
-    """The name as text. Bytes that are not UTF-8 survive the way there and back."""
-    return name.decode("utf-8", "surrogateescape")
 
 
 def places_of_names(edges: Iterable[Edge]) -> dict[str, int]:

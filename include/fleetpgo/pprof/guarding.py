@@ -9,17 +9,13 @@ A guard goes as soon as the last Go version in its range is out of use. Nothing 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetpgo.pprof.decoding import read
-from fleetpgo.pprof.edges import go_bytes, go_name
-from fleetpgo.pprof.reading import Limits
-from fleetpgo.pprof.texts import Texts
-from fleetpgo.pprof.writing import write
+from fleetpgo.pprof.codec.texts import Texts, go_bytes, go_name
+from fleetpgo.pprof.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,43 +63,21 @@ GUARDS = (
 )
 
 
-def guard(
-    data: bytes,
-    *,
-    go_version: str | None = None,
-    extra: Iterable[Guard] = (),
-    limits: Limits = Limits(),  # noqa: B008 -- frozen
-) -> tuple[bytes, tuple[str, ...]]:
+def guard(profile: Profile, *, extra: Iterable[Guard] = ()) -> tuple[Profile, tuple[str, ...]]:
     """Rename the guarded functions in a profile.
 
     Args:
-        data: a profile, gzipped or not.
-        go_version: version of the toolchain that will build, as ``1.27.3`` or ``go1.27.3``; None: every guard
-            applies.
+        profile: of any kind.
         extra: more guards, from the service file.
-        limits: what the profile may be.
 
     Returns:
-        The profile and the names that were renamed, sorted. With none, the profile is ``data`` itself.
-
-    Raises:
-        ProfileError: ``data`` cannot be read.
+        The profile and the names that were renamed, sorted. With none, it is the same profile.
     """
-    guarded = {go_bytes(entry.function) for entry in (*GUARDS, *extra) if _affects(entry, go_version)}
-    profile = read(data, limits)
-    names = set(profile.strings.cut(np.unique(profile.functions[:, 0]))) & guarded
+    guarded = {go_bytes(entry.function) for entry in (*GUARDS, *extra)}
+    columns = profile.columns
+    names = set(columns.strings.cut(np.unique(columns.functions[:, 0]))) & guarded
     if not names:
-        return data, ()
-    strings = [text + go_bytes(SUFFIX) if text in names else text for text in profile.strings]
-    return write(replace(profile, strings=Texts.of(strings))), tuple(sorted(map(go_name, names)))
-
-
-def _affects(entry: Guard, go_version: str | None) -> bool:
-    if go_version is None:
-        return True
-    version = _version(go_version)
-    return _version(entry.since) <= version and (not entry.until or version < _version(entry.until))
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", text.split("-", maxsplit=1)[0])[:3])
+        return profile, ()
+    strings = [text + go_bytes(SUFFIX) if text in names else text for text in columns.strings]
+    renamed = Profile(replace(columns, strings=Texts.of(strings)), profile.limits)
+    return renamed, tuple(sorted(map(go_name, names)))

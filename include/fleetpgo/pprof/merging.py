@@ -26,17 +26,18 @@ import numpy as np
 
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.callgraph import CallGraph
-from fleetpgo.pprof.decoding import parse
-from fleetpgo.pprof.leaves import parse_leaves
-from fleetpgo.pprof.reading import JOINT_BYTES, Limits, message
+from fleetpgo.pprof.codec.decoding import parse
+from fleetpgo.pprof.codec.leaves import parse_leaves
+from fleetpgo.pprof.codec.reading import JOINT_BYTES, Limits, message
+from fleetpgo.pprof.profile import MERGED_LIMITS, Profile
 from fleetpgo.pprof.sampling import count
 from fleetpgo.pprof.tables import Tables, check_compatible
-from fleetpgo.pprof.writing import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from fleetpgo.pprof.columns import Columns, Header, Ints
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.codec.columns import Columns, Header
     from fleetpgo.pprof.edges import Edges
 
     Parser = Callable[[Sequence[bytes], Limits], Columns]
@@ -61,7 +62,7 @@ def merge(
     weights: Weights | Sequence[float] = "none",
     keep_labels: bool = False,
     limits: Limits = Limits(),  # noqa: B008 -- frozen
-) -> bytes:
+) -> Profile:
     """Add profiles up to one.
 
     Args:
@@ -73,7 +74,7 @@ def merge(
         limits: what each profile may be.
 
     Returns:
-        The merged profile, gzipped. The same profiles in any order give the same bytes.
+        The merged profile. The same profiles in any order give the same bytes.
 
     Raises:
         ProfileError: a profile cannot be read, is ``incompatible`` with the first one, or has the largest
@@ -85,7 +86,7 @@ def merge(
             tables.add(part, factors)
         if weights != "none":
             tables.comments.add(f"fleetpgo merge: weights {weights if isinstance(weights, str) else 'given'}")
-        return write(tables.profile())
+        return Profile(tables.profile(), MERGED_LIMITS)
 
 
 def merge_edges(

@@ -5,38 +5,38 @@ each edge, of two locations: the called function, and the line that called it. E
 1; a call site stands at its offset below that. Nothing else is in it: no path, label, address of the build,
 or time.
 
-Proof: ``go tool preprofile`` prints exactly what the compiler will see. Where it prints the same for both
-profiles, both build the same binary. Without that proof the full profile is given back.
+Proof: ``go tool preprofile`` prints exactly what the compiler will see; the caller runs it. Where it prints
+the same for both profiles, both build the same binary. Without that proof the full profile is given back.
 """
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fleetpgo.errors import ToolchainError
 from fleetpgo.pprof.callgraph import call_edges
-from fleetpgo.pprof.columns import CPU_VALUE_TYPES, NONE, Columns, Header, ValueType
-from fleetpgo.pprof.edges import Edges, go_bytes, places_of_names
-from fleetpgo.pprof.leaves import COMPILER_DEPTH
-from fleetpgo.pprof.reading import Limits
-from fleetpgo.pprof.texts import Texts
-from fleetpgo.pprof.writing import write
+from fleetpgo.pprof.codec.arrays import NONE
+from fleetpgo.pprof.codec.columns import CPU_VALUE_TYPES, Columns, Header, ValueType
+from fleetpgo.pprof.codec.leaves import COMPILER_DEPTH
+from fleetpgo.pprof.codec.texts import Texts, go_bytes
+from fleetpgo.pprof.codec.writing import write
+from fleetpgo.pprof.edges import Edges, places_of_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from fleetpgo.pprof.columns import Ints
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.profile import Profile
+
+    Read = Callable[[bytes], bytes]
+    """What ``go tool preprofile`` prints for a profile: :func:`fleetpgo.golang.preprofile.preprofile`."""
 
 SAMPLES = CPU_VALUE_TYPES[0]
 
-PREPROFILE_SECONDS = 120
 START_LINE = 1
 CALL_SITE_ADDRESS = 1
 """Any address but 0: it keeps a call site apart from the function it calls where both are on one line."""
@@ -70,66 +70,28 @@ class Minimised:
         return self.proof == IDENTICAL
 
 
-def minimise(
-    data: bytes,
-    *,
-    go: str | None = "go",
-    limits: Limits = Limits(),  # noqa: B008 -- frozen
-) -> Minimised:
-    """The smallest profile that the compiler cannot tell from ``data``.
+def minimise(profile: Profile, *, prove: Read | None) -> Minimised:
+    """Make the smallest profile that the compiler cannot tell from ``profile``.
 
     Args:
-        data: a CPU profile, gzipped or not.
-        go: the ``go`` command (1.23 or newer) for the proof; None: none is at hand, so nothing is proven.
-        limits: what the profile may be.
+        profile: a CPU profile.
+        prove: says what Go reads from a profile, for the proof; None: no Go is at hand, so nothing is proven.
 
     Raises:
-        ProfileError: ``data`` cannot be read.
+        ProfileError: as of :func:`fleetpgo.pprof.call_edges`.
     """
-    edges = call_edges(data, limits=limits)
+    edges = call_edges(profile)
     small = from_edges(edges)
-    proof = _proof(data, small, go)
-    kept = small if proof == IDENTICAL else data
+    proof = _proof(profile.data, small, prove)
+    kept = small if proof == IDENTICAL else profile.data
     return Minimised(
         data=kept,
         proof=proof,
         edges=len(edges),
         hot_edges=len(edges.hot),
-        size_before=len(data),
+        size_before=len(profile.data),
         size_after=len(kept),
     )
-
-
-def preprofile(data: bytes, *, go: str = "go") -> bytes:
-    """What ``go tool preprofile`` prints: the edges as the compiler sees them, heaviest first.
-
-    Raises:
-        ToolchainError: there is no such ``go``, it is older than 1.23, or it refuses the profile.
-    """
-    with tempfile.TemporaryDirectory(prefix="fleetpgo-") as folder:
-        profile = Path(folder, "in.pprof")
-        profile.write_bytes(data)
-        try:
-            done = subprocess.run(
-                [go, "tool", "preprofile", "-i", profile.name],
-                cwd=folder,
-                capture_output=True,
-                check=True,
-                timeout=PREPROFILE_SECONDS,
-            )
-        except subprocess.CalledProcessError as error:
-            said = error.stderr.decode(errors="replace").strip()
-            raise ToolchainError(
-                f"`{go} tool preprofile` failed: {said}",
-                hint="It needs Go 1.23 or newer, and a profile with start_line (from a program of Go 1.20 or "
-                "newer).",
-            ) from error
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ToolchainError(
-                f"`{go} tool preprofile` could not be run: {error}",
-                hint="Install Go 1.23 or newer, or name its command.",
-            ) from error
-    return done.stdout
 
 
 def from_edges(edges: Edges) -> bytes:
@@ -173,36 +135,32 @@ def _table(rows: Sequence[tuple[int, ...]], columns: int) -> Ints:
     return np.fromiter(numbers, np.int64, columns * len(rows)).reshape(-1, columns)
 
 
-def minimise_edges(edges: Edges, *, go: str, size_before: int) -> Minimised:
+def minimise_edges(edges: Edges, *, prove: Read, size_before: int) -> Minimised:
     """The smallest profile for edges that were merged without making the full profile.
 
     Proof: ``go tool preprofile`` prints for it just what it would print for ``edges``.
 
     Args:
         edges: what the compiler shall read.
-        go: the ``go`` command (1.23 or newer).
+        prove: says what Go reads from a profile.
         size_before: bytes of what the edges come from.
 
     Raises:
-        ToolchainError: there is no such ``go``, or it reads other edges: nothing is given back unproven.
+        ToolchainError: ``prove`` cannot say it, or Go reads other edges: nothing is given back unproven.
     """
     small = from_edges(edges)
-    if preprofile(small, go=go) != edges.preprofile():
+    if prove(small) != edges.preprofile():
         raise ToolchainError(
-            f"`{go} tool preprofile` reads other edges from the minimal profile than were merged.",
+            "`go tool preprofile` reads other edges from the minimal profile than were merged.",
             hint="Merge without minimising, and minimise the result: that keeps the full profile.",
         )
     return Minimised(small, IDENTICAL, len(edges), len(edges.hot), size_before, len(small))
 
 
-def _proof(full: bytes, small: bytes, go: str | None) -> str:
-    if go is None:
+def _proof(full: bytes, small: bytes, prove: Read | None) -> str:
+    if prove is None:
         return "not proven: no Go toolchain was given"
     try:
-        return (
-            IDENTICAL
-            if preprofile(full, go=go) == preprofile(small, go=go)
-            else "not identical for the compiler"
-        )
+        return IDENTICAL if prove(full) == prove(small) else "not identical for the compiler"
     except ToolchainError as error:
         return f"not proven: {error.message}"

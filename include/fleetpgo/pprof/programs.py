@@ -24,15 +24,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fleetpgo.pprof.numbering import Numbering, starts_of
-from fleetpgo.pprof.showing import shown
+from fleetpgo.pprof.codec.arrays import starts_of
+from fleetpgo.pprof.codec.numbering import Numbering
+from fleetpgo.pprof.codec.showing import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from fleetpgo.pprof.columns import Columns, Ints
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.codec.columns import Columns
 
 STD = frozenset(
     b"archive bufio builtin bytes cmd cmp compress container context crypto database debug embed encoding "
@@ -63,7 +65,7 @@ MOST_MODULES, MOST_MAIN = 40, 22
 IN_MAIN = 1
 """The lowest bit of a stack's number: it holds a function of package main, whichever."""
 
-SIZES = (np.int8, np.int16, np.int32, np.int64)
+SIZES: tuple[type[np.signedinteger], ...] = (np.int8, np.int16, np.int32, np.int64)
 """The fewer bytes a number has, the faster the numbers of a million frames are combined."""
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from fleetpgo.pprof.decoding import read
-from fleetpgo.pprof.reading import Limits
 from fleetpgo.pprof.stacks import stacks
+
+if TYPE_CHECKING:
+    from fleetpgo.pprof.profile import Profile
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,16 @@ class Rank:
     cum_share: float
 
 
-def top(data: bytes, n: int = 20, *, limits: Limits = Limits()) -> tuple[Rank, ...]:  # noqa: B008 -- frozen
-    """The ``n`` functions with the most flat weight; of equals, those with more cumulative weight.
+def top(profile: Profile, n: int = 20) -> tuple[Rank, ...]:
+    """Return the ``n`` functions with the most flat weight; of equals, those with more cumulative weight.
 
     Raises:
-        ProfileError: ``data`` cannot be read.
+        ProfileError: the profile counts no CPU samples (``no-cpu-samples``).
     """
     total = 0
     flat: dict[str, int] = {}
     cum: dict[str, int] = {}
-    for weight, stack in stacks(read(data, limits)):
+    for weight, stack in stacks(profile.columns):
         total += weight
         if stack:
             flat[stack[0]] = flat.get(stack[0], 0) + weight

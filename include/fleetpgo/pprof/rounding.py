@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetpgo.pprof.columns import NONE
-from fleetpgo.pprof.numbering import starts_of
-from fleetpgo.pprof.writing import sort_samples, sort_tables
+from fleetpgo.pprof.codec.arrays import NONE, starts_of
+from fleetpgo.pprof.codec.writing import sort_samples, sort_tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fleetpgo.pprof.columns import Columns, Ints, ValueType
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.codec.columns import Columns, ValueType
 
 FINE, COARSE = 1 << 24, 1 << 10
 """Parts of one sample, and of one nanosecond, that weighted values are summed in: whole numbers, so that the

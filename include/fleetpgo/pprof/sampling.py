@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fleetpgo.pprof.columns import CPU_VALUE_TYPES
+from fleetpgo.pprof.codec.columns import CPU_VALUE_TYPES
 
 if TYPE_CHECKING:
-    from fleetpgo.pprof.columns import Header, Ints
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.codec.columns import Header
 
 SAMPLES, NANOSECONDS = CPU_VALUE_TYPES
 
@@ -49,7 +50,9 @@ def count(header: Header, values: Ints) -> Counts:
         header: of the profile.
         values: (samples, value types) none of them negative; their sums fit into 64 bits.
     """
-    sums = dict(zip(header.sample_types, values.sum(axis=0).tolist(), strict=True))
+    sums: dict[tuple[str, str], int] = dict(
+        zip(header.sample_types, values.sum(axis=0).tolist(), strict=True)
+    )
     samples, nanoseconds = sums.get(SAMPLES, 0), sums.get(NANOSECONDS, 0)
     said = header.period if header.period_type == NANOSECONDS else 0
     if samples and not nanoseconds:

@@ -11,14 +11,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fleetpgo.pprof import profile_pb2
-from fleetpgo.pprof.columns import NONE, Columns
-from fleetpgo.pprof.decoding import read
-from fleetpgo.pprof.edges import go_bytes, go_name
-from fleetpgo.pprof.reading import Limits
-from fleetpgo.pprof.writing import gzipped
+from fleetpgo.pprof.codec.arrays import NONE
+from fleetpgo.pprof.codec.texts import go_bytes, go_name
+from fleetpgo.pprof.codec.writing import gzipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from fleetpgo.pprof.codec.columns import Columns
+    from fleetpgo.pprof.profile import Profile
 
     Stack = tuple[str, ...]
 
@@ -36,20 +37,15 @@ def stacks(profile: Columns) -> Iterator[tuple[int, Stack]]:
         yield weight, tuple(name for location in locations[start:stop] for name in frames[location])
 
 
-def stack_difference(
-    old: bytes,
-    new: bytes,
-    *,
-    limits: Limits = Limits(),  # noqa: B008 -- frozen
-) -> tuple[bytes, bytes]:
-    """Two profiles of the stacks that take a larger, and a smaller, share of the CPU in the new profile.
+def stack_difference(old: Profile, new: Profile) -> tuple[bytes, bytes]:
+    """Return a profile of the stacks whose share of the CPU grew, and one of those whose share shrank.
 
-    Their one value type is ``share/millionths``: of all CPU, not of what changed.
+    Both are gzipped. Their one value type is ``share/millionths``: of all CPU, not of what changed.
 
     Raises:
-        ProfileError: one of the profiles cannot be read.
+        ProfileError: one of them counts no CPU samples (``no-cpu-samples``).
     """
-    before, after = (_shares(read(data, limits)) for data in (old, new))
+    before, after = (_shares(each.columns) for each in (old, new))
     changes = {
         stack: after.get(stack, 0.0) - before.get(stack, 0.0) for stack in before.keys() | after.keys()
     }

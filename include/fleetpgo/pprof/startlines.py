@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetpgo.pprof.columns import NONE
-from fleetpgo.pprof.numbering import starts_of
+from fleetpgo.pprof.codec.arrays import NONE, starts_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fleetpgo.pprof.columns import Columns, Ints
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.codec.columns import Columns
 
 NOT_OF_GO = re.compile(
     rb"[^.]*\Z"  # C: Go's symbols have a package and a point in front

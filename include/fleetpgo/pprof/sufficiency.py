@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleetpgo.pprof.callgraph import call_edges
+from fleetpgo.pprof.codec.reading import Limits
 from fleetpgo.pprof.comparing import overlap
 from fleetpgo.pprof.edges import Edge, Edges
-from fleetpgo.pprof.reading import Limits
+from fleetpgo.pprof.profile import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -67,7 +68,7 @@ def sufficiency(
     Raises:
         ProfileError: one of the profiles cannot be read.
     """
-    edges = {name: call_edges(profiles[name], limits=limits) for name in sorted(profiles)}
+    edges = {name: call_edges(decode(profiles[name], limits=limits)) for name in sorted(profiles)}
     everything = _sum(edges.values())
     if len(edges) < 2:  # noqa: PLR2004 -- two halves need two instances
         return Sufficiency(len(edges), everything.total, None, None, {}, ())

@@ -1,8 +1,8 @@
 """What a merge has met so far: every different string, function, mapping, location and stack, numbered.
 
 The rows of one profile are first rewritten, all at once, from the profile's own numbers to the ones here, so
-equal records are equal rows; :mod:`fleetpgo.pprof.numbering` finds them. Numbers are given in the order of
-arrival; :mod:`fleetpgo.pprof.writing` brings them in an order that does not depend on it.
+equal records are equal rows; :mod:`fleetpgo.pprof.codec.numbering` finds them. Numbers are given in the order
+of arrival; :mod:`fleetpgo.pprof.codec.writing` brings them in an order that does not depend on it.
 """
 
 from __future__ import annotations
@@ -13,25 +13,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof.columns import NONE, Columns, Header
-from fleetpgo.pprof.numbering import (
-    Numbering,
-    Rows,
-    Sums,
-    ranges,
-    renumbered,
-    require_64_bits,
-    starts_of,
-    used_rows,
-)
+from fleetpgo.pprof.codec.arrays import NONE, ranges, renumbered, starts_of, used_rows
+from fleetpgo.pprof.codec.columns import Columns, Header
+from fleetpgo.pprof.codec.numbering import Numbering, Rows, Sums, require_64_bits
+from fleetpgo.pprof.codec.showing import listed
+from fleetpgo.pprof.codec.texts import TextNumbers, Texts
 from fleetpgo.pprof.rounding import carried, parts_of
-from fleetpgo.pprof.showing import listed
-from fleetpgo.pprof.texts import TextNumbers, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fleetpgo.pprof.columns import Ints
+    from fleetpgo.pprof.codec.arrays import Ints
 
 PAGE = 0x1000
 """Sizes of mappings are compared in whole pages, as google/pprof does."""

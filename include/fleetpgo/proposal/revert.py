@@ -147,7 +147,11 @@ def _rejected(found: PullRequest | None, commit: str) -> str:
 def _suspects(before: bytes | None, profile: bytes) -> list[str]:
     """The calls that are hot in the reverted profile only, as Markdown; the heaviest first."""
     try:
-        gained = pprof.compare(before, profile).hot_gained if before else pprof.call_edges(profile).hot
+        reverted = pprof.decode(profile)
+        if before:
+            gained = pprof.compare(pprof.decode(before), reverted).hot_gained
+        else:
+            gained = pprof.call_edges(reverted).hot
     except ProfileError as error:
         return [f"- the profiles cannot be compared: {code(error.message)}"]
     shown = [

@@ -109,7 +109,7 @@ def verify(
         _log.info("testing with the profile in place")
         runner.run(rules.test)
     module = _module(modules, settings.get("path", "")) or checkout.path
-    edges = pprof.call_edges(files[path])
+    edges = pprof.call_edges(pprof.decode(files[path]))
     match, current_match = _match(checkout.path, module, settings, runner.environment, edges, current)
     for whose, found in (("this profile", match), ("the current profile", current_match)):
         if found and found.share is not None:

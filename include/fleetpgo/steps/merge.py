@@ -11,11 +11,13 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fleetpgo import pprof
 from fleetpgo.collection import Limits, read_record, was_asked
 from fleetpgo.errors import ProfileError, QuorumError
+from fleetpgo.golang.preprofile import preprofile
 from fleetpgo.measurement.figures import percent
 from fleetpgo.run.artifacts import FetchedProfile, MergedProfile, ProposedProfile
 from fleetpgo.run.digest import digest
@@ -176,9 +178,9 @@ def _make(
         pprof.Guard(function=each.function, since="", until="", issue=each.issue, why="")
         for each in service.profile.guards
     ]
-    guarded, renamed = pprof.guard(merged, extra=guards, limits=pprof.MERGED_LIMITS)
-    minimal = pprof.minimise(guarded, go=go, limits=pprof.MERGED_LIMITS)
-    return _Made(merged, minimal, pprof.sufficiency(profiles, limits=limits), renamed)
+    guarded, renamed = pprof.guard(merged, extra=guards)
+    minimal = pprof.minimise(guarded, prove=partial(preprofile, go=go) if go else None)
+    return _Made(merged.data, minimal, pprof.sufficiency(profiles, limits=limits), renamed)
 
 
 def _figures(made: _Made) -> dict[str, str]:

@@ -211,7 +211,11 @@ def _prepare(
         fetch_history(checkout)
     readable = current if change else None
     verified = verify(
-        checkout, service, files, cache, current=pprof.call_edges(readable) if readable else None
+        checkout,
+        service,
+        files,
+        cache,
+        current=pprof.call_edges(pprof.decode(readable)) if readable else None,
     )
     proposed = replace(
         proposed,
@@ -250,7 +254,7 @@ def _compare(current: bytes | None, profile: bytes) -> pprof.Comparison | None:
     if not current:
         return None
     try:
-        return pprof.compare(current, profile)
+        return pprof.compare(pprof.decode(current), pprof.decode(profile))
     except ProfileError as error:
         _log.warning("a committed profile cannot be read, so it is not compared: %s", error.message)
         return None
@@ -294,12 +298,14 @@ def _rejected(checkout: Checkout, found: PullRequest | None, profile: bytes, ser
 
 def _functions(current: bytes | None, profile: bytes) -> list[FunctionShare]:
     """The functions that the calls with most weight lead to, and what that weight was before."""
-    before = {rank.function: rank.flat_share for rank in pprof.top(current, _ALL)} if current else None
+    before = None
+    if current:
+        before = {rank.function: rank.flat_share for rank in pprof.top(pprof.decode(current), _ALL)}
     return [
         FunctionShare(
             rank.function, rank.flat_share, None if before is None else before.get(rank.function, 0.0)
         )
-        for rank in pprof.top(profile, _NAMED)
+        for rank in pprof.top(pprof.decode(profile), _NAMED)
     ]
 
 

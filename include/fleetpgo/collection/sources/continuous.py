@@ -14,7 +14,7 @@ from __future__ import annotations
 import gzip
 
 from fleetpgo.pprof import Limits, profile_pb2
-from fleetpgo.pprof.reading import message
+from fleetpgo.pprof.codec.reading import message
 
 GO_PERIOD = 10_000_000
 """Nanoseconds of CPU time between two samples: runtime/pprof takes 100 a second."""

@@ -17,12 +17,12 @@ import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 from pyarrow._compute import SetLookupOptions, call_function  # type: ignore[import-untyped]
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof.columns import NONE
+from fleetpgo.pprof.codec.arrays import starts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from fleetpgo.pprof.columns import Ints
+    from fleetpgo.pprof.codec.arrays import Ints
 
 Key = TypeVar("Key")
 
@@ -154,32 +154,3 @@ def require_64_bits(total: float) -> None:
             reason="overflow",
             hint="No CPU profile counts that far: leave it out.",
         )
-
-
-def renumbered(rows: Ints, count: int, number: Callable[[Ints], Ints]) -> Ints:
-    """``rows`` of a table of ``count`` rows, with each used row as ``number`` has it; NONE stays."""
-    used = used_rows(rows[rows != NONE], count)
-    numbers = np.full(count + 1, NONE, np.int64)  # the last one is that of NONE
-    numbers[used] = number(used)
-    found: Ints = numbers[rows]
-    return found
-
-
-def used_rows(rows: Ints, count: int) -> Ints:
-    """The rows of a table of ``count`` rows that occur in ``rows``, rising."""
-    marks = np.zeros(count, np.bool_)
-    marks[rows] = True
-    return np.flatnonzero(marks)
-
-
-def starts_of(counts: Ints) -> Ints:
-    """Where in a list of lists each list of these sizes starts, and where the last one ends."""
-    starts: Ints = np.concatenate(([0], np.cumsum(counts)))
-    return starts
-
-
-def ranges(starts: Ints, counts: Ints) -> Ints:
-    """``starts[0] … + counts[0]``, then ``starts[1] …``, one behind the other."""
-    stops = np.cumsum(counts)
-    rows: Ints = np.arange(stops[-1] if len(stops) else 0) + np.repeat(starts - (stops - counts), counts)
-    return rows

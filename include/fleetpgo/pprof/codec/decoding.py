@@ -1,7 +1,7 @@
 """From the bytes of a profile to its columns.
 
-ptars reads the message straight into Arrow columns, but for the locations, of which numpy is quicker to read
-all (:mod:`fleetpgo.pprof.locations`). Here all become plain numpy arrays, and every reference in them is
+ptars reads the message straight into Arrow columns, but for the locations, which numpy reads in less time
+(:mod:`fleetpgo.pprof.codec.locations`). Here all become plain numpy arrays, and every reference in them is
 checked and resolved.
 """
 
@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof.batches import LOCATIONS_AS_BYTES, PROFILE, decode
-from fleetpgo.pprof.columns import NONE, Columns, Header, ValueType
-from fleetpgo.pprof.edges import go_name
-from fleetpgo.pprof.locations import Locations, usual_locations
-from fleetpgo.pprof.reading import message
-from fleetpgo.pprof.records import UnusualError, offsets
-from fleetpgo.pprof.texts import Texts
+from fleetpgo.pprof.codec.arrays import NONE
+from fleetpgo.pprof.codec.batches import LOCATIONS_AS_BYTES, PROFILE, decode
+from fleetpgo.pprof.codec.columns import Columns, Header, ValueType
+from fleetpgo.pprof.codec.locations import Locations, usual_locations
+from fleetpgo.pprof.codec.reading import message
+from fleetpgo.pprof.codec.records import UnusualError, offsets
+from fleetpgo.pprof.codec.texts import Texts, go_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 
-    from fleetpgo.pprof.columns import Ints
-    from fleetpgo.pprof.reading import Limits
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.codec.reading import Limits
 
 LAST_LINE = (1 << 31) - 1
 

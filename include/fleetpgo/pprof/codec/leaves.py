@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof.batches import LEAF_PROFILE, decode
-from fleetpgo.pprof.columns import require_few_lines, require_short_names
-from fleetpgo.pprof.decoding import Records, Samples, parse, resolved, sample_types
-from fleetpgo.pprof.locations import Locations, usual_locations
-from fleetpgo.pprof.numbering import ranges, starts_of, used_rows
-from fleetpgo.pprof.records import (
+from fleetpgo.pprof.codec.arrays import ranges, starts_of, used_rows
+from fleetpgo.pprof.codec.batches import LEAF_PROFILE, decode
+from fleetpgo.pprof.codec.columns import require_few_lines, require_short_names
+from fleetpgo.pprof.codec.decoding import Records, Samples, parse, resolved, sample_types
+from fleetpgo.pprof.codec.locations import Locations, usual_locations
+from fleetpgo.pprof.codec.records import (
     UnusualError,
     at_places,
     list_ends,
@@ -33,16 +33,17 @@ from fleetpgo.pprof.records import (
     tag,
     varints,
 )
-from fleetpgo.pprof.wire import LENGTH_DELIMITED, VARINT
+from fleetpgo.pprof.codec.wire import LENGTH_DELIMITED, VARINT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 
-    from fleetpgo.pprof.columns import Columns, Ints
-    from fleetpgo.pprof.reading import Limits
-    from fleetpgo.pprof.records import Octets
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.codec.columns import Columns
+    from fleetpgo.pprof.codec.reading import Limits
+    from fleetpgo.pprof.codec.records import Octets
 
 COMPILER_DEPTH = 2
 """Locations of a stack that the compiler reads, from the leaf."""
@@ -67,7 +68,7 @@ MOST_LABELS = 16
 def parse_leaves(messages: Sequence[bytes], limits: Limits) -> Columns:
     """Read the messages of one or more profiles, with the two leaf-most locations of each stack.
 
-    Arguments and errors are those of :func:`fleetpgo.pprof.decoding.parse`, but for what is left out.
+    Arguments and errors are those of :func:`fleetpgo.pprof.codec.decoding.parse`, but for what is left out.
     """
     batch = decode(messages, limits, LEAF_PROFILE)
     try:

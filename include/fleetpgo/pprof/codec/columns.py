@@ -14,17 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof.showing import listed
+from fleetpgo.pprof.codec.showing import listed
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from fleetpgo.pprof.texts import Texts
-
-    Ints = NDArray[np.int64]
-
-NONE = -1
-"""In place of a row number: no mapping, no function."""
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.codec.texts import Texts
 
 NOT_A_PROFILE = "Go's CPU profile is at /debug/pprof/profile."
 """The hint to whoever sent something else."""

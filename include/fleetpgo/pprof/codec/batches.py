@@ -9,16 +9,16 @@ import ptars
 
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof import profile_pb2
-from fleetpgo.pprof.columns import NOT_A_PROFILE
-from fleetpgo.pprof.records import octets_of, offsets
-from fleetpgo.pprof.wire import LONGER, Walk, walk
+from fleetpgo.pprof.codec.columns import NOT_A_PROFILE
+from fleetpgo.pprof.codec.records import octets_of, offsets
+from fleetpgo.pprof.codec.wire import LONGER, Walk, walk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 
-    from fleetpgo.pprof.reading import Limits
+    from fleetpgo.pprof.codec.reading import Limits
 
 NUMBERS = 8
 """Numbers in all samples, and in all locations, for each record that a profile may have. Tags and lengths

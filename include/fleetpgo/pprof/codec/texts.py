@@ -10,10 +10,21 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 from pyarrow._compute import call_function  # type: ignore[import-untyped]  # why: numbering.py
 
-from fleetpgo.pprof.numbering import Distinct, renumbered, used_rows
+from fleetpgo.pprof.codec.arrays import renumbered, used_rows
+from fleetpgo.pprof.codec.numbering import Distinct
 
 if TYPE_CHECKING:
-    from fleetpgo.pprof.columns import Ints
+    from fleetpgo.pprof.codec.arrays import Ints
+
+
+def go_bytes(name: str) -> bytes:
+    """The bytes of a name, by which Go orders names; the inverse of :func:`go_name`."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def go_name(name: bytes) -> str:
+    """The name as text. Bytes that are not UTF-8 survive the way there and back."""
+    return name.decode("utf-8", "surrogateescape")
 
 
 class Texts(Sequence[bytes]):

@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 
-from fleetpgo.pprof.batches import PROFILE
-from fleetpgo.pprof.columns import NONE
-from fleetpgo.pprof.decoding import MAPPING_FIELDS, MAPPING_FLAGS
-from fleetpgo.pprof.edges import go_bytes
-from fleetpgo.pprof.numbering import ranges, starts_of, used_rows
-from fleetpgo.pprof.texts import Texts
+from fleetpgo.pprof.codec.arrays import NONE, ranges, starts_of, used_rows
+from fleetpgo.pprof.codec.batches import PROFILE
+from fleetpgo.pprof.codec.decoding import MAPPING_FIELDS, MAPPING_FLAGS
+from fleetpgo.pprof.codec.texts import Texts, go_bytes
 
 if TYPE_CHECKING:
-    from fleetpgo.pprof.columns import Columns, Header, Ints
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.codec.columns import Columns, Header
 
 GZIP_LEVEL = 6
 

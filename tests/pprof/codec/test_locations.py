@@ -11,14 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof import decoding, profile_pb2
-from fleetpgo.pprof.columns import NONE
-from fleetpgo.pprof.decoding import parse
-from fleetpgo.pprof.reading import Limits, message
-from fleetpgo.pprof.records import LONGEST, UnusualError, varints
+from fleetpgo.pprof import profile_pb2
+from fleetpgo.pprof.codec import decoding
+from fleetpgo.pprof.codec.arrays import NONE
+from fleetpgo.pprof.codec.decoding import parse
+from fleetpgo.pprof.codec.reading import Limits, message
+from fleetpgo.pprof.codec.records import LONGEST, UnusualError, varints
+from tests.pprof.codec.test_leaves import one_by_one, varint
 from tests.pprof.messages import message as profile_of
 from tests.pprof.test_callgraph import profiles
-from tests.pprof.test_leaves import one_by_one, varint
 
 LIMITS = Limits()
 VARINT_BITS = 7

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetpgo.pprof.wire import VARINT
+from fleetpgo.pprof.codec.wire import VARINT
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
     from numpy.typing import NDArray
 
-    from fleetpgo.pprof.columns import Ints
+    from fleetpgo.pprof.codec.arrays import Ints
 
     Octets = NDArray[np.uint8]
 

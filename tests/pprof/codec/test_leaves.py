@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof import leaves
-from fleetpgo.pprof.decoding import parse
-from fleetpgo.pprof.leaves import parse_leaves, shortened
-from fleetpgo.pprof.reading import Limits, message
-from fleetpgo.pprof.texts import Texts
+from fleetpgo.pprof.codec import leaves
+from fleetpgo.pprof.codec.decoding import parse
+from fleetpgo.pprof.codec.leaves import parse_leaves, shortened
+from fleetpgo.pprof.codec.reading import Limits, message
+from fleetpgo.pprof.codec.texts import Texts
 from tests.pprof.messages import message as profile_of
 from tests.pprof.test_callgraph import profiles
 

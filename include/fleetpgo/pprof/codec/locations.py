@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fleetpgo.pprof.numbering import starts_of
-from fleetpgo.pprof.records import (
+from fleetpgo.pprof.codec.arrays import starts_of
+from fleetpgo.pprof.codec.records import (
     UnusualError,
     at_places,
     list_ends,
@@ -17,13 +17,13 @@ from fleetpgo.pprof.records import (
     require,
     tag,
 )
-from fleetpgo.pprof.wire import LENGTH_DELIMITED
+from fleetpgo.pprof.codec.wire import LENGTH_DELIMITED
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 
-    from fleetpgo.pprof.columns import Ints
-    from fleetpgo.pprof.records import Octets
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.codec.records import Octets
 
 ID, MAPPING_ID, ADDRESS, LINE = 1, 2, 3, 4
 """Fields of Location; is_folded, which nobody writes, is not usual."""
