@@ -101,7 +101,7 @@ class BoundedAdapter(HTTPAdapter):
         if answer.is_redirect:
             _require_own(urljoin(request.url or "", answer.headers["location"]), _origin(request.url or ""))
         # As requests keeps it where it reads the content itself.
-        answer._content = content  # type: ignore[attr-defined]  # noqa: SLF001
+        answer._content = content  # noqa: SLF001
         answer._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
         if answer.ok and not answer.is_redirect and content:
             _require_json(answer)
