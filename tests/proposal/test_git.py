@@ -12,15 +12,17 @@ import pytest
 from fleetpgo.errors import RepositoryError
 from fleetpgo.golang import processes
 from fleetpgo.golang.output import redact
+from fleetpgo.proposal import git as repository
 from fleetpgo.proposal.commits import commit, push, start_anew
+from fleetpgo.proposal.forges.access import git_access
 from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, git, read_at, write
 
 PROFILE = "pgo/profile.pprof"
 FILES = {PROFILE: b"\x1f\x8b\r\n\0", "Makefile": b"build:\n\tgo build -pgo=pgo/profile.pprof .\n"}
 
 
-def cloned(bare, base="main"):
-    return clone(bare.as_uri(), base, "bot", config={})
+def cloned(bare, base="main", **options):
+    return clone(bare.as_uri(), base, "bot", config={}, **options)
 
 
 def proposed(bare, files=FILES):
@@ -92,16 +94,56 @@ def commit_files(bare, tmp_path, files, *commands):
     git(work, "push", "--quiet", "--tags", "origin", "main")
 
 
-def test_submodules_come_with_a_clone(bare, tmp_path):
-    library = tmp_path / "library"
-    git(tmp_path, "init", "--quiet", "--initial-branch=main", str(library))
-    (library / "a.go").write_text("package library\n")
-    git(library, "add", ".")
-    git(library, "commit", "--quiet", "--message", "Begin")
-    commit_files(bare, tmp_path, {}, ("submodule", "--quiet", "add", library.as_uri(), "library"))
+@pytest.fixture
+def library(bare):
+    """A repository beside the tiny module's, which has it as a submodule; both have the same credentials."""
+    made = bare.parent / "library.git"
+    work = bare.parents[1] / "library"
+    git(work.parent, "init", "--quiet", "--initial-branch=main", str(work))
+    (work / "a.go").write_text("package library\n")
+    git(work, "add", ".")
+    git(work, "commit", "--quiet", "--message", "Begin")
+    git(work, "clone", "--quiet", "--bare", str(work), str(made))
+    commit_files(bare, work.parent, {}, ("submodule", "--quiet", "add", "../library.git", "library"))
+    return made
 
-    with cloned(bare) as checkout:
+
+def test_submodules_come_with_a_clone_for_a_build(bare, library):
+    with cloned(bare, submodules="public") as checkout:
         assert (checkout.path / "library" / "a.go").read_text() == "package library\n"
+
+
+def test_submodules_stay_out_of_a_clone_that_nothing_is_built_in(bare, library):
+    with cloned(bare) as checkout:
+        assert list((checkout.path / "library").iterdir()) == []
+
+
+def test_a_private_submodule_is_not_cloned_with_the_token(http_origin, library):
+    url, config = http_origin
+
+    with (
+        pytest.raises(RepositoryError, match=r"(?s)a submodule of .*tiny\.git cannot be cloned") as error,
+        clone(url, "main", "bot", config=config, submodules="public"),
+    ):
+        pass
+
+    assert "set repository.submodules: token in the service file" in error.value.hint
+
+
+def test_a_private_submodule_is_cloned_with_the_token_if_the_service_file_says_so(http_origin, library):
+    url, config = http_origin
+
+    with clone(url, "main", "bot", config=config, submodules="token") as checkout:
+        assert (checkout.path / "library" / "a.go").is_file()
+
+
+def test_without_the_token_git_still_finds_the_way_to_an_address_for_ssh():
+    access = git_access("https://forge.example", "bot", "s3cret")
+
+    assert repository._public(access) == {
+        "url.https://forge.example/.insteadOf": "git@forge.example:",
+        "url.https://forge.example.insteadOf": "ssh://git@forge.example",
+    }
 
 
 def test_a_repository_from_elsewhere_cannot_reach_a_directory_of_this_machine(http_origin, bare, tmp_path):
@@ -110,7 +152,7 @@ def test_a_repository_from_elsewhere_cannot_reach_a_directory_of_this_machine(ht
 
     with (
         pytest.raises(RepositoryError, match="transport 'file' not allowed"),
-        clone(url, "main", "bot", config=config),
+        clone(url, "main", "bot", config=config, submodules="token"),
     ):
         pass
 
@@ -127,7 +169,7 @@ def test_a_repository_with_lfs_files_asks_for_git_lfs(bare, tmp_path, monkeypatc
 
     with (
         pytest.raises(RepositoryError, match=r"tiny\.git keeps files in Git LFS, and there is no git-lfs"),
-        cloned(bare),
+        cloned(bare, submodules="public"),
     ):
         pass
 
@@ -138,7 +180,7 @@ def test_lfs_files_come_with_a_clone(bare, tmp_path):
     )
     git(tmp_path / "work", "lfs", "push", "--all", "origin", "main")
 
-    with cloned(bare) as checkout:
+    with cloned(bare, submodules="public") as checkout:
         assert (checkout.path / "a.bin").read_text() == "large"
 
 
@@ -440,6 +482,35 @@ def test_a_base_that_got_a_commit_has_moved(bare, tmp_path):
         person_commits(bare, tmp_path, "main")
 
         assert (before, base_moved(checkout)) == (False, True)
+
+
+def test_a_branch_that_is_called_like_a_reference_is_not_taken_for_the_base(bare, tmp_path):
+    git(bare, "branch", "trunk", "main")
+    with cloned(bare, "trunk") as checkout:
+        # Git lists it before the base.
+        git(bare, "update-ref", "refs/heads/refs/heads/trunk", person_commits(bare, tmp_path, "main"))
+
+        assert not base_moved(checkout)
+
+
+def test_a_branch_that_is_called_like_a_reference_is_not_taken_for_ours(bare):
+    git(bare, "update-ref", "refs/heads/refs/heads/bot", "main")
+
+    with cloned(bare) as checkout:
+        assert checkout.seen is None
+
+
+@pytest.mark.parametrize("other", ["fleetpgo", "fleetpgo/tiny/more"])
+def test_a_branch_in_the_way_of_ours_is_named(bare, other):
+    git(bare, "branch", other, "main")
+
+    with (
+        pytest.raises(RepositoryError, match=f"the branch {other} is in the way of fleetpgo/tiny") as error,
+        clone(bare.as_uri(), "main", "fleetpgo/tiny", config={}),
+    ):
+        pass
+
+    assert error.value.hint == f"delete or rename the branch {other}"
 
 
 def test_a_file_is_read_from_a_commit_that_no_branch_holds(bare):

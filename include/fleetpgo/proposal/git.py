@@ -19,8 +19,8 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
 
 from fleetpgo.errors import RepositoryError
 from fleetpgo.golang import processes, worktree
@@ -128,20 +128,29 @@ class Checkout:
 
 
 @contextmanager
-def clone(url: str, base: str, branch: str, *, config: Mapping[str, str]) -> Iterator[Checkout]:
+def clone(
+    url: str,
+    base: str,
+    branch: str,
+    *,
+    config: Mapping[str, str],
+    submodules: Literal["public", "token"] | None = None,
+) -> Iterator[Checkout]:
     """Clone the newest commit of a base branch into a temporary directory, which goes when the block ends.
 
-    Submodules and the files that Git LFS keeps come with it; older commits do not, see :func:`fetch_history`.
+    Older commits do not come with it, see :func:`fetch_history`.
 
     Args:
         url: where from; holds no credentials.
         base: the branch to clone.
         branch: the branch that commits will be pushed to; need not be there.
         config: git configuration with the credentials, see Forge.git_config.
+        submodules: whether submodules are cloned without the credentials (``public``) or with them
+            (``token``); the files that Git LFS keeps come, too. None: neither comes, for all but builds.
 
     Raises:
-        RepositoryError: if it cannot be cloned, with git's own words; or if it needs Git LFS and there is
-            none.
+        RepositoryError: if it cannot be cloned, with git's own words; if it needs Git LFS and there is
+            none; or if another branch is in the way of `branch`.
     """
     with tempfile.TemporaryDirectory(prefix="fleetpgo-", ignore_cleanup_errors=True) as directory:
         path = Path(directory) / "checkout"
@@ -157,7 +166,9 @@ def clone(url: str, base: str, branch: str, *, config: Mapping[str, str]) -> Ite
                 f"{redact(url)} cannot be cloned: {error.message}",
                 hint="check project and base in the service file, and address and token of the connection",
             ) from error
-        _fetch_parts(path, url, config)
+        if submodules:
+            _fetch_submodules(path, url, config if submodules == "token" else _public(config))
+            _fetch_large_files(path, url, config)
         seen, foreign = _seen(path, branch, config)
         content = content_of(path, seen) if seen else ""
         yield Checkout(
@@ -165,17 +176,33 @@ def clone(url: str, base: str, branch: str, *, config: Mapping[str, str]) -> Ite
         )
 
 
-def _fetch_parts(path: Path, url: str, config: Mapping[str, str]) -> None:
-    """Fetch what git's clone leaves out of the work tree: submodules, and the files that Git LFS keeps."""
-    if (path / ".gitmodules").is_file():
-        # Git follows a submodule to a directory of this machine only if told to; a repository that comes
-        # from one is asked for just that, any other could read files that are none of its business.
-        local = {"protocol.file.allow": "always"} if url.startswith("file:") else {}
+def _public(config: Mapping[str, str]) -> dict[str, str]:
+    """Git configuration without the credentials: what is left leads from one address to another."""
+    return {name: value for name, value in config.items() if name.lower().endswith(".insteadof")}
+
+
+def _fetch_submodules(path: Path, url: str, config: Mapping[str, str]) -> None:
+    if not (path / ".gitmodules").is_file():
+        return
+    # Git follows a submodule to a directory of this machine only if told to; a repository that comes
+    # from one is asked for just that, any other could read files that are none of its business.
+    local = {"protocol.file.allow": "always"} if url.startswith("file:") else {}
+    try:
         git(
             path,
             *("submodule", "update", "--quiet", "--init", "--recursive", "--depth=1"),
             config={**config, **local},
         )
+    except RepositoryError as error:
+        raise RepositoryError(
+            f"a submodule of {redact(url)} cannot be cloned: {error.message}",
+            hint="it is cloned without the token; if it is private, and whoever may change this repository "
+            "may read it, set repository.submodules: token in the service file",
+        ) from error
+
+
+def _fetch_large_files(path: Path, url: str, config: Mapping[str, str]) -> None:
+    """Fetch the files that Git LFS keeps."""
     if git(path, "ls-files", ":(attr:filter=lfs)"):
         if not shutil.which("git-lfs"):
             raise RepositoryError(
@@ -231,8 +258,8 @@ def base_moved(checkout: Checkout) -> bool:
     reference = f"refs/heads/{checkout.base}"
     # By its address and in an empty directory: what the clone calls its origin, a build may have changed.
     with tempfile.TemporaryDirectory(prefix="fleetpgo-") as directory:
-        now = git(Path(directory), "ls-remote", checkout.url, reference, config=checkout.config)
-    return now.partition("\t")[0] != checkout.base_commit
+        now = _references(Path(directory), checkout.url, checkout.config, reference)
+    return now.get(reference) != checkout.base_commit
 
 
 def read_at(checkout: Checkout, sha: str, name: str) -> bytes | None:
@@ -256,10 +283,31 @@ def read_blob(checkout: Checkout, sha: str, name: str) -> bytes | None:
     return content
 
 
+def _references(
+    directory: Path, repository: str, config: Mapping[str, str], *patterns: str
+) -> dict[str, str]:
+    """The references of a repository elsewhere: full name → full SHA.
+
+    Git takes a pattern for the end of a name, too: a branch may be called ``refs/heads/main``.
+    """
+    lines = git(directory, "ls-remote", repository, *patterns, config=config).splitlines()
+    return {name: sha for sha, _, name in (line.partition("\t") for line in lines)}
+
+
 def _seen(path: Path, branch: str, config: Mapping[str, str]) -> tuple[str | None, str]:
     """The newest commit of a branch of the origin, fetched with its parent, and who else made it."""
     reference = f"refs/heads/{branch}"
-    if not git(path, "ls-remote", "origin", reference, config=config):
+    above = {str(each) for each in PurePosixPath(reference).parents} - {"refs/heads", "refs", "."}
+    there = _references(path, "origin", config, reference, f"{reference}/*", *above)
+    for name in sorted(there.keys() - {reference}):
+        if name in above or name.startswith(f"{reference}/"):
+            other = name.removeprefix("refs/heads/")
+            raise RepositoryError(
+                f"the branch {other} is in the way of {branch}: git allows no branch whose name is that of "
+                "another one with a slash and more behind it",
+                hint=f"delete or rename the branch {other}",
+            )
+    if reference not in there:
         return None, ""
     git(path, "fetch", "--quiet", "--depth=2", "origin", reference, config=config)
     # The committer too: an amended commit keeps its author.

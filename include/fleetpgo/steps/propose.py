@@ -143,7 +143,13 @@ def propose(
     forge.check(repository.base)
     moved = False
     while True:
-        with clone(forge.clone_url, repository.base, service.branch, config=forge.git_config()) as checkout:
+        with clone(
+            forge.clone_url,
+            repository.base,
+            service.branch,
+            config=forge.git_config(),
+            submodules=repository.submodules,
+        ) as checkout:
             # A dry run asks nothing of the forge's pull requests, so it needs no right to see them.
             found = None if dry_run else forge.find(service.branch)
             proposed, proposal, files = _prepare(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import gitea_api_client
 import graphql
-from gitea_api_client.api import issue_api, organization_api, repository_api
+from gitea_api_client.api import issue_api, organization_api, repository_api, user_api
 from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
 from pydantic import BaseModel, TypeAdapter
@@ -148,4 +148,6 @@ def gitlab() -> Published:
 
 def gitea() -> Generated:
     """Gitea's and Forgejo's."""
-    return Generated(repository_api.RepositoryApi, issue_api.IssueApi, organization_api.OrganizationApi)
+    return Generated(
+        repository_api.RepositoryApi, issue_api.IssueApi, organization_api.OrganizationApi, user_api.UserApi
+    )

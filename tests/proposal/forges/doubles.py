@@ -57,6 +57,8 @@ class Pull:
     reviewers: list[str] = field(default_factory=list)
     assignees: list[str] = field(default_factory=list)
     comments: dict[int, str] = field(default_factory=dict)
+    authors: dict[int, str] = field(default_factory=dict)
+    """Whose comments are not the bot's."""
     merged_at: str | None = None
     merge_commit: str | None = None
     auto_merge: Any = None
@@ -148,11 +150,20 @@ class Double:
         )
         pull.merge_commit = pull.head
 
-    def comment(self, number: str, body: str) -> int:
+    def comment(self, number: str, body: str, author: str = "bot") -> int:
         """Make a comment and return its id."""
         key = 1 + sum(len(each.comments) for each in self.pulls)
         self.pull(number).comments[key] = body
+        self.pull(number).authors[key] = author
         return key
+
+    def account(self, name: str) -> int:
+        """The id of an account."""
+        return 100 + ("bot", *self.members, *self.strangers).index(name)
+
+    def author(self, key: int) -> int:
+        """The id of the account that made a comment."""
+        return self.account(self.commented(str(key)).authors[int(key)])
 
     def commented(self, key: str) -> Pull:
         """The pull request that has a comment."""
@@ -239,6 +250,11 @@ class GitHubDouble(Double):
     allows_auto_merge = True
     app_key: Any = None
 
+    def __init__(self, root: Path, description: Any) -> None:
+        super().__init__(root, description)
+        self.forks: dict[int, str] = {}
+        """Which pull requests come from forks of the same owner, and from which."""
+
     def example(self, name: str) -> Any:
         """GitHub's own example of an answer."""
         return descriptions.GITHUB["components"]["examples"][name]["value"]
@@ -287,7 +303,12 @@ class GitHubDouble(Double):
             "state": "open" if pull.state == "open" else "closed",
             "draft": pull.draft,
             "labels": [{**example["labels"][0], "name": name} for name in pull.labels],
-            "head": {**example["head"], "ref": pull.branch, "sha": pull.head, "repo": repo},
+            "head": {
+                **example["head"],
+                "ref": pull.branch,
+                "sha": pull.head,
+                "repo": {**repo, "full_name": self.forks.get(pull.number, self.project)},
+            },
             "base": {**example["base"], "ref": pull.base},
             "merged_at": pull.merged_at,
             # Before the merge: a trial merge that no branch holds.
@@ -361,7 +382,13 @@ class GitHubDouble(Double):
 
     def describe_comment(self, key: int, body: str) -> Any:
         (example,) = self.example("issue-comment-items")
-        return {**example, "id": key, "url": f"{self.api}/issues/comments/{key}", "body": body}
+        return {
+            **example,
+            "id": key,
+            "url": f"{self.api}/issues/comments/{key}",
+            "body": body,
+            "user": {**example["user"], "id": self.author(key)},
+        }
 
     def make_comment(self, number: str, *, sent: Any) -> Any:
         return CREATED, self.describe_comment(self.comment(number, sent["body"]), sent["body"])
@@ -377,7 +404,8 @@ class GitHubDouble(Double):
         return CREATED, {"token": self.tokens[0], "expires_at": "2026-01-05T06:00:00Z", "permissions": {}}
 
     def graphql(self, *, sent: Any) -> Any:
-        root = {"enablePullRequestAutoMerge": self.enable_auto_merge}
+        viewer = {"databaseId": self.account("bot")}
+        root = {"enablePullRequestAutoMerge": self.enable_auto_merge, "viewer": viewer}
         done = graphql.graphql_sync(descriptions.GITHUB_GRAPHQL, sent["query"], root, None, sent["variables"])
         return done.formatted
 
@@ -398,6 +426,7 @@ class GitLabDouble(Double):
     base_path = r"/projects/acme%2Ftiny"
     routes = (
         ("GET", "/users", "user"),
+        ("GET", "/user", "own_user"),
         ("GET", base_path, "repository"),
         ("GET", rf"{base_path}/repository/branches/([^/]+)", "branch"),
         ("GET", rf"{base_path}/merge_requests", "listed"),
@@ -418,8 +447,11 @@ class GitLabDouble(Double):
     def user(self, *, query: Any) -> Any:
         return [self.describe_user(name) for name in self.users if name == query["username"]]
 
+    def own_user(self, *, query: Any) -> Any:
+        return self.describe_user("bot")
+
     def describe_user(self, name: str) -> Any:
-        return {"id": self.users.index(name) + 100, "username": name}
+        return {"id": self.account(name), "username": name}
 
     def repository(self, *, query: Any) -> Any:
         default = git(self.bare, "symbolic-ref", "--short", "HEAD")
@@ -475,7 +507,7 @@ class GitLabDouble(Double):
 
     def update(self, number: str, *, sent: Any) -> Any:
         pull = self.pull(number)
-        names = {100 + place: name for place, name in enumerate(self.users)}
+        names = {self.account(name): name for name in self.users}
         pull.title = sent.get("title", pull.title)
         pull.body = sent.get("description", pull.body)
         pull.base = sent.get("target_branch", pull.base)
@@ -493,7 +525,8 @@ class GitLabDouble(Double):
         return self.describe(self.pull(number))
 
     def describe_note(self, key: int, body: str) -> Any:
-        return {"id": key, "body": body, "system": False}
+        author = {"id": self.author(key), "username": self.commented(str(key)).authors[key]}
+        return {"id": key, "body": body, "system": False, "author": author}
 
     def notes(self, number: str, *, query: Any) -> Any:
         return [self.describe_note(key, body) for key, body in self.pull(number).comments.items()]
@@ -519,6 +552,7 @@ class GiteaDouble(Double):
         ("DELETE", rf"{REPOSITORY}/issues/(\d+)/labels/(\d+)", "remove_label"),
         ("GET", rf"{REPOSITORY}/issues/(\d+)/labels", "own_labels"),
         ("GET", rf"{REPOSITORY}/assignees", "assignable"),
+        ("GET", "/user", "own_user"),
         ("GET", r"/orgs/acme/labels", "organisation_labels"),
         ("GET", rf"{REPOSITORY}/labels", "labels"),
         ("POST", rf"{REPOSITORY}/labels", "make_label"),
@@ -616,7 +650,13 @@ class GiteaDouble(Double):
         return CREATED, []
 
     def describe_user(self, name: str) -> Any:
-        return {"id": 100 + self.members.index(name), "login": name}
+        return {"id": self.account(name), "login": name}
+
+    def own_user(self, *, query: Any) -> Any:
+        return self.describe_user("bot")
+
+    def describe_comment(self, key: int, body: str) -> Any:
+        return {"id": key, "body": body, "user": self.describe_user(self.commented(str(key)).authors[key])}
 
     def assignable(self, *, query: Any) -> Any:
         return [self.describe_user(name) for name in self.members]
@@ -653,14 +693,14 @@ class GiteaDouble(Double):
         return 204, None
 
     def comments(self, number: str, *, query: Any) -> Any:
-        return [{"id": key, "body": body} for key, body in self.pull(number).comments.items()]
+        return [self.describe_comment(key, body) for key, body in self.pull(number).comments.items()]
 
     def make_comment(self, number: str, *, sent: Any) -> Any:
-        return CREATED, {"id": self.comment(number, sent["body"]), "body": sent["body"]}
+        return CREATED, self.describe_comment(self.comment(number, sent["body"]), sent["body"])
 
     def change_comment(self, key: str, *, sent: Any) -> Any:
         self.commented(key).comments[int(key)] = sent["body"]
-        return {"id": int(key), "body": sent["body"]}
+        return self.describe_comment(int(key), sent["body"])
 
 
 class Handler(BaseHTTPRequestHandler):

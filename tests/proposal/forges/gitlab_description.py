@@ -45,8 +45,8 @@ MERGE_REQUEST["required"] = list(MERGE_REQUEST["properties"])
 
 NOTE = {
     "type": "object",
-    "required": ["id", "body", "system"],
-    "properties": {"id": WHOLE, "body": TEXT, "system": YES_NO},
+    "required": ["id", "body", "system", "author"],
+    "properties": {"id": WHOLE, "body": TEXT, "system": YES_NO, "author": USER},
 }
 
 PROJECT = {
@@ -118,6 +118,7 @@ GITLAB: dict[str, Any] = {
     "info": {"title": "GitLab's REST API, in part", "version": "v4"},
     "servers": [{"url": "https://gitlab.example"}],
     "paths": {
+        "/user": {"get": operation(USER)},
         "/users": {"get": operation(USER, many=True, query={"username": TEXT})},
         "/projects/{id}": {"parameters": path("id"), "get": operation(PROJECT)},
         "/projects/{id}/repository/branches/{branch}": {

@@ -4,6 +4,7 @@ import logging
 import tempfile
 from base64 import b64encode
 
+import psutil
 import pytest
 
 from fleetpgo.golang.environment import repository_cache
@@ -24,9 +25,22 @@ THIEF = """\
 exit 0
 """
 
+WATCHER = """\
+# Stays behind, and looks into every process for credentials.
+echo $$ >> LOOT/watchers
+while :; do
+  grep -az Authorization /proc/[0-9]*/environ >> LOOT/watched 2> /dev/null
+  sleep 0.05
+done
+"""
+
 # What a build script tries, each part for itself: a part that fails must not end the others.
 ATTACK = r"""
 env > LOOT/environment
+(env -i PATH="$PATH" setsid sh -c '(setsid sh LOOT/watcher.sh &)' &)
+until [ -s LOOT/watchers ]; do sleep 0.01; done
+head -c 50000000 /dev/zero | tr '\0' x
+go env -w GOFLAGS=-toolexec=LOOT/thief.sh || GOENV=$HOME/env go env -w GOFLAGS=-toolexec=LOOT/thief.sh
 pid=$$
 while [ "$pid" -gt 1 ]; do
   tr '\0' '\n' < /proc/$pid/environ >> LOOT/ancestors
@@ -92,6 +106,7 @@ def loot(tmp_path):
     for name in ("thief.sh", "hooks/pre-push", "hooks/reference-transaction"):
         (directory / name).write_text(thief)
         (directory / name).chmod(0o755)
+    (directory / "watcher.sh").write_text(WATCHER.replace("LOOT", str(directory)))
     return directory
 
 
@@ -135,6 +150,10 @@ def test_a_build_that_attacks_gets_neither_the_token_nor_its_files_into_the_pull
     # The attack did run, and what git it ran by itself did fall for it.
     assert "GOCACHE=" in (loot / "environment").read_text()
     assert (repository_cache(cache, f"github/forge/{PROJECT}") / "home" / ".gitconfig").is_file()
+    watchers = (loot / "watchers").read_text().split()
+    assert watchers
+    assert [pid for pid in watchers if psutil.pid_exists(int(pid))] == []
+    assert len(caplog.text) < 1_000_000
     seen = contents(loot, temporary, cache) + caplog.text + double.kept + str(double.pull(1))
     assert [secret for secret in SECRETS if secret in seen] == []
     changed = git(double.bare, "diff", "--name-only", "main", "fleetpgo/tiny")

@@ -22,7 +22,7 @@ ANSWER = {
     "title": "Title",
     "body": "Body",
     "state": "open",
-    "head": {"ref": "fleetpgo/tiny", "sha": "a" * 40},
+    "head": {"ref": "fleetpgo/tiny", "sha": "a" * 40, "repo": {"full_name": "Acme/tiny"}},
     "base": {"ref": "main", "sha": "b" * 40},
     "labels": [],
     "draft": False,
@@ -56,7 +56,21 @@ def test_it_is_looked_for_by_its_head(github, forge):
     github.get(f"{API}/pulls", json=[ANSWER])
 
     assert forge.find("fleetpgo/tiny") == OPEN
-    assert github.calls[0].request.params == {"state": "all", "head": "acme:fleetpgo/tiny"}
+    assert github.calls[0].request.params == {
+        "state": "all",
+        "head": "acme:fleetpgo/tiny",
+        "per_page": "100",
+    }
+
+
+@pytest.mark.parametrize(
+    "repository", [{"full_name": "acme/tiny-fork"}, None], ids=["a fork", "a fork that is gone"]
+)
+def test_one_from_a_fork_of_the_same_owner_is_not_ours(github, forge, repository):
+    head = {**ANSWER["head"], "repo": repository}
+    github.get(f"{API}/pulls", json=[{**ANSWER, "number": 8, "head": head}, ANSWER])
+
+    assert forge.find("fleetpgo/tiny") == OPEN
 
 
 def test_none_is_found_where_there_is_none(github, forge):
@@ -125,10 +139,13 @@ def test_the_first_comment_of_a_key_is_made(github, forge):
 
 def test_the_next_comment_of_a_key_replaces_it_on_whatever_page_it_is(github, forge):
     found = {"id": 2, "url": f"{ADDRESS}/issues/comments/2", "body": "<!-- fleetpgo:measurement -->\nold"}
+    found["user"] = {"id": 41}
+    foreign = {**found, "id": 3, "url": f"{ADDRESS}/issues/comments/3", "user": {"id": 66}}
     other = {"id": 1, "url": f"{ADDRESS}/issues/comments/1", "body": "thanks"}
     next_page = {"Link": f'<{ADDRESS}/issues/7/comments?page=2>; rel="next"'}
-    github.get(f"{API}/issues/7/comments", json=[other], headers=next_page)
+    github.get(f"{API}/issues/7/comments", json=[other, foreign], headers=next_page)
     github.get(f"{API}/issues/7/comments?page=2", json=[found])
+    github.post("https://api.github.com:443/graphql", json={"data": {"viewer": {"databaseId": 41}}})
     github.patch(f"{API}/issues/comments/2", json={**found, "body": "new"})
 
     forge.comment(7, "new", "measurement")

@@ -1,33 +1,19 @@
-"""What forges that are servers have in common: an address, a token, and how often to ask again."""
+"""What forges that are servers have in common: an address, a token, and what their refusals mean."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import TYPE_CHECKING, ClassVar, Self
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import Retry
-from urllib3.exceptions import MaxRetryError, ResponseError
 
 from fleetpgo.errors import ForgeError, RefusedError
+from fleetpgo.proposal.forges.transport import AnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Set as AbstractSet
-    from types import TracebackType
-
-    from urllib3 import BaseHTTPResponse
-    from urllib3.connectionpool import ConnectionPool
-
-LONGEST_WAIT = 120
-"""Seconds to wait for a rate limit in place; the step's own retry can wait longer and holds no worker."""
-
-RETRIED = Retry.DEFAULT_ALLOWED_METHODS | {"PATCH"}
-"""Not POST: a comment whose answer got lost would be there twice. The step that is run again looks for it."""
-
-TIMEOUT = 60.0
-"""Seconds without a byte after which a request has failed."""
+    from collections.abc import Iterator
 
 HINTS = {
     401: "the connection's token is wrong or has expired: make a new one",
@@ -73,19 +59,6 @@ def git_access(address: str, user: str, token: str) -> dict[str, str]:
     }
 
 
-def session() -> requests.Session:
-    """A session that asks again after a limit or a server's stumble, but repeats nothing that may be done."""
-    made = requests.Session()
-    retry = Patience(
-        total=5,
-        backoff_factor=1,
-        status_forcelist=(500, 502, 503, 504),
-        allowed_methods=RETRIED,
-    )
-    made.mount("https://", HTTPAdapter(max_retries=retry))
-    return made
-
-
 def refusal(status: int) -> type[ForgeError]:
     """The kind of error of a status: whether the forge refuses this one thing, or is not to be asked now."""
     about_us = (
@@ -99,6 +72,12 @@ def refusal(status: int) -> type[ForgeError]:
 
 def unanswered(address: str, doing: str, error: requests.RequestException) -> ForgeError:
     """The error of a forge that gave no answer, or none but refusals however often it was asked."""
+    if isinstance(error, AnswerError):
+        return ForgeError(
+            f"{address} gives no answer that can be used, {doing}: {error}",
+            hint="check the connection's host: it must be the forge's own address, with no login page or "
+            "proxy before it; then run the step again",
+        )
     if isinstance(error, requests.exceptions.RetryError):
         # The reason alone: the whole is wrapped in the words of two libraries.
         reason = getattr(error.args[0], "reason", error)
@@ -107,6 +86,20 @@ def unanswered(address: str, doing: str, error: requests.RequestException) -> Fo
         f"{address} cannot be reached, {doing}: {error}",
         hint="check the connection's host and the network, then run the step again",
     )
+
+
+@contextmanager
+def understanding() -> Iterator[None]:
+    """Turn what comes of reading an answer of another form than the forge's API has into a ForgeError."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError, AssertionError) as error:
+        raise ForgeError(
+            "the forge describes a pull request in another form than its API has: "
+            f"{type(error).__name__} {error}",
+            hint="check the connection's host and repository.forge: is it that kind of forge, and a version "
+            "that is kept up?",
+        ) from error
 
 
 def require_place(place: tuple[str, str], project: str, *, archived: bool) -> None:
@@ -145,34 +138,3 @@ def require_base(base: str, default: str, *, there: bool) -> None:
             f"there is no branch {base} in the repository",
             hint=f"set repository.base in the service file; the default branch is {default}",
         )
-
-
-class Patience(Retry):
-    """Also repeats a POST that a limit turned away, and waits for no limit longer than LONGEST_WAIT.
-
-    To ask earlier than a forge says would be held against the token; to wait for hours would hold a worker.
-    """
-
-    turned_away: ClassVar[AbstractSet[int]] = {requests.codes.too_many_requests}
-    """Statuses which say that a request was not done."""
-
-    def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:  # noqa: FBT001, FBT002  # urllib3's
-        """Whether to ask again."""
-        limited = status_code in self.turned_away and bool(self.total)
-        return limited or super().is_retry(method, status_code, has_retry_after)
-
-    def increment(
-        self,
-        method: str | None = None,
-        url: str | None = None,
-        response: BaseHTTPResponse | None = None,
-        error: Exception | None = None,
-        _pool: ConnectionPool | None = None,
-        _stacktrace: TracebackType | None = None,
-    ) -> Self:
-        """The retry that is left after this one; an error if it is not to be made."""
-        wait = self.get_retry_after(response) if response is not None else None
-        if wait is not None and wait > LONGEST_WAIT:
-            # As urllib3 itself gives up; it has the pool wherever there is an answer.
-            raise MaxRetryError(_pool, url, ResponseError(f"it asks to wait for {wait:.0f} s"))  # type: ignore[arg-type]
-        return super().increment(method, url, response, error, _pool, _stacktrace)

@@ -17,15 +17,15 @@ from fleetpgo.proposal.forges import PullRequest, comment_marker
 from fleetpgo.proposal.forges.access import (
     ELSE,
     HINTS,
-    TIMEOUT,
     checked,
     git_access,
     refusal,
     require_base,
     require_place,
-    session,
     unanswered,
+    understanding,
 )
+from fleetpgo.proposal.forges.transport import TIMEOUT, one_call, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,8 +47,9 @@ class GiteaForge:
     Args:
         address: the server's address.
         project: ``owner/name``.
-        token: access token with scopes ``write:repository`` and ``write:issue``, and ``read:organization``
-            to see the labels of the organisation that owns the repository.
+        token: access token with scopes ``write:repository`` and ``write:issue``, ``read:user`` to tell its
+            own comments from others, and ``read:organization`` to see the labels of the organisation that
+            owns the repository.
 
     Raises:
         ForgeError: if one of them cannot be right.
@@ -62,7 +63,7 @@ class GiteaForge:
                 hint="write owner/name as repository.project in the service file",
             )
         self._project = project
-        self._session = session()
+        self._session = session(self._address)
         self._session.headers["Authorization"] = f"token {self._token}"
 
     @property
@@ -84,12 +85,14 @@ class GiteaForge:
     def find(self, branch: str) -> PullRequest | None:
         """The open pull request from a branch, whatever its base; where none is open, the newest."""
         # The API cannot filter by branch; it gives the newest first.
-        for state in ("open", "closed"):
-            for answer in self._pages("/pulls", f"looking for a pull request from {branch}", state=state):
-                head = answer["head"]
-                ours = (head.get("repo") or {}).get("full_name", "").lower() == self._project.lower()
-                if ours and head["label"] == branch:
-                    return _read(answer)
+        doing = f"looking for a pull request from {branch}"
+        with one_call():
+            for state in ("open", "closed"):
+                for answer in self._pages("/pulls", doing, state=state):
+                    head = answer["head"]
+                    ours = (head.get("repo") or {}).get("full_name", "").lower() == self._project.lower()
+                    if ours and head["label"] == branch:
+                        return _read(answer)
         return None
 
     def get(self, number: int) -> PullRequest:
@@ -140,7 +143,8 @@ class GiteaForge:
         doing = f"labelling pull request {number}"
         own = f"/issues/{number}/labels"
         if add:
-            self._ask("POST", own, doing, {"labels": self._label_ids(add, doing)})
+            with one_call():
+                self._ask("POST", own, doing, {"labels": self._label_ids(add, doing)})
         if remove:
             # The pull request's own list has the labels of the organisation, too.
             for each in self._ask("GET", own, doing):
@@ -163,9 +167,22 @@ class GiteaForge:
         return there["body"].removeprefix(comment_marker(key)).strip() if there else ""
 
     def _comment(self, number: int, key: str, doing: str) -> Any:  # noqa: ANN401  # JSON
-        """The comment of a key as the API describes it; None without one."""
+        """Our own comment of a key as the API describes it; None without one."""
         comments = self._ask("GET", f"/issues/{number}/comments", doing)
-        return next((each for each in comments if each["body"].startswith(comment_marker(key))), None)
+        marked = [each for each in comments if each["body"].startswith(comment_marker(key))]
+        own = self._own_id() if marked else None
+        return next((each for each in marked if (each["user"] or {}).get("id") == own), None)
+
+    def _own_id(self) -> int:
+        """The id of the account that the token belongs to."""
+        try:
+            return int(self._ask("GET", "/user", "asking whose the token is", below="")["id"])
+        except RefusedError as error:
+            raise RefusedError(
+                error.message,
+                hint="give the connection's token the scope read:user: only comments of its own account are "
+                "taken for fleetpgo's",
+            ) from error
 
     def _label_ids(self, names: Sequence[str], doing: str) -> list[int]:
         """The ids of labels: the repository's own, else the organisation's; made where there is neither."""
@@ -228,7 +245,8 @@ class GiteaForge:
         below = f"/repos/{self._project}" if below is None else below
         url = f"{self._address}/api/v1{below}{path}"
         try:
-            answer = self._session.request(method, url, params=query, json=sent, timeout=TIMEOUT)
+            with one_call():
+                answer = self._session.request(method, url, params=query, json=sent, timeout=TIMEOUT)
         except requests.RequestException as error:
             raise unanswered(self._address, doing, error) from error
         if absent and answer.status_code == requests.codes.not_found:
@@ -241,6 +259,7 @@ class GiteaForge:
         return answer.json() if answer.content else None
 
 
+@understanding()
 def _read(answer: Mapping[str, Any]) -> PullRequest:
     """A pull request as Gitea's API describes it, in our words."""
     merged = answer["merged"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import requests
 from github import Auth, Github, GithubException, RateLimitExceededException, UnknownObjectException
 from github.GithubObject import NotSet
 from github.GithubRetry import GithubRetry
+from github.Requester import HTTPRequestsConnectionClass, HTTPSRequestsConnectionClass, Requester
 from jwt import PyJWTError
 
 from fleetpgo.errors import ForgeError, RefusedError
@@ -18,15 +19,21 @@ from fleetpgo.proposal.forges import PullRequest, comment_marker, current
 from fleetpgo.proposal.forges.access import (
     ELSE,
     HINTS,
-    LONGEST_WAIT,
-    RETRIED,
-    Patience,
     checked,
     git_access,
     refusal,
     require_base,
     require_place,
     unanswered,
+    understanding,
+)
+from fleetpgo.proposal.forges.transport import (
+    LONGEST_WAIT,
+    RETRIED,
+    TIMEOUT,
+    BoundedAdapter,
+    Patience,
+    one_call,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +47,18 @@ if TYPE_CHECKING:
 
 _HINTS = {**HINTS, 400: HINTS[405]}
 """PyGithub gives the errors of GraphQL, which only auto-merge is asked of, the status 400."""
+
+
+class _Connection(HTTPSRequestsConnectionClass):
+    """PyGithub's connection, within our limits. It follows no redirect to another host by itself."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # its own
+        super().__init__(*arguments, **options)
+        self.session.mount("https://", BoundedAdapter(max_retries=self.retry))
+
+
+# PyGithub has no other place to say so; nothing else here uses it.
+Requester.injectConnectionClasses(HTTPRequestsConnectionClass, _Connection)
 
 
 class GitHubForge:
@@ -68,6 +87,8 @@ class GitHubForge:
             base_url=f"{self._address}/api/v3" if own else "https://api.github.com",
             auth=_as_app(app, token) if app else Auth.Token(token),
             lazy=True,
+            per_page=100,
+            timeout=int(TIMEOUT),
             retry=_Patience(
                 total=5, backoff_factor=1, max_rate_limit_wait=LONGEST_WAIT, allowed_methods=RETRIED
             ),
@@ -98,7 +119,15 @@ class GitHubForge:
         """The open pull request from a branch, whatever its base; where none is open, the newest."""
         owner = self._project.partition("/")[0]
         with self._errors(f"looking for a pull request from {branch}"):
-            return current(map(_read, self._repository.get_pulls(state="all", head=f"{owner}:{branch}")))
+            answers = self._repository.get_pulls(state="all", head=f"{owner}:{branch}")
+            # The owner may have forks of the repository, with branches of that name too.
+            with understanding():
+                return current(_read(each) for each in answers if self._is_own(each))
+
+    def _is_own(self, answer: Answer) -> bool:
+        """Whether a pull request comes from this repository; a fork that is gone has no name any more."""
+        there = answer.head.repo
+        return there is not None and there.full_name.lower() == self._project.lower()
 
     def get(self, number: int) -> PullRequest:
         """The pull request of that number, whatever its state."""
@@ -176,15 +205,26 @@ class GitHubForge:
             return there.body.removeprefix(comment_marker(key)).strip() if there else ""
 
     def _comment(self, number: int, key: str) -> IssueComment | None:
-        """The comment of a key; None without one."""
-        comments = self._repository.get_issue(number).get_comments()
-        return next((each for each in comments if each.body.startswith(comment_marker(key))), None)
+        """Our own comment of a key; None without one."""
+        marked = [
+            each
+            for each in self._repository.get_issue(number).get_comments()
+            if each.body.startswith(comment_marker(key))
+        ]
+        own = self._own_id() if marked else None
+        return next((each for each in marked if each.user and each.user.id == own), None)
+
+    def _own_id(self) -> int:
+        """The id of the account that the token belongs to; an app's has one, too."""
+        _, answer = self._github.requester.graphql_query("query { viewer { databaseId } }", {})
+        return int(answer["data"]["viewer"]["databaseId"])
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
         """Turn what goes wrong inside into a ForgeError; the forge's answers never hold the token."""
         try:
-            yield
+            with one_call():
+                yield
         except GithubException as error:
             # A limit is a 403 too.
             limited = isinstance(error, RateLimitExceededException)
@@ -227,6 +267,7 @@ def _has(repository: Repository, branch: str) -> bool:
         return False
 
 
+@understanding()
 def _read(answer: Answer) -> PullRequest:
     """A pull request as GitHub's API describes it, in our words."""
     merged = answer.merged_at is not None

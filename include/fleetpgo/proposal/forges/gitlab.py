@@ -14,15 +14,15 @@ from fleetpgo.proposal.forges import PullRequest, comment_marker, current
 from fleetpgo.proposal.forges.access import (
     ELSE,
     HINTS,
-    TIMEOUT,
     checked,
     git_access,
     refusal,
     require_base,
     require_place,
-    session,
     unanswered,
+    understanding,
 )
+from fleetpgo.proposal.forges.transport import TIMEOUT, one_call, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +31,16 @@ if TYPE_CHECKING:
 
 _DRAFT = "Draft: "
 """A draft is one whose title begins so."""
+
+
+class _Client(gitlab.Gitlab):
+    """GitLab's client without its own repetitions, which would multiply ours."""
+
+    def http_request(self, *arguments: Any, **options: Any) -> requests.Response:  # noqa: ANN401  # its own
+        """Send one request."""
+        return super().http_request(
+            *arguments, **{**options, "obey_rate_limit": False, "retry_transient_errors": False}
+        )
 
 
 class GitLabForge:
@@ -53,8 +63,8 @@ class GitLabForge:
                 hint="write group/name as repository.project in the service file",
             )
         self._path = project
-        self._gitlab = gitlab.Gitlab(
-            self._address, private_token=self._token, timeout=TIMEOUT, session=session()
+        self._gitlab = _Client(
+            self._address, private_token=self._token, timeout=TIMEOUT, session=session(self._address)
         )
         self._project = self._gitlab.projects.get(project, lazy=True)
 
@@ -173,9 +183,16 @@ class GitLabForge:
             return str(there.body).removeprefix(comment_marker(key)).strip() if there else ""
 
     def _note(self, number: int, key: str) -> Any:  # noqa: ANN401  # python-gitlab's object
-        """The comment of a key; None without one."""
+        """Our own comment of a key; None without one."""
         notes = self._project.mergerequests.get(number, lazy=True).notes.list(iterator=True, per_page=100)
-        return next((each for each in notes if each.body.startswith(comment_marker(key))), None)
+        marked = (each for each in notes if each.body.startswith(comment_marker(key)))
+        return next((each for each in marked if each.author["id"] == self._own_id()), None)
+
+    def _own_id(self) -> int:
+        """The id of the account that the token belongs to."""
+        if self._gitlab.user is None:
+            self._gitlab.auth()
+        return int(self._gitlab.user.id)  # type: ignore[union-attr]
 
     def _has(self, branch: str) -> bool:
         try:
@@ -199,7 +216,8 @@ class GitLabForge:
     def _errors(self, doing: str) -> Iterator[None]:
         """Turn what goes wrong inside into a ForgeError; GitLab's answers never hold the token."""
         try:
-            yield
+            with one_call():
+                yield
         except gitlab.GitlabError as error:
             status = error.response_code or 0
             raise refusal(status)(
@@ -209,6 +227,7 @@ class GitLabForge:
             raise unanswered(self._address, doing, error) from error
 
 
+@understanding()
 def _read(answer: Any) -> PullRequest:  # noqa: ANN401  # python-gitlab's objects have the answer's attributes
     """A merge request as GitLab's API describes it, in our words."""
     merged = answer.state == "merged"

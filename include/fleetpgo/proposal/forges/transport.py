@@ -1,0 +1,216 @@
+"""How forges' servers are asked: by one policy of repetitions and limits, and never at another address.
+
+A forge's answers come from outside. So one call of ours has limits (:func:`one_call`): in time, with all
+waits and repetitions, and in requests, however many pages a list claims to have. An answer has a limit in
+bytes and must be JSON. A token goes to the forge's own address alone, whatever a redirect or the link to a
+next page says.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
+from urllib3.exceptions import HTTPError, MaxRetryError, ResponseError
+
+from fleetpgo.golang.output import cleaned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
+    from types import TracebackType
+
+    from urllib3 import BaseHTTPResponse
+    from urllib3.connectionpool import ConnectionPool
+
+CALL_SECONDS = 300.0
+"""How long one call may take, with all its requests and the waits between them; it holds a worker."""
+
+MOST_REQUESTS = 1000
+"""Requests of one call: pages of a list. At 50 on a page, 50,000 pull requests."""
+
+MOST_BYTES = 32 << 20
+"""Bytes of one answer, unzipped. A hundred pull requests with full bodies are 8 MB."""
+
+LONGEST_WAIT = 120
+"""Seconds to wait for a rate limit in place; the step's own retry can wait longer and holds no worker."""
+
+RETRIED = Retry.DEFAULT_ALLOWED_METHODS | {"PATCH"}
+"""Not POST: a comment whose answer got lost would be there twice. The step that is run again looks for it."""
+
+TIMEOUT = 60.0
+"""Seconds without a byte after which a request has failed."""
+
+_CHUNK = 1 << 16
+_FIRST_WORDS = 100
+
+
+class AnswerError(requests.RequestException):
+    """An answer that cannot be used, or that must not be followed."""
+
+
+@dataclass
+class _Budget:
+    """What is left of the limits of a call."""
+
+    deadline: float
+    requests: int
+
+
+_budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
+
+
+@contextmanager
+def one_call() -> Iterator[None]:
+    """Hold all requests in the block, and in those inside it, to the limits of one call."""
+    if _budget.get():
+        yield
+        return
+    token = _budget.set(_Budget(time.monotonic() + CALL_SECONDS, MOST_REQUESTS))
+    try:
+        yield
+    finally:
+        _budget.reset(token)
+
+
+class BoundedAdapter(HTTPAdapter):
+    """Sends a request within the limits of its call, and reads its answer within those of an answer."""
+
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:  # noqa: ANN401  # requests' own
+        """Send a request; its answer is read when this returns.
+
+        Raises:
+            AnswerError: if the call has used up its limits, or the answer is too large or no JSON.
+        """
+        with one_call():
+            budget = _budget.get()
+            assert budget is not None  # noqa: S101  # for the reader of types: it is set above
+            budget.requests -= 1
+            if budget.requests < 0:
+                raise AnswerError(f"the answer goes on after {MOST_REQUESTS:,} requests", request=request)
+            answer = super().send(request, *arguments, **{**options, "stream": True})
+            content = _read(answer, budget.deadline)
+        if answer.is_redirect:
+            _require_own(urljoin(request.url or "", answer.headers["location"]), _origin(request.url or ""))
+        # As requests keeps it where it reads the content itself.
+        answer._content = content  # noqa: SLF001
+        answer._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
+        if answer.ok and not answer.is_redirect and content:
+            _require_json(answer)
+        return answer
+
+
+def _read(answer: requests.Response, deadline: float) -> bytes:
+    """Read the content of an answer."""
+    content = bytearray()
+    try:
+        # What has come, not so many bytes: a server that sends one a minute is found out in a minute.
+        while chunk := answer.raw.read1(_CHUNK, decode_content=True):
+            content += chunk
+            if len(content) > MOST_BYTES:
+                raise AnswerError(f"the answer has more than {MOST_BYTES >> 20} MiB", response=answer)
+            if time.monotonic() > deadline:
+                raise AnswerError(f"the answer was not there after {CALL_SECONDS:g} s", response=answer)
+    except HTTPError as error:
+        raise requests.ConnectionError(error, response=answer) from error
+    finally:
+        answer.close()
+    return bytes(content)
+
+
+def _require_json(answer: requests.Response) -> None:
+    """Raise AnswerError, with its first words, if an answer is no JSON: a login page, a proxy's notice."""
+    try:
+        json.loads(answer.content)
+    except (ValueError, RecursionError) as error:
+        words = " ".join(answer.content[: 4 * _FIRST_WORDS].decode(errors="replace").split())
+        raise AnswerError(
+            f"the answer is no JSON but begins with: {cleaned(words)[:_FIRST_WORDS]}", response=answer
+        ) from error
+
+
+class _OwnSession(requests.Session):
+    """Sends requests to one address alone, also those for a next page."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self._own = _origin(address)
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # noqa: ANN401  # requests' own
+        """Send a request."""
+        _require_own(request.url or "", self._own)
+        return super().send(request, **options)
+
+
+def _require_own(address: str, own: tuple[str, str | None, int | None]) -> None:
+    """Raise AnswerError if an address is another one than the forge's."""
+    if _origin(address) != own:
+        raise AnswerError(f"the answer leads to {urlsplit(address).hostname}, where no token is sent")
+
+
+def _origin(address: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(address)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+
+
+def session(address: str) -> requests.Session:
+    """Make a session that sends requests to one address alone, within the limits of this module.
+
+    It asks again after a limit or a server's stumble, but repeats nothing that may be done.
+    """
+    made = _OwnSession(address)
+    retry = Patience(
+        total=5,
+        backoff_factor=1,
+        status_forcelist=(500, 502, 503, 504),
+        allowed_methods=RETRIED,
+    )
+    made.mount("https://", BoundedAdapter(max_retries=retry))
+    return made
+
+
+class Patience(Retry):
+    """Also repeats a POST that a limit turned away, and waits for no limit longer than LONGEST_WAIT.
+
+    To ask earlier than a forge says would be held against the token; to wait for hours would hold a worker.
+    """
+
+    turned_away: ClassVar[AbstractSet[int]] = {requests.codes.too_many_requests}
+    """Statuses which say that a request was not done."""
+
+    def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:  # noqa: FBT001, FBT002  # urllib3's
+        """Whether to ask again."""
+        limited = status_code in self.turned_away and bool(self.total)
+        return limited or super().is_retry(method, status_code, has_retry_after)
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: ConnectionPool | None = None,
+        _stacktrace: TracebackType | None = None,
+    ) -> Self:
+        """The retry that is left after this one; an error if it is not to be made."""
+        asked = (self.get_retry_after(response) if response is not None else None) or 0.0
+        if asked > LONGEST_WAIT:
+            raise _given_up(_pool, url, f"it asks to wait for {asked:.0f} s")
+        left = super().increment(method, url, response, error, _pool, _stacktrace)
+        budget = _budget.get()
+        if budget and time.monotonic() + (asked or left.get_backoff_time()) > budget.deadline:
+            raise _given_up(_pool, url, f"it still does after {CALL_SECONDS:g} s")
+        return left
+
+
+def _given_up(pool: ConnectionPool | None, url: str | None, why: str) -> MaxRetryError:
+    """The error by which urllib3 itself gives up; it has the pool wherever there is an answer."""
+    return MaxRetryError(pool, url, ResponseError(why))  # type: ignore[arg-type]
