@@ -367,10 +367,15 @@ class RepositoryRules(_Part):
         description="the repository on the forge: owner/name",
     )
     base: str = Field(default="main", description="branch that pull requests go to")
-    profile: RepositoryPath = Field(default="pgo/profile.pprof", description="path of the committed profile")
+    profile: RepositoryPath | None = Field(
+        default=None,
+        description="path of the committed profile; null: where the build takes one already, else "
+        "default.pgo beside the main package, where Go looks by itself",
+    )
     makefile: RepositoryPath | None = Field(
         default="Makefile",
-        description="Makefile whose `go build` lines are made to pass -pgo; null: none is edited",
+        description="Makefile whose `go build` that makes the binary is made to pass -pgo, where "
+        "`profile` names a path that Go does not look at by itself; null: none is edited",
     )
 
 
