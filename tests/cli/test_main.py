@@ -37,6 +37,17 @@ def test_check_names_every_mistake_and_fails(broken):
     assert "build.binaries: unknown key" in done.output
 
 
+def test_check_refuses_two_services_that_write_one_profile(tmp_path):
+    text = (services_directory() / "wshim.yaml").read_text()
+    (tmp_path / "a.yaml").write_text(text)
+    (tmp_path / "b.yaml").write_text(text)
+
+    done = run("services", "check", FLEETPGO_SERVICES=str(tmp_path))
+
+    assert done.exit_code == 1
+    assert "b.yaml:34: repository.profile: a.yaml writes the same file, pgo/profile.pprof" in done.output
+
+
 def test_the_services_are_listed_for_programs():
     (wshim,) = json.loads(run("services", "list", "--json").output)
     assert (wshim["name"], wshim["repository"]["project"]) == ("wshim", "wshim")

@@ -214,6 +214,14 @@ def test_an_image_that_the_profile_does_not_reach_is_named_in_the_first_pull_req
     assert "Dockerfile" not in refresh
 
 
+def test_the_flags_of_the_build_are_shown():
+    verified = dataclasses.replace(FIRST.verified, flags=["-tags=netgo", "CGO_ENABLED=0"])
+
+    assert "`go version -m` says of them: `-tags=netgo`, `CGO_ENABLED=0`." in body(
+        dataclasses.replace(FIRST, verified=verified)
+    )
+
+
 def test_a_profile_of_another_source_warns():
     match = SourceMatch(0.79, 1.0, {}, ())
     proposal = dataclasses.replace(FIRST, verified=dataclasses.replace(FIRST.verified, match=match))

@@ -376,6 +376,16 @@ def test_what_was_rejected_is_known_without_a_path(run, forge):
     assert "which was closed unmerged, is 1.000" in run(profile_path=None).reason
 
 
+def test_the_build_has_the_environment_of_the_service_file(run, forge, bare, tmp_path):
+    edit(bare, tmp_path, {"tagged.go": "//go:build tagged\n\npackage main\n\nfunc broken() { undefined }\n"})
+
+    with pytest.raises(BuildError, match="undefined"):
+        run(environment={"GOFLAGS": "-tags=tagged"})
+
+    run(environment={"GOFLAGS": "-tags=other"})
+    assert "`go version -m` says of them: `-tags=other`" in forge.get(1).body
+
+
 def test_a_profile_that_changes_nothing_is_refused(run, bare, tmp_path):
     recipe = "test -f bin/kept || go build -pgo=pgo/profile.pprof -o bin/kept .; cp bin/kept bin/tiny"
     edit(bare, tmp_path, {"Makefile": f"build:\n\t{recipe}\n"})

@@ -31,7 +31,7 @@ from fleetpgo.prometheus import Prometheus
 from fleetpgo.proposal import forges
 from fleetpgo.run.store import RunStore
 from fleetpgo.service import rules
-from fleetpgo.service.files import load_named, load_service, override, service_files
+from fleetpgo.service.files import clashes, load_named, load_service, override, service_files
 from fleetpgo.service.reference import page
 from fleetpgo.steps import refresh
 
@@ -99,8 +99,12 @@ def list_services(*, as_json: bool) -> None:
 @services.command()
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def check(files: tuple[Path, ...]) -> None:
-    """Check service files (default: all); name every mistake with its line. Exit code 1 if there is any."""
+    """Check service files (default: all); name every mistake with its line. Exit code 1 if there is any.
+
+    Two services of one repository that would write the same profile are a mistake, too.
+    """
     mistakes = 0
+    sound = []
     for file in files or service_files():
         try:
             load_service(file)
@@ -109,6 +113,10 @@ def check(files: tuple[Path, ...]) -> None:
             click.echo(str(error), err=True)
         else:
             click.echo(f"{file}: ok")
+            sound.append(file)
+    for clash in clashes(sound):
+        mistakes += 1
+        click.echo(clash, err=True)
     if mistakes:
         raise SystemExit(1)
 

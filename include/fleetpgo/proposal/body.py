@@ -286,6 +286,8 @@ def _build(proposal: Proposal) -> _Section:
         "of the profile held differed, and the two binaries differ. Go's build cache is kept between runs, "
         "so the times say little."
     )
+    if proposal.verified.flags:
+        told += f" `go version -m` says of them: {', '.join(map(code, proposal.verified.flags))}."
     return _Section("Build", "\n".join(rows) + f"\n\n{told}")
 
 

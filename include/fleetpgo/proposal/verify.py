@@ -41,6 +41,16 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+_SHOWN = (
+    *("-tags", "-trimpath", "-race", "-msan", "-asan", "-cover", "-buildmode", "-gcflags"),
+    *("CGO_ENABLED", "GOEXPERIMENT", "GOOS", "GOARCH", "GOAMD64", "GOARM64"),
+)
+"""Settings of a build that change what is compiled. Not the linker's flags: they may say too much."""
+
+_TAGS = {"-race": "race", "-msan": "msan", "-asan": "asan"}
+"""Flags that select files as a tag does."""
+
+
 @dataclass(frozen=True)
 class Verified:
     """What was found out.
@@ -54,6 +64,7 @@ class Verified:
         optimised: what the profile made the compiler do; None if that was not asked, or not told.
         match: how far the profile speaks of the source; None if its packages cannot be listed.
         current_match: the same of the profile on the base branch; None without one.
+        flags: the build's tags and flags, as ``go version -m`` has them in the binary.
     """
 
     toolchain: str
@@ -64,6 +75,7 @@ class Verified:
     optimised: Optimised | None = None
     match: SourceMatch | None = None
     current_match: SourceMatch | None = None
+    flags: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,7 @@ def record_build(checkout: Checkout, service: ServiceRules, cache: Path) -> Reco
     if service.repository.profile:
         # To Go an empty file is no profile.
         write(checkout, service.repository.profile, b"")
-    runner = _Runner(checkout.path, service.build, build_environment(os.environ, cache))
+    runner = _runner(checkout, service, cache)
     _log.info("building %s as it is", checkout.base)
     with recording(runner.environment) as (environment, calls):
         built = replace(runner, environment=environment).build()
@@ -133,7 +145,7 @@ def verify(
             the profile changes nothing in its binary.
     """
     rules, path = service.build, wiring.path
-    runner = _Runner(checkout.path, service.build, build_environment(os.environ, cache))
+    runner = _runner(checkout, service, cache)
     files = {**wiring.files, path: profile}
     without, plain = recorded.built, recorded.digest
     if wiring.files or recorded.base.settings.get("-pgo") is None or service.repository.profile is None:
@@ -190,6 +202,7 @@ def verify(
         optimised=_optimised(runner, edges) if rules.explain else None,
         match=match,
         current_match=current_match,
+        flags=[f"{name}={settings[name]}" for name in _SHOWN if name in settings],
     )
 
 
@@ -220,6 +233,11 @@ class _Runner:
             memory=self.rules.memory,
             environment=self.environment,
         )
+
+
+def _runner(checkout: Checkout, service: ServiceRules, cache: Path) -> _Runner:
+    environment = build_environment(os.environ, cache)
+    return _Runner(checkout.path, service.build, {**environment, **service.build.environment})
 
 
 def _put(checkout: Checkout, files: Mapping[str, bytes]) -> None:
@@ -276,13 +294,14 @@ def _match(
 ) -> tuple[SourceMatch | None, SourceMatch | None]:
     """How far the profile and the current one speak of the source that was built."""
     built_for = {name: settings[name] for name in ("GOOS", "GOARCH", "CGO_ENABLED") if name in settings}
+    tags = [settings.get("-tags", ""), *(tag for flag, tag in _TAGS.items() if settings.get(flag) == "true")]
     package = settings.get("path", "")
     # `go build main.go` makes a package without a path.
     pattern = "./..." if package in ("", "command-line-arguments") else package
     try:
         sources = Sources(
             packages(
-                module, pattern, environment={**environment, **built_for}, tags=settings.get("-tags", "")
+                module, pattern, environment={**environment, **built_for}, tags=",".join(filter(None, tags))
             )
         )
     except ToolchainError as error:

@@ -79,6 +79,40 @@ def _arguments(value: object) -> object:
     return tuple(shlex.split(value)) if isinstance(value, str) else value
 
 
+_VARIABLE = re.compile(r"[A-Za-z_]\w*")
+_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE_?KEY", re.IGNORECASE)
+_OURS = ("PATH", "HOME", "GOCACHE", "GOPATH", "GOMODCACHE")
+"""Variables of a build that are fleetpgo's own to set."""
+
+
+def _program_first(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Accept a command that begins with a program, not with a variable."""
+    name, assigns, _ = value[0].partition("=") if value else ("", "", "")
+    if assigns and _VARIABLE.fullmatch(name):
+        raise ValueError(
+            f"no shell runs the command, so {value[0]} would be taken for a program; set it in "
+            "build.environment"
+        )
+    return value
+
+
+def _variables(value: object) -> object:
+    """Accept environment variables that hold no secret; a number is its digits."""
+    if not isinstance(value, dict):
+        return value
+    for name in value:
+        if not _VARIABLE.fullmatch(str(name)):
+            raise ValueError(f"{name} is no name of a variable: letters, digits and _")
+        if name in _OURS:
+            raise ValueError(f"{name} is set by fleetpgo itself")
+        if _SECRET.search(name):
+            raise ValueError(
+                f"{name} looks like a secret, and everybody may read a service file; what a build needs to "
+                "fetch private modules belongs into $FLEETPGO_CACHE/home"
+            )
+    return {name: str(each) if type(each) is int else each for name, each in value.items()}
+
+
 def _inside(value: object) -> object:
     """Accept only a path that stays inside the repository."""
     if isinstance(value, str) and (PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts):
@@ -414,12 +448,17 @@ class ReviewRules(_Part):
 class BuildRules(_Part):
     """How the service is built."""
 
-    command: Annotated[tuple[str, ...], BeforeValidator(_arguments), Field(min_length=1)] = Field(
-        default=("make", "build"), description="the service's own build command, run without a shell"
+    command: Annotated[
+        tuple[str, ...], BeforeValidator(_arguments), AfterValidator(_program_first), Field(min_length=1)
+    ] = Field(default=("make", "build"), description="the service's own build command, run without a shell")
+    environment: Annotated[dict[str, str], BeforeValidator(_variables)] = Field(
+        default={},
+        description="environment variables of the build, its tests and benchmarks, as production's build has "
+        "them: `CGO_ENABLED: 0`, `GOFLAGS: -tags=netgo`; no secrets",
     )
     binary: RepositoryPath = Field(description="path of the binary that the command makes")
     timeout: Duration = Field(default=timedelta(minutes=30), description="time limit of one build")
-    test: Annotated[tuple[str, ...], BeforeValidator(_arguments)] = Field(
+    test: Annotated[tuple[str, ...], BeforeValidator(_arguments), AfterValidator(_program_first)] = Field(
         default=(),
         description="command that tests the service, run with the profile in place: `go test ./...`",
     )

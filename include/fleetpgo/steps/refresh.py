@@ -386,6 +386,7 @@ def measure(
             pull_request=proposed["pull_request"],
             measured=measured.comparison,
             report=text,
+            path=proposed.get("path"),
         )
         store.write_json("revert.json", asdict(reverted))
     return measured.comparison
