@@ -25,6 +25,7 @@ from fleetpgo.cli.options import json_option, service_argument, store_option
 from fleetpgo.cli.pr import pr
 from fleetpgo.cli.profile import profile
 from fleetpgo.cli.progress import watching
+from fleetpgo.cli.verify import verify
 from fleetpgo.collection import Access, forget_stop
 from fleetpgo.errors import FleetPGOError, ServiceFileError
 from fleetpgo.prometheus import Prometheus
@@ -290,6 +291,7 @@ def propose(
 cli.add_command(profile)
 cli.add_command(pr)
 cli.add_command(measure)
+cli.add_command(verify)
 cli.add_command(history)
 
 
