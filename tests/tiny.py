@@ -20,7 +20,13 @@ def tiny(
             "name": "tiny",
             "prometheus": {"connection": "prometheus"},
             "selection": {"cpu": "up"},
-            "repository": {"forge": "local", "connection": "forge", "project": "tiny", **(repository or {})},
+            "repository": {
+                "forge": "local",
+                "connection": "forge",
+                "project": "tiny",
+                "profile": "pgo/profile.pprof",
+                **(repository or {}),
+            },
             # One more build of everything is slow: only the tests of what it is for ask for it.
             "build": {"binary": "bin/tiny", "timeout": "3m", "explain": False, **(build or {})},
             "rollout": {"fraction": "up"},

@@ -105,6 +105,17 @@ def test_a_query_that_prometheus_refuses_is_told_with_its_key_and_line(
     assert "selection.cpu (api.yaml:2)" in str(done.exception)
 
 
+def test_check_refuses_two_services_that_write_one_profile(tmp_path):
+    text = (services_directory() / "wshim.yaml").read_text()
+    (tmp_path / "a.yaml").write_text(text)
+    (tmp_path / "b.yaml").write_text(text)
+
+    done = run("services", "check", FLEETPGO_SERVICES=str(tmp_path))
+
+    assert done.exit_code == 1
+    assert "b.yaml:34: repository.profile: a.yaml writes the same file, pgo/profile.pprof" in done.output
+
+
 def test_the_services_are_listed_for_programs():
     (wshim,) = json.loads(run("services", "list", "--json").output)
     assert (wshim["name"], wshim["repository"]["project"]) == ("wshim", "wshim")

@@ -177,7 +177,7 @@ def test_each_kind_of_call_is_found(tmp_path, source, caller, callee):
         "//line a.y:70\nfunc f() {\n\tprintln()\n//line a.y:90\n\tg()\n}\nfunc g() {}\n",
         "//line a.y:70:3\nfunc f() {\n//line :90\n\tg()\n}\nfunc g() {}\n",
         "/*line a.y:70:1*/func f() {\n\tprintln(); /*line b.y:90:1*/ g()\n}\nfunc g() {}\n",
-        "func x() {}\n//line a.y:70\nfunc f() {\n}\n//line a.y:70\nfunc f() {\n//line a.y:90\n\tg()\n}\nfunc g() {}\n",
+        "//line b.y:7\nvar y int\n//line a.y:70\nfunc f() {\n//line a.y:90\n\tg()\n}\nfunc g() {}\n",
     ],
 )
 def test_a_line_directive_moves_what_follows_it(tmp_path, source):

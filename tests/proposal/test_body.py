@@ -206,6 +206,22 @@ def test_a_build_that_gets_no_profile_is_named_in_the_first_pull_request_alone()
     assert "Dockerfile" not in refresh
 
 
+def test_an_image_that_the_profile_does_not_reach_is_named_in_the_first_pull_request_alone():
+    images = ["the image of Dockerfile no longer builds"]
+    first, refresh = (body(dataclasses.replace(each, images=images)) for each in (FIRST, REFRESH))
+
+    assert "\n- the image of Dockerfile no longer builds\n" in first
+    assert "Dockerfile" not in refresh
+
+
+def test_the_flags_of_the_build_are_shown():
+    verified = dataclasses.replace(FIRST.verified, flags=["-tags=netgo", "CGO_ENABLED=0"])
+
+    assert "`go version -m` says of them: `-tags=netgo`, `CGO_ENABLED=0`." in body(
+        dataclasses.replace(FIRST, verified=verified)
+    )
+
+
 def test_a_profile_of_another_source_warns():
     match = SourceMatch(0.79, 1.0, {}, ())
     proposal = dataclasses.replace(FIRST, verified=dataclasses.replace(FIRST.verified, match=match))

@@ -38,6 +38,16 @@ def test_what_a_file_leaves_out_has_safe_defaults(tmp_path):
     )
 
 
+def test_a_number_in_the_builds_environment_is_its_digits(tmp_path):
+    environment = "build: {binary: bin/api, environment: {CGO_ENABLED: 0, GOFLAGS: -tags=netgo}}"
+    text = MINIMAL.replace("build: {binary: bin/api}", environment)
+
+    assert services.load_service(write(tmp_path, text)).build.environment == {
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-tags=netgo",
+    }
+
+
 def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
     collection = "collection: {url: https://api.example.com/profile, allow: [::1]}\n"
     assert services.load_service(write(tmp_path, MINIMAL + collection)).collection.allow == ("::1",)
@@ -54,6 +64,26 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
         ("build: {binary: bin/api}\n", "", "api.yaml:1: build: this key is required"),
         ("{binary: bin/api}", "{}", "api.yaml:4: build.binary: this key is required"),
         ("binary: bin/api", "binary: ../api", "api.yaml:4: build.binary: the path must be relative"),
+        (
+            "binary: bin/api",
+            "binary: bin/api, command: CGO_ENABLED=0 make build",
+            "api.yaml:4: build.command: no shell runs the command, so CGO_ENABLED=0 would be taken for a",
+        ),
+        (
+            "binary: bin/api",
+            "binary: bin/api, environment: {NPM_TOKEN: x}",
+            "api.yaml:4: build.environment: NPM_TOKEN looks like a secret",
+        ),
+        (
+            "binary: bin/api",
+            "binary: bin/api, environment: {GOCACHE: x}",
+            "api.yaml:4: build.environment: GOCACHE is set by fleetpgo itself",
+        ),
+        (
+            "binary: bin/api",
+            "binary: bin/api, environment: {a-b: x}",
+            "api.yaml:4: build.environment: a-b is no name of a variable",
+        ),
         ("$profile", "$digest", "api.yaml:5: rollout.fraction: unknown placeholder $digest"),
         ('"$profile"', '~".*$"', "api.yaml:5: rollout.fraction: a lone $ is not a placeholder"),
         (

@@ -14,8 +14,9 @@ from fleetpgo.proposal.body import Datacenter, Provenance
 from fleetpgo.proposal.ensure import Marker, marker
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import clone, git
-from fleetpgo.proposal.verify import verify
+from fleetpgo.proposal.verify import record_build, verify
 from fleetpgo.proposal.wiring.edits import find_wiring
+from fleetpgo.proposal.wiring.texts import read_build_texts
 from fleetpgo.run.digest import digest
 from fleetpgo.run.profiled import Contribution
 from fleetpgo.run.proposed import Proposed
@@ -65,6 +66,16 @@ def edit(bare, tmp_path, files):
     git(work, "push", "--quiet", "origin", "main")
 
 
+def edit_bytes(bare, tmp_path, name, content):
+    """Commit a file of bytes to the base."""
+    work = tmp_path / "work"
+    (work / name).parent.mkdir(parents=True, exist_ok=True)
+    (work / name).write_bytes(content)
+    git(work, "add", "--force", name)
+    git(work, "commit", "--quiet", "--message", "Add bytes")
+    git(work, "push", "--quiet", "origin", "main")
+
+
 def stable(proposed):
     """A result without what differs from build to build.
 
@@ -84,6 +95,7 @@ def test_a_profile_is_built_pushed_and_proposed(run, forge, bare, go_profile):
         profile=digest(go_profile),
         unchanged=False,
         dry_run=False,
+        path="pgo/profile.pprof",
         head=head,
         pull_request=1,
         url=pull_request.url,
@@ -276,7 +288,8 @@ def test_a_repository_with_its_own_toolchain_is_built_by_it(run, forge, bare, tm
 
     run()
 
-    assert caplog.messages.count("go1.99.1 builds") == 2
+    # As it is, with an empty profile, and with the profile.
+    assert caplog.messages.count("go1.99.1 builds") == 3
     assert [each.state for each in forge.pull_requests()] == ["open"]
 
 
@@ -326,19 +339,62 @@ def test_a_repository_with_several_main_packages_is_proposed_for_the_one_that_is
         },
     )
 
-    proposed = run(binary="bin/b")
+    proposed = run(binary="bin/b", profile_path=None)
 
-    assert (proposed.pull_request, proposed.unchanged) == (1, False)
-    assert "-pgo=pgo/profile.pprof -o bin/ ./cmd/..." in git(bare, "show", "fleetpgo/tiny:Makefile")
+    assert (proposed.pull_request, proposed.path) == (1, "cmd/b/default.pgo")
+    assert git(bare, "diff", "--name-only", "main", "fleetpgo/tiny") == "cmd/b/default.pgo"
 
 
-def test_default_pgo_beside_the_main_package_needs_no_makefile(run, bare, tmp_path):
+def test_without_a_path_the_profile_goes_beside_the_main_package(run, bare, tmp_path, go_profile):
     edit(bare, tmp_path, {"Makefile": None})
 
-    proposed = run(command="go build -o bin/tiny .", profile_path="default.pgo")
+    first = run(command="go build -o bin/tiny .", profile_path=None)
+    git(bare, "update-ref", "refs/heads/main", first.head)
+    second = run(command="go build -o bin/tiny .", profile_path=None)
 
-    assert proposed.size_without < proposed.size_with
-    assert git(bare, "diff", "--name-only", "main", "fleetpgo/tiny") == "default.pgo"
+    assert (first.path, first.size_without < first.size_with) == ("default.pgo", True)
+    assert git(bare, "diff", "--name-only", "fleetpgo/tiny^", "fleetpgo/tiny") == "default.pgo"
+    assert (second.path, second.unchanged) == ("default.pgo", True)
+
+
+def test_without_a_path_a_profile_stays_where_the_build_takes_it(
+    run, bare, tmp_path, another_profile, caplog
+):
+    edit(bare, tmp_path, {"Makefile": "build:\n\tgo build -pgo=pgo/old -o bin/tiny .\n"})
+    edit_bytes(bare, tmp_path, "pgo/old", another_profile)
+    caplog.set_level(logging.INFO)
+
+    proposed = run(profile_path=None)
+
+    assert git(bare, "diff", "--name-only", "main", "fleetpgo/tiny") == "pgo/old"
+    assert proposed.path == "pgo/old"
+    assert 0 < proposed.overlap < 1
+    assert "the build on main passes -pgo=pgo/old, so the profile stays there" in caplog.messages
+
+
+def test_what_was_rejected_is_known_without_a_path(run, forge):
+    run(profile_path=None)
+    forge.close(1)
+
+    assert "which was closed unmerged, is 1.000" in run(profile_path=None).reason
+
+
+def test_the_build_has_the_environment_of_the_service_file(run, forge, bare, tmp_path):
+    edit(bare, tmp_path, {"tagged.go": "//go:build tagged\n\npackage main\n\nfunc broken() { undefined }\n"})
+
+    with pytest.raises(BuildError, match="undefined"):
+        run(environment={"GOFLAGS": "-tags=tagged"})
+
+    run(environment={"GOFLAGS": "-tags=other"})
+    assert "`go version -m` says of them: `-tags=other`" in forge.get(1).body
+
+
+def test_a_profile_that_changes_nothing_is_refused(run, bare, tmp_path):
+    recipe = "test -f bin/kept || go build -pgo=pgo/profile.pprof -o bin/kept .; cp bin/kept bin/tiny"
+    edit(bare, tmp_path, {"Makefile": f"build:\n\t{recipe}\n"})
+
+    with pytest.raises(BuildError, match=r"the profile changes nothing: bin/tiny has the same bytes"):
+        run()
 
 
 def test_a_repository_that_wants_no_profile_is_left_alone(run, forge, bare, tmp_path):
@@ -346,9 +402,10 @@ def test_a_repository_that_wants_no_profile_is_left_alone(run, forge, bare, tmp_
 
     proposed = run()
 
-    assert (proposed.unchanged, proposed.reason) == (
-        True,
-        "the repository builds without a profile on purpose: Makefile: go build -pgo=off -o bin/tiny .",
+    call = "go build -pgo=off -o bin/tiny ."
+    assert proposed.unchanged
+    assert proposed.reason == (
+        f"the repository builds without a profile on purpose: bin/tiny is made by `{call}`"
     )
     assert forge.pull_requests() == []
 
@@ -372,14 +429,24 @@ def test_the_pull_request_says_what_the_compiler_did(run, forge):
 def test_the_explaining_build_leaves_the_figures_of_the_two_others(bare, go_profile, go_cache):
     def sizes(checkout, *, explain):
         service = tiny(build={"explain": explain})
-        wired = find_wiring(checkout, service).files
-        files = {service.repository.profile: go_profile, **wired}
-        verified = verify(checkout, service, files, go_cache, current=None)
+        recorded = record_build(checkout, service, go_cache)
+        wiring = find_wiring(texts, service, recorded.base)
+        verified = verify(
+            checkout,
+            service,
+            wiring,
+            go_profile,
+            go_cache,
+            repository=texts,
+            recorded=recorded,
+            current=None,
+        )
         assert bool(verified.optimised) == explain
         return verified.without.size, verified.with_profile.size
 
     # In one clone: the path of another would tell on the sizes.
     with clone(bare.as_uri(), "main", "fleetpgo/tiny", config={}) as checkout:
+        texts = read_build_texts(checkout)
         assert sizes(checkout, explain=False) == sizes(checkout, explain=True)
 
 
@@ -392,7 +459,7 @@ def test_a_build_with_another_profile_is_found_out(run, bare, tmp_path):
     makefile = "PROFILE = other.pgo\nbuild:\n\tgo build -pgo=$(PROFILE) -o bin/tiny .\n"
     edit(bare, tmp_path, {"Makefile": makefile, "other.pgo": ""})
 
-    with pytest.raises(BuildError, match=r"bin/tiny was built with -pgo=.*/other\.pgo, not with pgo/profile"):
+    with pytest.raises(RepositoryError, match=r"bin/tiny is built with other\.pgo, not with pgo/profile"):
         run()
 
 
@@ -414,10 +481,10 @@ def test_a_binary_that_make_holds_for_up_to_date_is_built_again(run, bare, tmp_p
 def test_a_repository_without_a_makefile_is_told_so(run, bare, tmp_path):
     edit(bare, tmp_path, {"Makefile": None})
 
-    with pytest.raises(RepositoryError, match=r"and there is no Makefile that could be made to") as error:
-        run()
+    with pytest.raises(RepositoryError, match=r"not certain: there is no Makefile") as error:
+        run(command="go build -o bin/tiny .")
 
-    assert "add `-pgo=pgo/profile.pprof` to the `go build`" in error.value.hint
+    assert "add `-pgo=pgo/profile.pprof` to `go build -o bin/tiny .`" in error.value.hint
 
 
 def test_no_secret_reaches_the_build_the_log_or_the_pull_request(

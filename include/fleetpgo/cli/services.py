@@ -43,13 +43,15 @@ def list_services(*, as_json: bool) -> None:
 def check(paths: tuple[Path, ...]) -> None:
     """Check service files and name every mistake with its line.
 
-    Without FILE or DIR all files of the services' directory are checked. The exit code is 1 if there is a
-    mistake, or nothing to check.
+    Without FILE or DIR all files of the services' directory are checked. Two services of one repository that
+    would write the same profile are a mistake, too. The exit code is 1 if there is a mistake, or nothing to
+    check.
     """
     from fleetpgo.errors import ServiceFileError
-    from fleetpgo.service.files import load_service
+    from fleetpgo.service.files import clashes, load_service
 
     mistakes = 0
+    sound = []
     for file in [file for path in paths for file in ([path] if path.is_file() else _files(path))] or _files():
         try:
             load_service(file)
@@ -58,6 +60,10 @@ def check(paths: tuple[Path, ...]) -> None:
             click.echo(str(error), err=True)
         else:
             click.echo(f"{file}: ok")
+            sound.append(file)
+    for clash in clashes(sound):
+        mistakes += 1
+        click.echo(clash, err=True)
     if mistakes:
         raise SystemExit(1)
 

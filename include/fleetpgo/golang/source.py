@@ -12,6 +12,8 @@ import logging
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import takewhile
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -289,10 +291,8 @@ def _calls(
             around.pop()
         outer = next((function for _, function, loop in reversed(around) if not loop), None)
         if kind in ("call", "range"):
-            for _, function, loop in reversed(around):
-                yield function, node
-                if not loop:
-                    break
+            loops = takewhile(itemgetter(2), reversed(around))
+            yield from ((function, node) for function in [*(each[1] for each in loops), outer] if function)
             if outer and "C" in imports and _text(node).startswith("C."):
                 # cgo puts a literal around a call that passes pointers.
                 outer.literals.append(Function(rows.of(node), body=True))

@@ -14,9 +14,10 @@ The sources are parsed with tree-sitter, not type-checked, so this is told by na
   after, whatever it ranges over;
 - a deferred call runs at some later line, so it is looked for from its ``defer`` on.
 
-A call from or into the runtime is matched if the toolchain's own source shows it. Else it is left out, for the
-compiler inserts such calls where the source shows none. Left out as well, and said so: functions without Go
-source (assembly, C, what the compiler, cgo and the linker make), and packages whose source is not at hand.
+A call from or into the runtime is matched if the toolchain's own source shows it. Else it is left out, for
+the compiler inserts such calls where the source shows none. Left out as well, and said so: functions
+without Go source (assembly, C, what the compiler, cgo and the linker make), and packages whose source is not
+at hand.
 """
 
 from __future__ import annotations

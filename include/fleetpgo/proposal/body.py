@@ -124,6 +124,7 @@ class Proposal:
         binary: the path of what it makes.
         wired: other files that the pull request edits, so that they pass the profile on.
         unaware: files that build something without the profile, and are not edited.
+        images: a sentence for each container image that the profile does not reach.
         verified: what was found out in the clone.
         match_below: source match below which the reviewer is warned.
         functions: the functions with the most weight, and how that changed.
@@ -146,6 +147,7 @@ class Proposal:
     match_below: float
     functions: Sequence[FunctionShare]
     provenance: Provenance
+    images: Sequence[str] = ()
 
 
 def title(proposal: Proposal) -> str:
@@ -236,6 +238,8 @@ def _doubts(proposal: Proposal) -> Iterable[str]:
             f"what production runs may get no profile: Go is also built, without -pgo={proposal.path}, in "
             + ", ".join([*files, *([f"and {more:,} more files"] if more > 0 else [])])
         )
+    if proposal.current is None:
+        yield from proposal.images
     match = proposal.verified.match
     if match is None:
         yield "the profile was not compared with the source: the task's log says why"
@@ -280,9 +284,12 @@ def _build(proposal: Proposal) -> _Section:
         f"| change | {_change(without.size, built.size)} | {built.seconds - without.seconds:+.1f} |",
     ]
     told = (
-        f"Both by {code(proposal.command)} with {code(proposal.verified.toolchain)}; `go version -m` shows "
-        "the profile in the second binary. Go's build cache is kept between runs, so the times say little."
+        f"Both by {code(proposal.command)} with {code(proposal.verified.toolchain)}: only what the file "
+        "of the profile held differed, and the two binaries differ. Go's build cache is kept between runs, "
+        "so the times say little."
     )
+    if proposal.verified.flags:
+        told += f" `go version -m` says of them: {', '.join(map(code, proposal.verified.flags))}."
     return _Section("Build", "\n".join(rows) + f"\n\n{told}")
 
 

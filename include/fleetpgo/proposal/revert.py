@@ -47,6 +47,7 @@ def propose_revert(
     pull_request: int,
     measured: Comparison,
     report: str,
+    path: str | None = None,
 ) -> Reverted:
     """Propose to restore the files that a pull request of ours changed to what they were before it.
 
@@ -64,6 +65,7 @@ def propose_revert(
         pull_request: its number.
         measured: the regression.
         report: all that was measured, in Markdown.
+        path: where the profile was committed, as ``pull_request.json`` has it; None if it has not.
 
     Raises:
         RepositoryError: if git fails, or a foreign commit is in the way that nobody can be told of.
@@ -87,7 +89,7 @@ def propose_revert(
             made_head = _commit(checkout, restored, title, head)
         except ByHandError as error:
             # The measurement stands without it, and to try again would not help.
-            forge.comment(pull_request, _by_hand(service, head, error), "revert")
+            forge.comment(pull_request, _by_hand(service, path, head, error), "revert")
             return _none(f"{error.message}; {error.hint}")
         suspects = _suspects(restored.before, restored.measured)
         with obeying_take_over(forge, found):
@@ -122,15 +124,16 @@ def _none(reason: str) -> Reverted:
     return Reverted(reason=reason)
 
 
-def _by_hand(service: ServiceRules, head: str, error: ByHandError) -> str:
+def _by_hand(service: ServiceRules, path: str | None, head: str, error: ByHandError) -> str:
     """The comment on the pull request that brought the profile; it stays the same from try to try."""
     repository = service.repository
+    path = path or repository.profile
     return (
         f"A regression was measured after this was merged, and fleetpgo cannot take its change back: "
         f"{prose(error.message)}.\n\n"
         f"By hand, on a branch from {code(repository.base)}:\n\n"
         f"1. See what fleetpgo changed: `git fetch origin {head} && git show {head}`, or the first commit "
-        f"above.\n2. Bring {code(repository.profile)} back to what it was before, or remove it; "
+        f"above.\n2. Bring {code(path) if path else 'the profile'} back to what it was before, or remove it; "
         f"{prose(error.hint)}.\n"
         "3. Where the build got its `-pgo` by that commit, take it out again, and open a pull request."
     )

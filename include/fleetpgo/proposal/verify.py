@@ -6,9 +6,9 @@ is not run in it once a build has been there: it might run what the build left.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
-import re
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -22,19 +22,34 @@ from fleetpgo.golang.environment import build_environment, download_modules
 from fleetpgo.golang.source import packages
 from fleetpgo.golang.sourcematch import Sources
 from fleetpgo.golang.toolchain import Built, build, build_settings, log_line, run
-from fleetpgo.proposal.git import git, write
+from fleetpgo.proposal.git import write
+from fleetpgo.proposal.wiring.edits import BaseBuild
+from fleetpgo.proposal.wiring.recording import recording
+from fleetpgo.proposal.wiring.texts import innermost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from fleetpgo.golang.benchmarks import Benchmark
     from fleetpgo.golang.decisions import Optimised
     from fleetpgo.golang.sourcematch import SourceMatch
     from fleetpgo.proposal.git import Checkout
+    from fleetpgo.proposal.wiring.edits import Wiring
+    from fleetpgo.proposal.wiring.texts import BuildTexts
     from fleetpgo.service.rules import BuildRules, ServiceRules
 
 _log = logging.getLogger(__name__)
+
+
+_SHOWN = (
+    *("-tags", "-trimpath", "-race", "-msan", "-asan", "-cover", "-buildmode", "-gcflags"),
+    *("CGO_ENABLED", "GOEXPERIMENT", "GOOS", "GOARCH", "GOAMD64", "GOARM64"),
+)
+"""Settings of a build that change what is compiled. Not the linker's flags: they may say too much."""
+
+_TAGS = {"-race": "race", "-msan": "msan", "-asan": "asan"}
+"""Flags that select files as a tag does."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,7 @@ class Verified:
         optimised: what the profile made the compiler do; None if that was not asked, or not told.
         match: how far the profile speaks of the source; None if its packages cannot be listed.
         current_match: the same of the profile on the base branch; None without one.
+        flags: the build's tags and flags, as ``go version -m`` has them in the binary.
     """
 
     toolchain: str
@@ -60,43 +76,94 @@ class Verified:
     optimised: Optimised | None = None
     match: SourceMatch | None = None
     current_match: SourceMatch | None = None
+    flags: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The build of the base branch as it is, but for an empty file where the service file wants the profile.
+
+    Attributes:
+        base: what it called, and what its binary says.
+        built: the build.
+        digest: SHA-256 of the binary.
+    """
+
+    base: BaseBuild
+    built: Built
+    digest: str
+
+
+def record_build(
+    checkout: Checkout, service: ServiceRules, cache: Path, *, modules: Iterable[Path]
+) -> Recorded:
+    """Build the base branch as it is, and record what that calls.
+
+    Args:
+        checkout: the clone; git must not run in it any more.
+        service: whose build it is.
+        cache: directory for Go's caches, kept between runs.
+        modules: directories of the repository's Go modules.
+
+    Raises:
+        ToolchainError: if Go is missing, or is not the one that the repository asks for.
+        BuildError: if the service does not build.
+    """
+    if service.repository.profile:
+        # To Go an empty file is no profile.
+        write(checkout, service.repository.profile, b"")
+    runner = _runner(checkout, service, cache)
+    download_modules(checkout.path, modules, os.environ, cache, memory=service.build.memory)
+    _log.info("building %s as it is", checkout.base)
+    with recording(runner.environment) as (environment, calls):
+        built = replace(runner, environment=environment).build()
+    settings = build_settings(built.path, environment=runner.environment)
+    return Recorded(BaseBuild(tuple(calls), settings), built, _digest(built.path))
 
 
 def verify(
     checkout: Checkout,
     service: ServiceRules,
-    files: Mapping[str, bytes],
+    wiring: Wiring,
+    profile: bytes,
     cache: Path,
     *,
+    repository: BuildTexts,
+    recorded: Recorded,
     current: pprof.Edges | None,
 ) -> Verified:
     """Build without and with the profile, run the service's own tests and benchmarks, look at the result.
 
     Args:
-        checkout: the clone; its work tree is left with `files` in it.
+        checkout: the clone; its work tree is left with the files of the pull request in it.
         service: whose build it is.
-        files: path and content of all that the pull request changes.
+        wiring: where the profile belongs, and what is edited for it.
+        profile: its bytes.
         cache: directory for Go's caches, kept between runs.
+        repository: its build files, read before any build.
+        recorded: the build of the base as it is.
         current: the edges of the profile on the base branch.
 
     Raises:
         ToolchainError: if Go is missing, or is not the one that the repository asks for.
-        BuildError: if the service does not build or its tests fail, with the last words of what failed; or it
-            builds without the profile.
+        BuildError: if the service does not build or its tests fail, with the last words of what failed; or
+            the profile changes nothing in its binary.
     """
-    rules, path = service.build, service.repository.profile
-    environment = build_environment(os.environ, cache, service.repository.identity)
-    runner = _Runner(checkout.path, service.build, environment)
-    modules = _modules(checkout.path)
-    download_modules(checkout.path, modules.values(), os.environ, cache, memory=rules.memory)
-    # To Go an empty file is no profile: so -pgo is passed both times, and only what it names differs.
-    _put(checkout, {**files, path: b""})
-    _log.info("building with no profile")
-    without = runner.build()
+    rules, path = service.build, wiring.path
+    runner = _runner(checkout, service, cache)
+    files = {**wiring.files, path: profile}
+    without, plain = recorded.built, recorded.digest
+    if wiring.files or recorded.base.settings.get("-pgo") is None or service.repository.profile is None:
+        # Both builds pass -pgo, and only what the file holds differs.
+        _put(checkout, {**files, path: b""})
+        _log.info("building with no profile")
+        without = runner.build()
+        plain = _digest(without.path)
     _put(checkout, files)
     _log.info("building with the profile")
     try:
-        with_profile = runner.build()
+        with recording(runner.environment) as (environment, calls):
+            with_profile = replace(runner, environment=environment).build()
     except BuildError as error:
         raise BuildError(
             f"{service.name} builds without the profile, but not with it: {error.message}",
@@ -104,12 +171,14 @@ def verify(
             "the function in profile.guards of the service file",
         ) from error
     settings = build_settings(with_profile.path, environment=runner.environment)
-    _require_profile(checkout, service, settings)
+    _require_named(service, wiring, repository, BaseBuild(tuple(calls), settings))
+    if plain == _digest(with_profile.path):
+        raise _without_effect(service, path)
     if rules.test:
         _log.info("testing with the profile in place")
         runner.run(rules.test)
-    module = _module(modules, settings.get("path", "")) or checkout.path
-    edges = pprof.call_edges(pprof.decode(files[path]))
+    module = innermost(repository.modules, settings.get("path", "")) or checkout.path
+    edges = pprof.call_edges(pprof.decode(profile))
     match, current_match = _match(checkout.path, module, settings, runner.environment, edges, current)
     for whose, found in (("this profile", match), ("the current profile", current_match)):
         if found and found.share is not None:
@@ -138,6 +207,7 @@ def verify(
         optimised=_optimised(runner, edges) if rules.explain else None,
         match=match,
         current_match=current_match,
+        flags=[f"{name}={settings[name]}" for name in _SHOWN if name in settings],
     )
 
 
@@ -170,39 +240,54 @@ class _Runner:
         )
 
 
+def _runner(checkout: Checkout, service: ServiceRules, cache: Path) -> _Runner:
+    environment = build_environment(os.environ, cache, service.repository.identity)
+    return _Runner(checkout.path, service.build, {**environment, **service.build.environment})
+
+
 def _put(checkout: Checkout, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         write(checkout, name, content)
 
 
-def _require_profile(checkout: Checkout, service: ServiceRules, settings: Mapping[str, str]) -> None:
-    """Refuse a binary that was not built with the profile."""
-    path, passed = service.repository.profile, settings.get("-pgo", "")
-    # With -trimpath Go keeps the name alone, without it the absolute path.
-    if passed not in (PurePosixPath(path).name, str((checkout.path / path).resolve())):
-        binary, command = service.build.binary, shlex.join(service.build.command)
+def _require_named(service: ServiceRules, wiring: Wiring, repository: BuildTexts, built: BaseBuild) -> None:
+    """Refuse a binary that says it was built with no profile or another, and a profile for other programs."""
+    binary = (repository.root / service.build.binary).parent.resolve() / PurePosixPath(
+        service.build.binary
+    ).name
+    path = repository.root / wiring.path
+    passed = built.settings.get("-pgo", "")
+    maker = built.maker(binary)
+    # With -trimpath Go keeps the name alone; Bazel's rules keep none at all.
+    named = passed == str(path) or (passed == path.name and not PurePosixPath(passed).is_absolute())
+    if not named and (passed or maker is not None):
+        command = shlex.join(service.build.command)
         raise BuildError(
-            f"{binary} was built {f'with -pgo={passed}' if passed else 'without -pgo'}, not with {path}",
-            hint=f"see that the `go build` which makes {binary} in `{command}` passes -pgo={path}",
+            f"{service.build.binary} was built {f'with -pgo={passed}' if passed else 'without -pgo'}, "
+            f"not with {wiring.path}",
+            hint=f"see that the `go build` which makes {service.build.binary} in `{command}` passes "
+            f"-pgo={wiring.path}",
         )
+    if wiring.files:
+        for call in built.calls:
+            if call != maker and not call.makes(binary) and (call.directory / call.pgo).resolve() == path:
+                raise BuildError(
+                    f"the edit would also give {wiring.path} to `{call}`, which makes another program",
+                    hint="leave repository.profile out of the service file, so that nothing is edited",
+                )
 
 
-def _modules(checkout: Path) -> dict[str, Path]:
-    """Path → directory of each module of the repository."""
-    modules = {}
-    for name in git(checkout, "ls-files", "-z", "--", "go.mod", "*/go.mod").split("\0"):
-        declared = (
-            re.search(r'^module\s+"?([^\s"]+)', (checkout / name).read_text(), re.MULTILINE) if name else None
-        )
-        if declared:
-            modules[declared[1]] = (checkout / name).parent
-    return modules
+def _without_effect(service: ServiceRules, path: str) -> BuildError:
+    return BuildError(
+        f"the profile changes nothing: {service.build.binary} has the same bytes without and with {path}",
+        hint=f"see that `{shlex.join(service.build.command)}` compiles the program anew and passes {path} to "
+        "its main package, and that build.binary is what it makes",
+    )
 
 
-def _module(modules: Mapping[str, Path], package: str) -> Path | None:
-    """Directory of the innermost module that a package is in; None if none is."""
-    around = [path for path in modules if f"{package}/".startswith(f"{path}/")]
-    return modules[max(around, key=len)] if around else None
+def _digest(binary: Path) -> str:
+    with binary.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _match(
@@ -215,6 +300,7 @@ def _match(
 ) -> tuple[SourceMatch | None, SourceMatch | None]:
     """How far the profile and the current one speak of the source that was built."""
     built_for = {name: settings[name] for name in ("GOOS", "GOARCH", "CGO_ENABLED") if name in settings}
+    tags = [settings.get("-tags", ""), *(tag for flag, tag in _TAGS.items() if settings.get(flag) == "true")]
     package = settings.get("path", "")
     # `go build main.go` makes a package without a path.
     pattern = "./..." if package in ("", "command-line-arguments") else package
@@ -224,7 +310,7 @@ def _match(
                 module,
                 pattern,
                 environment={**environment, **built_for},
-                tags=settings.get("-tags", ""),
+                tags=",".join(filter(None, tags)),
                 checkout=checkout,
             )
         )

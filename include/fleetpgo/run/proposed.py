@@ -21,6 +21,7 @@ class Proposed:
         reason: why; "" if something was proposed.
         overlap: of this profile with the one on the base branch, 0 … 1; None if there is none.
         dry_run: everything was done but the push and the pull request.
+        path: where the profile belongs in the repository; None if that was not looked into.
         head: full SHA of the pushed commit; None where nothing was pushed.
         pull_request: its number; None where none was opened.
         url: where a person reads it; None where none was opened.
@@ -38,6 +39,7 @@ class Proposed:
     profile: str
     unchanged: bool
     dry_run: bool
+    path: str | None = None
     reason: str = ""
     overlap: float | None = None
     head: str | None = None

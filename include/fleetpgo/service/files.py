@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -131,6 +132,35 @@ def locate_keys(text: str, file: Path) -> str:
         return f"{match[0]} ({where})"
 
     return _KEY.sub(located, text)
+
+
+def clashes(files: Iterable[Path]) -> list[str]:
+    """Say which services of one repository would write the same profile, from their files alone.
+
+    Args:
+        files: service files without a mistake of their own.
+
+    Returns:
+        a sentence for each file that would write what an earlier one writes.
+    """
+    writers: dict[tuple[str, ...], Path] = {}
+    said = []
+    for file in files:
+        service = load_service(file)
+        repository = service.repository
+        # Without a path, the profile belongs beside the main package that makes the binary.
+        path = repository.profile and posixpath.normpath(repository.profile)
+        place = path or f"default.pgo beside what makes {service.build.binary}"
+        key = (repository.forge, repository.connection, repository.project, repository.base, place)
+        first = writers.setdefault(key, file)
+        if first != file:
+            line = _line(YAML().load(file.read_text(encoding="utf-8")), ("repository", "profile"))
+            said.append(
+                f"{file}:{line}: repository.profile: {first.name} writes the same file, {place}, to "
+                f"{repository.project}; give each service a profile of its own, or leave repository.profile "
+                "out and let build.binary name its binary"
+            )
+    return said
 
 
 def _read(text: str) -> Any:  # noqa: ANN401  # whatever the file holds

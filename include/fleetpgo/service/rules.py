@@ -32,6 +32,7 @@ from fleetpgo.service.values import (
     Share,
     Timezone,
     UrlTemplate,
+    Variables,
 )
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}(?<!-revert)")
@@ -299,10 +300,15 @@ class RepositoryRules(_Part):
         description="the repository on the forge: owner/name",
     )
     base: str = Field(default="main", description="branch that pull requests go to")
-    profile: RepositoryPath = Field(default="pgo/profile.pprof", description="path of the committed profile")
+    profile: RepositoryPath | None = Field(
+        default=None,
+        description="path of the committed profile; null: where the build takes one already, else "
+        "default.pgo beside the main package, where Go looks by itself",
+    )
     makefile: RepositoryPath | None = Field(
         default="Makefile",
-        description="Makefile in whose `go build` lines -pgo is added if nothing passes it; null: edit none",
+        description="Makefile whose `go build` that makes the binary is made to pass -pgo, where `profile` "
+        "names a path that Go does not look at by itself; null: edit none",
     )
     submodules: Literal["public", "token"] = Field(
         default="public",
@@ -352,6 +358,11 @@ class BuildRules(_Part):
 
     command: Annotated[Command, Field(min_length=1)] = Field(
         default=("make", "build"), description="the service's own build command, run without a shell"
+    )
+    environment: Variables = Field(
+        default={},
+        description="environment variables of the build, its tests and benchmarks, as production's build has "
+        "them: `CGO_ENABLED: 0`, `GOFLAGS: -tags=netgo`; no secrets",
     )
     binary: RepositoryPath = Field(description="path of the binary that `command` writes")
     timeout: Duration = Field(default=timedelta(minutes=30), description="time limit of one build")

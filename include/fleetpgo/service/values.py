@@ -62,6 +62,40 @@ def _arguments(value: object) -> object:
     return tuple(shlex.split(value)) if isinstance(value, str) else value
 
 
+_VARIABLE = re.compile(r"[A-Za-z_]\w*")
+_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE_?KEY", re.IGNORECASE)
+_OURS = ("PATH", "HOME", "GOCACHE", "GOPATH", "GOMODCACHE", "GOENV", "GOPROXY")
+"""Variables of a build that fleetpgo itself sets."""
+
+
+def _program_first(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Accept a command that begins with a program, not with a variable."""
+    name, assigns, _ = value[0].partition("=") if value else ("", "", "")
+    if assigns and _VARIABLE.fullmatch(name):
+        raise ValueError(
+            f"no shell runs the command, so {value[0]} would be taken for a program; set it in "
+            "build.environment"
+        )
+    return value
+
+
+def _variables(value: object) -> object:
+    """Accept environment variables that hold no secret; a number is its digits."""
+    if not isinstance(value, dict):
+        return value
+    for name in value:
+        if not _VARIABLE.fullmatch(str(name)):
+            raise ValueError(f"{name} is no name of a variable: letters, digits and _")
+        if name in _OURS:
+            raise ValueError(f"fleetpgo itself sets {name}")
+        if _SECRET.search(name):
+            raise ValueError(
+                f"{name} looks like a secret, and everybody may read a service file; a build that needs a "
+                ".netrc finds it in the home of its repository (docs/build.md)"
+            )
+    return {name: str(each) if type(each) is int else each for name, each in value.items()}
+
+
 def _inside(value: object) -> object:
     """Accept only a path that stays inside the repository."""
     if isinstance(value, str) and (PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts):
@@ -107,7 +141,8 @@ ProfilePromQL = Annotated[str, Field(min_length=1), BeforeValidator(_profile_tem
 RepositoryPath = Annotated[str, Field(min_length=1), BeforeValidator(_inside)]
 ProfileQuery = Annotated[str, BeforeValidator(_profile_query)]
 Matchers = Annotated[str, BeforeValidator(_matchers)]
-Command = Annotated[tuple[str, ...], BeforeValidator(_arguments)]
+Command = Annotated[tuple[str, ...], BeforeValidator(_arguments), AfterValidator(_program_first)]
+Variables = Annotated[dict[str, str], BeforeValidator(_variables)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 UrlTemplate = Annotated[str, BeforeValidator(_url_template)]
 Share = Annotated[float, Field(ge=0, le=1)]

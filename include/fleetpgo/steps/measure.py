@@ -69,6 +69,7 @@ def measure_period(
                 pull_request=proposed.pull_request,
                 measured=measured.comparison,
                 report=text,
+                path=proposed.path,
             )
         store.write(reverted)
     return measured.comparison

@@ -16,11 +16,22 @@ from fleetpgo.errors import ProfileError, RepositoryError
 from fleetpgo.measurement.history import latest_savings
 from fleetpgo.proposal.body import Change, Datacenter, FunctionShare, Proposal, Provenance, body, title
 from fleetpgo.proposal.commits import commit, push, start_anew
-from fleetpgo.proposal.ensure import ensure_pull_request
+from fleetpgo.proposal.ensure import ensure_pull_request, marker
 from fleetpgo.proposal.etiquette import TAKE_OVER, hands_off, obeying_take_over
-from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, read, read_at
-from fleetpgo.proposal.verify import verify
+from fleetpgo.proposal.git import (
+    Checkout,
+    base_moved,
+    changed_files,
+    clone,
+    fetch_history,
+    git,
+    read,
+    read_at,
+    read_blob,
+)
+from fleetpgo.proposal.verify import record_build, verify
 from fleetpgo.proposal.wiring.edits import find_wiring
+from fleetpgo.proposal.wiring.texts import read_build_texts
 from fleetpgo.run.artifacts import ProposedProfile
 from fleetpgo.run.digest import digest
 from fleetpgo.run.profiled import Manifest
@@ -127,7 +138,7 @@ def propose(
     Args:
         service: whose repository and build it is.
         forge: where the repository is.
-        profile: the bytes to commit at ``service.repository.profile``.
+        profile: the bytes to commit.
         provenance: where the profile comes from; told in the pull request.
         dry_run: do everything but the push and the pull request.
         cache: directory for Go's caches, kept between runs.
@@ -164,7 +175,7 @@ def propose(
                 moved = True
                 continue
             with start_anew(checkout) as untouched:
-                head = commit(untouched, files, _message(proposal), exact=repository.profile)
+                head = commit(untouched, files, _message(proposal), exact=proposal.path)
                 if dry_run:
                     _log.info("dry run: nothing is pushed and no pull request opened")
                     return proposed
@@ -196,31 +207,43 @@ def _prepare(
     """What came of it so far, what to propose (None if nothing is), and the files to commit."""
     repository = service.repository
     proposed = Proposed(service.branch, repository.base, digest(profile), unchanged=False, dry_run=dry_run)
-    current = read(checkout, repository.profile)
-    wiring = find_wiring(checkout, service)
-    files = {repository.profile: profile, **wiring.files}
-    wired = [name for name, content in wiring.files.items() if content != read(checkout, name)]
+    path = repository.profile
+    texts = read_build_texts(checkout)
+    current = read(checkout, path) if path else None
+    change = _compare(current, profile)
     # In this order: on a rejected pull request nobody needs to be told of a foreign commit.
     why = "" if dry_run else _rejected(checkout, found, profile, service) or hands_off(forge, checkout, found)
-    if wiring.off:
-        why = why or f"the repository builds without a profile on purpose: {wiring.off}"
-    change = _compare(current, profile)
     if change is not None:
         proposed = replace(proposed, overlap=change.overlap)
-        if not wired:
+        if path and texts.passes_profile(path):
             why = why or _nothing_new(change, service)
     if why:
-        _log.info("nothing is proposed: %s", why)
-        return replace(proposed, unchanged=True, reason=why), None, files
+        return _nothing(proposed, why), None, {}
 
-    if wiring.history:
+    if texts.history:
         fetch_history(checkout)
+    recorded = record_build(checkout, service, cache, modules=texts.modules.values())
+    wiring = find_wiring(texts, service, recorded.base)
+    if path is None:
+        current = read(checkout, wiring.path)
+        change = _compare(current, profile)
+    proposed = replace(proposed, path=wiring.path, overlap=change.overlap if change else None)
+    if wiring.off:
+        why = f"the repository builds without a profile on purpose: {wiring.off}"
+    elif change is not None and not wiring.files:
+        why = _nothing_new(change, service)
+    if why:
+        return _nothing(proposed, why), None, {}
+
     readable = current if change else None
     verified = verify(
         checkout,
         service,
-        files,
+        wiring,
+        profile,
         cache,
+        repository=texts,
+        recorded=recorded,
         current=pprof.call_edges(pprof.decode(readable)) if readable else None,
     )
     proposed = replace(
@@ -236,7 +259,7 @@ def _prepare(
     proposal = Proposal(
         service=service.name,
         branch=service.branch,
-        path=repository.profile,
+        path=wiring.path,
         profile=proposed.profile,
         size=len(profile),
         # An empty file is no profile to Go, so it is none to the reader.
@@ -245,14 +268,20 @@ def _prepare(
         change=Change(change.overlap, len(change.hot_gained), len(change.hot_lost)) if change else None,
         command=shlex.join(service.build.command),
         binary=service.build.binary,
-        wired=wired,
+        wired=sorted(wiring.files),
         unaware=wiring.unaware,
+        images=wiring.images,
         verified=verified,
         match_below=service.profile.match_below,
         functions=_functions(readable, profile),
         provenance=provenance,
     )
-    return proposed, proposal, files
+    return proposed, proposal, {**wiring.files, wiring.path: profile}
+
+
+def _nothing(proposed: Proposed, why: str) -> Proposed:
+    _log.info("nothing is proposed: %s", why)
+    return replace(proposed, unchanged=True, reason=why)
 
 
 def _compare(current: bytes | None, profile: bytes) -> pprof.Comparison | None:
@@ -284,7 +313,7 @@ def _rejected(checkout: Checkout, found: PullRequest | None, profile: bytes, ser
     if found is None or found.state != "closed" or TAKE_OVER in found.labels:
         return ""
     try:
-        before = read_at(checkout, found.head, service.repository.profile)
+        before = _profile_of(checkout, found, service.repository.profile)
     except RepositoryError as error:
         raise RepositoryError(
             f"the profile that pull request {found.number} proposed, which was closed unmerged, cannot be "
@@ -300,6 +329,19 @@ def _rejected(checkout: Checkout, found: PullRequest | None, profile: bytes, ser
         f"{change.overlap:.3f}; review.propose_again_below is {threshold:g}; to have it proposed all the "
         f"same, reopen that one or give it the label {TAKE_OVER}"
     )
+
+
+def _profile_of(checkout: Checkout, found: PullRequest, path: str | None) -> bytes | None:
+    """Return the profile that a pull request of ours proposed, at its path or known by its digest."""
+    if path is not None:
+        return read_at(checkout, found.head, path)
+    about = marker(found.body)
+    git(checkout.path, "fetch", "--quiet", "--depth=1", "origin", found.head, config=checkout.config)
+    contents = (
+        read_blob(checkout, found.head, name)
+        for name in sorted(changed_files(checkout, checkout.base_commit, found.head))
+    )
+    return next((each for each in contents if each and about and digest(each) == about.profile), None)
 
 
 def _functions(current: bytes | None, profile: bytes) -> list[FunctionShare]:

@@ -1,134 +1,338 @@
+"""Shapes of repositories: each is built by its own command, with a stand-in for Go that only writes files."""
+
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from fleetpgo.errors import RepositoryError
 from fleetpgo.proposal.git import Checkout, git
-from fleetpgo.proposal.wiring.edits import Wiring, find_wiring
+from fleetpgo.proposal.wiring.edits import BaseBuild, find_wiring
+from fleetpgo.proposal.wiring.recording import recording
+from fleetpgo.proposal.wiring.texts import read_build_texts
 from tests.tiny import tiny
 
-WIRED = b"build:\n\tgo build -pgo=pgo/profile.pprof .\n"
+GO = """#!/bin/sh
+[ "$1" = build ] || exit 0
+shift
+while [ $# -gt 0 ]; do
+  case $1 in
+  -C) cd "$2"; shift ;;
+  -o) case $2 in */) touch "$2/api" ;; *) mkdir -p "$(dirname "$2")"; touch "$2" ;; esac; shift ;;
+  esac
+  shift
+done
+"""
+MAIN = "package main\n\nfunc main() {}\n"
+MODULE = {"go.mod": "module example.com/shop\n", "cmd/api/main.go": MAIN, "cmd/worker/main.go": MAIN}
+PROFILE = "pgo/profile.pprof"
 
 
 @pytest.fixture
-def wiring(tmp_path):
-    """What is found in a repository of these files."""
+def shape(tmp_path):
+    """What is found in a repository of these files, once it has been built."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "go").write_text(GO)
+    (programs / "go").chmod(0o755)
+    root = tmp_path / "repository"
 
-    def find(files, *, command="make build", **repository):
-        for name, text in files.items():
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        git(tmp_path, "init", "--quiet")
-        git(tmp_path, "add", ".")
-        service = tiny(repository=repository, build={"command": command, "binary": "tiny"})
-        return find_wiring(Checkout(tmp_path, "", "main", "0" * 40, "bot", None, "", {}), service)
+    def find(
+        files,
+        *,
+        command="make api",
+        profile=PROFILE,
+        package="example.com/shop/cmd/api",
+        links=(),
+        pgo="",
+        **keys,
+    ):
+        for name, text in {**MODULE, **files}.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+            if text.startswith("#!"):
+                (root / name).chmod(0o755)
+        for link, target in links:
+            (root / link).symlink_to(target)
+        git(root, "init", "--quiet")
+        git(root, "add", ".")
+        service = tiny(
+            repository={"profile": profile, **keys}, build={"command": command, "binary": "bin/api"}
+        )
+        texts = read_build_texts(Checkout(root, "", "main", "0" * 40, "bot", None, "", {}))
+        (root / "bin").mkdir(exist_ok=True)
+        with recording({"PATH": f"{programs}{os.pathsep}/usr/bin:/bin"}) as (environment, calls):
+            subprocess.run(service.build.command, cwd=root, env=environment, capture_output=True, check=True)
+        settings = {"path": package} | ({"-pgo": str(root / pgo) if "/" in pgo else pgo} if pgo else {})
+        return find_wiring(texts, service, BaseBuild(calls, settings))
 
     return find
 
 
-def test_a_makefile_is_made_to_pass_the_profile(wiring):
-    assert wiring({"Makefile": "build:\n\tgo build .\n"}) == Wiring({"Makefile": WIRED})
-
-
-def test_a_makefile_in_a_directory_gets_the_path_from_there(wiring):
-    found = wiring({"cmd/Makefile": "build:\n\tgo build .\n"}, makefile="cmd/Makefile")
-
-    assert found.files == {"cmd/Makefile": b"build:\n\tgo build -pgo=../pgo/profile.pprof .\n"}
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("build.sh", "go build -pgo=pgo/profile.pprof .\n"),
-        ("scripts/build", "go build -pgo pgo/profile.pprof .\n"),
-        ("Dockerfile", "RUN go build -pgo=pgo/profile.pprof -o /tiny .\n"),
-        (".goreleaser.yaml", 'builds:\n  - flags: ["-pgo=pgo/profile.pprof"]\n'),
-        ("BUILD.bazel", 'go_binary(name = "tiny", pgoprofile = "pgo/profile.pprof")\n'),
-    ],
-)
-def test_what_passes_the_profile_already_needs_no_edit(wiring, name, text):
-    assert wiring({name: text}, command="./build.sh") == Wiring()
-
-
-def test_a_build_without_make_that_passes_the_profile_leaves_the_makefile_alone(wiring):
-    files = {"Makefile": "build:\n\tgo build .\n", "build.sh": "go build -pgo=pgo/profile.pprof .\n"}
-
-    assert wiring(files, command="./build.sh") == Wiring()
-
-
-def test_go_finds_default_pgo_beside_the_main_package_by_itself(wiring):
-    files = {"Makefile": "build:\n\tgo build ./cmd/a\n", "cmd/a/main.go": "package main\n"}
-
-    assert wiring(files, profile="cmd/a/default.pgo") == Wiring()
-
-
-def test_default_pgo_beside_another_package_is_not_found_by_go(wiring):
-    files = {"Makefile": "build:\n\tgo build .\n", "lib/lib.go": "package lib\n"}
-
-    found = wiring(files, profile="lib/default.pgo")
-
-    assert found.files == {"Makefile": b"build:\n\tgo build -pgo=lib/default.pgo .\n"}
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("Makefile", "build:\n\tgo build -pgo=off .\n"),
-        ("scripts/build.sh", 'export GOFLAGS="-pgo=off"\n'),
-        ("Dockerfile", "RUN go build -pgo off .\n"),
-    ],
-)
-def test_pgo_off_means_hands_off(wiring, name, text):
-    found = wiring({"Makefile": "build:\n\tgo build .\n", name: text})
-
-    assert found == Wiring(off=f"{name}: {text.splitlines()[-1].strip()}")
-
-
-@pytest.mark.parametrize(
-    ("name", "line"),
-    [
-        ("Makefile", "\tgo test -pgo=off ./..."),
-        ("Makefile", "# go build -pgo=off: too slow"),
-        ("README.md", "go build -pgo=off"),
-        ("vendor/x/build.sh", "go build -pgo=off"),
-    ],
-    ids=["test", "comment", "prose", "vendored"],
-)
-def test_pgo_off_that_builds_nothing_means_nothing(wiring, name, line):
-    files = {"Makefile": "build:\n\tgo build .\n"}
-    files[name] = f"{files.get(name, '')}{line}\n"
-
-    assert wiring(files).off == ""
-
-
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        ({"build.sh": "go build .\n"}, "and there is no Makefile that could be made to"),
-        ({"Makefile": "build:\n\t./build.sh\n"}, "and no recipe of Makefile has a `go build`"),
-    ],
-    ids=["no Makefile", "a Makefile that runs a script"],
-)
-def test_where_nothing_can_be_edited_a_person_is_told_what_to_edit(wiring, files, message):
-    with pytest.raises(RepositoryError, match=message) as error:
-        wiring(files)
-
-    assert error.value.hint == (
-        "by hand, either add `-pgo=pgo/profile.pprof` to the `go build` that makes the service, wherever "
-        "that is; or set repository.profile in the service file to default.pgo in the directory of its main "
-        "package, where Go looks by itself"
+def makefile(*recipes):
+    return "".join(
+        f"{target}:\n\t{recipe}\n"
+        for target, recipe in zip(("api", "worker", "other"), recipes, strict=False)
     )
 
 
-def test_a_makefile_that_passes_the_profile_by_a_variable_needs_no_edit(wiring):
-    makefile = "GOBUILD := go build -pgo=pgo/profile.pprof\nbuild:\n\t$(GOBUILD) .\n"
+API = "go build -o bin/api ./cmd/api"
+WIRED = "go build -pgo=pgo/profile.pprof -o bin/api ./cmd/api"
+WORKER = "go build -o bin/worker ./cmd/worker"
 
-    assert wiring({"Makefile": makefile}) == Wiring()
+
+VARIABLES = "GO ?= go\nBIN := bin/api\nCMD := ./cmd/api\napi:\n"
+IFDEF = "ifdef RACE\napi:\n\tgo build -race -o bin/api ./cmd/api\nelse\napi:\n\t{}\nendif\n"
 
 
-def test_no_makefile_is_edited_where_the_service_file_names_none(wiring):
-    files = {"Makefile": "build:\n\tgo build .\n", "ci.yaml": "run: go build -pgo=pgo/profile.pprof .\n"}
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (makefile(API), makefile(WIRED)),
+        (makefile(API, WORKER), makefile(WIRED, WORKER)),
+        (
+            makefile(API, "cd tools && go build -o ../bin/lint ."),
+            makefile(WIRED, "cd tools && go build -o ../bin/lint ."),
+        ),
+        (
+            makefile(f"{WORKER} && {API}", "go build -pgo=off -o bin/base ./cmd/api"),
+            makefile(f"{WORKER} && {WIRED}", "go build -pgo=off -o bin/base ./cmd/api"),
+        ),
+        (
+            makefile("cd cmd/api && go build -o ../../bin/api"),
+            makefile("cd cmd/api && go build -pgo=../../pgo/profile.pprof -o ../../bin/api"),
+        ),
+        (
+            makefile("go build -C cmd/api -o ../../bin/api ."),
+            makefile("go build -C cmd/api -pgo=../../pgo/profile.pprof -o ../../bin/api ."),
+        ),
+        (
+            f"{VARIABLES}\t$(GO) build -o $(BIN) $(CMD)\n",
+            f"{VARIABLES}\t$(GO) build -pgo=pgo/profile.pprof -o $(BIN) $(CMD)\n",
+        ),
+        (IFDEF.format(API), IFDEF.format(WIRED)),
+        (
+            makefile("GOBIN=$(CURDIR)/bin go install ./cmd/api"),
+            makefile("GOBIN=$(CURDIR)/bin go install -pgo=pgo/profile.pprof ./cmd/api"),
+        ),
+    ],
+    ids=[
+        "one main",
+        "two mains",
+        "another module's tool",
+        "a baseline without a profile",
+        "in another directory",
+        "-C",
+        "variables",
+        "ifdef",
+        "go install",
+    ],
+)
+def test_the_line_that_makes_the_binary_is_edited_and_no_other(shape, before, after):
+    files = {"tools/go.mod": "module tools\n", "vendor/x/Makefile": makefile(API), "go.work": "use .\n"}
 
-    assert wiring(files, makefile=None) == Wiring(unaware=("Makefile",))
+    assert shape({"Makefile": before, **files}).files == {"Makefile": after.encode()}
+
+
+def test_what_a_link_leads_to_is_edited(shape):
+    found = shape({"mk/service.mk": makefile(API)}, links=[("Makefile", "mk/service.mk")])
+
+    assert found.files == {"mk/service.mk": makefile(WIRED).encode()}
+
+
+def test_a_makefile_that_is_named_in_a_directory_is_edited_there(shape):
+    files = {
+        "Makefile": "api:\n\t$(MAKE) -BC cmd\n",
+        "cmd/Makefile": makefile("go build -o ../bin/api ./api"),
+    }
+
+    found = shape(files, makefile="cmd/Makefile")
+
+    assert found.files == {
+        "cmd/Makefile": makefile("go build -pgo=../pgo/profile.pprof -o ../bin/api ./api").encode()
+    }
+
+
+@pytest.mark.parametrize(
+    ("files", "command", "why"),
+    [
+        (
+            {"Makefile": makefile("go build -o bin/ ./cmd/...")},
+            "make api",
+            "Makefile:2: it may make several programs",
+        ),
+        (
+            {"Makefile": "bin/%:\n\tgo build -o $@ ./cmd/$*\n"},
+            "make bin/api",
+            "Makefile:2: variables say which program it makes",
+        ),
+        ({"Makefile": makefile(API, API)}, "make api", "any of Makefile:2, Makefile:4 may have run"),
+        (
+            {"Makefile": makefile("./build.sh"), "build.sh": f"#!/bin/sh\n{API}\n"},
+            "make api",
+            f"it may be in build.sh: {API}",
+        ),
+        (
+            {"Makefile": "include mk/go.mk\n", "mk/go.mk": makefile(API)},
+            "make api",
+            f"it may be in mk/go.mk: {API}",
+        ),
+        (
+            {"Makefile": f"BUILD := {API}\napi:\n\t$(BUILD)\n"},
+            "make api",
+            f"it may be in Makefile: BUILD := {API}",
+        ),
+        (
+            {"build.sh": '#!/bin/sh\nset -- build -o bin/api ./cmd/api\ngo "$@"\n'},
+            "./build.sh",
+            "there is no Makefile",
+        ),
+        (
+            {"Taskfile.yml": f"tasks:\n  api:\n    cmds:\n      - {API}\n"},
+            API,
+            f"it may be in Taskfile.yml: - {API}",
+        ),
+        ({"justfile": f"api:\n    {API}\n"}, API, f"it may be in justfile: {API}"),
+    ],
+    ids=[
+        "several programs",
+        "pattern rule",
+        "the same line twice",
+        "script",
+        "include",
+        "the whole call in a variable",
+        "script of variables",
+        "Taskfile",
+        "just",
+    ],
+)
+def test_where_it_is_not_certain_nothing_is_edited_and_the_error_says_what_to_do(shape, files, command, why):
+    with pytest.raises(RepositoryError) as error:
+        shape(files, command=command)
+
+    assert error.value.message == (
+        "nothing on main passes pgo/profile.pprof to the `go build` that makes bin/api, and what to edit is "
+        f"not certain: {why}"
+    )
+    assert (
+        "leave repository.profile out of the service file: the profile then goes to cmd/api/default.pgo"
+        in (error.value.hint)
+    )
+    assert "add `-pgo=pgo/profile.pprof` to `go build -o bin/" in error.value.hint
+
+
+def test_a_build_without_a_record_edits_nothing(shape):
+    files = {"Makefile": makefile("touch bin/api")}
+
+    with pytest.raises(RepositoryError, match="not certain: the build left no record of the call"):
+        shape(files)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("BUILD.bazel", 'go_binary(name = "api", pgoprofile = "pgo/profile.pprof")\n'),
+        (".goreleaser.yaml", 'builds:\n  - flags: ["-pgo=pgo/profile.pprof"]\n'),
+        (".ko.yaml", 'builds:\n  - flags: ["-pgo=pgo/profile.pprof"]\n'),
+    ],
+)
+def test_what_leaves_no_record_and_says_that_it_passes_the_profile_needs_no_edit(shape, name, text):
+    found = shape({name: text}, command="touch bin/api", package="")
+
+    assert (found.path, found.files) == (PROFILE, {})
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "go build -pgo=pgo/profile.pprof -o bin/api ./cmd/api",
+        "go build -pgo $(CURDIR)/pgo/profile.pprof -o bin/api ./cmd/api",
+        "cd cmd && go build -pgo=../pgo/profile.pprof -o ../bin/api ./api",
+        "GOFLAGS=-pgo=$(CURDIR)/pgo/profile.pprof go build -o bin/api ./cmd/api",
+    ],
+)
+@pytest.mark.parametrize("profile", [PROFILE, None])
+def test_a_build_that_passes_a_profile_keeps_its_path(shape, recipe, profile):
+    found = shape({"Makefile": makefile(recipe)}, profile=profile)
+
+    assert (found.path, found.files) == (PROFILE, {})
+
+
+def test_a_pattern_rule_may_pass_a_profile_of_each_binary(shape):
+    files = {"Makefile": "bin/%:\n\tgo build -pgo=pgo/$*.pprof -o $@ ./cmd/$*\n"}
+
+    found = shape(files, command="make bin/api", profile="pgo/api.pprof")
+
+    assert (found.path, found.files) == ("pgo/api.pprof", {})
+
+
+@pytest.mark.parametrize("passed", [None, "cmd/api/default.pgo", "default.pgo"])
+def test_without_a_path_the_profile_goes_beside_the_main_package(shape, passed):
+    found = shape({"Makefile": makefile("go build -o bin/ ./cmd/...")}, profile=None, pgo=passed or "")
+
+    assert (found.path, found.files) == ("cmd/api/default.pgo", {})
+
+
+def test_a_program_built_from_files_has_its_default_beside_them(shape):
+    files = {"Makefile": makefile("go build -o bin/api cmd/api/main.go")}
+
+    assert shape(files, profile=None, package="command-line-arguments").path == "cmd/api/default.pgo"
+
+
+def test_a_program_of_an_inner_module_has_its_default_there(shape):
+    files = {
+        "api/go.mod": "module example.com/shop/api\n",
+        "Makefile": makefile("cd api && go build -o ../bin/api"),
+    }
+
+    assert shape(files, profile=None, package="example.com/shop/api").path == "api/default.pgo"
+
+
+def test_a_program_of_another_repository_has_no_place_for_a_profile(shape):
+    with pytest.raises(RepositoryError, match=r"no main package of the repository makes bin/api"):
+        shape({"Makefile": makefile(API)}, profile=None, package="example.com/elsewhere")
+
+
+@pytest.mark.parametrize("passed", ["default.pgo", "cmd/api/default.pgo"])
+def test_a_profile_beside_another_program_is_refused(shape, passed):
+    with pytest.raises(
+        RepositoryError, match=r"built with cmd/api/default.pgo, not with cmd/worker/default.pgo"
+    ):
+        shape({"Makefile": makefile(API)}, profile="cmd/worker/default.pgo", pgo=passed)
+
+
+def test_a_line_that_passes_another_profile_is_not_edited(shape):
+    files = {"Makefile": makefile("go build -pgo=pgo/worker.pprof -o bin/api ./cmd/api")}
+
+    with pytest.raises(
+        RepositoryError, match=r"bin/api is built with pgo/worker.pprof, not with pgo/profile.pprof"
+    ):
+        shape(files)
+
+
+@pytest.mark.parametrize(
+    "recipe", ["go build -pgo=off -o bin/api ./cmd/api", "GOFLAGS=-pgo=off go build -o bin/api ./cmd/api"]
+)
+def test_pgo_off_where_the_binary_is_made_means_hands_off(shape, recipe):
+    assert shape({"Makefile": makefile(recipe)}).off.startswith("bin/api is made by `go build ")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {".github/workflows/lint.yml": "env:\n  GOFLAGS: -pgo=off\n"},
+        {"Makefile": makefile(API, "go build -pgo=off -o bin/base ./cmd/api")},
+        {"Makefile": makefile(f"{API} # to debug, add -pgo=off")},
+        {"Makefile": makefile(API, "@echo with -pgo=off it is slower")},
+        {"Makefile": makefile(API, "go test -pgo=off ./...")},
+    ],
+    ids=["lint", "baseline", "comment", "help", "test"],
+)
+def test_pgo_off_that_does_not_make_the_binary_means_nothing(shape, files):
+    found = shape({"Makefile": makefile(API), **files})
+
+    assert (found.off, list(found.files)) == ("", ["Makefile"])
 
 
 @pytest.mark.parametrize(
@@ -140,10 +344,8 @@ def test_no_makefile_is_edited_where_the_service_file_names_none(wiring):
         ("BUILD.bazel", 'go_binary(name = "tiny")\n'),
     ],
 )
-def test_what_builds_without_the_profile_is_named(wiring, name, text):
-    found = wiring({"Makefile": "build:\n\tgo build .\n", name: text})
-
-    assert found == Wiring({"Makefile": WIRED}, unaware=(name,))
+def test_what_builds_without_the_profile_is_named(shape, name, text):
+    assert shape({"Makefile": makefile(API), name: text}).unaware == (name,)
 
 
 @pytest.mark.parametrize(
@@ -155,11 +357,36 @@ def test_what_builds_without_the_profile_is_named(wiring, name, text):
     ],
     ids=["test", "passes it", "vendored"],
 )
-def test_what_builds_with_the_profile_or_nothing_is_not_named(wiring, name, text):
-    assert wiring({"Makefile": "build:\n\tgo build .\n", name: text}) == Wiring({"Makefile": WIRED})
+def test_what_builds_with_the_profile_or_nothing_is_not_named(shape, name, text):
+    assert shape({"Makefile": makefile(API), name: text}).unaware == ()
 
 
-def test_a_build_that_asks_git_for_its_version_needs_history(wiring):
-    makefile = "VERSION := $(shell git -C . describe --tags)\nbuild:\n\tgo build -pgo=pgo/profile.pprof .\n"
+@pytest.mark.parametrize(
+    ("profile", "effect"), [(PROFILE, "no longer builds"), (None, "builds without the profile")]
+)
+def test_an_image_that_does_not_copy_the_profile_is_named(shape, profile, effect):
+    dockerfile = "FROM golang\nCOPY go.mod Makefile ./\nCOPY cmd/api/main.go cmd/api/\nRUN make api\n"
 
-    assert wiring({"Makefile": makefile}).history
+    (said,) = shape({"Makefile": makefile(API), "Dockerfile": dockerfile}, profile=profile).images
+
+    assert said.startswith(f"the image of Dockerfile {effect}")
+
+
+def test_other_go_files_beside_default_pgo_are_no_reason_to_stop(shape):
+    files = {
+        "Makefile": makefile(API),
+        "cmd/api/gen.go": "//go:build ignore\n\npackage main\n",
+        "cmd/api/main_test.go": "package main_test\n",
+    }
+
+    found = shape(files, profile="cmd/api/default.pgo")
+
+    assert (found.path, found.files) == ("cmd/api/default.pgo", {})
+
+
+def test_a_build_that_asks_git_for_its_version_needs_history(tmp_path):
+    (tmp_path / "Makefile").write_text("VERSION := $(shell git -C . describe --tags)\n")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+
+    assert read_build_texts(Checkout(Path(tmp_path), "", "main", "0" * 40, "bot", None, "", {})).history

@@ -1,116 +1,151 @@
-import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetpgo.errors import RepositoryError
-from fleetpgo.proposal.wiring.makefile import wire_makefile
+from fleetpgo.proposal.wiring.makefile import add_profile, build_lines
+from fleetpgo.proposal.wiring.recording import parse_call
 
 PROFILE = "pgo/profile.pprof"
 
 
+def call(*words):
+    return parse_call(Path("/repository"), ["build", *words])
+
+
+def wired(text, made, profile=PROFILE):
+    """The Makefile with the one line edited that may have made a call."""
+    (line,) = [line for line in build_lines(text) if line.may_be(made)]
+    return add_profile(text, line, profile)
+
+
 @pytest.mark.parametrize(
-    ("before", "after"),
+    ("recipe", "words", "after"),
     [
-        ("\tgo build ./...\n", "\tgo build -pgo=pgo/profile.pprof ./...\n"),
-        ("\t$(GO) build .\n", "\t$(GO) build -pgo=pgo/profile.pprof .\n"),
-        ("\t${GO} build .\n", "\t${GO} build -pgo=pgo/profile.pprof .\n"),
-        ("\t@go build\n", "\t@go build -pgo=pgo/profile.pprof\n"),
+        ("go build ./...", ["./..."], "go build -pgo=pgo/profile.pprof ./..."),
+        ("$(GO) build .", ["."], "$(GO) build -pgo=pgo/profile.pprof ."),
+        ("${GO} build .", ["."], "${GO} build -pgo=pgo/profile.pprof ."),
+        ("@go build", [], "@go build -pgo=pgo/profile.pprof"),
         (
-            "\tCGO_ENABLED=0 GOOS=linux go build -o bin/x .\n",
-            "\tCGO_ENABLED=0 GOOS=linux go build -pgo=pgo/profile.pprof -o bin/x .\n",
+            "CGO_ENABLED=0 go build -o bin/x .",
+            ["-o", "bin/x", "."],
+            "CGO_ENABLED=0 go build -pgo=pgo/profile.pprof -o bin/x .",
         ),
         (
-            "\tgo vet ./... && go build . && ls\n",
-            "\tgo vet ./... && go build -pgo=pgo/profile.pprof . && ls\n",
+            "go vet ./... && go build . && ls",
+            ["."],
+            "go vet ./... && go build -pgo=pgo/profile.pprof . && ls",
         ),
         (
-            "\tgo build -o a ./a; go build -o b ./b\n",
-            "\tgo build -pgo=pgo/profile.pprof -o a ./a; go build -pgo=pgo/profile.pprof -o b ./b\n",
+            "go build -o a ./a; go build -o b ./b",
+            ["-o", "b", "./b"],
+            "go build -o a ./a; go build -pgo=pgo/profile.pprof -o b ./b",
         ),
+        ("(cd x; go build) # go build", [], "(cd x; go build -pgo=pgo/profile.pprof) # go build"),
+        ("go install ./x", ["./x"], "go install -pgo=pgo/profile.pprof ./x"),
+        ("go build -C x -o y .", ["-C", "x", "-o", "y", "."], "go build -C x -pgo=pgo/profile.pprof -o y ."),
+        ("go build -C=x .", ["-C=x", "."], "go build -C=x -pgo=pgo/profile.pprof ."),
+        ("go build $(FLAGS) .", ["-race", "-a", "."], "go build -pgo=pgo/profile.pprof $(FLAGS) ."),
+        ("go build $(FLAGS) .", ["."], "go build -pgo=pgo/profile.pprof $(FLAGS) ."),
         (
-            "\tgo build -pgo=pgo/profile.pprof ./a && go build ./b\n",
-            "\tgo build -pgo=pgo/profile.pprof ./a && go build -pgo=pgo/profile.pprof ./b\n",
+            'go build -ldflags "-X main.v=$(shell git describe)" .',
+            ["-ldflags", "-X main.v=v1.2", "."],
+            'go build -pgo=pgo/profile.pprof -ldflags "-X main.v=$(shell git describe)" .',
         ),
-        (
-            "\t(cd x; go build) # go build\n",
-            "\t(cd x; go build -pgo=pgo/profile.pprof) # go build\n",
-        ),
+        ("go build \\\n\t  -o x .", ["-o", "x", "."], "go build -pgo=pgo/profile.pprof \\\n\t  -o x ."),
     ],
 )
-def test_go_build_in_a_recipe_gets_the_profile(before, after):
-    assert "all:\n" + after == wire_makefile("all:\n" + before, PROFILE)
+def test_the_line_that_made_a_call_gets_the_profile(recipe, words, after):
+    assert wired(f"all:\n\t{recipe}\n", call(*words)) == f"all:\n\t{after}\n"
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "# go build by hand: go build .\n",
-        "\t# go build .\n",
-        '\t@echo "go build ."\n',
-        "\t@echo go build\n",
-        "BUILD = go build\n",
-        "FLAGS = a \\\n\tgo build\n",
-        "\tgo test ./... -run build\n",
-        "\tgobuild go builder\n",
-        "\tgo build -pgo=pgo/profile.pprof .\n",
-        "\tgo build -pgo pgo/profile.pprof .\n",
-        "\tgo build --pgo=./pgo/profile.pprof .\n",
-        '\tgo build -ldflags "-X main.a=b;c" -pgo="pgo/profile.pprof" .\n',
-        "\tgo build $(if $(filter x,$(Y)),-race) -pgo=pgo/profile.pprof .\n",
-        "\tgo build -pgo=$(CURDIR)/$(PROFILE) .\n",
-        "\tgo build \\\n\t  -o x \\\n\t  -pgo=pgo/profile.pprof .\n",
-        "\tgo build \\\r\n\t  -pgo=pgo/profile.pprof .\r\n",
+        "# go build -o x .\n",
+        "\t# go build -o x .\n",
+        '\t@echo "go build -o x ."\n',
+        "\t@echo go build -o x .\n",
+        "BUILD = go build -o x .\n",
+        "FLAGS = a \\\n\tgo build -o x .\n",
+        "\tgo test ./... -run build -o x .\n",
+        "\tgo build -o y .\n",
+        "\tgo build -o x ./cmd\n",
+        "\tgo build -o $(DIR)/y .\n",
     ],
 )
-def test_everything_else_is_left_as_it_is(line):
-    text = f"{line}x:\n\tgo build -pgo=pgo/profile.pprof\n"
+def test_no_other_line_may_have_made_it(line):
+    assert not [each for each in build_lines(f"all:\n{line}") if each.may_be(call("-o", "x", "."))]
 
-    assert text == wire_makefile(text, PROFILE)
+
+@pytest.mark.parametrize(
+    ("makefile", "words", "doubt"),
+    [
+        ("a:\n\tgo build -o bin/ ./cmd/...\n", ["-o", "bin/", "./cmd/..."], "it may make several programs"),
+        ("a:\n\tgo build -o bin/ ./a ./b\n", ["-o", "bin/", "./a", "./b"], "it makes several programs"),
+        (
+            "bin/%:\n\tgo build -o $@ ./cmd/$*\n",
+            ["-o", "bin/a", "./cmd/a"],
+            "variables say which program it makes",
+        ),
+        (
+            "a:\n\tfor x in a b; do go build -o $$x ./$$x; done\n",
+            ["-o", "a", "./a"],
+            "variables say which program it makes",
+        ),
+        ("CMD ?= ./a\na:\n\tgo build $(CMD)\n", ["./a"], "variables say which program it makes"),
+        ("a: CMD = ./a\nCMD = ./b\na:\n\tgo build $(CMD)\n", ["./a"], "variables say which program it makes"),
+        ("a:\n\tcd cmd/$* && go build\n", [], "a variable says in which directory it runs"),
+        ("a:\n\tgo build -C $(DIR) .\n", ["-C", "cmd/a", "."], "a variable says in which directory it runs"),
+        ("CMD := ./a\na:\n\tgo build -o $@ $(CMD)\n", ["-o", "a", "./a"], ""),
+        ("a:\n\tgo build -o $(BIN) ./a\n", ["-o", "bin/a", "./a"], ""),
+        ("a:\n\tgo build a.go b.go\n", ["a.go", "b.go"], ""),
+    ],
+)
+def test_a_line_that_may_make_other_programs_is_told(makefile, words, doubt):
+    made = call(*words)
+
+    assert [line.doubt(made) for line in build_lines(makefile) if line.may_be(made)] == [doubt]
+
+
+def test_a_variable_that_the_command_sets_may_be_anything():
+    makefile, made = "CMD := ./a\na:\n\tgo build $(CMD)\n", call("./b")
+
+    assert [line.may_be(made) for line in build_lines(makefile)] == [False]
+    assert [line.may_be(made) for line in build_lines(makefile, {"CMD"})] == [True]
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
     [
         ("a:\r\n\tgo build .\r\n", "a:\r\n\tgo build -pgo=pgo/profile.pprof .\r\n"),
-        ("a:\n\tgo build", "a:\n\tgo build -pgo=pgo/profile.pprof"),
-        ("a:\n\tgo build \\\n\t\t.\n", "a:\n\tgo build -pgo=pgo/profile.pprof \\\n\t\t.\n"),
+        ("a:\n\tgo build .", "a:\n\tgo build -pgo=pgo/profile.pprof ."),
         ("a:\n\tgo \\\n\tbuild .\n\n\n", "a:\n\tgo \\\n\tbuild -pgo=pgo/profile.pprof .\n\n\n"),
         ("\udcff\na:\n\tgo build .", "\udcff\na:\n\tgo build -pgo=pgo/profile.pprof ."),
     ],
 )
 def test_line_ends_and_foreign_bytes_stay(before, after):
-    assert after == wire_makefile(before, PROFILE)
-
-
-def test_wiring_twice_is_wiring_once():
-    once = wire_makefile("a:\n\tgo build . && go build ./b\n", PROFILE)
-
-    assert once == wire_makefile(once, PROFILE)
+    assert after == wired(before, call("."))
 
 
 @given(
     st.lists(
         st.sampled_from(
-            ["\t", "go", "build", " ", "\n", "\\\n", "\r\n", "#", '"', "'", ";", "&&", "$(X)", "x", ")"]
+            ["\t", "go", "build", " ", "\n", "\\\n", "\r\n", "#", '"', "'", ";", "&&", "$(X)", "x", ")", "-C"]
         )
     ).map("".join)
 )
-def test_nothing_but_flags_is_ever_added(text):
-    try:
-        wired = wire_makefile(text, PROFILE)
-    except RepositoryError:
-        return
-
-    assert wired is None or text == wired.replace(f" -pgo={PROFILE}", "")
+def test_nothing_but_a_flag_is_ever_added(text):
+    for line in build_lines(text):
+        assert text == add_profile(text, line, PROFILE).replace(f" -pgo={PROFILE}", "", 1)
 
 
 def test_a_path_with_a_space_arrives_whole(tmp_path):
     (tmp_path / "go").write_text('#!/bin/sh\nfor a in "$@"; do echo "<$a>"; done\n')
     (tmp_path / "go").chmod(0o755)
-    (tmp_path / "Makefile").write_text(wire_makefile("a:\n\t@./go build .\nb:\n\t@go build .\n", "my $p/x"))
+    (tmp_path / "Makefile").write_text(wired("b:\n\t@go build .\n", call("."), "my $p/x"))
 
     printed = subprocess.run(
         ["make", "b"],
@@ -124,13 +159,7 @@ def test_a_path_with_a_space_arrives_whole(tmp_path):
     assert printed == "<build>\n<-pgo=my $p/x>\n<.>\n"
 
 
-def test_a_makefile_without_go_build_cannot_be_wired():
-    assert wire_makefile("all:\n\t./build.sh\n", PROFILE) is None
+def test_a_line_of_many_variables_takes_no_time_to_speak_of():
+    makefile = "a:\n\tgo build " + "$(X)a" * 5_000 + "\n"
 
-
-def test_another_profile_is_named_beside_ours():
-    message = (
-        "passes -pgo=cmd/old.pprof, but the profile is to be pgo/profile.pprof: go build -pgo=cmd/old.pprof"
-    )
-    with pytest.raises(RepositoryError, match=re.escape(message)):
-        wire_makefile("all:\n\tgo build -pgo=cmd/old.pprof\n", PROFILE)
+    assert not any(line.may_be(call("a" * 20_000, "b")) for line in build_lines(makefile))

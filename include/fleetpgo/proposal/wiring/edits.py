@@ -1,50 +1,33 @@
-"""Whether a repository's build passes the profile to ``go build``, and what must be edited so that it does.
+"""Where a profile belongs in a repository, and what must be edited so that its build takes it there.
 
-It reads the files that builds are described in as text, line by line, and understands only Makefiles
-(:mod:`fleetpgo.proposal.wiring.makefile`): whether the profile really arrives, the built binary tells
-(:func:`fleetpgo.golang.toolchain.build_settings`). What it cannot edit safely it leaves to a person, and says
-so.
+Both come from the base's own build: what it called (:mod:`fleetpgo.proposal.wiring.recording`) and what its
+binary says of itself. Only the line of the Makefile that made the service's binary is ever edited. Where it
+is not certain which line that is, nothing is, and the error says the exact edit.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import posixpath
-import re
 from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import RepositoryError
-from fleetpgo.proposal.git import git
-from fleetpgo.proposal.wiring.makefile import wire_makefile
+from fleetpgo.proposal.wiring.images import unreached_images
+from fleetpgo.proposal.wiring.makefile import add_profile, build_lines, command_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from fleetpgo.proposal.git import Checkout
+    from fleetpgo.proposal.wiring.recording import GoBuild
+    from fleetpgo.proposal.wiring.texts import BuildTexts
     from fleetpgo.service.rules import ServiceRules
 
-_BUILD_FILE = re.compile(
-    r"""(?:.*/)?(?:
-        (?:GNU)?[Mm]akefile[^/]* | [^/]*\.(?:mk|mak|sh|bash|bat|cmd|ps1|py|ya?ml|toml|bzl|bazel)
-        | [^/]*(?:Docker|Container)file[^/]* | BUILD | WORKSPACE | \.bazelrc | [Jj]ustfile | Taskfile[^/]*
-        | [Mm]agefile[^/]* | (?:[^/]*/)*magefiles/[^/]*\.go
-        | (?:[^/]*/)*(?:bin|build|ci|hack|script|scripts|tools)/[^/.]*
-    )""",
-    re.VERBOSE,
-)
-_ELSEWHERE = re.compile(r"(?:.*/)?(?:vendor|testdata|node_modules|third_party)/")
-_LARGEST = 1 << 20
-"""Bytes of the largest file that is read: no person writes a longer build script."""
+_log = logging.getLogger(__name__)
 
-_COMMENT = re.compile(r"\s*(?:\#|//|REM\b)")
-_OFF = re.compile(r"-pgo[=\s]\s*[\"']?off\b")
-_PASSES = re.compile(r"-pgo[=\s\"']|\bpgoprofile\b")
-_NO_BUILD = re.compile(r"\bgo\s+(?:test|vet|run|generate)\b")
-_BUILDS = re.compile(r"\bgo\s+(?:build|install)\b|\bgo_binary\b")
-_GORELEASER = re.compile(r"(?:.*/)?\.?goreleaser[^/]*\.ya?ml")
-"""It runs ``go build`` by itself; which flags that gets, its file says."""
-
-_DESCRIBES = re.compile(r"\bgit\b.*\b(?:describe|rev-list|shortlog)\b")
+_DEFAULT = "default.pgo"
 
 
 @dataclass(frozen=True)
@@ -52,93 +35,197 @@ class Wiring:
     """How the profile gets to ``go build``.
 
     Attributes:
+        path: where the profile belongs.
         files: path and content of each file that is edited for it; empty where nothing needs to be.
-        off: where the repository says that it wants no profile, as ``path: line``; "" if it does not.
-        history: whether the build asks git for tags or older commits.
+        off: the call that says that the repository wants no profile; "" if none does.
         unaware: files that build something and pass no profile on; what production runs may be built there.
+        images: a sentence for each Dockerfile that the profile does not reach.
     """
 
+    path: str
     files: Mapping[str, bytes] = field(default_factory=dict)
     off: str = ""
-    history: bool = False
     unaware: Sequence[str] = ()
+    images: Sequence[str] = ()
 
 
-def find_wiring(checkout: Checkout, service: ServiceRules) -> Wiring:
-    """Find out how the profile gets to ``go build``, and edit the Makefile in memory if it does not yet.
+@dataclass(frozen=True)
+class BaseBuild:
+    """What the build of the base branch, as it is, did.
 
-    Where Go finds the profile by itself, or the service is built without make by something that passes
-    ``-pgo``, there is nothing to edit.
+    Attributes:
+        calls: each ``go build`` in it.
+        settings: of its binary, see :func:`fleetpgo.golang.toolchain.build_settings`.
+    """
+
+    calls: Sequence[GoBuild]
+    settings: Mapping[str, str]
+
+    def maker(self, binary: Path) -> GoBuild | None:
+        """The call that made a binary, given by its absolute path; None if that is not certain."""
+        makers = [call for call in self.calls if call.makes(binary)]
+        if makers:
+            return makers[-1]
+        # It may have been copied from elsewhere.
+        return self.calls[0] if len(self.calls) == 1 else None
+
+
+def find_wiring(repository: BuildTexts, service: ServiceRules, base: BaseBuild) -> Wiring:
+    """Find where the profile belongs and how it gets to ``go build``, and edit the Makefile if it does not.
+
+    Without ``repository.profile`` it belongs where the base's build takes one from already; else to
+    ``default.pgo`` beside the main package, where Go looks by itself and nothing needs to be edited.
+
+    Args:
+        repository: its build files, read before the build.
+        service: whose build it is.
+        base: what the build did.
 
     Raises:
-        RepositoryError: if nothing passes the profile on and there is nothing that can safely be edited; or
-            the Makefile passes another profile.
+        RepositoryError: if the build takes another profile, or it is not certain what must be edited.
     """
-    lines = list(_build_lines(checkout))
-    history = any(_DESCRIBES.search(line) for _, line in lines)
-    builds = [(name, line) for name, line in lines if not _NO_BUILD.search(line)]
-    for name, line in builds:
-        if _OFF.search(line):
-            return Wiring(off=f"{name}: {line.strip()}", history=history)
-    repository, makefile = service.repository, service.repository.makefile
-    if _is_default(checkout, repository.profile):
-        return Wiring(history=history)
-    unaware = _unaware(lines, makefile)
-    passed = any(_PASSES.search(line) for name, line in builds if name != makefile)
-    if passed and service.build.command[0] != "make":
-        return Wiring(history=history, unaware=unaware)
-    text = _makefile(checkout, makefile)
-    # Make runs recipes in the directory of the Makefile. Bytes that are no UTF-8 come out as they went in.
-    profile = posixpath.relpath(repository.profile, posixpath.dirname(makefile or "") or ".")
-    wired = wire_makefile(text, profile)
-    if makefile and wired is not None:
-        content = wired.encode(errors="surrogateescape")
-        return Wiring({makefile: content}, history=history, unaware=unaware)
-    if any(_PASSES.search(line) for _, line in builds):
-        return Wiring(history=history, unaware=unaware)
-    raise RepositoryError(
-        f"nothing on {checkout.base} passes {repository.profile} to `go build`, and "
-        + (f"no recipe of {makefile} has a `go build`" if text else f"there is no {makefile or 'Makefile'}")
-        + " that could be made to",
-        hint=f"by hand, either add `-pgo={repository.profile}` to the `go build` that makes the service, "
-        "wherever that is; or set repository.profile in the service file to default.pgo in the directory of "
-        "its main package, where Go looks by itself",
+    binary = (repository.root / service.build.binary).parent.resolve() / Path(service.build.binary).name
+    maker = base.maker(binary)
+    if maker is not None and maker.pgo == "off":
+        return Wiring(service.repository.profile or "", off=f"{service.build.binary} is made by `{maker}`")
+    main = _main_directory(repository, base, maker)
+    automatic = None if main is None else posixpath.normpath(f"{main}/{_DEFAULT}")
+    taken = _taken(repository, base, maker, automatic)
+    path = service.repository.profile or taken or automatic
+    if path is None:
+        raise RepositoryError(
+            f"no main package of the repository makes {service.build.binary}, so its {_DEFAULT} has no place",
+            hint="set repository.profile in the service file to the path that the build passes as -pgo",
+        )
+    path = posixpath.normpath(path)
+    if taken == path:
+        if service.repository.profile is None and path != automatic:
+            _log.info("the build on %s passes -pgo=%s, so the profile stays there", repository.base, path)
+        return _reached(repository, service, path, automatic=path == automatic and not _passes(maker))
+    if taken is not None:
+        raise RepositoryError(
+            f"{service.build.binary} is built with {taken}, not with {path}",
+            hint=f"set repository.profile in the service file to {taken}, or leave it out; or have the build "
+            f"pass -pgo={path}, and remove {taken}",
+        )
+    if path == automatic:
+        return _reached(repository, service, path, automatic=True)
+    if maker is None and repository.passes_profile(path):
+        # Bazel, GoReleaser and their like leave no record. The two binaries will tell.
+        return _reached(repository, service, path, automatic=False)
+    return _edit(repository, service, path, automatic, maker)
+
+
+def _passes(maker: GoBuild | None) -> bool:
+    """Whether the call that made the binary says itself which profile to take."""
+    return maker is not None and maker.pgo not in ("", "auto")
+
+
+def _reached(
+    repository: BuildTexts,
+    service: ServiceRules,
+    path: str,
+    *,
+    automatic: bool,
+    files: Mapping[str, bytes] | None = None,
+) -> Wiring:
+    """The wiring, with what the reviewer must know of other builds in the repository."""
+    unaware = () if automatic else repository.building_without(service.repository.makefile)
+    images = unreached_images(repository, path, service.build.command, automatic=automatic)
+    return Wiring(path, files or {}, unaware=unaware, images=images)
+
+
+def _main_directory(repository: BuildTexts, base: BaseBuild, maker: GoBuild | None) -> str | None:
+    """Directory of the main package that the binary is made from; None if it is not in the repository."""
+    package = base.settings.get("path", "")
+    if package == "command-line-arguments" and maker and maker.packages:
+        place = (maker.directory / maker.packages[0]).parent
+        return _inside(repository, place)
+    return repository.package_directory(package)
+
+
+def _taken(
+    repository: BuildTexts, base: BaseBuild, maker: GoBuild | None, automatic: str | None
+) -> str | None:
+    """Path of the profile that the base's build takes; None if it takes none that can be told."""
+    told = base.settings.get("-pgo", "")
+    if PurePosixPath(told).is_absolute():
+        return _inside(repository, Path(told)) or told
+    if maker is not None and _passes(maker):
+        place = Path(os.path.normpath(maker.directory / maker.pgo))
+        return _inside(repository, place) or maker.pgo
+    # With -trimpath the binary knows the name alone.
+    return automatic if told == _DEFAULT else None
+
+
+def _inside(repository: BuildTexts, place: Path) -> str | None:
+    """A place by its path in the repository; None if it is elsewhere."""
+    real = place.parent.resolve() / place.name
+    return real.relative_to(repository.root).as_posix() if real.is_relative_to(repository.root) else None
+
+
+def _edit(
+    repository: BuildTexts, service: ServiceRules, path: str, automatic: str | None, maker: GoBuild | None
+) -> Wiring:
+    """Edit the one line of the Makefile that made the binary."""
+    binary, named = service.build.binary, service.repository.makefile
+    makefile = repository.links.get(named or "", named)
+    text = repository.texts.get(makefile or "", "")
+    if maker is None:
+        raise _uncertain(service, repository, path, automatic, "the build left no record of the call")
+    directory = _inside(repository, maker.directory)
+    if directory is None:
+        raise _uncertain(service, repository, path, automatic, f"`{maker}` runs outside of the repository")
+    flag = posixpath.relpath(path, directory)
+    overridden = {word.partition("=")[0] for word in service.build.command if "=" in word}
+    found = [line for line in build_lines(text, overridden) if line.may_be(maker)]
+    by_hand = f"add `-pgo={flag}` to `{maker}`, which makes {binary} in {directory}/"
+    if len(found) != 1:
+        places = [f"{makefile}:{line.line}" for line in found]
+        why = f"any of {', '.join(places)} may have run" if found else _elsewhere(repository, named, maker)
+        raise _uncertain(service, repository, path, automatic, why, by_hand)
+    if doubt := found[0].doubt(maker):
+        raise _uncertain(
+            service, repository, path, automatic, f"{makefile}:{found[0].line}: {doubt}", by_hand
+        )
+    assert makefile is not None  # noqa: S101 -- a line was found in it
+    content = add_profile(text, found[0], flag).encode(errors="surrogateescape")
+    return _reached(repository, service, path, automatic=False, files={makefile: content})
+
+
+def _elsewhere(repository: BuildTexts, makefile: str | None, maker: GoBuild) -> str:
+    """Where else a call may come from, in words."""
+    places = [
+        f"{name}: {line.strip()}"
+        for name, line in repository.lines()
+        if any(each.may_be(maker) for each in command_lines(line))
+    ]
+    if places:
+        return f"it may be in {places[0]}"
+    if makefile and makefile not in repository.texts and makefile not in repository.links:
+        return f"there is no {makefile}"
+    return f"no recipe of {makefile} runs it as it stands" if makefile else "repository.makefile is null"
+
+
+def _uncertain(
+    service: ServiceRules,
+    repository: BuildTexts,
+    path: str,
+    automatic: str | None,
+    why: str,
+    by_hand: str = "",
+) -> RepositoryError:
+    edit = (
+        by_hand or f"add `-pgo={path}` to the `go build` that makes {service.build.binary}, wherever that is"
     )
-
-
-def _unaware(lines: Iterable[tuple[str, str]], makefile: str | None) -> tuple[str, ...]:
-    """The files, but the Makefile, that build something and pass no profile on."""
-    building, passing = set(), {makefile}
-    for name, line in lines:
-        if _BUILDS.search(line) or _GORELEASER.fullmatch(name):
-            building.add(name)
-        if _PASSES.search(line) and (_BUILDS.search(line) or not _NO_BUILD.search(line)):
-            passing.add(name)
-    return tuple(sorted(building - passing))
-
-
-def _build_lines(checkout: Checkout) -> Iterator[tuple[str, str]]:
-    """The lines of the repository's build files, comments left out, each with the path of its file."""
-    for name in git(checkout.path, "ls-files", "-z").split("\0"):
-        path = checkout.path / name
-        if not _BUILD_FILE.fullmatch(name) or _ELSEWHERE.match(name) or path.is_symlink():
-            continue
-        if path.is_file() and path.stat().st_size <= _LARGEST:
-            for line in path.read_text(errors="replace").splitlines():
-                if not _COMMENT.match(line):
-                    yield name, line
-
-
-def _makefile(checkout: Checkout, name: str | None) -> str:
-    path = checkout.path / name if name else None
-    return path.read_bytes().decode(errors="surrogateescape") if path and path.is_file() else ""
-
-
-def _is_default(checkout: Checkout, profile: str) -> bool:
-    """Whether Go takes the profile by itself: ``default.pgo`` in the directory of a main package."""
-    path = checkout.path / profile
-    return path.name == "default.pgo" and any(
-        re.search(r"^package main\b", source.read_text(errors="replace"), re.MULTILINE)
-        for source in path.parent.glob("*.go")
-        if source.is_file()
+    first = (
+        f"leave repository.profile out of the service file: the profile then goes to {automatic}, where Go "
+        "looks by itself, and nothing is edited; or "
+        if automatic
+        else ""
+    )
+    return RepositoryError(
+        f"nothing on {repository.base} passes {path} to the `go build` that makes {service.build.binary}, "
+        f"and what to edit is not certain: {why}",
+        hint=f"{first}by hand, {edit}",
     )

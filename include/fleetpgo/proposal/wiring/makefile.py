@@ -1,31 +1,32 @@
-"""Makes a service's Makefile pass the profile to ``go build``, and touches nothing else in it.
+"""The ``go build`` lines of a Makefile: which one made a recorded call, and how to make it pass the profile.
 
-It knows recipes and what a shell makes of their words, no more: what a Make variable comes to, and whether
-the profile really arrives, only the built binary tells (:func:`fleetpgo.golang.toolchain.build_settings`).
+It knows recipes, what a shell makes of their words, and variables that are set once to plain text. Whatever
+else is in a word may have been anything, so a line only *may* have made a call. It is edited if it is the
+only one, and if it cannot make another program as well.
 """
 
 from __future__ import annotations
 
 import itertools
-import posixpath
 import re
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleetpgo.errors import RepositoryError
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from fleetpgo.proposal.wiring.recording import GoBuild
 
 _LOGICAL_LINE = re.compile(r"(?:[^\n]*\\\r?\n)*[^\n]*\n|(?:[^\n]*\\\r?\n)*[^\n]+\Z")
 
 # A recipe as the shell will see it: words, and what ends a command. Make's $(…) may nest.
+_VARIABLE = r"""\$ \( (?: [^()] | \( (?: [^()] | \( [^()]* \) )* \) )* \) | \$ \{ [^}]* \}"""
 _TOKEN = re.compile(
-    r"""
+    rf"""
       (?P<comment> (?<![^\s;&|()]) \# .* )
     | (?P<word> (?:
-          \$ \( (?: [^()] | \( (?: [^()] | \( [^()]* \) )* \) )* \)
-        | \$ \{ [^}]* \}
+          {_VARIABLE}
         | " (?: \\. | [^"\\] )* "
         | ' [^']* '
         | \\ [^\r\n]
@@ -36,43 +37,113 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _GO = {"go", "$(GO)", "${GO}"}
-_PGO = re.compile(r"--?pgo(?:=(?P<value>.*))?", re.DOTALL)
+_UNKNOWN = re.compile(rf"{_VARIABLE} | \$\$? . | ` [^`]* ` | [*?]", re.VERBOSE)
+"""What make or the shell replaces by text that is not in the file."""
+
+_REFERENCE = re.compile(r"\$\((\w+)\)|\$\{(\w+)\}")
+_ASSIGNMENT = re.compile(
+    r"^ *(?:export +|override +)?(\w+)[ \t]*(:{0,3}|[?+!])=[ \t]*([^\n#]*)", re.MULTILINE
+)
+_DEPTH = 8
 
 
-def wire_makefile(text: str, profile: str) -> str | None:
-    """Make every ``go build`` in a Makefile's recipes pass the profile on; nothing else is changed.
+@dataclass(frozen=True)
+class BuildLine:
+    """A ``go build`` in a recipe.
 
-    A ``go build`` that passes ``-pgo`` already is left alone, and so is one whose ``-pgo`` holds a Make
-    variable: what that comes to, only the binary shows.
+    Attributes:
+        at: where in the text another flag can be put in.
+        words: what follows ``go build``, variables that are known replaced.
+        before: the recipe up to it.
+        text: the recipe, stripped.
+        line: its number, from 1.
+    """
+
+    at: int
+    words: tuple[str, ...]
+    before: str
+    text: str
+    line: int
+
+    def may_be(self, call: GoBuild) -> bool:
+        """Whether it may have made a call."""
+        # Without white space: a variable may hold any number of words.
+        text, made = "".join("".join(self.words).split()), "".join("".join(call.arguments).split())
+        first, *others = [re.sub(r"[\"'\\]", "", piece) for piece in _UNKNOWN.split(text)]
+        made = re.sub(r"[\"'\\]", "", made)
+        if not others:
+            return made == first
+        last, at = others.pop(), len(first)
+        for piece in others:
+            found = made.find(piece, at)
+            if found < 0:
+                return False
+            at = found + len(piece)
+        return made.startswith(first) and made.endswith(last) and at + len(last) <= len(made)
+
+    def doubt(self, call: GoBuild) -> str:
+        """Why it may make other programs than a call did; "" if it makes this one alone."""
+        plain = {piece.strip("\"'") for word in self.words for piece in word.split()}
+        if len(call.packages) > 1 and not all(each.endswith(".go") for each in call.packages):
+            return "it makes several programs"
+        if any("..." in package for package in call.packages):
+            return "it may make several programs"
+        if any(package not in plain for package in call.packages):
+            return "variables say which program it makes"
+        if re.search(r"\bcd\b[^;&|]*\$", self.before) or any("$" in word for word in self._directory()):
+            return "a variable says in which directory it runs"
+        return ""
+
+    def _directory(self) -> Sequence[str]:
+        """The words of ``-C``."""
+        if not self.words or not re.fullmatch(r"--?C(=.*)?", self.words[0]):
+            return ()
+        return self.words[:1] if "=" in self.words[0] else self.words[:2]
+
+
+def build_lines(text: str, overridden: Collection[str] = ()) -> list[BuildLine]:
+    """Return every ``go build`` and ``go install`` in the recipes of a Makefile.
 
     Args:
         text: the Makefile, line ends as they are.
-        profile: path of the profile as ``go build`` must be told it.
+        overridden: names of variables that the caller of make sets.
+    """
+    known = _constants(text, overridden)
+    found, at = [], 0
+    for number, line in _numbered(text):
+        for end, words in _go_builds(line) if line.startswith("\t") else ():
+            raw = tuple(_expand(word, known) for word in words)
+            found.append(BuildLine(at + end, raw, line[:end], " ".join(line.split()), number))
+        at += len(line)
+    return found
 
-    Returns:
-        the Makefile; None if no recipe of it has a ``go build``.
 
-    Raises:
-        RepositoryError: if a ``go build`` passes another profile.
+def command_lines(line: str) -> list[BuildLine]:
+    """Return the ``go build`` commands in one line of any other file."""
+    return [BuildLine(end, words, line[:end], line.strip(), 0) for end, words in _go_builds(line)]
+
+
+def add_profile(text: str, line: BuildLine, profile: str) -> str:
+    """Make one line pass the profile; nothing else is changed.
+
+    Args:
+        text: the Makefile that the line is from.
+        line: the line.
+        profile: path of the profile from where the line runs.
     """
     flag = "-pgo=" + shlex.quote(profile).replace("$", "$$")
-    wired = []
-    found = False
+    return f"{text[: line.at]} {flag}{text[line.at :]}"
+
+
+def _numbered(text: str) -> Iterator[tuple[int, str]]:
+    number = 1
     for line in _LOGICAL_LINE.findall(text):
-        changed = line
-        # From the right, so that the places still to be changed stay where they are.
-        for end, passed in reversed(list(_go_builds(line)) if line.startswith("\t") else []):
-            found = True
-            if passed is None:
-                changed = f"{changed[:end]} {flag}{changed[end:]}"
-            else:
-                _check_passed(passed, profile, line.strip())
-        wired.append(changed)
-    return "".join(wired) if found else None
+        yield number, line
+        number += line.count("\n")
 
 
-def _go_builds(recipe: str) -> Iterator[tuple[int, str | None]]:
-    """Where in a recipe line each ``go build`` ends, and the value of its ``-pgo`` if it passes one."""
+def _go_builds(recipe: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Where in a recipe line a flag of each ``go build`` can be put in, and the words that follow it."""
     command: list[re.Match[str]] = []
     for token in (*_TOKEN.finditer(recipe), None):
         if token and token.lastgroup == "word":
@@ -83,24 +154,43 @@ def _go_builds(recipe: str) -> Iterator[tuple[int, str | None]]:
             words[0] = words[0].lstrip("@+-")
         if words[:1] not in (["echo"], ["printf"]):
             for index, pair in enumerate(itertools.pairwise(words)):
-                if pair[0] in _GO and pair[1] == "build":
-                    yield command[index + 1].end(), _passed(words[index + 2 :])
+                if pair[0] in _GO and pair[1] in ("build", "install"):
+                    rest = command[index + 2 :]
+                    # -C must stay the first flag.
+                    last = command[index + 1 + _length_of_c([word[0] for word in rest])]
+                    yield last.end(), tuple(word[0] for word in rest)
         command = []
 
 
-def _passed(arguments: Sequence[str]) -> str | None:
-    """The value of the last ``-pgo`` among arguments: that is the one Go follows."""
-    value = None
-    for argument, following in itertools.pairwise([*arguments, ""]):
-        if match := _PGO.fullmatch(argument):
-            value = following if match["value"] is None else match["value"].strip("\"'")
-    return value
+def _length_of_c(words: Sequence[str]) -> int:
+    """How many words ``-C`` and its value take, where it is the first flag."""
+    if not words or not re.fullmatch(r"--?C(=.*)?", words[0], re.DOTALL):
+        return 0
+    return 1 if "=" in words[0] else min(2, len(words))
 
 
-def _check_passed(passed: str, profile: str, line: str) -> None:
-    """Refuse a ``-pgo`` that contradicts the service file."""
-    if "$" not in passed and posixpath.normpath(passed) != posixpath.normpath(profile):
-        raise RepositoryError(
-            f"the Makefile passes -pgo={passed}, but the profile is to be {profile}: {line}",
-            hint="make repository.profile in the service file and the Makefile name the same file",
-        )
+def _constants(text: str, overridden: Collection[str]) -> dict[str, str]:
+    """The variables that a Makefile sets once, whatever is asked for, to a text."""
+    values: dict[str, list[str]] = {}
+    for name, operator, value in _ASSIGNMENT.findall(text):
+        values.setdefault(name, []).append(value.strip())
+        if operator in ("?", "+", "!"):  # then it may have another value as well
+            values[name].append("")
+    # Where a target sets it for itself, or another file does, more than one value is possible.
+    return {
+        name: each[0]
+        for name, each in values.items()
+        if len(each) == 1
+        and name not in overridden
+        and not re.search(rf"^[^\t\n#=]*:[^=\n]*\b{name}[ \t]*[:?+!]?=|^define +{name}\b", text, re.MULTILINE)
+    }
+
+
+def _expand(word: str, known: Mapping[str, str]) -> str:
+    """Replace the variables that are known in a word."""
+    for _ in range(_DEPTH):
+        replaced = _REFERENCE.sub(lambda found: known.get(found[1] or found[2], found[0]), word)
+        if replaced == word or len(replaced) > 1 << 16:
+            break
+        word = replaced
+    return word

@@ -1,0 +1,89 @@
+"""``fleetpgo verify``: what a service's own CI asks of the profile in its repository."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from fleetpgo.cli.options import json_option
+
+_EXIT = {"profile": 1, "match": 3, "build": 4}
+"""Exit code of the first check that failed. 2 is click's: a wrong command line."""
+
+
+@click.command()
+@click.argument("source", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--package", default=".", show_default=True, help="Main package, as `go build` takes it.")
+@click.option(
+    "--profile",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The profile. Default: default.pgo beside the main package.",
+)
+@click.option(
+    "--match",
+    "least",
+    type=click.FloatRange(0, 1),
+    default=0.8,
+    show_default=True,
+    help="Share of the profile's weight that the source must still have.",
+)
+@click.option("--tags", default="", help="Build tags, comma-separated.")
+@click.option("--race", is_flag=True, help="Build with -race, too.")
+@click.option("--cover", is_flag=True, help="Build with -cover, too.")
+@click.option("--no-build", is_flag=True, help="Build nothing: takes seconds.")
+@json_option
+@click.option("--github", is_flag=True, help="Print failures as annotations of GitHub Actions, too.")
+def verify(
+    source: Path,
+    package: str,
+    profile: Path | None,
+    least: float,
+    tags: str,
+    *,
+    race: bool,
+    cover: bool,
+    no_build: bool,
+    as_json: bool,
+    github: bool,
+) -> None:
+    """Check the profile that the Go module in SOURCE holds: still readable, matching, and building?
+
+    Exit codes: 0, all is well; 1, the profile cannot be read; 3, it no longer matches the source; 4, the
+    program does not build with it.
+    """
+    from fleetpgo.golang.committed import check_committed
+
+    file = profile or source / package / "default.pgo"
+    builds: list[list[str]] = (
+        [] if no_build else [[], *([["-race"]] if race else []), *([["-cover"]] if cover else [])]
+    )
+    found = check_committed(
+        source,
+        package,
+        file,
+        least=least,
+        builds=builds,
+        environment=os.environ,
+        tags=tags,
+        seen=lambda line: click.echo(line, err=True),
+    )
+    failed = [each for each in found if each.failed]
+    if as_json:
+        click.echo(json.dumps({"profile": str(file), "findings": [asdict(each) for each in found]}))
+    else:
+        for each in found:
+            click.echo(f"{'FAILED' if each.failed else 'ok':<6} {each.said}")
+            if each.hint:
+                click.echo(f"       {each.hint}")
+    if github:
+        place = str(file).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
+        for each in failed:
+            # Source: actions/toolkit, packages/core/src/command.ts.
+            said = each.said.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+            click.echo(f"::error file={place},title=PGO profile::{said}")
+    if failed:
+        raise SystemExit(_EXIT[failed[0].check])

@@ -1,0 +1,161 @@
+"""Whether the profile that a repository holds still serves its program: what a service's own CI asks.
+
+It knows a work tree, a main package and a profile: no service file, no forge and no fleet.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from fleetpgo import pprof
+from fleetpgo.errors import BuildError, ProfileError, ToolchainError
+from fleetpgo.golang.source import packages
+from fleetpgo.golang.sourcematch import Sources
+from fleetpgo.golang.toolchain import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from fleetpgo.golang.sourcematch import SourceMatch
+
+_TIMEOUT = timedelta(minutes=30)
+_MEMORY = 1 << 40
+"""Bytes: what bounds a build in CI is the CI's own."""
+
+_NAMED = 3
+
+Check = Literal["profile", "match", "build"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        check: which one: can the profile be read, does it match the source, does the program build with it.
+        failed: whether that must be mended.
+        said: what was found, in a sentence.
+        hint: what to do about it; "" if nothing need be done.
+    """
+
+    check: Check
+    failed: bool
+    said: str
+    hint: str = ""
+
+
+def check_committed(
+    source: Path,
+    package: str,
+    profile: Path,
+    *,
+    least: float,
+    builds: Sequence[Sequence[str]],
+    environment: Mapping[str, str],
+    tags: str = "",
+    seen: Callable[[str], None],
+) -> list[Finding]:
+    """Check a committed profile against the source and the toolchain beside it.
+
+    Args:
+        source: directory of the Go module, or a part of it.
+        package: the main package, as ``go build`` takes it.
+        profile: the file.
+        least: share of its weight that the source must still have, 0 … 1.
+        builds: further flags of each build to try, such as ``["-race"]``; one without any is ``[]``.
+        environment: of Go: the caller's own.
+        tags: build tags, comma-separated.
+        seen: takes each line that a build prints.
+
+    Returns:
+        a finding for each check, in their order; after a profile that cannot be read, no other.
+
+    Raises:
+        ToolchainError: if there is no Go, or not the one that the source asks for.
+    """
+    try:
+        content = profile.read_bytes()
+        edges = pprof.call_edges(pprof.decode(content))
+    except (OSError, ProfileError) as error:
+        said = error.message if isinstance(error, ProfileError) else f"{profile}: {error.strerror}"
+        hint = "restore the file from the commit that brought it, or remove it: Go refuses one it cannot read"
+        return [Finding("profile", failed=True, said=f"the profile cannot be read: {said}", hint=hint)]
+    if not edges.total:
+        hint = "an empty file is no profile to Go; remove it, or have fleetpgo propose one"
+        return [Finding("profile", failed=True, said=f"{profile} holds no call", hint=hint)]
+    found = [Finding("profile", failed=False, said=f"{len(edges.weights):,} call edges can be read")]
+    match = Sources(packages(source, package, environment=environment, tags=tags)).match(edges)
+    found.append(_judge(match, least))
+    return found + [_build(source, package, profile, flags, tags, environment, seen) for flags in builds]
+
+
+def _judge(match: SourceMatch, least: float) -> Finding:
+    if match.share is None:
+        hint = "see that it was taken from this program; `fleetpgo profile top` shows what is in it"
+        return Finding("match", failed=True, said="no call of the profile is in this program", hint=hint)
+    said = f"source match {match.share:.2f}, of {match.compared:.0%} of the weight".replace("%", " %")
+    if match.share >= least:
+        return Finding("match", failed=False, said=said)
+    own = sum(lost.share for lost in match.lost if not _of_go(lost.edge.caller))
+    go = sum(lost.share for lost in match.lost if _of_go(lost.edge.caller))
+    gone = "; ".join(
+        f"{lost.edge.caller} calls {lost.edge.callee}: {lost.why} is gone" for lost in match.lost[:_NAMED]
+    )
+    why = (
+        "most of what is gone are calls of the standard library: another version of Go builds it now than "
+        "was profiled"
+        if go > own
+        else "the source has changed since the profile was taken, or it is another program's"
+    )
+    return Finding(
+        "match",
+        failed=True,
+        said=f"{said}, below {least:g}: {why} ({gone})",
+        hint="have a new profile proposed",
+    )
+
+
+def _of_go(function: str) -> bool:
+    """Whether a function is of the standard library: its import path begins with a name without a dot."""
+    first = function.partition("/")[0] if "/" in function else function.partition(".")[0]
+    return first != "main" and "." not in first
+
+
+def _build(
+    source: Path,
+    package: str,
+    profile: Path,
+    flags: Sequence[str],
+    tags: str,
+    environment: Mapping[str, str],
+    seen: Callable[[str], None],
+) -> Finding:
+    shown = " ".join(["go build", *flags])
+    with tempfile.TemporaryDirectory(prefix="fleetpgo-") as directory:
+        output = Path(directory) / "program"
+        named = ("-pgo", str(profile.absolute()), "-tags", tags, "-o", str(output))
+        command = ("go", "build", *flags, *named, package)
+        try:
+            run(source, command, timeout=_TIMEOUT, memory=_MEMORY, environment=environment, seen=seen)
+        except ToolchainError:
+            raise
+        except BuildError as error:
+            last = error.message.splitlines()[-1]
+            return Finding(
+                "build",
+                failed=True,
+                said=f"`{shown}` fails with the profile: {last}",
+                hint=_build_hint(flags),
+            )
+    return Finding("build", failed=False, said=f"`{shown}` works with the profile")
+
+
+def _build_hint(flags: Sequence[str]) -> str:
+    """Say what to do about a build that fails."""
+    known = {"-cover": " (known with -cover: golang/go#80891)", "-race": " (with -race: golang/go#61376)"}
+    about = "".join(known.get(flag, "") for flag in flags)
+    return f"try it with -pgo=off: if that works, the profile is to blame{about}; if not, it is the source"

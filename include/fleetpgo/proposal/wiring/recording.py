@@ -1,0 +1,154 @@
+"""Records which ``go build`` a service's own build really runs: directory, arguments and the like of each.
+
+A program named ``go`` stands first on the build's PATH. It notes how it was called and becomes the real one.
+Nothing is parsed, so directories, variables, pattern rules, conditions and scripts need not be understood. A
+build that calls Go by its path, or in a container, leaves no record.
+
+The record is a hint: the build could write to it. That a profile had an effect is shown by the binary alone
+(:mod:`fleetpgo.proposal.verify`).
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_NOTE = """#!/bin/sh
+printf '%s\\0' "$#" "$(pwd -P)" "${{GOFLAGS-}}" "${{GOBIN-}}" "$@" 2>/dev/null >>{notes}/$$
+exec {go} "$@"
+"""
+"""Each process writes to a file of its own, so that calls at the same time do not mix."""
+
+_HEAD = 4
+_MOST_NOTES = 10_000
+_LONGEST_NOTE = 1 << 20
+
+# cmd/go/internal/work/build.go: the flags of `go build` that take a value, which may be the next word.
+_VALUED = {
+    *("C", "o", "p", "asmflags", "buildmode", "compiler", "covermode", "coverpkg", "gccgoflags", "gcflags"),
+    *("installsuffix", "ldflags", "mod", "modfile", "overlay", "pgo", "pkgdir", "tags", "toolexec"),
+}
+
+
+@dataclass(frozen=True)
+class GoBuild:
+    """One call of ``go build`` or ``go install``.
+
+    Attributes:
+        directory: absolute path of the directory that its paths start from, ``-C`` included.
+        arguments: the words after ``go build``, as Go got them.
+        flags: the value of each flag that takes one, the last if it is given twice.
+        packages: packages or files to build; none is the package in `directory`.
+        installs: whether it is ``go install``.
+        into: value of ``GOBIN``, which ``go install`` writes to; "" if it is not set.
+    """
+
+    directory: Path
+    arguments: tuple[str, ...]
+    flags: Mapping[str, str]
+    packages: tuple[str, ...]
+    installs: bool = False
+    into: str = ""
+
+    @property
+    def pgo(self) -> str:
+        """The value of ``-pgo``; "" if it was not passed."""
+        return self.flags.get("pgo", "")
+
+    def makes(self, binary: Path) -> bool:
+        """Whether it writes a file, given by its absolute path; others may come out of it, too."""
+        if self.installs:
+            return bool(self.into) and Path(self.into) == binary.parent
+        output = self.flags.get("o")
+        if output is None:
+            return binary.parent == self.directory and len(self.packages) <= 1
+        place = Path(os.path.normpath(self.directory / output))
+        return place == binary or (place == binary.parent and (output.endswith("/") or place.is_dir()))
+
+    def __str__(self) -> str:
+        return shlex.join(["go", "install" if self.installs else "build", *self.arguments])
+
+
+@contextmanager
+def recording(environment: Mapping[str, str]) -> Iterator[tuple[dict[str, str], list[GoBuild]]]:
+    """Record the Go builds of what runs in the block.
+
+    Args:
+        environment: of the build.
+
+    Yields:
+        the environment to build in instead, and a list that holds the calls once the block has ended without
+        an error. It stays empty where there is no ``go`` on the PATH.
+    """
+    calls: list[GoBuild] = []
+    with tempfile.TemporaryDirectory(prefix="fleetpgo-", ignore_cleanup_errors=True) as directory:
+        programs, notes = Path(directory) / "bin", Path(directory) / "notes"
+        programs.mkdir()
+        notes.mkdir()
+        path = environment.get("PATH", "")
+        go = shutil.which("go", path=path)
+        if go:
+            shim = programs / "go"
+            # Both paths stand in the program itself: nothing of a build's environment can change them.
+            shim.write_text(
+                _NOTE.format(notes=shlex.quote(str(notes)), go=shlex.quote(str(Path(go).absolute())))
+            )
+            shim.chmod(0o755)
+        yield {**environment, "PATH": f"{programs}{os.pathsep}{path}"}, calls
+        calls += _read(notes)
+
+
+def parse_call(directory: Path, words: Sequence[str], goflags: str = "", gobin: str = "") -> GoBuild | None:
+    """Read one call of the go command; None if it builds nothing.
+
+    Args:
+        directory: where it was called.
+        words: what follows ``go``.
+        goflags: value of ``GOFLAGS``.
+        gobin: value of ``GOBIN``.
+    """
+    if not words or words[0] not in ("build", "install"):
+        return None
+    flags = {}
+    for word in goflags.split():
+        name, has_value, value = word.strip("'\"").lstrip("-").partition("=")
+        if has_value:
+            flags[name] = value
+    rest = list(words[1:])
+    while rest and rest[0].startswith("-") and rest[0] != "-":
+        name, has_value, value = rest.pop(0).lstrip("-").partition("=")
+        if not name:
+            break
+        if not has_value and name in _VALUED and rest:
+            value = rest.pop(0)
+        flags[name] = value
+    if "C" in flags:
+        directory = Path(os.path.normpath(directory / flags["C"]))
+    return GoBuild(directory, tuple(words[1:]), flags, tuple(rest), words[0] == "install", gobin)
+
+
+def _read(notes: Path) -> list[GoBuild]:
+    """Return the calls that were noted, in the order of their times; what is no note is left out."""
+    found: list[GoBuild] = []
+    files = [each for each in notes.iterdir() if each.is_file() and not each.is_symlink()]
+    for file in sorted(files, key=lambda each: each.stat().st_mtime_ns):
+        with file.open("rb") as stream:
+            fields = stream.read(_LONGEST_NOTE).decode(errors="surrogateescape").split("\0")
+        at = 0
+        while at + _HEAD < len(fields) and len(found) < _MOST_NOTES and fields[at].isdecimal():
+            count = int(fields[at])
+            _, directory, goflags, gobin = fields[at : at + _HEAD]
+            words = fields[at + _HEAD : at + _HEAD + count]
+            at += _HEAD + count
+            if len(words) == count and (call := parse_call(Path(directory), words, goflags, gobin)):
+                found.append(call)
+    return found

@@ -1,0 +1,49 @@
+from fleetpgo.service.files import clashes
+
+MINIMAL = """\
+prometheus: {{connection: prometheus}}
+selection: {{cpu: cpu}}
+repository: {{forge: github, connection: github, project: acme/{project}{profile}}}
+build: {{binary: bin/{binary}}}
+rollout: {{fraction: 'count(build_info{{pgo="$profile"}}) / count(build_info)'}}
+measurement: {{cpu: cpu}}
+"""
+
+
+def files(directory, *services):
+    """A service file for each project, profile and binary."""
+    found = []
+    for number, (project, profile, binary) in enumerate(services):
+        key = f", profile: {profile}" if profile else ""
+        found.append(directory / f"s{number}.yaml")
+        found[-1].write_text(MINIMAL.format(project=project, profile=key, binary=binary))
+    return found
+
+
+def test_two_services_of_one_repository_do_not_write_one_file(tmp_path):
+    first, second = files(tmp_path, ("shop", "pgo/a.pprof", "api"), ("shop", "./pgo/a.pprof", "worker"))
+
+    (said,) = clashes([first, second])
+
+    assert said == (
+        f"{second}:3: repository.profile: s0.yaml writes the same file, pgo/a.pprof, to acme/shop; give each "
+        "service a profile of its own, or leave repository.profile out and let build.binary name its binary"
+    )
+
+
+def test_without_a_path_each_binary_has_a_profile_of_its_own(tmp_path):
+    made = files(tmp_path, ("shop", "", "api"), ("shop", "", "worker"), ("shop", "", "api"))
+
+    (said,) = clashes(made)
+
+    assert said.startswith(
+        f"{made[2]}:3: repository.profile: s0.yaml writes the same file, default.pgo beside"
+    )
+
+
+def test_other_repositories_and_other_paths_are_no_matter(tmp_path):
+    made = files(
+        tmp_path, ("shop", "a.pprof", "api"), ("other", "a.pprof", "api"), ("shop", "b.pprof", "api")
+    )
+
+    assert clashes(made) == []
