@@ -130,8 +130,8 @@ class Prometheus:
         if len(answer.series) != 1:
             raise MeasurementError(
                 f"the query returned {len(answer.series) or 'no'} series, not one: {query}",
-                hint="aggregate several series with sum(…); if there is none, check that the metric exists at "
-                "that time, and that retention is long enough",
+                hint="aggregate several series with sum(…); if there are none, check the metric and the "
+                "retention at that time",
             )
         value = answer.series[0].value
         if not math.isfinite(value):
