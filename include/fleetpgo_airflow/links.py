@@ -1,7 +1,7 @@
-"""Buttons on a task: to the pull request, the profile, and the query that the task asked.
+"""Buttons on a task: the pull request, the profile, and the task's queries.
 
-A worker works out the address when the task ends, from what is in the run's store then. "" means that there
-is nothing to see, or that the store does not answer; Airflow shows no button for it.
+A worker computes the address when the task ends, from the run's store. "" means that there is nothing to
+show, or that the store does not answer; Airflow then shows no button.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from fleetpgo_airflow.operators import MeasureOperator, RefreshOperator, SelectInstancesOperator
 
 MOST_QUERIES = 10
-"""Panels that one page of Prometheus' is opened with; a link has its limits."""
+"""Largest number of panels in a link to Prometheus: addresses have a limited length."""
 
 log = logging.getLogger(__name__)
 
 
 def _none_during_an_outage(get_link: Callable[..., str]) -> Callable[..., str]:
-    """A button is not worth a traceback at the end of a task that went well."""
+    """Make a button that is missing while the store is down, instead of a traceback in a good task's log."""
 
     @wraps(get_link)
     def link(self: BaseOperatorLink, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
@@ -54,7 +54,7 @@ class PullRequestLink(BaseOperatorLink):
 
     @_none_during_an_outage
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Its URL; "" for a forge without a web server, and where none was opened."""
+        """Return its URL; "" if the forge has no web server, or none was opened."""
         store = _store(operator, ti_key)
         if not store.exists("pull_request.json"):
             return ""
@@ -69,7 +69,7 @@ class ProfileLink(BaseOperatorLink):
 
     @_none_during_an_outage
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The PGO tab of the run; "" before there is a profile."""
+        """Return the PGO tab of the run; "" before there is a profile."""
         if not _store(operator, ti_key).exists("merged.pb.gz"):
             return ""
         base = conf.get("api", "base_url", fallback="").rstrip("/")

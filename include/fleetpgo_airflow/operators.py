@@ -1,6 +1,6 @@
-"""One operator for each step of a refresh. What a step does stands in :mod:`fleetpgo.steps.refresh`.
+"""One operator for each step of a refresh; :mod:`fleetpgo.steps` does the work.
 
-What an operator pushes to XCom is small and refers to the store: records and digests, never profiles.
+Operators push small records and digests to XCom, which refer to the store; never profiles.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class RefreshOperator(BaseOperator):
-    """A step of a service's refresh.
+    """Base class of the steps of a service's refresh.
 
     Args:
         service: name of the service; its file is read when the task runs.
@@ -44,13 +44,13 @@ class RefreshOperator(BaseOperator):
         self.service = service
 
     def opened(self, context: Context) -> tuple[ServiceRules, RunStore]:
-        """The service and the run's store. Blocks: an object storage asks for its connection."""
+        """Return the service and the run's store. Blocks: an object storage asks for its connection."""
         service = load_named(self.service)
         return service, hooks.run_store(self.service, context["run_id"])
 
 
 class SelectInstancesOperator(RefreshOperator):
-    """Choose the instances to profile; returns the packs that the fetching tasks are mapped over.
+    """Selects the instances to profile; returns the packs that the fetching tasks are mapped over.
 
     Args:
         window: name of the window whose share is chosen; None: the service has no windows.
@@ -98,7 +98,7 @@ class SelectInstancesOperator(RefreshOperator):
 
 
 class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
-    """Fetch the profiles of one pack of instances, all at once; returns one record per instance.
+    """Fetches the profiles of one pack of instances, all at the same time; returns one record per instance.
 
     Args:
         pack: what :class:`SelectInstancesOperator` returned, one element of it.
@@ -111,7 +111,7 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
         self.pack = pack
 
     async def aexecute(self, context: Context) -> list[dict[str, Any]]:
-        """Fetch; skipped, not failed, if not one instance of the pack gave a profile: the quorum decides."""
+        """Fetch; skip, not fail, if no instance of the pack gave a profile: the quorum decides."""
         from fleetpgo.selection import Target  # noqa: PLC0415
         from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
@@ -129,7 +129,10 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
 
 
 async def _forget_mended_stop(context: Context, store: RunStore) -> None:
-    """A stopped round fails no task, so none is retried: whoever clears one has mended what stopped it."""
+    """Forget the stop of a round if somebody cleared the task.
+
+    A stop fails no task, so a second try means that a person has mended the cause and cleared the task.
+    """
     from fleetpgo.collection import forget_stop  # noqa: PLC0415  # not when the DAG file is parsed
 
     if context["task_instance"].try_number > 1:
@@ -137,10 +140,10 @@ async def _forget_mended_stop(context: Context, store: RunStore) -> None:
 
 
 class TopUpOperator(BaseAsyncOperator, RefreshOperator):
-    """Take further rounds while there are too few samples; returns what was said of each look."""
+    """Profiles further rounds while there are too few samples; returns a sentence for each check."""
 
     async def aexecute(self, context: Context) -> list[str]:
-        """Look, fetch, look again; most often the first look is enough."""
+        """Count the samples, fetch another round if they are too few, and count again."""
         from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated(self.service):
@@ -153,7 +156,7 @@ class TopUpOperator(BaseAsyncOperator, RefreshOperator):
 
 
 class MergeProfilesOperator(RefreshOperator):
-    """Merge what arrived, if it is enough; returns the manifest's figures."""
+    """Merges the profiles if there are enough; returns the manifest's figures."""
 
     operator_extra_links = (ProfileLink(),)
 
@@ -172,12 +175,12 @@ class MergeProfilesOperator(RefreshOperator):
 
 
 class BuildAndOpenPROperator(RefreshOperator):
-    """Build without and with the profile, push, open or update the pull request; returns what came of it."""
+    """Builds without and with the profile; opens or updates the pull request; returns the result."""
 
     operator_extra_links = (PullRequestLink(), ProfileLink())
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Propose; param ``dry_run``: everything but the push and the pull request."""
+        """Propose the profile; with param ``dry_run`` do everything but push and open the pull request."""
         from fleetpgo.steps import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated(self.service):
@@ -197,8 +200,8 @@ class BuildAndOpenPROperator(RefreshOperator):
 class AnnounceMergeOperator(RefreshOperator):
     """Tells Airflow that the service has a new profile; give it the asset as its outlet.
 
-    A task of its own, because Airflow emits outlets only of tasks that end on a worker, and the wait for the
-    merge ends in the triggerer (docs/decisions/0602).
+    It is a task of its own because Airflow emits the outlets only of tasks that end on a worker, and the wait
+    for the merge ends in the triggerer (docs/decisions/0602).
     """
 
     def execute(self, context: Context) -> None:
@@ -215,7 +218,7 @@ class AnnounceMergeOperator(RefreshOperator):
 
 
 class MeasureOperator(RefreshOperator):
-    """Measure the saving over a period after the rollout, and comment on the pull request.
+    """Measures the saving over a period after the rollout, and comments on the pull request.
 
     Args:
         period: ``rollout`` or ``week``.
@@ -242,7 +245,7 @@ class MeasureOperator(RefreshOperator):
 
 
 class BrokenServiceOperator(BaseOperator):
-    """Fails with the mistakes of a service file, so that nobody wonders where its DAG went.
+    """Fails with the mistakes of a service file.
 
     Args:
         mistakes: what is wrong, with path and line.

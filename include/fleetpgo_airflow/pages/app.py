@@ -1,8 +1,8 @@
-"""The routes. Every one needs a user; every one about a run needs the right to read that DAG's runs.
+"""The routes of the pages. Each requires a user; those of a run require the right to read its DAG's runs.
 
-Pages and scripts are found by name in a list that is made once (:mod:`fleetpgo_airflow.pages.files`): no
-path of a request is ever joined to a directory. Nothing is loaded from another host, and the content security
-policy lets nothing be.
+Pages and scripts are looked up by name in a list that is made once (:mod:`fleetpgo_airflow.pages.files`): no
+path of a request is ever joined to a directory. Pages load nothing from another host; the content security
+policy forbids it.
 """
 
 from __future__ import annotations
@@ -60,25 +60,25 @@ def _explain(_request: Request, error: FleetPGOError) -> JSONResponse:
 
 @app.get("/")
 def fleet_page() -> FileResponse:
-    """The fleet."""
+    """Return the page of the fleet."""
     return _file("fleet.html")
 
 
 @app.get("/run")
 def run_page() -> FileResponse:
-    """One run; its script reads ``dag_id`` and ``run_id`` from the address and asks for the data."""
+    """Return the page of a run; its script reads ``dag_id`` and ``run_id`` from the address."""
     return _file("run.html")
 
 
 @app.get("/static/{path:path}")
 def static_file(path: str) -> FileResponse:
-    """A script, a style sheet, or a file of the flame graph viewer."""
+    """Return a script, a style sheet, or a file of the flame graph viewer."""
     return _file(path, cached=True)
 
 
 @app.get("/api/fleet")
 def fleet(dags: ReadableDags) -> Response:
-    """The services whose DAG the user may read, and what these together have reclaimed."""
+    """Return the services whose DAG the user may read, and the cores that they have reclaimed together."""
     store, now = hooks.store_root(), datetime.now(UTC)
     rows = [overview.look_at_service(store, dag.service, now=now) for dag in dags]
     return _json(
@@ -96,13 +96,13 @@ def fleet(dags: ReadableDags) -> Response:
 
 @runs.get("")
 def run(store: Store, dag_id: str, run_id: str) -> Response:
-    """What the run has left so far, and the state that Airflow has it in."""
+    """Return what the run has stored so far, and its state in Airflow."""
     return _json({**vars(overview.look_at_run(store)), "state": run_state(dag_id, run_id)})
 
 
 @runs.get("/difference")
 def difference(store: Store) -> Response:
-    """The run's profile against the one merged before it; null if there is none."""
+    """Return the run's profile compared with the one merged before it; null: there is none."""
     found = overview.previous_run(store)
     if found is None:
         return _json(None)
@@ -112,7 +112,7 @@ def difference(store: Store) -> Response:
 
 @runs.get("/difference/{part}.pb.gz")
 def difference_profile(store: Store, part: Literal["grown", "shrunk"]) -> Response:
-    """The stacks that grew, or shrank, since the profile merged before: for the flame graph."""
+    """Return the stacks that grew, or shrank, since the profile merged before, for the flame graph."""
     found = overview.previous_run(store)
     if found is None:
         raise HTTPException(404, "no profile was merged before this one")
@@ -123,7 +123,7 @@ def difference_profile(store: Store, part: Literal["grown", "shrunk"]) -> Respon
 
 @runs.get("/artifacts/{name}")
 def artifact(store: Store, name: str) -> Response:
-    """One of the artifacts that are listed in :data:`fleetpgo.overview.run.ARTIFACTS`."""
+    """Return an artifact that :data:`fleetpgo.overview.run.ARTIFACTS` lists."""
     if not overview.is_artifact(name) or not store.exists(name):
         raise HTTPException(404, f"this run has no {name} to download")
     return _attachment(store.read(name), name)
@@ -135,7 +135,7 @@ _TYPES = {".json": "application/json", ".md": "text/markdown", ".svg": "image/sv
 
 
 def _attachment(data: bytes, name: str) -> Response:
-    """Bytes to be saved, or drawn by a page of ours; never shown as a page of their own."""
+    """Return bytes as a file to save or for a page of ours to draw; a browser never shows them as a page."""
     return Response(
         data,
         media_type=_TYPES.get(Path(name).suffix, "application/octet-stream"),
