@@ -1,4 +1,4 @@
-"""What keeps a round from being felt in production.
+"""Limits that protect production during a round.
 
 Never more than ``max_share`` of a datacenter's instances are profiled at once, nor more than ``per_host`` on
 one host, nor more than ``concurrency`` in one task. A datacenter is never split over tasks
@@ -47,7 +47,7 @@ def forget_stop(store: RunStore) -> None:
 
 
 def why_stopped(store: RunStore) -> str:
-    """Why nobody is asked any more; "": somebody may be."""
+    """Return why the round has stopped; "": it has not."""
     reason: str = store.read_json(STOP)["reason"] if store.exists(STOP) else ""
     return reason
 

@@ -1,4 +1,4 @@
-"""What became of each target: a record in the store, beside the profiles.
+"""The record of each target in the store, beside the profiles.
 
 A profile is stored under its own SHA-256, so what is there is whole, and a record that names it stays true.
 """
@@ -24,7 +24,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one target: its profile's place and digest, or why there is none.
+    """The result of one target: its profile's place and digest, or why there is none.
 
     ``refused``: something came, and it is no profile that can be used; it is not kept. ``size`` is in bytes,
     ``samples`` in CPU samples; what tells profiles apart is as in :class:`fleetpgo.pprof.Facts`, and empty in

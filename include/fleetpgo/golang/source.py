@@ -130,7 +130,7 @@ class Function:
 
 @dataclass
 class Source:
-    """What one package declares.
+    """The declarations of one package.
 
     Attributes:
         functions: by name, ``T.M`` for methods.
@@ -223,7 +223,7 @@ def _calls(captures: Mapping[str, list[Node]], source: Source) -> Iterator[tuple
 
 
 class _Names(NamedTuple):
-    """What a package declares: functions and types, methods, fields of structs."""
+    """Names that a package declares: functions and types, methods, fields of structs."""
 
     functions: set[str]
     methods: set[str]
@@ -231,7 +231,7 @@ class _Names(NamedTuple):
 
 
 def _call(node: Node, known: _Names, imports: set[str]) -> Call:
-    """What a call of the source may reach.
+    """Return the functions that a call in the source may reach.
 
     Args:
         node: a call, or the clause of a ``range``, which calls where it ranges over a function.
@@ -269,7 +269,7 @@ _WRAPPING = {
     "type_instantiation_expression",
     "generic_type",
 }
-"""What may stand around a function's name where it is called: ``(f)(x)``, ``f[int](x)``."""
+"""Syntax around a function's name in a call: ``(f)(x)``, ``f[int](x)``."""
 
 
 def _declared_name(node: Node) -> str:

@@ -32,12 +32,12 @@ ARTIFACTS = {
         for kind, name in (("json", "measurement"), ("md", "report"), ("svg", "picture"))
     },
 }
-"""What may be downloaded. No other name is ever looked up, so no name leads anywhere else."""
+"""Artifacts that may be downloaded. No other name is ever looked up."""
 
 
 @dataclass(frozen=True)
 class Instance:
-    """What became of one selected instance.
+    """The result of one selected instance.
 
     ``state``: ``waiting`` until there is a record; then the record's (``fetched``, ``refused``, ``missing``);
     after the merge its own (``used``). ``size`` is in bytes.
@@ -55,7 +55,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Datacenter:
-    """How many instances of a datacenter were asked and gave a profile; reason → how many did not."""
+    """Counts of a datacenter's instances: asked, with a profile, and reason → without."""
 
     name: str
     asked: int

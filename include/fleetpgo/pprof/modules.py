@@ -1,4 +1,4 @@
-"""Which Go modules a function, and so a stack, belongs to: what tells one program's profile from another's.
+"""Go modules of functions and stacks, which tell one program's profile from another's.
 
 Most servers' stacks hold no function of package main: they begin in net/http, in grpc or in a goroutine of
 some package. Nearly all of them pass through the program's own module, though, and no other program's do.
@@ -37,10 +37,10 @@ STD = frozenset(
 (``type:.eq…``). Source: ``go list std`` of Go 1.27."""
 
 FORGES = (b"git", b"bitbucket", b"code")
-"""What the host's name holds where projects have an owner: github.com, gitlab.example.com, codeberg.org …"""
+"""Parts of hosts' names whose projects have an owner: github.com, gitlab.example.com, codeberg.org …"""
 
 OF_A_DEPENDENCY = (b"@v", b"/vendor/", b"/external/")
-"""What the path of a dependency's file holds: in a module cache, in a vendor folder, in a Bazel build."""
+"""Parts of the path of a dependency's file: in a module cache, a vendor folder, a Bazel build."""
 
 LONGEST_PATH = 512
 """Bytes of a name within which its import path must end."""

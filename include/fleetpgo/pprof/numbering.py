@@ -191,7 +191,7 @@ def used_rows(rows: Ints, count: int) -> Ints:
 
 
 def starts_of(counts: Ints) -> Ints:
-    """Where in a list of lists each list of these sizes starts, and where the last one ends."""
+    """Return where each list of these sizes starts in a concatenation, and where the last one ends."""
     starts: Ints = np.concatenate(([0], np.cumsum(counts)))
     return starts
 

@@ -1,4 +1,4 @@
-"""When fleetpgo must leave its branch and pull request alone: people's wishes come first.
+"""Reasons to leave a branch and its pull request alone: people's wishes come first.
 
 The manners are those of Renovate and Dependabot: a commit of somebody else on the branch stops the updates,
 and a label does. What people want is read from the forge at each run and remembered nowhere else.

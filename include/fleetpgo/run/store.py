@@ -1,4 +1,4 @@
-"""Where a run keeps what it makes: ``<store>/<service>/<run>/<name>``.
+"""The store of runs' artifacts: ``<store>/<service>/<run>/<name>``.
 
 The store is the state that outlives tasks and workers; what travels between tasks only refers to it. Its
 root is anything that behaves like :class:`pathlib.Path`: a local path, a ``UPath``, Airflow's
@@ -46,11 +46,11 @@ class RunStore:
 
     @property
     def directory(self) -> Path | UPath:
-        """Where this run's artifacts are."""
+        """The directory of this run's artifacts."""
         return self.root / self.service / _UNSAFE.sub("_", self.run)
 
     def path(self, name: str) -> Path | UPath:
-        """Where the artifact of that name is, or would be."""
+        """Return the path of an artifact, whether it exists or not."""
         return self.directory.joinpath(*name.split("/"))
 
     def size(self, name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Who may see what: only what Airflow's auth manager lets a user see of the service's DAG."""
+"""Access to the pages: users see only what Airflow's auth manager lets them see of a service's DAG."""
 
 from __future__ import annotations
 

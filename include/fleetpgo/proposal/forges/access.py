@@ -1,4 +1,4 @@
-"""What forges that are servers have in common: an address, a token, and how often to ask again."""
+"""Common parts of forges that are servers: address, token, and retries."""
 
 from __future__ import annotations
 
