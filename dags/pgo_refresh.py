@@ -1,4 +1,4 @@
-"""One DAG for each service file: a fresh profile every week, from the fleet to a measured saving."""
+"""One DAG for each service file: every week from CPU profiles of the fleet to a measured saving."""
 
 from __future__ import annotations
 
@@ -38,26 +38,25 @@ if TYPE_CHECKING:
     from fleetpgo.service.rules import ServiceRules
 
 DOC = """
-Takes CPU profiles of the busiest instances of **{name}** ({description}), merges them, builds `{project}`
-without and with the result, opens one pull request, and after the rollout measures what was saved.
+Profiles the busiest instances of **{name}** ({description}), merges the profiles, builds `{project}` without
+and with the result, and opens one pull request. After the rollout it measures the saving.
 
-| stage | what it does | when it fails |
-|---|---|---|
-| wait_for_window | if there are windows: until the one of its group opens | look at `selection.windows` |
-| select_instances | asks Prometheus for the busiest instances | the log holds the query: paste it there |
-| fetch_profile | one mapped task per instance or datacenter | skipped: no profile, the log says why |
-| top_up | takes further rounds while there are too few samples | the log says what there is |
-| merge_profiles | checks, merges, minimises; applies the quorum | the log names each lost instance |
-| approve | if the service asks for it: until somebody approves in Airflow | skipped from here: rejected |
-| build_and_open_pr | builds twice, opens or updates the PR of `{branch}` | the log has the build's words |
-| wait_for_merge | until the PR is merged | skipped: the PR was closed, or a newer run took it over |
-| announce_merge | updates the asset `fleetpgo://{name}/profile` | the DAGs that follow it do not start |
-| wait_for_rollout | until the fleet runs the new build | look at `rollout.fraction` in the service file |
-| measure_rollout | compares CPU before and after; comments on the PR | the log holds the PromQL |
-| wait_for_week, measure_week | the same over the long period | the log holds the PromQL |
+| stage | what it does | if it fails or is skipped | |---|---|---| | wait_for_window | waits until its window
+opens, if the service has windows | see `selection.windows` | | select_instances | asks Prometheus for the
+busiest instances | the log has the query: paste it into Prometheus | | fetch_profile | fetches profiles; one
+mapped task per pack of instances | skipped: no profile, the log says why | | top_up | profiles further rounds
+while there are too few samples | the log has the figures | | merge_profiles | checks, merges and minimises
+the profiles; applies the quorum | the log names each lost instance | | approve | waits for an approval in
+Airflow, if the service requires one | skipped from here: it was rejected | | build_and_open_pr | builds
+twice; opens or updates the PR of `{branch}` | the log has the build's output | | wait_for_merge | waits until
+the PR is merged | skipped: the PR was closed, or a newer run took it over | | announce_merge | updates the
+asset `fleetpgo://{name}/profile` | the DAGs that follow it do not start | | wait_for_rollout | waits until
+the fleet runs the new build | see `rollout.fraction` in the service file | | measure_rollout | compares CPU
+before and after; comments on the PR | the log has the PromQL | | wait_for_week, measure_week | the same over
+a week (`measurement.week`) | the log has the PromQL |
 
-Trigger it by hand for another number of instances, a longer profile, or a dry run: everything but the push.
-There is no backfill: a profile is of the fleet as it runs now, so a refresh of the past has no meaning.
+Trigger the DAG by hand for another number of instances, a longer profile, or a dry run, which does everything
+but push. There is no backfill: a profile shows the fleet as it runs now, so the past cannot be profiled.
 """
 
 # A year's backfill would profile production 52 times.
@@ -77,19 +76,19 @@ NOW = {
         default=False,
         type="boolean",
         title="Now",
-        description="Take all instances at once, now, instead of each window's share when it opens.",
+        description="Profile all instances now, instead of each window's share when it opens.",
     )
 }
 
-# Approval that nobody has given by then is forgotten work; the task fails, so that somebody looks.
+# After that time the approval counts as forgotten: the task fails, so that somebody looks.
 APPROVAL_TIME = timedelta(days=14)
 
 APPROVAL = """
 **{{{{ ti.xcom_pull(task_ids="merge_profiles")["used"] }}}} of
 {{{{ ti.xcom_pull(task_ids="merge_profiles")["selected"] }}}}** instances gave a profile,
 **{{{{ ti.xcom_pull(task_ids="merge_profiles")["samples"] }}}}** samples in all.
-Approve to build `{project}` with the profile and to open its pull request from `{branch}`; the log of
-*merge_profiles* holds all figures.
+Approve to build `{project}` with the profile and to open the pull request from `{branch}`. The log of
+*merge_profiles* has all figures.
 """
 
 # With `max_share` 5 %, a datacenter whose every instance is profiled takes 20 turns of a profile's length.
@@ -97,12 +96,12 @@ FETCH_TIME = timedelta(hours=2)
 
 
 def dag_id(name: str) -> str:
-    """The id of a service's DAG, whatever its file may be called."""
+    """Return the id of a service's DAG, whatever the name of its file."""
     return f"{DAG_PREFIX}{re.sub('[^A-Za-z0-9_.-]', '_', name)}"
 
 
 def pgo_refresh(service: ServiceRules) -> DAG:
-    """The DAG of one service."""
+    """Return the DAG of one service."""
     with DAG(
         dag_id=dag_id(service.name),
         description=f"PGO refresh of {service.name}: {service.description}",
@@ -129,7 +128,7 @@ def pgo_refresh(service: ServiceRules) -> DAG:
                 maximum=10_000,
                 title="Instances",
                 description="How many instances to profile in a round, 1 to 10,000. "
-                "Up to selection.max_rounds rounds are taken while the samples do not suffice.",
+                "Up to selection.max_rounds rounds are profiled until there are enough samples.",
             ),
             "seconds": Param(
                 service.collection.seconds,
@@ -139,7 +138,7 @@ def pgo_refresh(service: ServiceRules) -> DAG:
                 title="Seconds",
                 description="Length of each CPU profile, 1 to 600 seconds.",
             ),
-            # The form sends an empty field as null, and cannot be sent where that is no value.
+            # The form sends an empty field as null, and refuses to send it if null is not allowed.
             "matchers": Param(
                 service.selection.matchers or None,
                 type=["null", "string"],
@@ -161,7 +160,7 @@ def pgo_refresh(service: ServiceRules) -> DAG:
         chain(
             [select_and_fetch(name, window.name) for window in service.selection.windows]
             or select_and_fetch(name, None),
-            # These two run whatever became of the fetches: the quorum decides.
+            # These two run whether the fetches succeeded or not: the quorum decides.
             TopUpOperator(
                 task_id="top_up", service=name, trigger_rule="all_done", execution_timeout=FETCH_TIME
             ),
@@ -180,14 +179,14 @@ def pgo_refresh(service: ServiceRules) -> DAG:
             WaitForWeekOperator(task_id="wait_for_week", service=name),
             MeasureOperator(task_id="measure_week", service=name, period="week"),
         )
-        # Aside: a run goes on whether or not anybody follows the asset.
+        # Not part of the chain: the run goes on even if announcing fails.
         profile = Asset(f"{name} profile", uri=f"fleetpgo://{name}/profile")
         chain(merged, AnnounceMergeOperator(task_id="announce_merge", service=name, outlets=[profile]))
     return dag
 
 
 def select_and_fetch(service: str, window: str | None) -> MappedOperator:
-    """Choose instances and profile them; those of a window when it opens, in a task group of its name."""
+    """Select and profile instances; for a window, when it opens and in a task group of its name."""
     with TaskGroup(window) if window else nullcontext():
         select = SelectInstancesOperator(task_id="select_instances", service=service, window=window)
         if window:
@@ -196,13 +195,13 @@ def select_and_fetch(service: str, window: str | None) -> MappedOperator:
             task_id="fetch_profile",
             service=service,
             map_index_template="{{ task.pack['name'] }}",
-            doc_md="Fetches the profiles of one pack of instances, all at once.",
+            doc_md="Fetches the profiles of one pack of instances, all at the same time.",
             execution_timeout=FETCH_TIME,
         ).expand(pack=select.output)
 
 
 def approval(service: ServiceRules) -> list[ApprovalOperator]:
-    """The task that waits for somebody's approval, if the service asks for one. It holds no worker slot."""
+    """Return the task that waits for an approval, if the service requires one; it holds no worker slot."""
     if not service.approval:
         return []
     return [
@@ -219,7 +218,7 @@ def approval(service: ServiceRules) -> list[ApprovalOperator]:
 
 
 def broken_service(name: str, mistakes: str) -> DAG:
-    """A DAG that says what is wrong with a service file: to the eye, and to whoever runs or schedules it."""
+    """Return a DAG that shows what is wrong with a service file, on its page and when it runs."""
     with DAG(
         dag_id=dag_id(name),
         description=f"The service file of {name} has a mistake",
@@ -234,7 +233,7 @@ def broken_service(name: str, mistakes: str) -> DAG:
     return dag
 
 
-# A task that starts parses this file for its own DAG; the others' service files need not be read for that.
+# A starting task parses this file for its own DAG only, so the other service files are not read.
 wanted = get_parsing_context().dag_id
 
 for file in service_files():

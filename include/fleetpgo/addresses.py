@@ -1,4 +1,4 @@
-"""Where a request may go.
+"""Check of the addresses that requests may go to.
 
 Targets come from metric labels, and whoever can push a metric can forge one. So what a name resolves to is
 judged, not the name (:mod:`fleetpgo.collection.resolving` asks here before each connection):
@@ -45,7 +45,7 @@ METADATA = frozenset(
 INSTANCE = re.compile(
     r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
 )
-"""What an instance may be called: host, host:port, [v6] or [v6]:port. Nothing else may stand in a URL."""
+"""Names that an instance may have in a URL: host, host:port, [v6] or [v6]:port."""
 
 _KINDS = ("loopback", "link_local", "multicast", "unspecified", "reserved")
 _NAME = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.IGNORECASE)
@@ -59,7 +59,7 @@ class Allow:
     names: tuple[str, ...] = ()
 
     def objection(self, host: str, address: Address) -> str | None:
-        """Why nothing may be sent to a host at that address; None: it may."""
+        """Return why no request may go to a host at that address; None: it may."""
         address = _unwrapped(address)
         named = [network for network in self.networks if address in network]
         kind = _kind(address)
@@ -103,7 +103,7 @@ def _unwrapped(address: Address) -> Address:
 
 
 def _kind(address: Address) -> str:
-    """What is special about an address; "": nothing."""
+    """Return the kind of a special address, such as loopback; "": an ordinary one."""
     if address in METADATA:
         return "cloud metadata"
     return next((kind.replace("_", "-") for kind in _KINDS if getattr(address, f"is_{kind}")), "")

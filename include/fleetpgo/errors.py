@@ -1,11 +1,11 @@
-"""Everything that fleetpgo reports as failed, as one tree.
+"""The failures that fleetpgo reports, as one tree.
 
     FleetPGOError
-    ├── ServiceFileError     a service file does not say what it must
+    ├── ServiceFileError     a service file has a mistake, or does not exist
     ├── PrometheusError      Prometheus or Thanos cannot be reached, or refuses the query
     │   └── QueryError       Prometheus cannot read the query
-    ├── SelectionError       nothing to profile
-    ├── ProfileError         these bytes are not a CPU profile that can be used; has a named `reason`
+    ├── SelectionError       there is no instance to profile
+    ├── ProfileError         a profile cannot be used; has a named `reason`
     ├── QuorumError          too few of the selected instances gave a profile
     ├── ArtifactError        a run's artifact cannot be read
     │   └── NotThereError    it is not in the store
@@ -14,22 +14,23 @@
     ├── BuildError           the service does not build
     ├── RepositoryError      git could not clone, commit or push
     ├── ForgeError           the forge cannot be reached, or refuses
-    │   └── RefusedError     the forge is well and will not do this: to ask again gets the same answer
-    └── MeasurementError     the saving cannot be computed from what Prometheus holds
+    │   └── RefusedError     the forge works and refuses this request; a retry gets the same answer
+    └── MeasurementError     the data in Prometheus are not enough to compute the saving
 
-Each message says what happened and to what; `hint` says what to do next. Neither may hold a secret.
-Anything else that is raised is a bug in fleetpgo.
+A message says what happened, and to what; `hint` says what to do. Where a key of the service file rules the
+failure, they name it (``collection.url``); :mod:`fleetpgo.service.files` adds its line. Neither may hold a
+secret. Any other exception is a bug in fleetpgo.
 """
 
 from __future__ import annotations
 
 
 class FleetPGOError(Exception):
-    """Base of all failures that a user can understand and act on.
+    """Base class of all failures that a user can understand and act on.
 
     Args:
         message: what happened, and to what.
-        hint: what to do next; printed after the message.
+        hint: what to do; printed after the message.
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
@@ -42,7 +43,7 @@ class FleetPGOError(Exception):
 
 
 class ServiceFileError(FleetPGOError):
-    """A service file does not say what it must."""
+    """A service file has a mistake, or does not exist."""
 
 
 class PrometheusError(FleetPGOError):
@@ -54,17 +55,17 @@ class QueryError(PrometheusError):
 
 
 class SelectionError(FleetPGOError):
-    """The query for instances gave nothing that can be profiled."""
+    """The query for instances returned nothing that can be profiled."""
 
 
 class ProfileError(FleetPGOError):
-    """The bytes are not a CPU profile that can be used.
+    """The profile cannot be used.
 
     Args:
-        message: what is wrong with which profile.
+        message: what is wrong, with which profile.
         reason: a short stable name of the defect (``truncated``, ``no-samples`` …), for records and tables.
         hint: what to do next.
-        profile: which one of several it is, from 0; None: it was the only one, or nobody knows.
+        profile: index of the profile among several; None: there is only one, or it is unknown.
     """
 
     def __init__(self, message: str, *, reason: str, hint: str = "", profile: int | None = None) -> None:
@@ -86,7 +87,7 @@ class NotThereError(ArtifactError):
 
 
 class StoreError(FleetPGOError):
-    """The store of artifacts does not answer, refuses, or has no room: it may be better in a while."""
+    """The artifact store does not answer, refuses, or is full; a retry may succeed."""
 
 
 class ToolchainError(FleetPGOError):
@@ -106,8 +107,8 @@ class ForgeError(FleetPGOError):
 
 
 class RefusedError(ForgeError):
-    """The forge is well and will not do this: to ask again gets the same answer."""
+    """The forge works and refuses this request; a retry gets the same answer."""
 
 
 class MeasurementError(FleetPGOError):
-    """The saving cannot be computed from what Prometheus holds."""
+    """The data in Prometheus are not enough to compute the saving."""

@@ -1,8 +1,8 @@
-"""fleetpgo in Airflow: operators and triggers that translate, and nothing else.
+"""fleetpgo in Airflow: operators and triggers that only translate.
 
-A Connection becomes a client, the task's context becomes arguments, a domain error becomes a failure, a retry
-or a skip. What is done is in :mod:`fleetpgo.steps`; it is imported when a task runs, never when a DAG file is
-parsed.
+They turn a Connection into a client, the task's context into arguments, and a domain error into a failure, a
+retry or a skip. :mod:`fleetpgo.steps` does the work. It is imported when a task runs, never when a DAG file
+is parsed.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Who hears of a run that fails, or is late: an Airflow notifier that the service file names.
+"""Alerts for runs that fail or are late, by the Airflow notifier that the service file names.
 
-A notifier is told of a failed run by the DAG processor and of a late one by the triggerer, so it needs both
-``notify`` and ``async_notify``; those of Airflow's providers have them.
+The DAG processor calls the notifier for a failed run, the triggerer for a late one. So it needs both
+``notify`` and ``async_notify``; the notifiers of Airflow's providers have them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def alerting(alerts: AlertsRules) -> dict[str, Any]:
-    """The arguments of a DAG that make it tell of its failed and its late runs; none without a notifier.
+    """Return the arguments that make a DAG report failed and late runs; none without a notifier.
 
     Raises:
-        ServiceFileError: there is no such notifier, or it cannot be made with these arguments.
+        ServiceFileError: the notifier does not exist, or does not take these arguments.
     """
     if alerts.notifier is None:
         return {}
@@ -30,8 +30,8 @@ def alerting(alerts: AlertsRules) -> dict[str, Any]:
         notifier = resolve_name(alerts.notifier)(**alerts.arguments)
     except (ImportError, AttributeError, TypeError) as error:
         raise ServiceFileError(
-            f"alerts: {alerts.notifier} cannot be made: {error}",
-            hint="its provider must be installed wherever Airflow runs, and `arguments` be the class's own",
+            f"alerts.notifier: {alerts.notifier} cannot be created: {error}",
+            hint="install its provider wherever Airflow runs, and check alerts.arguments against the class",
         ) from error
     return {
         "on_failure_callback": notifier,

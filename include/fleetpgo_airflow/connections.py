@@ -1,6 +1,6 @@
-"""The connection type ``fleetpgo_forge``: its *Test* button.
+"""The *Test* button of the connection type ``fleetpgo_forge``.
 
-:mod:`fleetpgo_airflow.provider` has its form.
+:mod:`fleetpgo_airflow.provider` declares the connection's form.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fleetpgo_airflow import hooks
 
 
 class ForgeHook(BaseHook):
-    """What Airflow makes of a connection of that type when somebody presses *Test*.
+    """The hook that Airflow creates from such a connection when somebody presses *Test*.
 
     Args:
         conn_id: id of the connection.
@@ -35,7 +35,7 @@ class ForgeHook(BaseHook):
         if not extra.get("service"):
             return (
                 False,
-                "name a service to test with: its file says which kind of forge and which repository",
+                "fill in *Service to test with*: its service file names the kind of forge and the repository",
             )
         try:
             service = load_named(extra["service"])

@@ -1,4 +1,4 @@
-"""From Airflow's connections and configuration to the domain's clients and store."""
+"""Clients and the store, from Airflow's connections and configuration."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 def prometheus(service: ServiceRules) -> Prometheus:
-    """The service's Prometheus, through an ``http`` connection (its authentication, headers and TLS)."""
+    """Return the service's Prometheus, with an ``http`` connection's authentication, headers and TLS."""
     hook = HttpHook(http_conn_id=service.prometheus.connection)
     session = hook.get_conn()
     return Prometheus(hook.base_url, session)
 
 
 async def access(service: ServiceRules) -> Access:
-    """Credentials and TLS for the service's instances, from ``collection.connection`` (type ``http``).
+    """Return credentials and TLS files for the instances, from ``collection.connection`` (type ``http``).
 
     Its extra may hold ``headers`` (a mapping), ``ca``, ``cert`` and ``key`` (files on the worker); its
     password becomes a bearer token. All of it is masked in logs.
@@ -58,12 +58,12 @@ async def access(service: ServiceRules) -> Access:
 
 
 def forge(service: ServiceRules) -> forges.Forge:
-    """The service's forge, from a connection of any type; ``fleetpgo_forge`` has a form for it."""
+    """Return the service's forge, from a connection of any type; ``fleetpgo_forge`` has a form for it."""
     return connected(BaseHook.get_connection(service.repository.connection), service.repository)
 
 
 def connected(connection: Connection, repository: RepositoryRules) -> forges.Forge:
-    """A repository on its forge, as a connection tells.
+    """Return a repository on the forge that a connection names.
 
     The connection's host is the forge's address (for the ``local`` forge: its extra ``path``, a directory),
     and its password the token. With the extras ``app_id`` and ``installation_id`` it is an app of GitHub's,
@@ -89,20 +89,20 @@ def _app(extra: Mapping[str, Any]) -> forges.App | None:
         return None
     if not app or not installation.isdecimal():
         raise ForgeError(
-            "the forge's connection names an app of GitHub's by app_id and installation_id, or by neither",
+            "repository.connection has one of app_id and installation_id; an app needs both",
             hint="installation_id is the number at the end of the address of the installation's settings",
         )
     return forges.App(app, int(installation))
 
 
 def store_root() -> Path | UPath:
-    """The artifact store, ``$FLEETPGO_STORE``: a directory, or an object storage URL.
+    """Return the artifact store, ``$FLEETPGO_STORE``: a directory, or the URL of an object storage.
 
     The URL may name an Airflow connection: ``s3://aws_default@bucket/prefix``. All workers, the triggerer and
     the API server must see the same store.
 
     Raises:
-        StoreError: nothing of that kind can be reached by such an address.
+        StoreError: no installed provider reaches such an address.
     """
     text = os.environ.get("FLEETPGO_STORE") or str(_home() / "store")
     address = store_address.parse(text)
@@ -110,8 +110,8 @@ def store_root() -> Path | UPath:
         return address
     if not has_fs(address.scheme):
         raise StoreError(
-            f"no provider of Airflow's reaches a store on {address.scheme}://",
-            hint="correct FLEETPGO_STORE, or install the provider; that of s3:// is "
+            f"no installed Airflow provider reaches a store on {address.scheme}://",
+            hint="correct FLEETPGO_STORE, or install the provider; s3:// needs "
             "apache-airflow-providers-amazon[s3fs]",
         )
     # A triggerer lives for weeks: it must see what workers have put since it last looked.
@@ -121,12 +121,12 @@ def store_root() -> Path | UPath:
 
 
 def run_store(service: str, run: str) -> RunStore:
-    """The artifacts of one run."""
+    """Return the store of one run's artifacts."""
     return RunStore(store_root(), service, run)
 
 
 def cache() -> Path:
-    """Where Go's caches are kept between runs: ``$FLEETPGO_CACHE``; without them the next build is slow."""
+    """Return the directory of Go's caches, ``$FLEETPGO_CACHE``; without them the next build is slow."""
     return Path(os.environ.get("FLEETPGO_CACHE") or _home() / "cache")
 
 

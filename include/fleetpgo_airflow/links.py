@@ -1,4 +1,4 @@
-"""Buttons on a task: to the pull request, the profile, and the query that the task asked.
+"""Buttons on a task: the pull request, the profile, and the task's queries.
 
 A worker works out the address when the task ends, from what is in the run's store then. "" means that there
 is nothing to see, or that the store does not answer or cannot be read; Airflow shows no button for it.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fleetpgo.run.store import RunStore
 
 MOST_QUERIES = 10
-"""Panels that one page of Prometheus' is opened with; a link has its limits."""
+"""Largest number of panels in a link to Prometheus: addresses have a limited length."""
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """One operator for each step of a refresh. What a step does stands in :mod:`fleetpgo.steps`.
 
-What an operator pushes to XCom is small and refers to the store: records and digests, never profiles.
+Operators push small records and digests to XCom, which refer to the store; never profiles.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class RefreshOperator(BaseOperator):
-    """A step of a service's refresh.
+    """Base class of the steps of a service's refresh.
 
     Args:
         service: name of the service; its file is read when the task runs.
@@ -47,13 +47,13 @@ class RefreshOperator(BaseOperator):
         self.service = service
 
     def opened(self, context: Context) -> tuple[ServiceRules, RunStore]:
-        """The service and the run's store. Blocks: an object storage asks for its connection."""
+        """Return the service and the run's store. Blocks: an object storage asks for its connection."""
         service = load_named(self.service)
         return service, hooks.run_store(self.service, context["run_id"])
 
 
 class SelectInstancesOperator(RefreshOperator):
-    """Choose the instances to profile; returns the packs that the fetching tasks are mapped over.
+    """Selects the instances to profile; returns the packs that the fetching tasks are mapped over.
 
     Args:
         window: name of the window whose share is chosen; None: the service has no windows.
@@ -101,7 +101,7 @@ class SelectInstancesOperator(RefreshOperator):
 
 
 class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
-    """Fetch the profiles of one pack of instances, all at once; returns one record per instance.
+    """Fetches the profiles of one pack of instances, all at the same time; returns one record per instance.
 
     Args:
         pack: what :class:`SelectInstancesOperator` returned, one element of it.
@@ -135,7 +135,7 @@ async def _forget_mended_stop(context: Context, store: RunStore) -> None:
 
 
 class TopUpOperator(BaseAsyncOperator, RefreshOperator):
-    """Take further rounds while there are too few samples; returns what was said of each look."""
+    """Profiles further rounds while there are too few samples; returns a sentence for each check."""
 
     async def aexecute(self, context: Context) -> list[str]:
         """Look, fetch, look again; most often the first look is enough."""
@@ -151,7 +151,7 @@ class TopUpOperator(BaseAsyncOperator, RefreshOperator):
 
 
 class MergeProfilesOperator(RefreshOperator):
-    """Merge what arrived, if it is enough; returns the manifest's figures."""
+    """Merges the profiles if there are enough; returns the manifest's figures."""
 
     operator_extra_links = (ProfileLink(),)
 
@@ -170,7 +170,7 @@ class MergeProfilesOperator(RefreshOperator):
 
 
 class BuildAndOpenPROperator(RefreshOperator):
-    """Build without and with the profile, push, open or update the pull request; returns what came of it."""
+    """Builds without and with the profile; opens or updates the pull request; returns the result."""
 
     operator_extra_links = (PullRequestLink(), ProfileLink())
 
@@ -195,8 +195,8 @@ class BuildAndOpenPROperator(RefreshOperator):
 class AnnounceMergeOperator(RefreshOperator):
     """Tells Airflow that the service has a new profile; give it the asset as its outlet.
 
-    A task of its own, because Airflow emits outlets only of tasks that end on a worker, and the wait for the
-    merge ends in the triggerer (docs/decisions/0602).
+    It is a task of its own because Airflow emits the outlets only of tasks that end on a worker, and the wait
+    for the merge ends in the triggerer (docs/decisions/0602).
     """
 
     def execute(self, context: Context) -> None:
@@ -213,7 +213,7 @@ class AnnounceMergeOperator(RefreshOperator):
 
 
 class MeasureOperator(RefreshOperator):
-    """Measure the saving over a period after the rollout, and comment on the pull request.
+    """Measures the saving over a period after the rollout, and comments on the pull request.
 
     Args:
         period: ``rollout`` or ``week``.
@@ -240,7 +240,7 @@ class MeasureOperator(RefreshOperator):
 
 
 class BrokenServiceOperator(BaseOperator):
-    """Fails with the mistakes of a service file, so that nobody wonders where its DAG went.
+    """Fails with the mistakes of a service file.
 
     Args:
         mistakes: what is wrong, with path and line.

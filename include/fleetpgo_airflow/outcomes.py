@@ -1,4 +1,4 @@
-"""How a domain error ends a task: at once where trying again cannot help, with a retry where it can."""
+"""Domain errors as Airflow's: a failure if a retry cannot help, a retry if it can."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FINAL = (
     ServiceFileError,
     ToolchainError,
 )
-"""Somebody must change something first. Everything else may be a passing fault of a network or a server."""
+"""Errors that a retry cannot mend. All others may be passing faults of a network or a server."""
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""What Airflow's provider mechanism is told: the form of the connection to a forge.
+"""The form of the connection to a forge, for Airflow's provider mechanism.
 
-Plain data, found by the entry point ``apache_airflow_provider``. It lies in the installed package, not among
-the plugins, because Airflow asks for it in every process, whichever plugins that has.
+Plain data, which Airflow finds by the entry point ``apache_airflow_provider``. It is in the installed
+package, not among the plugins, because Airflow asks for it in every process, with or without plugins.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def get_provider_info() -> dict[str, Any]:
-    """As ``airflow/provider_info.schema.json`` wants it."""
+    """Return the data that ``airflow/provider_info.schema.json`` describes."""
     return {
         "package-name": "fleetpgo",
         "name": "fleetpgo",
@@ -28,22 +28,22 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {
                     "path": {
                         "label": "Directory",
-                        "description": "of a local forge, instead of an address and a token",
+                        "description": "directory of a local forge, instead of an address and a token",
                         "schema": {"type": ["string", "null"]},
                     },
                     "app_id": {
                         "label": "GitHub App",
-                        "description": "its id, if the token is the private key of an app",
+                        "description": "id of the app, if the token is the app's private key",
                         "schema": {"type": ["string", "null"]},
                     },
                     "installation_id": {
                         "label": "Installation of the App",
-                        "description": "its id: the number at the end of the address of its settings",
+                        "description": "number at the end of the address of the installation's settings",
                         "schema": {"type": ["string", "null"]},
                     },
                     "service": {
                         "label": "Service to test with",
-                        "description": "Test asks for the open pull request of this service",
+                        "description": "*Test* looks for the open pull request of this service",
                         "schema": {"type": ["string", "null"]},
                     },
                 },

@@ -1,9 +1,9 @@
-"""Waiting for days without a worker: operators that look once, then leave the looking to the triggerer.
+"""Waits for days that hold no worker: operators look once, then the triggerer goes on looking.
 
-The trigger itself ends the task (success or skip): resuming on a worker costs a process, and sometimes fails
-(docs/decisions/0003). What a look found is in the run's store, so nothing is lost with a triggerer; a
-restarted one simply looks again. An error while looking is logged and the look repeated: a Prometheus or a
-store that is down for an hour must not cost a run that waits for a week.
+The trigger itself ends the task (success or skip): to resume on a worker costs a process, and sometimes fails
+(docs/decisions/0003). The run's store holds what a look found, so a restarted triggerer simply looks again.
+An error while looking is logged, and the look repeated: if Prometheus or the store is down for an hour, a run
+that waits for a week must not fail.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 What = Literal["merge", "rollout", "week"]
 
 PATIENCE = timedelta(days=60)
-"""A wait that has not ended by then is forgotten work; it fails, so that somebody looks."""
+"""Longest wait; after it the task fails, so that somebody looks."""
 
 
 def look(what: What, service_name: str, run: str) -> Outcome:
@@ -54,7 +54,7 @@ def look(what: What, service_name: str, run: str) -> Outcome:
 
 
 class LookTrigger(BaseTrigger):
-    """Looks every `poll` seconds until the wait is over; ends the task by itself.
+    """Looks every `poll` seconds until the wait is over, and then ends the task.
 
     Args:
         what: what is waited for.
@@ -71,7 +71,7 @@ class LookTrigger(BaseTrigger):
         self.poll = poll
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Class path and arguments, from which a triggerer makes it anew."""
+        """Return class path and arguments, from which a triggerer creates the trigger."""
         arguments = {"what": self.what, "service": self.service, "run": self.run_id, "poll": self.poll}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
@@ -82,7 +82,7 @@ class LookTrigger(BaseTrigger):
             try:
                 outcome = await asyncio.to_thread(look, self.what, self.service, self.run_id)
             except FleetPGOError as error:
-                self.log.warning("cannot look now, will try again: %s", error)
+                self.log.warning("cannot look now; will try again: %s", error)
             else:
                 if outcome.message != said:
                     self.log.info("%s", outcome.message)
@@ -101,21 +101,21 @@ class LookTrigger(BaseTrigger):
 
 
 class WaitOperator(RefreshOperator):
-    """Looks once; if there is nothing to see yet, defers to a :class:`LookTrigger`."""
+    """Base class: looks once; if the wait is not over, defers to a :class:`LookTrigger`."""
 
     ui_color = "#eef1f5"
 
     @property
     @abstractmethod
     def what(self) -> What:
-        """What is waited for."""
+        """The event to wait for."""
 
     def poll(self) -> timedelta:
-        """Time between two looks."""
+        """Return the time between two looks."""
         return load_named(self.service).rollout.poll
 
     def patience(self) -> timedelta:
-        """Time after which the wait is forgotten work."""
+        """Return the longest time to wait."""
         return PATIENCE
 
     def execute(self, context: Context) -> None:
@@ -158,13 +158,13 @@ class WaitForMergeOperator(WaitOperator):
 
 
 class WaitForRolloutOperator(WaitOperator):
-    """Waits until the fleet runs the new build, and the first period after that can be measured."""
+    """Waits until the fleet runs the new build and the first period after that has passed."""
 
     what: What = "rollout"
 
 
 class WaitForWindowOperator(RefreshOperator):
-    """Waits until a window opens; with param ``now`` the first does not wait, and the others are skipped.
+    """Waits until a window opens; with param ``now`` the first window does not wait, the others are skipped.
 
     Args:
         window: name of the window.
@@ -190,7 +190,7 @@ class WaitForWindowOperator(RefreshOperator):
         if params["now"]:
             first = service.selection.windows[0].name
             if self.window != first:
-                raise AirflowSkipException(f"this run takes all instances now, in the tasks of {first}")
+                raise AirflowSkipException(f"this run profiles all instances now, in the tasks of {first}")
             return
         self.log.info("the window %s opens at %s", self.window, moment)
         if moment > now:
@@ -208,5 +208,5 @@ class WaitForWeekOperator(WaitOperator):
     what: What = "week"
 
     def patience(self) -> timedelta:
-        """Counted from when the period can have passed."""
+        """Return the longest time to wait: the period, and the patience after it."""
         return load_named(self.service).measurement.week + PATIENCE

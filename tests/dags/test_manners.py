@@ -135,7 +135,7 @@ def test_a_late_run_is_told_to_the_notifier(careful):
 
 
 def test_a_notifier_that_does_not_exist_is_a_mistake_in_the_service_file(parsed):
-    assert "SmtpNotifyer cannot be made" in parsed["docs"]["pgo_refresh__mistaken"]
+    assert "SmtpNotifyer cannot be created" in parsed["docs"]["pgo_refresh__mistaken"]
 
 
 def test_the_merge_updates_the_services_asset(careful):

@@ -62,4 +62,4 @@ def test_a_forge_without_the_repository_fails_and_says_so(test_button, tmp_path)
 def test_without_a_service_the_button_says_what_it_needs(test_button, tmp_path):
     passed, said = test_button(path=str(tmp_path))
     assert not passed
-    assert "name a service" in said
+    assert "fill in *Service to test with*" in said

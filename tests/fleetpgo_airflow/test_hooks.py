@@ -44,7 +44,7 @@ def test_a_forge_is_made_of_a_connection_s_host_and_password(connection, kind, m
 def test_an_app_without_its_installation_is_an_error(connection, extra):
     connection(host="https://github.com", password=TOKEN, extra=extra)
 
-    with pytest.raises(ForgeError, match="by app_id and installation_id, or by neither"):
+    with pytest.raises(ForgeError, match="one of app_id and installation_id; an app needs both"):
         hooks.forge(service("github"))
 
 

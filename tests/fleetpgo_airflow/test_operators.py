@@ -140,7 +140,7 @@ def test_a_build_that_was_cleared_in_the_form_is_every_build(tmp_path, prometheu
 @pytest.mark.parametrize(
     ("matchers", "reason"),
     [
-        ("revision", "selection: matchers: matchers are written as in PromQL, without braces"),
+        ("revision", "selection: matchers: write matchers as in PromQL, without braces"),
         ('revision=~"("', "Prometheus refuses the query: bad_data: "),
         (
             'revision="new"',

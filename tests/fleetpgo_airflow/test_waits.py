@@ -258,7 +258,7 @@ def test_a_window_is_waited_for_by_a_trigger_that_ends_the_task(windows):
 
 def test_a_build_that_promql_cannot_read_is_refused_before_the_window_opens(windows):
     _, night = windows
-    with pytest.raises(AirflowFailException, match="matchers are written as in PromQL"):
+    with pytest.raises(AirflowFailException, match="write matchers as in PromQL"):
         night.execute({"params": {"now": False, "matchers": "revision"}})
 
 

@@ -117,4 +117,4 @@ def test_what_is_said_of_people_is_taken_back_once_all_are_asked():
 
     ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW)
 
-    assert forge.said == "All people that the service file names have been asked."
+    assert forge.said == "fleetpgo has asked everybody whom the service file names."

@@ -100,7 +100,10 @@ def test_a_foreign_commit_stops_the_updates_and_says_once_how_to_resume(run, for
     stopped = [run(provenance=NEXT), run(provenance=NEXT)]
 
     assert [True, True] == [each.unchanged for each in stopped]
-    assert stopped[0].reason == f"the newest commit of {BRANCH} is by Ada; pull request 1 says how to resume"
+    assert (
+        stopped[0].reason
+        == f"the newest commit of {BRANCH} is by Ada; a comment on pull request 1 says how to resume"
+    )
     assert theirs == git(bare, "rev-parse", BRANCH)
     assert marker(forge.get(1).body).run == "run-1"
     ((key, comment),) = forge.comments(1).items()
@@ -135,8 +138,8 @@ def test_the_label_does_not_count_for_a_commit_that_the_comment_did_not_name(run
     stopped = run(provenance=NEXT)
 
     assert stopped.reason == (
-        f"the newest commit of {BRANCH} is by Ada, and the label {TAKE_OVER} was not put on for it; "
-        "pull request 1 says how to resume"
+        f"the newest commit of {BRANCH} is by Ada, and the label {TAKE_OVER} was not added for it; "
+        "a comment on pull request 1 says how to resume"
     )
     assert (newest, ("fleetpgo",)) == (git(bare, "rev-parse", BRANCH), forge.get(1).labels)
     assert newest in forge.comments(1)["foreign-commit"]

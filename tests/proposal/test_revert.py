@@ -178,7 +178,7 @@ def test_the_pull_request_has_the_verdict_the_suspects_and_the_evidence(run, bri
 
     body = forge.get(2).body
     assert body.startswith(
-        f"Brings `{PATH}` and `Makefile` back to what they were before {merged.url}, which brought the PGO "
+        f"Restores `{PATH}` and `Makefile` to their state before {merged.url}, which brought the PGO "
         f"profile of `tiny` and was merged as {merged.merge_commit}."
     )
     assert r"Regression: 3.0 % \[2.0, 4.0\] more CPU" in body
@@ -207,7 +207,7 @@ def test_a_revert_that_is_switched_off_is_not_proposed(run, bring, forge, go_pro
 def test_a_regression_of_the_release_is_not_the_profile_s(run, bring, forge, go_profile):
     reverted = run(bring(go_profile), go_profile, regression("release"))
 
-    assert "the profile is not to blame" in reverted.reason
+    assert "the profile may not be the cause" in reverted.reason
     assert len(forge.pull_requests()) == 1
 
 
@@ -251,13 +251,13 @@ def test_lines_that_were_changed_again_since_are_left_to_people_who_are_told_so(
     )
     assert [each.number for each in forge.pull_requests()] == [1]
     assert forge.comments(1)["revert"] == (
-        "A regression was measured after this was merged, and fleetpgo cannot take its change back: "
+        "fleetpgo measured a regression after this was merged, and cannot revert the change: "
         "the lines of Makefile that fleetpgo changed were changed again on main.\n\n"
-        "By hand, on a branch from `main`:\n\n"
+        "To revert it by hand, on a branch from `main`:\n\n"
         f"1. See what fleetpgo changed: `git fetch origin {merged.head} && git show {merged.head}`, or the "
         "first commit above.\n"
-        f"2. Bring `{PATH}` back to what it was before, or remove it; take -pgo out of Makefile.\n"
-        "3. Where the build got its `-pgo` by that commit, take it out again, and open a pull request."
+        f"2. Restore `{PATH}` to its state before that, or remove it; take -pgo out of Makefile.\n"
+        "3. Remove the `-pgo` that the commit added to the build, if any, and open a pull request."
     )
 
 
@@ -293,4 +293,4 @@ def test_a_commit_of_ours_that_the_forge_has_dropped_is_left_to_people(run, brin
     reverted = run(merged, go_profile)
 
     assert reverted.reason.startswith(f"the forge does not have fleetpgo's commit {'1' * 40} any more")
-    assert "By hand" in forge.comments(1)["revert"]
+    assert "To revert it by hand" in forge.comments(1)["revert"]

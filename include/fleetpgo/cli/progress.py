@@ -1,4 +1,4 @@
-"""What each instance is doing, as a live table in a terminal; elsewhere the log has a line for each."""
+"""Live table of the instances' states in a terminal; elsewhere the log has a line for each."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _SHORTEST_SECRET = 4  # characters; blotting out shorter words would only garble
 
 @dataclass(frozen=True)
 class Access:
-    """How to be let in.
+    """Credentials and TLS files for the instances.
 
     Args:
         headers: sent with every request, such as ``Authorization`` or ``CF-Access-Client-Secret``.

@@ -112,7 +112,7 @@ class Examiner:
         self._waiting = [each for each in self._waiting if each not in part]
 
     def _next(self) -> int:
-        """How many of those that wait are to be checked next: together they are no larger than one may be."""
+        """Return how many waiting bodies to check next; together they are no larger than one may be."""
         sizes = accumulate(each.body.size for each in self._waiting[:TOGETHER])
         return max(1, sum(size <= self._limits.packed_bytes for size in sizes))
 
@@ -128,7 +128,7 @@ class Examiner:
         return [checked(data) if isinstance(data, bytes) else data for data in found]
 
     def _taken(self, body: Body) -> bytes | NoProfileError:
-        """What the source finds in a body."""
+        """Return the profile that the source finds in a body."""
         try:
             return self._source.profile(body.read(), seconds=self._seconds, limits=self._limits)
         except NoProfileError as error:

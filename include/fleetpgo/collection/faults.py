@@ -1,4 +1,4 @@
-"""Why there is no profile, as exceptions inside this package; outside it they are a record's `reason`.
+"""Exceptions inside this package for a missing profile; outside it they are a record's `reason`.
 
 NoProfileError
 ├── NeverError          asking again would not change it
@@ -31,7 +31,7 @@ class ServerError(NotNowError):
 
 
 class UnusableError(NoProfileError):
-    """What came is no profile that can be used."""
+    """The answer is not a profile that can be used."""
 
 
 class StoppedError(NoProfileError):

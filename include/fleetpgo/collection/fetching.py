@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 _SAID = 200  # bytes of an error's body that are worth repeating
 _BUSY = b"Could not enable CPU profiling"
-"""What net/http/pprof answers, with HTTP 500, while somebody else takes a CPU profile."""
+"""Answer of net/http/pprof, with HTTP 500, while somebody else takes a CPU profile."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an answer may cost: seconds for all of it; bytes as sent, and after unzipping."""
+    """Limits of an answer: seconds for all of it; bytes as sent, and after unzipping."""
 
     seconds: float
     packed_bytes: int
@@ -49,7 +49,7 @@ class Limits:
 
     @property
     def of_profiles(self) -> pprof.Limits:
-        """What a profile may be, for whoever reads one: collecting, judging and merging read alike."""
+        """Return the limits for reading a profile: the same for collecting, judging and merging."""
         return pprof.Limits(packed_bytes=self.packed_bytes, message_bytes=self.unpacked_bytes)
 
 
@@ -147,7 +147,7 @@ def _refuse(response: aiohttp.ClientResponse, said: bytes, access: Access) -> No
 
 
 def repeatable(said: str, access: Access) -> str:
-    """What an instance may have said, on one line, printable, and without any secret that it repeats."""
+    """Return an instance's answer on one line, printable, and without the secrets that it repeats."""
     line = " ".join(said.split())
     return access.blotted("".join(letter for letter in line if letter.isprintable()))
 

@@ -1,4 +1,4 @@
-"""What keeps a round from being felt in production.
+"""Limits that protect production during a round.
 
 Never more than ``max_share`` of a datacenter's instances are profiled at once, nor more than ``per_host`` on
 one host, nor more than ``concurrency`` in one task. A datacenter is never split over tasks

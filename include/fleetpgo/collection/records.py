@@ -1,4 +1,4 @@
-"""What became of each target: a record in the store, beside the profiles.
+"""The record of each target in the store, beside the profiles.
 
 A profile is stored under its own SHA-256, so what is there is whole, and a record that names it stays true.
 """

@@ -107,7 +107,7 @@ def _source(rules: CollectionRules) -> ProfileSource:
 
 
 class _Round:
-    """What all requests of a round share."""
+    """State that all requests of a round share."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Where answers lie until they are checked: all of a round in one unnamed file, each at a place of its own.
+"""Storage of a round's answers until they are checked: one unnamed file, a place for each answer.
 
 A file for each would be one more open file for each instance under way; and a file system that has many
 files deleted looks, for each new one, through what was deleted just before (ext4 does): a quarter of all
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Body:
-    """What an instance has sent so far.
+    """The bytes that an instance has sent so far.
 
     Args:
         file: the spool's.

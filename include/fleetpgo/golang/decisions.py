@@ -1,4 +1,4 @@
-"""What the profile made the compiler do: hot calls that it inlined or devirtualised because of it.
+"""The compiler's decisions because of the profile: hot calls that it inlined or devirtualised.
 
 The compiler says so itself, if asked by ``-gcflags=all='-m -d=pgodebug=2'``. That is a build of its own, of
 every package: its flags are recorded in the binary, so it cannot be one of the two that are compared.
@@ -52,7 +52,7 @@ class OptimisedCall:
 
 @dataclass(frozen=True)
 class Optimised:
-    """What the profile made the compiler do.
+    """The compiler's decisions because of the profile.
 
     Attributes:
         inlined: how many places of the source hold a hot call that is inlined beyond the usual budget.
@@ -104,7 +104,7 @@ class Decisions:
             self._devirtualised.add(match[1])
 
     def optimised(self, edges: Edges) -> Optimised:
-        """What was done, ranked by the weights of the profile's edges."""
+        """Return the decisions, ranked by the weights of the profile's edges."""
         weights: dict[tuple[str, str], int] = {}
         for edge, weight in edges.weights.items():
             pair = _plain(edge.caller), _plain(edge.callee)

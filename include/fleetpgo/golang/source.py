@@ -165,7 +165,7 @@ class Function:
 
 @dataclass
 class Source:
-    """What one package declares.
+    """The declarations of one package.
 
     Attributes:
         functions: by name, ``T.M`` for methods.
@@ -314,7 +314,7 @@ def _calls(
 
 
 class _Names(NamedTuple):
-    """What a package declares: functions and types, methods, fields of structs."""
+    """Names that a package declares: functions and types, methods, fields of structs."""
 
     functions: set[str]
     methods: set[str]
@@ -363,7 +363,7 @@ _WRAPPING = {
     "type_instantiation_expression",
     "generic_type",
 }
-"""What may stand around a function's name where it is called: ``(f)(x)``, ``f[int](x)``."""
+"""Syntax around a function's name in a call: ``(f)(x)``, ``f[int](x)``."""
 
 
 def _declared_name(node: Node) -> str:

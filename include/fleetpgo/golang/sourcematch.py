@@ -1,4 +1,4 @@
-"""How much of a profile still speaks of the source that is being built.
+"""The share of a profile that still fits the source that is being built.
 
 Go's compiler finds a call edge (:mod:`fleetpgo.pprof.edges`) again by three things: the caller's name, the
 callee's name, and the call's line counted from the caller's ``func`` line. An edge is *matched* if the source
@@ -56,7 +56,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class SourceMatch:
-    """How much of a profile's edge weight the source still has.
+    """The share of a profile's edge weight that is still in the source.
 
     Attributes:
         share: matched part of the compared weight, 0 … 1; None where nothing could be compared.
@@ -78,7 +78,7 @@ NO_SOURCE = "source not at hand"
 
 
 class _Finding(NamedTuple):
-    """What became of an edge; matched if there is no ``why``."""
+    """The result for one edge; matched if there is no ``why``."""
 
     why: str = ""
     excluded: bool = False
@@ -132,7 +132,7 @@ class Sources:
         self._parsed: dict[str, Source] = {}
 
     def match(self, edges: Edges) -> SourceMatch:
-        """How much of a profile's edge weight the source still has."""
+        """The share of a profile's edge weight that is still in the source."""
         matched = 0
         excluded: dict[str, int] = defaultdict(int)
         lost: dict[Edge, str] = {}
@@ -186,7 +186,7 @@ class Sources:
         return _Finding("the call on that line")
 
     def _exclusion(self, name: str) -> str:
-        """Why a function cannot be compared with source; "" if it can."""
+        """Return why a function cannot be compared with source; "": it can."""
         if _GENERATED.match(name) or _WRAPPER.search(name):
             return GENERATED
         symbol = _symbol(name)

@@ -1,4 +1,4 @@
-"""What the artifact store says of the fleet and of one run, as plain values for people to look at.
+"""The fleet and a run as the artifact store shows them, as plain values to display.
 
 Nothing here asks Prometheus or a forge, and nothing writes: the store is read as it is, half-made runs
 included.

@@ -30,7 +30,7 @@ class FunctionChange:
 
 @dataclass(frozen=True)
 class Difference:
-    """What changed from the old profile to the new one.
+    """The change from the old profile to the new one.
 
     Attributes:
         old_run: id of the run that made the old one.

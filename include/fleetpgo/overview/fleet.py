@@ -84,7 +84,7 @@ class PullRequest:
 
 @dataclass(frozen=True)
 class Summary:
-    """What the fleet's page needs of one run. ``problem`` says what of it could not be read."""
+    """One run's data for the fleet's page. ``problem`` says what could not be read."""
 
     profile: Profile | None = None
     pull_request: PullRequest | None = None
@@ -148,7 +148,7 @@ def profiles_made(runs: Iterable[Summary]) -> list[tuple[Profile, Summary]]:
 
 
 def reclaimed_by_day(rows: Iterable[Row]) -> list[Reclaimed]:
-    """What all services together have reclaimed: one point for each day on which that changed."""
+    """Return the cores that all services have reclaimed: one point for each day with a change."""
     points = reclaimed(refresh for row in rows for refresh in row.refreshes)
     last_of_day = [one for one, following in pairwise(points) if one.at.date() != following.at.date()]
     return [*last_of_day, *points[-1:]]
@@ -195,7 +195,7 @@ def _row(stamps: tuple[tuple[RunStore, int], ...], service: str) -> Row:
 
 
 def _last_match(profiles: Sequence[tuple[Profile, Summary]], current: Profile | None) -> float | None:
-    """What the newest run that compared the current profile with the source has found."""
+    """Return the source match of the newest run that compared the current profile with the source."""
     found = None
     for profile, run in profiles:
         if profile is current and run.pull_request:
@@ -207,7 +207,7 @@ def _last_match(profiles: Sequence[tuple[Profile, Summary]], current: Profile | 
 
 @lru_cache(maxsize=_RUNS_REMEMBERED)
 def _summary(run: RunStore, stamp: int) -> Summary:  # noqa: ARG001  # what is remembered holds for it alone
-    """What a run has left. Raises StoreError: an outage is not remembered as a damaged artifact."""
+    """Summarise a run. Raises StoreError: an outage is not remembered as a damaged artifact."""
     found = Summary()
     try:
         found = replace(found, profile=_profile(run))

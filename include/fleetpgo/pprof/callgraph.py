@@ -115,7 +115,7 @@ class _Lines:
         return self._names[self._functions.take(rows)]
 
     def nodes(self, rows: Ints) -> Nodes:
-        """What the compiler sees of some lines."""
+        """Return what the compiler sees of some lines."""
         functions = self._functions.take(rows)
         lines = self._lines.take(rows)
         lines[np.flatnonzero(functions == NONE)] = 0

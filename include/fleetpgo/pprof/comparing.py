@@ -1,4 +1,4 @@
-"""How alike two profiles are for the compiler."""
+"""Comparison of two profiles as the compiler sees them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What changes for the compiler from an old to a new profile.
+    """The change for the compiler from an old to a new profile.
 
     Args:
         overlap: Σ min(pᵢ, qᵢ) over all edges, p and q being each profile's weights as shares; 0 … 1.

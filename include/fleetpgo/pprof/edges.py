@@ -1,4 +1,4 @@
-"""What Go's compiler reads from a profile: weighted call edges.
+"""The weighted call edges that Go's compiler reads from a profile.
 
 The rules are those of Go 1.27's ``cmd/internal/pgo/pprof.go`` and ``internal/profile/graph.go``: of each
 sample the two leaf-most locations count, with every inlined line in them; each step from a line to the one it
@@ -86,7 +86,7 @@ class Edges:
         return tuple(self.weights)
 
     def preprofile(self) -> bytes:
-        """What ``go tool preprofile`` prints for these edges; its format: cmd/internal/pgo/serialize.go."""
+        """Return the output of ``go tool preprofile`` for these edges (cmd/internal/pgo/serialize.go)."""
         lines = [b"GO PREPROFILE V1\n"]
         lines += [
             b"%b\n%b\n%d %d\n" % (go_bytes(edge.caller), go_bytes(edge.callee), edge.offset, weight)

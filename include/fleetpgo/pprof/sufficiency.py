@@ -34,7 +34,7 @@ FEWEST_FOR_OUTLIERS = 3
 
 @dataclass(frozen=True)
 class Sufficiency:
-    """How far the instances agree.
+    """Figures of how far the instances agree.
 
     Args:
         instances: how many profiles there are.

@@ -1,4 +1,4 @@
-"""What a merge has met so far: every different string, function, mapping, location and stack, numbered.
+"""Tables of a merge: every different string, function, mapping, location and stack so far, numbered.
 
 The rows of one profile are first rewritten, all at once, from the profile's own numbers to the ones here, so
 equal records are equal rows; :mod:`fleetpgo.pprof.codec.numbering` finds them. Numbers are given in the order

@@ -65,7 +65,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Answer:
-    """What Prometheus said to a query, and what it warned of."""
+    """Prometheus' answer to a query, with its warnings."""
 
     query: str
     series: tuple[Series, ...]

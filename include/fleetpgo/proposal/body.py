@@ -1,4 +1,4 @@
-"""What a pull request says: its title and its body.
+"""Title and body of a pull request.
 
 Both are pure functions of plain values. The body starts with the decision in one paragraph; then come what
 the reviewer must read, tables, how to check it by hand, and how to pause or reject. Everything in it that
@@ -31,7 +31,7 @@ LONGEST_BODY = 60_000
 
 @dataclass(frozen=True)
 class Datacenter:
-    """What the instances of one datacenter gave.
+    """Counts of one datacenter's instances and profiles.
 
     Attributes:
         name: of the datacenter; "" where instances have none.
@@ -48,7 +48,7 @@ class Datacenter:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a profile comes from, as the run that made it knows.
+    """The origin of a profile, from the run that made it.
 
     Attributes:
         run: id of the run.
@@ -79,7 +79,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class FunctionShare:
-    """What share of a profile's edge weight lies on calls of one function, now and before.
+    """Share of a profile's edge weight on calls of one function, now and before.
 
     Attributes:
         function: linker symbol.
@@ -94,7 +94,7 @@ class FunctionShare:
 
 @dataclass(frozen=True)
 class Change:
-    """How a profile differs from the current one.
+    """The difference of a profile from the current one.
 
     Attributes:
         overlap: 0 … 1, see :class:`fleetpgo.pprof.Comparison`.
@@ -230,7 +230,7 @@ def _notes(proposal: Proposal) -> list[str]:
 
 
 def _doubts(proposal: Proposal) -> Iterable[str]:
-    """What was found out in the clone that the reviewer may have to act on, in sentences."""
+    """Return findings in the clone that the reviewer may have to act on, as sentences."""
     # Said once: who merges this knows where production is built.
     if proposal.unaware and proposal.current is None:
         files, more = proposal.unaware[:_MOST_FILES], len(proposal.unaware) - _MOST_FILES

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _NO_FILTER = ("unspecified", "unset", "")
-"""What git calls the attribute ``filter`` of a file that goes through none."""
+"""Values of git's attribute ``filter`` for a file without a filter."""
 
 
 @contextmanager

@@ -32,7 +32,7 @@ _NOT_ASKED = "not-asked"
 
 @dataclass(frozen=True)
 class Marker:
-    """What a program reads in the body of a pull request.
+    """The data for programs in the body of a pull request.
 
     Attributes:
         run: id of the run that wrote the body.
@@ -44,14 +44,14 @@ class Marker:
 
 
 def marker_line(about: Marker) -> str:
-    """The line of a body that :func:`marker` reads back; no forge shows it."""
+    """Return the hidden line of a body that :func:`marker` reads back."""
     # A ">" in the run's id could end the comment early.
     text = json.dumps(asdict(about)).replace(">", r"\u003e")
     return f"<!-- fleetpgo {text} -->"
 
 
 def marker(text: str) -> Marker | None:
-    """The marker in the body of a pull request; None where there is none that can be read."""
+    """Return the marker in the body of a pull request; None: it has none that can be read."""
     # The last one: whatever a name or reason further up may look like, ours is at the end.
     lines = re.findall(r"^<!-- fleetpgo (\{.*\}) -->\s*$", text, re.MULTILINE)
     try:
@@ -63,11 +63,11 @@ def marker(text: str) -> Marker | None:
 def ensure_pull_request(
     forge: Forge, branch: str, base: str, title: str, body: str, review: ReviewRules
 ) -> PullRequest:
-    """The one open pull request from a branch, with this base, title and body: found, updated or opened.
+    """Find, update or open the one pull request of a branch, with this base, title and body.
 
-    The label `fleetpgo` is put on it last. Where it is missing, handing the pull request over was cut off,
-    and is done again; where it is there, people's changes to reviewers and labels are left as they are.
-    Whom the forge refuses to ask or to assign is named in a comment, and holds up nothing.
+    The label `fleetpgo` is added last. If it is missing, an earlier run was interrupted: labels and people
+    are added again. If it is there, people's changes to reviewers and labels stay. A comment names the people
+    whom the forge refuses; they hold up nothing.
 
     Raises:
         ForgeError: if the forge cannot be reached, or refuses.
@@ -109,12 +109,12 @@ def _hand_over(forge: Forge, number: int, review: ReviewRules) -> None:
 
 
 def _not_asked(refused: list[str]) -> str:
-    """The comment on who could not be asked; it names no run, so that it stays the same from try to try."""
+    """Return the comment on people who could not be asked. It names no run, so it stays the same."""
     if not refused:
-        return "All people that the service file names have been asked."
+        return "fleetpgo has asked everybody whom the service file names."
     return (
-        "These people of the service file could not be asked; everything else goes on without them:\n\n"
+        "fleetpgo could not ask these people of the service file, and goes on without them:\n\n"
         f"{listed(refused)}\n\n"
-        "Give them access to this repository, or correct the names in the service file. To have fleetpgo ask "
-        f"again at its next run, take off the label `{HANDED_OVER}`; or ask them yourself."
+        "Give them access to this repository, or correct the names in the service file. Then remove the "
+        f"label `{HANDED_OVER}`: the next run asks again. Or ask them yourself."
     )

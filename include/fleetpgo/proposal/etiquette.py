@@ -1,4 +1,4 @@
-"""When a branch of ours and its pull request must be left alone: its reviewers' word goes before the bot's.
+"""Reasons to leave a branch and its pull request alone: people's wishes come first.
 
 The manners are those of Renovate and Dependabot: a commit of somebody else on the branch stops the updates,
 and a label does. What people want is read from the forge at each run and remembered nowhere else.
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from fleetpgo.proposal.git import Checkout
 
 TAKE_OVER = "fleetpgo/take-over"
-"""The label by which a person has the bot go on: over their own commit, or after a rejection."""
+"""The label that makes the bot go on: over a person's commit, or after a rejection."""
 
 DO_NOT_UPDATE = "fleetpgo/do-not-update"
-"""The label by which a person stops all updates."""
+"""The label that stops all updates."""
 
 _FOREIGN_COMMIT = "foreign-commit"
 """The comment that says whose commit stops the updates, and how to resume."""
@@ -30,8 +30,9 @@ _FOREIGN_COMMIT = "foreign-commit"
 def hands_off(forge: Forge, checkout: Checkout, found: PullRequest | None) -> str:
     """Say why the branch and its pull request must be left alone; "" if they need not be.
 
-    The label to take over counts for the one commit that our comment names. Whoever put it on had read that,
-    and knew of no later commit: then it is taken off, and the comment names the commit that is there now.
+    The label to take over counts for the one commit that our comment names, because the person who added it
+    knew of no later one. If another commit is the newest, the label is removed and the comment names that
+    commit.
 
     Args:
         forge: takes the one comment that says how to resume, if a foreign commit is in the way.
@@ -59,16 +60,16 @@ def hands_off(forge: Forge, checkout: Checkout, found: PullRequest | None) -> st
             return ""
         # Before the comment names the commit: until then the label counts for none.
         forge.label(found.number, remove=TAKE_OVER)
-        stopped += f", and the label {TAKE_OVER} was not put on for it"
+        stopped += f", and the label {TAKE_OVER} was not added for it"
     forge.comment(found.number, _stopped(checkout), _FOREIGN_COMMIT)
-    return f"{stopped}; pull request {found.number} says how to resume"
+    return f"{stopped}; a comment on pull request {found.number} says how to resume"
 
 
 @contextmanager
 def obeying_take_over(forge: Forge, found: PullRequest | None) -> Iterator[None]:
-    """Take the label to take over off before the push inside; put it back if what is inside fails.
+    """Remove the label to take over before the push in the body; add it again if the body fails.
 
-    A label that stayed would have the next run discard what people commit after this one.
+    If the label stayed, the next run would discard what people commit after this one.
 
     Raises:
         ForgeError: if it cannot be taken off; then nothing is pushed.
@@ -87,12 +88,12 @@ def obeying_take_over(forge: Forge, found: PullRequest | None) -> Iterator[None]
 
 
 def _stopped(checkout: Checkout) -> str:
-    """The comment about a foreign commit; it names no run, so that it stays the same from week to week."""
+    """Return the comment about somebody else's commit. It names no run, so it stays the same."""
     return (
-        f"The newest commit of this branch, {checkout.seen}, is not by fleetpgo, so fleetpgo no longer "
-        "updates the branch or this pull request.\n\n"
-        f"To have it go on, add the label `{TAKE_OVER}`: the next run **discards every commit of others on "
-        "this branch** and makes it anew from its base. The label counts for this commit alone: if another "
-        "is the newest by then, the label is taken off and nothing is discarded. While it is open, this pull "
-        "request can be merged as it is, or closed."
+        "fleetpgo no longer updates this branch and this pull request: somebody else wrote the newest "
+        f"commit, {checkout.seen}.\n\n"
+        f"To resume the updates, add the label `{TAKE_OVER}`. The next run then **discards every commit of "
+        "others on this branch** and makes it anew from its base. The label counts only for this commit: if "
+        "another commit is the newest by then, fleetpgo removes the label and discards nothing.\n\n"
+        "You can also merge this pull request as it is, or close it."
     )

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 BOT_NAME = "fleetpgo"
 BOT_EMAIL = "fleetpgo@localhost.invalid"
-"""Who the commits are by. The address can never exist, so no person is ever taken for the author."""
+"""Author of the commits. The address can never exist, so no person is taken for the author."""
 
 _TIMEOUT = 600.0
 """Seconds that one git command may take: a clone over a slow line, not one that hangs."""
@@ -317,5 +317,5 @@ def _seen(path: Path, branch: str, config: Mapping[str, str]) -> tuple[str | Non
 
 
 def content_of(path: Path, sha: str) -> str:
-    """What makes a commit the same proposal: its tree and its parents."""
+    """Return a commit's tree and parents; commits with the same ones are the same proposal."""
     return git(path, "show", "--no-patch", "--format=%T %P", sha)

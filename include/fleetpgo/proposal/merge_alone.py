@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fleetpgo.service.rules import ServiceRules
 
 _REVISION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._/+-]{0,199}")
-"""What may be a commit's name. It comes from a metric's label, so it must not look like an option."""
+"""Accepted names of commits. They come from a metric's label, so none may look like an option."""
 
 
 def what_else(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fleetpgo.proposal.git import Checkout
 
 _GONE = ("not our ref", "unadvertised object")
-"""What a server says that has not got a commit, or not on any branch; everything else may pass."""
+"""Answers of a server that lacks a commit, or has it on no branch; other failures may pass."""
 
 
 class ByHandError(RepositoryError):
@@ -30,7 +30,7 @@ class ByHandError(RepositoryError):
 
 @dataclass(frozen=True)
 class Restored:
-    """What a pull request must change to restore the state before a commit of ours.
+    """The changes that restore the state before a commit of fleetpgo.
 
     Attributes:
         files: path and content of each file; None where there was none.
@@ -143,7 +143,7 @@ def _reverse(
 
 
 def _paths(checkout: Checkout, commit: str, *, measured_in: tuple[str, str]) -> list[str]:
-    """Where a commit holds the very bytes that a file of another one has."""
+    """Return the paths at which a commit holds the same bytes as a file of another one."""
     blob = git(checkout.path, "rev-parse", ":".join(measured_in))
     entries = (
         entry.partition("\t") for entry in git(checkout.path, "ls-tree", "-r", "-z", commit).split("\0")

@@ -1,4 +1,4 @@
-"""After a measured regression: a pull request that takes the profile out again, with the evidence.
+"""The pull request that reverts a profile after a measured regression, with the evidence.
 
 What our commit changed is taken back by content, file by file (:mod:`fleetpgo.proposal.restore`), however the
 pull request was merged.
@@ -49,10 +49,10 @@ def propose_revert(
     report: str,
     path: str | None = None,
 ) -> Reverted:
-    """Propose to restore the files that a pull request of ours changed to what they were before it.
+    """Propose to restore the files that a pull request of fleetpgo changed to their state before it.
 
-    Where people have changed the same lines since, or the profile lies at another path now, nothing is
-    proposed; a comment on the pull request says so, and what to do by hand.
+    If people have changed the same lines since, or moved the profile, nothing is proposed; a comment on the
+    pull request says so, and what to do by hand.
 
     Args:
         service: whose profile it is; `review.revert` says whether and how.
@@ -74,7 +74,7 @@ def propose_revert(
     if service.review.revert == "off":
         return _none("review.revert is off")
     if measured.verdict.attribution == "release":
-        return _none("the source changed together with the profile, so the profile is not to blame")
+        return _none("the source changed together with the profile, so the profile may not be the cause")
     base, branch = service.repository.base, service.revert_branch
     forge.check(base)
     title = f"Revert the PGO profile of {service.name}"
@@ -109,7 +109,7 @@ def propose_revert(
 
 
 def _commit(checkout: Checkout, restored: Restored, title: str, head: str) -> str:
-    """Commit the state before ours, and check that the profile is gone; the full SHA of the commit."""
+    """Commit the state before ours, check that the profile is gone, and return the commit's full SHA."""
     message = f"{title}\n\n{', '.join(restored.files)}: as before {head}.\n"
     try:
         made = commit_files(checkout, restored.files, message, exact=restored.path)
@@ -129,18 +129,18 @@ def _by_hand(service: ServiceRules, path: str | None, head: str, error: ByHandEr
     repository = service.repository
     path = path or repository.profile
     return (
-        f"A regression was measured after this was merged, and fleetpgo cannot take its change back: "
+        f"fleetpgo measured a regression after this was merged, and cannot revert the change: "
         f"{prose(error.message)}.\n\n"
-        f"By hand, on a branch from {code(repository.base)}:\n\n"
+        f"To revert it by hand, on a branch from {code(repository.base)}:\n\n"
         f"1. See what fleetpgo changed: `git fetch origin {head} && git show {head}`, or the first commit "
         f"above.\n2. Bring {code(path) if path else 'the profile'} back to what it was before, or remove it; "
         f"{prose(error.hint)}.\n"
-        "3. Where the build got its `-pgo` by that commit, take it out again, and open a pull request."
+        "3. Remove the `-pgo` that the commit added to the build, if any, and open a pull request."
     )
 
 
 def _rejected(found: PullRequest | None, commit: str) -> str:
-    """Why this very revert is not wanted; "" if it may be."""
+    """Return why people do not want this revert; "" if they may."""
     # The body names the commit that is reverted.
     if found and found.state == "closed" and commit in found.body and TAKE_OVER not in found.labels:
         return f"pull request {found.number}, which reverted the same commit, was closed unmerged"
@@ -148,7 +148,7 @@ def _rejected(found: PullRequest | None, commit: str) -> str:
 
 
 def _suspects(before: bytes | None, profile: bytes) -> list[str]:
-    """The calls that are hot in the reverted profile only, as Markdown; the heaviest first."""
+    """Return the calls that are hot only in the reverted profile, as Markdown; the heaviest first."""
     try:
         reverted = pprof.decode(profile)
         if before:
@@ -175,17 +175,17 @@ def _body(
 ) -> str:
     files = " and ".join(map(code, restored.files))
     decision = (
-        f"Brings {files} back to what they were before {brought_by}, which brought the PGO profile of "
-        f"`{service.name}` and was merged as {commit}. All else that came with it or since stays. What was "
-        f"measured after its rollout: {quoted_headline(measured)}"
+        f"Restores {files} to their state before {brought_by}, which brought the PGO profile of "
+        f"`{service.name}` and was merged as {commit}. Everything else that came with it or since stays. "
+        f"Measured after its rollout: {quoted_headline(measured)}"
     )
     where = (
-        "Whatever else went out at that time is in the figure too. Of the profile itself, the calls that it "
-        "made hot, and so inlined or devirtualised, come first:"
+        "The figure includes everything else that was deployed at that time. In the profile, suspect first "
+        "the calls that it made hot, which the compiler then inlined or devirtualised:"
     )
     manners = (
-        "---\n\nfleetpgo makes this branch anew from its base. A commit of yours on it, or the label "
-        f"`{DO_NOT_UPDATE}`, stops that. Closed unmerged, it is not opened again for this commit."
+        "---\n\nfleetpgo makes this branch anew from its base at each run. To stop that, commit to it, or "
+        f"add the label `{DO_NOT_UPDATE}`. If you close it unmerged, fleetpgo opens no other for this commit."
     )
     calls = "\n".join(suspects) or "None: the profile made no call hot that was not hot before."
     return f"{decision}\n\n### Suspects\n\n{where}\n\n{calls}\n\n### Evidence\n\n{report}\n\n{manners}"

@@ -1,4 +1,4 @@
-"""Where the store is: a directory, ``s3://bucket/prefix``, or ``s3://CONNECTION@bucket/prefix``.
+"""Addresses of a store: a directory, ``s3://bucket/prefix``, or ``s3://CONNECTION@bucket/prefix``.
 
 Airflow opens an object storage through its own connections. The command line does it here: without a
 connection by the AWS_… variables (AWS_ENDPOINT_URL among them), with one by ``AIRFLOW_CONN_<CONNECTION>``, in
@@ -87,7 +87,7 @@ def open_root(text: str, environment: Mapping[str, str]) -> Path | UPath:
 
 
 def _options(connection: str, environment: Mapping[str, str]) -> dict[str, Any]:
-    """What s3fs is made with, from a connection; what the connection leaves out, boto3 looks for as ever."""
+    """Return the options for s3fs from a connection; boto3 looks for what it leaves out, as always."""
     variable = f"AIRFLOW_CONN_{connection.upper()}"
     if not (text := environment.get(variable)):
         raise StoreError(

@@ -31,7 +31,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Selection:
-    """What was chosen from which fleet.
+    """The chosen instances, and the fleet that they are from.
 
     Args:
         targets: the chosen ones of all rounds, by round.

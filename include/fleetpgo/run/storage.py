@@ -144,7 +144,7 @@ def _connected(path: UPath, limit: float) -> tuple[Any, dict[str, Any]]:
 
 
 def _codes(error: BaseException | None) -> list[str]:
-    """What the server calls the failure, from botocore's error at the end of the chain."""
+    """Return the server's codes of the failure, from botocore's error at the end of the chain."""
     codes = []
     while error is not None:
         response = getattr(error, "response", None)
@@ -165,7 +165,7 @@ def _why(error: Exception, codes: list[str], limit: float) -> str:
 
 
 def _endpoint(path: Path | UPath) -> str:
-    """Where an object storage is, if it is not the provider's own."""
+    """Return an object storage's endpoint, if it is not the provider's default."""
     if isinstance(path, Path):
         return ""
     try:

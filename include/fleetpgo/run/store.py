@@ -48,7 +48,7 @@ class RunStore:
 
     @property
     def directory(self) -> Path | UPath:
-        """Where this run's artifacts are."""
+        """The directory of this run's artifacts."""
         return self.root / self.service / _UNSAFE.sub("_", self.run)
 
     def path(self, kind: type, key: str = "") -> Path | UPath:

@@ -1,4 +1,4 @@
-"""Which instances to profile.
+"""Selection of the instances to profile.
 
 One instant query gives the size of each datacenter, another the CPU of the candidates; a strategy chooses:
 

@@ -45,7 +45,7 @@ def read_fleet(answer: Answer, rules: SelectionRules) -> tuple[list[Target], lis
 
 
 def _objection(series: Series, rules: SelectionRules) -> tuple[str, str] | None:
-    """Why a series is no candidate: the kind of reason, and the words; None: it is one."""
+    """Return why a series is not a candidate: kind of reason and sentence; None: it is one."""
     instance, value = series.labels.get(rules.instance_label), series.value
     length = sum(len(name) + len(text) for name, text in series.labels.items())
     if length > MOST_LABELS:

@@ -1,4 +1,4 @@
-"""Which mapped task fetches which targets.
+"""Distribution of the targets over the mapped tasks that fetch.
 
 Few tasks, many instances each (docs/decisions/0300). A datacenter of which not all chosen instances may be
 profiled at once stays in one task, and so does a host: there they are counted.

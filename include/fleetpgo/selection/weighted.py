@@ -49,7 +49,7 @@ def choose(
 
 
 def draw(targets: Iterable[Target], count: int, *, seed: str) -> list[Target]:
-    """That many targets, or all if they are fewer, in the order in which they are drawn."""
+    """Draw that many targets, or all if there are fewer; return them in the order of the draw."""
     return heapq.nsmallest(
         count, targets, key=lambda target: (_uniform(seed, target.instance) / target.cores, target.instance)
     )

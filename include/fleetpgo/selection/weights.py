@@ -1,4 +1,4 @@
-"""What a profile is multiplied with in the merge, so that the sum stands for the fleet.
+"""Factors of the profiles in the merge, so that the sum represents the fleet.
 
 An instance that was drawn from a stratum stands for a part of its CPU. Instances are drawn with chances in
 proportion to their cores c_i, so n of them stand for equal parts of the stratum's C cores, C ÷ n; only one

@@ -44,7 +44,7 @@ def find_window(rules: SelectionRules, name: str) -> WindowRules:
 
 
 def opening(window: WindowRules, now: datetime) -> datetime:
-    """When the window opens next, in UTC; if it is open, when it did."""
+    """Return the time in UTC at which the window opens next; if it is open, at which it opened."""
     zone, at = ZoneInfo(window.timezone), time.fromisoformat(window.at)
     today = now.astimezone(zone).date()
     # From yesterday, for a window that opened just before midnight, to a week from today.
@@ -58,7 +58,7 @@ def opening(window: WindowRules, now: datetime) -> datetime:
 
 
 def combined(selections: Mapping[str, Selection]) -> Selection:
-    """What was selected in all windows, as one selection; window → its selection.
+    """Combine the selections of all windows into one; window → its selection.
 
     An instance that a window has taken is not in another's further rounds.
     """

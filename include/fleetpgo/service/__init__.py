@@ -1,1 +1,1 @@
-"""What a service file says: its rules, reading it with the line of each mistake, and its reference page."""
+"""Service files: their rules, reading them with the line of each mistake, and their reference page."""

@@ -76,7 +76,7 @@ class WindowRules(_Part):
 
 
 class SelectionRules(_Part):
-    """Which instances are profiled."""
+    """Selection of the instances to profile."""
 
     cpu: PromQL = Field(
         description="PromQL that returns one series per candidate instance: the CPU it uses, in cores. Put "
@@ -145,7 +145,7 @@ class SelectionRules(_Part):
 
 
 class CollectionRules(_Part):
-    """How profiles are fetched, and what that may cost production."""
+    """Fetching of profiles, and its limits for production."""
 
     source: Literal["pprof_http", "pyroscope", "parca"] = Field(
         default="pprof_http",
@@ -263,7 +263,7 @@ class GuardRules(_Part):
 
 
 class ProfileRules(_Part):
-    """How the merged profile is judged."""
+    """Bounds for the merged profile."""
 
     warn_below: SufficiencyRules = Field(
         default=SufficiencyRules(samples=10_000, split_half_overlap=0.5, held_out_coverage=0.7),
@@ -286,7 +286,7 @@ class ProfileRules(_Part):
 
 
 class RepositoryRules(_Part):
-    """Where the service's source is, and what the pull request changes in it."""
+    """The service's repository, and the files that the pull request changes."""
 
     forge: Literal["local", "github", "gitlab", "gitea"] = Field(
         description="kind of forge: github (also Enterprise), gitlab, gitea (also Forgejo), or local: a "
@@ -324,7 +324,7 @@ class RepositoryRules(_Part):
 
 
 class ReviewRules(_Part):
-    """Who reviews pull requests, and when a rejected profile is proposed again."""
+    """Review of the pull requests, and when a rejected profile is proposed again."""
 
     reviewers: tuple[str, ...] = Field(
         default=(),
@@ -354,7 +354,7 @@ class ReviewRules(_Part):
 
 
 class BuildRules(_Part):
-    """How the service is built."""
+    """Build of the service."""
 
     command: Annotated[Command, Field(min_length=1)] = Field(
         default=("make", "build"), description="the service's own build command, run without a shell"
@@ -390,7 +390,7 @@ class BuildRules(_Part):
 
 
 class RolloutRules(_Part):
-    """How fleetpgo sees that the new build runs: by a metric of the build, or by start times."""
+    """Detection of the rollout: by a metric that names the build, or by start times."""
 
     fraction: ProfilePromQL | None = Field(
         default=None,
@@ -450,7 +450,7 @@ class GuardrailRules(_Part):
 
 
 class MeasurementRules(_Part):
-    """How the saving is measured."""
+    """Measurement of the saving."""
 
     cpu: PromQL = Field(description="PromQL that returns one series per instance: the CPU it uses, in cores")
     requests: PromQL | None = Field(
@@ -484,7 +484,7 @@ class MeasurementRules(_Part):
 
 
 class AlertsRules(_Part):
-    """Who hears of a run that fails or is late. Without a notifier, only Airflow's pages show it."""
+    """Alerts for runs that fail or are late. Without a notifier, only Airflow's pages show them."""
 
     notifier: str | None = Field(
         default=None,

@@ -1,8 +1,8 @@
-"""The pages in Airflow's own UI: the fleet, and one run of it.
+"""The pages in Airflow's UI: the fleet, and one run.
 
 - :mod:`.app`: the routes.
-- :mod:`.access`: who may see what, by Airflow's own authorisation, and what Airflow's database knows.
-- ``static/``: the pages themselves, and the two libraries packed with them (``static/README.md``).
+- :mod:`.access`: who may see what, by Airflow's own authorisation, and data from Airflow's database.
+- :mod:`.files`: the pages' files in ``static/``, and the two libraries that npm installs.
 
-What is shown comes from :mod:`fleetpgo.overview`.
+:mod:`fleetpgo.overview` reads what is shown.
 """

@@ -1,4 +1,4 @@
-"""Who may see what: nobody sees more here than Airflow's auth manager lets them see of the service's DAG."""
+"""Access to the pages: users see only what Airflow's auth manager lets them see of a service's DAG."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAY_READ_RUN = Depends(requires_access_dag("GET", DagAccessEntity.RUN))
 
 @dataclass(frozen=True)
 class ServiceDag:
-    """What Airflow knows of a service's DAG; of its newest run the id and the state."""
+    """A service's DAG in Airflow, with id and state of its newest run."""
 
     service: str
     dag_id: str
@@ -40,7 +40,7 @@ class ServiceDag:
 
 
 def readable_dags(user: GetUserDep) -> list[ServiceDag]:
-    """The services whose DAG the user may read, by name."""
+    """Return the services whose DAG the user may read, by name."""
     with create_session() as session:
         allowed = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session)
         ours = select(DagModel).where(DagModel.dag_id.startswith(DAG_PREFIX, autoescape=True))
@@ -66,20 +66,20 @@ def readable_dags(user: GetUserDep) -> list[ServiceDag]:
 
 
 def run_store(dag_id: str, run_id: str) -> RunStore:
-    """The store of a run; 404 if the DAG is none of ours. Nothing of the path reaches the store unchecked."""
+    """Return the store of a run; 404 for DAGs of others. No part of the path reaches the store unchecked."""
     if not (service := _service(dag_id)):
         raise HTTPException(404, f"{dag_id} is not the refresh of a service, so there is no profile to show")
     return hooks.run_store(service, run_id)
 
 
 def _service(dag_id: str) -> str:
-    """The service whose DAG it is; "" if what follows the prefix cannot be a service's name, but a path."""
+    """Return the service of a DAG; "" if what follows the prefix cannot be a service's name."""
     service = dag_id.removeprefix(DAG_PREFIX)
     return service if service != dag_id and NAME.fullmatch(service) else ""
 
 
 def run_state(dag_id: str, run_id: str) -> str | None:
-    """The state of a DAG run: queued, running, success or failed; None if Airflow has no such run."""
+    """Return a DAG run's state: queued, running, success or failed; None: the run does not exist."""
     with create_session() as session:
         return session.scalar(select(DagRun.state).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
 

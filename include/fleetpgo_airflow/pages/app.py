@@ -1,8 +1,8 @@
-"""The routes. Every one needs a user; every one about a run needs the right to read that DAG's runs.
+"""The routes of the pages. Each requires a user; those of a run require the right to read its DAG's runs.
 
-Pages and scripts are found by name in a list that is made once (:mod:`fleetpgo_airflow.pages.files`): no
-path of a request is ever joined to a directory. Nothing is loaded from another host, and the content security
-policy lets nothing be.
+Pages and scripts are looked up by name in a list that is made once (:mod:`fleetpgo_airflow.pages.files`): no
+path of a request is ever joined to a directory. Pages load nothing from another host; the content security
+policy forbids it.
 """
 
 from __future__ import annotations
@@ -69,19 +69,19 @@ def _explain(_request: Request, error: FleetPGOError) -> JSONResponse:
 
 @app.get("/", include_in_schema=False)
 def fleet_page() -> FileResponse:
-    """The fleet."""
+    """Return the page of the fleet."""
     return _file("fleet.html")
 
 
 @app.get("/run", include_in_schema=False)
 def run_page() -> FileResponse:
-    """One run; its script reads ``dag_id`` and ``run_id`` from the address and asks for the data."""
+    """Return the page of a run; its script reads ``dag_id`` and ``run_id`` from the address."""
     return _file("run.html")
 
 
 @app.get("/static/{path:path}", include_in_schema=False)
 def static_file(path: str) -> FileResponse:
-    """A script, a style sheet, or a file of the flame graph viewer."""
+    """Return a script, a style sheet, or a file of the flame graph viewer."""
     return _file(path, cached=True)
 
 
@@ -122,7 +122,7 @@ def difference(store: Store) -> DifferenceAnswer | None:
 
 @runs.get("/difference/{part}.pb.gz", response_class=Response, responses=_DOWNLOAD)
 def difference_profile(store: Store, part: Literal["grown", "shrunk"]) -> Response:
-    """The stacks that grew, or shrank, since the profile merged before: for the flame graph."""
+    """Return the stacks that grew, or shrank, since the profile merged before, for the flame graph."""
     found = overview.previous_run(store)
     if found is None:
         raise HTTPException(404, "no profile was merged before this one")
@@ -146,7 +146,7 @@ _TYPES = {".json": "application/json", ".md": "text/markdown", ".svg": "image/sv
 
 
 def _attachment(data: bytes, name: str) -> Response:
-    """Bytes to be saved, or drawn by a page of ours; never shown as a page of their own."""
+    """Return bytes as a file to save or for a page of ours to draw; a browser never shows them as a page."""
     return Response(
         data,
         media_type=_TYPES.get(Path(name).suffix, "application/octet-stream"),

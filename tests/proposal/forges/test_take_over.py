@@ -41,7 +41,9 @@ def test_only_the_commit_that_the_comment_names_is_discarded(forge, there, opene
 
     why = resume(forge)
 
-    assert f"the label {TAKE_OVER} was not put on for it; pull request 1 says how to resume" in why
+    assert (
+        f"the label {TAKE_OVER} was not added for it; a comment on pull request 1 says how to resume" in why
+    )
     assert (second, []) == (git(there.bare, "rev-parse", BRANCH), list(there.pull(1).labels))
     (comment,) = there.pull(1).comments.values()
     assert (True, False) == (second in comment, first in comment)

@@ -1,4 +1,4 @@
-"""Where a profile comes from: what to ask, and where in the answer it is.
+"""Sources of profiles: the request to send, and the profile in the answer.
 
 A source knows one API and nothing of time limits, retries, addresses or credentials. It builds the
 :class:`Request` for a target, and takes the profile out of the body that was answered.
@@ -35,7 +35,7 @@ class ProfileSource(Protocol):
     """Whether an answer covers all of the time that was asked for; a store may have seen a part of it."""
 
     def request(self, target: Target, *, seconds: int) -> Request:
-        """What to send for a profile of that length.
+        """Return the request for a profile of that length.
 
         Raises:
             NeverError: the target's labels do not make a request that may be sent.

@@ -1,4 +1,4 @@
-"""What Pyroscope and Parca have in common: they profile all the time, so one asks for what they have seen.
+"""Common parts of Pyroscope and Parca, which profile continuously and are asked for a past time.
 
 A query names a profile type and label matchers, ``process_cpu:cpu:nanoseconds:cpu:nanoseconds{pod="api-0"}``,
 and the answer is everything of the last so many seconds, merged. No instance notices.

@@ -61,7 +61,7 @@ class Parca:
         )
 
     def profile(self, body: bytes, *, seconds: int, limits: Limits) -> bytes:
-        """What is in ``pprof``, completed."""
+        """Return the profile in ``pprof``, completed."""
         try:
             packed = base64.b64decode(json.loads(body)["pprof"], validate=True)
         except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -24,11 +24,11 @@ NOT_A_PROFILE = "Go's CPU profile is at /debug/pprof/profile."
 """The hint to whoever sent something else."""
 
 CPU_VALUE_TYPES = (("samples", "count"), ("cpu", "nanoseconds"))
-"""What makes a CPU profile for the compiler (cmd/internal/pgo/pprof.go); the first such type counts."""
+"""Value types of a CPU profile for the compiler (cmd/internal/pgo/pprof.go); the first one counts."""
 
 
 class ValueType(NamedTuple):
-    """What is counted, and in which unit."""
+    """A quantity and its unit."""
 
     type: str
     unit: str
@@ -39,7 +39,7 @@ class ValueType(NamedTuple):
 
 @dataclass(frozen=True)
 class Header:
-    """What a profile says beside its tables: times in nanoseconds; 0 or "" where it does not say."""
+    """A profile's fields outside its tables: times in nanoseconds; 0 or "" if missing."""
 
     sample_types: tuple[ValueType, ...]
     period_type: ValueType
@@ -101,7 +101,7 @@ class Columns:
 
     @property
     def value_index(self) -> int:
-        """Which value of a sample the compiler reads.
+        """Return the index of the sample value that the compiler reads.
 
         Raises:
             ProfileError: ``no-cpu-samples``.

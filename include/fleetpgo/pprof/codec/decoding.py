@@ -239,7 +239,7 @@ class _Ids:
         return rows
 
     def _find(self, known: Ints, ids: Ints) -> Ints:
-        """Where each of ``ids`` stands in one profile's ``known`` ones."""
+        """Return the index of each of ``ids`` in one profile's ``known`` ones."""
         order = np.argsort(known, kind="stable")
         rising = known[order]
         if np.any(rising == 0) or np.any(rising[1:] == rising[:-1]):
@@ -288,7 +288,7 @@ def _locations(column: pa.ListArray) -> Locations:
 
 
 def sample_types(batch: pa.RecordBatch) -> int:
-    """How many values each sample of the first profile must have."""
+    """Return the number of values that each sample of the first profile must have."""
     return int(offsets(batch.column("sample_type"))[1])
 
 
@@ -310,7 +310,7 @@ HEADER_TEXTS = ("drop_frames", "keep_frames", "default_sample_type", "doc_url")
 
 
 def _headers(batch: pa.RecordBatch, texts: Texts, strings: Records) -> tuple[Header, ...]:
-    """What each profile of the batch says beside its tables."""
+    """Return each profile's fields outside its tables."""
     numbers = {field: _numbers(batch.column(field)).tolist() for field in (*HEADER_NUMBERS, *HEADER_TEXTS)}
     types, comments = batch.column("sample_type"), batch.column("comment")
     type_rows, type_starts = _table(types.values, "type", "unit").tolist(), offsets(types).tolist()

@@ -26,7 +26,7 @@ GZIP_WINDOW = 31
 
 @dataclass(frozen=True)
 class Limits:
-    """What a profile may be. The first part protects the machine, the second the judgement.
+    """Limits of a profile. The first part protects the machine, the second the judgement.
 
     Args:
         packed_bytes: most bytes as sent.

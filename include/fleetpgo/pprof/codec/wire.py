@@ -21,7 +21,7 @@ COMMENTS = 13 << 3 | LENGTH_DELIMITED
 
 
 class Walk(Enum):
-    """What a walk met."""
+    """The result of a walk."""
 
     FINE = "only whole fields"
     TOO_MANY = "too many fields"

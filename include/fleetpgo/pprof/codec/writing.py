@@ -199,7 +199,7 @@ def sort_samples(profile: Columns, location_ids: Ints, text_rows: Ints, rows: In
 
 
 def _order(parts: list[tuple[Ints, Ints]], rows: Ints | None = None) -> Ints:
-    """How to sort records that are lists of numbers, one ``(values, starts)`` list behind the other."""
+    """Return the order that sorts records, which are lists of numbers as ``(values, starts)``."""
     counts = [np.diff(starts) for _, starts in parts]
     sizes = np.sum(counts, axis=0)
     ends = starts_of(sizes)

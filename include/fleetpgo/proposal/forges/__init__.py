@@ -1,4 +1,4 @@
-"""What fleetpgo needs of a forge: a place that keeps a repository and its pull requests.
+"""The protocol of a forge, which keeps a repository and its pull requests.
 
 Each kind of forge is one module with one class; :func:`connect` picks it. A forge is asked anew every time:
 its answers are the state, nothing is remembered between calls. Git itself (clone, commit, push) is
@@ -20,7 +20,7 @@ State = Literal["open", "merged", "closed"]
 """``closed`` means closed without a merge."""
 
 MergeKind = Literal["merge", "squash", "rebase"]
-"""How a forge merges by itself."""
+"""Ways in which a forge merges automatically."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Forge(Protocol):
 
     @property
     def clone_url(self) -> str:
-        """Where git clones from and pushes to; holds no credentials."""
+        """The URL for git's clones and pushes, without credentials."""
 
     def git_config(self) -> dict[str, str]:
         """Git configuration that holds the credentials; for git's environment only, never for a file.

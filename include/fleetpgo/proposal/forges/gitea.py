@@ -68,7 +68,7 @@ class GiteaForge:
 
     @property
     def clone_url(self) -> str:
-        """Where git clones from and pushes to."""
+        """The URL for git's clones and pushes."""
         return f"{self._address}/{self._project}.git"
 
     def git_config(self) -> dict[str, str]:

@@ -70,7 +70,7 @@ class GitLabForge:
 
     @property
     def clone_url(self) -> str:
-        """Where git clones from and pushes to."""
+        """The URL for git's clones and pushes."""
         return f"{self._address}/{self._path}.git"
 
     def git_config(self) -> dict[str, str]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Record:
-    """What the JSON file of a pull request holds."""
+    """The content of a pull request's JSON file."""
 
     pull_request: PullRequest
     comments: dict[str, str] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class LocalForge:
         return self._repository.as_uri()
 
     def git_config(self) -> dict[str, str]:
-        """Nothing: the file system's permissions are the credentials."""
+        """Return no settings: the file system's permissions are the credentials."""
         return {}
 
     def check(self, base: str) -> None:
