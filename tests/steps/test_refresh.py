@@ -19,7 +19,7 @@ from fleetpgo.proposal.git import git
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.rules import ServiceRules, SufficiencyRules
 from fleetpgo.steps import refresh
-from tests.collection.instances import OK, cpu_profile, http, serving
+from tests.collection.instances import OK, OTHER, THIRD, cpu_profile, http, serving
 from tests.selection.fleets import Answering
 
 SECONDS = 1
@@ -79,7 +79,7 @@ async def test_a_profile_that_the_merge_refused_is_not_proposed(store, tmp_path)
 
 async def test_a_round_that_gives_enough_is_the_only_one(store):
     described = service(instances=1, target_samples=80)
-    async with serving(OK) as one, serving(OK) as other:
+    async with serving(OK) as one, serving(OTHER) as other:
         await refresh.collect_profiles(described, store, select(described, store, one, other))
         said = await refresh.top_up(described, store)
     assert said == ["80 samples from 1 instances, as many as are wanted"]
@@ -88,7 +88,7 @@ async def test_a_round_that_gives_enough_is_the_only_one(store):
 
 async def test_too_few_samples_take_another_round_from_those_not_yet_asked(store):
     described = service(instances=1, target_samples=100)
-    async with serving(OK) as one, serving(OK) as other, serving(OK) as third:
+    async with serving(OK) as one, serving(OTHER) as other, serving(THIRD) as third:
         await refresh.collect_profiles(described, store, select(described, store, one, other, third))
         said = await refresh.top_up(described, store)
     assert said == [
@@ -103,7 +103,7 @@ async def test_too_few_samples_take_another_round_from_those_not_yet_asked(store
 async def test_instances_that_do_not_agree_take_another_round(store):
     described = service(instances=2, target_samples=100)
     other_work = http(cpu_profile(work=b"main.other"))
-    async with serving(OK) as one, serving(other_work) as other, serving(OK) as third:
+    async with serving(OK) as one, serving(other_work) as other, serving(THIRD) as third:
         await refresh.collect_profiles(described, store, select(described, store, one, other, third))
         said = await refresh.top_up(described, store)
     assert said[0] == (
@@ -124,7 +124,7 @@ async def test_rounds_end_when_nobody_is_left_to_ask(store):
 
 async def test_rounds_end_at_the_most_that_are_allowed(store):
     described = service(instances=1, target_samples=1000, max_rounds=2)
-    async with serving(OK) as one, serving(OK) as other, serving(OK) as third:
+    async with serving(OK) as one, serving(OTHER) as other, serving(THIRD) as third:
         await refresh.collect_profiles(described, store, select(described, store, one, other, third))
         await refresh.top_up(described, store)
     assert third.heard == []
@@ -138,7 +138,7 @@ DENIED = http(b"", "401 Unauthorized")
 
 async def test_a_stopped_run_takes_no_further_round(store):
     described = service(instances=2, target_samples=1000)
-    async with serving(OK) as one, serving(DENIED) as two, serving(OK) as three:
+    async with serving(OK) as one, serving(DENIED) as two, serving(OTHER) as three:
         targets = select(described, store, one, two, three)
         for target in targets:
             await refresh.collect_profiles(described, store, [target])
@@ -151,7 +151,7 @@ async def test_a_stopped_run_takes_no_further_round(store):
 
 async def test_whoever_was_not_asked_in_a_further_round_counts_for_no_quorum(store):
     described = service(instances=1, target_samples=1000, max_rounds=3)
-    async with serving(OK) as one, serving(DENIED) as two, serving(OK) as three:
+    async with serving(OK) as one, serving(DENIED) as two, serving(OTHER) as three:
         await refresh.collect_profiles(described, store, select(described, store, one, two, three))
         await refresh.top_up(described, store)
         chosen, _ = refresh.read_selection(store)
@@ -172,7 +172,7 @@ def select_window(described, store, window, *instances):
 
 async def test_windows_take_different_instances_and_are_merged_together(store):
     described = service(instances=2, max_rounds=1, windows=WINDOWS)
-    async with serving(OK) as one, serving(OK) as other:
+    async with serving(OK) as one, serving(OTHER) as other:
         for window in ("peak", "night"):
             targets = select_window(described, store, window, one, other)
             await refresh.collect_profiles(described, store, targets)
@@ -184,7 +184,7 @@ async def test_windows_take_different_instances_and_are_merged_together(store):
 
 async def test_a_window_in_which_nothing_was_selected_is_named_in_the_manifest(store):
     described = service(instances=2, max_rounds=1, windows=WINDOWS)
-    async with serving(OK) as one, serving(OK) as other:
+    async with serving(OK) as one, serving(OTHER) as other:
         targets = select_window(described, store, "peak", one, other)
         await refresh.collect_profiles(described, store, targets)
     manifest = refresh.merge_profiles(described, store, go=None)
@@ -193,7 +193,7 @@ async def test_a_window_in_which_nothing_was_selected_is_named_in_the_manifest(s
 
 async def test_a_run_that_takes_all_instances_now_knows_of_no_window(store):
     described = service(instances=2, max_rounds=1, windows=WINDOWS)
-    async with serving(OK) as one, serving(OK) as other:
+    async with serving(OK) as one, serving(OTHER) as other:
         assert len(select_window(described, store, None, one, other)) == 2
     chosen, _ = refresh.read_selection(store)
     assert chosen.warnings == ()

@@ -19,7 +19,7 @@ What a profile costs production, and what a stranger's answer may cost us, is bo
 from fleetpgo.collection.access import Access
 from fleetpgo.collection.fetching import Limits
 from fleetpgo.collection.guards import forget_stop, why_stopped
-from fleetpgo.collection.records import FOLDER, Record, profile_name, read_record, record_name
+from fleetpgo.collection.records import FOLDER, Record, profile_name, read_record, read_records, record_name
 from fleetpgo.collection.rounds import collect
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "forget_stop",
     "profile_name",
     "read_record",
+    "read_records",
     "record_name",
     "why_stopped",
 ]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Target
@@ -28,7 +28,8 @@ class Record:
 
     ``refused``: something came, and it is no profile that can be used; it is not kept. ``size`` is in bytes,
     ``samples`` in CPU samples; what tells profiles apart is as in :class:`fleetpgo.pprof.Facts`, and empty in
-    a record of an earlier version.
+    a record of an earlier version. ``same_as``: the instance that this one cannot be told apart from, whose
+    answer stands for both.
     """
 
     instance: str
@@ -44,6 +45,7 @@ class Record:
     kind: str = ""
     modules: Mapping[str, int] = field(default_factory=dict)
     outside: int = 0
+    same_as: str = ""
 
 
 def name_of(instance: str) -> str:
@@ -69,3 +71,23 @@ def read_record(store: RunStore, target: Target) -> Record:
     return Record(
         target.instance, target.datacenter, target.cores, "missing", "its task ended before it answered"
     )
+
+
+def read_records(store: RunStore, targets: Iterable[Target]) -> list[Record]:
+    """The targets' records, in which equal bytes count once: a profile holds the time at which it was taken.
+
+    Of several instances that sent the same, the first keeps it, and the others are refused in its name.
+    """
+    records = [read_record(store, target) for target in targets]
+    first: dict[str, str] = {}
+    for place, record in enumerate(records):
+        if record.state != "fetched":
+            continue
+        other = first.setdefault(record.sha256, record.instance)
+        if other != record.instance:
+            reason = (
+                f"duplicate: it and {other} sent the same bytes, so they count once: does a proxy answer "
+                "from a cache, or one process for both?"
+            )
+            records[place] = replace(record, state="refused", reason=reason, same_as=other)
+    return records

@@ -47,7 +47,8 @@ are most."""
 class Contribution:
     """What one instance that was asked gave: a profile that was used, one that was refused, or none.
 
-    `weight` is the factor of its profile in the merge (:mod:`fleetpgo.selection.weights`).
+    `weight` is the factor of its profile in the merge (:mod:`fleetpgo.selection.weights`); `same_as` the
+    instance that it could not be told apart from.
     """
 
     instance: str
@@ -59,6 +60,7 @@ class Contribution:
     sha256: str = ""
     samples: int = 0
     weight: float = 1.0
+    same_as: str = ""
 
 
 def contributions(records: Sequence[Record]) -> list[Contribution]:
@@ -80,6 +82,7 @@ def _contribution(record: Record, refusal: str) -> Contribution:
         record.size,
         record.sha256,
         record.samples,
+        same_as=record.same_as,
     )
     return replace(account, state="refused", reason=refusal) if refusal else account
 

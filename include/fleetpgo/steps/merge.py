@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fleetpgo import pprof
-from fleetpgo.collection import Limits, profile_name, read_record, record_name
+from fleetpgo.collection import Limits, profile_name, read_records, record_name
 from fleetpgo.errors import ProfileError, QuorumError
 from fleetpgo.selection import merge_weights
 from fleetpgo.selection.weights import unrepresented
@@ -32,6 +32,10 @@ log = logging.getLogger(__name__)
 
 MERGED_LIMITS = pprof.Limits(packed_bytes=256 << 20, message_bytes=1 << 30, records=50_000_000)
 """Our own merge of many profiles is larger than what one instance may send."""
+
+
+_NAMED = 3
+"""Instances that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def merge_run(
     asked = [
         each for each in selection.targets if each.round == 1 or store.exists(record_name(each.instance))
     ]
-    instances = contributions([read_record(store, target) for target in asked])
+    instances = contributions(read_records(store, asked))
     limits = Limits.of(service.collection, seconds=seconds).of_profiles
     while True:
         _require_quorum(service, instances)
@@ -178,6 +182,7 @@ def merge_run(
                 for name, share in unrepresented(selection, given).items()
             ),
             *_shortfalls(service.profile.warn_below, samples, sufficiency),
+            *_counted_once(instances),
             *(f"{each} differs much from all others together" for each in sufficiency.outliers),
             *(() if minimal.proven else (f"the profile is committed whole: {minimal.proof}",)),
         ),
@@ -240,16 +245,28 @@ def _without_culprit(
 
 
 def _require_quorum(service: ServiceRules, instances: Sequence[Contribution]) -> None:
-    lost = [each for each in instances if each.state != "used"]
-    used, quorum = len(instances) - len(lost), service.collection.quorum
-    if not used or used < quorum * len(instances):
+    # One process that answers for several was asked once.
+    asked = [each for each in instances if not each.same_as]
+    lost = [each for each in asked if each.state != "used"]
+    used, quorum = len(asked) - len(lost), service.collection.quorum
+    if not used or used < quorum * len(asked):
         raise QuorumError(
-            f"{used} of {len(instances)} instances gave a usable profile; the quorum is {quorum:.0%}. "
+            f"{used} of {len(asked)} instances gave a usable profile; the quorum is {quorum:.0%}. "
             "Without one:\n"
             + "\n".join(f"  {each.instance} ({each.datacenter}): {each.reason}" for each in lost),
             hint="bring them back or mend what they answer, then trigger a new run; or lower "
             "collection.quorum in the service file",
         )
+
+
+def _counted_once(instances: Sequence[Contribution]) -> list[str]:
+    """Say, if any instances could not be told apart from others, how many and which."""
+    twins = [f"{each.instance} from {each.same_as}" for each in instances if each.same_as]
+    if not twins:
+        return []
+    named = ", ".join(twins[:_NAMED]) + (f" and {len(twins) - _NAMED:,} more" if len(twins) > _NAMED else "")
+    said = f"{len(twins):,} of {len(instances):,} instances cannot be told apart from others"
+    return [f"{said}, which answer the same and count once: {named}"]
 
 
 def _shortfalls(least: SufficiencyRules, samples: int, found: pprof.Sufficiency) -> list[str]:

@@ -173,7 +173,7 @@ async def collect_profiles(
         store,
         seconds=seconds,
         limits=chosen.at_once(service.collection.max_share),
-        round_size=sum(each.round <= targets[0].round for each in chosen.targets),
+        fleet=[each for each in chosen.targets if each.round <= targets[0].round],
         access=access or collection.Access(),
         watch=watch,
     )
