@@ -119,7 +119,11 @@ async def test_rounds_end_when_nobody_is_left_to_ask(store):
     async with serving(OK) as one:
         await refresh.collect_profiles(described, store, select(described, store, one))
         said = await refresh.top_up(described, store)
-    assert said == ["80 samples from 1 instances; the target is 1,000; nobody is left to ask"]
+    (sentence,) = said
+    assert sentence == (
+        "80 samples from 1 instances; the target is 1,000; every chosen instance has been tried: for more, "
+        "profile for longer (collection.seconds is 1) or in more rounds (selection.max_rounds is 3)"
+    )
 
 
 async def test_rounds_end_at_the_most_that_are_allowed(store):

@@ -38,7 +38,8 @@ def choose(
     """``rules.instances`` for each round, spread over the strata; at least one of each, if any is free.
 
     Raises:
-        SelectionError: no instance has any of the labels, or one of each stratum would be far more than ``rules.instances``.
+        SelectionError: no instance has any of the labels, or one of each stratum would be far more than
+            ``rules.instances``.
     """
     absent = [label for label in rules.strata if not any(target.labels.get(label) for target in fleet)]
     if len(absent) == len(rules.strata):

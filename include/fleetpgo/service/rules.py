@@ -344,7 +344,9 @@ class ProfileRules(_Part):
         default=SufficiencyRules(), description="figures below which the run fails and nothing is proposed"
     )
     unchanged_above: Share = Field(
-        default=0.95, description="overlap with the committed profile from which a new one is not proposed"
+        default=0.95,
+        description="overlap with the committed profile from which a new one is not proposed, as a share of "
+        "the overlap that chance alone gives at so many samples; docs/profile.md has what is noticed",
     )
     match_below: Share = Field(
         default=0.8, description="source match below which the pull request warns; see docs/profile.md"
@@ -397,7 +399,7 @@ class ReviewRules(_Part):
     propose_again_below: Share = Field(
         default=0.8,
         description="overlap with the profile of a pull request that was closed unmerged, below which a new "
-        "one is proposed",
+        "one is proposed, as a share of the overlap that chance alone gives at so many samples",
     )
     revert: Literal["open", "draft", "off"] = Field(
         default="open",

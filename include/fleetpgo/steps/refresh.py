@@ -190,13 +190,15 @@ async def top_up(
     from fleetpgo.collection import why_stopped  # noqa: PLC0415  # likewise
     from fleetpgo.steps.enough import judge  # noqa: PLC0415  # likewise
 
-    chosen, _ = read_selection(store)
+    chosen, seconds = read_selection(store)
     said = []
     for number in range(2, service.selection.max_rounds + 2):
         verdict = await asyncio.to_thread(judge, service, store, chosen)
         targets = chosen.of_round(number)
         said.append(
-            verdict.message if verdict.enough or targets else f"{verdict.message}; nobody is left to ask"
+            verdict.message
+            if verdict.enough or targets
+            else f"{verdict.message}; {_remedy(service, seconds)}"
         )
         if verdict.enough or not targets:
             break
@@ -205,6 +207,14 @@ async def top_up(
             break
         await collect_profiles(service, store, targets, access=access, watch=watch)
     return said
+
+
+def _remedy(service: ServiceRules, seconds: int) -> str:
+    """What gives more samples once every instance that was chosen has been asked."""
+    return (
+        "every chosen instance has been tried: for more, profile for longer (collection.seconds is "
+        f"{seconds}) or in more rounds (selection.max_rounds is {service.selection.max_rounds})"
+    )
 
 
 def merge_profiles(service: ServiceRules, store: RunStore, *, go: str | None = "go") -> Manifest:
