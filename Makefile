@@ -22,7 +22,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE \
   PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH:$(LOCAL)/npm/bin"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow test-distributed test-helm lint format demo bench-cli bench-merge bench-collect bench-measure bench-pages bench-parse study-measurement screenshot screenshots docs proto lock clean
+.PHONY: help setup test test-slow test-distributed test-helm lint format demo bench-cli bench-merge bench-collect bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -114,6 +114,10 @@ screenshots: setup $(CHROMIUM) ## Take the pictures of the pages for the docs, i
 study-measurement: setup ## Simulate fleets with known savings; tables into docs/measurement.md (minutes)
 	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	  python -m studies.measurement.study --write docs/measurement.md
+
+study-unchanged: setup ## Simulate fleets week by week: what is proposed by chance, and what change is noticed (minutes)
+	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	  python -m studies.unchanged.study --write docs/profile.md
 
 docs: setup ## Build the manual into site/; a link that leads nowhere fails
 	@$(RUN) fleetpgo services schema --markdown > docs/service-file.md

@@ -224,6 +224,15 @@ async def test_collect_takes_the_number_and_the_length_from_its_options(service,
     assert len(other.heard) == 1
 
 
+async def test_collect_prints_what_the_reviewer_will_be_warned_of(service, start_prometheus, tmp_path):
+    async with serving(OK) as ams:
+        collect = await start_collect(
+            tmp_path / "store", fleet(start_prometheus, ams.target.instance), "--seconds", "1"
+        )
+        _, said = await collect.communicate()
+    assert b"warning: samples: 80, below 10,000" in said
+
+
 @pytest.mark.parametrize("headers", ["X-Token", ": x", "X-Token:"])
 def test_collect_refuses_headers_that_are_none(service, tmp_path, headers):
     RunStore(tmp_path, "api", "r").write(Selection((), seconds=1))

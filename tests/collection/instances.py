@@ -51,6 +51,9 @@ def http(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
 
 PROFILE = cpu_profile()
 OK = http(PROFILE)
+OTHER, THIRD = http(cpu_profile(comment="other")), http(cpu_profile(comment="third"))
+"""The same work as in OK, taken at other times: equal bytes count once."""
+
 BUSY = http(b"Could not enable CPU profiling: cpu profiling already in use\n", "500 Internal Server Error")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+from base64 import b64encode
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -154,3 +156,56 @@ async def test_an_ipv6_instance_is_asked(fetch):
     async with serving(OK, host="::1", name="[::1]") as ams:
         (record,) = await fetch(ams, allow=("::1",))
     assert record.state == "fetched"
+
+
+async def test_equal_requests_are_made_once_and_the_record_names_the_other_instance(fetch):
+    async with serving(OK) as host:
+        ports = [replace(host.target, instance=f"127.0.0.1:{port}") for port in (9101, 9102, 9103)]
+        records = await fetch(*ports, url=f"http://$host:{port_of(host)}/profile")
+    assert [(each.state, each.same_as) for each in records] == [
+        ("fetched", ""),
+        ("refused", "127.0.0.1:9101"),
+        ("refused", "127.0.0.1:9101"),
+    ]
+    assert len(host.heard) == 1
+    assert records[1].reason == (
+        "duplicate: it and 127.0.0.1:9101 make the same request, so it was made once: collection.url needs "
+        "a label that tells them apart"
+    )
+
+
+@pytest.mark.parametrize("source", ["pyroscope", "parca"])
+async def test_equal_queries_to_a_store_are_made_once_whenever_they_are(fetch, source):
+    kind = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
+    body = PROFILE if source == "pyroscope" else json.dumps({"pprof": b64encode(PROFILE).decode()}).encode()
+    async with serving(http(body)) as store:
+        pods = [target_at(f"{name}:80", "ams", dc="ams") for name in "ab"] + [target_at("c:80", dc="lhr")]
+        records = await fetch(
+            *pods,
+            source=source,
+            url=f"http://127.0.0.1:{port_of(store)}",
+            query=f'{kind}{{dc="$dc"}}',
+            ports=None,
+        )
+    assert [(each.state, each.same_as) for each in records] == [
+        ("fetched", ""),
+        ("refused", "a:80"),
+        ("fetched", ""),
+    ]
+    assert len(store.heard) == 2
+    assert "collection.query needs a label" in records[1].reason
+
+
+async def test_another_task_has_asked_instead(store):
+    async with serving(OK) as host:
+        one, other = (replace(host.target, instance=f"127.0.0.1:{port}") for port in (9101, 9102))
+        described = rules(url=f"http://$host:{port_of(host)}/profile")
+        (record,) = await collect([other], described, store, seconds=SECONDS, limits={}, fleet=[one, other])
+    assert (record.same_as, host.heard) == (one.instance, [])
+
+
+async def test_an_instance_of_which_nothing_can_be_asked_is_nobodys_twin(fetch):
+    async with serving(OK):
+        records = await fetch(*(target_at(f"127.0.0.1:{port}") for port in (1, 2)), url="http://$host:1/$pod")
+    assert {each.same_as for each in records} == {""}
+    assert all("needs the label 'pod'" in each.reason for each in records)

@@ -19,7 +19,7 @@ from fleetpgo_airflow.operators import (
     SelectInstancesOperator,
     TopUpOperator,
 )
-from tests.collection.instances import OK, cpu_profile, http, serving
+from tests.collection.instances import OK, OTHER, cpu_profile, http, serving
 from tests.services import NAME, load
 
 RUN = "manual__1"
@@ -96,7 +96,7 @@ async def test_a_first_look_that_finds_enough_asks_nobody_else(store):
 
 
 async def test_too_few_samples_take_the_next_round(store):
-    async with serving(OK) as one, serving(OK) as other:
+    async with serving(OK) as one, serving(OTHER) as other:
         await fetch(selected(store, one, other, rounds=[1, 2])).aexecute(context())
         said = await top_up().aexecute(context())
     assert said == [
@@ -106,7 +106,7 @@ async def test_too_few_samples_take_the_next_round(store):
 
 
 async def test_a_cleared_top_up_goes_on_after_a_stop(store):
-    async with serving(OK) as one, serving(DENIED, OK) as other:
+    async with serving(OK) as one, serving(DENIED, OTHER) as other:
         await fetch(selected(store, one, other, rounds=[1, 2])).aexecute(context())
         await top_up().aexecute(context())
         said = await top_up().aexecute(context(try_number=2))

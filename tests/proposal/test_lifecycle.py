@@ -220,8 +220,8 @@ def test_what_was_closed_unmerged_is_not_proposed_again(run, forge, bare, go_pro
     proposed = run(profile=repacked(go_profile), provenance=NEXT)
 
     assert proposed.reason.startswith(
-        "its overlap with the profile of pull request 1, which was closed unmerged, is 1.000; "
-        "review.propose_again_below is 0.8"
+        "its overlap with the profile of pull request 1, which was closed unmerged, is 1.000, "
+        "where chance alone gives "
     )
     assert ["closed"] == states(forge)
 

@@ -134,3 +134,13 @@ def test_a_size_that_is_no_number_does_not_end_the_selection():
             return (*super()._sizes(), *Answering(({"datacenter": "x"}, float("inf"))).series)
 
     assert select(Odd(({"instance": "a:80"}, 1.0)), rules(), seed="").datacenters == {"": 1}
+
+
+@pytest.mark.parametrize("strategy", ["topk", "weighted"])
+@pytest.mark.parametrize("matchers", ["", 'revision="new"'])
+def test_a_comment_at_the_end_of_the_query_takes_nothing_with_it(prometheus, strategy, matchers):
+    commented = rules(
+        cpu='cpu{tier="1"} # of "one" tier', strategy=strategy, builds="build_info", matchers=matchers
+    )
+    plain = rules(cpu='cpu{tier="1"}', strategy=strategy, builds="build_info", matchers=matchers)
+    assert instances(select(prometheus, commented, seed="")) == instances(select(prometheus, plain, seed=""))

@@ -61,6 +61,21 @@ def test_more_than_asked_for_is_said():
     assert choose(instances=2).warnings == ("3 instances instead of 2: one of each stratum",)
 
 
+def test_labels_that_no_instance_has_make_no_strata():
+    with pytest.raises(
+        SelectionError, match=r"selection\.strata names dc, zone, and no instance has"
+    ) as raised:
+        choose(strata=["dc", "zone"])
+    assert "datacenter" in raised.value.hint
+
+
+def test_one_label_that_no_instance_has_is_warned_of():
+    assert (
+        "selection.strata names dc, and no instance has that label"
+        in choose(strata=["datacenter", "dc"]).warnings
+    )
+
+
 def test_a_label_that_tells_every_instance_apart_makes_no_strata():
     fleet = [target(number, pod=str(number)) for number in range(101)]
     with pytest.raises(SelectionError, match="makes 101 strata of the labels pod"):

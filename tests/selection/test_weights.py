@@ -34,7 +34,20 @@ def test_each_stratum_gets_the_share_that_it_has_of_the_cpu():
     weights = merge_weights(TWO, samples)
     parts = [weights[name] * samples[name] for name in NAMES]
     assert [part / sum(parts) for part in parts] == pytest.approx([3 / 7, 3 / 7, 1 / 7])
-    assert min(weights.values()) == 1.0
+
+
+def test_the_sum_has_as_many_samples_as_it_is_worth():
+    weights = merge_weights(TWO, dict(zip(NAMES, [100, 100, 100], strict=True)))
+    # 3 : 3 : 1, each a hundred times: 700² ÷ (9 + 9 + 1) · 100 by Kish.
+    assert sum(weights.values()) * 100 == pytest.approx(700**2 / 1_900)
+
+
+def test_equal_instances_are_added_up_as_they_are():
+    selection = Selection((drawn(1, "ams", 1.0), drawn(2, "ams", 1.0)), strata={"ams": 60.0})
+    assert merge_weights(selection, {"10.0.0.1:80": 50, "10.0.0.2:80": 50}) == {
+        "10.0.0.1:80": pytest.approx(1.0),
+        "10.0.0.2:80": pytest.approx(1.0),
+    }
 
 
 def test_the_others_of_a_stratum_stand_for_one_that_gave_nothing():

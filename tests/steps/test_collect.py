@@ -24,7 +24,7 @@ from fleetpgo.service.rules import SufficiencyRules
 from fleetpgo.steps.collect import collect_profiles, top_up
 from fleetpgo.steps.merge import merge_profiles
 from fleetpgo.steps.propose import propose_profile
-from tests.collection.instances import OK, cpu_profile, http, serving
+from tests.collection.instances import OK, OTHER, THIRD, cpu_profile, http, serving
 from tests.steps.rounds import select, service
 
 
@@ -45,7 +45,7 @@ async def test_a_profile_that_the_merge_refused_is_not_proposed(store, tmp_path)
 
 async def test_a_round_that_gives_enough_is_the_only_one(store):
     described = service(instances=1, target_samples=80)
-    async with serving(OK) as one, serving(OK) as other:
+    async with serving(OK) as one, serving(OTHER) as other:
         await collect_profiles(described, store, select(described, store, one, other))
         said = await top_up(described, store)
     assert said == ["80 samples from 1 instances, as many as are wanted"]
@@ -54,7 +54,7 @@ async def test_a_round_that_gives_enough_is_the_only_one(store):
 
 async def test_too_few_samples_take_another_round_from_those_not_yet_asked(store):
     described = service(instances=1, target_samples=100)
-    async with serving(OK) as one, serving(OK) as other, serving(OK) as third:
+    async with serving(OK) as one, serving(OTHER) as other, serving(THIRD) as third:
         await collect_profiles(described, store, select(described, store, one, other, third))
         said = await top_up(described, store)
     assert said == [
@@ -69,7 +69,7 @@ async def test_too_few_samples_take_another_round_from_those_not_yet_asked(store
 async def test_instances_that_do_not_agree_take_another_round(store):
     described = service(instances=2, target_samples=100)
     other_work = http(cpu_profile(work=b"main.other"))
-    async with serving(OK) as one, serving(other_work) as other, serving(OK) as third:
+    async with serving(OK) as one, serving(other_work) as other, serving(THIRD) as third:
         await collect_profiles(described, store, select(described, store, one, other, third))
         said = await top_up(described, store)
     assert said[0] == (
@@ -85,12 +85,17 @@ async def test_rounds_end_when_nobody_is_left_to_ask(store):
     async with serving(OK) as one:
         await collect_profiles(described, store, select(described, store, one))
         said = await top_up(described, store)
-    assert said == ["80 samples from 1 instances; the target is 1,000; every instance has been tried"]
+    assert said == [
+        (
+            "80 samples from 1 instances; the target is 1,000; every chosen instance has been tried: for more, "
+            "profile for longer (collection.seconds is 1) or in more rounds (selection.max_rounds is 3)"
+        )
+    ]
 
 
 async def test_rounds_end_at_the_most_that_are_allowed(store):
     described = service(instances=1, target_samples=1000, max_rounds=2)
-    async with serving(OK) as one, serving(OK) as other, serving(OK) as third:
+    async with serving(OK) as one, serving(OTHER) as other, serving(THIRD) as third:
         await collect_profiles(described, store, select(described, store, one, other, third))
         await top_up(described, store)
     assert third.heard == []
@@ -101,7 +106,7 @@ DENIED = http(b"", "401 Unauthorized")
 
 async def test_a_stopped_run_takes_no_further_round(store):
     described = service(instances=2, target_samples=1000)
-    async with serving(OK) as one, serving(DENIED) as two, serving(OK) as three:
+    async with serving(OK) as one, serving(DENIED) as two, serving(OTHER) as three:
         targets = select(described, store, one, two, three)
         for target in targets:
             await collect_profiles(described, store, [target])
@@ -114,7 +119,7 @@ async def test_a_stopped_run_takes_no_further_round(store):
 
 async def test_whoever_was_not_asked_in_a_further_round_counts_for_no_quorum(store):
     described = service(instances=1, target_samples=1000, max_rounds=3)
-    async with serving(OK) as one, serving(DENIED) as two, serving(OK) as three:
+    async with serving(OK) as one, serving(DENIED) as two, serving(OTHER) as three:
         await collect_profiles(described, store, select(described, store, one, two, three))
         await top_up(described, store)
         chosen = read_selection(store)

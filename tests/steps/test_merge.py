@@ -167,6 +167,29 @@ def test_a_merge_that_is_enough_after_one_that_was_not_takes_its_refusal_back(st
     assert store.read(Manifest).refused == ""
 
 
+def test_equal_bytes_count_once_and_the_reviewer_is_told(store, selection):
+    twin = PROFILES[0].read_bytes()
+    put(store, "c", twin)
+    put(store, "e", twin)
+    manifest = merge(store, selection)
+    assert [(each.state, each.same_as) for each in manifest.instances] == [
+        ("used", ""),
+        ("used", ""),
+        ("refused", "a:80"),
+        ("used", ""),
+        ("refused", "a:80"),
+    ]
+    assert manifest.instances[2].reason.startswith("duplicate: it and a:80 sent the same bytes")
+    said = "2 of 5 instances cannot be told apart from others, which answer the same and count once"
+    assert f"{said}: c:80 from a:80, e:80 from a:80" in manifest.warnings
+
+
+def test_one_process_behind_many_instances_is_no_lack_of_a_quorum(store, selection):
+    for name in "bcde":
+        put(store, name, PROFILES[0].read_bytes())
+    assert merge(store, selection).used == 1
+
+
 def test_a_guarded_function_is_renamed_and_said_so(store, selection):
     hottest = pprof.top(pprof.decode(PROFILES[0].read_bytes()), 1)[0].function
     manifest = merge(store, selection, guards=[{"function": hottest, "issue": "https://example.com/1"}])

@@ -6,7 +6,7 @@ from fleetpgo.selection import read_selection
 from fleetpgo.steps.collect import collect_profiles
 from fleetpgo.steps.merge import merge_profiles
 from fleetpgo.steps.select import select_instances
-from tests.collection.instances import OK, serving
+from tests.collection.instances import OK, OTHER, serving
 from tests.selection.fleets import Answering
 from tests.steps.rounds import SECONDS, service
 
@@ -21,7 +21,7 @@ def select_window(described, store, window, *instances):
 
 async def test_windows_take_different_instances_and_are_merged_together(store):
     described = service(instances=2, max_rounds=1, windows=WINDOWS)
-    async with serving(OK) as one, serving(OK) as other:
+    async with serving(OK) as one, serving(OTHER) as other:
         for window in ("peak", "night"):
             targets = select_window(described, store, window, one, other)
             await collect_profiles(described, store, targets)
@@ -33,7 +33,7 @@ async def test_windows_take_different_instances_and_are_merged_together(store):
 
 async def test_a_window_in_which_nothing_was_selected_is_named_in_the_manifest(store):
     described = service(instances=2, max_rounds=1, windows=WINDOWS)
-    async with serving(OK) as one, serving(OK) as other:
+    async with serving(OK) as one, serving(OTHER) as other:
         targets = select_window(described, store, "peak", one, other)
         await collect_profiles(described, store, targets)
     manifest = merge_profiles(described, store, go=None)
@@ -42,7 +42,7 @@ async def test_a_window_in_which_nothing_was_selected_is_named_in_the_manifest(s
 
 async def test_a_run_that_takes_all_instances_now_knows_of_no_window(store):
     described = service(instances=2, max_rounds=1, windows=WINDOWS)
-    async with serving(OK) as one, serving(OK) as other:
+    async with serving(OK) as one, serving(OTHER) as other:
         assert len(select_window(described, store, None, one, other)) == 2
     chosen = read_selection(store)
     assert chosen.warnings == ()

@@ -101,6 +101,8 @@ def collect(
     click.echo(f"{manifest.used} of {manifest.selected} instances, {manifest.samples:,} samples")
     for name, figure in manifest.figures.items():
         click.echo(f"{name}: {figure}")
+    for warning in manifest.warnings:
+        click.echo(f"warning: {warning}", err=True)
     click.echo(run_store.path(ProposedProfile))
 
 

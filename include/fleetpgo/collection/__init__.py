@@ -18,7 +18,7 @@ What a profile costs production, and what a stranger's answer may cost us, is bo
 
 from fleetpgo.collection.access import Access
 from fleetpgo.collection.fetching import Limits
-from fleetpgo.collection.records import read_record, was_asked, write_record
+from fleetpgo.collection.records import read_record, read_records, was_asked, write_record
 from fleetpgo.collection.rounds import collect
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Limits",
     "collect",
     "read_record",
+    "read_records",
     "was_asked",
     "write_record",
 ]

@@ -5,12 +5,15 @@ A profile is stored under its own SHA-256, so what is there is whole, and a reco
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fleetpgo.run.artifacts import key_of
 from fleetpgo.run.profiled import Record, missing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fleetpgo.run.selected import Target
     from fleetpgo.run.store import RunStore
 
@@ -28,3 +31,23 @@ def read_record(store: RunStore, target: Target) -> Record:
 def write_record(store: RunStore, record: Record) -> None:
     """Put an instance's record."""
     store.write(record, key_of(record.instance))
+
+
+def read_records(store: RunStore, targets: Iterable[Target]) -> list[Record]:
+    """Return the targets' records, in which equal bytes count once: a profile holds the time it was taken at.
+
+    Of several instances that sent the same, the first keeps it, and the others are refused in its name.
+    """
+    records = [read_record(store, target) for target in targets]
+    first: dict[str, str] = {}
+    for place, record in enumerate(records):
+        if record.state != "fetched":
+            continue
+        other = first.setdefault(record.sha256, record.instance)
+        if other != record.instance:
+            reason = (
+                f"duplicate: it and {other} sent the same bytes, so they count once: does a proxy answer "
+                "from a cache, or one process for both?"
+            )
+            records[place] = replace(record, state="refused", reason=reason, same_as=other)
+    return records

@@ -12,7 +12,7 @@ import logging
 import random
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,13 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from fleetpgo.addresses import parse_allow
 from fleetpgo.collection.access import Access, open_session
 from fleetpgo.collection.examining import TOGETHER, Examiner, keep
-from fleetpgo.collection.faults import NoProfileError, NotNowError, StoppedError, UnusableError
+from fleetpgo.collection.faults import (
+    NeverError,
+    NoProfileError,
+    NotNowError,
+    StoppedError,
+    UnusableError,
+)
 from fleetpgo.collection.fetching import Limits, receive
 from fleetpgo.collection.guards import Guard
 from fleetpgo.collection.records import read_record, write_record
@@ -59,7 +65,7 @@ async def collect(
     *,
     seconds: int,
     limits: Mapping[str, int],
-    round_size: int | None = None,
+    fleet: Sequence[Target] | None = None,
     access: Access = Access(),  # noqa: B008  # frozen
     resolver: AbstractResolver | None = None,
     watch: Callable[[str, str], None] = lambda _instance, _state: None,
@@ -72,8 +78,8 @@ async def collect(
         store: takes profiles and records; instances whose profile it holds are not asked.
         seconds: length of each profile.
         limits: datacenter → most of its instances at once; see :class:`fleetpgo.collection.guards.Guard`.
-        round_size: how many instances the run's rounds have up to this one, in all tasks; default: as many
-            as there are targets.
+        fleet: the targets of the run's rounds up to this one, in all tasks; default: `targets`. Of those
+            about which the same would be asked, the first is asked for all.
         access: credentials and TLS.
         resolver: asks the DNS; default: the system's.
         watch: is told an instance and what it is doing, whenever that changes.
@@ -81,11 +87,12 @@ async def collect(
     Raises:
         ServiceFileError: credentials, but no word of where they may go; certificates that cannot be used.
     """
-    guard = Guard(rules, limits, instances=round_size or len(targets), store=store)
+    fleet = targets if fleet is None else fleet
+    guard = Guard(rules, limits, instances=len(fleet), store=store)
     async with open_session(rules, access, resolver or ThreadedResolver()) as session:
         with tempfile.TemporaryFile(buffering=0) as file, ThreadPoolExecutor(max_workers=1) as thread:
             spool = Spool(file, most=rules.max_bytes)
-            round_ = _Round(rules, store, guard, session, access, watch, seconds, spool, thread)
+            round_ = _Round(rules, store, guard, session, access, watch, seconds, spool, thread, fleet)
             records = [asyncio.create_task(round_.record(target)) for target in targets]
             try:
                 return await asyncio.gather(*records)
@@ -120,6 +127,7 @@ class _Round:
         seconds: int,
         spool: Spool,
         thread: Executor,
+        fleet: Sequence[Target],
     ) -> None:
         self._rules = rules
         self._store = store
@@ -134,6 +142,10 @@ class _Round:
         self._allow = parse_allow(rules.allow)
         self._limits = Limits.of(rules, seconds=seconds)
         self._examiner = Examiner(thread, self._source, limits=self._limits, access=access, seconds=seconds)
+        self._asked_for: dict[str, str] = {}
+        for target in fleet:
+            with suppress(NeverError):  # whoever asks will see it
+                self._asked_for.setdefault(self._source.question(target, seconds=seconds), target.instance)
 
     async def record(self, target: Target) -> Record:
         """Fetch one target's profile unless the store has it; write its record.
@@ -144,9 +156,10 @@ class _Round:
         if earlier.state == "fetched":
             self._tell(target, "already in the store", logging.INFO)
             return earlier
-        record = Record(target.instance, target.datacenter, target.cores, "missing")
+        twin = self._twin(target)
+        record = Record(target.instance, target.datacenter, target.cores, "missing", same_as=twin)
         try:
-            kept = await self._persist(target)
+            kept = await self._persist(target, twin)
         except NoProfileError as error:
             reason = str(error)
             record = replace(
@@ -161,12 +174,25 @@ class _Round:
         await asyncio.to_thread(write_record, self._store, record)
         return record
 
+    def _twin(self, target: Target) -> str:
+        """The instance of which the very same is asked; "": there is none, or nothing can be asked at all."""
+        with suppress(NeverError):
+            first = self._asked_for.get(self._source.question(target, seconds=self._seconds), "")
+            return "" if first == target.instance else first
+        return ""
+
     def _tell(self, target: Target, state: str, level: int) -> None:
         log.log(level, "%s: %s", target.instance, state)
         self._watch(target.instance, state)
 
-    async def _persist(self, target: Target) -> Kept:
+    async def _persist(self, target: Target, twin: str) -> Kept:
         """Ask until there is a profile, or no sense in asking again."""
+        if twin:
+            key = "query" if self._rules.query else "url"
+            raise UnusableError(
+                f"duplicate: it and {twin} make the same request, so it was made once: "
+                f"collection.{key} needs a label that tells them apart"
+            )
         await asyncio.sleep(random.uniform(0, _JITTER * self._seconds))  # noqa: S311  # not for secrets
         retrying = AsyncRetrying(
             retry=retry_if_exception(

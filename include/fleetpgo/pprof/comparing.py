@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleetpgo.pprof.callgraph import call_edges
+from fleetpgo.pprof.chance import least_by_chance
 
 if TYPE_CHECKING:
     from fleetpgo.pprof.edges import Edge, Edges
@@ -18,6 +19,8 @@ class Comparison:
 
     Args:
         overlap: Σ min(pᵢ, qᵢ) over all edges, p and q being each profile's weights as shares; 0 … 1.
+        by_chance: the least overlap of two profiles of one program with so few samples
+            (:mod:`fleetpgo.pprof.chance`); 0 … 1.
         unchanged: the compiler reads the same edges with the same weights: the build is the same, byte for
             byte.
         hot_gained: edges that are hot in the new profile only, heaviest first.
@@ -25,9 +28,14 @@ class Comparison:
     """
 
     overlap: float
+    by_chance: float
     unchanged: bool
     hot_gained: tuple[Edge, ...]
     hot_lost: tuple[Edge, ...]
+
+    def alike(self, least: float) -> bool:
+        """Whether the overlap is that share, or more, of what chance alone leaves of it."""
+        return self.overlap >= least * self.by_chance
 
 
 def compare(old: Profile, new: Profile) -> Comparison:
@@ -36,10 +44,15 @@ def compare(old: Profile, new: Profile) -> Comparison:
     Raises:
         ProfileError: as of :func:`fleetpgo.pprof.call_edges`.
     """
-    before, after = call_edges(old), call_edges(new)
+    return compare_edges(call_edges(old), call_edges(new))
+
+
+def compare_edges(before: Edges, after: Edges) -> Comparison:
+    """Compare the call edges of two profiles."""
     was_hot, is_hot = set(before.hot), set(after.hot)
     return Comparison(
         overlap=overlap(before, after),
+        by_chance=least_by_chance(before, after),
         unchanged=before.weights == after.weights,
         hot_gained=tuple(edge for edge in after.hot if edge not in was_hot),
         hot_lost=tuple(edge for edge in before.hot if edge not in is_hot),

@@ -18,7 +18,8 @@ class Record:
 
     ``refused``: something came, and it is no profile that can be used; it is not kept. ``size`` is in bytes,
     ``samples`` in CPU samples; what tells profiles apart is as in :class:`fleetpgo.pprof.Facts`, and empty in
-    a record of an earlier version.
+    a record of an earlier version. ``same_as``: the instance that this one cannot be told apart from, whose
+    answer stands for both.
     """
 
     instance: str
@@ -36,6 +37,7 @@ class Record:
     outside: int = 0
     main_functions: Mapping[str, int] = field(default_factory=dict)
     build_id: str = ""
+    same_as: str = ""
 
 
 def missing(target: Target) -> Record:
@@ -56,7 +58,8 @@ class Stop:
 class Contribution:
     """What one instance that was asked gave: a profile that was used, one that was refused, or none.
 
-    `weight` is the factor of its profile in the merge (:mod:`fleetpgo.selection.weights`).
+    `weight` is the factor of its profile in the merge (:mod:`fleetpgo.selection.weights`); `same_as` the
+    instance that it could not be told apart from.
     """
 
     instance: str
@@ -69,6 +72,7 @@ class Contribution:
     samples: int = 0
     weight: float = 1.0
     build_id: str = ""
+    same_as: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ One instant query gives the size of each datacenter, another the CPU of the cand
 
 Instances for later rounds are chosen with the first: which of them are asked is seen when the samples are
 counted. :mod:`.weights` undoes in the merge what the choice has put out of proportion, and :mod:`.packing`
-deals the targets out to tasks. :mod:`.windows` spreads a run over phases of the day.
+deals the targets out to tasks. :mod:`.windows` spreads a run over phases of the day. :mod:`.counters` tells
+cores from seconds.
 
 Labels come from whoever can push a metric. What ends in a URL is checked here, and again before it is sent.
 """
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.errors import QueryError, SelectionError
 from fleetpgo.prometheus import LEFT_OUT
 from fleetpgo.run.selected import Selection, Target
-from fleetpgo.selection import stratified, topk, weighted
+from fleetpgo.selection import counters, stratified, topk, weighted
 from fleetpgo.selection.fleet import read_fleet
 from fleetpgo.selection.packing import Pack, pack
 from fleetpgo.selection.stored import read_selection
@@ -52,9 +53,11 @@ __all__ = [
 
 def query_of(rules: SelectionRules) -> str:
     """The PromQL that gives the candidates: one series each."""
+    # A comment reaches to the end of its line, and must not take our brackets with it.
+    cpu = f"{rules.cpu}\n" if "#" in rules.cpu else rules.cpu
     if not rules.matchers:
-        return rules.cpu
-    return f"({rules.cpu}) and on ({rules.instance_label}) {rules.builds}{{{rules.matchers}}}"
+        return cpu
+    return f"({cpu}) and on ({rules.instance_label}) {rules.builds}{{{rules.matchers}}}"
 
 
 def select(
@@ -75,9 +78,11 @@ def select(
         taken: instances that are not chosen: another window of the run has them.
 
     Raises:
-        SelectionError: the query gives nothing that can be profiled, or a partial answer that is not allowed.
+        SelectionError: the query gives nothing that can be profiled, or a partial answer that is not allowed;
+            or its values are no cores.
         PrometheusError: unreachable, or the query is refused.
     """
+    counters.require_rate(rules.cpu)
     query = query_of(rules)
     sizes = _ask(prometheus, _sizes_of(query, rules), rules)
     datacenters = {
@@ -101,6 +106,7 @@ def select(
             f"no instance to profile: {what}\n" + "\n".join([f"query: {query}", *warnings]),
             hint="paste the query into Prometheus; check its matchers, and selection.instance_label",
         )
+    counters.require_no_counter(prometheus, query_of(rules), fleet)
     match rules.strategy:
         case "topk":
             chosen = topk.choose(fleet, rules, taken=taken)

@@ -29,14 +29,27 @@ MOST_STRATA = 10
 """Times ``instances``: more strata come from a label that tells instances apart rather than their kinds."""
 
 
+_SHOWN = 500  # characters of the labels that there are
+
+
 def choose(
     fleet: Sequence[Target], rules: SelectionRules, *, seed: str, taken: Collection[str] = ()
 ) -> Selection:
     """``rules.instances`` for each round, spread over the strata; at least one of each, if any is free.
 
     Raises:
-        SelectionError: one of each stratum would be far more than ``rules.instances``.
+        SelectionError: no instance has any of the labels, or one of each stratum would be far more than
+            ``rules.instances``.
     """
+    absent = [label for label in rules.strata if not any(target.labels.get(label) for target in fleet)]
+    if len(absent) == len(rules.strata):
+        known = ", ".join(sorted({name for target in fleet for name in target.labels}))
+        raise SelectionError(
+            f"selection.strata names {', '.join(absent)}, and no instance has such a label: all would be one "
+            "stratum",
+            hint="keep the labels in selection.cpu (sum by (instance, datacenter) …), or name others; the "
+            f"series have {known[:_SHOWN]}",
+        )
     strata: defaultdict[str, list[Target]] = defaultdict(list)
     cores: defaultdict[str, float] = defaultdict(float)
     for target in fleet:
@@ -51,7 +64,7 @@ def choose(
             hint="name labels that many instances share: datacenter, hardware generation, role",
         )
     sizes = {name: len(members) for name, members in strata.items()}
-    warnings = []
+    warnings = [f"selection.strata names {label}, and no instance has that label" for label in absent]
     match rules.allocation:
         case "proportional":
             counts = allocate(rules.instances, {name: cores[name] for name in strata}, sizes)

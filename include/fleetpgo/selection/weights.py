@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def merge_weights(selection: Selection, samples: Mapping[str, int]) -> dict[str, float]:
-    """Instance → the factor of its profile; the smallest is 1, so that no sample is rounded away.
+    """Instance → the factor of its profile; together they leave as many samples as the sum is worth.
+
+    A sum of samples of different weight w is as sure as (Σw)² ÷ Σw² equal ones (Kish, "Survey Sampling",
+    1965, section 11.7). So whoever compares merged profiles may take their weights for numbers of samples.
 
     Args:
         selection: what was chosen; without strata every factor is 1.
@@ -39,8 +42,9 @@ def merge_weights(selection: Selection, samples: Mapping[str, int]) -> dict[str,
         for name, used in strata.items()
         for instance, cores in _stands_for(used, selection.strata[name]).items()
     }
-    smallest = min(factors.values(), default=1.0)
-    return {instance: factor / smallest for instance, factor in factors.items()}
+    total = sum(factor * samples[instance] for instance, factor in factors.items())
+    squares = sum(factor**2 * samples[instance] for instance, factor in factors.items())
+    return {instance: factor * total / squares for instance, factor in factors.items()}
 
 
 def unrepresented(selection: Selection, samples: Mapping[str, int]) -> dict[str, float]:

@@ -275,7 +275,8 @@ class ProfileRules(_Part):
     )
     unchanged_above: Share = Field(
         default=0.95,
-        description="a new profile is not proposed if its overlap with the committed one is at least this",
+        description="a new profile is not proposed if its overlap with the committed one is at least this "
+        "share of the overlap that chance alone gives at so many samples (docs/profile.md)",
     )
     match_below: Share = Field(
         default=0.8, description="below this source match the pull request warns; see docs/profile.md"
@@ -343,8 +344,8 @@ class ReviewRules(_Part):
     )
     propose_again_below: Share = Field(
         default=0.8,
-        description="after a pull request was closed unmerged, a new profile is proposed only if its "
-        "overlap with the rejected one is below this",
+        description="after a pull request was closed unmerged, a new profile is proposed only if its overlap "
+        "with the rejected one is below this share of the overlap that chance alone gives",
     )
     revert: Literal["open", "draft", "off"] = Field(
         default="open",

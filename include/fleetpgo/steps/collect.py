@@ -42,7 +42,7 @@ async def collect_profiles(
         store,
         seconds=chosen.seconds,
         limits=chosen.at_once(service.collection.max_share),
-        round_size=sum(each.round <= targets[0].round for each in chosen.targets),
+        fleet=[each for each in chosen.targets if each.round <= targets[0].round],
         access=access or collection.Access(),
         watch=watch,
     )
@@ -64,7 +64,7 @@ async def top_up(
         said.append(
             verdict.message
             if verdict.enough or targets
-            else f"{verdict.message}; every instance has been tried"
+            else f"{verdict.message}; {_remedy(service, chosen.seconds)}"
         )
         if verdict.enough or not targets:
             break
@@ -73,3 +73,11 @@ async def top_up(
             break
         await collect_profiles(service, store, targets, access=access, watch=watch)
     return said
+
+
+def _remedy(service: ServiceRules, seconds: int) -> str:
+    """Return what gives more samples once every chosen instance has been asked."""
+    return (
+        "every chosen instance has been tried: for more, profile for longer (collection.seconds is "
+        f"{seconds}) or in more rounds (selection.max_rounds is {service.selection.max_rounds})"
+    )

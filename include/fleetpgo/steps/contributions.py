@@ -76,6 +76,7 @@ def _contribution(record: Record, refusal: str) -> Contribution:
         record.sha256,
         record.samples,
         build_id=record.build_id,
+        same_as=record.same_as,
     )
     return replace(account, state="refused", reason=refusal) if refusal else account
 

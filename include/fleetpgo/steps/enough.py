@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.collection import Limits, read_record
+from fleetpgo.collection import Limits, read_records
 from fleetpgo.run.artifacts import FetchedProfile
 from fleetpgo.steps.contributions import contributions
 
@@ -31,7 +31,7 @@ class Verdict:
 
 def judge(service: ServiceRules, store: RunStore, selection: Selection) -> Verdict:
     """Look at the profiles in a run's store; how far they agree is worked out only if they are enough."""
-    given = contributions([read_record(store, target) for target in selection.targets])
+    given = contributions(read_records(store, selection.targets))
     used = [each for each in given if each.state == "used"]
     samples = sum(each.samples for each in used)
     have = f"{samples:,} samples from {len(used)} instances"

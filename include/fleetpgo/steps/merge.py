@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fleetpgo import pprof
-from fleetpgo.collection import Limits, read_record, was_asked
+from fleetpgo.collection import Limits, read_records, was_asked
 from fleetpgo.errors import ProfileError, QuorumError
 from fleetpgo.golang.preprofile import preprofile
 from fleetpgo.measurement.figures import percent
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from fleetpgo.service.rules import ServiceRules, SufficiencyRules
 
 log = logging.getLogger(__name__)
+
+_NAMED = 3
+"""Instances that a warning names."""
 
 
 class _Profiles(Mapping[str, bytes]):
@@ -70,7 +73,7 @@ def merge_run(
         ProfileError: the merged profile is below ``profile.fail_below`` (reason ``insufficient``).
     """
     asked = [each for each in selection.targets if each.round == 1 or was_asked(store, each)]
-    instances = contributions([read_record(store, target) for target in asked])
+    instances = contributions(read_records(store, asked))
     limits = Limits.of(service.collection, seconds=seconds).of_profiles
     while True:
         _require_quorum(service, instances)
@@ -128,6 +131,7 @@ def merge_run(
             ),
             *_shortfalls(service.profile.warn_below, samples, sufficiency),
             *builds(instances),
+            *_counted_once(instances),
             *(f"{each} differs much from all others together" for each in sufficiency.outliers),
             *(() if minimal.proven else (f"the profile is committed whole: {minimal.proof}",)),
         ),
@@ -212,15 +216,27 @@ def _without_culprit(
 
 
 def _require_quorum(service: ServiceRules, instances: Sequence[Contribution]) -> None:
-    lost = [each for each in instances if each.state != "used"]
-    used, quorum = len(instances) - len(lost), service.collection.quorum
-    if not used or used < quorum * len(instances):
+    # One process that answers for several was asked once.
+    asked = [each for each in instances if not each.same_as]
+    lost = [each for each in asked if each.state != "used"]
+    used, quorum = len(asked) - len(lost), service.collection.quorum
+    if not used or used < quorum * len(asked):
         raise QuorumError(
-            f"{used} of {len(instances)} instances gave a usable profile; collection.quorum is "
+            f"{used} of {len(asked)} instances gave a usable profile; collection.quorum is "
             f"{percent(quorum)}. Without a profile:\n"
             + "\n".join(f"  {each.instance} ({each.datacenter}): {each.reason}" for each in lost),
             hint="repair these instances and trigger a new run, or lower collection.quorum",
         )
+
+
+def _counted_once(instances: Sequence[Contribution]) -> list[str]:
+    """Say, if any instances could not be told apart from others, how many and which."""
+    twins = [f"{each.instance} from {each.same_as}" for each in instances if each.same_as]
+    if not twins:
+        return []
+    named = ", ".join(twins[:_NAMED]) + (f" and {len(twins) - _NAMED:,} more" if len(twins) > _NAMED else "")
+    said = f"{len(twins):,} of {len(instances):,} instances cannot be told apart from others"
+    return [f"{said}, which answer the same and count once: {named}"]
 
 
 def _shortfalls(least: SufficiencyRules, samples: int, found: pprof.Sufficiency) -> list[str]:

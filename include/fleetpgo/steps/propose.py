@@ -300,10 +300,10 @@ def _nothing_new(change: pprof.Comparison, service: ServiceRules) -> str:
     base, threshold = service.repository.base, service.profile.unchanged_above
     if change.unchanged:
         return f"nothing changed for the compiler since the profile on {base}"
-    if change.overlap >= threshold:
+    if change.alike(threshold):
         return (
-            f"its overlap with the profile on {base} is {change.overlap:.3f}; "
-            f"profile.unchanged_above is {threshold:g}"
+            f"its overlap with the profile on {base} is {change.overlap:.3f}, where chance alone gives "
+            f"{change.by_chance:.3f} at so many samples; profile.unchanged_above is {threshold:g}"
         )
     return ""
 
@@ -322,11 +322,12 @@ def _rejected(checkout: Checkout, found: PullRequest | None, profile: bytes, ser
         ) from error
     change = _compare(before, profile)
     threshold = service.review.propose_again_below
-    if change is None or change.overlap < threshold:
+    if change is None or not change.alike(threshold):
         return ""
     return (
         f"its overlap with the profile of pull request {found.number}, which was closed unmerged, is "
-        f"{change.overlap:.3f}; review.propose_again_below is {threshold:g}; to have it proposed all the "
+        f"{change.overlap:.3f}, where chance alone gives {change.by_chance:.3f} at so many samples; "
+        f"review.propose_again_below is {threshold:g}; to have it proposed all the "
         f"same, reopen that one or give it the label {TAKE_OVER}"
     )
 

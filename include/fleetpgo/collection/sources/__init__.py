@@ -34,6 +34,13 @@ class ProfileSource(Protocol):
     whole: ClassVar[bool]
     """Whether an answer covers all of the time that was asked for; a store may have seen a part of it."""
 
+    def question(self, target: Target, *, seconds: int) -> str:
+        """What is asked, whenever it is: equal questions about two targets have one answer.
+
+        Raises:
+            NeverError: as :meth:`request`.
+        """
+
     def request(self, target: Target, *, seconds: int) -> Request:
         """Return the request for a profile of that length.
 

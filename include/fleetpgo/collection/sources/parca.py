@@ -45,6 +45,10 @@ class Parca:
 
     whole: ClassVar[bool] = False
 
+    def question(self, target: Target, *, seconds: int) -> str:
+        """The filled-in query; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
+        return fill(self.query, target, seconds=seconds)
+
     def request(self, target: Target, *, seconds: int) -> Request:
         """A query about the time up to now; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
         end = datetime.fromtimestamp(self.clock(), UTC)
@@ -53,7 +57,7 @@ class Parca:
                 {
                     "mode": "MODE_MERGE",
                     "reportType": "REPORT_TYPE_PPROF",
-                    "merge.query": fill(self.query, target, seconds=seconds),
+                    "merge.query": self.question(target, seconds=seconds),
                     "merge.start": (end - timedelta(seconds=seconds)).isoformat(),
                     "merge.end": end.isoformat(),
                 }

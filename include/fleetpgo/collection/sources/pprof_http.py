@@ -36,9 +36,13 @@ class PprofHttp:
 
     whole: ClassVar[bool] = True
 
+    def question(self, target: Target, *, seconds: int) -> str:
+        """The filled-in URL; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
+        return fill(self.url, target, seconds=seconds)
+
     def request(self, target: Target, *, seconds: int) -> Request:
         """A GET of the filled-in URL; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
-        filled = fill(self.url, target, seconds=seconds)
+        filled = self.question(target, seconds=seconds)
         try:
             url = URL(filled)
             _ = url.host  # reads xn--…

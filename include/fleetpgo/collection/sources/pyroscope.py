@@ -45,9 +45,13 @@ class Pyroscope:
 
     whole: ClassVar[bool] = False
 
+    def question(self, target: Target, *, seconds: int) -> str:
+        """The filled-in query; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
+        return fill(self.query, target, seconds=seconds)
+
     def request(self, target: Target, *, seconds: int) -> Request:
         """A call about the time up to now; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
-        kind, brace, matchers = fill(self.query, target, seconds=seconds).partition("{")
+        kind, brace, matchers = self.question(target, seconds=seconds).partition("{")
         end = int(self.clock() * 1000)
         asked = SelectMergeProfileRequest(
             profile_typeID=kind, label_selector=brace + matchers, start=end - seconds * 1000, end=end

@@ -1,0 +1,73 @@
+"""Does ``selection.cpu`` give cores, or a counter of CPU seconds without its rate?
+
+A raw counter looks like a fleet of large machines, and the oldest process like the busiest.
+
+Two signs tell. The name: what ends in ``_total`` is a counter (https://prometheus.io/docs/practices/naming/),
+and no client library names a gauge so. The values: where most instances seem to use MANY cores, which few
+machines have, it is looked at the hour before, and a counter never falls.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from fleetpgo.errors import SelectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fleetpgo.prometheus import Prometheus
+    from fleetpgo.run.selected import Target
+
+MANY = 64
+"""Cores from which the fleet's median is looked into; a process passes as many CPU seconds within hours."""
+
+_LOOKS, _EVERY = 12, timedelta(minutes=5)
+_COUNTER = re.compile(r"[a-zA-Z_:][\w:]*_total(?![\w:])")
+_RATE = re.compile(r"(rate|increase|deriv|delta)\w*\s*\(", re.IGNORECASE)
+_TEXTS = re.compile(r""" "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | `[^`]*` | \#[^\n]* """, re.VERBOSE)
+_HINT = (
+    "selection.cpu must give cores: rate(process_cpu_seconds_total[5m]), say. A gauge with such a name can "
+    "be recorded under another one"
+)
+
+
+def require_rate(cpu: str) -> None:
+    """Refuse PromQL that names a counter and takes no rate of anything.
+
+    Raises:
+        SelectionError: it does.
+    """
+    bare = _TEXTS.sub(" ", cpu)
+    if (counter := _COUNTER.search(bare)) and not _RATE.search(bare):
+        raise SelectionError(
+            f"selection.cpu takes {counter[0]} for cores, which is a counter: it grows as long as a process "
+            f"lives\nquery: {cpu}",
+            hint=_HINT,
+        )
+
+
+def require_no_counter(prometheus: Prometheus, query: str, fleet: Sequence[Target]) -> None:
+    """Refuse values that are high everywhere, and have risen at each look for an hour, and never fallen.
+
+    Raises:
+        SelectionError: they have.
+        PrometheusError: unreachable, or the query is refused.
+    """
+    median = statistics.median(target.cores for target in fleet)
+    if median <= MANY:
+        return
+    now = datetime.now(UTC)
+    past = prometheus.range(query, start=now - _LOOKS * _EVERY, end=now, step=_EVERY)
+    looks = [[value for _, value in series.points] for series in past.series]
+    steps = [(before, after) for values in looks for before, after in pairwise(values)]
+    if steps and all(before < after for before, after in steps):
+        raise SelectionError(
+            f"selection.cpu says that an instance uses {median:,.0f} cores (half of them more), and none has "
+            f"used less than before in the last hour: a counter without rate()?\nquery: {query}",
+            hint=_HINT,
+        )
