@@ -429,7 +429,7 @@ def test_the_pull_request_says_what_the_compiler_did(run, forge):
 def test_the_explaining_build_leaves_the_figures_of_the_two_others(bare, go_profile, go_cache):
     def sizes(checkout, *, explain):
         service = tiny(build={"explain": explain})
-        recorded = record_build(checkout, service, go_cache)
+        recorded = record_build(checkout, service, go_cache, modules=texts.modules.values())
         wiring = find_wiring(texts, service, recorded.base)
         verified = verify(
             checkout,

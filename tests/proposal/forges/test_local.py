@@ -12,6 +12,11 @@ from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import clone, git
 
 
+@pytest.fixture
+def forge(origin):
+    return LocalForge(str(origin), "tiny")
+
+
 def push_branch(forge, content=b"one\n", branch="bot", name="profile"):
     with clone(forge.clone_url, "main", branch, config={}) as checkout:
         head = commit(checkout, {name: content}, "Refresh", exact=name)

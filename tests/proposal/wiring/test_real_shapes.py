@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from fleetpgo.golang.toolchain import build_environment, build_settings
+from fleetpgo.golang.environment import build_environment
+from fleetpgo.golang.toolchain import build_settings
 from fleetpgo.proposal.body import Provenance
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import git
@@ -52,7 +53,7 @@ def merged(tmp_path, go_profile, go_cache):
         changed = git(bare, "diff", "--name-only", git(work, "rev-parse", "HEAD"), "main").split()
         shutil.rmtree(work)
         git(tmp_path, "clone", "--quiet", str(bare), str(work))
-        environment = build_environment(os.environ, go_cache)
+        environment = build_environment(os.environ, go_cache, "shapes")
         subprocess.run(["sh", "-ec", build], cwd=work, env=environment, check=True)
         settings = {
             each.name: build_settings(each, environment=environment)
