@@ -69,7 +69,7 @@ def collect(
 
     described = load_named(service)
     run_store = RunStore(store, service, run or new_run())
-    # Whoever starts a stopped run again has mended what stopped it.
+    # Somebody who starts a stopped run again has mended what stopped it.
     forget_stop(run_store)
     if not run_store.exists("selection.json"):
         refresh.select_instances(
