@@ -25,7 +25,7 @@ LIMITS = {
 
 def seconds(arguments: str, runs: int = 10) -> float:
     """Return the CPU seconds of ``fleetpgo`` with these arguments."""
-    command: list[str | Path] = [Path(sys.executable).with_name("fleetpgo"), *arguments.split()]
+    command = [str(Path(sys.executable).with_name("fleetpgo")), *arguments.split()]
     with tempfile.TemporaryDirectory() as cache:
         environment = {
             **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
