@@ -109,10 +109,10 @@ def measure(
     *,
     as_json: bool,
 ) -> None:
-    """Measure the saving of any past deploy, with PGO or without.
+    """Measure the saving of any past deploy.
 
-    A date without a deploy shows the noise of the service. A terminal shows tables; elsewhere the report is
-    Markdown, or JSON with --json.
+    The deploy may be with PGO or without; a date without a deploy shows the noise of the service. A terminal
+    shows tables; elsewhere the report is Markdown, or JSON with --json.
 
     \b
       fleetpgo measure wshim --prometheus http://localhost:9090 \\

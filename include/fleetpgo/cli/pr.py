@@ -28,7 +28,7 @@ _forge = click.option(
 
 @click.group()
 def pr() -> None:
-    """Review a service's pull requests on a local forge: list, show, label, merge, close.
+    """Review pull requests on a local forge.
 
     A service has two branches, `fleetpgo/SERVICE` and `fleetpgo/SERVICE-revert`. The commands act only on
     pull requests from these branches, even if services share a repository. Without NUMBER a command takes the

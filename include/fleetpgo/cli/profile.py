@@ -56,7 +56,7 @@ class _Group(click.Group):
 
 @click.group(cls=_Group)
 def profile() -> None:
-    """Look at CPU profiles of Go programs, merge them, and shrink them to what the compiler reads.
+    """Inspect, merge and minimise CPU profiles of Go programs.
 
     PROFILE is a file in pprof format, gzipped or not, or - for standard input.
 
@@ -161,9 +161,9 @@ def merge(
 @go_command
 @json_option
 def minimise(path: str, *, output: str, go: str, as_json: bool) -> None:
-    """Write the smallest profile that builds the same binary, proven with `go tool preprofile`.
+    """Write the smallest profile that builds the same binary.
 
-    Without the proof the profile is written as it is, and the exit code is 3.
+    `go tool preprofile` proves it. Without the proof the profile is written as it is, and the exit code is 3.
     """
     from fleetpgo import pprof
 
@@ -181,7 +181,7 @@ def minimise(path: str, *, output: str, go: str, as_json: bool) -> None:
 @click.argument("new", type=PROFILE)
 @json_option
 def compare(old: str, new: str, *, as_json: bool) -> None:
-    """Show what changes for the compiler from the OLD profile to the NEW one."""
+    """Compare two profiles as the compiler sees them."""
     from fleetpgo import pprof
 
     found = pprof.compare(_read(old), _read(new))
@@ -245,9 +245,9 @@ def edges(path: str, *, hot: bool, as_json: bool) -> None:
 @click.option("--tags", default="", help="Build tags, comma-separated.")
 @json_option
 def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) -> None:
-    """Show how much of a profile still fits the Go module in SOURCE: how stale the profile is.
+    """Show how well a profile fits a Go module's source.
 
-    A call edge fits if caller, callee and line of the call are still in the source.
+    SOURCE is the module's directory. A call edge fits if caller, callee and line of the call are still there.
     """
     from fleetpgo import pprof
     from fleetpgo.golang.source import packages

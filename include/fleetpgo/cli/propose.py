@@ -50,7 +50,7 @@ def propose(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Build with a collected profile, and open or update the pull request."""
+    """Build with the profile, and open or update the pull request."""
     from fleetpgo.proposal import forges
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.files import load_named
