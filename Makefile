@@ -1,4 +1,4 @@
-# Two commands matter on a fresh machine: `make demo` and `make test`. Each brings what it needs
+# Two commands matter on a fresh machine: `make demo` and `make test`. Each installs what it needs
 # (Python packages, Go, Prometheus, the pages' libraries) into .venv/, .local/ and node_modules/ and nowhere else.
 
 PYTHON ?= python3
@@ -27,7 +27,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE \
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(SETUP) $(PROMETHEUS) $(LIBRARIES) ## Bring Python packages, Go, Prometheus and the pages' libraries
+setup: $(SETUP) $(PROMETHEUS) $(LIBRARIES) ## Install Python packages, Go, Prometheus and the pages' libraries
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -78,7 +78,7 @@ test-slow: setup $(SERVERS) ## Run the tests that take minutes each
 test-distributed: setup $(SERVERS) ## Run the loop on two Celery workers, PostgreSQL and Redis; kill some (12 minutes)
 	@$(RUN) python -m tests.distributed.run
 
-test-helm: setup ## Render docs/values.yaml with Airflow's Helm chart, and check what it makes (CHART=FILE: a copy of the chart)
+test-helm: setup ## Render docs/values.yaml with Airflow's Helm chart, and check the result (CHART=FILE: a copy of the chart)
 	@$(RUN) tools/get-helm .local/helm
 	@$(RUN) tools/get-chart .local/helm/airflow.tgz $(CHART)
 	@$(RUN) CHART=$(LOCAL)/helm/airflow.tgz HELM=$(LOCAL)/helm/bin/helm tools/check --helm
@@ -123,7 +123,7 @@ docs: setup ## Build the manual into site/; a link that leads nowhere fails
 	@$(RUN) fleetpgo services schema --markdown > docs/service-file.md
 	@$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
-screenshot: setup ## Render the last demo's pull request as a forge does into docs/pullrequest.png (needs npm)
+screenshot: setup ## Render the last demo's pull request into docs/pullrequest.png (needs npm)
 	@test -f .local/demo/forge/wshim.pulls/1.md || { echo "there is no pull request yet: make demo" >&2; exit 1; }
 	@$(RUN) python tools/screenshot docs/pullrequest.png .local/demo/forge/wshim.pulls/1.md
 
@@ -145,6 +145,6 @@ lock: $(UV) ## Compile the pinned requirements from pyproject.toml
 	  --custom-compile-command 'make lock' --extra production --group dev -c requirements-production.txt \
 	  pyproject.toml -o requirements-dev.txt
 
-clean: ## Remove everything that was brought or made
+clean: ## Remove everything that was installed or built
 	rm -rf .venv .local node_modules site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache include/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Following a DAG run: what its tasks do, as lines on the terminal and as events for whoever acts on them."""
+"""Following a DAG run: what its tasks do, as lines on the terminal and as events for other code."""
 
 from __future__ import annotations
 

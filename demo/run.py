@@ -51,8 +51,14 @@ def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(prog="python -m demo.run", description=__doc__)
     parser.add_argument("--exit", action="store_true", help="end after the summary")
-    parser.add_argument("--port", type=int, default=8080, help="of Airflow's web interface")
-    parser.add_argument("--aa", type=int, default=0, metavar="ROLLOUTS", help="A/A: nothing changes")
+    parser.add_argument("--port", type=int, default=8080, help="port of Airflow's web interface")
+    parser.add_argument(
+        "--aa",
+        type=int,
+        default=0,
+        metavar="ROLLOUTS",
+        help="number of rollouts that change nothing, to see the noise",
+    )
     args = parser.parse_args()
     processes.exit_on_sigterm()
     try:

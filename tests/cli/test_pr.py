@@ -138,7 +138,7 @@ def test_the_number_of_another_s_is_refused(run, shared, command, number):
     before = shared.pull_requests()
 
     with pytest.raises(
-        ForgeError, match=f"pull request {number} is not one of large: it comes from"
+        ForgeError, match=f"pull request {number} is not one of large: its branch is"
     ) as error:
         run(command[0], "large", str(number), *command[1:])
     assert "`fleetpgo pr list large` shows all of large" in error.value.hint

@@ -55,7 +55,9 @@ def collect(
     *,
     as_json: bool,
 ) -> None:
-    """Select instances, fetch their profiles and merge them into the profile to commit.
+    """Profile instances, and merge the profiles into one.
+
+    The last line of the output is the profile to commit.
 
     Headers for the instances, such as a token, are read from $FLEETPGO_HEADERS: one `Name: value` a line.
     The exit code is 1 if fewer instances than the service's quorum gave a profile.
@@ -75,7 +77,7 @@ def collect(
 
     described = load_named(service)
     run_store = RunStore(store, service, run or new_run())
-    # Whoever starts a stopped run again has mended what stopped it.
+    # Somebody who starts a stopped run again has mended what stopped it.
     forget_stop(run_store)
     if not run_store.exists(Selection):
         select_instances(

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, for a spreadsheet or pandas.")
 @json_option
 def history(service: str, store: Path | UPath, *, as_csv: bool, as_json: bool) -> None:
-    """Show every measured refresh of a service: estimate, interval, cores, core-hours reclaimed so far."""
+    """Show what each refresh of a service has saved.
+
+    One line per measured refresh: saving with its interval, cores, and the core-hours reclaimed so far.
+    """
     from fleetpgo.measurement.history import history as read_history
 
     frame = read_history(store, service, now=datetime.now(UTC))

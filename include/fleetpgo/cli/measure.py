@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _Moment(click.ParamType[datetime]):
-    """A time as ISO 8601 writes it, with its zone."""
+    """A time in ISO 8601, with its zone."""
 
     name = "time"
 
@@ -36,7 +36,7 @@ class _Moment(click.ParamType[datetime]):
 
 
 class _Length(click.ParamType[timedelta]):
-    """A duration as Prometheus writes it."""
+    """A duration in Prometheus' notation."""
 
     name = "duration"
 
@@ -109,9 +109,10 @@ def measure(
     *,
     as_json: bool,
 ) -> None:
-    """Measure any past deploy, with PGO or without; a date without a deploy shows the noise.
+    """Measure the saving of any past deploy.
 
-    A terminal shows tables; elsewhere the report is Markdown, or JSON with --json.
+    The deploy may be with PGO or without; a date without a deploy shows the noise of the service. A terminal
+    shows tables; elsewhere the report is Markdown, or JSON with --json.
 
     \b
       fleetpgo measure wshim --prometheus http://localhost:9090 \\
@@ -132,7 +133,9 @@ def measure(
     if file is not None:
         measured = _measure_file(described, file, length, version, excluded)
     elif prometheus_address is None or rollout_start is None or rollout_end is None:
-        raise click.UsageError("give --prometheus, --rollout-start and --rollout-end, or a file")
+        raise click.UsageError(
+            "give --prometheus, --rollout-start and --rollout-end, or a file: --from-csv, --from-parquet"
+        )
     elif rollout_end < rollout_start:
         raise click.UsageError("--rollout-end is before --rollout-start")
     else:

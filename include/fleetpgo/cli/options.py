@@ -78,7 +78,7 @@ store_option = click.option(
     envvar="FLEETPGO_STORE",
     show_envvar=True,
     required=True,
-    help="Where artifacts are kept, as <store>/<service>/<run>/: a directory, s3://bucket/prefix (with AWS_… "
+    help="Store of the artifacts, <store>/<service>/<run>/: a directory, s3://bucket/prefix (with AWS_… "
     "variables), or s3://ID@bucket/prefix (with the connection AIRFLOW_CONN_<ID>).",
 )
 matchers_option = click.option(

@@ -1,4 +1,4 @@
-"""``fleetpgo pr``: the reviewer's side of the local forge, which has no web page to review on."""
+"""``fleetpgo pr``: review on the local forge, which has no web pages."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _forge = click.option(
 
 @click.group()
 def pr() -> None:
-    """Review a service's pull requests on a local forge: list, show, label, merge, close.
+    """Review pull requests on a local forge.
 
-    A service has two branches, `fleetpgo/SERVICE` and `fleetpgo/SERVICE-revert`. The commands act on pull
-    requests from these alone, also where services share a repository. Without NUMBER a command takes the
-    only open one.
+    A service has two branches, `fleetpgo/SERVICE` and `fleetpgo/SERVICE-revert`. The commands act only on
+    pull requests from these branches, even if services share a repository. Without NUMBER a command takes the
+    only open pull request.
 
     \b
       export FLEETPGO_FORGE=.local/demo/forge
@@ -106,7 +106,7 @@ def merge(service: str, number: int | None, directory: str, *, as_json: bool) ->
 @_forge
 @json_option
 def close(service: str, number: int | None, directory: str, *, as_json: bool) -> None:
-    """Close an open pull request without merging it; the run that waits for it ends as skipped."""
+    """Close an open pull request without merging it; the run that waits for it is skipped."""
     reviewed = _Reviewed(service, directory)
     _report(reviewed.forge.close(reviewed.choose(number).number), as_json=as_json)
 
@@ -115,8 +115,8 @@ def close(service: str, number: int | None, directory: str, *, as_json: bool) ->
 @service_argument
 @_number
 @_forge
-@click.option("--add", multiple=True, metavar="LABEL", help="A label to put on it; may be given again.")
-@click.option("--remove", metavar="LABEL", help="A label to take off.")
+@click.option("--add", multiple=True, metavar="LABEL", help="Label to add; may be repeated.")
+@click.option("--remove", metavar="LABEL", help="Label to remove.")
 def label(service: str, number: int | None, directory: str, add: tuple[str, ...], remove: str | None) -> None:
     """Label a pull request: `fleetpgo/do-not-update` stops its updates, `fleetpgo/take-over` resumes them."""
     reviewed = _Reviewed(service, directory)
@@ -166,7 +166,7 @@ class _Reviewed:
             found = self.forge.get(number)
             if found.branch not in self._branches:
                 raise ForgeError(
-                    f"pull request {number} is not one of {name}: it comes from {found.branch}, not from "
+                    f"pull request {number} is not one of {name}: its branch is {found.branch}, not "
                     f"{' or '.join(self._branches)}",
                     hint=hint,
                 )

@@ -41,7 +41,7 @@ output = click.option(
 
 
 class _Group(click.Group):
-    """Says a refused profile's reason, for people on stderr and for programs as JSON, and exits with 1."""
+    """Group that prints why a profile is refused, as text or as JSON, and exits with 1."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 -- as click declares it
         try:
@@ -57,7 +57,7 @@ class _Group(click.Group):
 
 @click.group(cls=_Group)
 def profile() -> None:
-    """Look at CPU profiles of Go programs, merge them, and shrink them to what the compiler reads.
+    """Inspect, merge and minimise CPU profiles of Go programs.
 
     PROFILE is a file in pprof format, gzipped or not, or - for standard input.
 
@@ -82,11 +82,11 @@ def info(path: str, *, as_json: bool) -> None:
 
 @profile.command()
 @click.argument("paths", metavar="PROFILE…", nargs=-1, required=True, type=PROFILE)
-@click.option("--seconds", type=float, help="Duration that was asked for; another one is refused.")
-@click.option("--main-package", help="Package main that was asked for, as `info` prints it.")
+@click.option("--seconds", type=float, help="Expected duration; another one is refused.")
+@click.option("--main-package", help="Expected main package, as `info` prints it; another one is refused.")
 @json_option
 def check(paths: tuple[str, ...], *, seconds: float | None, main_package: str | None, as_json: bool) -> None:
-    """Say of each profile whether a build can use it, and if not, why."""
+    """Say whether a build can use each profile, and if not, why."""
     from fleetpgo import pprof
 
     results: list[dict[str, str | None]] = []
@@ -120,9 +120,9 @@ def check(paths: tuple[str, ...], *, seconds: float | None, main_package: str | 
     type=click.Choice(["none", "equal"]),
     default="none",
     show_default=True,
-    help="none: a sample is a sample. equal: each profile counts for as much as any other.",
+    help="none: every sample counts the same. equal: every profile counts the same.",
 )
-@click.option("--keep-labels", is_flag=True, help="Keep samples apart that differ in their labels.")
+@click.option("--keep-labels", is_flag=True, help="Keep samples with different labels apart.")
 @go_command
 @json_option
 def merge(
@@ -135,12 +135,14 @@ def merge(
     go: str,
     as_json: bool,
 ) -> None:
-    """Add profiles up to one. Their order makes no difference."""
+    """Add up profiles into one. Their order makes no difference."""
     from fleetpgo import pprof
     from fleetpgo.golang.preprofile import preprofile
 
     if minimal and keep_labels:
-        raise click.UsageError("--minimise keeps no labels: the compiler reads none.")
+        raise click.UsageError(
+            "--minimise and --keep-labels exclude each other: the minimal profile has no labels."
+        )
     sizes: list[int] = []
     profiles = _each(paths, sizes)
     record: dict[str, object] = {"output": output, "profiles": len(paths), "weights": weights}
@@ -161,9 +163,9 @@ def merge(
 @go_command
 @json_option
 def minimise(path: str, *, output: str, go: str, as_json: bool) -> None:
-    """Write the smallest profile that builds the same bytes, proven with `go tool preprofile`.
+    """Write the smallest profile that builds the same binary.
 
-    Without the proof the profile is written as it is, and the exit code is 3.
+    `go tool preprofile` proves it. Without the proof the profile is written as it is, and the exit code is 3.
     """
     from fleetpgo import pprof
     from fleetpgo.golang.preprofile import preprofile
@@ -182,7 +184,7 @@ def minimise(path: str, *, output: str, go: str, as_json: bool) -> None:
 @click.argument("new", type=PROFILE)
 @json_option
 def compare(old: str, new: str, *, as_json: bool) -> None:
-    """Say what changes for the compiler from one profile to another."""
+    """Compare two profiles as the compiler sees them."""
     from fleetpgo import pprof
 
     found = pprof.compare(pprof.decode(_read(old)), pprof.decode(_read(new)))
@@ -219,7 +221,7 @@ def top(path: str, *, count: int, as_json: bool) -> None:
 
 @profile.command()
 @click.argument("path", metavar="PROFILE", type=PROFILE)
-@click.option("--hot", is_flag=True, help="Only those that are hot by Go's 99 % rule.")
+@click.option("--hot", is_flag=True, help="Only edges that are hot by Go's 99 % rule.")
 @json_option
 def edges(path: str, *, hot: bool, as_json: bool) -> None:
     """Print the call edges that the compiler derives, heaviest first."""
@@ -237,13 +239,18 @@ def edges(path: str, *, hot: bool, as_json: bool) -> None:
 @profile.command()
 @click.argument("path", metavar="PROFILE", type=PROFILE)
 @click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--package", default="./...", show_default=True, help="What is built, as `go build` takes it.")
+@click.option(
+    "--package",
+    default="./...",
+    show_default=True,
+    help="Packages to compare with, as `go build` takes them.",
+)
 @click.option("--tags", default="", help="Build tags, comma-separated.")
 @json_option
 def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) -> None:
-    """Say how much of a profile still speaks of the Go module in SOURCE: how stale it is.
+    """Show how well a profile fits a Go module's source.
 
-    A call edge is matched if caller, callee and line of the call are still there.
+    SOURCE is the module's directory. A call edge fits if caller, callee and line of the call are still there.
     """
     from fleetpgo import pprof
     from fleetpgo.golang.source import packages
@@ -256,7 +263,7 @@ def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) ->
     if as_json:
         click.echo(json.dumps(asdict(found)))
         return
-    click.echo("nothing can be compared" if found.share is None else f"source match: {found.share:.4f}")
+    click.echo("no edge can be compared" if found.share is None else f"source match: {found.share:.4f}")
     click.echo(f"compared: {percent(found.compared)} of the edge weight")
     for why, share in found.excluded.items():
         click.echo(f"left out: {percent(share)} {why}")

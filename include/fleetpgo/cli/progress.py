@@ -39,7 +39,7 @@ def watching(
         return shown
 
     def watch(instance: str, state: str) -> None:
-        # Whoever changes moves to the end of the dictionary, and so into sight.
+        # An instance that changes moves to the end of the dictionary, and so into sight.
         states.pop(instance, None)
         states[instance] = state
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     show_envvar=True,
     default=Path(click.get_app_dir("fleetpgo")) / "cache",
     show_default=True,
-    help="Where Go's caches are kept between runs.",
+    help="Directory of Go's caches, kept between runs.",
 )
 @click.option("--dry-run", is_flag=True, help="Build, but neither push nor open a pull request.")
 @json_option
@@ -50,7 +50,7 @@ def propose(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Build with a collected profile, and open or update the pull request."""
+    """Build with the profile, and open or update the pull request."""
     from fleetpgo.proposal import forges
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.files import load_named

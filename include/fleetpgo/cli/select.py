@@ -19,9 +19,10 @@ from fleetpgo.cli.options import json_option, matchers_option, new_run, promethe
 def select(
     service: str, prometheus_address: str, instances: int | None, matchers: str | None, *, as_json: bool
 ) -> None:
-    """Show which instances would be profiled and why, and profile nothing.
+    """Show which instances would be profiled, and why.
 
-    Instances of a round after the first are asked only if the earlier rounds gave too few samples.
+    Nothing is profiled. Instances of a round after the first are asked only if the earlier rounds gave too
+    few samples.
     """
     import rich
     from rich.table import Table
