@@ -89,7 +89,12 @@ def service():
             "name": "tiny",
             "prometheus": {"connection": "prometheus"},
             "selection": {"cpu": "up"},
-            "repository": {"forge": "github", "connection": "forge", "project": PROJECT},
+            "repository": {
+                "forge": "github",
+                "connection": "forge",
+                "project": PROJECT,
+                "profile": "pgo/profile.pprof",
+            },
             "build": {"binary": "bin/tiny", "timeout": "3m", "explain": False},
             "rollout": {"fraction": "up"},
             "measurement": {"cpu": "up"},
