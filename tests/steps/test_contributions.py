@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from fleetpgo.run.profiled import Record
 from fleetpgo.steps.contributions import EVIDENCE, GO_KIND, builds, contributions
 from tests.pprof.messages import message, packed
 
+PROFILES = sorted((Path(__file__).parents[1] / "testdata/profiles").glob("*.pb.gz"))
 API, MAILER, GRPC = "example.com/api", "example.com/mailer", "google.golang.org/grpc"
 
 
@@ -148,6 +150,26 @@ def test_builds_of_one_program_are_told_apart_and_said():
         "was a deploy under way?"
     )
     assert builds(judged(api, api)) == []
+
+
+def test_real_builds_of_one_program_by_several_toolchains_are_one_program():
+    found = [pprof.facts(path.read_bytes()) for path in PROFILES]
+    records = [
+        record(
+            main=each.main_package,
+            kind=each.kind,
+            modules=each.modules,
+            functions=each.main_functions,
+            outside=each.outside,
+            build=each.build_id,
+        )
+        for each in found
+    ]
+    assert {each.main_package for each in found} == {"example.com/profiled"}
+    assert min(each.outside for each in found) >= EVIDENCE
+    assert states(*records) == ["used"] * len(PROFILES)
+    other = record(main="example.com/other", modules=found[0].modules, functions=found[0].main_functions)
+    assert states(*records, other)[-1] == "refused"
 
 
 def test_a_build_that_does_not_say_its_id_is_no_other_build():

@@ -23,16 +23,7 @@ from fleetpgo.pprof.codec.batches import LEAF_PROFILE, decode
 from fleetpgo.pprof.codec.columns import require_few_lines, require_short_names
 from fleetpgo.pprof.codec.decoding import Records, Samples, parse, resolved, sample_types
 from fleetpgo.pprof.codec.locations import Locations, usual_locations
-from fleetpgo.pprof.codec.records import (
-    UnusualError,
-    at_places,
-    list_ends,
-    octets_of,
-    offsets,
-    require,
-    tag,
-    varints,
-)
+from fleetpgo.pprof.codec.records import Cursor, UnusualError, offsets, require, tag
 from fleetpgo.pprof.codec.wire import LENGTH_DELIMITED, VARINT
 
 if TYPE_CHECKING:
@@ -43,7 +34,6 @@ if TYPE_CHECKING:
     from fleetpgo.pprof.codec.arrays import Ints
     from fleetpgo.pprof.codec.columns import Columns
     from fleetpgo.pprof.codec.reading import Limits
-    from fleetpgo.pprof.codec.records import Octets
 
 COMPILER_DEPTH = 2
 """Locations of a stack that the compiler reads, from the leaf."""
@@ -116,16 +106,15 @@ def _usual_stacks(batch: pa.RecordBatch, samples: Samples) -> tuple[Ints, Locati
 
 def _usual_samples(records: pa.Array, types: int) -> Samples:
     """The samples; their stacks are ids of locations as yet, not rows."""
-    octets, starts = octets_of(records)
-    at, stop = starts[:-1], starts[1:]
-    tags = at_places(octets, at)
+    cursor = Cursor.of(records)
+    tags = cursor.tags()
     values_first = bool(np.all((tags == VALUE) | (tags == VALUES)))
     if values_first:
-        values, at = _values(octets, at, stop, types)
-    first, more, second, at = _locations(octets, at, stop)
+        values = _values(cursor, types)
+    first, more, second = _locations(cursor)
     if not values_first:
-        values, at = _values(octets, at, stop, types)
-    _require_labels_only(octets, at, stop)
+        values = _values(cursor, types)
+    _require_labels_only(cursor)
     depths = np.ones(len(first), np.int64)
     depths[more] = COMPILER_DEPTH
     ends = np.cumsum(depths)
@@ -136,52 +125,56 @@ def _usual_samples(records: pa.Array, types: int) -> Samples:
     return Samples(values, depths, location_ids, no_labels, np.zeros(len(depths) + 1, np.int64))
 
 
-def _locations(octets: Octets, at: Ints, stop: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-    """The locations that are written at ``at``.
-
-    Returns:
-        The first id of each sample, which samples have a second one, these, and the place behind the list.
-    """
-    tags = at_places(octets, at)
+def _locations(cursor: Cursor) -> tuple[Ints, Ints, Ints]:
+    """The ids of locations that stand there: the first of each sample, which have a second one, and these."""
+    tags = cursor.tags()
     packed = tags == LOCATIONS
-    require((at < stop) & (packed | (tags == LOCATION)))
+    require(cursor.left() & (packed | (tags == LOCATION)))
     # Of a packed list the number behind the tag is its size, else the first id.
-    first, at = varints(octets, at + 1)
-    list_stop = np.where(packed, at + first, stop)
-    require((at <= list_stop) & (list_stop <= stop))
+    cursor.pass_tag()
+    first = cursor.varints()
+    ids = Cursor(cursor.octets, cursor.at, np.where(packed, cursor.at + first, cursor.stop))
+    require((ids.at <= ids.stop) & (ids.stop <= cursor.stop))
     again = np.flatnonzero(packed)
-    first[again], at[again] = varints(octets, at[again])
-    more = np.flatnonzero((at < list_stop) & (packed | (at_places(octets, at) == LOCATION)))
-    second, at[more] = varints(octets, at[more] + ~packed[more])
-    require(at <= list_stop)
-    return first, more, second, np.where(packed, list_stop, at)
+    part = ids.take(again)
+    first[again] = part.varints()
+    ids.at[again] = part.at
+    more = np.flatnonzero(ids.left() & (packed | (ids.tags() == LOCATION)))
+    part = ids.take(more)
+    part.at += ~packed[more]  # of ids one by one, each has a tag
+    second = part.varints()
+    ids.at[more] = part.at
+    require(ids.at <= ids.stop)
+    cursor.at = np.where(packed, ids.stop, ids.at)
+    return first, more, second
 
 
-def _values(octets: Octets, at: Ints, stop: Ints, types: int) -> tuple[Ints, Ints]:
-    """(samples, types) the values that are written at ``at``, and the places behind them."""
+def _values(cursor: Cursor, types: int) -> Ints:
+    """(samples, types) the values that stand there, all packed or all one by one."""
     if types > MOST_TYPES:
         raise UnusualError
-    packed, list_stop = bool(np.all(at_places(octets, at) == VALUES)), stop
-    if packed:
-        at, list_stop = list_ends(octets, at + 1, stop)
-    values = np.empty((len(at), types), np.int64)
+    packed = bool(np.all(cursor.tags() == VALUES))
+    numbers = cursor.enter() if packed else cursor
+    values = np.empty((len(cursor), types), np.int64)
     for index in range(types):
-        require(at < list_stop)
+        require(numbers.left())
         if not packed:
-            require(at_places(octets, at) == VALUE)
-            at = at + 1
-        values[:, index], at = varints(octets, at)
-    require(at == list_stop if packed else at <= stop)
-    return values, at
+            require(numbers.tags() == VALUE)
+            numbers.pass_tag()
+        values[:, index] = numbers.varints()
+    if packed:
+        numbers.require_end()
+    require(cursor.at <= cursor.stop)
+    return values
 
 
-def _require_labels_only(octets: Octets, at: Ints, stop: Ints) -> None:
-    """See that nothing but labels follows."""
+def _require_labels_only(cursor: Cursor) -> None:
+    """Check that nothing but labels follows."""
     for _ in range(MOST_LABELS):
-        left = at < stop
-        if not left.any():
+        left = np.flatnonzero(cursor.left())
+        if not len(left):
             break
-        at, stop = at[left], stop[left]
-        require(at_places(octets, at) == LABEL)
-        _, at = list_ends(octets, at + 1, stop)
-    require(at == stop)
+        cursor = cursor.take(left)
+        require(cursor.tags() == LABEL)
+        cursor.enter()
+    cursor.require_end()

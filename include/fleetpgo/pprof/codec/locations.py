@@ -7,23 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fleetpgo.pprof.codec.arrays import starts_of
-from fleetpgo.pprof.codec.records import (
-    UnusualError,
-    at_places,
-    list_ends,
-    octets_of,
-    offsets,
-    optional,
-    require,
-    tag,
-)
+from fleetpgo.pprof.codec.records import Cursor, UnusualError, offsets, require, tag
 from fleetpgo.pprof.codec.wire import LENGTH_DELIMITED
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 
     from fleetpgo.pprof.codec.arrays import Ints
-    from fleetpgo.pprof.codec.records import Octets
 
 ID, MAPPING_ID, ADDRESS, LINE = 1, 2, 3, 4
 """Fields of Location; is_folded, which nobody writes, is not usual."""
@@ -67,47 +57,43 @@ def usual_locations(column: pa.ListArray, rows: Ints | None = None) -> Locations
     Raises:
         UnusualError: one is written in another way.
     """
-    of_profiles, (octets, starts) = offsets(column), octets_of(column.values)
-    at, stop = starts[:-1], starts[1:]
+    of_profiles, cursor = offsets(column), Cursor.of(column.values)
     if rows is not None:
-        at, stop = at.take(rows), stop.take(rows)
+        cursor = cursor.take(rows)
         of_profiles = np.searchsorted(rows, of_profiles)
-    ids, at = optional(octets, at, stop, ID)
-    first, at = optional(octets, at, stop, MAPPING_ID)
-    addresses, at = optional(octets, at, stop, ADDRESS)
-    line_starts, lines, at = _lines(octets, at, stop)
-    before = at
-    last, at = optional(octets, at, stop, MAPPING_ID)
-    require((at == stop) & ((first == 0) | (before == stop)))
+    ids, first, addresses = (cursor.optional(field) for field in (ID, MAPPING_ID, ADDRESS))
+    line_starts, lines = _lines(cursor)
+    require((first == 0) | ~cursor.left())
+    last = cursor.optional(MAPPING_ID)
+    cursor.require_end()
     return Locations(of_profiles, ids, first + last, addresses, np.zeros_like(ids), line_starts, lines)
 
 
-def _lines(octets: Octets, at: Ints, stop: Ints) -> tuple[Ints, Ints, Ints]:
-    """The lines that stand at ``at``: where each location's start, all of them, and the places behind."""
-    counts = np.zeros(len(at), np.int64)
+def _lines(cursor: Cursor) -> tuple[Ints, Ints]:
+    """The lines that stand there: where each location's start, and all of them."""
+    counts = np.zeros(len(cursor), np.int64)
     steps: list[tuple[Ints, list[Ints]]] = []
-    rows, after = np.arange(len(at)), at.copy()
+    rows, after = np.arange(len(cursor)), cursor.at.copy()
+    part = Cursor(cursor.octets, cursor.at, cursor.stop)
     while True:
-        given = np.flatnonzero((at_places(octets, at) == tag(LINE, LENGTH_DELIMITED)) & (at < stop))
-        if len(given) < len(at):
-            rows, at, stop = rows[given], at[given], stop[given]
+        given = np.flatnonzero((part.tags() == tag(LINE, LENGTH_DELIMITED)) & part.left())
+        if len(given) < len(part):
+            rows, part = rows[given], part.take(given)
         if not len(rows):
             break
         if len(steps) == MOST_LINES:
             raise UnusualError
-        place, at = list_ends(octets, at + 1, stop)
-        fields = []
-        for field in (FUNCTION_ID, LINE_NUMBER, COLUMN):
-            numbers, place = optional(octets, place, at, field)
-            fields.append(numbers)
-        require(place == at)
+        line = part.enter()
+        fields = [line.optional(field) for field in (FUNCTION_ID, LINE_NUMBER, COLUMN)]
+        line.require_end()
         steps.append((rows, fields))
         counts[rows] += 1
-        after[rows] = at
+        after[rows] = part.at
+    cursor.at = after
     starts = starts_of(counts)
     lines = np.empty((starts[-1], 3), np.int64, order="F")
     for step, (rows, fields) in enumerate(steps):
         slots = starts[rows] + step
         for column, numbers in zip(lines.T, fields, strict=True):
             column[slots] = numbers
-    return starts, lines, after
+    return starts, lines

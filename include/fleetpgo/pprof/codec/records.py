@@ -94,26 +94,78 @@ def varints(octets: Octets, at: Ints, *, most: int = LONGEST) -> tuple[Ints, Int
     return numbers, after
 
 
-def optional(octets: Octets, at: Ints, stop: Ints, field: int) -> tuple[Ints, Ints]:
-    """A number that may stand at ``at``, before ``stop``.
+class Cursor:
+    """A place in each record of a table, which moves behind what is read.
 
-    Returns:
-        The numbers, 0 where there is none, and the places behind them.
+    Args:
+        octets: of all records.
+        at: (records,) where each is read next.
+        stop: (records,) where each ends.
     """
-    given = at_places(octets, at) == tag(field, VARINT)
-    given &= at < stop
-    if given.all():
-        return varints(octets, at + 1)
-    numbers, after = np.zeros(len(at), np.int64), at.copy()
-    rows = np.flatnonzero(given)
-    if len(rows):
-        numbers[rows], after[rows] = varints(octets, at[rows] + 1)
-    return numbers, after
 
+    def __init__(self, octets: Octets, at: Ints, stop: Ints) -> None:
+        self.octets, self.at, self.stop = octets, at, stop
 
-def list_ends(octets: Octets, at: Ints, stop: Ints) -> tuple[Ints, Ints]:
-    """Where that starts whose length stands at ``at``, and where it ends, which must be before ``stop``."""
-    size, start = varints(octets, at)
-    end = start + size
-    require(end <= stop)
-    return start, end
+    @classmethod
+    def of(cls, records: pa.Array) -> Cursor:
+        """At the beginning of each record."""
+        octets, starts = octets_of(records)
+        return cls(octets, starts[:-1], starts[1:])
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def take(self, rows: Ints) -> Cursor:
+        """A cursor of some of the records, at the same places."""
+        return Cursor(self.octets, self.at.take(rows), self.stop.take(rows))
+
+    def tags(self) -> Octets:
+        """(records,) the octet at each place; see :func:`at_places` for records that are at their end."""
+        return at_places(self.octets, self.at)
+
+    def left(self) -> NDArray[np.bool_]:
+        """(records,) whether anything is left of each."""
+        return self.at < self.stop
+
+    def pass_tag(self) -> None:
+        """Move behind the tag, which has one octet."""
+        self.at = self.at + 1
+
+    def varints(self) -> Ints:
+        """(records,) the numbers that stand there; errors are those of :func:`varints`."""
+        numbers, self.at = varints(self.octets, self.at)
+        return numbers
+
+    def optional(self, field: int) -> Ints:
+        """(records,) the numbers of a field that may stand there; 0 where it does not."""
+        given = self.tags() == tag(field, VARINT)
+        given &= self.left()
+        if given.all():
+            self.pass_tag()
+            return self.varints()
+        numbers, self.at = np.zeros(len(self), np.int64), self.at.copy()
+        rows = np.flatnonzero(given)
+        if len(rows):
+            numbers[rows], self.at[rows] = varints(self.octets, self.at[rows] + 1)
+        return numbers
+
+    def enter(self) -> Cursor:
+        """A cursor in the length-delimited field whose tag stands there; this one moves behind the field.
+
+        Raises:
+            UnusualError: a field is longer than its record.
+        """
+        self.pass_tag()
+        size = self.varints()
+        inside = Cursor(self.octets, self.at, self.at + size)
+        require(inside.stop <= self.stop)
+        self.at = inside.stop
+        return inside
+
+    def require_end(self) -> None:
+        """Check that nothing is left.
+
+        Raises:
+            UnusualError: something is.
+        """
+        require(self.at == self.stop)
