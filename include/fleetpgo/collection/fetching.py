@@ -45,7 +45,9 @@ class Limits:
     @classmethod
     def of(cls, rules: CollectionRules, *, seconds: int) -> Limits:
         """The limits that a service file gives, for profiles of so many seconds."""
-        return cls(seconds + rules.grace.total_seconds(), rules.max_bytes, rules.max_unpacked_bytes)
+        # A store has them already: nobody waits while they are taken.
+        waiting = 0 if rules.query else seconds
+        return cls(waiting + rules.grace.total_seconds(), rules.max_bytes, rules.max_unpacked_bytes)
 
     @property
     def of_profiles(self) -> pprof.Limits:

@@ -6,7 +6,8 @@ one host, nor more than ``concurrency`` in one task. A datacenter is never split
 
 A round *stops* when an instance refuses our credentials (more askers would only be more refusals, and alarms
 over there) or when too many answer with server errors (then something is wrong that profiling must not make
-worse). Nobody is asked after that; what is under way is let finish (:mod:`fleetpgo.run.stop`).
+worse). Where one store answers for all instances, its trouble with one is its trouble with all. Nobody is
+asked after that; what is under way is let finish (:mod:`fleetpgo.run.stop`).
 """
 
 from __future__ import annotations
@@ -69,12 +70,12 @@ class Guard:
             try:
                 yield
             except ForbiddenError as error:
-                await self._stop(f"{instance} answered {error}")
+                await self.stop(f"{instance} answered {error}")
                 raise
             except ServerError as error:
                 in_trouble = await asyncio.to_thread(note_trouble, self._store, instance, str(error))
                 if in_trouble > self._most_errors:
-                    await self._stop(
+                    await self.stop(
                         f"{in_trouble} instances answer with server errors (collection.max_errors)"
                     )
                 raise
@@ -85,7 +86,8 @@ class Guard:
         if self.stopped:
             raise StoppedError(f"not asked: the round was stopped: {self.stopped}")
 
-    async def _stop(self, reason: str) -> None:
+    async def stop(self, reason: str) -> None:
+        """Ask nobody else in this round, in no task."""
         if not self.stopped:
             self.stopped = reason
             log.error("the round is stopped: %s", reason)

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _JITTER = 0.05  # of a profile's length: over this time the starts of a round are spread
+_STORES_PAUSE = 3  # seconds before a store is asked again
 _HELD = 2 * TOGETHER  # profiles in memory at once: some are checked while others are written
 
 
@@ -88,6 +89,8 @@ async def collect(
         ServiceFileError: credentials, but no word of where they may go; certificates that cannot be used.
     """
     fleet = targets if fleet is None else fleet
+    if rules.query:  # no instance notices
+        limits = dict.fromkeys((target.datacenter for target in targets), rules.concurrency)
     guard = Guard(rules, limits, instances=len(fleet), store=store)
     async with open_session(rules, access, resolver or ThreadedResolver()) as session:
         with tempfile.TemporaryFile(buffering=0) as file, ThreadPoolExecutor(max_workers=1) as thread:
@@ -162,6 +165,8 @@ class _Round:
             kept = await self._persist(target, twin)
         except NoProfileError as error:
             reason = str(error)
+            if not self._source.whole:
+                reason = await self._of_a_store(target, error)
             record = replace(
                 record, state="refused" if isinstance(error, UnusableError) else "missing", reason=reason
             )
@@ -173,6 +178,16 @@ class _Round:
             self._tell(target, f"{kept.samples:,} samples in {kept.size:,} bytes", logging.INFO)
         await asyncio.to_thread(write_record, self._store, record)
         return record
+
+    async def _of_a_store(self, target: Target, error: NoProfileError) -> str:
+        """Why a store gave nothing, with what it was asked; its trouble ends the round."""
+        reason = str(error)
+        if reason.startswith("no-samples"):
+            question = self._source.question(target, seconds=self._seconds)
+            return f"{reason}: {question} in the last {self._seconds} s"
+        if isinstance(error, NotNowError) and not reason.startswith("truncated"):
+            await self._guard.stop(f"{self._rules.source} does not answer: {reason}")
+        return reason
 
     def _twin(self, target: Target) -> str:
         """The instance of which the very same is asked; "": there is none, or nothing can be asked at all."""
@@ -193,14 +208,17 @@ class _Round:
                 f"duplicate: it and {twin} make the same request, so it was made once: "
                 f"collection.{key} needs a label that tells them apart"
             )
-        await asyncio.sleep(random.uniform(0, _JITTER * self._seconds))  # noqa: S311  # not for secrets
+        # A store profiles nobody: it is neither spared by jitter, nor busy for as long as a profile takes.
+        pause = self._seconds if self._source.whole else _STORES_PAUSE
+        if self._source.whole:
+            await asyncio.sleep(random.uniform(0, _JITTER * self._seconds))  # noqa: S311  # not for secrets
         retrying = AsyncRetrying(
             retry=retry_if_exception(
                 lambda error: isinstance(error, NotNowError) and not self._guard.stopped
             ),
             stop=stop_after_attempt(self._rules.attempts),
             # Somebody else's profile takes about as long as ours.
-            wait=wait_random_exponential(multiplier=self._seconds, max=2 * self._seconds),
+            wait=wait_random_exponential(multiplier=pause, max=2 * pause),
             reraise=True,
         )
         failed: NotNowError | None = None

@@ -95,7 +95,7 @@ async def test_what_parca_has_seen_of_an_instance_is_its_profile(fetch, store):
 
 @pytest.mark.parametrize(
     "body",
-    [b"<html>", b"{}", b"[]", b'{"pprof": 1}', b'{"pprof": "???"}', pytest.param(b"[" * 100_000, id="deep")],
+    [b"profile", b"{}", b"[]", b'{"pprof": 1}', b'{"pprof": "???"}', pytest.param(b"[" * 100_000, id="deep")],
 )
 async def test_an_answer_without_a_profile_is_refused(fetch, body):
     async with parca(body) as (address, _):

@@ -66,6 +66,9 @@ class Parca:
 
     def profile(self, body: bytes, *, seconds: int, limits: Limits) -> bytes:
         """Return the profile in ``pprof``, completed."""
+        if body.lstrip().startswith(b"<"):
+            # Parca answers its own page, with HTTP 200, to every path that it does not know.
+            raise UnusableError("html: a web page came: is collection.url the server's base address?")
         try:
             packed = base64.b64decode(json.loads(body)["pprof"], validate=True)
         except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from fleetpgo.pprof import Limits
     from fleetpgo.selection import Target
 
+_NOTHING = (b"", bytes.fromhex("0a0032005a00"))
+"""What it answers where it knows no such service, and where it knows the service but no such instance."""
+
 _CALL = "querier.v1.QuerierService/SelectMergeProfile"
 
 
@@ -60,7 +63,7 @@ class Pyroscope:
         return Request(URL(self.address) / _CALL, "POST", asked.SerializeToString(), headers)
 
     def profile(self, body: bytes, *, seconds: int, limits: Limits) -> bytes:
-        """The body, completed; an empty one is Pyroscope's word for nothing found."""
-        if not body:
+        """The body, completed; what stands for nothing found is named."""
+        if body in _NOTHING:
             raise UnusableError("no-samples: Pyroscope has nothing for collection.query in that time")
         return completed(body, seconds=seconds, limits=limits)
