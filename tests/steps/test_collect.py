@@ -87,8 +87,8 @@ async def test_rounds_end_when_nobody_is_left_to_ask(store):
         said = await top_up(described, store)
     assert said == [
         (
-            "80 samples from 1 instances; the target is 1,000; every chosen instance has been tried: for more, "
-            "profile for longer (collection.seconds is 1) or in more rounds (selection.max_rounds is 3)"
+            "80 samples from 1 instances; the target is 1,000; every chosen instance has been tried: for "
+            "more, profile for longer (collection.seconds is 1) or in more rounds (selection.max_rounds is 3)"
         )
     ]
 
