@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import tempfile
 from pathlib import Path
 
 from fleetpgo.errors import ToolchainError
+from fleetpgo.golang import processes
 
 PREPROFILE_SECONDS = 120
 
+_PASSED_ON = ("HOME", "GOCACHE", "GOPATH", "GOTOOLCHAIN", "GOFLAGS")
+"""What the go command needs of the caller's environment to run a tool, which it may have to build first."""
+
 
 def preprofile(data: bytes, *, go: str = "go") -> bytes:
-    """What ``go tool preprofile`` prints: the edges as the compiler sees them, heaviest first.
+    """Return what ``go tool preprofile`` prints: the edges as the compiler sees them, heaviest first.
 
     Raises:
         ToolchainError: there is no such ``go``, it is older than 1.23, or it refuses the profile.
@@ -21,23 +25,25 @@ def preprofile(data: bytes, *, go: str = "go") -> bytes:
         profile = Path(folder, "in.pprof")
         profile.write_bytes(data)
         try:
-            done = subprocess.run(
+            ended = processes.capture(
                 [go, "tool", "preprofile", "-i", profile.name],
-                cwd=folder,
-                capture_output=True,
-                check=True,
-                timeout=PREPROFILE_SECONDS,
+                Path(folder),
+                processes.passed_on(os.environ, *_PASSED_ON),
+                seconds=PREPROFILE_SECONDS,
             )
-        except subprocess.CalledProcessError as error:
-            said = error.stderr.decode(errors="replace").strip()
-            raise ToolchainError(
-                f"`{go} tool preprofile` failed: {said}",
-                hint="It needs Go 1.23 or newer, and a profile with start_line (from a program of Go 1.20 or "
-                "newer).",
-            ) from error
-        except (OSError, subprocess.TimeoutExpired) as error:
+        except OSError as error:
             raise ToolchainError(
                 f"`{go} tool preprofile` could not be run: {error}",
                 hint="Install Go 1.23 or newer, or name its command.",
             ) from error
-    return done.stdout
+    if ended.stopped:
+        raise ToolchainError(
+            f"`{go} tool preprofile` {ended.stopped}, so it was stopped", hint="Run it again."
+        )
+    if ended.status:
+        raise ToolchainError(
+            f"`{go} tool preprofile` failed: {ended.errors.strip()}",
+            hint="It needs Go 1.23 or newer, and a profile with start_line (from a program of Go 1.20 or "
+            "newer).",
+        )
+    return ended.output
