@@ -1,0 +1,59 @@
+"""Title and body of a pull request.
+
+Both are pure functions of plain values. The body starts with the decision in one paragraph; then come what
+the reviewer must read, tables, how to check it by hand, and how to pause or reject. Everything in it that
+comes from outside (instance and function names, reasons, PromQL) is written so that Markdown, HTML or an
+``@mention`` in it stays plain text.
+
+Each section has a file of its own.
+"""
+
+from __future__ import annotations
+
+from fleetpgo.proposal.body.benchmarks import benchmarks
+from fleetpgo.proposal.body.build import build
+from fleetpgo.proposal.body.closing import MANNERS, by_hand, footer
+from fleetpgo.proposal.body.compiler import compiler
+from fleetpgo.proposal.body.decision import decision
+from fleetpgo.proposal.body.functions import functions
+from fleetpgo.proposal.body.guards import guards
+from fleetpgo.proposal.body.notes import notes
+from fleetpgo.proposal.body.profile import profile
+from fleetpgo.proposal.body.provenance import provenance
+from fleetpgo.proposal.body.source import source
+from fleetpgo.proposal.body.values import Change, Datacenter, FunctionShare, Proposal, Provenance
+from fleetpgo.proposal.ensure import Marker, marker_line
+
+__all__ = ["Change", "Datacenter", "FunctionShare", "Proposal", "Provenance", "body", "title"]
+
+LONGEST_BODY = 60_000
+"""Characters of a body: the least that a forge takes is GitHub's 65,536."""
+
+# As they are shown. Where there is no room for all, the last go first.
+_SECTIONS = (profile, build, benchmarks, provenance, compiler, functions, source, guards)
+
+
+def title(proposal: Proposal) -> str:
+    """The title of a pull request; the same every week, so that it can be searched for and filtered by."""
+    return f"Refresh the PGO profile of {proposal.service}"
+
+
+def body(proposal: Proposal) -> str:
+    """The body of a pull request, in Markdown that every forge renders alike.
+
+    It has at most LONGEST_BODY characters. Where that is not enough for everything, whole sections are left
+    out, the least needed first, and named.
+    """
+    head = [decision(proposal), *notes(proposal)]
+    made = marker_line(Marker(proposal.provenance.run, proposal.profile))
+    tail = [by_hand(proposal), MANNERS, footer(proposal.provenance), made]
+    sections = [section for make in _SECTIONS if (section := make(proposal)) is not None]
+    left_out: list[str] = []
+    while True:
+        told = [f"### {section.title}\n\n{section.text}" for section in sections]
+        if left_out:
+            told.append(f"Left out, for its length: {', '.join(left_out)}. The run's artifacts hold it.")
+        text = "\n\n".join([*head, *told, *tail])
+        if len(text) <= LONGEST_BODY or not sections:
+            return text
+        left_out.append(sections.pop().title)

@@ -1,0 +1,39 @@
+"""The first paragraph: what the pull request brings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleetpgo.markdown import code, prose
+from fleetpgo.proposal.body.figures import change, share
+
+if TYPE_CHECKING:
+    from fleetpgo.proposal.body.values import Proposal
+
+
+def decision(proposal: Proposal) -> str:
+    """Return the decision in one paragraph."""
+    where, verified = proposal.provenance, proposal.verified
+    verb = "Refreshes" if proposal.current else "Adds"
+    used = where.selected - len(where.missing)
+    profiled = f"{used:,} of {where.selected:,} instances"
+    if where.datacenters:
+        count = sum(1 for each in where.datacenters if each.used)
+        profiled += f" in {count:,} datacenter{'s' if count != 1 else ''}"
+    facts = [profiled, f"{where.samples:,} samples"]
+    if proposal.change is not None:
+        facts.append(f"overlap with the current profile {proposal.change.overlap:.2f}")
+    size = change(verified.without.size, verified.with_profile.size)
+    passes = f"and {code(verified.tested)} passes" if verified.tested else "no tests were run"
+    sentences = [
+        f"{verb} the PGO profile of `{proposal.service}`: {', '.join(facts)}.",
+        f"The service builds with it, {passes}; the binary's size changes by {size}.",
+    ]
+    if verified.match is not None and verified.match.share is not None:
+        sentences.append(f"Source match {share(verified.match.share)}.")
+    if proposal.wired:
+        files = ", ".join(map(code, proposal.wired))
+        sentences.append(f"It also makes {files} pass the profile to `go build`.")
+    if where.savings:
+        sentences.append(f"The latest refreshes that were measured: {prose('; '.join(where.savings))}.")
+    return " ".join(sentences)

@@ -1,0 +1,48 @@
+"""What the reviewer must read before merging."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleetpgo.markdown import listed, prose
+from fleetpgo.proposal.body.figures import percent, share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fleetpgo.proposal.body.values import Proposal
+
+_MOST_FILES = 5
+"""Files that a note names."""
+
+
+def notes(proposal: Proposal) -> list[str]:
+    """Return the heading and the notes; nothing if there are none."""
+    said = [*proposal.provenance.notes, *_doubts(proposal)]
+    if not said:
+        return []
+    return ["### Please note", listed([f"- {prose(note)}" for note in said])]
+
+
+def _doubts(proposal: Proposal) -> Iterable[str]:
+    """Return findings in the clone that the reviewer may have to act on, as sentences."""
+    # Said once: who merges this knows where production is built.
+    if proposal.unaware and proposal.current is None:
+        files, more = proposal.unaware[:_MOST_FILES], len(proposal.unaware) - _MOST_FILES
+        yield (
+            f"what production runs may get no profile: Go is also built, without -pgo={proposal.path}, in "
+            + ", ".join([*files, *([f"and {more:,} more files"] if more > 0 else [])])
+        )
+    if proposal.current is None:
+        yield from proposal.images
+    match = proposal.verified.match
+    if match is None:
+        yield "the profile was not compared with the source: the task's log says why"
+    elif match.share is not None and match.share < proposal.match_below:
+        yield (
+            f"the profile speaks of another source than this: {share(match.share)} of its weight is found, "
+            f"below {proposal.match_below:g}. Were other releases profiled than the base branch holds?"
+        )
+    for each in proposal.verified.benchmarks:
+        if each.change is not None and each.change > 0:
+            yield f"{each.name} ({each.package}) is slower with the profile: {percent(each.change)}"
