@@ -515,9 +515,9 @@ def test_no_secret_reaches_the_build_the_log_or_the_pull_request(
 
 def test_datacenters_are_told_by_what_their_instances_gave():
     instances = [
-        Contribution("a:80", "ams", 1.0, "used", samples=10),
-        Contribution("b:80", "fra", 1.0, "used", samples=30),
-        Contribution("c:80", "ams", 1.0, "refused", samples=99),
+        Contribution("a:80", "ams", "used", 1.0, samples=10),
+        Contribution("b:80", "fra", "used", 1.0, samples=30),
+        Contribution("c:80", "ams", "refused", 1.0, samples=99),
     ]
 
     assert _datacenters(instances) == [Datacenter("fra", 1, 1, 30), Datacenter("ams", 2, 1, 10)]

@@ -223,7 +223,7 @@ def _profile(run: RunStore) -> Profile | None:
     if manifest is None:
         return None
     return Profile(
-        run=manifest.run,
+        run=manifest.run or run.directory.name,
         made_at=manifest.made_at,
         digest=manifest.profile,
         size=manifest.profile_size,

@@ -65,7 +65,7 @@ def propose_revert(
         pull_request: its number.
         measured: the regression.
         report: all that was measured, in Markdown.
-        path: where the profile was committed, as ``pull_request.json`` has it; None if it has not.
+        path: where the profile was committed, as the run noted it; None if it has not.
 
     Raises:
         RepositoryError: if git fails, or a foreign commit is in the way that nobody can be told of.

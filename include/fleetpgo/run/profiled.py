@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  # pydantic reads the annotations
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import AwareDatetime  # noqa: TC002  # likewise
 
 if TYPE_CHECKING:
     from fleetpgo.run.selected import Target
+
+_UNKNOWN = datetime.fromtimestamp(0, UTC)
+"""The time of a merge whose account does not say when it was made: before any other."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,8 @@ class Contribution:
 
     instance: str
     datacenter: str
-    cores: float
     state: Literal["used", "refused", "missing"]
+    cores: float = 0.0
     reason: str = ""
     size: int = 0
     sha256: str = ""
@@ -79,10 +83,10 @@ class Contribution:
 class Agreement:
     """How far the instances agree, as :class:`fleetpgo.pprof.Sufficiency` has it."""
 
-    instances: int
-    weight: int
-    split_half_overlap: float | None
-    held_out_coverage: float | None
+    instances: int = 0
+    weight: int = 0
+    split_half_overlap: float | None = None
+    held_out_coverage: float | None = None
     leave_one_out: Mapping[str, float] = field(default_factory=dict)
     outliers: tuple[str, ...] = ()
 
@@ -90,6 +94,8 @@ class Agreement:
 @dataclass(frozen=True)
 class Manifest:
     """The account of a merge: who gave what, and what came out.
+
+    What has a default is not needed to propose the profile; an account without it is read, too.
 
     Attributes:
         profile: digest of the bytes to commit (:func:`fleetpgo.run.digest.digest`): the name by which
@@ -105,23 +111,23 @@ class Manifest:
         refused: why nothing may be proposed from this merge; "" if it may.
     """
 
-    service: str
-    run: str
-    made_at: AwareDatetime
     query: str
-    seconds: int
     selected: int
-    used: int
     samples: int
-    edges: int
-    hot_edges: int
-    profile: str
-    merged_size: int
-    profile_size: int
-    proof: str
-    sufficiency: Agreement
-    renamed: tuple[str, ...]
     instances: tuple[Contribution, ...]
-    warnings: tuple[str, ...]
-    figures: Mapping[str, str]
+    service: str = ""
+    run: str = ""
+    made_at: AwareDatetime = _UNKNOWN
+    seconds: int = 0
+    used: int = 0
+    edges: int = 0
+    hot_edges: int = 0
+    profile: str = ""
+    merged_size: int = 0
+    profile_size: int = 0
+    proof: str = ""
+    sufficiency: Agreement = Agreement()
+    renamed: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    figures: Mapping[str, str] = field(default_factory=dict)
     refused: str = ""

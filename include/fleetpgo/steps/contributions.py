@@ -69,8 +69,8 @@ def _contribution(record: Record, refusal: str) -> Contribution:
     account = Contribution(
         record.instance,
         record.datacenter,
-        record.cores,
         "used" if record.state == "fetched" else record.state,
+        record.cores,
         record.reason,
         record.size,
         record.sha256,
