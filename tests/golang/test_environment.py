@@ -79,18 +79,25 @@ def test_a_build_gets_no_proxy_with_a_password(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("given", "left"),
     [
-        (None, ",https://proxy.golang.org,direct"),
         ("https://bot:s3cret@go.example", ""),
-        ("https://bot:s3cret@go.example,https://proxy.golang.org|direct", ",https://proxy.golang.org|direct"),
-        ("https://proxy.golang.org|https://s3cret@go.example", ",https://proxy.golang.org"),
+        ("https://bot:s3cret@go.example,https://modules.example|direct", ",https://modules.example|direct"),
+        ("https://modules.example|https://s3cret@go.example", ",https://modules.example"),
     ],
 )
 def test_a_build_gets_no_module_proxy_with_a_password(tmp_path, caplog, given, left):
-    environment = build_environment({"GOPROXY": given} if given else {}, tmp_path, "acme/tiny")
+    environment = build_environment({"GOPROXY": given}, tmp_path, "acme/tiny")
 
     assert environment["GOPROXY"] == f"file://{tmp_path}/modules/cache/download{left}"
     warned = [message for message in caplog.messages if "GOPROXY holds a password" in message]
-    assert (bool(given), False) == (bool(warned), "s3cret" in caplog.text)
+    assert (bool(warned), "s3cret" in caplog.text) == (True, False)
+
+
+def test_a_build_gets_go_s_own_module_proxy_where_the_worker_names_none(tmp_path):
+    environment = build_environment({"PATH": os.environ["PATH"]}, tmp_path, "acme/tiny")
+
+    asked = {"PATH": os.environ["PATH"], "GOENV": "off", "HOME": str(tmp_path)}
+    told = subprocess.run(["go", "env", "GOPROXY"], env=asked, capture_output=True, text=True, check=True)
+    assert environment["GOPROXY"].endswith(f"/modules/cache/download,{told.stdout.strip()}")
 
 
 def test_what_one_repository_s_build_sets_changes_no_other_s(tmp_path, go_module):

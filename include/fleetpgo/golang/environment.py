@@ -12,6 +12,7 @@ import hashlib
 import logging
 import re
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -31,10 +32,7 @@ _MODULES = ("GONOPROXY", "GONOSUMDB", "GOPRIVATE", "GOSUMDB")
 PASSED_ON = ("LANG", "GOFLAGS", "GOTOOLCHAIN", *_MODULES)
 """The variables of the worker that a build sees, besides those of every command."""
 
-_DEFAULT_PROXY = "https://proxy.golang.org,direct"
-"""Go's own, where GOPROXY is not set."""
-
-_DOWNLOAD_SECONDS = 600.0
+_DOWNLOAD_SECONDS, _ENV_SECONDS = 600.0, 60.0
 
 
 def build_environment(caller: Mapping[str, str], cache: Path, repository: str) -> dict[str, str]:
@@ -137,10 +135,27 @@ def _shared(cache: Path) -> Path:
     return cache.absolute() / "modules" / "cache" / "download"
 
 
+@lru_cache
+def _default_proxy(path: str) -> str:
+    """Return Go's own GOPROXY, for workers that set none; "direct" if there is no Go to ask."""
+    with tempfile.TemporaryDirectory(prefix="fleetpgo-") as directory:
+        try:
+            told = processes.capture(
+                ("go", "env", "GOPROXY"),
+                Path(directory),
+                {"PATH": path, "GOENV": "off", "HOME": directory},
+                seconds=_ENV_SECONDS,
+            )
+        except OSError:
+            return "direct"
+    return told.output.decode(errors="replace").strip() or "direct"
+
+
 def _without_passwords(caller: Mapping[str, str]) -> str:
     """The worker's GOPROXY for a build, "" if nothing is left of it."""
     kept = ""
-    for address, separator in re.findall(r"([^,|]+)([,|]?)", caller.get("GOPROXY") or _DEFAULT_PROXY):
+    proxies = caller.get("GOPROXY") or _default_proxy(caller.get("PATH", ""))
+    for address, separator in re.findall(r"([^,|]+)([,|]?)", proxies):
         if "@" in urlsplit(address.strip()).netloc:
             _log.warning(
                 "GOPROXY holds a password, which a build must not see: it gets the modules that `go mod "
