@@ -91,7 +91,7 @@ def test_a_binary_of_an_earlier_build_does_not_count(tmp_path, environment):
 
 
 def test_a_command_that_is_not_there_is_named(tmp_path, environment):
-    with pytest.raises(BuildError, match=r"'\./nowhere' cannot be started: there is no such program"):
+    with pytest.raises(BuildError, match=r"'\./nowhere' cannot be started: the program was not found"):
         build(tmp_path, ("./nowhere",), "x", environment=environment)
 
 
