@@ -130,7 +130,8 @@ def start(
             stderr=subprocess.STDOUT,
             env=env,
             cwd=cwd,
-            start_new_session=True,
+            # A group, not a session: those that a command of fleetpgo's leaves behind are told by theirs.
+            process_group=0,
         )
     return Process(name, popen, log)
 
@@ -169,9 +170,7 @@ def run(argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str] | None = N
     command = " ".join(map(str, argv))
     pipe = subprocess.PIPE
     try:
-        popen = subprocess.Popen(
-            argv, cwd=cwd, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True
-        )
+        popen = subprocess.Popen(argv, cwd=cwd, env=env, stdout=pipe, stderr=pipe, text=True, process_group=0)
     except FileNotFoundError as error:
         raise DemoError(
             f"`{command}` needs {argv[0]}, which is not on PATH. Start the demo by `make demo`."
