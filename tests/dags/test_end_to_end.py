@@ -133,7 +133,9 @@ def test_below_the_quorum_the_run_fails_and_names_who_is_missing(fleet, dag, kil
     assert found["merge_profiles"] == ["failed"]
     assert found["build_and_open_pr"] == ["upstream_failed"]
     said = "".join(capsys.readouterr())
-    assert re.search(rf"{fetched} of 6 instances gave a usable profile; collection\.quorum .*is 34\.0 %", said)
+    assert re.search(
+        rf"{fetched} of 6 instances gave a usable profile; collection\.quorum .*is 34\.0 %", said
+    )
     for address in dead:
         assert re.search(rf"{address} \((ams|lhr|sjc)\): unreachable", said)
 

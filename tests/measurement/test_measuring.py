@@ -212,7 +212,7 @@ def test_short_history_gives_fewer_placebos_and_says_so(weeks, service, rollout)
 
 def test_retention_that_is_too_short_is_an_error(weeks, service, rollout):
     forgotten = changed(service, "measurement", cpu=f"cpu and on() (vector(time()) > {NOON.timestamp()})")
-    with pytest.raises(MeasurementError, match=r"(?s)0 series.*retention"):
+    with pytest.raises(MeasurementError, match=r"(?s)no series.*retention"):
         measure(weeks, forgotten, rollout, period="week", window=timedelta(days=7))
 
 
@@ -256,8 +256,8 @@ def merged_run(rollout, origin, tmp_path):
         described = changed(service, "repository", project="tiny")
         forge = LocalForge(str(origin), "tiny")
         with clone(forge.clone_url, "main", described.branch, config={}) as checkout:
-            files = {described.repository.profile: b"profile"}
-            head = commit(checkout, files, "Refresh", exact=described.repository.profile)
+            files = {"default.pgo": b"profile"}
+            head = commit(checkout, files, "Refresh", exact="default.pgo")
             push(checkout, head)
         forge.create(described.branch, "main", "Refresh", "Body")
         merged = forge.merge(1)
@@ -296,7 +296,7 @@ def test_the_short_look_says_a_regression_and_reverts_nothing(weeks, service, me
     comparison = measure_period(described, store, weeks, forge, period="rollout")
 
     assert (comparison.verdict.call, comparison.estimate.method) == ("regression", "A")
-    assert "**Regression, " in forge.comments(1)["measurement"]
+    assert "**Regression: " in forge.comments(1)["measurement"]
     assert (forge.find(f"{described.branch}-revert"), store.exists(Reverted)) == (None, False)
 
 

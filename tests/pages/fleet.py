@@ -7,6 +7,7 @@ fleet's CPU, a table of made-up rows.
 from __future__ import annotations
 
 import asyncio
+import gzip
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,12 @@ OLD, NEW, NEW_TOO = (
     (PROFILES / f"go{version}.pb.gz").read_bytes() for version in ("1.26.6", "1.27.3", "1.27.3-b")
 )
 
+
+def again(profile: bytes, time: int) -> bytes:
+    """The same profile in other bytes, as another process sends it: equal bytes are one process."""
+    return gzip.compress(gzip.decompress(profile), mtime=time)
+
+
 HTML = http(b"<html>sign in</html>", "200 OK", "Content-Type: text/html")
 
 FIRST, SECOND = "manual__2026-02-02T00:00:00+00:00", "manual__2026-02-09T08:30:00.123456+00:00"
@@ -66,7 +73,7 @@ def build(store: Path, services: Path) -> None:
     """Fill a store: ``edge`` with two runs, ``gateway`` with one under way, ``quiet`` with none."""
     edge, gateway = (load_service(services / f"{name}.yaml") for name in ("edge", "gateway"))
     first = RunStore(store, "edge", FIRST)
-    asyncio.run(fetch(edge, first, {"ams": [http(OLD)], "lhr": [http(OLD)]}))
+    asyncio.run(fetch(edge, first, {"ams": [http(OLD)], "lhr": [http(again(OLD, 1))]}))
     merge_profiles(edge, first)
     backdate(first, MEASURED_AT - timedelta(days=1))
     propose(first, 1)
@@ -74,7 +81,11 @@ def build(store: Path, services: Path) -> None:
     measure(edge, first, saving=0.04)
 
     second = RunStore(store, "edge", SECOND)
-    answers = {"ams": [http(NEW), http(NEW_TOO), BUSY], "lhr": [http(NEW), HTML], "sjc": [http(NEW)]}
+    answers = {
+        "ams": [http(NEW), http(NEW_TOO), BUSY],
+        "lhr": [http(again(NEW, 1)), HTML],
+        "sjc": [http(again(NEW, 2))],
+    }
     asyncio.run(fetch(edge, second, answers))
     merge_profiles(edge, second)
     propose(second, 2)
