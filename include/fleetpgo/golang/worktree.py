@@ -1,4 +1,4 @@
-"""Reads and writes files of a work tree whose content somebody else chose, a build included.
+"""Read and write files of a work tree safely: others, such as a build, choose its content.
 
 A link in it may lead anywhere; a file may be a device, or have no end. So a path is followed to where it
 leads. That must be in the tree and not in ``.git``. Only plain files of bounded size are read.
@@ -19,7 +19,7 @@ MOST = 64 << 20
 
 
 def resolve(root: Path, name: str | Path) -> Path:
-    """Return where a path of a work tree really leads. It need not be there.
+    """Resolve a path of a work tree. The file need not exist.
 
     Args:
         root: the work tree, or another directory that must not be left.

@@ -37,7 +37,7 @@ _HINT = (
 
 
 def require_rate(cpu: str) -> None:
-    """Refuse PromQL that names a counter and takes no rate of anything.
+    """Refuse PromQL that uses a counter without rate().
 
     Raises:
         SelectionError: it does.
@@ -52,7 +52,7 @@ def require_rate(cpu: str) -> None:
 
 
 def require_no_counter(prometheus: Prometheus, query: str, fleet: Sequence[Target]) -> None:
-    """Refuse values that are high everywhere, and have risen at each look for an hour, and never fallen.
+    """Refuse values that look like a counter: high everywhere, and only rising for the last hour.
 
     Raises:
         SelectionError: they have.

@@ -1,6 +1,6 @@
-"""The values that keys of a service file hold: durations, PromQL, paths, URLs, and how each is checked.
+"""Types of the values in a service file: durations, PromQL, paths, URLs. Each type checks its values.
 
-A validator passes on what is not text: pydantic then says that text was expected.
+A validator returns a value that is not text unchanged; pydantic then reports that it expected text.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class Columns:
 
     @property
     def header(self) -> Header:
-        """The header of the one profile, or of the first."""
+        """The header of the profile; of several, the first one's."""
         return self.headers[0]
 
     @property
@@ -136,7 +136,7 @@ def require_short_names(profiles: Columns, most: int) -> None:
 
 
 def require_few_lines(profiles: Columns, most: int) -> None:
-    """See that not many stacks share locations of many lines, as somebody looks at each line of each stack.
+    """Check that the stacks have few enough lines in total: each line of each stack is read.
 
     Raises:
         ProfileError: they have more than so many lines together (``too-large``).
