@@ -74,7 +74,7 @@ def open_session(rules: CollectionRules, access: Access, resolver: AbstractResol
     if access.has_credentials and not rules.plain_http and URL(rules.url).scheme == "http":
         raise ServiceFileError(
             "credentials would be sent over plain http, where everybody on the way can read them",
-            hint="write https:// in collection.url, or accept it: collection.plain_http",
+            hint="write https:// in collection.url, or set collection.plain_http to accept it",
         )
     connector = aiohttp.TCPConnector(
         limit=0,  # the guard bounds what is under way

@@ -42,8 +42,8 @@ class Body:
                 written = os.pwrite(self._file.fileno(), rest, self._start + self.size)
             except OSError as error:
                 raise StoreError(
-                    f"what instances send cannot be written to {tempfile.gettempdir()}: {error.strerror}",
-                    hint="make room there, or name another directory in TMPDIR",
+                    f"profiles cannot be written to {tempfile.gettempdir()}: {error.strerror}",
+                    hint="free space there, or set TMPDIR to another directory",
                 ) from error
             self.size += written
             rest = rest[written:]

@@ -61,8 +61,8 @@ def require_plausible(facts: Facts, *, cores: float, seconds: float, whole: bool
         )
     if samples > MOST * due and _surprise(samples, MOST * due) > _SURE:
         raise UnusableError(
-            f"implausible: {shown}; {said}: more than {MOST} times that is not believed; is it the process "
-            "that selection.cpu speaks of?"
+            f"implausible: {shown}; {said}: more than {MOST} times that is not plausible; is it the process "
+            "that selection.cpu describes?"
         )
 
 

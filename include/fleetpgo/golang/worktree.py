@@ -106,4 +106,4 @@ def write(root: Path, name: str | Path, content: bytes) -> None:
 def _require_plain(found: os.stat_result, name: str | Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = "a directory" if stat.S_ISDIR(found.st_mode) else "a device, pipe or socket"
-        raise RepositoryError(f"{name} is no file, but {kind}", hint="name another path in the service file")
+        raise RepositoryError(f"{name} is not a file: {kind}", hint="name another path in the service file")

@@ -303,8 +303,8 @@ def _seen(path: Path, branch: str, config: Mapping[str, str]) -> tuple[str | Non
         if name in above or name.startswith(f"{reference}/"):
             other = name.removeprefix("refs/heads/")
             raise RepositoryError(
-                f"the branch {other} is in the way of {branch}: git allows no branch whose name is that of "
-                "another one with a slash and more behind it",
+                f"the branch {other} is in the way of {branch}: git cannot have both "
+                "a branch `a` and a branch `a/b`",
                 hint=f"delete or rename the branch {other}",
             )
     if reference not in there:

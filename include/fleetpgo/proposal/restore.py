@@ -75,7 +75,7 @@ def restore(checkout: Checkout, head: str, profile: str) -> Restored | None:
     measured = ours[path] if path else None
     if path is None or measured is None:
         raise ByHandError(
-            f"the profile {profile} is not what {head} added: it was in the repository before",
+            f"{head} did not add the profile {profile}: it was in the repository before",
             hint="the commit only made the build use it",
         )
     if read_blob(checkout, base, path) != measured:

@@ -45,7 +45,7 @@ def require_rate(cpu: str) -> None:
     bare = _TEXTS.sub(" ", cpu)
     if (counter := _COUNTER.search(bare)) and not _RATE.search(bare):
         raise SelectionError(
-            f"selection.cpu takes {counter[0]} for cores, which is a counter: it grows as long as a process "
+            f"selection.cpu uses {counter[0]} as cores, but it is a counter: it grows as long as a process "
             f"lives\nquery: {cpu}",
             hint=_HINT,
         )

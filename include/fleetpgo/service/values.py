@@ -85,7 +85,7 @@ def _variables(value: object) -> object:
         return value
     for name in value:
         if not _VARIABLE.fullmatch(str(name)):
-            raise ValueError(f"{name} is no name of a variable: letters, digits and _")
+            raise ValueError(f"{name} is not a variable name: use letters, digits and _")
         if name in _OURS:
             raise ValueError(f"fleetpgo itself sets {name}")
         if _SECRET.search(name):

@@ -97,8 +97,8 @@ def understanding() -> Iterator[None]:
         raise ForgeError(
             "the forge describes a pull request in another form than its API has: "
             f"{type(error).__name__} {error}",
-            hint="check the connection's host and repository.forge: is it that kind of forge, and a version "
-            "that is kept up?",
+            hint="check the connection's host and repository.forge: is it that kind of forge, and a "
+            "supported version?",
         ) from error
 
 

@@ -94,7 +94,7 @@ def find_wiring(repository: BuildTexts, service: ServiceRules, base: BaseBuild) 
     path = service.repository.profile or taken or automatic
     if path is None:
         raise RepositoryError(
-            f"no main package of the repository makes {service.build.binary}, so its {_DEFAULT} has no place",
+            f"no main package of the repository makes {service.build.binary}, so {_DEFAULT} has no effect",
             hint="set repository.profile in the service file to the path that the build passes as -pgo",
         )
     path = posixpath.normpath(path)
