@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 def _none_if_unreadable(get_link: Callable[..., str]) -> Callable[..., str]:
-    """A button is not worth a traceback at the end of a task that went well."""
+    """Return  if the store cannot be read: a missing button must not fail a good task."""
 
     @wraps(get_link)
     def link(self: BaseOperatorLink, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:

@@ -129,7 +129,7 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
 
 
 async def _forget_mended_stop(context: Context, store: RunStore) -> None:
-    """A stopped round fails no task, so none is retried: whoever clears one has mended what stopped it."""
+    """Forget the round's stop if a person cleared the task. A stop fails no task, so Airflow retries none."""
     if context["task_instance"].try_number > 1:
         await asyncio.to_thread(forget_stop, store)
 
@@ -138,7 +138,7 @@ class TopUpOperator(BaseAsyncOperator, RefreshOperator):
     """Profiles further rounds while there are too few samples; returns a sentence for each check."""
 
     async def aexecute(self, context: Context) -> list[str]:
-        """Look, fetch, look again; most often the first look is enough."""
+        """Check for enough samples, fetch, check again. Most often the first check is enough."""
         from fleetpgo.steps.collect import top_up  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated(self.service):

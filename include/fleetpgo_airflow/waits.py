@@ -1,4 +1,4 @@
-"""Waits for days that hold no worker: operators look once, then the triggerer goes on looking.
+"""Waits of days that occupy no worker: an operator checks once, then the triggerer keeps checking.
 
 The trigger itself ends the task (success or skip): to resume on a worker costs a process, and sometimes fails
 (docs/decisions/0003). The run's store holds what a look found, so a restarted triggerer simply looks again.
@@ -38,7 +38,7 @@ PATIENCE = timedelta(days=60)
 
 
 def look(what: What, service_name: str, run: str) -> Outcome:
-    """Look once, blocking. The store remembers what was found if the wait is over."""
+    """Check once, blocking. If the wait is over, the result goes into the store."""
     from fleetpgo.steps.wait import look_for_merge, look_for_rollout, look_for_week  # noqa: PLC0415  # not when the DAG file is parsed
 
     with keys_located(service_name):

@@ -108,7 +108,7 @@ def test_a_connection_that_is_none_is_refused_without_its_secret(text):
 
 def test_a_role_is_refused_rather_than_left_out():
     connection = json.dumps({"extra": {"role_arn": "arn:aws:iam::1:role/x"}})
-    with pytest.raises(StoreError, match=r"(?s)takes on no role.*AWS_PROFILE"):
+    with pytest.raises(StoreError, match=r"(?s)cannot assume a role.*AWS_PROFILE"):
         store_address.open_root("s3://art@bucket", {"AIRFLOW_CONN_ART": connection})
 
 

@@ -58,7 +58,7 @@ def test_large_machines_and_rates_are_no_counters(prometheus, cpu):
     ],
 )
 def test_the_name_of_a_counter_without_a_rate_is_refused_before_anything_is_asked(cpu):
-    with pytest.raises(SelectionError, match=r"selection\.cpu takes \w+_total for cores"):
+    with pytest.raises(SelectionError, match=r"selection\.cpu uses \w+_total as cores"):
         select(Answering(({"instance": "a:80"}, 1.0)), rules(cpu=cpu), seed="")
 
 

@@ -82,7 +82,7 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
         (
             "binary: bin/api",
             "binary: bin/api, environment: {a-b: x}",
-            "api.yaml:4: build.environment: a-b is no name of a variable",
+            "api.yaml:4: build.environment: a-b is not a variable name",
         ),
         ("$profile", "$digest", "api.yaml:5: rollout.fraction: unknown placeholder $digest"),
         ('"$profile"', '~".*$"', "api.yaml:5: rollout.fraction: a lone $ is not a placeholder"),

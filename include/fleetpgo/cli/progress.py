@@ -22,7 +22,7 @@ _ROWS = 30
 def watching(
     targets: Sequence[Target], console: Console | None = None
 ) -> Iterator[Callable[[str, str], None]]:
-    """Give a function that is told an instance and its state, and shows it on standard error."""
+    """Yield a function that shows an instance's state on standard error."""
     console = console or Console(stderr=True)
     if not console.is_terminal:
         yield lambda _instance, _state: None

@@ -1,4 +1,4 @@
-"""``fleetpgo verify``: what a service's own CI asks of the profile in its repository."""
+"""``fleetpgo verify``: check the profile in a repository, from the service's own CI."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Credentials and TLS for talking to instances, and the HTTP session that carries them.
 
 No secret is part of a URL. What a server says is repeated in records and logs only after every secret in it
-has been blotted out: a server may well echo the header that it did not like.
+has been removed: a server may echo the header that it rejected.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class Access:
 
     @property
     def has_credentials(self) -> bool:
-        """Whether a stranger who gets our requests gets something to keep."""
+        """Whether requests carry credentials, which a wrong receiver could steal."""
         return bool(self.headers or self.certificate)
 
     def blotted(self, text: str) -> str:
-        """The text without any header's value, nor any word of one (the token of ``Bearer <token>``)."""
+        """Return the text without header values and the words in them (the token of ``Bearer <token>``)."""
         values = [part for value in self.headers.values() for part in (value, *value.split())]
         for value in sorted(values, key=len, reverse=True):
             if len(value) >= _SHORTEST_SECRET:
@@ -60,7 +60,7 @@ class Access:
 
 
 def open_session(rules: CollectionRules, access: Access, resolver: AbstractResolver) -> aiohttp.ClientSession:
-    """A session whose connections go only where `rules` allow; close it after use.
+    """Open a session that connects only to addresses that `rules` allow. The caller closes it.
 
     Raises:
         ServiceFileError: credentials would be sent, and ``collection.allow`` does not say where they may go,
@@ -74,7 +74,7 @@ def open_session(rules: CollectionRules, access: Access, resolver: AbstractResol
     if access.has_credentials and not rules.plain_http and URL(rules.url).scheme == "http":
         raise ServiceFileError(
             "credentials would be sent over plain http, where everybody on the way can read them",
-            hint="write https:// in collection.url, or accept it: collection.plain_http",
+            hint="write https:// in collection.url, or set collection.plain_http to accept it",
         )
     connector = aiohttp.TCPConnector(
         limit=0,  # the guard bounds what is under way

@@ -1,6 +1,6 @@
-"""From what has come to what is kept: checked in a thread of its own, several bodies at once.
+"""Check received bodies and store the good profiles. A thread of its own checks several bodies at once.
 
-Only what has passed the check gets into the store, so a truncated body never counts. Why so:
+Only a profile that has passed the check gets into the store, so a truncated body never counts. Reasons:
 docs/decisions/0306-bodies-go-through-a-file.md.
 """
 
@@ -59,7 +59,7 @@ class Kept:
 
 
 class Examiner:
-    """Checks bodies, as many at once as have come since it last did.
+    """Checks bodies in batches: all that arrived since the last batch.
 
     Args:
         thread: in which; one thread alone, so that the memory that one check frees serves the next.
@@ -79,7 +79,7 @@ class Examiner:
         _keep_freed_memory()
 
     async def profile(self, body: Body) -> Profile:
-        """The profile in a body.
+        """Check a body and return the profile in it.
 
         Raises:
             UnusableError: there is none that can be used.
@@ -99,7 +99,7 @@ class Examiner:
         raise own.found
 
     async def _check_next(self) -> None:
-        """Check those that have waited longest; an error that nobody expects is that of each of them."""
+        """Check the bodies that have waited longest. An unexpected error fails each of them."""
         part = self._waiting[: self._next()]
         bodies = [each.body for each in part]
         found: Sequence[Profile | Exception]
@@ -112,7 +112,7 @@ class Examiner:
         self._waiting = [each for each in self._waiting if each not in part]
 
     def _next(self) -> int:
-        """Return how many waiting bodies to check next; together they are no larger than one may be."""
+        """Return how many bodies to check next. Their total size stays within the limit of one body."""
         sizes = accumulate(each.body.size for each in self._waiting[:TOGETHER])
         return max(1, sum(size <= self._limits.packed_bytes for size in sizes))
 
@@ -143,7 +143,7 @@ class Examiner:
 
 @dataclass(eq=False)
 class _Waiting:
-    """A body that is to be checked, and after that what was found."""
+    """A body waiting for its check, then the result."""
 
     body: Body
     found: Profile | Exception = field(init=False)

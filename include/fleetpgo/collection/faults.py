@@ -27,7 +27,7 @@ class NotNowError(NoProfileError):
 
 
 class ServerError(NotNowError):
-    """The instance is in trouble of its own."""
+    """The instance answered with a server error."""
 
 
 class UnusableError(NoProfileError):

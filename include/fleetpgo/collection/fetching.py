@@ -1,4 +1,4 @@
-"""One answer: asked for, and streamed to where it lies until it is checked, or refused by name."""
+"""Request one profile and stream the answer to the spool, or say why it was refused."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Limits:
 
     @classmethod
     def of(cls, rules: CollectionRules, *, seconds: int) -> Limits:
-        """The limits that a service file gives, for profiles of so many seconds."""
+        """Return the service file's limits for profiles of that many seconds."""
         # A store has them already: nobody waits while they are taken.
         waiting = 0 if rules.query else seconds
         return cls(waiting + rules.grace.total_seconds(), rules.max_bytes, rules.max_unpacked_bytes)
@@ -58,7 +58,7 @@ class Limits:
 async def ask_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending a request that failed a second time by itself: a profile is not for free."""
+    """Keep aiohttp from repeating a failed request by itself: each profile costs the instance CPU."""
     try:
         return await handler(request)
     except aiohttp.ClientSSLError as error:
@@ -77,7 +77,7 @@ async def receive(
     access: Access,
     received: Callable[[int], None],
 ) -> None:
-    """Send the request, and stream the answer to where it lies until it is checked.
+    """Send the request, and stream the answer to the spool, where it waits for its check.
 
     Args:
         session: see :func:`fleetpgo.collection.access.open_session`.
@@ -126,7 +126,7 @@ async def receive(
 
 
 def _refuse(response: aiohttp.ClientResponse, said: bytes, access: Access) -> NoReturn:
-    """Raise the kind of refusal that an answer other than HTTP 200 is."""
+    """Raise the error for an answer other than HTTP 200."""
     status = response.status
     text = said.decode("utf-8", "replace").strip().partition("\n")[0]
     answer = f"HTTP {status} {response.reason or ''}".strip() + (f": {text}" if text else "")

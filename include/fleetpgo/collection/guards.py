@@ -4,10 +4,10 @@ Never more than ``max_share`` of a datacenter's instances are profiled at once, 
 one host, nor more than ``concurrency`` in one task. A datacenter is never split over tasks
 (:func:`fleetpgo.selection.pack`), so counting inside one process is enough.
 
-A round *stops* when an instance refuses our credentials (more askers would only be more refusals, and alarms
-over there) or when too many answer with server errors (then something is wrong that profiling must not make
-worse). Where one store answers for all instances, its trouble with one is its trouble with all. Nobody is
-asked after that; what is under way is let finish (:mod:`fleetpgo.run.stop`).
+A round *stops* when an instance refuses our credentials: more requests would only be refused, too, and set
+off alarms. It also stops when too many instances answer with server errors: profiling must not make an outage
+worse. Where one store (Pyroscope, Parca) answers for all instances, one error of it stops the round. After
+the stop no instance is asked; requests under way may finish (:mod:`fleetpgo.run.stop`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FEWEST_ERRORS = 3
 
 
 class Guard:
-    """Hands out turns to ask an instance, and stops the round.
+    """Decides when an instance may be asked, and stops the round.
 
     Args:
         rules: how many at once, and how many server errors are too many.
@@ -58,7 +58,7 @@ class Guard:
 
     @asynccontextmanager
     async def turn(self, instance: str, *, datacenter: str, host: str) -> AsyncIterator[None]:
-        """Wait until the instance may be asked; what comes of it decides whether others still may.
+        """Wait until the instance may be asked. Its error may stop the round.
 
         Raises:
             StoppedError: the round was stopped.
@@ -87,7 +87,7 @@ class Guard:
             raise StoppedError(f"not asked: the round was stopped: {self.stopped}")
 
     async def stop(self, reason: str) -> None:
-        """Ask nobody else in this round, in no task."""
+        """Stop the round in all of its tasks."""
         if not self.stopped:
             self.stopped = reason
             log.error("the round is stopped: %s", reason)

@@ -1,6 +1,6 @@
 """The record of each target in the store, beside the profiles.
 
-A profile is stored under its own SHA-256, so what is there is whole, and a record that names it stays true.
+A profile is stored under its own SHA-256, so it is complete, and a record that names it stays correct.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ def read_record(store: RunStore, target: Target) -> Record:
 
 
 def write_record(store: RunStore, record: Record) -> None:
-    """Put an instance's record."""
+    """Write an instance's record to the store."""
     store.write(record, key_of(record.instance))
 
 
 def read_records(store: RunStore, targets: Iterable[Target]) -> list[Record]:
-    """Return the targets' records, in which equal bytes count once: a profile holds the time it was taken at.
+    """Return the targets' records, and count identical profiles once.
 
-    Of several instances that sent the same, the first keeps it, and the others are refused in its name.
+    Two real profiles differ, if only in their time. If several instances sent the same bytes, the first one
+    keeps the profile; the records of the others say that it is a duplicate of the first.
     """
     records = [read_record(store, target) for target in targets]
     first: dict[str, str] = {}

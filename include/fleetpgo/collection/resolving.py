@@ -1,7 +1,7 @@
-"""Between the resolver and the socket: only addresses that may be asked get through.
+"""Check of resolved addresses: connections go only to addresses that ``collection.allow`` permits.
 
-A connection goes to the very addresses that were judged here, and each connection resolves anew. So a name
-that changes what it points to between two looks (DNS rebinding) gains nothing by it.
+A connection uses exactly the addresses that were checked here, and each connection resolves the name again.
+So a name that changes its address between check and connection (DNS rebinding) has no effect.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check_literal(host: str, allow: Allow) -> None:
-    """Judge a host that is an address already, which no resolver will see.
+    """Check a host that is a literal IP address; the resolver never sees it.
 
     Raises:
         NeverError: it is an address to which nothing may be sent.
@@ -33,7 +33,7 @@ def check_literal(host: str, allow: Allow) -> None:
 
 
 class JudgingResolver(AbstractResolver):
-    """Resolves names, and passes on only those addresses to which something may be sent.
+    """Resolves names and returns only the addresses that may be asked.
 
     Args:
         resolver: asks the DNS.
@@ -47,7 +47,7 @@ class JudgingResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The allowed addresses of a host.
+        """Return the allowed addresses of a host.
 
         Raises:
             NeverError: none of its addresses is allowed, or no host can have that name.

@@ -1,8 +1,8 @@
-"""One round: every target is asked, some again, and each gets its record.
+"""One round: ask every target, retry some, and write a record of each.
 
-An instance that is busy with somebody else's profile, in trouble or out of reach is asked again after a
-random pause, so that many askers do not march in step; for the same reason a round does not start everywhere
-in the same moment.
+An instance that is busy with another profile, answers with an error or cannot be reached is asked again after
+a random pause. The pause keeps many requests from arriving at once; the start of a round is spread for the
+same reason.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ class _Round:
         return record
 
     async def _of_a_store(self, target: Target, error: NoProfileError) -> str:
-        """Why a store gave nothing, with what it was asked; its trouble ends the round."""
+        """Return why a store gave no profile, with the query. An error of the store stops the round."""
         reason = str(error)
         if reason.startswith("no-samples"):
             question = self._source.question(target, seconds=self._seconds)
@@ -190,7 +190,7 @@ class _Round:
         return reason
 
     def _twin(self, target: Target) -> str:
-        """The instance of which the very same is asked; "": there is none, or nothing can be asked at all."""
+        """Return the instance with the same request; "" if there is none or no request can be built."""
         with suppress(NeverError):
             first = self._asked_for.get(self._source.question(target, seconds=self._seconds), "")
             return "" if first == target.instance else first
@@ -201,7 +201,7 @@ class _Round:
         self._watch(target.instance, state)
 
     async def _persist(self, target: Target, twin: str) -> Kept:
-        """Ask until there is a profile, or no sense in asking again."""
+        """Ask until the instance gives a profile or a retry is pointless."""
         if twin:
             key = "query" if self._rules.query else "url"
             raise UnusableError(

@@ -31,7 +31,7 @@ class Body:
         self.size = 0
 
     def write(self, chunk: bytes) -> None:
-        """Add what has come.
+        """Append bytes.
 
         Raises:
             StoreError: there is no room for it, which is no fault of an instance.
@@ -42,19 +42,19 @@ class Body:
                 written = os.pwrite(self._file.fileno(), rest, self._start + self.size)
             except OSError as error:
                 raise StoreError(
-                    f"what instances send cannot be written to {tempfile.gettempdir()}: {error.strerror}",
-                    hint="make room there, or name another directory in TMPDIR",
+                    f"profiles cannot be written to {tempfile.gettempdir()}: {error.strerror}",
+                    hint="free space there, or set TMPDIR to another directory",
                 ) from error
             self.size += written
             rest = rest[written:]
 
     def read(self) -> bytes:
-        """All of it."""
+        """Return the whole body."""
         return os.pread(self._file.fileno(), self.size, self._start)
 
 
 class Spool:
-    """Places in a file. One is used again once its body is done with, so there are as many as were under way.
+    """Slots in one file. A slot is reused when its body is done, so there are as many as requests under way.
 
     What was written at a place stays on the disk until it is written over, or the file is closed.
 
@@ -69,7 +69,7 @@ class Spool:
 
     @contextmanager
     def body(self) -> Iterator[Body]:
-        """Room for one body, while it is needed."""
+        """Give one body a slot until the block ends."""
         if self._free:
             place = self._free.pop()
         else:

@@ -1,7 +1,7 @@
-"""Does a profile hold about as much CPU as Prometheus says that the instance uses?
+"""Check that a profile holds about as much CPU as Prometheus reports for the instance.
 
-Far less comes from another process at that address, or from a lull that shows nothing of the service. Far
-more comes from a mistake or a lie, and one liar with a billion samples would outweigh a fleet.
+Far less CPU means another process at that address, or an idle moment that shows nothing of the service. Far
+more means a mistake or a forged profile; one with a billion samples would outweigh the fleet.
 
 Prometheus speaks of the minutes before, and the profile of some seconds after. A load that comes in bursts
 puts up to LEAST and MOST between the two: with ``rate(…[5m])`` and 30 s, a tenth of the time may hold all of
@@ -61,13 +61,13 @@ def require_plausible(facts: Facts, *, cores: float, seconds: float, whole: bool
         )
     if samples > MOST * due and _surprise(samples, MOST * due) > _SURE:
         raise UnusableError(
-            f"implausible: {shown}; {said}: more than {MOST} times that is not believed; is it the process "
-            "that selection.cpu speaks of?"
+            f"implausible: {shown}; {said}: more than {MOST} times that is not plausible; is it the process "
+            "that selection.cpu describes?"
         )
 
 
 def _surprise(count: float, mean: float) -> float:
-    """−ln of a bound on the chance that a Poisson variable is as far from its mean as that, or further."""
+    """Return −ln of a bound on the probability that a Poisson variable is this far from its mean."""
     return mean - count + (count * math.log(count / mean) if count else 0)
 
 

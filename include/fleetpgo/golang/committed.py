@@ -1,4 +1,4 @@
-"""Whether the profile that a repository holds still serves its program: what a service's own CI asks.
+"""Check that the profile in a repository still fits its program. A service's own CI runs this check.
 
 It knows a work tree, a main package and a profile: no service file, no forge and no fleet.
 """

@@ -66,13 +66,13 @@ class Optimised:
 
 
 def asking(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a build in which the compiler tells what the profile made it do."""
+    """Return a build environment in which the compiler reports its decisions because of the profile."""
     flags = f"{environment.get('GOFLAGS', '')} '-gcflags={GCFLAGS}'".strip()
     return {**environment, "GOFLAGS": flags}
 
 
 def asked(settings: Mapping[str, str]) -> bool:
-    """Whether a binary was built so: a build command that passes ``-gcflags`` itself overrides ours.
+    """Whether a binary was built with our ``-gcflags``. A build command's own ``-gcflags`` override them.
 
     Args:
         settings: as :func:`fleetpgo.golang.toolchain.build_settings` gives them.
@@ -90,7 +90,7 @@ class Decisions:
         self._devirtualised: set[str] = set()
 
     def read(self, line: str) -> None:
-        """Take one line; most say nothing about the profile."""
+        """Read one line of output. Most lines say nothing about the profile."""
         if match := _HOT.match(line):
             callee, place, caller = match.groups()
             self._allowed.add((place, caller, callee))
@@ -141,5 +141,5 @@ def _plain(name: str) -> str:
 
 
 def _is(shown: str, name: str) -> bool:
-    """Whether ``-m`` means this function: it shows no package, or the package's name instead of its path."""
+    """Whether a name in ``-m``'s output is this function. The output has no package, or only its name."""
     return name.endswith((f".{shown}", f".{shown.partition('.')[2] or shown}"))

@@ -67,7 +67,7 @@ def start(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
 
 
 def end(process: subprocess.Popen[bytes]) -> str:
-    """End a command and all that it started: why that was not possible, "" if all is dead."""
+    """End a command and all that it started. Return why that failed; "" if all have ended."""
     deadline = time.monotonic() + ENDING_SECONDS
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -89,7 +89,7 @@ def end(process: subprocess.Popen[bytes]) -> str:
 
 
 def forget(process: subprocess.Popen[bytes]) -> None:
-    """Take a command off the list of those that run; the system cares for orphans again after the last."""
+    """Remove a command from the running ones. After the last one, init adopts orphans again."""
     with _changing:
         _running.pop(process.pid, None)
         _adopt_orphans(yes=bool(_running))
@@ -102,7 +102,7 @@ def _adopt_orphans(*, yes: bool) -> None:
 
 
 def _left_behind(process: subprocess.Popen[bytes]) -> list[_Process]:
-    """Find the processes that a command has left below this one; those that are dead are taken away."""
+    """Find the live processes that a command has left below this one; reap the dead ones."""
     if not _LINUX:
         return []
     me, session = os.getpid(), os.getsid(0)
@@ -127,7 +127,7 @@ def _left_behind(process: subprocess.Popen[bytes]) -> list[_Process]:
 
 
 def _reap(pid: int) -> bool:
-    """Take a child away that is dead: whether it was."""
+    """Reap a child if it is dead; return whether it was."""
     try:
         return os.waitpid(pid, os.WNOHANG) != (0, 0)
     except ChildProcessError:

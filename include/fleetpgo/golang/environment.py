@@ -1,4 +1,4 @@
-"""What a build sees: a few variables, and a home and caches that only builds of the same repository share.
+"""The environment of a build: a few variables, and a home and caches for its repository alone.
 
 What a build of one repository leaves in its home, its Go settings or its build cache must not change what a
 build of another one makes. They share only the cache of downloaded modules, and only as a module proxy in a
@@ -41,7 +41,7 @@ def build_environment(caller: Mapping[str, str], cache: Path, repository: str) -
     Args:
         caller: the worker's environment, of which :data:`PASSED_ON` is taken, without passwords.
         cache: directory of all repositories' homes and caches, kept between runs; made if it is not there.
-        repository: which repository is built, in any words that tell it from others.
+        repository: a text that identifies the repository.
     """
     own = repository_cache(cache, repository)
     directories = {
@@ -131,7 +131,7 @@ def _download(checkout: Path, module: Path, caller: Mapping[str, str], cache: Pa
 
 
 def _shared(cache: Path) -> Path:
-    """The directory that Go can use as a module proxy: https://go.dev/ref/mod#module-cache."""
+    """Return the directory that Go can use as a module proxy: https://go.dev/ref/mod#module-cache."""
     return cache.absolute() / "modules" / "cache" / "download"
 
 
@@ -152,7 +152,7 @@ def _default_proxy(path: str) -> str:
 
 
 def _without_passwords(caller: Mapping[str, str]) -> str:
-    """The worker's GOPROXY for a build, "" if nothing is left of it."""
+    """Return the worker's GOPROXY without entries that hold a password; "" if none is left."""
     kept = ""
     proxies = caller.get("GOPROXY") or _default_proxy(caller.get("PATH", ""))
     for address, separator in re.findall(r"([^,|]+)([,|]?)", proxies):

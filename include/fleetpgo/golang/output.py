@@ -21,7 +21,7 @@ _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07
 
 
 def cleaned(line: str) -> str:
-    """Return one line without what could change a terminal or a page.
+    """Return a line without control characters, which could change a terminal or a page.
 
     Escape sequences go; every other control character and mark of direction becomes U+FFFD.
     """
@@ -46,7 +46,7 @@ class Kept:
         self._most, self._first = most, first
 
     def take(self, chunk: bytes) -> str:
-        """Take what came; returns why the command must be stopped, "" if it need not be."""
+        """Take more output. Return why the command must be stopped; "" if it may go on."""
         self.kept += chunk
         if len(self.kept) <= self._most:
             return ""
@@ -72,7 +72,7 @@ class Lines:
         self.last: deque[str] = deque(maxlen=_LAST_LINES)
 
     def take(self, chunk: bytes) -> str:
-        """Take what came. Output is never a reason to stop a command that is not read as a whole."""
+        """Take more output. Lines are read one by one, so their total is no reason to stop the command."""
         *ended, rest = chunk.split(b"\n")
         for part in ended:
             self._add(part)
@@ -81,7 +81,7 @@ class Lines:
         return ""
 
     def finish(self) -> None:
-        """Hand over the last line, if it has no end."""
+        """Hand over the last line if it lacks a newline."""
         if self._line:
             self._show()
 

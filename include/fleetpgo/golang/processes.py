@@ -66,7 +66,7 @@ _LIMITED = 'ulimit -d "$1" && shift && exec "$@"'
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended. Nothing that it started is alive.
+    """How a command ended. Everything that it started has ended, too.
 
     Attributes:
         status: its exit status; negative: the signal that killed it.
@@ -90,7 +90,7 @@ class Ended:
 
 
 def passed_on(caller: Mapping[str, str], *more: str) -> dict[str, str]:
-    """Return what a command may take of a caller's environment: :data:`PASSED_ON`, and some names more."""
+    """Return the caller's variables that a command may see: :data:`PASSED_ON` and the given names."""
     return {name: caller[name] for name in (*PASSED_ON, *more) if name in caller}
 
 
@@ -159,7 +159,7 @@ def _run(
     output: Kept | Lines,
     errors: Kept | None,
 ) -> tuple[int, str]:
-    """Run a command to its end, with all that it started: its exit status, and why it was stopped."""
+    """Run a command, end all that it started, and return its exit status and why it was stopped."""
     seconds, memory = limits
     deadline = time.monotonic() + seconds
     with _started(_limited(command, memory), directory, environment, apart=errors is not None) as process:
@@ -183,7 +183,7 @@ def _run(
 
 
 def _attend(process: subprocess.Popen[bytes], streams: Mapping[int, Kept | Lines], deadline: float) -> str:
-    """Read what a command prints until it has ended: why it must be stopped, "" if it ended by itself."""
+    """Read a command's output until it ends. Return why it must be stopped; "" if it ended by itself."""
     with selectors.DefaultSelector() as selector:
         for pipe in streams:
             selector.register(pipe, selectors.EVENT_READ)

@@ -53,7 +53,7 @@ class Package:
     root: str = ""
 
     def read(self, file: str) -> bytes | None:
-        """Return one of its files; None, and a warning, where it may not be read."""
+        """Return one of its files; log a warning and return None if it may not be read."""
         there = Path(self.directory) / file
         root = Path(self.root or self.directory)
         try:
@@ -125,11 +125,11 @@ class Call(NamedTuple):
     """A call in the source.
 
     Attributes:
-        row: of its opening parenthesis, from 0.
-        name: what is called, without package or receiver; "" for what has no name.
+        row: row of its opening parenthesis, from 0.
+        name: name of the callee, without package or receiver; "" if it has none.
         value: whether it is a call through a function value, which may reach any function.
         closure: whether it may reach a closure.
-        deferred: whether it runs at a later line.
+        deferred: whether it is in a ``defer`` statement, so that it runs at a later line.
     """
 
     row: int
@@ -157,7 +157,7 @@ class Function:
     loops: list[Function] = field(default_factory=list)
 
     def nested(self) -> Iterator[Function]:
-        """The literals in it, and those in them."""
+        """Return the function literals in it, nested ones included."""
         for literal in self.literals:
             yield literal
             yield from literal.nested()

@@ -1,4 +1,4 @@
-"""Reads and writes files of a work tree whose content somebody else chose, a build included.
+"""Read and write files of a work tree safely: others, such as a build, choose its content.
 
 A link in it may lead anywhere; a file may be a device, or have no end. So a path is followed to where it
 leads. That must be in the tree and not in ``.git``. Only plain files of bounded size are read.
@@ -19,7 +19,7 @@ MOST = 64 << 20
 
 
 def resolve(root: Path, name: str | Path) -> Path:
-    """Return where a path of a work tree really leads. It need not be there.
+    """Resolve a path of a work tree. The file need not exist.
 
     Args:
         root: the work tree, or another directory that must not be left.
@@ -106,4 +106,4 @@ def write(root: Path, name: str | Path, content: bytes) -> None:
 def _require_plain(found: os.stat_result, name: str | Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = "a directory" if stat.S_ISDIR(found.st_mode) else "a device, pipe or socket"
-        raise RepositoryError(f"{name} is no file, but {kind}", hint="name another path in the service file")
+        raise RepositoryError(f"{name} is not a file: {kind}", hint="name another path in the service file")

@@ -49,7 +49,7 @@ def reject_impossible(usage: Usage) -> None:
 
 
 def defects(usage: Usage, windows: Windows) -> Iterator[str]:
-    """Yield what makes a comparison of the windows invalid, in words."""
+    """Yield a sentence for each defect that makes the comparison invalid."""
     after, before = windows.pairs(usage.times)
     expected = windows.expected_pairs(usage.step)
     if expected == 0:

@@ -1,4 +1,4 @@
-"""From evidence to a conclusion: which estimators are possible, which leads, and what may be said.
+"""Draw a conclusion from the evidence: which estimators are possible, which one leads, and the verdict.
 
 The headline comes from the first possible estimator; the registry lists them by how much they assume. The
 others that are possible support it or contradict it. The result also says why the rest is not possible.
@@ -149,7 +149,7 @@ def conclude(
 def _estimates(
     evidence: Evidence, windows: Windows, rules: MeasurementRules, slope: float | None
 ) -> tuple[tuple[Estimate, ...], dict[str, str]]:
-    """Return what each possible estimator says, in their order; by letter, why others are not possible."""
+    """Return the possible estimators' estimates, in order, and by letter why others are not possible."""
     inputs = Inputs(evidence.usage, windows, slope, evidence.panel, rules.settle.total_seconds())
     found, not_possible = [], {}
     for estimator in ESTIMATORS:

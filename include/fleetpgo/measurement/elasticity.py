@@ -1,11 +1,11 @@
 """How CPU follows traffic: the elasticity d ln C / d ln Q of a fleet, from its own history.
 
-A process does some work that no request asks for, so CPU per request falls when traffic rises, without any
-change of the build. Week on week, hour by hour and datacenter by datacenter, ln(C_h/C_{h−168}) is regressed
-on ln(Q_h/Q_{h−168}) before the rollout. Hours in which traffic moved as it seldom does are left out: attacks
-and incidents have a cost of their own, and the most leverage. What they leave in the residuals is why the fit
-is Huber's M-estimator (Huber, Robust Statistics, 1981), by iteratively reweighted least squares, with the
-normalised median absolute deviation as its scale.
+A process does some work without any request, so CPU per request falls when traffic rises, without any change
+of the build. For each hour and datacenter before the rollout, ln(C_h/C_{h−168}) is regressed on
+ln(Q_h/Q_{h−168}): the change of CPU within a week on that of traffic. Hours with unusual changes of traffic
+are left out: attacks and incidents have a cost of their own, and the most leverage. Some outliers remain, so
+the fit is Huber's M-estimator (Huber, Robust Statistics, 1981), by iteratively reweighted least squares, with
+the normalised median absolute deviation as its scale.
 
 Assumption: CPU follows traffic after the rollout as it did before, and in all datacenters alike.
 """
@@ -69,7 +69,7 @@ def week_on_week(hours: Floats, values: Floats) -> tuple[Floats, Floats]:
 
 
 def elasticity(usage: Usage, *, until: int) -> float | None:
-    """Return the elasticity of the treated group's CPU in traffic; None if history is too short for it.
+    """Return the elasticity of the treated group's CPU with respect to traffic; None if history is too short.
 
     Args:
         usage: of some weeks; None is the answer without a traffic expression.

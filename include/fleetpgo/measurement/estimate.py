@@ -1,7 +1,7 @@
-"""The answer of every estimator: an estimate with its interval, or the reason why there is none.
+"""The result of an estimator: an estimate with its interval, or the reason why there is none.
 
-Estimators work on τ, the change of the logarithm of CPU per request: there a saving of a given share is the
-same distance everywhere, and what multiplies two groups alike cancels. A saving is 1 − exp(τ).
+Estimators work on τ, the change of the logarithm of CPU per request. On that scale a saving of a given share
+is the same distance everywhere, and a factor common to two groups cancels. A saving is 1 − exp(τ).
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ class Estimate:
 
     Attributes:
         method: letter of the estimator.
-        basis: what the interval stands on, in words.
+        basis: what the interval is derived from, in words.
         saving: the estimate.
         low: lower end of its 95 % interval, less the allowance.
         high: upper end.
-        cores: the saving in cores, at the CPU used after the rollout by the instances that went over.
+        cores: the saving in cores, from the CPU that instances with the new build used after the rollout.
         degrees: degrees of freedom of the interval's t distribution.
         placebos: the same estimate at times when nothing was rolled out; their spread is the noise floor.
         notes: limits that a reader must know.
-        allowance: what a fresh process alone can look like, as a share saved, where the estimator cannot tell
-            it from the build's. The interval reaches down by as much; a loss is called only beyond as much.
+        allowance: the saving, as a share, that fresh processes alone may show, if the estimator cannot
+            separate it from the build's. It lowers the interval's lower end; a loss must exceed it.
     """
 
     method: str

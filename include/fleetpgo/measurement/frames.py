@@ -161,7 +161,7 @@ def _seconds(timestamps: pd.Series[float] | pd.Series[str]) -> pd.Series[int]:
     if numbers is not None and numbers.notna().all():
         if (numbers.abs() >= _LATEST).any():
             raise MeasurementError(
-                f"timestamps such as {timestamps.iloc[0]} are no Unix seconds; they look like milliseconds",
+                f"timestamps such as {timestamps.iloc[0]} are not Unix seconds; they look like milliseconds",
                 hint="divide them by 1,000, or write times as 2026-03-02T09:00:00Z",
             )
         return numbers.astype("int64")

@@ -1,4 +1,4 @@
-"""What a saving of CPU must not cost: memory, latency, restarts, errors.
+"""Guardrails: quantities that a saving of CPU must not worsen, such as memory, latency, restarts, errors.
 
 A guarded quantity is compared like CPU, as its average over instances: against the hold-back where there is
 one, else week on week or across the rollout, and then without an interval.
@@ -57,7 +57,7 @@ class Guarded:
 
     @property
     def weakens(self) -> bool:
-        """Whether a saving must be called with it: it rose too far, or nobody knows."""
+        """Whether it qualifies a saving: it rose beyond its bound, or was not measured."""
         return self.breached or self.missing
 
 

@@ -30,7 +30,7 @@ TOGETHER = "release and PGO together"
 
 @dataclass(frozen=True)
 class Refresh:
-    """What became of one rollout, by the longer of its measurements.
+    """Result of one rollout, from its longest measurement.
 
     Attributes:
         run: directory of the run in the store.
@@ -60,7 +60,7 @@ class Refresh:
 
     @property
     def counts(self) -> bool:
-        """Whether its cores are PGO's: a saving or a regression, and no release went out with the profile."""
+        """Whether its cores count as PGO's: a saving or a regression, and no release in the same rollout."""
         return self.verdict in COUNTED and self.attribution == "PGO"
 
 

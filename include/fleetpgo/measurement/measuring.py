@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measured:
-    """A comparison, and what its picture is drawn from."""
+    """A comparison, and the data of its chart."""
 
     comparison: Comparison
     usage: Usage

@@ -1,4 +1,4 @@
-"""The picture of a comparison: CPU per request over time, both groups, as SVG and as Mermaid."""
+"""The chart of a comparison: CPU per request over time, both groups, as SVG and as Mermaid."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COLOURS = ("#1b7f4f", "#8a8f98")  # treated, control
 
 
 def svg(comparison: Comparison, usage: Usage, windows: Windows) -> bytes:
-    """Draw the picture, as SVG.
+    """Draw the chart as SVG.
 
     Each curve is a group's CPU per request (or per instance), relative to its own mean before the rollout:
     where the curves part after it is the saving. Beside them the saving, its interval and its placebos.

@@ -89,7 +89,7 @@ def given(
     end: datetime,
     seen: datetime,
 ) -> Rollout:
-    """Return a rollout whose times are known; Prometheus says how far it went at the time `seen`.
+    """Return a rollout with known times; Prometheus gives its fraction at the time `seen`.
 
     Raises:
         MeasurementError: it was not complete then, or the query does not give one number.

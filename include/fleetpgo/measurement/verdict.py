@@ -1,4 +1,4 @@
-"""What may be said of an estimate: saved, regression, no material change, inconclusive or invalid.
+"""The verdict on an estimate: saved, regression, no material change, inconclusive or invalid.
 
 *Invalid*: the data have a defect, and no figure counts. *Inconclusive*: there is no estimate, another
 estimator contradicts it, or it compares two times between which another deploy would not have been seen.
@@ -28,11 +28,11 @@ Call = Literal["saved", "regression", "no material change", "inconclusive", "inv
 
 @dataclass(frozen=True)
 class Verdict:
-    """The call, and why.
+    """The verdict, and the reasons for it.
 
     Attributes:
-        call: one of the five.
-        reasons: why it is not more than it is; empty for a plain *saved*.
+        call: one of the five verdicts.
+        reasons: what keeps the verdict from being stronger; empty for a plain *saved*.
         detectable: the smallest effect, as a share, that would have been called; None without an estimate.
         but: guardrails that worsened beyond their bound, or were not measured.
         attribution: ``PGO``; ``release`` if the source changed together with the profile, or may have.
@@ -81,12 +81,12 @@ def judge(
 
 
 def _contradict(one: Estimate, other: Estimate) -> bool:
-    """Return whether two intervals do not meet, even with what a fresh process may have done to either."""
+    """Return whether two intervals do not overlap, even after adding the allowance of each."""
     return max(other.low - one.high - one.allowance, one.low - other.high - other.allowance) > 0
 
 
 def _call(estimate: Estimate, material: float) -> tuple[Call, tuple[str, ...]]:
-    """Return the call of an estimate that nothing speaks against."""
+    """Return the verdict on an estimate without defects or contradiction."""
     if estimate.low > 0 and estimate.saving >= material:
         return "saved", ()
     if estimate.high < -estimate.allowance and estimate.saving <= -material:

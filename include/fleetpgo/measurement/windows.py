@@ -1,4 +1,4 @@
-"""Which times are compared: a window before a rollout, one after it, and what is left out of both.
+"""The times to compare: a window before a rollout, one after it, and the times left out of both.
 
 Windows of a day or more are compared with the same clock times whole weeks earlier, because a day's and a
 week's rhythm is the largest change of all; a time whose partner lies in the rollout is left out. Shorter
@@ -116,7 +116,7 @@ class Windows:
 
 
 def loud(windows: Windows) -> str:
-    """Return how many placebo weeks hold a rollout, as a note goes on; "" if none does."""
+    """Return the end of a note: how many placebo weeks hold a rollout; "" if none does."""
     count = sum(not windows.placebo(week).quiet for week in range(1, PLACEBOS + 1))
     return f" ({count} hold the rollout of a profile)" if count else ""
 

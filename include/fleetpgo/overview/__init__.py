@@ -1,7 +1,6 @@
 """The fleet and a run as the artifact store shows them, as plain values to display.
 
-Nothing here asks Prometheus or a forge, and nothing writes: the store is read as it is, half-made runs
-included.
+These modules only read the store, unfinished runs included. They ask neither Prometheus nor a forge.
 
 - :mod:`.fleet`: each service in one row, and what all of them have reclaimed.
 - :mod:`.run`: one run: its stages, its instances, how far they agree, what was measured, its downloads.

@@ -34,9 +34,9 @@ class Difference:
 
     Attributes:
         old_run: id of the run that made the old one.
-        overlap: of their call edges, 0 … 1; see :class:`fleetpgo.pprof.Comparison`.
-        unchanged: the compiler reads the same from both.
-        functions: the heaviest of either, by their share in the new one.
+        overlap: overlap of the call edges, 0 … 1; see :class:`fleetpgo.pprof.Comparison`.
+        unchanged: whether the compiler reads the same from both.
+        functions: the heaviest functions of either profile, by their share in the new one.
         hot_gained: how many call edges are hot in the new profile only; ``gained`` the heaviest of them.
         hot_lost: the same for those that are hot in the old profile only, and ``lost``.
     """
@@ -82,7 +82,7 @@ def compare_runs(old: RunStore, new: RunStore, old_profile: str, new_profile: st
 
 @lru_cache(maxsize=16)
 def compare_stacks(old: RunStore, new: RunStore, old_profile: str, new_profile: str) -> tuple[bytes, bytes]:  # noqa: ARG001
-    """The stacks that grew and those that shrank, as two profiles; otherwise as :func:`compare_runs`."""
+    """Return the stacks that grew and those that shrank, as two profiles; see :func:`compare_runs`."""
     return pprof.stack_difference(*(_merged(run.read(MergedProfile)) for run in (old, new)))
 
 
@@ -91,6 +91,6 @@ def _merged(profile: bytes) -> pprof.Profile:
 
 
 def _shares(profile: bytes) -> dict[str, float]:
-    """Function → its flat share, the heaviest first."""
+    """Return the flat share of each function, the heaviest first."""
     everything = pprof.top(_merged(profile), n=1 << 62)
     return {rank.function: rank.flat_share for rank in everything}

@@ -1,8 +1,8 @@
 """Each service in one row, from the summaries of its runs.
 
-A run is read once and then again only when its directory has changed: artifacts are renamed into it, so its
-modification time tells. Object stores have no such time; there a run that has been measured over the week has
-come to its end and is not read again, and any other is read again after a minute.
+A run is read again only if its directory has changed. Artifacts are renamed into the directory, so its
+modification time shows that. Object stores have no such time. There, a run with a measurement over the week
+is complete and not read again; any other run is read again after a minute.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _FRESH_S = 60
 
 @dataclass(frozen=True)
 class Profile:
-    """A profile that a run made: what a manifest says of it.
+    """A profile that a run made, from its manifest.
 
     Attributes:
         run: id of the run.
@@ -99,7 +99,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Row:
-    """A service, as its runs have left it.
+    """State of a service, from its runs.
 
     Attributes:
         service: its name.
@@ -125,7 +125,7 @@ class Row:
 
 
 def look_at_service(store: Path | UPath, service: str, *, now: datetime) -> Row:
-    """A service's row. A service without runs has an empty one.
+    """Return a service's row; it is empty for a service without runs.
 
     Args:
         store: root of the artifact store.
@@ -137,12 +137,12 @@ def look_at_service(store: Path | UPath, service: str, *, now: datetime) -> Row:
 
 
 def summaries(store: Path | UPath, service: str) -> list[Summary]:
-    """All runs of a service, in no order."""
+    """Return a summary of each run of a service, unsorted."""
     return [_summary(run, stamp) for run, stamp in _stamps(store, service)]
 
 
 def profiles_made(runs: Iterable[Summary]) -> list[tuple[Profile, Summary]]:
-    """The profiles of those runs that have made one, the newest last, each with its run."""
+    """Return the profiles that runs have made, each with its run, oldest first."""
     made = [(run.profile, run) for run in runs if run.profile is not None]
     return sorted(made, key=lambda each: each[0].made_at)
 
@@ -155,7 +155,7 @@ def reclaimed_by_day(rows: Iterable[Row]) -> list[Reclaimed]:
 
 
 def _stamps(store: Path | UPath, service: str) -> tuple[tuple[RunStore, int], ...]:
-    """Each run of a service, and a number that changes when the run has changed."""
+    """Return each run of a service with a stamp that changes when the run changes."""
     if isinstance(store, Path):
         return _changes(store, service)
     minute = int(time.time() // _FRESH_S)
@@ -173,7 +173,7 @@ def _changes(store: Path, service: str) -> tuple[tuple[RunStore, int], ...]:
 
 @lru_cache(maxsize=_SERVICES_REMEMBERED)
 def _row(stamps: tuple[tuple[RunStore, int], ...], service: str) -> Row:
-    """The service's row but for its core-hours, which grow with time."""
+    """Return the service's row without its core-hours, which grow with time."""
     runs = [_summary(run, stamp) for run, stamp in stamps]
     profiles = profiles_made(runs)
     merged = [profile for profile, run in profiles if run.merged]

@@ -1,4 +1,4 @@
-"""What became of each instance of a run, and of each datacenter."""
+"""Results of a run by instance and by datacenter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GIVEN = ("fetched", "used")
 
 @dataclass(frozen=True)
 class Instance:
-    """What became of one selected instance.
+    """Result of one selected instance.
 
     ``state``: ``waiting`` until there is a record; then the record's (``fetched``, ``refused``, ``missing``);
     after the merge its own (``used``). ``size`` is in bytes.
@@ -50,7 +50,7 @@ class DatacenterCount:
 
 
 def look_at_instances(store: RunStore, manifest: Manifest | None) -> tuple[Instance, ...]:
-    """Return those selected for the first round, and of later rounds those that were asked."""
+    """Return all instances of the first round, and those of later rounds that were asked."""
     try:
         chosen = read_selection(store)
     except NotThereError:  # nothing was chosen yet
@@ -80,7 +80,7 @@ def look_at_instances(store: RunStore, manifest: Manifest | None) -> tuple[Insta
 
 
 def count_by_datacenter(instances: Sequence[Instance]) -> tuple[DatacenterCount, ...]:
-    """Sum the instances up by datacenter, by name."""
+    """Count the instances by datacenter, sorted by name."""
     rows = []
     for name in sorted({each.datacenter for each in instances}):
         there = [each for each in instances if each.datacenter == name]

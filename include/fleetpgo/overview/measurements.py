@@ -38,7 +38,7 @@ class MeasuredPeriod:
 
 
 def look_at_measurements(store: RunStore) -> tuple[MeasuredPeriod, ...]:
-    """Return those that were made, the shorter period first."""
+    """Return the finished measurements, the shorter period first."""
     found = ((period, store.find(Measurement, period)) for period in PERIODS)
     return tuple(_shown(store, period, measured) for period, measured in found if measured)
 

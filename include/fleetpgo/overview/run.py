@@ -52,19 +52,19 @@ class Download:
 
 @dataclass(frozen=True)
 class Overview:
-    """A run.
+    """One run, as its page shows it.
 
     Attributes:
-        service: whose.
+        service: name of the service.
         run: its id.
         stages: in their order.
-        instances: those selected for the first round, and of later rounds those that were asked.
-        datacenters: the same, summed up.
-        stopped: why nobody was asked any more; "" if that is not so.
+        instances: all instances of the first round, and those of later rounds that were asked.
+        datacenters: counts of these instances by datacenter.
+        stopped: why the round was stopped; "" if it was not.
         sufficiency: how far the instances agree, as the manifest has it; None before the merge.
         warnings: sentences that a reviewer must read.
-        measurements: those that were made.
-        artifacts: those that are there.
+        measurements: the finished measurements.
+        artifacts: the artifacts that can be downloaded.
         has_profile: whether there is a merged profile to look at.
     """
 
@@ -82,14 +82,14 @@ class Overview:
 
 
 def find_download(store: RunStore, name: str) -> bytes | None:
-    """Return the artifact of that file name; None if it is not there, or is none that may be downloaded."""
+    """Return the artifact with that file name; None if it does not exist or may not be downloaded."""
     if name not in DOWNLOADS or not store.exists(*DOWNLOADS[name]):
         return None
     return store.read_bytes(*DOWNLOADS[name])
 
 
 def look_at_run(store: RunStore) -> Overview:
-    """Read what the run has left so far. A run that has left nothing yet has an overview that says so."""
+    """Read a run's artifacts so far. A run without artifacts gets an empty overview."""
     manifest = store.find(Manifest)
     instances = look_at_instances(store, manifest)
     measurements = look_at_measurements(store)
@@ -113,7 +113,7 @@ def look_at_run(store: RunStore) -> Overview:
 
 
 def previous_run(store: RunStore) -> tuple[RunStore, Profile, Profile] | None:
-    """The run whose profile was merged last before this run made its own, and both profiles, its own last.
+    """Return the run whose profile was merged last before this run's, that profile, and this run's.
 
     None if no profile was merged before, or this run has not made one yet.
     """

@@ -1,4 +1,4 @@
-"""The steps of a run with their figures for people, as far as the run has come."""
+"""The steps of a run: the state of each, and figures for people."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def look_at_stages(
     manifest: Manifest | None,
     measurements: Sequence[MeasuredPeriod],
 ) -> Iterator[Stage]:
-    """The steps in their order.
+    """Return the steps in their order.
 
     Args:
         store: of the run.
@@ -81,7 +81,7 @@ def look_at_stages(
 
 
 def _stage(name: str, figures: Mapping[str, str] | None, *, skipped: bool = False) -> Stage:
-    """Done if it has figures."""
+    """Return a step: done if it has figures, else skipped or waiting."""
     if figures is not None:
         return Stage(name, "done", figures)
     return Stage(name, "skipped" if skipped else "waiting", {})
@@ -119,7 +119,7 @@ def _moment(time: datetime) -> str:
 
 
 def _said(measurement: MeasuredPeriod) -> dict[str, str]:
-    """A measurement's figures; a saving never without its interval."""
+    """Return a measurement's figures. A saving always has its interval."""
     figures = {"verdict": measurement.call}
     if measurement.estimate and measurement.call != "invalid":
         found = measurement.estimate

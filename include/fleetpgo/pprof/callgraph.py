@@ -123,7 +123,7 @@ class _Lines:
 
 
 class Steps(NamedTuple):
-    """From a line to the one that called it, in a stack.
+    """Steps in a stack: from a line to the line that called it.
 
     Args:
         callees: rows of the lines that were called.
@@ -136,11 +136,11 @@ class Steps(NamedTuple):
     samples: Ints
 
     def of(self, rows: Ints) -> Steps:
-        """Some of them."""
+        """Return some of the nodes."""
         return Steps(*(column.take(rows) for column in self))
 
     def and_(self, others: Steps) -> Steps:
-        """These and others."""
+        """Return these nodes and others."""
         return Steps(*map(np.concatenate, zip(self, others, strict=True)))
 
 
@@ -174,7 +174,7 @@ FEWEST_TO_REPEAT = 3
 
 
 def _once(steps: Steps, addresses: Ints, lines: _Lines) -> Steps:
-    """Of steps that are each between nodes of one address, those between different nodes, once a sample."""
+    """Keep the steps between different nodes, once per sample. All nodes of a step have one address."""
     callees, callers = lines.nodes(steps.callees), lines.nodes(steps.callers)
     pairs = np.stack((steps.samples, addresses, *callees, *callers))
     differ = np.logical_or.reduce(pairs[2:5] != pairs[5:])

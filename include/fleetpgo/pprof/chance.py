@@ -69,6 +69,6 @@ def _samples(edges: Edges) -> int:
 
 
 def _counts(edges: Edges, names: Sequence[Edge]) -> NDArray[np.int64]:
-    """The weight of each edge in samples, 0 where the profile has it not."""
+    """Return the weight of each edge in samples; 0 where the profile lacks it."""
     counts = np.array([edges.weights.get(name, 0) for name in names], dtype=np.float64)
     return np.rint(counts * (_samples(edges) / edges.total)).astype(np.int64)

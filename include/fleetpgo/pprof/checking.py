@@ -139,7 +139,7 @@ def _require_useful(
     if found.start_line_share < limits.start_line_share:
         raise ProfileError(
             f"Only {100 * found.start_line_share:.1f} % of the weight is in calls whose caller has a "
-            "start_line; the compiler would take wrong lines for the rest.",
+            "start_line; the compiler would use wrong lines for the rest.",
             reason="partial-start-line",
             hint="Was it merged with profiles from before Go 1.20, or symbolized again?",
         )

@@ -207,7 +207,7 @@ def _columns(parts: Iterator[list[bytes]], limits: Limits, parser: Parser) -> It
 
 @contextmanager
 def _numbered(number: int) -> Iterator[None]:
-    """Say of which profile an error is."""
+    """Add the profile's number to an error."""
     try:
         yield
     except ProfileError as error:
@@ -221,7 +221,7 @@ def _of_profile(number: int, error: ProfileError) -> ProfileError:
 
 
 class _Largest:
-    """The profile that counts furthest of those seen: of a sum that is too large, it is the reason."""
+    """The profile with the largest values so far; it is blamed if the sum overflows."""
 
     def __init__(self) -> None:
         self._number, self._size = 0, -1.0
@@ -232,7 +232,7 @@ class _Largest:
 
     @contextmanager
     def blamed(self) -> Iterator[None]:
-        """Say of an error that is nobody's that it is this profile's."""
+        """Add this profile to an error that names none."""
         try:
             yield
         except ProfileError as error:

@@ -1,4 +1,4 @@
-"""Which program a profile is of: what its stacks pass through that other programs' do not.
+"""Which program a profile is of, told by functions that only this program's stacks contain.
 
 Two things tell programs apart by the names of functions:
 
@@ -11,7 +11,7 @@ Two things tell programs apart by the names of functions:
   ``main.main`` and ``main.init`` are left out: every program has them. Methods count as their type, closures
   as the function that they are in.
 
-Where a module's path ends within an import path is nowhere in a profile. What is taken for it: the first
+A profile does not say where a module's path ends within an import path. fleetpgo takes the first
 three elements where the host is a forge's (``github.com/owner/repo``), else the first two
 (``example.com/app``), and the first one alone where that is no host (``app``).
 """
@@ -70,7 +70,7 @@ SIZES: tuple[type[np.signedinteger], ...] = (np.int8, np.int16, np.int32, np.int
 
 
 class Marks(NamedTuple):
-    """What the stacks of some profiles pass through.
+    """Modules and main functions in the stacks of some profiles.
 
     Args:
         main: (functions,) whether each is of package main.

@@ -31,7 +31,7 @@ sum does not depend on the order."""
 
 
 def parts_of(types: Sequence[ValueType]) -> Ints:
-    """(value types,) in how many parts one of each is summed."""
+    """Return (value types,) the number of parts that one unit of each is divided into."""
     return np.array([COARSE if kind.unit == "nanoseconds" else FINE for kind in types], np.int64)
 
 

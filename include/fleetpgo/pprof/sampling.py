@@ -1,8 +1,8 @@
-"""How many CPU samples a profile holds, and how much CPU time: the one place that counts them.
+"""Count the CPU samples and the CPU time of a profile. No other module counts them.
 
-What Go's runtime writes has both columns, ``samples/count`` and ``cpu/nanoseconds``, and they are summed. A
-store may answer with nanoseconds only, and with a period that is not the CPU time between two samples:
-Pyroscope says a second, whatever it was. Such a profile's values are multiples of the true one.
+A profile from Go's runtime has both columns, ``samples/count`` and ``cpu/nanoseconds``; each is summed. A
+store may send only nanoseconds, with a wrong period: Pyroscope always says one second. The values of such a
+profile are multiples of the true period, so :func:`sampling_period` can find it.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""From a profile to a pull request: git, wiring, verifying, the text, and the forges."""
+"""Propose a profile: git, wiring, verification, the pull request's text, and the forges."""

@@ -29,7 +29,7 @@ _NO_FILTER = ("unspecified", "unset", "")
 
 @contextmanager
 def start_anew(checkout: Checkout) -> Iterator[Checkout]:
-    """Make another repository for the commit and the push: one that no build has touched.
+    """Make a new repository for the commit and the push, which no build has touched.
 
     It has the base's commit, no file in its work tree, and goes when the block ends. It is made after the
     build, because file modes hide nothing from a build: it runs as the same user.
@@ -149,7 +149,7 @@ def _require_file(checkout: Checkout, name: str) -> None:
 
 
 def _require_bytes(checkout: Checkout, names: Sequence[str], exact: str | None) -> None:
-    """Refuse what the repository's .gitattributes would turn into other bytes, by a filter or otherwise."""
+    """Refuse a file whose bytes the repository's .gitattributes would change, for example by a filter."""
     if not names:
         return
     path = checkout.path

@@ -1,6 +1,6 @@
 """Find, create or update the one pull request of a branch, and hand it to people.
 
-What it says to people is :mod:`fleetpgo.proposal.body`'s part.
+:mod:`fleetpgo.proposal.body` writes its text.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reasons to leave a branch and its pull request alone: people's wishes come first.
 
-The manners are those of Renovate and Dependabot: a commit of somebody else on the branch stops the updates,
-and a label does. What people want is read from the forge at each run and remembered nowhere else.
+As with Renovate and Dependabot, somebody else's commit on the branch stops the updates, and so does a label.
+fleetpgo reads both from the forge at each run and stores them nowhere else.
 """
 
 from __future__ import annotations

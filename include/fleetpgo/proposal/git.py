@@ -177,7 +177,7 @@ def clone(
 
 
 def _public(config: Mapping[str, str]) -> dict[str, str]:
-    """Git configuration without the credentials: what is left leads from one address to another."""
+    """Return git configuration without credentials; only rewrites of addresses remain."""
     return {name: value for name, value in config.items() if name.lower().endswith(".insteadof")}
 
 
@@ -286,7 +286,7 @@ def read_blob(checkout: Checkout, sha: str, name: str) -> bytes | None:
 def _references(
     directory: Path, repository: str, config: Mapping[str, str], *patterns: str
 ) -> dict[str, str]:
-    """The references of a repository elsewhere: full name → full SHA.
+    """Return the references of a remote repository: full name → full SHA.
 
     Git takes a pattern for the end of a name, too: a branch may be called ``refs/heads/main``.
     """
@@ -295,7 +295,7 @@ def _references(
 
 
 def _seen(path: Path, branch: str, config: Mapping[str, str]) -> tuple[str | None, str]:
-    """The newest commit of a branch of the origin, fetched with its parent, and who else made it."""
+    """Fetch a branch's newest commit and its parent; return it, and who made it if not fleetpgo."""
     reference = f"refs/heads/{branch}"
     above = {str(each) for each in PurePosixPath(reference).parents} - {"refs/heads", "refs", "."}
     there = _references(path, "origin", config, reference, f"{reference}/*", *above)
@@ -303,8 +303,8 @@ def _seen(path: Path, branch: str, config: Mapping[str, str]) -> tuple[str | Non
         if name in above or name.startswith(f"{reference}/"):
             other = name.removeprefix("refs/heads/")
             raise RepositoryError(
-                f"the branch {other} is in the way of {branch}: git allows no branch whose name is that of "
-                "another one with a slash and more behind it",
+                f"the branch {other} is in the way of {branch}: git cannot have both "
+                "a branch `a` and a branch `a/b`",
                 hint=f"delete or rename the branch {other}",
             )
     if reference not in there:
@@ -317,5 +317,5 @@ def _seen(path: Path, branch: str, config: Mapping[str, str]) -> tuple[str | Non
 
 
 def content_of(path: Path, sha: str) -> str:
-    """Return a commit's tree and parents; commits with the same ones are the same proposal."""
+    """Return a commit's tree and parents. Commits with the same ones are the same proposal."""
     return git(path, "show", "--no-patch", "--format=%T %P", sha)

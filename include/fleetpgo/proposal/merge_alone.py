@@ -1,4 +1,4 @@
-"""Whether two builds' sources differ by the merge of a profile alone, as the repository's history tells.
+"""Find out from git history whether two builds differ only by the merge of a profile.
 
 A measured saving is PGO's only if nothing else went out with the profile. The metrics name the revisions that
 ran before and after a rollout; git knows what lies between them.
@@ -26,7 +26,7 @@ _REVISION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._/+-]{0,199}")
 def what_else(
     service: ServiceRules, forge: Forge, merge: str | None, before: Collection[str], after: Collection[str]
 ) -> str:
-    """Say what else than the merge of a profile lies between revisions; "" if nothing does.
+    """Say what changed between revisions besides the merge of a profile; "" if nothing did.
 
     Args:
         service: whose repository.
@@ -81,5 +81,5 @@ def _resolve(directory: Path, revision: str) -> str | None:
 
 
 def _commits(directory: Path, tip: str, known: Collection[str], *options: str) -> list[str]:
-    """Return the commits that lead to one and not to the known ones."""
+    """Return the ancestors of a commit that are not ancestors of the known ones."""
     return git(directory, "rev-list", *options, tip, "--not", *known).split()

@@ -1,7 +1,7 @@
-"""The files that a commit of ours changed, as they were before it, on top of the base as it is today.
+"""Undo a commit of fleetpgo on top of today's base.
 
-It goes by content, file by file. Which commit of the base brought the change plays no part: after a squash a
-person's change can be in the same one, and after a rebase or a fast-forward the newest is not ours.
+Files are restored by content, one by one. The commit that merged the change into the base is not used: after
+a squash it can hold a person's change, too; after a rebase or a fast-forward the newest commit is not ours.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _GONE = ("not our ref", "unadvertised object")
 
 
 class ByHandError(RepositoryError):
-    """People have changed the same since, so that only a person can restore it."""
+    """The same lines have changed since, so only a person can restore them."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def restore(checkout: Checkout, head: str, profile: str) -> Restored | None:
     measured = ours[path] if path else None
     if path is None or measured is None:
         raise ByHandError(
-            f"the profile {profile} is not what {head} added: it was in the repository before",
+            f"{head} did not add the profile {profile}: it was in the repository before",
             hint="the commit only made the build use it",
         )
     if read_blob(checkout, base, path) != measured:
@@ -94,7 +94,7 @@ def restore(checkout: Checkout, head: str, profile: str) -> Restored | None:
 
 
 def require_gone(checkout: Checkout, head: str, made: str, restored: Restored) -> None:
-    """Check that a commit which restores the state before ours holds the profile nowhere.
+    """Check that the restoring commit does not hold the profile at any path.
 
     Args:
         checkout: the clone that it was made in.
@@ -127,7 +127,7 @@ def _fetch(checkout: Checkout, head: str) -> None:
 def _reverse(
     checkout: Checkout, name: str, now: bytes | None, ours: bytes | None, before: bytes | None
 ) -> bytes:
-    """A file of today without what we changed in it; who else changed it, and where, stays."""
+    """Return today's file without our change; changes of others to other lines stay."""
     with tempfile.TemporaryDirectory(prefix="fleetpgo-") as directory:
         sides = [Path(directory) / side for side in ("now", "ours", "before")]
         for side, content in zip(sides, (now, ours, before), strict=True):

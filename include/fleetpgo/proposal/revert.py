@@ -1,10 +1,10 @@
 """The pull request that reverts a profile after a measured regression, with the evidence.
 
-What our commit changed is taken back by content, file by file (:mod:`fleetpgo.proposal.restore`), however the
-pull request was merged.
+fleetpgo undoes its commit by content, file by file (:mod:`fleetpgo.proposal.restore`), however the pull
+request was merged.
 
-The same manners as for a profile: a branch of its own per service, made anew from its base, found and brought
-up to date, left alone where people want it so.
+As for a profile, each service has one branch, made anew from its base at each run; it is left alone if people
+want that (:mod:`fleetpgo.proposal.etiquette`).
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _none(reason: str) -> Reverted:
 
 
 def _by_hand(service: ServiceRules, path: str | None, head: str, error: ByHandError) -> str:
-    """The comment on the pull request that brought the profile; it stays the same from try to try."""
+    """Return the comment on the profile's pull request. It is the same at each attempt."""
     repository = service.repository
     path = path or repository.profile
     return (
@@ -140,7 +140,7 @@ def _by_hand(service: ServiceRules, path: str | None, head: str, error: ByHandEr
 
 
 def _rejected(found: PullRequest | None, commit: str) -> str:
-    """Return why people do not want this revert; "" if they may."""
+    """Return why people rejected this revert; "" if they did not."""
     # The body names the commit that is reverted.
     if found and found.state == "closed" and commit in found.body and TAKE_OVER not in found.labels:
         return f"pull request {found.number}, which reverted the same commit, was closed unmerged"

@@ -1,7 +1,7 @@
-"""What is found out about a profile before it is proposed: that the service builds with it, and what it does.
+"""Verify a profile before it is proposed: that the service builds with it, and what it changes.
 
-Everything here runs in a clone that is for the builds alone, with the files of the pull request in place. Git
-is not run in it once a build has been there: it might run what the build left.
+Everything here runs in a clone only for builds, with the files of the pull request in place. After a build,
+fleetpgo runs no git in that clone: git might run a program that the build left there.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _TAGS = {"-race": "race", "-msan": "msan", "-asan": "asan"}
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found out.
+    """The findings about a profile.
 
     Attributes:
         toolchain: version of Go that built the service.
@@ -81,7 +81,7 @@ class Verified:
 
 @dataclass(frozen=True)
 class Recorded:
-    """The build of the base branch as it is, but for an empty file where the service file wants the profile.
+    """The build of the base branch, unchanged except for an empty file at the profile's path.
 
     Attributes:
         base: what it called, and what its binary says.
@@ -97,7 +97,7 @@ class Recorded:
 def record_build(
     checkout: Checkout, service: ServiceRules, cache: Path, *, modules: Iterable[Path]
 ) -> Recorded:
-    """Build the base branch as it is, and record what that calls.
+    """Build the base branch as it is, and record its ``go build`` calls.
 
     Args:
         checkout: the clone; git must not run in it any more.
@@ -251,7 +251,7 @@ def _put(checkout: Checkout, files: Mapping[str, bytes]) -> None:
 
 
 def _require_named(service: ServiceRules, wiring: Wiring, repository: BuildTexts, built: BaseBuild) -> None:
-    """Refuse a binary that says it was built with no profile or another, and a profile for other programs."""
+    """Refuse a binary built without this profile, and an edit that affects other programs."""
     binary = (repository.root / service.build.binary).parent.resolve() / PurePosixPath(
         service.build.binary
     ).name
@@ -298,7 +298,7 @@ def _match(
     edges: pprof.Edges,
     current: pprof.Edges | None,
 ) -> tuple[SourceMatch | None, SourceMatch | None]:
-    """How far the profile and the current one speak of the source that was built."""
+    """Return the source match of the new profile and of the current one."""
     built_for = {name: settings[name] for name in ("GOOS", "GOARCH", "CGO_ENABLED") if name in settings}
     tags = [settings.get("-tags", ""), *(tag for flag, tag in _TAGS.items() if settings.get(flag) == "true")]
     package = settings.get("path", "")
@@ -321,7 +321,7 @@ def _match(
 
 
 def _optimised(runner: _Runner, edges: pprof.Edges) -> Optimised | None:
-    """What the profile made the compiler do: one more build, of every package, whose output is only read."""
+    """Build once more, only for the output: return the compiler's decisions because of the profile."""
     _log.info("building once more, to learn what the profile made the compiler do")
     decisions = Decisions()
     asked_environment = asking(runner.environment)

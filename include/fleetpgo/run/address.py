@@ -55,7 +55,7 @@ def parse(text: str) -> Path | Address:
     if login and not _CONNECTION.fullmatch(login):
         # Not repeated: it may be a password.
         raise StoreError(
-            f"what stands before @{place} in the store's address is no id of a connection",
+            f"the text before @{place} in the store's address is not a connection id",
             hint=f"{_FORMS}; keys belong in the connection, or in AWS_ACCESS_KEY_ID and the like",
         )
     return Address(scheme.lower(), login, bucket, prefix)
@@ -104,7 +104,7 @@ def _options(connection: str, environment: Mapping[str, str]) -> dict[str, Any]:
         ) from None
     if "role_arn" in extra:
         raise StoreError(
-            f"{variable} has role_arn, and the command line takes on no role",
+            f"{variable} has role_arn, and the command line cannot assume a role",
             hint=f"leave {connection}@ out, and set AWS_PROFILE to a profile that has the role",
         )
     service = extra.get("service_config", {}).get("s3", {})

@@ -1,4 +1,4 @@
-"""What a run leaves in its store: the name, the type and the version of each artifact.
+"""Artifacts of a run in its store: the name, the type and the version of each.
 
 No other module spells a name. A JSON artifact is one dataclass; its keys are the fields. ``schema_version``
 stands beside them and rises when a field changes its meaning or goes. What was written before there were
@@ -29,11 +29,11 @@ _REMAKE = "clear the task that makes it, and its downstream tasks"
 
 
 class FetchedProfile(bytes):
-    """A profile as an instance sent it. Its key is its SHA-256: what is there is whole."""
+    """A profile as an instance sent it. Its key is its SHA-256, so a stored profile is never truncated."""
 
 
 class Trouble(bytes):
-    """What an instance answered that is in trouble; its key is that of the instance."""
+    """Error that a failing instance answered with. Its key is the instance."""
 
 
 class MergedProfile(bytes):
@@ -41,7 +41,7 @@ class MergedProfile(bytes):
 
 
 class ProposedProfile(bytes):
-    """What the compiler reads of the merged profile: what is committed."""
+    """The part of the merged profile that the compiler reads. This is the profile that is committed."""
 
 
 class Report(bytes):
@@ -49,7 +49,7 @@ class Report(bytes):
 
 
 class Picture(bytes):
-    """A measurement for the eye, as SVG; its key is the period."""
+    """The chart of a measurement, as SVG; its key is the period."""
 
 
 @dataclass(frozen=True)

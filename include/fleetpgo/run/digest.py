@@ -1,4 +1,4 @@
-"""What names a profile: in the manifest, in its pull request, and in the metrics of the builds with it."""
+"""The digest that identifies a profile in the manifest, the pull request and the metrics of its builds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What measuring leaves for later steps, pages and the history: the part of its record that they read.
+"""The part of a measurement's record that later steps, the pages and the history read.
 
 docs/measurement.schema.json describes the whole record.
 """
@@ -38,7 +38,7 @@ class Saving:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What may be said of it; see :class:`fleetpgo.measurement.verdict.Verdict`."""
+    """Verdict on a measurement; see :class:`fleetpgo.measurement.verdict.Verdict`."""
 
     call: str
     reasons: tuple[str, ...] = ()

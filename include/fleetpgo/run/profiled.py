@@ -1,4 +1,4 @@
-"""What collecting and merging leave: a record of each target, and the account of the merge."""
+"""Artifacts of the collect and merge steps: one record per target, and the manifest of the merge."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNKNOWN = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one target: its profile's place and digest, or why there is none.
+    """Result for one target: where its profile is and its digest, or why there is none.
 
     ``refused``: something came, and it is no profile that can be used; it is not kept. ``size`` is in bytes,
     ``samples`` in CPU samples; what tells profiles apart is as in :class:`fleetpgo.pprof.Facts`, and empty in
@@ -53,14 +53,14 @@ def missing(target: Target) -> Record:
 
 @dataclass(frozen=True)
 class Stop:
-    """Why nobody is asked any more."""
+    """Why the round stopped asking instances."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one instance that was asked gave: a profile that was used, one that was refused, or none.
+    """Result of one instance that was asked: a profile that was used, one that was refused, or none.
 
     `weight` is the factor of its profile in the merge (:mod:`fleetpgo.selection.weights`); `same_as` the
     instance that it could not be told apart from.
@@ -93,7 +93,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The account of a merge: who gave what, and what came out.
+    """Record of a merge: what each instance contributed, and the result.
 
     What has a default is not needed to propose the profile; an account without it is read, too.
 

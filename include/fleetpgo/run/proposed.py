@@ -1,4 +1,4 @@
-"""What proposing leaves, and what the waits after it find."""
+"""Artifacts of the propose step and of the waits after it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import AwareDatetime  # noqa: TC002  # pydantic reads the annotati
 
 @dataclass(frozen=True)
 class Proposed:
-    """What came of proposing a profile.
+    """Result of proposing a profile.
 
     Attributes:
         branch: branch that the pull request comes from.
@@ -56,7 +56,7 @@ class Proposed:
 
 @dataclass(frozen=True)
 class Merge:
-    """What became of the pull request.
+    """Result of waiting for the merge of the pull request.
 
     Attributes:
         state: ``merged``, or ``skipped``: the run ends here, and not in failure.
@@ -73,7 +73,7 @@ class Merge:
 
 @dataclass(frozen=True)
 class Rollout:
-    """The time in which the fleet went over to the build with that profile, and how far it went.
+    """When the fleet switched to the build with the profile, and which share of it did.
 
     ``profile`` is empty where a deploy without a profile is measured by hand; ``fraction`` is 1 where its
     times are given and nothing tells how far it went.
@@ -87,7 +87,7 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Reverted:
-    """What came of proposing to revert a profile.
+    """Result of proposing to revert a profile.
 
     Attributes:
         pull_request: number of the pull request that reverts the profile; None if there is none.

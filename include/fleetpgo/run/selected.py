@@ -1,4 +1,4 @@
-"""What selecting leaves: the targets, and what they were chosen from."""
+"""Artifact of the select step: the targets, and the fleet they were chosen from."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class Target:
 
     Args:
         instance: its address, host:port.
-        datacenter: where it is; "": not known.
+        datacenter: its datacenter; "": not known.
         cores: the CPU it uses.
-        labels: of its series.
-        stratum: which part of the fleet it was drawn from; "": it stands for itself only.
-        round: in which round it is asked, from 1; later rounds only if the earlier ones gave too few samples.
-        why: what made it chosen.
+        labels: the labels of its series.
+        stratum: the stratum it was drawn from; "": it represents only itself.
+        round: the round that profiles it, from 1. A later round runs only if there are too few samples.
+        why: the reason it was chosen.
     """
 
     instance: str
@@ -50,9 +50,9 @@ class Selection:
     seconds: int = 0
 
     def of_round(self, number: int) -> tuple[Target, ...]:
-        """The targets of that round."""
+        """Return the targets of a round."""
         return tuple(target for target in self.targets if target.round == number)
 
     def at_once(self, max_share: float) -> dict[str, int]:
-        """Datacenter → how many of its instances that share is, at least one."""
+        """Return, by datacenter, how many instances a share of it is; at least 1."""
         return {name: max(1, int(max_share * count)) for name, count in self.datacenters.items()}

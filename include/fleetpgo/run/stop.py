@@ -1,6 +1,6 @@
-"""The stop of a round: why nobody is asked any more, and which instances are in trouble.
+"""The stop of a round: the reason for it, and the instances that answered with server errors.
 
-All tasks of a round see it in the run's store.
+It is in the run's store, so all tasks of a round see it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def stop(store: RunStore, reason: str) -> None:
-    """Have nobody asked any more."""
+    """Stop the round: no task asks another instance."""
     store.write(Stop(reason))
 
 
 def why_stopped(store: RunStore) -> str:
-    """Return why nobody is asked any more; "": somebody may be."""
+    """Return why the round was stopped; "" if it was not."""
     found = store.find(Stop)
     return found.reason if found else ""
 
@@ -32,7 +32,7 @@ def note_trouble(store: RunStore, instance: str, error: str) -> int:
 
 
 def forget_stop(store: RunStore) -> None:
-    """Let a stopped run go on, after somebody has mended what stopped it."""
+    """Let a stopped run continue after its cause has been fixed."""
     for key in store.keys(Trouble):
         store.remove(Trouble, key)
     store.remove(Stop)

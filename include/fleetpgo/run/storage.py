@@ -43,7 +43,7 @@ def read(path: Path | UPath, *, limit: float = LIMIT_S) -> bytes:
 
 
 def write(path: Path | UPath, data: bytes, *, limit: float = LIMIT_S) -> None:
-    """Put bytes at a path, whole or not at all; what was there is replaced.
+    """Write bytes to a path atomically, replacing what is there.
 
     Raises:
         StoreError: the store does not answer, refuses, or has no room.
@@ -103,7 +103,7 @@ def names(path: Path | UPath, *, limit: float = LIMIT_S) -> list[str]:
 
 @contextmanager
 def reaching(path: Path | UPath, verb: str, *, limit: float = LIMIT_S) -> Iterator[None]:
-    """Raise what goes wrong at a path as the project's own errors.
+    """Turn errors of a path's storage into fleetpgo's own errors.
 
     Args:
         path: what is reached for.

@@ -52,7 +52,7 @@ class RunStore:
         return self.root / self.service / _UNSAFE.sub("_", self.run)
 
     def path(self, kind: type, key: str = "") -> Path | UPath:
-        """Where the artifact of that type is, or would be."""
+        """Return the path of an artifact, whether it exists or not."""
         return self.directory.joinpath(*FILES[kind].path(key).split("/"))
 
     def size(self, kind: type, key: str = "") -> int | None:
@@ -104,7 +104,7 @@ class RunStore:
             storage.remove(self.path(kind, key), limit=self.limit)
 
     def keys(self, kind: type) -> list[str]:
-        """Return the keys of the artifacts of that type, sorted; not of what is being written."""
+        """Return the sorted keys of the artifacts of a type, without those still being written."""
         folder, _, name = FILES[kind].keyed.rpartition("/")
         prefix, suffix = name.split("{}")
         found = storage.names(self.directory / folder if folder else self.directory, limit=self.limit)
@@ -116,7 +116,7 @@ class RunStore:
 
 
 def runs_of(root: Path | UPath, service: str) -> list[RunStore]:
-    """All runs of a service that the store holds, in no order.
+    """Return all runs of a service in the store, unsorted.
 
     Raises:
         StoreError: the store does not answer, or refuses.

@@ -6,10 +6,10 @@ One instant query gives the size of each datacenter, another the CPU of the cand
 - :mod:`.stratified`: some of each datacenter, hardware generation, role …
 - :mod:`.weighted`: at random, the busier the likelier.
 
-Instances for later rounds are chosen with the first: which of them are asked is seen when the samples are
-counted. :mod:`.weights` undoes in the merge what the choice has put out of proportion, and :mod:`.packing`
-deals the targets out to tasks. :mod:`.windows` spreads a run over phases of the day. :mod:`.counters` tells
-cores from seconds.
+Instances for later rounds are chosen together with those of the first. A later round runs only if the samples
+so far are too few. :mod:`.weights` corrects the merge for unequal chances of selection. :mod:`.packing`
+distributes the targets over tasks. :mod:`.windows` spreads a run over phases of the day. :mod:`.counters`
+recognises a CPU counter that is used without rate().
 
 Labels come from whoever can push a metric. What ends in a URL is checked here, and again before it is sent.
 """
@@ -52,7 +52,7 @@ __all__ = [
 
 
 def query_of(rules: SelectionRules) -> str:
-    """The PromQL that gives the candidates: one series each."""
+    """Return the PromQL for the candidates; it gives one series per candidate."""
     # A comment reaches to the end of its line, and must not take our brackets with it.
     cpu = f"{rules.cpu}\n" if "#" in rules.cpu else rules.cpu
     if not rules.matchers:
@@ -128,13 +128,13 @@ def select(
 
 
 def _sizes_of(query: str, rules: SelectionRules) -> str:
-    """The PromQL that counts each datacenter's candidates, an instance of several series once."""
+    """Return PromQL that counts each datacenter's candidates; an instance with several series counts once."""
     datacenter, instance = rules.datacenter_label, rules.instance_label
     return f"count by ({datacenter}) (group by ({datacenter}, {instance}) (({query}) > 0))"
 
 
 def _ask(prometheus: Prometheus, query: str, rules: SelectionRules) -> Answer:
-    """The answer, if it is whole or need not be."""
+    """Return the answer; refuse a partial one unless the rules accept it."""
     try:
         answer = prometheus.instant(query, partial_response=rules.partial_response)
     except QueryError as error:

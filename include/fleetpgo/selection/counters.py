@@ -37,7 +37,7 @@ _HINT = (
 
 
 def require_rate(cpu: str) -> None:
-    """Refuse PromQL that names a counter and takes no rate of anything.
+    """Refuse PromQL that uses a counter without rate().
 
     Raises:
         SelectionError: it does.
@@ -45,14 +45,14 @@ def require_rate(cpu: str) -> None:
     bare = _TEXTS.sub(" ", cpu)
     if (counter := _COUNTER.search(bare)) and not _RATE.search(bare):
         raise SelectionError(
-            f"selection.cpu takes {counter[0]} for cores, which is a counter: it grows as long as a process "
+            f"selection.cpu uses {counter[0]} as cores, but it is a counter: it grows as long as a process "
             f"lives\nquery: {cpu}",
             hint=_HINT,
         )
 
 
 def require_no_counter(prometheus: Prometheus, query: str, fleet: Sequence[Target]) -> None:
-    """Refuse values that are high everywhere, and have risen at each look for an hour, and never fallen.
+    """Refuse values that look like a counter: high everywhere, and only rising for the last hour.
 
     Raises:
         SelectionError: they have.

@@ -1,6 +1,6 @@
-"""From Prometheus' answer to the candidates: what cannot be an instance is left out, and said so.
+"""Read the candidates from Prometheus' answer. Series that cannot be an instance are left out and reported.
 
-A series that has become stale is not in an answer at all: that is Prometheus' own doing.
+Prometheus itself leaves out stale series.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_LABELS = 10_000
 
 
 def read_fleet(answer: Answer, rules: SelectionRules) -> tuple[list[Target], list[str]]:
-    """The candidates, and what was left out and why: one line per kind of reason."""
+    """Return the candidates, and what was left out and why: one line per kind of reason."""
     fleet: dict[str, Target] = {}
     left_out: dict[str, list[str]] = {}
     for series in answer.series:

@@ -1,7 +1,8 @@
-"""Distribution of the targets over the mapped tasks that fetch.
+"""Distribution of the targets over the mapped tasks that fetch profiles.
 
-Few tasks, many instances each (docs/decisions/0300). A datacenter of which not all chosen instances may be
-profiled at once stays in one task, and so does a host: there they are counted.
+There are few tasks with many instances each (docs/decisions/0300). A task enforces the limits per datacenter
+and per host by counting inside its own process. So a datacenter or a host with more targets than its limit
+stays in one task.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ class Pack:
 def pack(
     targets: Sequence[Target], *, max_tasks: int, limits: Mapping[str, int], per_host: int
 ) -> list[Pack]:
-    """Deal targets out to at most `max_tasks` tasks: one each if they are few, else by datacenter.
+    """Distribute targets over at most `max_tasks` tasks: one task each if they are few, else by datacenter.
 
-    More datacenters than tasks share tasks so that the largest pack is as small as it can simply be made
+    If there are more datacenters than tasks, datacenters share tasks. The packs are balanced greedily
     (largest datacenter first, always into the smallest pack).
 
     Args:
         targets: the targets.
         max_tasks: most tasks.
         limits: datacenter → how many of its instances may be profiled at once.
-        per_host: how many instances of a host may be.
+        per_host: how many instances of a host may be profiled at once.
     """
     if len(targets) <= max_tasks and _free(targets, limits, per_host):
         return [Pack(_short_name(target), (target,)) for target in targets]

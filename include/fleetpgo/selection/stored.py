@@ -1,4 +1,4 @@
-"""What a run has chosen, as its store holds it: one selection, or one of each window."""
+"""Read a run's selection from its store: one for the whole run, or one per window."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_selection(store: RunStore, *, windows: Iterable[str] = ()) -> Selection:
-    """Return what a run has chosen, in all windows so far.
+    """Return the run's selection, combined over all windows so far.
 
     Args:
         store: of the run.
@@ -37,5 +37,5 @@ def read_selection(store: RunStore, *, windows: Iterable[str] = ()) -> Selection
 
 
 def read_windows(store: RunStore) -> dict[str, Selection]:
-    """Return window → what was chosen in it; only those that have been."""
+    """Return the selection of each window that has opened so far."""
     return {window: store.read(Selection, window) for window in store.keys(Selection)}

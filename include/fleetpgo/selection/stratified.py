@@ -35,7 +35,7 @@ _SHOWN = 500  # characters of the labels that there are
 def choose(
     fleet: Sequence[Target], rules: SelectionRules, *, seed: str, taken: Collection[str] = ()
 ) -> Selection:
-    """``rules.instances`` for each round, spread over the strata; at least one of each, if any is free.
+    """Choose ``rules.instances`` for each round from all strata; at least one per stratum, if any is free.
 
     Raises:
         SelectionError: no instance has any of the labels, or one of each stratum would be far more than
@@ -95,8 +95,8 @@ def choose(
 def allocate(total: int, shares: Mapping[str, float], sizes: Mapping[str, int]) -> dict[str, int]:
     """Divide `total` among strata in proportion to their shares: at least 1 each, at most their size.
 
-    One after the other goes to the stratum that has the least of what is due to it, which is how seats are
-    divided by the method of Webster and Sainte-Laguë: s ÷ (2n + 1) is largest.
+    Seats are given out one at a time, each to the stratum with the largest s ÷ (2n + 1): its share s and the
+    n seats it has. This is the method of Webster and Sainte-Laguë.
 
     Args:
         total: how many to divide; what exceeds the sum of all sizes is not given out.

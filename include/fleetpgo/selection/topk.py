@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def choose(fleet: Sequence[Target], rules: SelectionRules, *, taken: Collection[str] = ()) -> Selection:
-    """The busiest ``rules.instances`` that are free for each round."""
+    """Choose the busiest ``rules.instances`` instances not yet taken, for each round."""
     busiest = sorted(fleet, key=lambda target: (-target.cores, target.instance))
     free = [(rank, target) for rank, target in enumerate(busiest, start=1) if target.instance not in taken]
     most = rules.instances * rules.max_rounds

@@ -30,7 +30,7 @@ EVERYTHING = "the fleet"
 def choose(
     fleet: Sequence[Target], rules: SelectionRules, *, seed: str, taken: Collection[str] = ()
 ) -> Selection:
-    """``rules.instances`` for each round, drawn from what is not taken of the fleet."""
+    """Draw ``rules.instances`` instances for each round from those not yet taken."""
     cores = sum(target.cores for target in fleet)
     free = [target for target in fleet if target.instance not in taken]
     drawn = draw(free, rules.instances * rules.max_rounds, seed=seed)
@@ -56,6 +56,6 @@ def draw(targets: Iterable[Target], count: int, *, seed: str) -> list[Target]:
 
 
 def _uniform(seed: str, instance: str) -> float:
-    """A number in (0, 1] that looks random, and is the same for the same seed and instance."""
+    """Return a pseudo-random number in (0, 1] that depends only on seed and instance."""
     digest = hashlib.blake2b(f"{seed}\0{instance}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest) + 1) / 2**64

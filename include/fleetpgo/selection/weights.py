@@ -1,13 +1,13 @@
-"""Factors of the profiles in the merge, so that the sum represents the fleet.
+"""Weights of the profiles in the merge, so that the merged profile represents the fleet.
 
-An instance that was drawn from a stratum stands for a part of its CPU. Instances are drawn with chances in
-proportion to their cores c_i, so n of them stand for equal parts of the stratum's C cores, C ÷ n; only one
-that is larger than that stands for itself alone, and the others share the rest. This is the estimator of
-Horvitz and Thompson (Journal of the American Statistical Association 47, 1952) with the inclusion
-probability min(1, n · c_i ÷ C), over the instances that did give a profile.
+Each instance represents a part of its stratum's CPU. Instances are drawn with probabilities proportional to
+their cores c_i, so n instances represent equal parts of the stratum's C cores: C ÷ n each. An instance with
+more cores than that represents only itself, and the others share the rest. This is the estimator of Horvitz
+and Thompson (Journal of the American Statistical Association 47, 1952) with the inclusion probability
+min(1, n · c_i ÷ C), over the instances that gave a profile.
 
-A profile's own size depends on how busy the instance was in that half minute. So what an instance stands for
-is divided by the samples that it gave.
+A profile has more samples if the instance was busy in that half minute. So the cores that an instance
+represents are divided by its number of samples.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def merge_weights(selection: Selection, samples: Mapping[str, int]) -> dict[str, float]:
-    """Instance → the factor of its profile; together they leave as many samples as the sum is worth.
+    """Return the factor of each instance's profile; they scale the sum to its effective sample size.
 
     A sum of samples of different weight w is as sure as (Σw)² ÷ Σw² equal ones (Kish, "Survey Sampling",
     1965, section 11.7). So whoever compares merged profiles may take their weights for numbers of samples.
@@ -48,14 +48,14 @@ def merge_weights(selection: Selection, samples: Mapping[str, int]) -> dict[str,
 
 
 def unrepresented(selection: Selection, samples: Mapping[str, int]) -> dict[str, float]:
-    """Stratum → its share of the fleet's CPU, for those of which no instance gave a profile."""
+    """Return the strata without any profile, each with its share of the fleet's CPU."""
     used = {target.stratum for target in selection.targets if target.instance in samples}
     cores = sum(selection.strata.values())
     return {name: own / cores for name, own in selection.strata.items() if name not in used}
 
 
 def _stands_for(used: list[Target], cores: float) -> dict[str, float]:
-    """Instance → the cores of its stratum that it stands for; together they are the stratum's."""
+    """Return the cores that each instance represents; they add up to the cores of its stratum."""
     parts: dict[str, float] = {}
     for place, target in enumerate(sorted(used, key=lambda target: -target.cores)):
         share = cores / (len(used) - place)

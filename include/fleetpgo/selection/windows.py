@@ -1,11 +1,12 @@
-"""Phases of the day or the week, each with its share of the instances: one moment stands for no whole week.
+"""Windows: phases of the day or the week, each with a share of the instances.
 
-Each window selects for itself, when it opens, from the instances that no other window has taken. Together
-they are one sample: the same seed goes on with the same draw, and a stratum of a window weighs in the merge
-by the CPU that it used in that window.
+A service does different work at different hours, so one moment does not represent a whole week. Each window
+selects when it opens, from the instances that no other window has taken. Together the windows are one sample:
+they share a seed and continue one draw. In the merge, a stratum of a window has the weight of the CPU that it
+used in that window.
 
-A window opens at a local time. Where the clock is put forward over that time, it opens as much later; where
-the clock is put back and the time comes twice, it opens the first time (PEP 495, fold = 0).
+A window opens at a local time. If the clock skips that time in spring, the window opens later by as much. If
+the time occurs twice in autumn, the window opens the first time (PEP 495, fold = 0).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ OPEN = timedelta(hours=1)
 
 
 def find_window(rules: SelectionRules, name: str) -> WindowRules:
-    """The window with that name.
+    """Return the window with that name.
 
     Raises:
         ServiceFileError: there is none.

@@ -102,7 +102,7 @@ def load_named(name: str, directory: Path | None = None) -> ServiceRules:
 
 @contextmanager
 def keys_located(name: str) -> Iterator[None]:
-    """Add its line to each service-file key that an error names: ``collection.url (api.yaml:14)``."""
+    """Add the line number to each service-file key in an error: ``collection.url (api.yaml:14)``."""
     try:
         yield
     except FleetPGOError as error:
@@ -113,7 +113,7 @@ def keys_located(name: str) -> Iterator[None]:
 
 
 def locate_keys(text: str, file: Path) -> str:
-    """Return a text with the line of each key of the service file that it names."""
+    """Add the line number to each service-file key in a text."""
     if not _KEY.search(text):
         return text
     try:
@@ -135,7 +135,7 @@ def locate_keys(text: str, file: Path) -> str:
 
 
 def clashes(files: Iterable[Path]) -> list[str]:
-    """Say which services of one repository would write the same profile, from their files alone.
+    """Find services that would write the same profile in the same repository. Reads only the service files.
 
     Args:
         files: service files without a mistake of their own.
@@ -199,7 +199,7 @@ def _mapping(location: Sequence[int | str]) -> type[BaseModel] | None:
 
 
 def override(rules: SelectionRules, **values: object) -> SelectionRules:
-    """Selection rules with some values given for one run only; None: keep the service file's.
+    """Return the selection rules with some values replaced for one run; None keeps the service file's value.
 
     Raises:
         ServiceFileError: a value is not allowed.

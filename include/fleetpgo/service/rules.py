@@ -320,7 +320,7 @@ class RepositoryRules(_Part):
 
     @property
     def identity(self) -> str:
-        """What tells this repository from those of other service files."""
+        """Key of the repository: equal for two service files if they name the same one."""
         return f"{self.forge}/{self.connection}/{self.project}"
 
 

@@ -1,6 +1,6 @@
-"""The values that keys of a service file hold: durations, PromQL, paths, URLs, and how each is checked.
+"""Types of the values in a service file: durations, PromQL, paths, URLs. Each type checks its values.
 
-A validator passes on what is not text: pydantic then says that text was expected.
+A validator returns a value that is not text unchanged; pydantic then reports that it expected text.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _variables(value: object) -> object:
         return value
     for name in value:
         if not _VARIABLE.fullmatch(str(name)):
-            raise ValueError(f"{name} is no name of a variable: letters, digits and _")
+            raise ValueError(f"{name} is not a variable name: use letters, digits and _")
         if name in _OURS:
             raise ValueError(f"fleetpgo itself sets {name}")
         if _SECRET.search(name):

@@ -2,9 +2,9 @@
 
 Each reads what the earlier ones left in the run's store, and adds its own. Each may be repeated: it finds
 what it left before and brings it up to date. The Airflow operators and the ``fleetpgo`` command call these
-functions and add nothing but their manners.
+functions and only adapt their input and output.
 
-What they are called in the store stands in :mod:`fleetpgo.run.artifacts`.
+:mod:`fleetpgo.run.artifacts` has the artifacts' names in the store.
 
 ==================  ========================================================================
 stage               what it leaves

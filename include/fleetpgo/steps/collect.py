@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def unwatched(_instance: str, _state: str) -> None:
-    """For those who do not want to see each instance's progress; it is in the log anyway."""
+    """Ignore each instance's progress; the log has it anyway."""
 
 
 async def collect_profiles(
@@ -51,10 +51,10 @@ async def collect_profiles(
 async def top_up(
     service: ServiceRules, store: RunStore, *, access: Access | None = None, watch: Watch = unwatched
 ) -> list[str]:
-    """Take further rounds from instances not yet profiled, while what there is does not suffice.
+    """Profile further rounds of instances while there are too few samples.
 
     Returns:
-        one sentence for each look: what there was, and whether that was enough.
+        one sentence for each check: the samples so far, and whether they were enough.
     """
     chosen = read_selection(store)
     said = []
@@ -76,7 +76,7 @@ async def top_up(
 
 
 def _remedy(service: ServiceRules, seconds: int) -> str:
-    """Return what gives more samples once every chosen instance has been asked."""
+    """Return advice on how to get more samples once every chosen instance has been asked."""
     return (
         "every chosen instance has been tried: for more, profile for longer (collection.seconds is "
         f"{seconds}) or in more rounds (selection.max_rounds is {service.selection.max_rounds})"

@@ -1,8 +1,8 @@
-"""Which of the profiles that were fetched count, judged in relation to each other.
+"""Decide which fetched profiles the merge uses, by comparing them with each other.
 
-Each has passed its own check. Still one may be of another kind than the others, or of another program: it is
-refused by name, like one that did not pass, and the quorum decides whether the rest will do. The merge and
-the decision on further rounds both ask here.
+Each profile has passed its own check. Still, one may be of another kind or of another program than the rest.
+Such a profile is refused with a reason, and the quorum decides whether the rest is enough. The merge and the
+decision on further rounds both use this module.
 
 What most instances answer decides, first by kind, then by program:
 
@@ -82,7 +82,7 @@ def _contribution(record: Record, refusal: str) -> Contribution:
 
 
 def _of_another_kind(records: Sequence[Record]) -> Iterable[tuple[Record, str]]:
-    """Those that cannot be added to most others. A record of an earlier version does not say its kind."""
+    """Return those of another kind than most. A record of an earlier version does not say its kind."""
     usual = _most_frequent((record.kind for record in records), first=lambda kind: kind == GO_KIND)
     for record in records:
         if record.kind and record.kind != usual:
@@ -97,7 +97,7 @@ def _of_another_main(records: Sequence[Record]) -> Iterable[tuple[Record, str]]:
 
 
 def _of_other_modules(records: Sequence[Record]) -> Iterable[tuple[Record, str]]:
-    """Those whose stacks pass through another program's modules; see the module's docstring."""
+    """Return those with another program's modules in their stacks; see the module's docstring."""
     telling = [record for record in records if record.outside >= EVIDENCE]
     usual = _leading_most(telling, lambda record: record.modules)
     for record in telling:
@@ -112,7 +112,7 @@ def _of_other_modules(records: Sequence[Record]) -> Iterable[tuple[Record, str]]
 
 
 def _of_other_functions(records: Sequence[Record]) -> Iterable[tuple[Record, str]]:
-    """Those whose package main is another one; see the module's docstring."""
+    """Return those with another package main; see the module's docstring."""
     telling = [record for record in records if record.outside >= EVIDENCE]
     usual = _leading_most(telling, lambda record: record.main_functions)
     for record in telling:
@@ -134,7 +134,7 @@ def _leading(record: Record, marks: Mapping[str, int]) -> list[str]:
 
 
 def _leading_most(records: Sequence[Record], marks: Callable[[Record], Mapping[str, int]]) -> list[str]:
-    """Those of the records' marks that lead most of them, the most frequent first."""
+    """Return the marks that lead most records, the most frequent first."""
     counts = Counter(name for record in records for name in _leading(record, marks(record)))
     return [name for name, count in counts.most_common() if count > LEADING * len(records)]
 
@@ -159,6 +159,6 @@ def builds(instances: Sequence[Contribution]) -> list[str]:
 
 
 def _most_frequent(texts: Iterable[str], *, first: Callable[[str], bool] = bool) -> str:
-    """The most frequent of the texts that are not empty; of equally frequent ones, one that comes first."""
+    """Return the most frequent non-empty text; on a tie, one for which `first` is true."""
     counts = Counter(text for text in texts if text)
     return max(counts, key=lambda text: (counts[text], first(text)), default="")

@@ -1,8 +1,8 @@
-"""Have the rounds so far given enough? Counted in samples, not in instances.
+"""Decide whether the rounds so far gave enough samples, or another round is needed.
 
-Only profiles that the merge would use are counted (:mod:`fleetpgo.steps.contributions`). First it is seen how
-many CPU samples there are; then, where profiles of two instances or more are there, whether they agree
-(:func:`fleetpgo.pprof.sufficiency`), by the figures below which the pull request warns.
+Only profiles that the merge would use are counted (:mod:`fleetpgo.steps.contributions`). The CPU samples must
+reach ``selection.target_samples``. If two or more instances gave a profile, these must also agree
+(:func:`fleetpgo.pprof.sufficiency`), to the bounds of ``profile.warn_below``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Verdict:
 
 
 def judge(service: ServiceRules, store: RunStore, selection: Selection) -> Verdict:
-    """Look at the profiles in a run's store; how far they agree is worked out only if they are enough."""
+    """Judge the profiles in a run's store. Their agreement is computed only if there are enough samples."""
     given = contributions(read_records(store, selection.targets))
     used = [each for each in given if each.state == "used"]
     samples = sum(each.samples for each in used)
@@ -45,7 +45,7 @@ def judge(service: ServiceRules, store: RunStore, selection: Selection) -> Verdi
 
 
 def disagreement(least: SufficiencyRules, found: pprof.Sufficiency) -> list[str]:
-    """Which figures of the instances' agreement lie below the least ones, in sentences."""
+    """Return a sentence for each figure of the instances' agreement that is below its bound."""
     judged = [
         ("overlap of two halves of the instances", found.split_half_overlap, least.split_half_overlap),
         ("held-out weight covered by the hot edges", found.held_out_coverage, least.held_out_coverage),

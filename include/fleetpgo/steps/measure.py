@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def measure_period(
     service: ServiceRules, store: RunStore, prometheus: Prometheus, forge: Forge, *, period: Period
 ) -> Comparison:
-    """Measure the saving over a period, draw it, and say it in the pull request's one comment on it.
+    """Measure the saving over a period, draw the chart, and write the pull request's comment.
 
     After a regression that :func:`reverts` trusts, a pull request that reverts the profile is opened or
     brought up to date, as the service file says.
@@ -76,7 +76,7 @@ def measure_period(
 
 
 def reverts(comparison: Comparison, period: Period) -> bool:
-    """Whether a regression is sure enough for a pull request that reverts the profile.
+    """Whether a regression is certain enough to propose a revert of the profile.
 
     Only the week's verdict by estimator A is (docs/measurement.md, "What a regression does").
     """

@@ -1,8 +1,7 @@
-"""From the profiles that arrived to the one that is committed, with an account of every instance.
+"""Merge the fetched profiles into the one to commit, and record what each instance contributed.
 
-A profile that is no CPU profile of this service, or that cannot be merged with the others, does not stop the
-run: it is refused by name, like an instance that did not answer, and the quorum decides whether the rest will
-do.
+A profile that is not a CPU profile of this service, or that cannot be merged with the others, does not stop
+the run. The manifest says why it was refused, and the quorum decides whether the rest is enough.
 """
 
 from __future__ import annotations
@@ -149,14 +148,14 @@ def merge_run(
 
 
 def merge_profiles(service: ServiceRules, store: RunStore, *, go: str | None = "go") -> Manifest:
-    """Merge what arrived; see :func:`merge_run`."""
+    """Merge the fetched profiles; see :func:`merge_run`."""
     windows = [window.name for window in service.selection.windows]
     chosen = read_selection(store, windows=windows)
     return merge_run(service, store, chosen, seconds=chosen.seconds, go=go)
 
 
 class _Made(NamedTuple):
-    """What a merge makes: the profile whole and minimal, how far its parts agree, what was renamed in it."""
+    """Result of a merge: full and minimal profile, the instances' agreement, the renamed functions."""
 
     merged: bytes
     minimal: pprof.Minimised
@@ -188,7 +187,7 @@ def _make(
 
 
 def _figures(made: _Made) -> dict[str, str]:
-    """The figures of the profile for people, by name."""
+    """Return the profile's figures for people, by name."""
     minimal, agreement = made.minimal, made.sufficiency
     figures = {
         "Call edges": f"{minimal.edges:,}, {minimal.hot_edges:,} of them hot",
@@ -204,7 +203,7 @@ def _figures(made: _Made) -> dict[str, str]:
 def _without_culprit(
     instances: Sequence[Contribution], used: Sequence[Contribution], error: ProfileError
 ) -> list[Contribution]:
-    """The instances, of which the one whose profile cannot be merged with the others is refused.
+    """Return the instances, with the one whose profile cannot be merged marked as refused.
 
     Where the error does not say which one, it is about the size of what all have in common, and the largest
     goes.
@@ -230,7 +229,7 @@ def _require_quorum(service: ServiceRules, instances: Sequence[Contribution]) ->
 
 
 def _counted_once(instances: Sequence[Contribution]) -> list[str]:
-    """Say, if any instances could not be told apart from others, how many and which."""
+    """Return a warning if some instances cannot be told apart: how many, and which."""
     twins = [f"{each.instance} from {each.same_as}" for each in instances if each.same_as]
     if not twins:
         return []
@@ -240,6 +239,6 @@ def _counted_once(instances: Sequence[Contribution]) -> list[str]:
 
 
 def _shortfalls(least: SufficiencyRules, samples: int, found: pprof.Sufficiency) -> list[str]:
-    """What lies below the least figures, in sentences."""
+    """Return a sentence for each figure that is below its bound."""
     few = f"samples: {samples:,}, below {least.samples:,}, so some of what is hot may be missing"
     return ([few] if samples < least.samples else []) + disagreement(least, found)

@@ -65,7 +65,7 @@ def propose_profile(
     """Build with and without the run's profile, and open or update the pull request.
 
     Args:
-        service: whose repository.
+        service: the service to propose to.
         store: holds the profile and its manifest; takes what came of it.
         forge: where the repository is.
         dry_run: everything but the push and the pull request.
@@ -204,7 +204,7 @@ def _prepare(
     dry_run: bool,
     cache: Path,
 ) -> tuple[Proposed, Proposal | None, Mapping[str, bytes]]:
-    """What came of it so far, what to propose (None if nothing is), and the files to commit."""
+    """Return the result so far, the proposal (None if there is none), and the files to commit."""
     repository = service.repository
     proposed = Proposed(service.branch, repository.base, digest(profile), unchanged=False, dry_run=dry_run)
     path = repository.profile
@@ -285,7 +285,7 @@ def _nothing(proposed: Proposed, why: str) -> Proposed:
 
 
 def _compare(current: bytes | None, profile: bytes) -> pprof.Comparison | None:
-    """What changes for the compiler; None if there is no profile yet, or none that can be read."""
+    """Return what changes for the compiler; None without a readable current profile."""
     if not current:
         return None
     try:
@@ -296,7 +296,7 @@ def _compare(current: bytes | None, profile: bytes) -> pprof.Comparison | None:
 
 
 def _nothing_new(change: pprof.Comparison, service: ServiceRules) -> str:
-    """Why the profile is not worth a pull request; "" if it is."""
+    """Return why the profile is not worth a pull request; "" if it is."""
     base, threshold = service.repository.base, service.profile.unchanged_above
     if change.unchanged:
         return f"nothing changed for the compiler since the profile on {base}"
@@ -346,7 +346,7 @@ def _profile_of(checkout: Checkout, found: PullRequest, path: str | None) -> byt
 
 
 def _functions(current: bytes | None, profile: bytes) -> list[FunctionShare]:
-    """The functions that the calls with most weight lead to, and what that weight was before."""
+    """Return the hottest called functions, with their weight now and before."""
     before = None
     if current:
         before = {rank.function: rank.flat_share for rank in pprof.top(pprof.decode(current), _ALL)}
@@ -359,7 +359,7 @@ def _functions(current: bytes | None, profile: bytes) -> list[FunctionShare]:
 
 
 def _message(proposal: Proposal) -> str:
-    """The commit message. It names no run: the same change is the same commit, whichever run makes it."""
+    """Return the commit message. It names no run, so the same change gives the same commit."""
     return (
         f"{title(proposal)}\n\n"
         f"{proposal.path} (SHA-256 {proposal.profile}…) is what {proposal.service} spent its CPU time on, "

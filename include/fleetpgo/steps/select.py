@@ -1,4 +1,4 @@
-"""Stage 1: which instances to profile, of the whole run or of one of its windows."""
+"""Stage 1: choose the instances to profile, for the whole run or for one of its windows."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ def select_instances(
 
 
 def window_opens(service: ServiceRules, window: str, now: datetime) -> datetime:
-    """When that window of the service opens next; if it is open, when it did."""
+    """Return when a window opens next; if it is open, when it opened."""
     return selection.opening(selection.find_window(service.selection, window), now)

@@ -1,7 +1,6 @@
-"""The waits: one look at whether the pull request is merged, the build is rolled out, a period has passed.
+"""The waits: check once whether the pull request is merged, the build is rolled out, or a period has passed.
 
-A look blocks for as long as its questions to the forge or to Prometheus take. Who looks again, and when, is
-not known here.
+A check blocks while it asks the forge or Prometheus. The caller decides when to check again.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a look at something that takes its time has shown, and the sentence that says so."""
+    """Result of one check, and a sentence that describes it."""
 
     state: Literal["waiting", "done", "skipped", "failed"]
     message: str
@@ -58,7 +57,7 @@ def look_for_merge(store: RunStore, forge: Forge) -> Outcome:
 
 
 def _skip(store: RunStore, reason: str) -> Outcome:
-    """The run ends here, and not in failure; the store remembers why."""
+    """End the run without a failure, and store the reason."""
     store.write(Merge("skipped", reason=reason))
     return Outcome("skipped", reason)
 
@@ -108,7 +107,7 @@ def look_for_week(service: ServiceRules, store: RunStore, now: datetime) -> Outc
 
 
 def measurable_at(service: ServiceRules, store: RunStore, period: Period) -> datetime:
-    """When that period after the rollout will have passed."""
+    """Return when the period after the rollout ends."""
     return ready_at(service, store.read(Rollout), window_of(service, period))
 
 

@@ -87,7 +87,7 @@ def static_file(path: str) -> FileResponse:
 
 @app.get("/api/fleet", responses=_ERRORS)
 def fleet(dags: ReadableDags) -> FleetAnswer:
-    """The services whose DAG the user may read, and what these together have reclaimed."""
+    """Return the services whose DAG the user may read, and the cores that they have reclaimed together."""
     store, now = hooks.store_root(), datetime.now(UTC)
     rows = [overview.look_at_service(store, dag.service, now=now) for dag in dags]
     return FleetAnswer.model_validate(
@@ -105,7 +105,7 @@ def fleet(dags: ReadableDags) -> FleetAnswer:
 
 @runs.get("")
 def run(store: Store, dag_id: str, run_id: str) -> RunAnswer:
-    """What the run has left so far, and the state that Airflow has it in."""
+    """Return the run's overview so far, and its state in Airflow."""
     found = overview.look_at_run(store)
     return RunAnswer.model_validate({**vars(found), "state": run_state(dag_id, run_id)})
 
@@ -133,7 +133,7 @@ def difference_profile(store: Store, part: Literal["grown", "shrunk"]) -> Respon
 
 @runs.get("/artifacts/{name}", response_class=Response, responses=_DOWNLOAD)
 def artifact(store: Store, name: str) -> Response:
-    """One of the artifacts that are listed in :data:`fleetpgo.overview.run.DOWNLOADS`."""
+    """Return one of the artifacts in :data:`fleetpgo.overview.run.DOWNLOADS`."""
     data = overview.find_download(store, name)
     if data is None:
         raise HTTPException(404, f"this run has no {name} to download")

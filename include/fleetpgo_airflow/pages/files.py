@@ -29,7 +29,7 @@ def find_files(installed: Path = INSTALLED) -> dict[str, Path]:
 
 
 def explain_absence(name: str, installed: Path = INSTALLED) -> str:
-    """Return a sentence for people: why there is no file of that name, and what brings it."""
+    """Return a sentence for people: why a file is missing, and how to install it."""
     library = name.partition("/")[0]
     if library not in LIBRARIES or (installed / library).exists():
         return f"there is no {name}"

@@ -1,4 +1,4 @@
-"""What the pages' API answers: the values of :mod:`fleetpgo.overview` as JSON, with a schema.
+"""Answers of the pages' API: the values of :mod:`fleetpgo.overview` as JSON, with a schema.
 
 The schema is made from these models (``app.openapi()``). A field stands here if a page reads it.
 """
@@ -22,7 +22,7 @@ Symbol = Annotated[str, BeforeValidator(_readable)]
 
 
 class Answer(BaseModel):
-    """Base of all: read from attributes, and closed, so that a page never waits for a field in vain."""
+    """Base class of all answers. Values come from attributes; unknown fields are errors."""
 
     model_config = ConfigDict(from_attributes=True, extra="forbid", frozen=True)
 
@@ -221,6 +221,6 @@ class DifferenceAnswer(Answer):
 
 
 class ErrorAnswer(Answer):
-    """What went wrong, in a sentence."""
+    """An error, described in one sentence."""
 
     detail: str

@@ -29,13 +29,13 @@ class Request:
 
 
 class ProfileSource(Protocol):
-    """Knows how a CPU profile of a target is asked for."""
+    """Builds the request for a CPU profile of a target, and reads the answer."""
 
     whole: ClassVar[bool]
     """Whether an answer covers all of the time that was asked for; a store may have seen a part of it."""
 
     def question(self, target: Target, *, seconds: int) -> str:
-        """What is asked, whenever it is: equal questions about two targets have one answer.
+        """Return the request without its time. Targets with equal questions get the same profile.
 
         Raises:
             NeverError: as :meth:`request`.

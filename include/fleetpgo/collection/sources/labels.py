@@ -1,4 +1,4 @@
-"""Labels on their way into a request: what whoever can push a metric may not decide.
+"""Labels in a request. Whoever can push a metric can forge them, so each value is checked.
 
 A value goes into a URL or a selector only if it is plainly a word, a number, a version or a host. A URL, a
 path, white space, ``@``, a percent-escape, a quote or a control character is none of these.
@@ -20,7 +20,7 @@ _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~+-]{0,252}")
 
 
 def fill(template: str, target: Target, *, seconds: int) -> str:
-    """A template with the target's labels, ``$instance``, ``$host`` and ``$seconds`` filled in.
+    """Fill a template with the target's labels, ``$instance``, ``$host`` and ``$seconds``.
 
     Raises:
         NeverError: a label is missing, or has a value that may not be sent.

@@ -33,13 +33,13 @@ class Inputs:
 
     @property
     def follow(self) -> float:
-        """The elasticity, or 1 where it is not known: then CPU per request is compared as it is."""
+        """Return the elasticity; 1 if it is unknown, which compares plain CPU per request."""
         return 1.0 if self.elasticity is None else self.elasticity
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What the rest of the measurement must know of an estimator.
+    """Properties of an estimator that the rest of the measurement uses.
 
     Attributes:
         between_times: it compares the fleet before with the fleet after, and no instance stayed behind. Any

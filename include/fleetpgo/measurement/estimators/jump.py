@@ -2,15 +2,15 @@
 
 Assumption: between the time just before the rollout and the time just after it, CPU per request moves as it
 moved between the same clock times of the weeks before. A fresh process may run cheaper or dearer than an old
-one for hours; the jump cannot tell that from the build, so the interval reaches down by what was seen of it.
-For want of anything better only.
+one for hours; the jump cannot tell that from the build, so the interval's lower end includes an
+allowance for it. This estimator is the last resort.
 
     J   = Δ ln(C/Q) across the rollout,  J_k the same k = 1 … K weeks earlier
     τ   = J − mean of J_k
     half-width = t(97.5 %, K − 1) · s · √(1 + 1/K),  s the standard deviation of the J_k
 
-Traffic's own jump must lie in the interval that its jumps of those weeks give in the same way: what comes
-with an attack or a failover is not what came before.
+Traffic's own jump must lie in the interval that traffic's jumps of those weeks give in the same way. So there
+is no estimate across an attack or a failover.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
 
 
 def _half_width(weeks: list[float]) -> float:
-    """Return how far from these weeks' mean one more week may lie, with 95 % confidence."""
+    """Return the half-width of the 95 % interval for one more week around the mean of these."""
     return t_quantile(len(weeks) - 1) * float(np.std(weeks, ddof=1)) * math.sqrt(1 + 1 / len(weeks))
 
 

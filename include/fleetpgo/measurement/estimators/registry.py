@@ -1,4 +1,4 @@
-"""All estimators, in the order of what they must assume: the first that the data allow gives the headline."""
+"""All estimators, fewest assumptions first. The first that the data allow gives the headline."""
 
 from __future__ import annotations
 

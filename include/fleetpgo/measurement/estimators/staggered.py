@@ -80,7 +80,7 @@ def estimate(panel: Panel, *, settle: float, elasticity: float | None = None) ->
                 y -= elasticity * traffic
     y, *x = (_within(values, usable, panel.datacenter) for values in (y, *columns))
     if np.square(x[0]).sum() < _TOLERANCE * usable.sum():
-        raise NotPossibleError("all instances of a datacenter went over at once, and none was held back")
+        raise NotPossibleError("all instances of a datacenter were updated at once, and none was held back")
     tau, error = _clustered(y, np.stack(x), usable, panel.datacenter)
     if not math.isfinite(error):
         raise NotPossibleError("the instances' restarts and their new build cannot be told apart")

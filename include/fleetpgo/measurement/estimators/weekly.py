@@ -95,7 +95,7 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
 
 @dataclass(frozen=True)
 class _Changes:
-    """r_h, and the Unix hours of which they are."""
+    """The changes r_h, and the Unix hour of each."""
 
     hours: Floats
     values: Floats
@@ -126,7 +126,7 @@ def _median(changes: _Changes, windows: Windows) -> float | None:
 
 
 def _reject_apart(usage: Usage, windows: Windows, elasticity: float) -> None:
-    """Refuse a change that some datacenters had and the others had not, as never in the weeks before.
+    """Refuse a change in only some datacenters that is larger than any such change in the weeks before.
 
     Each datacenter's median change less the median of those, in units of its root mean square in the placebo
     weeks: the datacenter's own or that of all, whichever is larger. A small one may be noisier than the rest.

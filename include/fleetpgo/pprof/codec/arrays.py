@@ -40,7 +40,7 @@ def starts_of(counts: Ints) -> Ints:
 
 
 def ranges(starts: Ints, counts: Ints) -> Ints:
-    """``starts[0] … + counts[0]``, then ``starts[1] …``, one behind the other."""
+    """Return the ranges ``starts[i] … starts[i] + counts[i]``, concatenated."""
     stops = np.cumsum(counts)
     rows: Ints = np.arange(stops[-1] if len(stops) else 0) + np.repeat(starts - (stops - counts), counts)
     return rows

@@ -96,7 +96,7 @@ class Columns:
 
     @property
     def header(self) -> Header:
-        """The header of the one profile, or of the first."""
+        """The header of the profile; of several, the first one's."""
         return self.headers[0]
 
     @property
@@ -127,16 +127,16 @@ def require_short_names(profiles: Columns, most: int) -> None:
     of_stacks = np.diff(before).take(profiles.stacks).sum(dtype=np.float64)  # which does not overflow
     if of_stacks > most:
         raise ProfileError(
-            f"The names next to the leaves of the profile's stacks have {of_stacks:,.0f} bytes; {most:,} are "
-            "the most.",
+            f"The names next to the leaves of the profile's stacks have {of_stacks:,.0f} bytes; the "
+            f"limit is {most:,}.",
             reason="too-large",
-            hint="The Go compiler's own have 1.4 million; raise the limit on unpacked bytes for a source "
-            "that you trust.",
+            hint="The Go compiler's own profile has 1.4 million; raise the limit on unpacked bytes for a "
+            "source that you trust.",
         )
 
 
 def require_few_lines(profiles: Columns, most: int) -> None:
-    """See that not many stacks share locations of many lines, as somebody looks at each line of each stack.
+    """Check that the stacks have few enough lines in total: each line of each stack is read.
 
     Raises:
         ProfileError: they have more than so many lines together (``too-large``).
@@ -144,7 +144,7 @@ def require_few_lines(profiles: Columns, most: int) -> None:
     lines = int(np.diff(profiles.line_starts).take(profiles.stacks).sum())
     if lines > most:
         raise ProfileError(
-            f"The stacks of the profile have {lines:,} lines; {most:,} are the most.",
+            f"The stacks of the profile have {lines:,} lines; the limit is {most:,}.",
             reason="too-large",
             hint="The Go compiler's own has 65,000; raise the limit of records for a source you trust.",
         )

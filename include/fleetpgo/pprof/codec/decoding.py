@@ -97,7 +97,7 @@ def resolved(
         raise ProfileError(
             "The profiles do not count the same things.",
             reason="incompatible",
-            hint="Read profiles of one kind only together.",
+            hint="Read only profiles of one kind together.",
         )
 
     records = batch.column("function").values
@@ -176,7 +176,7 @@ def _require_line_numbers(lines: Ints) -> None:
     """See that lines can be subtracted from each other."""
     if len(lines) and not -LAST_LINE <= lines.min() <= lines.max() <= LAST_LINE:
         raise ProfileError(
-            f"The profile names line {max(lines.tolist(), key=abs)}; no source file has it.",
+            f"The profile names line {max(lines.tolist(), key=abs)}, which no source file has.",
             reason="bad-line",
             hint=_REFETCH,
         )

@@ -1,4 +1,4 @@
-"""Profiles without the part of their stacks that the compiler does not read.
+"""Read only the part of each stack that the compiler reads: its two leaf-most locations.
 
 Most of a profile's bytes are the locations of its stacks, and of each stack the compiler reads the two next
 to the leaf. So ptars hands over the samples as they are, and numpy reads the beginning of all of them at
@@ -87,7 +87,7 @@ def _bounded(profiles: Columns, limits: Limits) -> Columns:
 
 
 def _usual_stacks(batch: pa.RecordBatch, samples: Samples) -> tuple[Ints, Locations]:
-    """The locations that the samples' ids name, and the rows that the samples' stacks have among them."""
+    """Return the locations that the samples use, and the rows of the samples' stacks in them."""
     records = Records(offsets(batch.column("location")), "location")
     try:
         rows = records.rows(
@@ -126,7 +126,7 @@ def _usual_samples(records: pa.Array, types: int) -> Samples:
 
 
 def _locations(cursor: Cursor) -> tuple[Ints, Ints, Ints]:
-    """The ids of locations that stand there: the first of each sample, which have a second one, and these."""
+    """Read location ids: each sample's first, which samples have a second, and the second ids."""
     tags = cursor.tags()
     packed = tags == LOCATIONS
     require(cursor.left() & (packed | (tags == LOCATION)))

@@ -88,7 +88,7 @@ class Rows:
         return len(self._distinct)
 
     def all(self) -> tuple[Ints, Ints]:
-        """All rows by number, one behind the other, and (rows,) how long each is."""
+        """Return all rows in the order of their numbers, concatenated, and (rows,) the length of each."""
         _, buffer, data = self._distinct.values.buffers()
         starts = np.frombuffer(buffer, np.int64, len(self) + 1) // NUMBER_BYTES
         return np.frombuffer(data, np.int64, starts[-1]), starts[1:] - starts[:-1]

@@ -98,7 +98,7 @@ def _unzip(data: bytes, most: int) -> bytes:
         raise ProfileError(
             f"{len(stream.unused_data):,} more bytes follow the profile's gzip stream.",
             reason="concatenated",
-            hint="Profiles are joined with `fleetpgo profile merge`, not one behind the other.",
+            hint="Join profiles with `fleetpgo profile merge`; do not concatenate them.",
         )
     return raw
 

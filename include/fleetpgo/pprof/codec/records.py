@@ -34,12 +34,12 @@ class UnusualError(Exception):
 
 
 def tag(field: int, wire_type: int) -> int:
-    """What stands before a field of a record."""
+    """Return the tag that precedes a field of a record."""
     return field << TYPE_BITS | wire_type
 
 
 def offsets(lists: pa.ListArray) -> Ints:
-    """(lists + 1,) where in its values each list of a column starts, and where the last one ends."""
+    """Return (lists + 1,) where each list of a column starts in its values, and where the last one ends."""
     if not len(lists):
         return np.zeros(1, np.int64)
     return np.frombuffer(lists.buffers()[1], np.int32, len(lists) + 1).astype(np.int64)
@@ -52,7 +52,7 @@ def octets_of(records: pa.Array) -> tuple[Octets, Ints]:
 
 
 def require(usual: NDArray[np.bool_]) -> None:
-    """See that all is as usual.
+    """Raise UnusualError unless all are as usual.
 
     Raises:
         UnusualError: it is not.
@@ -108,7 +108,7 @@ class Cursor:
 
     @classmethod
     def of(cls, records: pa.Array) -> Cursor:
-        """At the beginning of each record."""
+        """Create a cursor at the beginning of each record."""
         octets, starts = octets_of(records)
         return cls(octets, starts[:-1], starts[1:])
 
@@ -124,7 +124,7 @@ class Cursor:
         return at_places(self.octets, self.at)
 
     def left(self) -> NDArray[np.bool_]:
-        """(records,) whether anything is left of each."""
+        """Return (records,) whether bytes are left in each record."""
         return self.at < self.stop
 
     def pass_tag(self) -> None:
@@ -132,12 +132,12 @@ class Cursor:
         self.at = self.at + 1
 
     def varints(self) -> Ints:
-        """(records,) the numbers that stand there; errors are those of :func:`varints`."""
+        """Read a varint of each record: (records,) numbers. Raises what :func:`varints` raises."""
         numbers, self.at = varints(self.octets, self.at)
         return numbers
 
     def optional(self, field: int) -> Ints:
-        """(records,) the numbers of a field that may stand there; 0 where it does not."""
+        """Read an optional field of each record: (records,) numbers, 0 where it is missing."""
         given = self.tags() == tag(field, VARINT)
         given &= self.left()
         if given.all():
@@ -150,7 +150,7 @@ class Cursor:
         return numbers
 
     def enter(self) -> Cursor:
-        """A cursor in the length-delimited field whose tag stands there; this one moves behind the field.
+        """Return a cursor into the length-delimited field that is next, and move this one behind it.
 
         Raises:
             UnusualError: a field is longer than its record.

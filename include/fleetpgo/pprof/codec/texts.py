@@ -40,7 +40,7 @@ class Texts(Sequence[bytes]):
 
     @classmethod
     def of(cls, texts: Sequence[bytes]) -> Texts:
-        """Texts that are at hand one by one."""
+        """Create from separate texts."""
         ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
         octets = pa.py_buffer(b"".join(texts))
         return cls(pa.Array.from_buffers(pa.binary(), len(texts), [None, pa.py_buffer(ends), octets]))
@@ -86,7 +86,7 @@ class Texts(Sequence[bytes]):
         return not bool(np.any(firsts & 0xC0 == 0x80))  # noqa: PLR2004 -- what every octet but a letter's first is
 
     def may_hold(self, octet: bytes) -> bool:
-        """Whether any of them may: what is found may also belong to a text that is not among them."""
+        """Whether any text may hold the octet. The octet may also be in a text outside these rows."""
         return octet in bytes(self._octets)
 
 

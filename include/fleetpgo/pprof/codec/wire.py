@@ -21,7 +21,7 @@ COMMENTS = 13 << 3 | LENGTH_DELIMITED
 
 
 class Walk(Enum):
-    """The result of a walk."""
+    """What a walk over a message found."""
 
     FINE = "only whole fields"
     TOO_MANY = "too many fields"

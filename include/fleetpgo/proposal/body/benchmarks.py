@@ -1,4 +1,4 @@
-"""The benchmarks on both sides."""
+"""The table of the benchmarks, without and with the profile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two builds in figures."""
+"""The table of the two builds, without and with the profile."""
 
 from __future__ import annotations
 

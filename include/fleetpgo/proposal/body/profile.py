@@ -1,4 +1,4 @@
-"""Both profiles in figures."""
+"""The table of the current and the new profile."""
 
 from __future__ import annotations
 

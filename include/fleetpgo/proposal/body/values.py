@@ -1,4 +1,4 @@
-"""What a pull request tells, as plain values."""
+"""The content of a pull request, as plain values."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Proposal:
-    """All that a pull request tells.
+    """The content of a pull request.
 
     Attributes:
         service: name of the service.

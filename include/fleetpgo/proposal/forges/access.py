@@ -1,4 +1,4 @@
-"""What forges that are servers have in common: an address, a token, and what their refusals mean."""
+"""Common parts of forges with a server: address, token, and the meaning of their error statuses."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def checked(address: str, token: str | None) -> tuple[str, str]:
 
 
 def git_access(address: str, user: str, token: str) -> dict[str, str]:
-    """Git configuration that sends a token as an HTTP header to one server alone.
+    """Return git configuration that sends a token as an HTTP header to one server only.
 
     A submodule there that is named by an address for SSH is fetched over HTTPS: a token is all we have.
     """
@@ -60,7 +60,7 @@ def git_access(address: str, user: str, token: str) -> dict[str, str]:
 
 
 def refusal(status: int) -> type[ForgeError]:
-    """The kind of error of a status: whether the forge refuses this one thing, or is not to be asked now."""
+    """Return the error class for a status: the forge refuses this request, or it cannot answer now."""
     about_us = (
         requests.codes.unauthorized,
         requests.codes.request_timeout,
@@ -71,7 +71,7 @@ def refusal(status: int) -> type[ForgeError]:
 
 
 def unanswered(address: str, doing: str, error: requests.RequestException) -> ForgeError:
-    """The error of a forge that gave no answer, or none but refusals however often it was asked."""
+    """Return the error for a forge that never answered, or answered every retry with an error."""
     if isinstance(error, AnswerError):
         return ForgeError(
             f"{address} gives no answer that can be used, {doing}: {error}",
@@ -90,15 +90,15 @@ def unanswered(address: str, doing: str, error: requests.RequestException) -> Fo
 
 @contextmanager
 def understanding() -> Iterator[None]:
-    """Turn what comes of reading an answer of another form than the forge's API has into a ForgeError."""
+    """Turn errors from reading an unexpected answer into a ForgeError."""
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError, AssertionError) as error:
         raise ForgeError(
             "the forge describes a pull request in another form than its API has: "
             f"{type(error).__name__} {error}",
-            hint="check the connection's host and repository.forge: is it that kind of forge, and a version "
-            "that is kept up?",
+            hint="check the connection's host and repository.forge: is it that kind of forge, and a "
+            "supported version?",
         ) from error
 
 

@@ -221,7 +221,7 @@ class GitHubForge:
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
-        """Turn what goes wrong inside into a ForgeError; the forge's answers never hold the token."""
+        """Turn errors inside the block into a ForgeError; the forge's answers never hold the token."""
         try:
             with one_call():
                 yield
@@ -254,7 +254,7 @@ def _as_app(app: App, key: str) -> Auth.AppInstallationAuth:
 
 
 class _Patience(Patience, GithubRetry):
-    """GitHub's limits say 403, too; GithubRetry looks which 403 is one, and raises the others' error."""
+    """Retry policy for GitHub, whose rate limits also answer 403; GithubRetry tells them from other 403s."""
 
     turned_away = Patience.turned_away | {requests.codes.forbidden}
 

@@ -214,7 +214,7 @@ class GitLabForge:
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
-        """Turn what goes wrong inside into a ForgeError; GitLab's answers never hold the token."""
+        """Turn errors inside the block into a ForgeError; GitLab's answers never hold the token."""
         try:
             with one_call():
                 yield

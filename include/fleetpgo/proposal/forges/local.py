@@ -126,13 +126,13 @@ class LocalForge:
             return changed
 
     def ask(self, number: int, reviewer: str) -> None:
-        """Write down who is to review a pull request: whoever it is, for nobody has an account here."""
+        """Record a reviewer of a pull request. Any name will do: a local forge has no accounts."""
         with self._lock():
             record = self._read(number)
             self._write(replace(record, reviewers=tuple(dict.fromkeys((*record.reviewers, reviewer)))))
 
     def assign(self, number: int, person: str) -> None:
-        """Write down to whom a pull request is assigned."""
+        """Record an assignee of a pull request."""
         with self._lock():
             record = self._read(number)
             self._write(replace(record, assignees=tuple(dict.fromkeys((*record.assignees, person)))))
@@ -213,7 +213,7 @@ class LocalForge:
             return self._finish(record, replace(pull_request, state="closed"))
 
     def _merge(self, pull_request: PullRequest, head: str) -> str:
-        """Merge a head into the base and return the full SHA of the commit that did."""
+        """Merge a head into the base and return the full SHA of the merge commit."""
         with tempfile.TemporaryDirectory(prefix="fleetpgo-", ignore_cleanup_errors=True) as directory:
             clone = Path(directory) / "clone"
             git(
@@ -236,7 +236,7 @@ class LocalForge:
         return record, record.pull_request
 
     def _finish(self, record: _Record, finished: PullRequest) -> PullRequest:
-        """Write a pull request that is merged or closed; from now on its head stays where it is."""
+        """Write a pull request that is merged or closed. Its head no longer moves."""
         self._git("update-ref", "--no-deref", f"refs/pull/{finished.number}/head", finished.head)
         self._write(replace(record, pull_request=finished))
         return finished
@@ -277,7 +277,7 @@ class LocalForge:
         return _Record(pull_request, comments, **people)
 
     def _write(self, record: _Record) -> None:
-        """Write both files of a pull request. The JSON comes last: where it is, all of it is."""
+        """Write both files of a pull request. The JSON comes last: if it exists, so does the rest."""
         pull_request = record.pull_request
         document = {
             **asdict(pull_request),
@@ -292,7 +292,7 @@ class LocalForge:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """One writer at a time; the system lets go of the lock if the writer dies."""
+        """Lock the forge for one writer; the system releases the lock if the writer dies."""
         self._pulls.mkdir(exist_ok=True)
         with (self._pulls / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,9 +1,8 @@
-"""How forges' servers are asked: by one policy of repetitions and limits, and never at another address.
+"""HTTP sessions to forges: one policy of retries and limits, and only one address per session.
 
-A forge's answers come from outside. So one call of ours has limits (:func:`one_call`): in time, with all
-waits and repetitions, and in requests, however many pages a list claims to have. An answer has a limit in
-bytes and must be JSON. A token goes to the forge's own address alone, whatever a redirect or the link to a
-next page says.
+A forge's answers are not trusted. So a call has limits (:func:`one_call`): in time, including all waits and
+retries, and in requests, however many pages a list claims to have. An answer has a limit in bytes and must be
+JSON. A token goes only to the forge's own address, whatever a redirect or the link to a next page says.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ class AnswerError(requests.RequestException):
 
 @dataclass
 class _Budget:
-    """What is left of the limits of a call."""
+    """What a call may still use of its limits."""
 
     deadline: float
     requests: int
@@ -178,16 +177,16 @@ def session(address: str) -> requests.Session:
 
 
 class Patience(Retry):
-    """Also repeats a POST that a limit turned away, and waits for no limit longer than LONGEST_WAIT.
+    """Retry policy that also repeats a POST refused by a rate limit, and waits at most LONGEST_WAIT for it.
 
-    To ask earlier than a forge says would be held against the token; to wait for hours would hold a worker.
+    A request before the time that the forge names counts against the token; a wait of hours blocks a worker.
     """
 
     turned_away: ClassVar[AbstractSet[int]] = {requests.codes.too_many_requests}
     """Statuses which say that a request was not done."""
 
     def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:  # noqa: FBT001, FBT002  # urllib3's
-        """Whether to ask again."""
+        """Whether to retry the request."""
         limited = status_code in self.turned_away and bool(self.total)
         return limited or super().is_retry(method, status_code, has_retry_after)
 
@@ -200,7 +199,7 @@ class Patience(Retry):
         _pool: ConnectionPool | None = None,
         _stacktrace: TracebackType | None = None,
     ) -> Self:
-        """The retry that is left after this one; an error if it is not to be made."""
+        """Return the policy for the next retry; raise if there must be none."""
         asked = (self.get_retry_after(response) if response is not None else None) or 0.0
         if asked > LONGEST_WAIT:
             raise _given_up(_pool, url, f"it asks to wait for {asked:.0f} s")
@@ -212,5 +211,5 @@ class Patience(Retry):
 
 
 def _given_up(pool: ConnectionPool | None, url: str | None, why: str) -> MaxRetryError:
-    """The error by which urllib3 itself gives up; it has the pool wherever there is an answer."""
+    """Return urllib3's own error for giving up. The pool is set whenever there is an answer."""
     return MaxRetryError(pool, url, ResponseError(why))  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
-"""Where a profile belongs in a repository, and what must be edited so that its build takes it there.
+"""Find where a profile belongs in a repository, and edit the build so that it uses the profile.
 
-Both come from the base's own build: what it called (:mod:`fleetpgo.proposal.wiring.recording`) and what its
-binary says of itself. Only the line of the Makefile that made the service's binary is ever edited. Where it
-is not certain which line that is, nothing is, and the error says the exact edit.
+Both follow from a build of the base: the ``go build`` calls (:mod:`fleetpgo.proposal.wiring.recording`) and
+the build settings in the binary. fleetpgo edits only the Makefile line that made the service's binary. If it
+is not certain which line that is, fleetpgo edits nothing, and the error shows the exact edit.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Wiring:
 
 @dataclass(frozen=True)
 class BaseBuild:
-    """What the build of the base branch, as it is, did.
+    """Result of the build of the unchanged base branch.
 
     Attributes:
         calls: each ``go build`` in it.
@@ -62,7 +62,7 @@ class BaseBuild:
     settings: Mapping[str, str]
 
     def maker(self, binary: Path) -> GoBuild | None:
-        """The call that made a binary, given by its absolute path; None if that is not certain."""
+        """Return the call that made the binary at an absolute path; None if that is not certain."""
         makers = [call for call in self.calls if call.makes(binary)]
         if makers:
             return makers[-1]
@@ -71,7 +71,7 @@ class BaseBuild:
 
 
 def find_wiring(repository: BuildTexts, service: ServiceRules, base: BaseBuild) -> Wiring:
-    """Find where the profile belongs and how it gets to ``go build``, and edit the Makefile if it does not.
+    """Find the profile's path and how it gets to ``go build``; edit the Makefile if it does not get there.
 
     Without ``repository.profile`` it belongs where the base's build takes one from already; else to
     ``default.pgo`` beside the main package, where Go looks by itself and nothing needs to be edited.
@@ -94,7 +94,7 @@ def find_wiring(repository: BuildTexts, service: ServiceRules, base: BaseBuild) 
     path = service.repository.profile or taken or automatic
     if path is None:
         raise RepositoryError(
-            f"no main package of the repository makes {service.build.binary}, so its {_DEFAULT} has no place",
+            f"no main package of the repository makes {service.build.binary}, so {_DEFAULT} has no effect",
             hint="set repository.profile in the service file to the path that the build passes as -pgo",
         )
     path = posixpath.normpath(path)
@@ -117,7 +117,7 @@ def find_wiring(repository: BuildTexts, service: ServiceRules, base: BaseBuild) 
 
 
 def _passes(maker: GoBuild | None) -> bool:
-    """Whether the call that made the binary says itself which profile to take."""
+    """Whether the call that made the binary passes ``-pgo`` with a path."""
     return maker is not None and maker.pgo not in ("", "auto")
 
 
@@ -129,7 +129,7 @@ def _reached(
     automatic: bool,
     files: Mapping[str, bytes] | None = None,
 ) -> Wiring:
-    """The wiring, with what the reviewer must know of other builds in the repository."""
+    """Return the wiring, with notes for the reviewer on other builds in the repository."""
     unaware = () if automatic else repository.building_without(service.repository.makefile)
     images = unreached_images(repository, path, service.build.command, automatic=automatic)
     return Wiring(path, files or {}, unaware=unaware, images=images)
@@ -147,7 +147,7 @@ def _main_directory(repository: BuildTexts, base: BaseBuild, maker: GoBuild | No
 def _taken(
     repository: BuildTexts, base: BaseBuild, maker: GoBuild | None, automatic: str | None
 ) -> str | None:
-    """Path of the profile that the base's build takes; None if it takes none that can be told."""
+    """Return the path of the profile that the base's build uses; None if there is none or it is unknown."""
     told = base.settings.get("-pgo", "")
     if PurePosixPath(told).is_absolute():
         return _inside(repository, Path(told)) or told
@@ -159,7 +159,7 @@ def _taken(
 
 
 def _inside(repository: BuildTexts, place: Path) -> str | None:
-    """A place by its path in the repository; None if it is elsewhere."""
+    """Return a path relative to the repository; None if it is outside."""
     real = place.parent.resolve() / place.name
     return real.relative_to(repository.root).as_posix() if real.is_relative_to(repository.root) else None
 
@@ -194,7 +194,7 @@ def _edit(
 
 
 def _elsewhere(repository: BuildTexts, makefile: str | None, maker: GoBuild) -> str:
-    """Where else a call may come from, in words."""
+    """Say where else a call may come from."""
     places = [
         f"{name}: {line.strip()}"
         for name, line in repository.lines()

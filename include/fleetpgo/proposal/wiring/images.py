@@ -1,4 +1,4 @@
-"""Which container images the profile does not reach: what a Dockerfile copies, and what it then builds.
+"""Find Dockerfiles that build the service but do not copy the profile.
 
 A Dockerfile is read as text. Its build context is taken to be the root of the repository.
 """
@@ -25,7 +25,7 @@ _MAKE = re.compile(r"\bmake\b((?:\s+[^\s;&|]+)*)")
 def unreached_images(
     repository: BuildTexts, profile: str, command: Sequence[str], *, automatic: bool
 ) -> tuple[str, ...]:
-    """Say of each Dockerfile that builds the service, and does not copy the profile, what comes of it.
+    """Return a warning for each Dockerfile that builds the service without copying the profile.
 
     Args:
         repository: its build files.

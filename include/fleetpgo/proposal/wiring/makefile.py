@@ -1,8 +1,8 @@
-"""The ``go build`` lines of a Makefile: which one made a recorded call, and how to make it pass the profile.
+"""Find the ``go build`` line of a Makefile that made a recorded call, and add the profile to it.
 
-It knows recipes, what a shell makes of their words, and variables that are set once to plain text. Whatever
-else is in a word may have been anything, so a line only *may* have made a call. It is edited if it is the
-only one, and if it cannot make another program as well.
+This module reads recipes, splits words as a shell does, and expands variables that are set once to plain
+text. Anything else in a word is unknown and matches any text, so a line *may* have made a call. fleetpgo
+edits a line only if no other line may have made the call, and if the line cannot make another program.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class BuildLine:
         return made.startswith(first) and made.endswith(last) and at + len(last) <= len(made)
 
     def doubt(self, call: GoBuild) -> str:
-        """Why it may make other programs than a call did; "" if it makes this one alone."""
+        """Say why the line may also make other programs; "" if it makes only this one."""
         plain = {piece.strip("\"'") for word in self.words for piece in word.split()}
         if len(call.packages) > 1 and not all(each.endswith(".go") for each in call.packages):
             return "it makes several programs"
@@ -170,7 +170,7 @@ def _length_of_c(words: Sequence[str]) -> int:
 
 
 def _constants(text: str, overridden: Collection[str]) -> dict[str, str]:
-    """The variables that a Makefile sets once, whatever is asked for, to a text."""
+    """Return the variables that a Makefile sets exactly once, unconditionally, to plain text."""
     values: dict[str, list[str]] = {}
     for name, operator, value in _ASSIGNMENT.findall(text):
         values.setdefault(name, []).append(value.strip())

@@ -1,11 +1,11 @@
-"""Records which ``go build`` a service's own build really runs: directory, arguments and the like of each.
+"""Record the ``go build`` calls of a service's build: directory, arguments and GOBIN of each.
 
 A program named ``go`` stands first on the build's PATH. It notes how it was called and becomes the real one.
 Nothing is parsed, so directories, variables, pattern rules, conditions and scripts need not be understood. A
 build that calls Go by its path, or in a container, leaves no record.
 
-The record is a hint: the build could write to it. That a profile had an effect is shown by the binary alone
-(:mod:`fleetpgo.proposal.verify`).
+The record is only a hint, because the build could write to it. Only the binary proves that a profile had an
+effect (:mod:`fleetpgo.proposal.verify`).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class GoBuild:
 
 @contextmanager
 def recording(environment: Mapping[str, str]) -> Iterator[tuple[dict[str, str], list[GoBuild]]]:
-    """Record the Go builds of what runs in the block.
+    """Record the Go builds that run inside the block.
 
     Args:
         environment: of the build.
@@ -137,7 +137,7 @@ def parse_call(directory: Path, words: Sequence[str], goflags: str = "", gobin: 
 
 
 def _read(notes: Path) -> list[GoBuild]:
-    """Return the calls that were noted, in the order of their times; what is no note is left out."""
+    """Return the recorded calls by time; skip what is not a record."""
     found: list[GoBuild] = []
     files = [each for each in notes.iterdir() if each.is_file() and not each.is_symlink()]
     for file in sorted(files, key=lambda each: each.stat().st_mtime_ns):

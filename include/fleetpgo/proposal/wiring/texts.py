@@ -1,7 +1,7 @@
-"""What a repository says of its builds, read from its files before any build has run.
+"""The build files of a repository (Makefiles, Dockerfiles, go.mod …), read before any build has run.
 
-Files that builds are described in are read as text, line by line. That decides what is edited and what the
-reviewer is told, never whether a profile arrived.
+They are read as text, line by line. They decide what fleetpgo edits and tells the reviewer, but never whether
+the profile reached the build.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ class BuildTexts:
         return any(_DESCRIBES.search(line) for _, line in self.lines())
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """The lines that are no comments, each with the path of its file."""
+        """Yield the lines that are not comments, each with the path of its file."""
         for name, text in self.texts.items():
             for line in text.splitlines():
                 if not _COMMENT.match(line):
                     yield name, line
 
     def passes_profile(self, profile: str) -> bool:
-        """Whether something may pass a profile on: a ``-pgo`` somewhere, or Go by itself."""
+        """Whether a build may use the profile: through a ``-pgo`` flag, or as Go's ``default.pgo``."""
         if Path(profile).name == "default.pgo":
             return True
         return any(
@@ -84,7 +84,7 @@ class BuildTexts:
         )
 
     def building_without(self, but: str | None) -> tuple[str, ...]:
-        """The files, but one, that build something and pass no profile on."""
+        """Return the files, except one, that build something without a profile."""
         building, passing = set(), {but}
         for name, line in self.lines():
             if _BUILDS.search(line) or _GORELEASER.fullmatch(name):
@@ -103,7 +103,7 @@ class BuildTexts:
 
 
 def read_build_texts(checkout: Checkout) -> BuildTexts:
-    """Read what a clone says of its builds.
+    """Read the build files of a clone.
 
     Args:
         checkout: the clone, which no build has touched.
