@@ -77,7 +77,7 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
         (
             "binary: bin/api",
             "binary: bin/api, environment: {GOCACHE: x}",
-            "api.yaml:4: build.environment: GOCACHE is set by fleetpgo itself",
+            "api.yaml:4: build.environment: fleetpgo itself sets GOCACHE",
         ),
         (
             "binary: bin/api",
