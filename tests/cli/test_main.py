@@ -16,6 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from fleetpgo.cli.main import cli
+from fleetpgo.cli.propose import _latest
+from fleetpgo.errors import ArtifactError
 from fleetpgo.run.artifacts import FetchedProfile
 from fleetpgo.run.profiled import Manifest, Record
 from fleetpgo.run.selected import Selection
@@ -297,3 +299,10 @@ def test_proposing_without_a_collected_run_says_how_to_make_one(tmp_path):
     done = run("propose", "wshim", "--store", str(tmp_path), "--forge", str(tmp_path))
     assert done.exit_code == 2
     assert "make one with `fleetpgo collect`" in done.output
+
+
+def test_propose_names_the_manifest_that_cannot_be_read(tmp_path):
+    (tmp_path / "api" / "one").mkdir(parents=True)
+    (tmp_path / "api" / "one" / "manifest.json").write_text('{"service": "api"}')
+    with pytest.raises(ArtifactError, match=r"one/manifest\.json cannot be read: run: Field required"):
+        _latest(tmp_path, "api")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -135,3 +136,16 @@ def test_match_names_what_is_gone(run, tmp_path):
     assert (["main.fibonacci", "main.fibonacci", 4], "the caller") in [
         (each["edge"], each["why"]) for each in said["lost"]
     ]
+
+
+@pytest.mark.parametrize("command", ["top", "edges", "compare"])
+def test_no_name_reaches_the_terminal_as_it_is(run, tmp_path, command):
+    hostile = tmp_path / "hostile.pb"
+    raw = gzip.decompress(Path(ONE).read_bytes())
+    name = b"main.main"
+    assert name in raw
+    hostile.write_bytes(raw.replace(name, b"main.\x1b[\xff\n"))
+    files = [ONE, str(hostile)] if command == "compare" else [str(hostile)]
+    result = run(command, *files)
+    assert result.exit_code == 0, result.exception
+    assert "\x1b" not in result.stdout

@@ -115,3 +115,13 @@ def test_the_interval_in_cores_is_the_same_share_of_the_same_cpu(store):
     row = history(store, "api", now=NOW).loc["run-a"]
     used = 10.0 * 0.97 / 0.03
     assert (row["cores_low"], row["cores_high"]) == pytest.approx((used * 0.02 / 0.98, used * 0.04 / 0.96))
+
+
+@pytest.mark.parametrize("end", ["low", "high"])
+def test_an_interval_that_reaches_everything_has_no_ends_in_cores(store, end):
+    file = store / "api" / "run-a" / "measure_week.json"
+    record = json.loads(file.read_text())
+    record["estimate"][end] = 1.0
+    file.write_text(json.dumps(record))
+    row = history(store, "api", now=NOW).loc["run-a"]
+    assert row[["cores_low", "cores_high"]].isna().all()

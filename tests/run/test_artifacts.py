@@ -108,7 +108,7 @@ def test_an_artifact_that_does_not_say_what_it_must_is_refused_by_its_field(stor
         store.read(Manifest)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '"x"', "\xff"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '"x"', "\xff", "[" * 100_000])
 def test_what_is_no_record_at_all_is_refused(store, text):
     store.write(manifest())
     store.path(Manifest).write_bytes(text.encode("latin-1"))

@@ -77,7 +77,7 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
         (
             "binary: bin/api",
             "binary: bin/api, environment: {GOCACHE: x}",
-            "api.yaml:4: build.environment: GOCACHE is set by fleetpgo itself",
+            "api.yaml:4: build.environment: fleetpgo itself sets GOCACHE",
         ),
         (
             "binary: bin/api",
@@ -171,6 +171,10 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
             "collection.query: without a placeholder such as $instance every instance gets",
         ),
         (MINIMAL, "prometheus: {connection", "not valid YAML"),
+        (MINIMAL, 'owner: "a\x07b"', "api.yaml: not valid YAML: unacceptable character"),
+        (MINIMAL, "owner: 2026-13-45", "api.yaml: not valid YAML: month must be in 1..12"),
+        (MINIMAL, "owner: !!bool perhaps", "api.yaml: not valid YAML: 'perhaps'"),
+        (MINIMAL, "[" * 500, "api.yaml: not valid YAML: maximum recursion depth"),
         (MINIMAL, "- a list\n", "api.yaml:1: a service file must be a mapping"),
         ("prometheus:", "name: api\nprometheus:", "api.yaml:1: name: remove this key"),
     ],

@@ -17,6 +17,7 @@ import click
 
 from fleetpgo.cli.options import JSON, json_option
 from fleetpgo.errors import FleetPGOError, ProfileError
+from fleetpgo.golang.output import cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -215,7 +216,7 @@ def top(path: str, *, count: int, as_json: bool) -> None:
     for rank in ranks:
         click.echo(
             f"{rank.flat:>14,} {100 * rank.flat_share:>7.2f} {rank.cum:>14,} {100 * rank.cum_share:>7.2f}  "
-            f"{rank.function}"
+            f"{cleaned(rank.function)}"
         )
 
 
@@ -272,7 +273,7 @@ def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) ->
 
 
 def _edge(edge: Edge) -> str:
-    return f"{edge.caller}:{edge.offset} → {edge.callee}"
+    return f"{cleaned(edge.caller)}:{edge.offset} → {cleaned(edge.callee)}"
 
 
 def _read(path: str) -> bytes:
@@ -301,4 +302,4 @@ def _show(record: dict[str, Any], *, as_json: bool, err: bool = False) -> None:
         click.echo(json.dumps(record), err=err)
         return
     for name, value in record.items():
-        click.echo(f"{name.replace('_', ' ')}: {value}", err=err)
+        click.echo(f"{name.replace('_', ' ')}: {cleaned(str(value))}", err=err)

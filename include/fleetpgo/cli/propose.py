@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import TYPE_CHECKING
 import click
 
 from fleetpgo.cli.options import json_option, run_option, service_argument, store_option
+from fleetpgo.errors import ArtifactError
 
 if TYPE_CHECKING:
     from upath import UPath
+
+_log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -76,7 +80,13 @@ def _latest(store: Path | UPath, service: str) -> str:
     """Return the service's latest run that has a merged profile."""
     from fleetpgo.overview.fleet import profiles_made, summaries
 
-    made = profiles_made(summaries(store, service))
+    runs = summaries(store, service)
+    made = profiles_made(runs)
+    damaged = "; ".join(run.problem for run in runs if run.problem and not run.profile)
+    if damaged and not made:
+        raise ArtifactError(damaged, hint="name the run to propose with --run, or collect anew")
+    if damaged:
+        _log.warning("left out: %s", damaged)
     if not made:
         raise click.UsageError(f"{store / service} holds no merged run; make one with `fleetpgo collect`")
     return made[-1][0].run

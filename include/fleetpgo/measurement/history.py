@@ -204,7 +204,7 @@ def _refresh(run: str, measured: Measurement) -> Refresh:
 
 def _interval(found: Saving) -> tuple[float | None, float | None]:
     """Return the interval's ends in cores. A share s of what would be used is s/(1 − s) of what is used."""
-    if not found.saving:
+    if not found.saving or 1 in (found.low, found.high):  # all that would be used: no number of cores
         return None, None
     used = found.cores * (1 - found.saving) / found.saving
     low, high = (used * share / (1 - share) for share in (found.low, found.high))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from fleetpgo.errors import FleetPGOError, ServiceFileError
 from fleetpgo.service.reference import mapping_of
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _SUFFIXES = (".yaml", ".yml")
+
+# What ruamel.yaml raises without a line: for a control character, for a date or a number that is none
+# (2026-13-45, `!!bool perhaps`), for brackets in brackets.
+_NO_VALUE = (YAMLError, ValueError, KeyError, RecursionError)
 
 # A key of a section as messages name it, `build.timeout`; not a part of a path, and not located already.
 _KEY = re.compile(r"(?<![\w./-])([a-z]+)\.([a-z_]+)(?![\w/-]|\.\w| \()")
@@ -66,6 +70,9 @@ def load_service(file: Path) -> ServiceRules:
         raise ServiceFileError(f"{file}:{line}: not valid YAML: {error.problem}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ServiceFileError(f"{file}: cannot be read: {error}") from error
+    except _NO_VALUE as error:
+        said = " ".join(str(error).split())
+        raise ServiceFileError(f"{file}: not valid YAML: {said}") from error
     if not isinstance(document, dict):
         raise ServiceFileError(f"{file}:1: a service file must be a mapping (selection: …, repository: …)")
     if "name" in document:
@@ -118,7 +125,7 @@ def locate_keys(text: str, file: Path) -> str:
         return text
     try:
         document = YAML().load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, MarkedYAMLError):
+    except (OSError, UnicodeDecodeError, *_NO_VALUE):
         return text  # reading the service file says so itself
 
     def located(match: re.Match[str]) -> str:

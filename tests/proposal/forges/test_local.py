@@ -278,3 +278,22 @@ def test_the_record_is_plain_json(forge, origin):
         "reviewers": ["ada"],
         "assignees": ["grace"],
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'{"pull', "Unterminated"),
+        (b"[]", "cannot be interpreted"),
+        (b"{}", "it has no 'comments'"),
+        (b'{"comments": {}, "merged_at": null}', "missing"),
+        (b"\xff", "decode"),
+    ],
+)
+def test_a_damaged_file_is_named(forge, origin, text, said):
+    (origin / "tiny.pulls").mkdir()
+    (origin / "tiny.pulls" / "1.json").write_bytes(text)
+    (origin / "tiny.pulls" / "1 (copy).json").write_bytes(text)
+
+    with pytest.raises(ForgeError, match=rf"tiny\.pulls/1\.json cannot be read: .*{said}"):
+        forge.pull_requests()

@@ -91,7 +91,7 @@ class LocalForge:
 
     def pull_requests(self) -> list[PullRequest]:
         """All pull requests, the oldest first."""
-        numbers = sorted(int(file.stem) for file in self._pulls.glob("[0-9]*.json"))
+        numbers = sorted(int(file.stem) for file in self._pulls.glob("*.json") if file.stem.isdecimal())
         return [self.get(number) for number in numbers]
 
     def create(self, branch: str, base: str, title: str, body: str, *, draft: bool = False) -> PullRequest:
@@ -265,12 +265,19 @@ class LocalForge:
                 f"there is no pull request {number} in {self._pulls}",
                 hint="`fleetpgo pr list` shows which there are",
             ) from error
-        comments = document.pop("comments")
-        people = {name: tuple(document.pop(name, ())) for name in ("reviewers", "assignees")}
-        document["labels"] = tuple(document.get("labels", ()))
-        if document["merged_at"]:
-            document["merged_at"] = datetime.fromisoformat(document["merged_at"])
-        pull_request = PullRequest(**document)
+        except (OSError, ValueError, RecursionError) as error:
+            raise _unreadable(file, str(error)) from error
+        try:
+            comments = document.pop("comments")
+            people = {name: tuple(document.pop(name, ())) for name in ("reviewers", "assignees")}
+            document["labels"] = tuple(document.get("labels", ()))
+            if document["merged_at"]:
+                document["merged_at"] = datetime.fromisoformat(document["merged_at"])
+            pull_request = PullRequest(**document)
+        except KeyError as error:
+            raise _unreadable(file, f"it has no {error}") from error
+        except (AttributeError, TypeError, ValueError) as error:
+            raise _unreadable(file, str(error)) from error
         if pull_request.state == "open":
             heads = self._git("for-each-ref", "--format=%(objectname)", f"refs/heads/{pull_request.branch}")
             pull_request = replace(pull_request, head=heads or pull_request.head)
@@ -316,3 +323,10 @@ def _replace(file: Path, text: str) -> None:
     whole = file.with_name(f".{file.name}")
     whole.write_text(text, encoding="utf-8")
     whole.replace(file)
+
+
+def _unreadable(file: Path, why: str) -> ForgeError:
+    return ForgeError(
+        f"the pull request {file} cannot be read: {why}",
+        hint="mend the file, or move it and its .md away, and run again",
+    )
