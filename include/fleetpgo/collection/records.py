@@ -50,5 +50,5 @@ def read_records(store: RunStore, targets: Iterable[Target]) -> list[Record]:
                 f"duplicate: it and {other} sent the same bytes, so they count once: does a proxy answer "
                 "from a cache, or one process for both?"
             )
-            records[place] = replace(record, state="refused", reason=reason, same_as=other)
+            records[place] = replace(record, reason=reason, same_as=other)
     return records

@@ -63,7 +63,7 @@ class Contribution:
     """Result of one instance that was asked: a profile that was used, one that was refused, or none.
 
     `weight` is the factor of its profile in the merge (:mod:`fleetpgo.selection.weights`); `same_as` the
-    instance that it could not be told apart from.
+    instance that it could not be told apart from, whose samples count for both.
     """
 
     instance: str

@@ -62,7 +62,16 @@ def contributions(records: Sequence[Record]) -> list[Contribution]:
     for rule in (_of_another_kind, _of_another_main, _of_other_modules, _of_other_functions):
         judged = [each for each in records if each.state == "fetched" and each.instance not in refused]
         refused.update({record.instance: reason for record, reason in rule(judged)})
-    return [_contribution(record, refused.get(record.instance, "")) for record in records]
+    # Equal bytes share a fate.
+    return [
+        _contribution(record, refused.get(record.instance) or refused.get(record.same_as, ""))
+        for record in records
+    ]
+
+
+def in_merge(instances: Iterable[Contribution]) -> list[Contribution]:
+    """Return those whose own profile is in the merge. Of several that sent equal bytes, this is the first."""
+    return [each for each in instances if each.state == "used" and not each.same_as]
 
 
 def _contribution(record: Record, refusal: str) -> Contribution:
@@ -74,7 +83,7 @@ def _contribution(record: Record, refusal: str) -> Contribution:
         record.reason,
         record.size,
         record.sha256,
-        record.samples,
+        0 if record.same_as else record.samples,
         build_id=record.build_id,
         same_as=record.same_as,
     )

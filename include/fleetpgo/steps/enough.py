@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from fleetpgo import pprof
 from fleetpgo.collection import Limits, read_records
 from fleetpgo.run.artifacts import FetchedProfile
-from fleetpgo.steps.contributions import contributions
+from fleetpgo.steps.contributions import contributions, in_merge
 
 if TYPE_CHECKING:
     from fleetpgo.run.store import RunStore
@@ -32,7 +32,7 @@ class Verdict:
 def judge(service: ServiceRules, store: RunStore, selection: Selection) -> Verdict:
     """Judge the profiles in a run's store. Their agreement is computed only if there are enough samples."""
     given = contributions(read_records(store, selection.targets))
-    used = [each for each in given if each.state == "used"]
+    used = in_merge(given)
     samples = sum(each.samples for each in used)
     have = f"{samples:,} samples from {len(used)} instances"
     if samples < service.selection.target_samples:

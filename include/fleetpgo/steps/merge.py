@@ -23,7 +23,7 @@ from fleetpgo.run.digest import digest
 from fleetpgo.run.profiled import Agreement, Manifest
 from fleetpgo.selection import merge_weights, read_selection
 from fleetpgo.selection.weights import unrepresented
-from fleetpgo.steps.contributions import builds, contributions
+from fleetpgo.steps.contributions import builds, contributions, in_merge
 from fleetpgo.steps.enough import disagreement
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ def merge_run(
     limits = Limits.of(service.collection, seconds=seconds).of_profiles
     while True:
         _require_quorum(service, instances)
-        given = {each.instance: each.samples for each in instances if each.state == "used"}
+        given = {each.instance: each.samples for each in in_merge(instances)}
         weights = merge_weights(selection, given)
         instances = [replace(each, weight=weights.get(each.instance, 1.0)) for each in instances]
-        used = [each for each in instances if each.state == "used"]
+        used = in_merge(instances)
         profiles = _Profiles(store, used)
         try:
             made = _make(
@@ -110,7 +110,7 @@ def merge_run(
         query=selection.query,
         seconds=seconds,
         selected=len(instances),
-        used=len(used),
+        used=sum(each.state == "used" for each in instances),
         samples=samples,
         edges=minimal.edges,
         hot_edges=minimal.hot_edges,
@@ -210,8 +210,13 @@ def _without_culprit(
     """
     largest = max(range(len(used)), key=lambda place: used[place].size)
     culprit = used[largest if error.profile is None else error.profile]
-    refused = replace(culprit, state="refused", reason=f"{error.reason}: {error.message}", weight=1.0)
-    return [refused if each is culprit else each for each in instances]
+    reason = f"{error.reason}: {error.message}"
+    return [
+        replace(each, state="refused", reason=reason, weight=1.0)
+        if culprit.instance in (each.instance, each.same_as)
+        else each
+        for each in instances
+    ]
 
 
 def _require_quorum(service: ServiceRules, instances: Sequence[Contribution]) -> None:
