@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from hypothesis import HealthCheck, settings
 
 from fleetpgo.golang.environment import repository_cache
 from fleetpgo.prometheus import Prometheus
@@ -19,6 +20,12 @@ from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import git
 
 ROOT = Path(__file__).parents[1]
+
+# What a busy machine does slowly is no fault.
+settings.register_profile(
+    "fleetpgo", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("fleetpgo")
 
 # Airflow reads its configuration when it is first imported, which a test module does: so it stands here.
 # Never the user's own Airflow: tools/check gives a fresh home, and so does this for a test run by hand.

@@ -4,11 +4,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 # A machine that does other things as well would fail tests by their time.
-settings.register_profile("fleetpgo", deadline=None, max_examples=50)
-settings.load_profile("fleetpgo")
 
 PROFILES = Path(__file__).parents[1] / "testdata/profiles"
 REAL = sorted(PROFILES.glob("*.pb.gz"))
