@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-# A machine that does other things as well would fail tests by their time.
 
 PROFILES = Path(__file__).parents[1] / "testdata/profiles"
 REAL = sorted(PROFILES.glob("*.pb.gz"))
