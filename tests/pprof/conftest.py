@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-
 PROFILES = Path(__file__).parents[1] / "testdata/profiles"
 REAL = sorted(PROFILES.glob("*.pb.gz"))
 
