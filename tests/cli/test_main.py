@@ -304,5 +304,5 @@ def test_proposing_without_a_collected_run_says_how_to_make_one(tmp_path):
 def test_propose_names_the_manifest_that_cannot_be_read(tmp_path):
     (tmp_path / "api" / "one").mkdir(parents=True)
     (tmp_path / "api" / "one" / "manifest.json").write_text('{"service": "api"}')
-    with pytest.raises(ArtifactError, match=r"one/manifest\.json cannot be read: run: Field required"):
+    with pytest.raises(ArtifactError, match=r"one/manifest\.json cannot be read: query: Field required"):
         _latest(tmp_path, "api")
