@@ -15,7 +15,7 @@ import pytest
 
 from demo.fleet import Fleet
 from fleetpgo.proposal.forges.local import LocalForge
-from fleetpgo.run.artifacts import FetchedProfile, ProposedProfile
+from fleetpgo.run.artifacts import FetchedProfile, MergedProfile, ProposedProfile
 from fleetpgo.run.measured import Measurement
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.store import RunStore
@@ -208,7 +208,7 @@ def test_the_whole_loop(fleet, dag, killed):
     )
     views = [
         subprocess.run([go, "tool", "preprofile", "-i", path], check=True, capture_output=True).stdout
-        for path in (theirs, store.path("merged.pb.gz"), store.path("profile.pprof"))
+        for path in (theirs, store.path(MergedProfile), store.path(ProposedProfile))
     ]
     assert views[0] == views[1] == views[2]
 

@@ -133,7 +133,7 @@ def _by_hand(service: ServiceRules, path: str | None, head: str, error: ByHandEr
         f"{prose(error.message)}.\n\n"
         f"To revert it by hand, on a branch from {code(repository.base)}:\n\n"
         f"1. See what fleetpgo changed: `git fetch origin {head} && git show {head}`, or the first commit "
-        f"above.\n2. Bring {code(path) if path else 'the profile'} back to what it was before, or remove it; "
+        f"above.\n2. Restore {code(path) if path else 'the profile'} to its state before that, or remove it; "
         f"{prose(error.hint)}.\n"
         "3. Remove the `-pgo` that the commit added to the build, if any, and open a pull request."
     )

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from fleetpgo.errors import FleetPGOError, ServiceFileError
 from fleetpgo.service.reference import mapping_of
@@ -29,6 +30,9 @@ _SUFFIXES = (".yaml", ".yml")
 # What ruamel.yaml raises without a line: for a control character, for a date or a number that is none
 # (2026-13-45, `!!bool perhaps`), for brackets in brackets.
 _NO_VALUE = (YAMLError, ValueError, KeyError, RecursionError)
+
+# Lists and mappings in one another; the deepest key of a service file is at five.
+_DEPTH = 50
 
 # A key of a section as messages name it, `build.timeout`; not a part of a path, and not located already.
 _KEY = re.compile(r"(?<![\w./-])([a-z]+)\.([a-z_]+)(?![\w/-]|\.\w| \()")
@@ -172,11 +176,28 @@ def clashes(files: Iterable[Path]) -> list[str]:
 
 def _read(text: str) -> Any:  # noqa: ANN401  # whatever the file holds
     """Read a document without its positions: much faster, and every parse of the DAGs reads all files."""
+    _check_depth(text)
     try:
         return YAML(typ="safe").load(text)
     except MarkedYAMLError:
         # libyaml refuses some of what YAML 1.2 allows, such as [::1].
         return YAML().load(text)
+
+
+def _check_depth(text: str) -> None:
+    """Refuse a document of lists in lists in lists: libyaml's binding calls itself for each, and may crash.
+
+    Raises:
+        ValueError: if so.
+    """
+    depth = 0
+    try:
+        for event in YAML(typ="safe").parse(text):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if depth > _DEPTH:
+                raise ValueError(f"more than {_DEPTH} lists and mappings in one another")
+    except MarkedYAMLError:
+        pass  # whoever reads the document says so, too
 
 
 def _line(document: CommentedMap, location: Sequence[int | str]) -> int:

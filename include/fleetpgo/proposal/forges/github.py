@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -183,9 +184,12 @@ class GitHubForge:
                     issue.requester.requestJsonAndCheck(
                         "DELETE", f"{issue.url}/labels/{quote(remove, safe='')}"
                     )
-                except UnknownObjectException:
-                    # Off already. Or not for this token to take off: then it is still there.
-                    if remove in {each.name for each in self._repository.get_pull(number).labels}:
+                except GithubException as error:
+                    # Off already ("Label does not exist", for which PyGithub has no class of its own). Or
+                    # not for this token to take off: then it is still there.
+                    if error.status != HTTPStatus.NOT_FOUND or remove in {
+                        each.name for each in self._repository.get_pull(number).labels
+                    }:
                         raise
 
     def comment(self, number: int, body: str, key: str) -> None:
