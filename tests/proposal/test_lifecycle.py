@@ -20,6 +20,7 @@ from tests.tiny import repacked, tiny
 BRANCH = "fleetpgo/tiny"
 PROVENANCE = Provenance(run="run-1", query="up", selected=6, missing={}, samples=1_234)
 NEXT = dataclasses.replace(PROVENANCE, run="run-2")
+pytestmark = pytest.mark.usefixtures("built_once")
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tests.tiny import tiny
 
 PROVENANCE = Provenance(run="run-1", query="up", selected=6, missing={}, samples=1_234)
 NEXT = dataclasses.replace(PROVENANCE, run="run-2")
+pytestmark = pytest.mark.usefixtures("built_once")
 
 
 @pytest.fixture
@@ -207,7 +208,8 @@ def test_a_submodule_that_is_named_by_an_address_for_ssh_comes_over_https(server
     git(work, "commit", "--quiet", "--all", "--message", "Use a library")
     git(work, "push", "--quiet", "origin", "main")
 
-    with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
+    config = forge.git_config()
+    with clone(forge.clone_url, "main", BRANCH, config=config, submodules="token") as checkout:
         assert (checkout.path / "lib" / "go.mod").is_file()
 
 
