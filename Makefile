@@ -22,7 +22,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE \
   PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH:$(LOCAL)/npm/bin"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow test-distributed test-helm lint format demo bench-cli bench-merge bench-collect bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock clean
+.PHONY: help setup test test-slow test-distributed test-helm lint format demo bench-cli bench-merge bench-collect bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -137,14 +137,19 @@ bench-collect: setup ## Measure what collecting from 1,000 instances costs
 
 lock: $(UV) ## Compile the pinned requirements from pyproject.toml
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
-	  --custom-compile-command 'make lock' pyproject.toml -o requirements.txt
+	  --custom-compile-command 'make lock' --extra airflow pyproject.toml -o requirements.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
-	  --custom-compile-command 'make lock' --extra production -c requirements.txt pyproject.toml \
+	  --custom-compile-command 'make lock' --extra airflow --extra production -c requirements.txt pyproject.toml \
 	  -o requirements-production.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
-	  --custom-compile-command 'make lock' --extra production --group dev -c requirements-production.txt \
+	  --custom-compile-command 'make lock' --extra airflow --extra production --group dev -c requirements-production.txt \
 	  pyproject.toml -o requirements-dev.txt
 
+dist: setup ## Build the wheel, and try it in an empty environment without Airflow
+	@rm -rf dist
+	@$(UV) build --quiet --wheel --out-dir dist .
+	@$(RUN) tools/check-wheel dist/*.whl $(CURDIR)/$(UV) $(PYTHON)
+
 clean: ## Remove everything that was installed or built
-	rm -rf .venv .local node_modules site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache include/*.egg-info
+	rm -rf .venv .local node_modules site dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache include/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -172,7 +172,7 @@ def test_the_charts_values_name_the_secrets_that_the_page_tells_to_make():
 def test_the_charts_values_name_our_versions():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     values = YAML(typ="safe").load(DOCS / "values.yaml")
-    assert f"apache-airflow=={values['airflowVersion']}" in project["dependencies"]
+    assert f"apache-airflow=={values['airflowVersion']}" in project["optional-dependencies"]["airflow"]
     assert values["defaultAirflowTag"] == project["version"]
 
 

@@ -140,7 +140,7 @@ def test_the_images_versions_are_the_projects(services):
     pins = dict(
         pin.split("==")
         for pin in (
-            *project["project"]["dependencies"],
+            *project["project"]["optional-dependencies"]["airflow"],
             *project["project"]["optional-dependencies"]["production"],
         )
         if "==" in pin

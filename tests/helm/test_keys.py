@@ -66,7 +66,7 @@ def test_every_option_is_one_that_airflow_has(values):
 
 def test_the_versions_are_the_projects_and_the_manuals(values):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    pins = dict(pin.split("==") for pin in project["dependencies"] if "==" in pin)
+    pins = dict(pin.split("==") for pin in project["optional-dependencies"]["airflow"] if "==" in pin)
     assert (values["airflowVersion"], values["defaultAirflowTag"]) == (
         pins["apache-airflow"],
         project["version"],
