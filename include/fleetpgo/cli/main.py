@@ -17,7 +17,18 @@ import click
 
 from fleetpgo.errors import FleetPGOError
 
-COMMANDS = ("services", "select", "collect", "propose", "measure", "history", "pr", "verify", "profile")
+COMMANDS = (
+    "discover",
+    "services",
+    "select",
+    "collect",
+    "propose",
+    "measure",
+    "history",
+    "pr",
+    "verify",
+    "profile",
+)
 """The commands, in the order in which they are listed."""
 
 
