@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 BLOT = "•••"
 """What stands in place of a secret."""
@@ -156,12 +156,10 @@ def beginning(text: str, longest: int, *, whole: bool = True) -> str:
         whole: whether this is all of it; if not, it may end in the middle of a secret.
     """
     said = cleaned(text)
-    if not whole:
-        said = said[: max(len(said) - longest_secret(), 0)]
-    end = longest
-    if secrets := _found_in(said):
-        ends = (found.end() for found in secrets.finditer(said) if found.start() < longest)
-        end = max((end, *ends))
+    end = longest if whole else max(min(longest, len(said) - longest_secret()), 0)
+    for found in _secrets_in(said):
+        if found.start() < end < found.end():
+            end = found.end()
     kept = blotted(said[:end])
     return kept if whole and end >= len(said) else kept + CUT
 
@@ -171,14 +169,16 @@ def end_of(text: str, longest: int, *, whole: bool = True) -> str:
 
     Args:
         text: the text.
-        longest: characters to return.
+        longest: characters to return; a secret that ends in them is blotted out whole.
         whole: whether this is all of it; if not, it may begin in the middle of a secret.
     """
     most = longest + longest_secret()
     said = cleaned(text[-most:])
-    if not whole or len(text) > most:
-        said = said[longest_secret() :]
-    return blotted(said)[-longest:]
+    start = max(len(said) - longest, 0 if whole and len(text) <= most else longest_secret())
+    for found in _secrets_in(said):
+        if found.start() < start < found.end():
+            start = found.start()
+    return blotted(said[start:])
 
 
 def line(text: str | bytes, longest: int) -> str:
@@ -211,6 +211,11 @@ def _forms(secret: str) -> list[str]:
         for form in (part, quote(part, safe=""), json.dumps(part)[1:-1])
         if len(form) >= _SHORTEST
     ]
+
+
+def _secrets_in(text: str) -> Iterator[re.Match[str]]:
+    secrets = _found_in(text)
+    return secrets.finditer(text) if secrets else iter(())
 
 
 def _found_in(text: str) -> re.Pattern[str] | None:

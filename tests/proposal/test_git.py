@@ -11,7 +11,6 @@ import pytest
 
 from fleetpgo.errors import RepositoryError
 from fleetpgo.golang import processes
-from fleetpgo.golang.output import redact
 from fleetpgo.proposal import git as repository
 from fleetpgo.proposal.commits import commit, push, start_anew
 from fleetpgo.proposal.forges.access import git_access
@@ -541,18 +540,6 @@ def test_a_refused_push_quotes_the_server(bare):
         proposed(bare)
 
     assert "let no branch protection or ruleset cover bot/*" in error.value.hint
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("https://bot:s3cret@example.com/a.git", "https://example.com/a.git"),
-        ("fatal: 'https://s3cret@example.com/a' failed", "fatal: 'https://example.com/a' failed"),
-        ("ask me@example.com", "ask me@example.com"),
-    ],
-)
-def test_credentials_in_urls_are_not_shown(text, shown):
-    assert shown == redact(text)
 
 
 class GitOverHTTP(BaseHTTPRequestHandler):

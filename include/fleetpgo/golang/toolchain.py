@@ -76,6 +76,7 @@ def build(
     memory: int,
     environment: Mapping[str, str],
     seen: Callable[[str], None] = log_line,
+    most: int = processes.MOST_LINES,
 ) -> Built:
     """Build a service by its own command.
 
@@ -88,6 +89,7 @@ def build(
         memory: bytes of data that each of its processes may have.
         environment: all that the command sees, see :mod:`fleetpgo.golang.environment`.
         seen: takes each line that it prints, as it comes; logs it by default.
+        most: bytes of lines that are handed to `seen`.
 
     Raises:
         ToolchainError: if there is no Go on the environment's PATH, or not the one that the source asks for.
@@ -97,7 +99,7 @@ def build(
     path.unlink(missing_ok=True)
     _log.info("building: %s", shlex.join(command))
     started = time.monotonic()
-    run(checkout, command, timeout=timeout, memory=memory, environment=environment, seen=seen)
+    run(checkout, command, timeout=timeout, memory=memory, environment=environment, seen=seen, most=most)
     seconds = time.monotonic() - started
     # Again: the build may have put a link there.
     path = _binary(checkout, binary)

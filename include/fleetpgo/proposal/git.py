@@ -174,9 +174,7 @@ def clone(
             _fetch_large_files(path, url, config)
         seen, other = _seen(path, branch, config)
         content = content_of(path, seen) if seen else ""
-        yield Checkout(
-            path, url, base, git(path, "rev-parse", "HEAD"), branch, seen, other, config, content
-        )
+        yield Checkout(path, url, base, git(path, "rev-parse", "HEAD"), branch, seen, other, config, content)
 
 
 def _public(config: Mapping[str, str]) -> dict[str, str]:
@@ -213,7 +211,9 @@ def _fetch_large_files(path: Path, url: str, config: Mapping[str, str]) -> None:
                 hint="install git-lfs (https://git-lfs.com) where the task runs",
             )
         git(path, "lfs", "install", "--local", "--skip-repo")
-        git(path, "lfs", "pull", config=config)
+        # With the token only from the repository itself: .lfsconfig can name another one of that server.
+        own = {"lfs.url": f"{url}/info/lfs"} if config != _public(config) else {}
+        git(path, "lfs", "pull", config={**config, **own})
 
 
 def fetch_history(checkout: Checkout) -> None:
@@ -263,6 +263,22 @@ def base_moved(checkout: Checkout) -> bool:
     with tempfile.TemporaryDirectory(prefix="fleetpgo-") as directory:
         now = _references(Path(directory), checkout.url, checkout.config, reference)
     return now.get(reference) != checkout.base_commit
+
+
+def require_head(checkout: Checkout, head: str) -> None:
+    """Check that the branch still points to the commit that was pushed.
+
+    Raises:
+        RepositoryError: if it does not: another run, or a person, has moved or deleted it.
+    """
+    reference = f"refs/heads/{checkout.branch}"
+    now = _references(checkout.path, "origin", checkout.config, reference).get(reference)
+    if now != head:
+        raise RepositoryError(
+            f"{checkout.branch} was moved from {head} to {now or 'nothing'} after this run had pushed it: the "
+            "pull request is left to whoever moved it",
+            hint="most likely another run of the service is under way: let it end, then look or run again",
+        )
 
 
 def read_at(checkout: Checkout, sha: str, name: str) -> bytes | None:

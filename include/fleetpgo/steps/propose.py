@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import shlex
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
@@ -28,6 +29,7 @@ from fleetpgo.proposal.git import (
     read,
     read_at,
     read_blob,
+    require_head,
 )
 from fleetpgo.proposal.verify import record_build, verify
 from fleetpgo.proposal.wiring.edits import find_wiring
@@ -188,6 +190,7 @@ def propose(
                         title(proposal),
                         body(proposal),
                         service.review,
+                        require_head=partial(require_head, untouched, head),
                     )
         _log.info("pull request %d: %s", made.number, made.url)
         return replace(proposed, head=head, pull_request=made.number, url=made.url)
