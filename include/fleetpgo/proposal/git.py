@@ -275,8 +275,8 @@ def require_head(checkout: Checkout, head: str) -> None:
     now = _references(checkout.path, "origin", checkout.config, reference).get(reference)
     if now != head:
         raise RepositoryError(
-            f"{checkout.branch} was moved from {head} to {now or 'nothing'} after this run had pushed it: the "
-            "pull request is left to whoever moved it",
+            f"{checkout.branch} was moved from {head} to {now or 'nothing'} after this run had pushed it: "
+            "the pull request is left to whoever moved it",
             hint="most likely another run of the service is under way: let it end, then look or run again",
         )
 

@@ -114,7 +114,9 @@ def read_build_texts(checkout: Checkout) -> BuildTexts:
         RepositoryError: if git fails.
     """
     root = checkout.path.resolve()
-    texts, modules, links, ignored = {}, {}, {}, {}
+    texts: dict[str, str] = {}
+    ignored: dict[str, str] = {}
+    modules, links = {}, {}
     tracked = [name for name in git(checkout.path, "ls-files", "-z").split("\0") if name]
     for name in tracked:
         path = root / name
@@ -125,10 +127,10 @@ def read_build_texts(checkout: Checkout) -> BuildTexts:
             declared = re.search(r'^module\s+"?([^\s"]+)', _text(root, name) or "", re.MULTILINE)
             if declared:
                 modules[declared[1]] = path.parent
-        elif (name.endswith(".dockerignore") or _is_build_file(name)) and (
-            text := _text(root, name)
-        ) is not None:
-            (ignored if name.endswith(".dockerignore") else texts)[name] = text
+        elif name.endswith(".dockerignore"):
+            ignored[name] = _text(root, name) or ""
+        elif _is_build_file(name) and (text := _text(root, name)) is not None:
+            texts[name] = text
     # What a link leads to need not be named as a build file is.
     for link, name in links.items():
         if _BUILD_FILE.fullmatch(link) and (text := _text(root, name)) is not None:
