@@ -193,7 +193,7 @@ def test_a_link_out_of_the_repository_is_refused_and_nothing_is_written_there(
     (work / name).unlink(missing_ok=True)
     (work / name).parent.mkdir(exist_ok=True)
     (work / name).symlink_to(outside if name == "pgo" else outside / "file")
-    git(work, "add", "--all")
+    git(work, "add", "--all", "--force")
     git(work, "commit", "--quiet", "--message", "Link")
     git(work, "push", "--quiet", "origin", "main")
 
