@@ -6,6 +6,7 @@ from base64 import b64encode
 from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -181,6 +182,26 @@ def test_lfs_files_come_with_a_clone(bare, tmp_path):
 
     with cloned(bare, submodules="public") as checkout:
         assert (checkout.path / "a.bin").read_text() == "large"
+
+
+def test_lfsconfig_leads_the_token_to_no_other_repository(http_origin, bare, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(GitOverHTTP, "asked", asked)
+    url, config = http_origin
+    private = f"{url.rpartition('/')[0]}/private.git/info/lfs"
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 5\n"
+    configured = f'[lfs]\n\turl = {private}\n[remote "origin"]\n\tlfsurl = {private}\n'
+    commit_files(bare, tmp_path, {**LFS, ".lfsconfig": configured, "a.bin": pointer})
+
+    # This server keeps no such files.
+    with (
+        pytest.raises(RepositoryError, match="`git lfs` failed"),
+        clone(url, "main", "bot", config=config, submodules="public"),
+    ):
+        pass
+
+    of_lfs = {path for path in asked if "/info/lfs" in path}
+    assert of_lfs == {"/tiny.git/info/lfs/objects/batch"}
 
 
 def test_a_local_forge_may_belong_to_another_user(bare, monkeypatch):
@@ -547,6 +568,7 @@ class GitOverHTTP(BaseHTTPRequestHandler):
 
     root: Path
     expected: str
+    asked: ClassVar[list[str]] = []
 
     def do_GET(self):
         self._serve(b"")
@@ -555,6 +577,7 @@ class GitOverHTTP(BaseHTTPRequestHandler):
         self._serve(self.rfile.read(int(self.headers["Content-Length"])))
 
     def _serve(self, body):
+        self.asked.append(self.path)
         if self.headers.get("Authorization") != self.expected:
             self.send_response(401)
             self.send_header("WWW-Authenticate", "Basic realm=git")
