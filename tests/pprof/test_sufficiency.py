@@ -49,6 +49,12 @@ def test_the_instance_that_changes_the_hot_edges_most_is_named():
     assert (found.instance, 0 < found.changed, found.hot <= len(EDGES) + 1) == ("loud", True, True)
 
 
+def test_an_instance_without_which_nothing_is_left_changes_all_of_it():
+    nothing = from_edges(Edges.of({}))
+    found = sufficiency({"a": instance(0, 500), "b": nothing, "c": nothing}).influence
+    assert (found.instance, found.changed) == ("a", found.hot)
+
+
 def test_nobody_is_named_where_nobody_changes_the_hot_edges():
     fleet = {str(number): instance(0, 500) for number in range(3)}
     assert sufficiency(fleet).influence is None

@@ -145,11 +145,14 @@ def _influence(
         return None
     likely = sorted(edges, key=lambda name: (-edges[name].total * (1 - leave_one_out[name]), name))[:LIKELY]
     hot = set(everything.hot)
-    changed = {
-        name: len(hot ^ set(Edges.of(_without(everything, edges[name]).weights).hot)) for name in likely
-    }
+    changed = {name: len(hot ^ _hot_without(everything, edges[name])) for name in likely}
     most = max(changed, key=changed.__getitem__)
     return Influence(most, changed[most], len(hot)) if changed[most] else None
+
+
+def _hot_without(everything: Edges, own: Edges) -> set[Edge]:
+    rest = _without(everything, own).weights
+    return set(Edges.of({edge: weight for edge, weight in rest.items() if weight}).hot)
 
 
 def _outliers(leave_one_out: Mapping[str, float]) -> tuple[str, ...]:
