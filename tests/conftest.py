@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +74,17 @@ func main() { println(total([]shape{square{2}, square{3}})) }
 def _no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget a test's secrets when it ends: they would be blotted out of what others say."""
     monkeypatch.setattr(foreign, "_known", ())
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """Let no file grow beyond a few bytes, for this process alone: what a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture
