@@ -87,6 +87,14 @@ def no_room() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.fixture(scope="session")
+def airflow_database() -> None:
+    """Airflow's metadata database: SQLite in the test run's own AIRFLOW_HOME."""
+    from airflow.utils.db import initdb  # noqa: PLC0415  # imports Airflow, which not every test needs
+
+    initdb()
+
+
 @pytest.fixture
 def free_port() -> int:
     """A loopback port on which nothing listens."""
