@@ -200,8 +200,10 @@ class Prometheus:
         raise kind(f"Prometheus refuses the query: {complaint}\nquery: {form['query']}")
 
 
-def _labels(metric: Mapping[str, str]) -> dict[str, str]:
-    """Return a series' labels, without control characters."""
+def _labels(metric: Mapping[str, str]) -> Mapping[str, str]:
+    """Return a series' labels, without control characters. Of 100,000 series hardly one has any."""
+    if all(map(str.isprintable, metric.values())):
+        return metric
     return {name: foreign.cleaned(value) for name, value in metric.items()}
 
 
