@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ import pytest
 import requests
 from hypothesis import HealthCheck, settings
 
+from fleetpgo import foreign
 from fleetpgo.golang.environment import repository_cache
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.proposal.forges.local import LocalForge
@@ -65,6 +68,31 @@ func total(shapes []shape) (sum int) {
 
 func main() { println(total([]shape{square{2}, square{3}})) }
 """
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget a test's secrets when it ends: they would be blotted out of what others say."""
+    monkeypatch.setattr(foreign, "_known", ())
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """Let no file grow beyond a few bytes, for this process alone: what a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture(scope="session")
+def airflow_database() -> None:
+    """Airflow's metadata database: SQLite in the test run's own AIRFLOW_HOME."""
+    from airflow.utils.db import initdb  # noqa: PLC0415  # imports Airflow, which not every test needs
+
+    initdb()
 
 
 @pytest.fixture

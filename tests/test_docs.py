@@ -56,6 +56,18 @@ def unknown(line):
     return None
 
 
+def test_each_attack_has_tests_that_exist():
+    rows = re.findall(r"^\|.*\|.*\| (`[^|]*`) \|$", (DOCS / "security.md").read_text(), re.MULTILINE)
+    named = [test for row in rows for test in re.findall(r"`([^`]+)`", row)]
+    missing = [
+        test
+        for test in named
+        for file, _, name in [test.partition("::")]
+        if not (ROOT / "tests" / file).is_file() or f"def {name}(" not in (ROOT / "tests" / file).read_text()
+    ]
+    assert (len(rows) > 50, missing) == (True, [])
+
+
 @pytest.mark.parametrize("file", pages_with(commands), ids=lambda file: file.name)
 def test_every_command_of_ours_exists(file):
     lines = commands(file.read_text(), "fleetpgo")

@@ -71,6 +71,17 @@ def test_an_unreachable_server_is_named(free_port):
         Prometheus(address).instant("up")
 
 
+def test_a_password_in_the_address_is_in_no_error(free_port):
+    with pytest.raises(PrometheusError) as unreachable:
+        Prometheus(f"http://bot:s3cret-w0rd@127.0.0.1:{free_port}").instant("up")
+    answer = b'{"status":"error","errorType":"bad_data","error":"not for bot:s3cret-w0rd"}'
+    with answering((400, {}, answer)) as (address, _), pytest.raises(PrometheusError) as echoed:
+        Prometheus(address.replace("//", "//bot:s3cret-w0rd@")).instant("up")
+
+    assert "s3cret-w0rd" not in f"{unreachable.value}{echoed.value}"
+    assert f"cannot reach Prometheus at http://127.0.0.1:{free_port}" in str(unreachable.value)
+
+
 @responses.activate
 def test_a_server_that_is_no_prometheus_is_recognised():
     responses.post("http://p/api/v1/query", body="<html>Sign in</html>", status=200)
@@ -213,7 +224,7 @@ def test_a_long_warning_is_cut_and_cannot_steer_a_terminal():
         address,
         _,
     ):
-        assert Prometheus(address).instant("up").warnings == ("[31m" + "a" * 496 + "…",)
+        assert Prometheus(address).instant("up").warnings == ("a" * 500 + "…",)
 
 
 @pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "1e400"])

@@ -18,11 +18,13 @@
     └── MeasurementError     the data in Prometheus are not enough to compute the saving
 
 A message says what happened, and to what; `hint` says what to do. Where a key of the service file rules the
-failure, they name it (``collection.url``); :mod:`fleetpgo.service.files` adds its line. Neither may hold a
-secret. Any other exception is a bug in fleetpgo.
+failure, they name it (``collection.url``); :mod:`fleetpgo.service.files` adds its line. Neither holds a
+secret or a control character (:mod:`fleetpgo.foreign`). Any other exception is a bug in fleetpgo.
 """
 
 from __future__ import annotations
+
+from fleetpgo.foreign import safe
 
 
 class FleetPGOError(Exception):
@@ -34,9 +36,9 @@ class FleetPGOError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        # Text from outside is cleaned where it enters; what libraries say in their own errors enters here.
+        self.message, self.hint = safe(message), safe(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}\n→ {self.hint}" if self.hint else self.message

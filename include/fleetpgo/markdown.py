@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from fleetpgo import foreign
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -66,17 +68,17 @@ def details(summary: str, text: str) -> str:
 
 
 def _line(value: str, longest: int = _LONGEST_VALUE) -> str:
-    """A value on one line, cut where it is too long."""
-    line = " ".join(value.split()) or " "
-    return f"{line[:longest]}…" if len(line) > longest else line
+    """A value on one line, without secrets and control characters, cut where it is too long."""
+    return foreign.line(value, longest) or " "
 
 
 def promql(text: str, longest: int, *, whole: str) -> str:
     """PromQL as a code block, cut where it is too long; `whole` says where all of it is."""
+    shown = foreign.beginning(text, longest)
     if len(text) > longest:
-        text = f"{text[:longest]}…\n# cut; {whole} has all of it"
-    quotes = fence(text, 3)
-    return f"{quotes}promql\n{text}\n{quotes}"
+        shown += f"\n# cut; {whole} has all of it"
+    quotes = fence(shown, 3)
+    return f"{quotes}promql\n{shown}\n{quotes}"
 
 
 def fence(value: str, least: int) -> str:

@@ -13,6 +13,7 @@ from airflow.sdk.io import has_fs
 from airflow.sdk.log import mask_secret
 from fsspec.config import conf as fsspec_defaults  # type: ignore[import-untyped]  # fsspec has no types
 
+from fleetpgo import foreign
 from fleetpgo.errors import ForgeError, StoreError
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.proposal import forges
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from fleetpgo.collection import Access
     from fleetpgo.service.rules import RepositoryRules, ServiceRules
 
+# What fleetpgo knows to be secret, Airflow masks in logs: also what is made of a connection, such as headers.
+foreign.listeners.append(mask_secret)
+
 
 def prometheus(service: ServiceRules) -> Prometheus:
     """Return the service's Prometheus, with an ``http`` connection's authentication, headers and TLS."""
@@ -40,7 +44,7 @@ async def access(service: ServiceRules) -> Access:
     """Return credentials and TLS files for the instances, from ``collection.connection`` (type ``http``).
 
     Its extra may hold ``headers`` (a mapping), ``ca``, ``cert`` and ``key`` (files on the worker); its
-    password becomes a bearer token. All of it is masked in logs.
+    password becomes a bearer token.
     """
     from fleetpgo.collection import Access  # noqa: PLC0415  # not when the DAG file is parsed
 
@@ -51,8 +55,6 @@ async def access(service: ServiceRules) -> Access:
     headers = dict(extra.get("headers", {}))
     if connection.password:
         headers["Authorization"] = f"Bearer {connection.password}"
-    for value in headers.values():
-        mask_secret(value)
     files = {name: Path(extra[name]) if name in extra else None for name in ("ca", "cert", "key")}
     return Access(headers, files["ca"], files["cert"], files["key"])
 
@@ -67,20 +69,16 @@ def connected(connection: Connection, repository: RepositoryRules) -> forges.For
 
     The connection's host is the forge's address (for the ``local`` forge: its extra ``path``, a directory),
     and its password the token. With the extras ``app_id`` and ``installation_id`` it is an app of GitHub's,
-    and the password its private key. What git sends of it is masked in logs too.
+    and the password its private key.
     """
     extra = connection.extra_dejson
-    made = forges.connect(
+    return forges.connect(
         repository.forge,
         repository.project,
         address=extra.get("path") or connection.host or "",
         token=connection.password,
         app=_app(extra),
     )
-    for name, value in made.git_config().items():
-        if name.startswith("http."):
-            mask_secret(value.rpartition(" ")[2])
-    return made
 
 
 def _app(extra: Mapping[str, Any]) -> forges.App | None:
@@ -114,6 +112,7 @@ def store_root() -> Path | UPath:
             hint="correct FLEETPGO_STORE, or install the provider; s3:// needs "
             "apache-airflow-providers-amazon[s3fs]",
         )
+    store_address.remember_keys(os.environ)
     # A triggerer lives for weeks: it must see what workers have put since it last looked.
     fsspec_defaults.setdefault(address.scheme, {})["use_listings_cache"] = False
     # Airflow's path type is a UPath in all but its static type.

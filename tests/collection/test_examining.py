@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from fleetpgo import pprof
-from fleetpgo.collection import Access
 from fleetpgo.collection.examining import TOGETHER, Examiner, Profile
 from fleetpgo.collection.faults import NotNowError, UnusableError
 from fleetpgo.collection.fetching import Limits
@@ -35,9 +34,7 @@ def examining(*contents: bytes, packed_bytes: int = 1 << 20):
     """Bodies to examine; a function that starts to, with a task for each."""
     with tempfile.TemporaryFile(buffering=0) as file, ThreadPoolExecutor(1) as thread, ExitStack() as stack:
         spool, limits = Spool(file, most=1 << 20), Limits(9, packed_bytes, 1 << 20)
-        examiner = Examiner(
-            thread, Source("http://$instance"), limits=limits, access=Access(), seconds=SECONDS
-        )
+        examiner = Examiner(thread, Source("http://$instance"), limits=limits, seconds=SECONDS)
         bodies = [stack.enter_context(spool.body()) for _ in contents]
         for body, content in zip(bodies, contents, strict=True):
             body.write(content)

@@ -32,7 +32,7 @@ from tests.collection.instances import (
 from tests.collection.names import knowing
 
 TOKEN = "s3cr3t-t0k3n"  # noqa: S105  # of nobody
-ACCESS = Access({"Authorization": f"Bearer {TOKEN}"})
+SENT = {"Authorization": f"Bearer {TOKEN}"}
 LOGIN = b"<!doctype html><html><title>Sign in</title></html>"
 ECHO = http(f"I do not know Bearer {TOKEN}".encode(), "401 Unauthorized")
 HEADERS = b"HTTP/1.1 200 OK\r\n"
@@ -124,7 +124,13 @@ TABLE = {
         "HTTP 404 Not Found (nothing at /debug/pprof/profile)",
         1,
     ),
-    "control characters": (answer(b"a\x1b[31mb\0c", "400 Bad"), "missing", "HTTP 400 Bad: a[31mbc", 1),
+    "a profile, echoing": (
+        answer(cpu_profile(work=f"main.{TOKEN}".encode())),
+        "refused",
+        "credentials: names in it repeat a secret",
+        1,
+    ),
+    "control characters": (answer(b"a\x1b[31mb\0c", "400 Bad"), "missing", "HTTP 400 Bad: ab�c", 1),
 }
 
 
@@ -144,9 +150,9 @@ def recorded(fetch, store, tmp_path, caplog):
     """
     caplog.set_level(logging.DEBUG)
 
-    async def collect(bad, good, *, access=ACCESS, **changes):
+    async def collect(bad, good, *, access=None, **changes):
         changes = {"plain_http": True, "max_errors": 1, **changes}
-        records = await fetch(bad, good, access=access, **changes)
+        records = await fetch(bad, good, access=access or Access(SENT), **changes)
         assert records[1].state == "fetched"
         assert store.keys(FetchedProfile) == [records[1].sha256]
         assert TOKEN not in caplog.text
@@ -185,14 +191,14 @@ def certificates(tmp_path_factory):
 
 async def test_tls_with_an_unknown_authority_gets_no_request(recorded, certificates, tmp_path_factory):
     others = make_certificates(tmp_path_factory.mktemp("others"))
-    known = Access(ACCESS.headers, ca=certificates.authority)
+    known = Access(SENT, ca=certificates.authority)
     async with serving_tls(others, OK) as bad, serving_tls(certificates, OK) as good:
         record = await recorded(bad, good, access=known, url=HTTPS, plain_http=False)
     assert (record.reason, bad.heard) == ("TLS: unable to get local issuer certificate", [])
 
 
 async def test_a_certificate_of_another_host_gets_no_request(recorded, certificates):
-    known = Access(ACCESS.headers, ca=certificates.authority)
+    known = Access(SENT, ca=certificates.authority)
     async with (
         serving_tls(certificates, OK, host="127.0.0.2") as bad,
         serving_tls(certificates, OK) as good,

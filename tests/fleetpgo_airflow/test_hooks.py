@@ -65,7 +65,7 @@ def test_a_connection_without_a_token_is_an_error(connection):
 
 def test_what_git_sends_of_the_token_is_masked_in_logs(connection):
     connection(host="https://git.acme.example", password=TOKEN)
-    hooks.forge(service("github"))
+    hooks.forge(service("github")).git_config()
 
     sent = b64encode(f"x-access-token:{TOKEN}".encode()).decode()
     assert redact(f"git sent {sent}") == "git sent ***"

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 from fleetpgo import pprof
+from fleetpgo.golang import decisions as decisions_module
 from fleetpgo.golang.decisions import GCFLAGS, Decisions, Optimised, OptimisedCall, asked, asking
 from fleetpgo.golang.environment import build_environment
 from fleetpgo.golang.toolchain import build_settings
@@ -50,6 +51,15 @@ def test_what_the_compiler_says_is_counted_once_and_ranked_by_weight():
             OptimisedCall("inlined", "p.h", "gopkg.in/y.v3.g[go.shape.int]", 0.2),
         ),
     )
+
+
+def test_a_build_that_tells_of_no_end_of_decisions_costs_bounded_memory(monkeypatch):
+    monkeypatch.setattr(decisions_module, "MOST_DECISIONS", 10)
+    decisions = Decisions()
+    for line in range(100):
+        decisions.read(f"./a.go:{line}:1: PGO devirtualizing interface call a.b to c.d")
+
+    assert (decisions.too_many, decisions.optimised(Edges.of({})).devirtualised) == (True, 11)
 
 
 def test_ten_calls_are_named_at_most():

@@ -147,7 +147,7 @@ def test_a_long_line_costs_neither_memory_nor_log(tmp_path):
 
     _, lines = shell(tmp_path, script)
 
-    assert [f"{'x' * output.LONGEST_LINE}{output.CUT}", "next"] == lines
+    assert [f"{'x' * output.LONGEST_LINE}…", "next"] == lines
 
 
 def test_lines_without_an_end_in_sight_are_not_shown(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 
 from fleetpgo.errors import RepositoryError
 from fleetpgo.golang import worktree
+from tests.conftest import no_room
 
 
 @pytest.fixture
@@ -89,6 +90,16 @@ def test_a_file_with_a_second_name_outside_keeps_its_content_there(tree):
         b"new",
         b"secret",
     )
+
+
+def test_a_full_disk_is_named_and_leaves_what_was_there(tree):
+    with (
+        no_room(),
+        pytest.raises(RepositoryError, match=r"(?s)pprof cannot be written.*free space in"),
+    ):
+        worktree.write(tree, "pgo/profile.pprof", b"much more than before")
+
+    assert [file.read_bytes() for file in (tree / "pgo").iterdir()] == [b"profile"]
 
 
 def test_a_huge_file_is_refused(tree):

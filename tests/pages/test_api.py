@@ -93,6 +93,21 @@ def test_a_run_of_before_the_versions_is_answered(served, described):
     assert [each["call"] for each in answer["measurements"]] == ["saved", "saved"]
 
 
+def test_no_text_of_an_answer_can_steer_a_page():
+    from fleetpgo_airflow.pages.responses import DatacenterAnswer, RunAnswer  # noqa: PLC0415  # imports Airflow
+
+    steers, clean = "a\x1b[2J\u202eb\0\x07\udc80", "a�b���"
+    found = DatacenterAnswer.model_validate(
+        {"name": steers, "asked": 1, "fetched": 0, "reasons": {steers: 1}}
+    )
+    run = RunAnswer.model_validate(
+        {name: steers if name in ("service", "run", "stopped") else () for name in RunAnswer.model_fields}
+        | {"warnings": [steers], "sufficiency": None, "has_profile": False, "state": None}
+    )
+
+    assert (found.name, found.reasons, run.stopped, run.warnings) == (clean, {clean: 1}, clean, (clean,))
+
+
 def test_a_name_that_is_no_text_is_shown_as_far_as_it_is():
     from fleetpgo_airflow.pages.responses import FunctionAnswer  # noqa: PLC0415
 

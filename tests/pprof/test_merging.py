@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 
 import pytest
 from hypothesis import given
@@ -33,6 +34,21 @@ def pprof(tmp_path_factory):
         return (folder / "out.pb.gz").read_bytes()
 
     return merged
+
+
+OTHER_KIND = message([([LEAF], 1)], types=(("alloc_space", "bytes"),)).SerializeToString()
+
+
+@pytest.mark.parametrize("bad", [b"\x0a\x7f", OTHER_KIND])
+@pytest.mark.parametrize("add", [merge, merge_edges])
+def test_a_merge_that_fails_leaves_no_thread(add, bad, reals):
+    before = threading.active_count()
+
+    # The error keeps all that it came through alive.
+    with pytest.raises(ProfileError) as error:
+        add([reals[-1], bad, *reals * 4])
+
+    assert (threading.active_count(), bool(error.value.reason)) == (before, True)
 
 
 def test_two_runs_of_one_binary_merge_as_with_go_tool_pprof(pprof, reals):

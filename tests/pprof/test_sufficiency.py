@@ -38,6 +38,28 @@ def test_the_instance_that_runs_something_else_is_named():
     assert sufficiency(fleet).outliers == ("odd",)
 
 
+def test_the_instance_that_changes_the_hot_edges_most_is_named():
+    fleet = {str(seed): instance(seed, 1000) for seed in range(5)}
+    # Not the one that differs most, but has little to say.
+    fleet["odd"] = instance(9, 10, edges=[Edge("other.f", "other.g", 1)])
+    fleet["loud"] = instance(8, 8000, edges=EDGES[::-1])
+
+    found = sufficiency(fleet).influence
+
+    assert (found.instance, 0 < found.changed, found.hot <= len(EDGES) + 1) == ("loud", True, True)
+
+
+def test_an_instance_without_which_nothing_is_left_changes_all_of_it():
+    nothing = from_edges(Edges.of({}))
+    found = sufficiency({"a": instance(0, 500), "b": nothing, "c": nothing}).influence
+    assert (found.instance, found.changed) == ("a", found.hot)
+
+
+def test_nobody_is_named_where_nobody_changes_the_hot_edges():
+    fleet = {str(number): instance(0, 500) for number in range(3)}
+    assert sufficiency(fleet).influence is None
+
+
 def test_the_order_of_the_instances_makes_no_difference():
     fleet = {str(seed): instance(seed, 300) for seed in range(4)}
     assert sufficiency(dict(reversed(fleet.items()))) == sufficiency(fleet)

@@ -42,7 +42,12 @@ try:
         edges = pprof.merge_edges([data])
         from_edges(edges), edges.preprofile()
     elif step == "agree":
-        pprof.sufficiency({"a": data})
+        pprof.sufficiency({"a": data, "b": data, "c": data})
+    elif step == "show":  # what the pages' server does
+        packed = pprof.merge([data]).data
+        start = time.process_time()
+        merged = pprof.decode(packed, limits=pprof.MERGED_LIMITS)
+        pprof.top(merged, n=1 << 62), pprof.stack_difference(merged, merged)
 except ProfileError as error:
     reason = error.reason
     assert len(str(error)) < 2000
@@ -321,7 +326,7 @@ def main() -> None:
         raw = make()
         data = gzip.compress(raw, 1, mtime=0)
         print(f"{name}: {len(data):,} bytes, unpacked {len(raw):,}")  # noqa: T201 -- a table for people
-        for step in ("check", "merge", "minimal", "minimise", "guard", "agree"):
+        for step in ("check", "merge", "minimal", "minimise", "guard", "agree", "show"):
             reason, seconds, megabytes = cost(data, step)
             bad = " <<<" if seconds > 2 or megabytes > 500 or not megabytes else ""
             print(f"   {step:10} {seconds:7.2f} s {megabytes:6} MB {reason}{bad}", flush=True)  # noqa: T201

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from fleetpgo.errors import RefusedError
+from fleetpgo.errors import RefusedError, RepositoryError
 from fleetpgo.proposal.ensure import ensure_pull_request, marker
 from fleetpgo.proposal.forges import PullRequest
 from fleetpgo.service.rules import ReviewRules
@@ -96,15 +96,38 @@ HAND_OVER = [
 def test_there_is_one_pull_request_and_it_is_up_to_date(found, told):
     forge = OneForge(found)
 
-    ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW)
+    ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW, require_head=bool)
 
     assert [("find", "bot"), *told] == forge.told
+
+
+def moving(after):
+    """A branch that another run moves after it was looked at so many times."""
+    looks = iter([None] * after)
+
+    def look():
+        if next(looks, "moved"):
+            raise RepositoryError("moved")
+
+    return look
+
+
+@pytest.mark.parametrize(
+    ("found", "written"),
+    [(None, CREATE), (dataclasses.replace(DONE, body="old"), ("update", 7, "title", "body", None))],
+)
+def test_a_body_is_written_for_the_commit_on_the_branch_or_not_at_all(found, written):
+    for after, told in ((0, []), (1, [written])):
+        forge = OneForge(found)
+        with pytest.raises(RepositoryError, match="moved"):
+            ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW, require_head=moving(after))
+        assert [("find", "bot"), *told] == forge.told
 
 
 def test_who_cannot_be_asked_is_named_and_holds_up_nothing(caplog):
     forge = OneForge(OPEN, refuses=("ada",))
 
-    ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW)
+    ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW, require_head=bool)
 
     expected = [*HAND_OVER[:4], ("comment", 7, "not-asked"), *HAND_OVER[4:]]
     assert [("find", "bot"), *expected] == forge.told
@@ -115,6 +138,6 @@ def test_who_cannot_be_asked_is_named_and_holds_up_nothing(caplog):
 def test_what_is_said_of_people_is_taken_back_once_all_are_asked():
     forge = OneForge(OPEN, said="These people …")
 
-    ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW)
+    ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW, require_head=bool)
 
     assert forge.said == "fleetpgo has asked everybody whom the service file names."

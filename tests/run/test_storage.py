@@ -15,6 +15,7 @@ from fleetpgo.errors import ArtifactError, StoreError
 from fleetpgo.measurement.history import latest_savings
 from fleetpgo.run.artifacts import FetchedProfile, MergedProfile
 from fleetpgo.run.store import RunStore
+from tests.conftest import no_room
 from tests.s3 import BUCKET, ILLNESSES, KEYS, S3
 
 OPERATIONS = {
@@ -157,6 +158,13 @@ def test_a_file_beside_the_runs_of_a_service_is_a_run_that_left_nothing(tmp_path
     (tmp_path / "wshim").mkdir()
     (tmp_path / "wshim" / "README").write_text("of a person")
     assert overview.look_at_service(tmp_path, "wshim", now=None).problems == ()
+
+
+def test_a_full_disk_leaves_no_part_of_an_artifact(tmp_path):
+    with no_room(), pytest.raises(StoreError, match="the store cannot write"):
+        RunStore(tmp_path, "wshim", "r").write(MergedProfile(b"more than has room"))
+
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])

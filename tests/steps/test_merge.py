@@ -204,6 +204,15 @@ def test_a_guarded_function_is_renamed_and_said_so(store, selection):
     assert hottest in manifest.renamed
 
 
+def test_the_reviewer_is_told_who_changes_the_hot_edges_most(store, selection):
+    manifest = merge(store, selection)
+    most = manifest.sufficiency.influence
+
+    told = manifest.figures["Instance that changes the hot edges most"]
+    assert told == f"{most.instance}: without it, {most.changed:,} of {most.hot:,} would come or go"
+    assert store.read(Manifest).sufficiency.influence == most
+
+
 def test_merging_again_gives_the_same_bytes(store, selection):
     first = merge(store, selection).profile
     assert merge(store, selection).profile == first

@@ -151,6 +151,59 @@ def test_another_profile_updates_the_same_pull_request(run, forge, bare, go_prof
     assert git(bare, "rev-list", "--count", "main..fleetpgo/tiny") == "1"
 
 
+class HeldUp:
+    """A forge whose answer after the push comes late: another run is done before it."""
+
+    def __init__(self, forge, meanwhile):
+        self._forge, self._meanwhile, self._found = forge, meanwhile, 0
+
+    def __getattr__(self, name):
+        return getattr(self._forge, name)
+
+    def find(self, branch):
+        self._found += 1
+        found = self._forge.find(branch)
+        if self._found == 2:  # the first time is before the build
+            self._meanwhile()
+        return found
+
+
+def test_a_run_that_is_held_up_after_its_push_leaves_another_run_s_text(run, forge, bare, another_profile):
+    held_up = HeldUp(forge, lambda: run(profile=another_profile))
+
+    with pytest.raises(
+        RepositoryError, match=r"fleetpgo/tiny was moved from \w{40} to \w{40} after this run"
+    ):
+        run(forge=held_up)
+
+    (pull_request,) = forge.pull_requests()
+    assert marker(pull_request.body) == Marker("run-1", digest(another_profile))
+    assert pull_request.head == git(bare, "rev-parse", "fleetpgo/tiny")
+
+
+@pytest.mark.parametrize("name", ["pgo/profile.pprof", "pgo", "Makefile"])
+def test_a_link_out_of_the_repository_is_refused_and_nothing_is_written_there(
+    run, forge, bare, tmp_path, name
+):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("untouched")
+    work = tmp_path / "work"
+    git(tmp_path, "clone", "--quiet", bare.as_uri(), str(work))
+    (work / name).unlink(missing_ok=True)
+    (work / name).parent.mkdir(exist_ok=True)
+    (work / name).symlink_to(outside if name == "pgo" else outside / "file")
+    git(work, "add", "--all", "--force")
+    git(work, "commit", "--quiet", "--message", "Link")
+    git(work, "push", "--quiet", "origin", "main")
+
+    with pytest.raises((RepositoryError, BuildError)):
+        run()
+
+    assert forge.pull_requests() == []
+    assert [file.read_text() for file in outside.iterdir()] == ["untouched"]
+
+
 def test_what_the_base_holds_already_is_not_proposed(run, forge, go_profile):
     run()
     forge.merge(1)

@@ -20,6 +20,7 @@ from fleetpgo.cli.options import (
     service_argument,
     store_option,
 )
+from fleetpgo.cli.printing import say
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -89,23 +90,23 @@ def collect(
             matchers=matchers,
         )
     chosen = read_selection(run_store)
-    click.echo(f"profiling {len(chosen.of_round(1))} instances for {chosen.seconds} s …", err=True)
+    say(f"profiling {len(chosen.of_round(1))} instances for {chosen.seconds} s …", err=True)
     access = Access(_headers(os.environ.get("FLEETPGO_HEADERS", "")), ca, cert, key)
     with watching(chosen.targets) as watch:
         asyncio.run(collect_profiles(described, run_store, chosen.of_round(1), access=access, watch=watch))
         said = asyncio.run(top_up(described, run_store, access=access, watch=watch))
     for verdict in said:
-        click.echo(verdict, err=True)
+        say(verdict, err=True)
     manifest = merge_profiles(described, run_store)
     if as_json:
-        click.echo(json.dumps(asdict(manifest), default=str))
+        say(json.dumps(asdict(manifest), default=str))
         return
-    click.echo(f"{manifest.used} of {manifest.selected} instances, {manifest.samples:,} samples")
+    say(f"{manifest.used} of {manifest.selected} instances, {manifest.samples:,} samples")
     for name, figure in manifest.figures.items():
-        click.echo(f"{name}: {figure}")
+        say(f"{name}: {figure}")
     for warning in manifest.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(run_store.path(ProposedProfile))
+        say(f"warning: {warning}", err=True)
+    say(run_store.path(ProposedProfile))
 
 
 def _headers(text: str) -> dict[str, str]:

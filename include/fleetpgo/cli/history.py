@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fleetpgo.cli.options import json_option, service_argument, store_option
+from fleetpgo.cli.printing import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,13 +31,13 @@ def history(service: str, store: Path | UPath, *, as_csv: bool, as_json: bool) -
 
     frame = read_history(store, service, now=datetime.now(UTC))
     if as_csv:
-        click.echo(frame.to_csv(), nl=False)
+        say(frame.to_csv(), nl=False)
     elif as_json:
-        click.echo(frame.reset_index().to_json(orient="records", date_format="iso"))
+        say(frame.reset_index().to_json(orient="records", date_format="iso"))
     elif frame.empty:
-        click.echo(f"{store / service} holds no measured refresh yet")
+        say(f"{store / service} holds no measured refresh yet")
     else:
-        click.echo(_table(frame))
+        say(_table(frame))
 
 
 def _table(frame: pd.DataFrame) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from fleetpgo.cli.printing import clean_record
 from fleetpgo.errors import FleetPGOError
 
 COMMANDS = (
@@ -74,6 +75,7 @@ def _start_logging() -> None:
     from rich.logging import RichHandler
 
     handler = RichHandler(show_path=False, console=Console(stderr=True))
+    handler.addFilter(clean_record)
     logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="%X", handlers=[handler])
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries end in our own error
     logging.getLogger("aiobotocore").setLevel(logging.WARNING)  # it says where it found credentials

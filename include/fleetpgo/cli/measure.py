@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fleetpgo.cli.options import json_option, prometheus_option, service_argument
+from fleetpgo.cli.printing import say
 
 if TYPE_CHECKING:
     from fleetpgo.measurement.measuring import Measured
@@ -165,7 +166,7 @@ def measure(
     if console.is_terminal and not as_json:
         console.print(render(measured.comparison))
     else:
-        click.echo(files["json" if as_json else "md"].decode(), nl=False)
+        say(files["json" if as_json else "md"].decode(), nl=False)
 
 
 def _measure_file(

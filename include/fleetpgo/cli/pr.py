@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fleetpgo import foreign
 from fleetpgo.cli.options import json_option, service_argument
+from fleetpgo.cli.printing import plain, say
 from fleetpgo.errors import ForgeError
 
 if TYPE_CHECKING:
@@ -52,17 +54,15 @@ def list_pull_requests(service: str, directory: str, *, as_json: bool) -> None:
     """List all pull requests of a service, merged and closed ones too; the oldest first."""
     import rich
     from rich.table import Table
-    from rich.text import Text
 
     pull_requests = _Reviewed(service, directory).pull_requests()
     if as_json:
-        click.echo(_dump([asdict(each) for each in pull_requests]))
+        say(_dump([asdict(each) for each in pull_requests]))
         return
     table = Table("number", "state", "branch", "base", "head", "title", box=None)
     for each in pull_requests:
         texts = (str(each.number), each.state, each.branch, each.base, each.head[:12], each.title)
-        # Text: a title is data, not rich's markup.
-        table.add_row(*(Text(text) for text in texts))
+        table.add_row(*map(plain, texts))
     rich.print(table)
 
 
@@ -75,18 +75,17 @@ def show(service: str, number: int | None, directory: str, *, as_json: bool) -> 
     """Show a pull request with its body and comments."""
     import rich
     from rich.markdown import Markdown
-    from rich.text import Text
 
     reviewed = _Reviewed(service, directory)
     pull_request = reviewed.choose(number)
     comments = reviewed.forge.comments(pull_request.number)
     if as_json:
-        click.echo(_dump({**asdict(pull_request), "comments": comments}))
+        say(_dump({**asdict(pull_request), "comments": comments}))
         return
     heading = f"#{pull_request.number} {pull_request.title} ({pull_request.state})"
-    rich.print(Text(heading, style="bold"))
+    rich.print(plain(heading, style="bold"))
     for text in (pull_request.body, *comments.values()):
-        rich.print(Markdown(text))
+        rich.print(Markdown(foreign.safe(text)))
 
 
 @pr.command()
@@ -122,7 +121,7 @@ def label(service: str, number: int | None, directory: str, add: tuple[str, ...]
     reviewed = _Reviewed(service, directory)
     number = reviewed.choose(number).number
     reviewed.forge.label(number, add=add, remove=remove)
-    click.echo(f"pull request {number} has the labels {', '.join(reviewed.choose(number).labels) or '–'}")
+    say(f"pull request {number} has the labels {', '.join(reviewed.choose(number).labels) or '–'}")
 
 
 class _Reviewed:
@@ -182,10 +181,10 @@ class _Reviewed:
 
 def _report(pull_request: PullRequest, *, as_json: bool) -> None:
     if as_json:
-        click.echo(_dump(asdict(pull_request)))
+        say(_dump(asdict(pull_request)))
     else:
         commit = f" as {pull_request.merge_commit}" if pull_request.merge_commit else ""
-        click.echo(f"pull request {pull_request.number} is {pull_request.state}{commit}")
+        say(f"pull request {pull_request.number} is {pull_request.state}{commit}")
 
 
 def _dump(value: Any) -> str:  # noqa: ANN401  # whatever JSON can hold

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fleetpgo.cli.options import JSON, json_option
+from fleetpgo.cli.printing import say
 from fleetpgo.errors import FleetPGOError, ProfileError
-from fleetpgo.golang.output import cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,9 +50,9 @@ class _Group(click.Group):
         except FleetPGOError as error:
             if ctx.meta.get(JSON):
                 reason = error.reason if isinstance(error, ProfileError) else type(error).__name__
-                click.echo(json.dumps({"error": error.message, "reason": reason, "hint": error.hint}))
+                say(json.dumps({"error": error.message, "reason": reason, "hint": error.hint}))
             else:
-                click.echo(f"error: {error}", err=True)
+                say(f"error: {error}", err=True)
             ctx.exit(REFUSED)
 
 
@@ -101,10 +101,10 @@ def check(paths: tuple[str, ...], *, seconds: float | None, main_package: str | 
         else:
             results.append({"profile": path, "reason": None})
     if as_json:
-        click.echo(json.dumps(results))
+        say(json.dumps(results))
     else:
         for result in results:
-            click.echo(
+            say(
                 f"{result['profile']}: "
                 + (f"{result['reason']}: {result['message']}" if result["reason"] else "ok")
             )
@@ -190,12 +190,12 @@ def compare(old: str, new: str, *, as_json: bool) -> None:
 
     found = pprof.compare(pprof.decode(_read(old)), pprof.decode(_read(new)))
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        say(json.dumps(asdict(found)))
         return
-    click.echo("nothing changed for the compiler" if found.unchanged else f"overlap: {found.overlap:.4f}")
+    say("nothing changed for the compiler" if found.unchanged else f"overlap: {found.overlap:.4f}")
     for sign, edges in (("+", found.hot_gained), ("-", found.hot_lost)):
         for edge in edges:
-            click.echo(f"{sign} {_edge(edge)}")
+            say(f"{sign} {_edge(edge)}")
 
 
 @profile.command()
@@ -210,13 +210,13 @@ def top(path: str, *, count: int, as_json: bool) -> None:
 
     ranks = pprof.top(pprof.decode(_read(path)), count)
     if as_json:
-        click.echo(json.dumps([asdict(rank) for rank in ranks]))
+        say(json.dumps([asdict(rank) for rank in ranks]))
         return
-    click.echo(f"{'flat':>14} {'flat %':>7} {'cum':>14} {'cum %':>7}  function")
+    say(f"{'flat':>14} {'flat %':>7} {'cum':>14} {'cum %':>7}  function")
     for rank in ranks:
-        click.echo(
+        say(
             f"{rank.flat:>14,} {100 * rank.flat_share:>7.2f} {rank.cum:>14,} {100 * rank.cum_share:>7.2f}  "
-            f"{cleaned(rank.function)}"
+            f"{rank.function}"
         )
 
 
@@ -231,10 +231,10 @@ def edges(path: str, *, hot: bool, as_json: bool) -> None:
     found = pprof.call_edges(pprof.decode(_read(path)))
     shown = {edge: found.weights[edge] for edge in (found.hot if hot else found.weights)}
     if as_json:
-        click.echo(json.dumps([edge._asdict() | {"weight": weight} for edge, weight in shown.items()]))
+        say(json.dumps([edge._asdict() | {"weight": weight} for edge, weight in shown.items()]))
         return
     for edge, weight in shown.items():
-        click.echo(f"{weight:>12}  {_edge(edge)}")
+        say(f"{weight:>12}  {_edge(edge)}")
 
 
 @profile.command()
@@ -262,18 +262,18 @@ def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) ->
         pprof.call_edges(pprof.decode(_read(path)))
     )
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        say(json.dumps(asdict(found)))
         return
-    click.echo("no edge can be compared" if found.share is None else f"source match: {found.share:.4f}")
-    click.echo(f"compared: {percent(found.compared)} of the edge weight")
+    say("no edge can be compared" if found.share is None else f"source match: {found.share:.4f}")
+    say(f"compared: {percent(found.compared)} of the edge weight")
     for why, share in found.excluded.items():
-        click.echo(f"left out: {percent(share)} {why}")
+        say(f"left out: {percent(share)} {why}")
     for lost in found.lost:
-        click.echo(f"{100 * lost.share:>6.2f} % {_edge(lost.edge)}: {lost.why} is gone")
+        say(f"{100 * lost.share:>6.2f} % {_edge(lost.edge)}: {lost.why} is gone")
 
 
 def _edge(edge: Edge) -> str:
-    return f"{cleaned(edge.caller)}:{edge.offset} → {cleaned(edge.callee)}"
+    return f"{edge.caller}:{edge.offset} → {edge.callee}"
 
 
 def _read(path: str) -> bytes:
@@ -299,7 +299,7 @@ def _write(path: str, data: bytes) -> None:
 
 def _show(record: dict[str, Any], *, as_json: bool, err: bool = False) -> None:
     if as_json:
-        click.echo(json.dumps(record), err=err)
+        say(json.dumps(record), err=err)
         return
     for name, value in record.items():
-        click.echo(f"{name.replace('_', ' ')}: {cleaned(str(value))}", err=err)
+        say(f"{name.replace('_', ' ')}: {value}", err=err)

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from fleetpgo.cli.printing import plain
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -33,7 +35,7 @@ def watching(
     def table() -> Table:
         shown = Table("instance", "datacenter", "", box=None)
         for instance, state in list(states.items())[-_ROWS:]:
-            shown.add_row(instance, datacenters.get(instance, ""), state)
+            shown.add_row(*map(plain, (instance, datacenters.get(instance, ""), state)))
         if len(states) > _ROWS:
             shown.add_row(f"and {len(states) - _ROWS:,} more", "", "")
         return shown

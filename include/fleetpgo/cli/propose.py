@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fleetpgo.cli.options import json_option, run_option, service_argument, store_option
+from fleetpgo.cli.printing import say
 from fleetpgo.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def propose(
         token=os.environ.get("FLEETPGO_TOKEN"),
     )
     proposed = propose_profile(described, run_store, forge, dry_run=dry_run, cache=cache)
-    click.echo(
+    say(
         json.dumps(asdict(proposed))
         if as_json
         else proposed.url or proposed.reason or "dry run: nothing was pushed"

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import click
 
 from fleetpgo.cli.options import json_option, matchers_option, new_run, prometheus_option, service_argument
+from fleetpgo.cli.printing import plain, say
 
 
 @click.command()
@@ -35,17 +36,16 @@ def select(
     rules = override(described.selection, instances=instances, matchers=matchers)
     chosen = selection.select(Prometheus(prometheus_address), rules, seed=new_run())
     if as_json:
-        click.echo(json.dumps(asdict(chosen)))
+        say(json.dumps(asdict(chosen)))
         return
     table = Table("round", "instance", "datacenter", "cores", "why", box=None)
     for target in chosen.targets:
-        table.add_row(
-            str(target.round), target.instance, target.datacenter, f"{target.cores:.3f}", target.why
-        )
+        texts = (target.round, target.instance, target.datacenter, f"{target.cores:.3f}", target.why)
+        table.add_row(*map(plain, texts))
     rich.print(table)
-    click.echo(f"\nquery: {chosen.query}")
+    say(f"\nquery: {chosen.query}")
     for name, limit in sorted(chosen.at_once(described.collection.max_share).items()):
         known = name or "without a datacenter"
-        click.echo(f"{known}: {chosen.datacenters[name]:,} instances, at most {limit} profiled at once")
+        say(f"{known}: {chosen.datacenters[name]:,} instances, at most {limit} profiled at once")
     for warning in chosen.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from fleetpgo.cli.options import json_option
+from fleetpgo.cli.printing import plain, say
 
 
 @click.group()
@@ -29,12 +30,13 @@ def list_services(*, as_json: bool) -> None:
 
     found = [load_service(file) for file in _files()]
     if as_json:
-        click.echo(json.dumps([each.model_dump(mode="json") | {"name": each.name} for each in found]))
+        say(json.dumps([each.model_dump(mode="json") | {"name": each.name} for each in found]))
         return
     table = Table("service", "schedule", "forge", "project", "description", box=None)
     for each in found:
         repository = each.repository
-        table.add_row(each.name, each.schedule or "–", repository.forge, repository.project, each.description)
+        texts = (each.name, each.schedule or "–", repository.forge, repository.project, each.description)
+        table.add_row(*map(plain, texts))
     rich.print(table)
 
 
@@ -57,13 +59,13 @@ def check(paths: tuple[Path, ...]) -> None:
             load_service(file)
         except ServiceFileError as error:
             mistakes += 1
-            click.echo(str(error), err=True)
+            say(str(error), err=True)
         else:
-            click.echo(f"{file}: ok")
+            say(f"{file}: ok")
             sound.append(file)
     for clash in clashes(sound):
         mistakes += 1
-        click.echo(clash, err=True)
+        say(clash, err=True)
     if mistakes:
         raise SystemExit(1)
 
@@ -75,9 +77,9 @@ def schema(*, markdown: bool) -> None:
     from fleetpgo.service import reference, rules
 
     if markdown:
-        click.echo(reference.page(), nl=False)
+        say(reference.page(), nl=False)
     else:
-        click.echo(json.dumps(rules.ServiceRules.model_json_schema(), indent=2))
+        say(json.dumps(rules.ServiceRules.model_json_schema(), indent=2))
 
 
 def _files(directory: Path | None = None) -> list[Path]:

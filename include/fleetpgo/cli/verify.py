@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from fleetpgo.cli.options import json_option
+from fleetpgo.cli.printing import say
 
 _EXIT = {"profile": 1, "match": 3, "build": 4}
 """Exit code of the first check that failed. 2 is click's: a wrong command line."""
@@ -69,21 +70,21 @@ def verify(
         builds=builds,
         environment=os.environ,
         tags=tags,
-        seen=lambda line: click.echo(line, err=True),
+        seen=lambda line: say(line, err=True),
     )
     failed = [each for each in found if each.failed]
     if as_json:
-        click.echo(json.dumps({"profile": str(file), "findings": [asdict(each) for each in found]}))
+        say(json.dumps({"profile": str(file), "findings": [asdict(each) for each in found]}))
     else:
         for each in found:
-            click.echo(f"{'FAILED' if each.failed else 'ok':<6} {each.said}")
+            say(f"{'FAILED' if each.failed else 'ok':<6} {each.said}")
             if each.hint:
-                click.echo(f"       {each.hint}")
+                say(f"       {each.hint}")
     if github:
         place = str(file).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
         for each in failed:
             # Source: actions/toolkit, packages/core/src/command.ts.
             said = each.said.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-            click.echo(f"::error file={place},title=PGO profile::{said}")
+            say(f"::error file={place},title=PGO profile::{said}")
     if failed:
         raise SystemExit(_EXIT[failed[0].check])

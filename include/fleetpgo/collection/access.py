@@ -1,7 +1,7 @@
 """Credentials and TLS for talking to instances, and the HTTP session that carries them.
 
-No secret is part of a URL. What a server says is repeated in records and logs only after every secret in it
-has been removed: a server may echo the header that it rejected.
+No secret is part of a URL. A server may repeat the header that it rejected, so :mod:`fleetpgo.foreign` knows
+all of them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
+from fleetpgo import foreign
 from fleetpgo.addresses import parse_allow
 from fleetpgo.collection.resolving import JudgingResolver
 from fleetpgo.errors import ServiceFileError
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from fleetpgo.service.rules import CollectionRules
 
 CONNECT_SECONDS = 10.0
-_SHORTEST_SECRET = 4  # characters; blotting out shorter words would only garble messages
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,13 @@ class Access:
     certificate: Path | None = None
     key: Path | None = None
 
+    def __post_init__(self) -> None:
+        foreign.remember_headers(self.headers)
+
     @property
     def has_credentials(self) -> bool:
         """Whether requests carry credentials, which a wrong receiver could steal."""
         return bool(self.headers or self.certificate)
-
-    def blotted(self, text: str) -> str:
-        """Return the text without header values and the words in them (the token of ``Bearer <token>``)."""
-        values = [part for value in self.headers.values() for part in (value, *value.split())]
-        for value in sorted(values, key=len, reverse=True):
-            if len(value) >= _SHORTEST_SECRET:
-                text = text.replace(value, "•••")
-        return text
 
 
 def open_session(rules: CollectionRules, access: Access, resolver: AbstractResolver) -> aiohttp.ClientSession:

@@ -12,21 +12,23 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from fleetpgo import pprof
+from fleetpgo import foreign, pprof
 from fleetpgo.collection.faults import NoProfileError, NotNowError, UnusableError
-from fleetpgo.collection.fetching import repeatable
 from fleetpgo.errors import ProfileError
+from fleetpgo.pprof.codec.reading import message
 from fleetpgo.run.artifacts import FILES, FetchedProfile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from concurrent.futures import Executor
 
-    from fleetpgo.collection.access import Access
     from fleetpgo.collection.fetching import Limits
     from fleetpgo.collection.sources import ProfileSource
     from fleetpgo.collection.spool import Body
     from fleetpgo.run.store import RunStore
+
+_LONGEST_REASON = 1000
+"""Characters of why a profile is refused."""
 
 TOGETHER = 8
 """Bodies that are checked at once: more of them take more memory, and no less time."""
@@ -65,14 +67,11 @@ class Examiner:
         thread: in which; one thread alone, so that the memory that one check frees serves the next.
         source: knows where in a body the profile is.
         limits: what a body may be.
-        access: whose secrets are blotted out of what a body says.
         seconds: length that was asked for.
     """
 
-    def __init__(
-        self, thread: Executor, source: ProfileSource, *, limits: Limits, access: Access, seconds: int
-    ) -> None:
-        self._thread, self._source, self._access, self._seconds = thread, source, access, seconds
+    def __init__(self, thread: Executor, source: ProfileSource, *, limits: Limits, seconds: int) -> None:
+        self._thread, self._source, self._seconds = thread, source, seconds
         self._limits = limits.of_profiles
         self._waiting: list[_Waiting] = []
         self._turn = asyncio.Lock()
@@ -123,7 +122,15 @@ class Examiner:
 
         def checked(data: bytes) -> Profile | NoProfileError:
             said = next(facts)
-            return self._refusal(said) if isinstance(said, ProfileError) else Profile(data, said)
+            if isinstance(said, ProfileError):
+                return self._refusal(said)
+            # Names in a profile reach the repository, whose readers are many more than those of a log.
+            if foreign.knows_any() and foreign.holds_secret(message(data, self._limits)):
+                return UnusableError(
+                    "credentials: names in it repeat a secret that was sent to it; does it put headers into "
+                    "labels (pprof.Do)?"
+                )
+            return Profile(data, said)
 
         return [checked(data) if isinstance(data, bytes) else data for data in found]
 
@@ -138,7 +145,7 @@ class Examiner:
 
     def _refusal(self, error: ProfileError) -> NoProfileError:
         kind = NotNowError if error.reason == "truncated" else UnusableError
-        return kind(repeatable(f"{error.reason}: {error.message}", self._access))
+        return kind(f"{error.reason}: {foreign.line(error.message, _LONGEST_REASON)}")
 
 
 @dataclass(eq=False)

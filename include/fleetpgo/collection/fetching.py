@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import aiohttp
 
-from fleetpgo import pprof
+from fleetpgo import foreign, pprof
 from fleetpgo.collection.access import CONNECT_SECONDS
 from fleetpgo.collection.faults import (
     ForbiddenError,
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fleetpgo.addresses import Allow
-    from fleetpgo.collection.access import Access
     from fleetpgo.collection.sources import Request
     from fleetpgo.collection.spool import Body
     from fleetpgo.service.rules import CollectionRules
 
-_SAID = 200  # bytes of an error's body that are worth repeating
+_SAID = 200  # characters of an error's body that are worth repeating
+_READ = 1 << 14  # bytes of it that are read: all of a secret must be there to be blotted out
+_LONGEST_REASON = 1000  # characters of what a library says about an answer
 _BUSY = b"Could not enable CPU profiling"
 """Answer of net/http/pprof, with HTTP 500, while somebody else takes a CPU profile."""
 
@@ -74,7 +75,6 @@ async def receive(
     *,
     limits: Limits,
     allow: Allow,
-    access: Access,
     received: Callable[[int], None],
 ) -> None:
     """Send the request, and stream the answer to the spool, where it waits for its check.
@@ -85,7 +85,6 @@ async def receive(
         body: takes what is answered.
         limits: how long, and how much, at most.
         allow: where a request may go.
-        access: whose secrets are blotted out of what the instance says.
         received: is told how many bytes have come.
 
     Raises:
@@ -107,7 +106,7 @@ async def receive(
             ) as response,
         ):
             if response.status != 200:  # noqa: PLR2004  # OK
-                _refuse(response, await response.content.read(_SAID), access)
+                _refuse(response, await response.content.read(_READ))
             async for chunk in response.content.iter_any():
                 if body.size + len(chunk) > limits.packed_bytes:
                     raise NeverError(f"larger than {limits.packed_bytes:,} bytes (collection.max_bytes)")
@@ -120,17 +119,16 @@ async def receive(
             f"the connection broke off in the middle of the profile, after {body.size:,} bytes"
         ) from error
     except aiohttp.ClientResponseError as error:
-        raise NotNowError(f"not HTTP: {repeatable(error.message, access)}") from error
+        raise NotNowError(f"not HTTP: {foreign.line(error.message, _LONGEST_REASON)}") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise NotNowError(f"unreachable: {repeatable(str(error), access)}") from error
+        raise NotNowError(f"unreachable: {foreign.line(str(error), _LONGEST_REASON)}") from error
 
 
-def _refuse(response: aiohttp.ClientResponse, said: bytes, access: Access) -> NoReturn:
+def _refuse(response: aiohttp.ClientResponse, said: bytes) -> NoReturn:
     """Raise the error for an answer other than HTTP 200."""
     status = response.status
-    text = said.decode("utf-8", "replace").strip().partition("\n")[0]
-    answer = f"HTTP {status} {response.reason or ''}".strip() + (f": {text}" if text else "")
-    answer = repeatable(answer, access)
+    text = foreign.line(said.strip().partition(b"\n")[0], _SAID)
+    answer = foreign.line(f"HTTP {status} {response.reason or ''}", _SAID) + (f": {text}" if text else "")
     match status:
         case 401 | 403:
             raise ForbiddenError(answer)
@@ -146,12 +144,6 @@ def _refuse(response: aiohttp.ClientResponse, said: bytes, access: Access) -> No
             raise NeverError(f"{answer} (redirects are not followed)")
         case _:
             raise NeverError(answer)
-
-
-def repeatable(said: str, access: Access) -> str:
-    """Return an instance's answer on one line, printable, and without the secrets that it repeats."""
-    line = " ".join(said.split())
-    return access.blotted("".join(letter for letter in line if letter.isprintable()))
 
 
 def _timed_out(error: TimeoutError, seconds: float, size: int, limits: Limits) -> str:

@@ -95,7 +95,7 @@ async def collect(
     async with open_session(rules, access, resolver or ThreadedResolver()) as session:
         with tempfile.TemporaryFile(buffering=0) as file, ThreadPoolExecutor(max_workers=1) as thread:
             spool = Spool(file, most=rules.max_bytes)
-            round_ = _Round(rules, store, guard, session, access, watch, seconds, spool, thread, fleet)
+            round_ = _Round(rules, store, guard, session, watch, seconds, spool, thread, fleet)
             records = [asyncio.create_task(round_.record(target)) for target in targets]
             try:
                 return await asyncio.gather(*records)
@@ -125,7 +125,6 @@ class _Round:
         store: RunStore,
         guard: Guard,
         session: aiohttp.ClientSession,
-        access: Access,
         watch: Callable[[str, str], None],
         seconds: int,
         spool: Spool,
@@ -136,7 +135,6 @@ class _Round:
         self._store = store
         self._guard = guard
         self._session = session
-        self._access = access
         self._watch = watch
         self._seconds = seconds
         self._spool = spool
@@ -144,7 +142,7 @@ class _Round:
         self._source = _source(rules)
         self._allow = parse_allow(rules.allow)
         self._limits = Limits.of(rules, seconds=seconds)
-        self._examiner = Examiner(thread, self._source, limits=self._limits, access=access, seconds=seconds)
+        self._examiner = Examiner(thread, self._source, limits=self._limits, seconds=seconds)
         self._asked_for: dict[str, str] = {}
         for target in fleet:
             with suppress(NeverError):  # whoever asks will see it
@@ -253,7 +251,6 @@ class _Round:
                     body,
                     limits=self._limits,
                     allow=self._allow,
-                    access=self._access,
                     received=lambda size: self._watch(target.instance, f"{size:,} bytes"),
                 )
             async with self._held:

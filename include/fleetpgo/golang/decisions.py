@@ -30,6 +30,9 @@ _DEVIRTUALISED = re.compile(r"(\S+): PGO devirtualizing (?:interface|function) c
 
 _NAMED = 10
 
+MOST_DECISIONS = 200_000
+"""Decisions that are kept: far more than a real build tells of."""
+
 Change = Literal["inlined", "devirtualised"]
 
 
@@ -81,22 +84,35 @@ def asked(settings: Mapping[str, str]) -> bool:
 
 
 class Decisions:
-    """Reads the compiler's decisions from the lines of a build, as they come."""
+    """Reads the compiler's decisions from the lines of a build, as they come, in bounded memory."""
 
     def __init__(self) -> None:
         self._allowed: set[tuple[str, str, str]] = set()
         self._inlined: dict[str, set[str]] = {}
         self._hottest: dict[str, tuple[str, str, int]] = {}
         self._devirtualised: set[str] = set()
+        self._callees = 0
+
+    @property
+    def too_many(self) -> bool:
+        """Whether the build told of more decisions than are kept, so that they are not known."""
+        kept = len(self._allowed) + self._callees + len(self._hottest) + len(self._devirtualised)
+        return kept > MOST_DECISIONS
 
     def read(self, line: str) -> None:
         """Read one line of output. Most lines say nothing about the profile."""
+        if self.too_many:
+            return
         if match := _HOT.match(line):
             callee, place, caller = match.groups()
             self._allowed.add((place, caller, callee))
+            self._inlined.setdefault(place, set())
         elif match := _INLINED.match(line):
             place, callee = match.groups()
-            self._inlined.setdefault(place, set()).add(callee)
+            # Most inlined calls are small, not hot. A hot one has been allowed before.
+            if place in self._inlined and callee not in self._inlined[place]:
+                self._inlined[place].add(callee)
+                self._callees += 1
         elif match := _HOTTEST.match(line):
             place, caller, callee, weight = match.groups()
             self._hottest[place] = (caller, callee, int(weight))

@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 
 from fleetpgo.errors import RepositoryError
 from fleetpgo.golang import processes, worktree
-from fleetpgo.golang.output import cleaned, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -125,7 +124,7 @@ def _download(checkout: Path, module: Path, caller: Mapping[str, str], cache: Pa
                 memory=memory,
             )
             if ended.failed:
-                why = ended.stopped or redact(" ".join(map(cleaned, ended.errors.split())))[-500:]
+                why = ended.stopped or " ".join(ended.errors.split())[-500:]
         if why:
             _log.info("the modules of %s are not downloaded before the build: %s", module.name, why)
 

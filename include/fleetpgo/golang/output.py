@@ -1,10 +1,11 @@
-"""Bounds what a command prints, and cleans the lines that people get to see."""
+"""Bounds what a command prints, and cleans the lines that people get to see, by :mod:`fleetpgo.foreign`."""
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from typing import TYPE_CHECKING
+
+from fleetpgo import foreign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,29 +14,6 @@ LONGEST_LINE = 4096
 """Bytes of a line that are shown; the rest of it is dropped."""
 
 _LAST_LINES = 20
-
-CUT = " … [cut]"
-"""What a line ends in that was longer."""
-
-_ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
-
-
-def cleaned(line: str) -> str:
-    """Return a line without control characters, which could change a terminal or a page.
-
-    Escape sequences go; every other control character and mark of direction becomes U+FFFD.
-    """
-    if line.isprintable():
-        return line
-    plain = _ESCAPE_SEQUENCE.sub("", line)
-    return "".join(
-        letter if letter.isprintable() or letter == "\t" else "\N{REPLACEMENT CHARACTER}" for letter in plain
-    )
-
-
-def redact(text: str) -> str:
-    """Return a text without the user names and passwords of the URLs in it."""
-    return re.sub(r"(?<=://)[^/\s@]+@", "", text)
 
 
 class Kept:
@@ -68,6 +46,8 @@ class Lines:
         self._seen, self._most = seen, most
         self._line = bytearray()
         self._long = False
+        # What is cut off may be the end of a secret.
+        self._kept = LONGEST_LINE + foreign.longest_secret()
         self._shown = 0
         self.last: deque[str] = deque(maxlen=_LAST_LINES)
 
@@ -86,18 +66,19 @@ class Lines:
             self._show()
 
     def _add(self, part: bytes) -> None:
-        room = LONGEST_LINE - len(self._line)
+        room = self._kept - len(self._line)
         self._long = self._long or len(part) > room
         self._line += part[:room]
 
     def _show(self) -> None:
-        line, long = self._line.decode(errors="replace").rstrip(), self._long
+        line = self._line.decode(errors="replace").rstrip()
+        cut = self._long
         self._line.clear()
         self._long = False
-        self.last.append(cleaned(line) + (CUT if long else ""))
+        self.last.append(foreign.beginning(line, LONGEST_LINE, whole=not cut))
         if self._shown > self._most:
             return
-        self._shown += len(line) + 1
+        self._shown += len(self.last[-1]) + 1
         if self._shown > self._most:
             self._seen(f"… [it printed more than {self._most:,} bytes: the rest is not shown]")
         else:

@@ -5,8 +5,8 @@ Every command gets the same treatment:
 - It sees the environment that it is given, and nothing of ours. Its standard input is empty.
 - It has a time limit. When it ends, or its time is over, everything that it started ends, too, also what left
   its session (:mod:`fleetpgo.golang.descendants`). Nobody waits for its pipes after that.
-- What it prints is bounded: each line, the whole, and what is kept of standard error. Lines are cleaned of
-  control characters (:mod:`fleetpgo.golang.output`).
+- What it prints is bounded: each line, the whole, and what is kept of standard error. Lines and errors hold
+  neither control characters nor secrets (:mod:`fleetpgo.foreign`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fleetpgo import foreign
 from fleetpgo.golang import descendants
 from fleetpgo.golang.output import Kept, Lines
 
@@ -73,7 +74,8 @@ class Ended:
         stopped: why it was stopped, to be read after its name ("did not end within 5 s"); "" if it ended by
             itself.
         output: standard output; empty where lines were shown as they came.
-        errors: the end of standard error; empty where lines were shown as they came.
+        errors: the end of standard error, cleaned and without secrets; empty where lines were shown as they
+            came.
         last: the last lines that it printed, where lines were shown as they came.
     """
 
@@ -91,6 +93,7 @@ class Ended:
 
 def passed_on(caller: Mapping[str, str], *more: str) -> dict[str, str]:
     """Return the caller's variables that a command may see: :data:`PASSED_ON` and the given names."""
+    foreign.remember_proxies(caller)
     return {name: caller[name] for name in (*PASSED_ON, *more) if name in caller}
 
 
@@ -116,9 +119,13 @@ def capture(
     Raises:
         OSError: if it cannot be started.
     """
-    output, errors = Kept(most, first=True), Kept(MOST_ERRORS, first=False)
+    # A little more of the errors: what is cut off at their beginning may be the beginning of a secret.
+    spare = foreign.longest_secret()
+    output, errors = Kept(most, first=True), Kept(MOST_ERRORS + spare, first=False)
     status, stopped = _run(command, directory, environment, (seconds, memory), output, errors)
-    return Ended(status, stopped, bytes(output.kept), bytes(errors.kept).decode(errors="replace"))
+    said = bytes(errors.kept).decode(errors="replace")
+    said = foreign.end_of(said, MOST_ERRORS, whole=len(errors.kept) < MOST_ERRORS + spare)
+    return Ended(status, stopped, bytes(output.kept), said)
 
 
 def follow(
@@ -139,7 +146,7 @@ def follow(
         environment: all that it sees.
         seconds: after this it is stopped, with all that it started.
         memory: bytes of data that each of its processes may have; None: as many as this one.
-        seen: takes each line, cleaned and without its end.
+        seen: takes each line, cleaned, without secrets and without its end.
         most: bytes of lines that are handed over.
 
     Raises:

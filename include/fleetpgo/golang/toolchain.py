@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fleetpgo import foreign
 from fleetpgo.errors import BuildError, RepositoryError, ToolchainError
 from fleetpgo.golang import processes, worktree
 
@@ -36,6 +37,9 @@ Source: cmd/go/internal/gover/toolchain.go (``TooNewError``), cmd/go/internal/to
 
 TOOL_SECONDS = 600.0
 """How long one of Go's own tools may take that builds nothing. `go list` may fetch modules."""
+
+_LONGEST_VERSION = 100
+"""Characters of a version of Go: the binary says it, and the build made that."""
 
 _MOST_SETTINGS = 16 << 20
 """Bytes of build settings; a binary with 10,000 modules has 1 MB of them."""
@@ -72,6 +76,7 @@ def build(
     memory: int,
     environment: Mapping[str, str],
     seen: Callable[[str], None] = log_line,
+    most: int = processes.MOST_LINES,
 ) -> Built:
     """Build a service by its own command.
 
@@ -84,6 +89,7 @@ def build(
         memory: bytes of data that each of its processes may have.
         environment: all that the command sees, see :mod:`fleetpgo.golang.environment`.
         seen: takes each line that it prints, as it comes; logs it by default.
+        most: bytes of lines that are handed to `seen`.
 
     Raises:
         ToolchainError: if there is no Go on the environment's PATH, or not the one that the source asks for.
@@ -93,7 +99,7 @@ def build(
     path.unlink(missing_ok=True)
     _log.info("building: %s", shlex.join(command))
     started = time.monotonic()
-    run(checkout, command, timeout=timeout, memory=memory, environment=environment, seen=seen)
+    run(checkout, command, timeout=timeout, memory=memory, environment=environment, seen=seen, most=most)
     seconds = time.monotonic() - started
     # Again: the build may have put a link there.
     path = _binary(checkout, binary)
@@ -207,7 +213,7 @@ def build_settings(binary: Path, *, environment: Mapping[str, str]) -> dict[str,
             hint="build.binary in the service file must be what `go build` writes, not a packed form of it",
         )
     first, *rest = output.splitlines()
-    settings = {"go": first.rpartition(": ")[2]}
+    settings = {"go": foreign.line(first.rpartition(": ")[2], _LONGEST_VERSION)}
     for line in rest:
         match line.strip("\t").split("\t"):
             case ["path", path]:

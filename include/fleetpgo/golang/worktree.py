@@ -7,12 +7,16 @@ leads. That must be in the tree and not in ``.git``. Only plain files of bounded
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import tempfile
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fleetpgo.errors import RepositoryError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MOST = 64 << 20
 """Bytes of the largest file that is read: larger than any source file or profile that is committed."""
@@ -81,7 +85,8 @@ def write(root: Path, name: str | Path, content: bytes) -> None:
     """Write one file of a work tree, with the directories above it. A file that is there keeps its mode.
 
     Raises:
-        RepositoryError: if something else than a plain file is there, or it is not in the tree.
+        RepositoryError: if something else than a plain file is there, it is not in the tree, or the disk has
+            no room. Then what was there is untouched.
     """
     there = resolve(root, name)
     mode = None
@@ -97,10 +102,17 @@ def write(root: Path, name: str | Path, content: bytes) -> None:
             hint="name another path in the service file",
         ) from error
     # A new file takes its place: the one that is there may have a second name outside the tree.
-    with tempfile.NamedTemporaryFile(dir=there.parent, prefix=".fleetpgo-", delete=False) as file:
-        file.write(content)
-    Path(file.name).chmod(mode or 0o644)
-    Path(file.name).replace(there)
+    part = there.with_name(f".fleetpgo-{secrets.token_hex(4)}")
+    try:
+        part.write_bytes(content)
+        part.chmod(mode or 0o644)
+        part.replace(there)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise RepositoryError(
+            f"{name} cannot be written: {error.strerror}",
+            hint=f"free space in {tempfile.gettempdir()}, or set TMPDIR to another directory",
+        ) from error
 
 
 def _require_plain(found: os.stat_result, name: str | Path) -> None:

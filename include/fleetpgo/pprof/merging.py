@@ -19,7 +19,7 @@ Memory: a few inputs at a time and the merged result, however many inputs there 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -34,7 +34,8 @@ from fleetpgo.pprof.sampling import count
 from fleetpgo.pprof.tables import Tables, check_compatible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from concurrent.futures import Executor
 
     from fleetpgo.pprof.codec.arrays import Ints
     from fleetpgo.pprof.codec.columns import Columns, Header
@@ -81,8 +82,8 @@ def merge(
             part in sums that ``overflow`` 64 bits: it has its number, from 0. Or there are ``no-profiles``.
     """
     tables, largest = Tables(weighted=weights != "none", keep_labels=keep_labels), _Largest()
-    with largest.blamed():
-        for part, factors in _read(profiles, weights, limits, parse, TOGETHER, largest):
+    with largest.blamed(), closing(_read(profiles, weights, limits, parse, TOGETHER, largest)) as parts:
+        for part, factors in parts:
             tables.add(part, factors)
         if weights != "none":
             tables.comments.add(f"fleetpgo merge: weights {weights if isinstance(weights, str) else 'given'}")
@@ -102,8 +103,9 @@ def merge_edges(
     graph, largest = CallGraph(), _Largest()
     # Weighted, stacks are added up before they are rounded; else their edges are, which takes less time.
     tables = Tables(weighted=True, keep_labels=False) if weights != "none" else None
-    with largest.blamed():
-        for part, factors in _read(profiles, weights, limits, parse_leaves, LEAVES_TOGETHER, largest):
+    reading = _read(profiles, weights, limits, parse_leaves, LEAVES_TOGETHER, largest)
+    with largest.blamed(), closing(reading) as parts:
+        for part, factors in parts:
             if tables:
                 tables.add(part, factors)
             else:
@@ -120,8 +122,8 @@ def _read(
     parser: Parser,
     together: int,
     largest: _Largest,
-) -> Iterator[tuple[Columns, list[float]]]:
-    """Some profiles at a time, and the factor of each.
+) -> Generator[tuple[Columns, list[float]]]:
+    """Some profiles at a time, and the factor of each; to be closed.
 
     Raises:
         ProfileError: a profile cannot be read, is ``incompatible`` with the first one, or there are
@@ -129,18 +131,21 @@ def _read(
     """
     first: Header | None = None
     number = 0
-    for part in _columns(_ahead(_parts(profiles, limits, together)), limits, parser):
-        factors = []
-        for header, values in zip(part.headers, _values(part), strict=True):
-            first = first or header
-            with _numbered(number):
-                check_compatible(first, header)
-            factors.append(_factor(header, values, weights, number))
-            # Before it is multiplied: what counts too far makes the factors of all others large.
-            counted = float(np.abs(values.astype(np.float64)).sum())
-            largest.see(number, max(counted, abs(header.duration)))
-            number += 1
-        yield part, factors
+    # The thread ends here, whatever is raised: a generator that an error keeps alive would wait for it in
+    # whichever thread collects garbage next, be it that very one.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        for part in _columns(_ahead(thread, _parts(profiles, limits, together)), limits, parser):
+            factors = []
+            for header, values in zip(part.headers, _values(part), strict=True):
+                first = first or header
+                with _numbered(number):
+                    check_compatible(first, header)
+                factors.append(_factor(header, values, weights, number))
+                # Before it is multiplied: what counts too far makes the factors of all others large.
+                counted = float(np.abs(values.astype(np.float64)).sum())
+                largest.see(number, max(counted, abs(header.duration)))
+                number += 1
+            yield part, factors
     if not number:
         raise ProfileError(
             "There are no profiles to merge.", reason=NO_PROFILES, hint="Name at least one profile."
@@ -175,16 +180,15 @@ def _parts(profiles: Iterable[bytes], limits: Limits, together: int) -> Iterator
         yield part
 
 
-def _ahead(parts: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
-    """The same; a thread makes the next part while this one is read.
+def _ahead(thread: Executor, parts: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+    """The same; the thread makes the next part while this one is read.
 
     Taking and unzipping profiles both let go of Python's lock; decoding does not.
     """
-    with ThreadPoolExecutor(max_workers=1) as thread:
+    coming = thread.submit(next, parts, None)
+    while part := coming.result():
         coming = thread.submit(next, parts, None)
-        while part := coming.result():
-            coming = thread.submit(next, parts, None)
-            yield part
+        yield part
 
 
 def _columns(parts: Iterator[list[bytes]], limits: Limits, parser: Parser) -> Iterator[Columns]:

@@ -32,6 +32,25 @@ FEWEST_FOR_OUTLIERS = 3
 """Of two instances that differ, nobody can say which one is the odd one."""
 
 
+LIKELY = 5
+"""Instances of which it is looked up what they change; those with the most weight where others have none."""
+
+
+@dataclass(frozen=True)
+class Influence:
+    """The instance without which the most hot edges would be others.
+
+    Args:
+        instance: which one.
+        changed: hot edges that would come or go.
+        hot: hot edges of all instances together.
+    """
+
+    instance: str
+    changed: int
+    hot: int
+
+
 @dataclass(frozen=True)
 class Sufficiency:
     """Figures of how far the instances agree.
@@ -44,6 +63,7 @@ class Sufficiency:
             None as above.
         leave_one_out: instance → overlap of its profile with all others together; empty with fewer than two.
         outliers: the instances far below the median of ``leave_one_out``, the worst first.
+        influence: who changes the hot edges most; None with fewer than three instances, or if nobody does.
     """
 
     instances: int
@@ -52,6 +72,7 @@ class Sufficiency:
     held_out_coverage: float | None
     leave_one_out: Mapping[str, float]
     outliers: tuple[str, ...]
+    influence: Influence | None = None
 
 
 def sufficiency(
@@ -89,6 +110,7 @@ def sufficiency(
         held_out_coverage=sum(coverages) / len(coverages),
         leave_one_out=leave_one_out,
         outliers=_outliers(leave_one_out),
+        influence=_influence(edges, everything, leave_one_out),
     )
 
 
@@ -109,6 +131,28 @@ def _coverage(chosen: Edges, held_out: Edges) -> float:
     if not held_out.total:
         return 0.0
     return sum(held_out.weights.get(edge, 0) for edge in chosen.hot) / held_out.total
+
+
+def _influence(
+    edges: Mapping[str, Edges], everything: Edges, leave_one_out: Mapping[str, float]
+) -> Influence | None:
+    """Return the instance that changes the hot edges most.
+
+    To order all edges anew without each instance would take longer than all else. An instance moves the hot
+    edges by the weight that it has elsewhere than the others, so those with the most of that are looked at.
+    """
+    if len(edges) < FEWEST_FOR_OUTLIERS:
+        return None
+    likely = sorted(edges, key=lambda name: (-edges[name].total * (1 - leave_one_out[name]), name))[:LIKELY]
+    hot = set(everything.hot)
+    changed = {name: len(hot ^ _hot_without(everything, edges[name])) for name in likely}
+    most = max(changed, key=changed.__getitem__)
+    return Influence(most, changed[most], len(hot)) if changed[most] else None
+
+
+def _hot_without(everything: Edges, own: Edges) -> set[Edge]:
+    rest = _without(everything, own).weights
+    return set(Edges.of({edge: weight for edge, weight in rest.items() if weight}).hot)
 
 
 def _outliers(leave_one_out: Mapping[str, float]) -> tuple[str, ...]:

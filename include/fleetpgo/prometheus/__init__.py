@@ -26,6 +26,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
+from fleetpgo import foreign
 from fleetpgo.errors import MeasurementError, PrometheusError, QueryError
 from fleetpgo.prometheus.exchange import Exchange, within
 from fleetpgo.prometheus.replies import (
@@ -90,6 +91,7 @@ class Prometheus:
     max_bytes: int = 128 << 20
 
     def __post_init__(self) -> None:
+        _remember_credentials(self.session, self.address)
         # Only of what breaks off. Where the status says "later", urllib3 would first read the whole body.
         retry = Retry(
             total=3, backoff_factor=0.5, status=0, allowed_methods=None, respect_retry_after_header=False
@@ -118,7 +120,7 @@ class Prometheus:
             case ScalarData(result=point):
                 series = [Series({}, (point,))]
             case VectorData(result=samples):
-                series = [Series(each.metric, (each.value,)) for each in samples if each.value]
+                series = [Series(_labels(each.metric), (each.value,)) for each in samples if each.value]
                 warnings += without_number(each.metric for each in samples if not each.value)
             case other:
                 raise PrometheusError(
@@ -140,7 +142,7 @@ class Prometheus:
         if not isinstance(reply.data, MatrixData):
             raise PrometheusError(f"a range query gives a {reply.data.resultType}, not a matrix: {query}")
         found = reply.data.result
-        series = [Series(each.metric, tuple(each.values)) for each in found if each.values]
+        series = [Series(_labels(each.metric), tuple(each.values)) for each in found if each.values]
         left_out = without_number(each.metric for each in found if each.histograms or not each.values)
         return Answer(query, tuple(series), warnings_of(reply) + left_out)
 
@@ -196,6 +198,28 @@ class Prometheus:
         kind = QueryError if reply.errorType == "bad_data" else PrometheusError
         complaint = clean(f"{reply.errorType}: {reply.error}")
         raise kind(f"Prometheus refuses the query: {complaint}\nquery: {form['query']}")
+
+
+def _labels(metric: Mapping[str, str]) -> Mapping[str, str]:
+    """Return a series' labels, without control characters. Of 100,000 series hardly one has any."""
+    if all(map(str.isprintable, metric.values())):
+        return metric
+    return {name: foreign.cleaned(value) for name, value in metric.items()}
+
+
+def _remember_credentials(session: requests.Session, address: str) -> None:
+    """Have the session's password and headers blotted out of all that is said."""
+    foreign.remember_logins(address)
+    foreign.remember_headers(session.headers)
+    # A pair, or one of requests' classes, whose names are these.
+    auth = session.auth
+    user, password = (
+        auth if isinstance(auth, tuple) else (getattr(auth, n, "") for n in ("username", "password"))
+    )
+    if password:
+        foreign.remember_login(user, password)
+    if auth is None:
+        foreign.remember_netrc(address)
 
 
 def _cause(error: BaseException) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from fleetpgo import foreign
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -111,7 +113,5 @@ def first_fault(error: ValidationError) -> str:
 
 
 def clean(said: str) -> str:
-    """A server's sentence on one line, printable, and not longer than anybody would read."""
-    line = " ".join(said[: 4 * _SAID].split())
-    line = "".join(letter for letter in line if letter.isprintable())
-    return line if len(line) <= _SAID else f"{line[:_SAID]}…"
+    """A server's sentence, not longer than anybody would read; see :func:`fleetpgo.foreign.line`."""
+    return foreign.line(said, _SAID)

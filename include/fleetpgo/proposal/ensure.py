@@ -61,7 +61,14 @@ def marker(text: str) -> Marker | None:
 
 
 def ensure_pull_request(
-    forge: Forge, branch: str, base: str, title: str, body: str, review: ReviewRules
+    forge: Forge,
+    branch: str,
+    base: str,
+    title: str,
+    body: str,
+    review: ReviewRules,
+    *,
+    require_head: Callable[[], None],
 ) -> PullRequest:
     """Find, update or open the one pull request of a branch, with this base, title and body.
 
@@ -69,14 +76,32 @@ def ensure_pull_request(
     are added again. If it is there, people's changes to reviewers and labels stay. A comment names the people
     whom the forge refuses; they hold up nothing.
 
+    The body is about one commit. Another run may push while this one is held up, so the branch is looked at
+    right before the body is written, and again after it: no forge writes a body for a given commit only.
+
+    Args:
+        forge: where the repository is.
+        branch: the branch that was pushed.
+        base: the branch that it is to be merged into.
+        title: of the pull request.
+        body: of the pull request, about the commit that was pushed.
+        review: people and labels.
+        require_head: raises RepositoryError if the branch does not point to that commit any more.
+
     Raises:
         ForgeError: if the forge cannot be reached, or refuses.
+        RepositoryError: what `require_head` raises. If that is after the body was written, it may have taken
+            another run's place; the step that is run again writes both anew.
     """
     found = forge.find(branch)
     if found is None or found.state != "open":
+        require_head()
         found = forge.create(branch, base, title, body, draft=review.draft)
+        require_head()
     elif (found.title, found.body, found.base) != (title, body, base):
+        require_head()
         found = forge.update(found.number, title, body, base if found.base != base else None)
+        require_head()
     if HANDED_OVER not in found.labels:
         _hand_over(forge, found.number, review)
     return found

@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
+from fleetpgo import foreign
 from fleetpgo.errors import RepositoryError
 from fleetpgo.golang import processes, worktree
-from fleetpgo.golang.output import cleaned, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,6 +40,9 @@ _TIMEOUT = 600.0
 
 _ALL_COMMITS = "--depth=2147483647"
 """Git's own "infinite" depth; --unshallow fails where the one commit of a clone is all there is."""
+
+_LONGEST_NAME = 200
+"""Characters of a person's name that are shown."""
 
 _CONFIGURATION = Path(__file__).with_name("gitconfig")
 
@@ -95,8 +98,8 @@ def git(directory: Path, *arguments: str, config: Mapping[str, str] | None = Non
         )
     output = ended.output.decode(errors="replace").strip()
     if ended.status:
-        lines = (ended.errors.strip() or output[-processes.MOST_ERRORS :]).splitlines()
-        raise RepositoryError(f"`{shown}` failed: {redact(chr(10).join(map(cleaned, lines)))}")
+        words = ended.errors.strip() or foreign.end_of(output, processes.MOST_ERRORS)
+        raise RepositoryError(f"`{shown}` failed: {words}")
     return output
 
 
@@ -154,7 +157,7 @@ def clone(
     """
     with tempfile.TemporaryDirectory(prefix="fleetpgo-", ignore_cleanup_errors=True) as directory:
         path = Path(directory) / "checkout"
-        _log.info("cloning %s of %s", base, redact(url))
+        _log.info("cloning %s of %s", base, foreign.blotted(url))
         try:
             git(
                 Path(directory),
@@ -163,17 +166,15 @@ def clone(
             )
         except RepositoryError as error:
             raise RepositoryError(
-                f"{redact(url)} cannot be cloned: {error.message}",
+                f"{foreign.blotted(url)} cannot be cloned: {error.message}",
                 hint="check project and base in the service file, and address and token of the connection",
             ) from error
         if submodules:
             _fetch_submodules(path, url, config if submodules == "token" else _public(config))
             _fetch_large_files(path, url, config)
-        seen, foreign = _seen(path, branch, config)
+        seen, other = _seen(path, branch, config)
         content = content_of(path, seen) if seen else ""
-        yield Checkout(
-            path, url, base, git(path, "rev-parse", "HEAD"), branch, seen, foreign, config, content
-        )
+        yield Checkout(path, url, base, git(path, "rev-parse", "HEAD"), branch, seen, other, config, content)
 
 
 def _public(config: Mapping[str, str]) -> dict[str, str]:
@@ -195,7 +196,7 @@ def _fetch_submodules(path: Path, url: str, config: Mapping[str, str]) -> None:
         )
     except RepositoryError as error:
         raise RepositoryError(
-            f"a submodule of {redact(url)} cannot be cloned: {error.message}",
+            f"a submodule of {foreign.blotted(url)} cannot be cloned: {error.message}",
             hint="it is cloned without the token; if it is private, and whoever may change this repository "
             "may read it, set repository.submodules: token in the service file",
         ) from error
@@ -206,11 +207,13 @@ def _fetch_large_files(path: Path, url: str, config: Mapping[str, str]) -> None:
     if git(path, "ls-files", ":(attr:filter=lfs)"):
         if not shutil.which("git-lfs"):
             raise RepositoryError(
-                f"{redact(url)} keeps files in Git LFS, and there is no git-lfs on the PATH",
+                f"{foreign.blotted(url)} keeps files in Git LFS, and there is no git-lfs on the PATH",
                 hint="install git-lfs (https://git-lfs.com) where the task runs",
             )
         git(path, "lfs", "install", "--local", "--skip-repo")
-        git(path, "lfs", "pull", config=config)
+        # With the token only from the repository itself: .lfsconfig can name another one of that server.
+        own = {"lfs.url": f"{url}/info/lfs"} if config != _public(config) else {}
+        git(path, "lfs", "pull", config={**config, **own})
 
 
 def fetch_history(checkout: Checkout) -> None:
@@ -260,6 +263,22 @@ def base_moved(checkout: Checkout) -> bool:
     with tempfile.TemporaryDirectory(prefix="fleetpgo-") as directory:
         now = _references(Path(directory), checkout.url, checkout.config, reference)
     return now.get(reference) != checkout.base_commit
+
+
+def require_head(checkout: Checkout, head: str) -> None:
+    """Check that the branch still points to the commit that was pushed.
+
+    Raises:
+        RepositoryError: if it does not: another run, or a person, has moved or deleted it.
+    """
+    reference = f"refs/heads/{checkout.branch}"
+    now = _references(checkout.path, "origin", checkout.config, reference).get(reference)
+    if now != head:
+        raise RepositoryError(
+            f"{checkout.branch} was moved from {head} to {now or 'nothing'} after this run had pushed it: "
+            "the pull request is left to whoever moved it",
+            hint="most likely another run of the service is under way: let it end, then look or run again",
+        )
 
 
 def read_at(checkout: Checkout, sha: str, name: str) -> bytes | None:
@@ -312,8 +331,9 @@ def _seen(path: Path, branch: str, config: Mapping[str, str]) -> tuple[str | Non
     git(path, "fetch", "--quiet", "--depth=2", "origin", reference, config=config)
     # The committer too: an amended commit keeps its author.
     people = git(path, "show", "--no-patch", "--format=%ae%x09%an%n%ce%x09%cn", "FETCH_HEAD").splitlines()
-    foreign = [name for email, _, name in (line.partition("\t") for line in people) if email != BOT_EMAIL]
-    return git(path, "rev-parse", "FETCH_HEAD"), foreign[0] if foreign else ""
+    others = [name for email, _, name in (line.partition("\t") for line in people) if email != BOT_EMAIL]
+    who = foreign.line(others[0], _LONGEST_NAME) if others else ""
+    return git(path, "rev-parse", "FETCH_HEAD"), who
 
 
 def content_of(path: Path, sha: str) -> str:

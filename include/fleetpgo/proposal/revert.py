@@ -10,6 +10,7 @@ want that (:mod:`fleetpgo.proposal.etiquette`).
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
@@ -20,7 +21,7 @@ from fleetpgo.proposal.commits import commit as commit_files
 from fleetpgo.proposal.commits import push
 from fleetpgo.proposal.ensure import ensure_pull_request
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, TAKE_OVER, hands_off, obeying_take_over
-from fleetpgo.proposal.git import clone
+from fleetpgo.proposal.git import clone, require_head
 from fleetpgo.proposal.restore import ByHandError, require_gone, restore
 from fleetpgo.run.proposed import Reverted
 
@@ -103,6 +104,7 @@ def propose_revert(
                 service.review.model_copy(
                     update={"draft": service.review.revert == "draft", "auto_merge": None}
                 ),
+                require_head=partial(require_head, checkout, made_head),
             )
     _log.info("pull request %d reverts the profile: %s", made.number, made.url)
     return Reverted(made.number, made.url)

@@ -19,6 +19,7 @@ from fleetpgo.errors import BuildError, ToolchainError
 from fleetpgo.golang.benchmarks import run_benchmarks
 from fleetpgo.golang.decisions import Decisions, asked, asking
 from fleetpgo.golang.environment import build_environment, download_modules
+from fleetpgo.golang.processes import MOST_LINES
 from fleetpgo.golang.source import packages
 from fleetpgo.golang.sourcematch import Sources
 from fleetpgo.golang.toolchain import Built, build, build_settings, log_line, run
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from fleetpgo.service.rules import BuildRules, ServiceRules
 
 _log = logging.getLogger(__name__)
+
+_ALL_LINES = 1 << 40
+"""Bytes of lines, for output that is read and not shown: the build's own time ends it."""
 
 
 _SHOWN = (
@@ -219,7 +223,7 @@ class _Runner:
     rules: BuildRules
     environment: Mapping[str, str]
 
-    def build(self, seen: Callable[[str], None] = log_line) -> Built:
+    def build(self, seen: Callable[[str], None] = log_line, most: int = MOST_LINES) -> Built:
         return build(
             self.directory,
             self.rules.command,
@@ -228,6 +232,7 @@ class _Runner:
             memory=self.rules.memory,
             environment=self.environment,
             seen=seen,
+            most=most,
         )
 
     def run(self, command: Sequence[str]) -> None:
@@ -326,9 +331,12 @@ def _optimised(runner: _Runner, edges: pprof.Edges) -> Optimised | None:
     decisions = Decisions()
     asked_environment = asking(runner.environment)
     try:
-        built = replace(runner, environment=asked_environment).build(decisions.read)
+        built = replace(runner, environment=asked_environment).build(decisions.read, _ALL_LINES)
     except BuildError as error:
         _log.warning("what the profile made the compiler do is not known: %s", error.message)
+        return None
+    if decisions.too_many:
+        _log.warning("what the profile made the compiler do is not known: the build told too much")
         return None
     if not asked(build_settings(built.path, environment=runner.environment)):
         _log.warning("what the profile made the compiler do is not known: the build passes its own -gcflags")

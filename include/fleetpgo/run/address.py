@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from fleetpgo import foreign
 from fleetpgo.errors import StoreError
 
 if TYPE_CHECKING:
@@ -80,10 +81,16 @@ def open_root(text: str, environment: Mapping[str, str]) -> Path | UPath:
         raise StoreError(f"a store on s3://{address.bucket} needs the package s3fs", hint="pip install s3fs")
     from upath import UPath  # noqa: PLC0415  # not for those with a directory
 
+    remember_keys(environment)
     options = _options(address.connection, environment) if address.connection else {}
     # What others put must be seen at the next look.
     root: UPath = UPath(f"s3://{address.bucket}/{address.prefix}", use_listings_cache=False, **options)
     return root
+
+
+def remember_keys(environment: Mapping[str, str]) -> None:
+    """Have the keys that the AWS_… variables hold blotted out of all that is said."""
+    foreign.remember(environment.get("AWS_SECRET_ACCESS_KEY"), environment.get("AWS_SESSION_TOKEN"))
 
 
 def _options(connection: str, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -109,9 +116,11 @@ def _options(connection: str, environment: Mapping[str, str]) -> dict[str, Any]:
         )
     service = extra.get("service_config", {}).get("s3", {})
     client = {name: extra[name] for name in ("region_name", "verify") if name in extra}
+    secret = password or extra.get("aws_secret_access_key")
+    foreign.remember(secret, extra.get("aws_session_token"))
     options = {
         "key": login or extra.get("aws_access_key_id"),
-        "secret": password or extra.get("aws_secret_access_key"),
+        "secret": secret,
         "token": extra.get("aws_session_token"),
         "endpoint_url": service.get("endpoint_url", extra.get("endpoint_url")),
         "profile": extra.get("profile_name"),

@@ -80,6 +80,15 @@ class Contribution:
 
 
 @dataclass(frozen=True)
+class Leading:
+    """Who changes the hot edges most, as :class:`fleetpgo.pprof.Influence` has it."""
+
+    instance: str
+    changed: int
+    hot: int
+
+
+@dataclass(frozen=True)
 class Agreement:
     """How far the instances agree, as :class:`fleetpgo.pprof.Sufficiency` has it."""
 
@@ -89,6 +98,7 @@ class Agreement:
     held_out_coverage: float | None = None
     leave_one_out: Mapping[str, float] = field(default_factory=dict)
     outliers: tuple[str, ...] = ()
+    influence: Leading | None = None
 
 
 @dataclass(frozen=True)

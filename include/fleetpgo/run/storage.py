@@ -7,12 +7,12 @@ why, and what to check: nobody outside this module needs to know what fsspec, bo
 
 from __future__ import annotations
 
-import re
 import secrets
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fleetpgo import foreign
 from fleetpgo.errors import FleetPGOError, NotThereError, StoreError
 
 if TYPE_CHECKING:
@@ -155,13 +155,13 @@ def _codes(error: BaseException | None) -> list[str]:
 
 
 def _why(error: Exception, codes: list[str], limit: float) -> str:
-    """The reason in one bounded line, without logins."""
+    """The reason in one bounded line, without secrets."""
     if type(error).__name__ == "FSTimeoutError":
         return f"no answer within {limit:g} s"
     said = getattr(error, "strerror", None) or str(error)
     kind = codes[0] if codes else "" if isinstance(error, OSError) else type(error).__name__
     text = ": ".join(part for part in (kind, said) if part) or type(error).__name__
-    return _without_login(" ".join(text.split()))[:_LONGEST_REASON]
+    return foreign.line(text, _LONGEST_REASON)
 
 
 def _endpoint(path: Path | UPath) -> str:
@@ -172,11 +172,7 @@ def _endpoint(path: Path | UPath) -> str:
         address = getattr(path.fs, "endpoint_url", None)
     except Exception:  # noqa: BLE001  # it is why we are here, and told already
         return ""
-    return f" at {_without_login(address)}" if address else ""
-
-
-def _without_login(text: str) -> str:
-    return re.sub(r"//[^/@\s]*@", "//", text)
+    return f" at {address}" if address else ""
 
 
 def _advice(path: Path | UPath, error: Exception, codes: list[str]) -> str:

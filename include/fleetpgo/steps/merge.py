@@ -20,7 +20,7 @@ from fleetpgo.golang.preprofile import preprofile
 from fleetpgo.measurement.figures import percent
 from fleetpgo.run.artifacts import FetchedProfile, MergedProfile, ProposedProfile
 from fleetpgo.run.digest import digest
-from fleetpgo.run.profiled import Agreement, Manifest
+from fleetpgo.run.profiled import Agreement, Leading, Manifest
 from fleetpgo.selection import merge_weights, read_selection
 from fleetpgo.selection.weights import unrepresented
 from fleetpgo.steps.contributions import builds, contributions, in_merge
@@ -118,7 +118,7 @@ def merge_run(
         merged_size=len(merged),
         profile_size=len(minimal.data),
         proof=minimal.proof,
-        sufficiency=Agreement(**asdict(sufficiency)),
+        sufficiency=_agreement(sufficiency),
         renamed=renamed,
         instances=tuple(instances),
         warnings=(
@@ -186,6 +186,12 @@ def _make(
     return _Made(merged.data, minimal, pprof.sufficiency(profiles, limits=limits), renamed)
 
 
+def _agreement(found: pprof.Sufficiency) -> Agreement:
+    most = found.influence
+    told = asdict(found) | {"influence": Leading(**asdict(most)) if most else None}
+    return Agreement(**told)
+
+
 def _figures(made: _Made) -> dict[str, str]:
     """Return the profile's figures for people, by name."""
     minimal, agreement = made.minimal, made.sufficiency
@@ -197,6 +203,10 @@ def _figures(made: _Made) -> dict[str, str]:
     if agreement.split_half_overlap is not None and agreement.held_out_coverage is not None:
         figures["Overlap of two halves of the instances"] = f"{agreement.split_half_overlap:.2f}"
         figures["Held-out weight covered by the hot edges"] = f"{agreement.held_out_coverage:.2f}"
+    if (most := agreement.influence) is not None:
+        figures["Instance that changes the hot edges most"] = (
+            f"{most.instance}: without it, {most.changed:,} of {most.hot:,} would come or go"
+        )
     return figures
 
 

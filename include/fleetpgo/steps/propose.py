@@ -6,9 +6,13 @@ the branch, its commit and the pull request are found and brought up to date, ne
 
 from __future__ import annotations
 
+import errno
 import logging
 import shlex
+import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
@@ -28,6 +32,7 @@ from fleetpgo.proposal.git import (
     read,
     read_at,
     read_blob,
+    require_head,
 )
 from fleetpgo.proposal.verify import record_build, verify
 from fleetpgo.proposal.wiring.edits import find_wiring
@@ -38,7 +43,7 @@ from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Proposed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from fleetpgo.proposal.forges import Forge, PullRequest
@@ -47,6 +52,9 @@ if TYPE_CHECKING:
     from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)
+
+_TAKES_NOTHING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
+"""What a disk says that is full or read-only."""
 
 _NAMED = 10
 _ALL = 1 << 30
@@ -99,9 +107,26 @@ def propose_profile(
         guarded={name: reasons.get(name, "") for name in manifest.renamed},
         savings=latest_savings(store.root, store.service),
     )
-    proposed = propose(service, forge, store.read(ProposedProfile), provenance, dry_run=dry_run, cache=cache)
+    profile = store.read(ProposedProfile)
+    with _room(cache):
+        proposed = propose(service, forge, profile, provenance, dry_run=dry_run, cache=cache)
     store.write(proposed)
     return proposed
+
+
+@contextmanager
+def _room(cache: Path) -> Iterator[None]:
+    """Turn the error of a disk that takes nothing into one that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _TAKES_NOTHING:
+            raise
+        raise RepositoryError(
+            f"the worker cannot write {error.filename or 'a file'}: {error.strerror}",
+            hint=f"free space in {tempfile.gettempdir()} (TMPDIR) and {cache} (FLEETPGO_CACHE), and let the "
+            "worker's user write there",
+        ) from error
 
 
 def _datacenters(instances: Iterable[Contribution]) -> list[Datacenter]:
@@ -188,6 +213,7 @@ def propose(
                         title(proposal),
                         body(proposal),
                         service.review,
+                        require_head=partial(require_head, untouched, head),
                     )
         _log.info("pull request %d: %s", made.number, made.url)
         return replace(proposed, head=head, pull_request=made.number, url=made.url)

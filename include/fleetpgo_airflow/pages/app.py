@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fastapi import APIRouter, FastAPI, HTTPException
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from fleetpgo import overview
+from fleetpgo import foreign, overview
 from fleetpgo.errors import FleetPGOError, StoreError
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.pages.access import MAY_READ_RUN, SIGNED_IN, ReadableDags, Store, run_state
@@ -136,7 +136,7 @@ def artifact(store: Store, name: str) -> Response:
     """Return one of the artifacts in :data:`fleetpgo.overview.run.DOWNLOADS`."""
     data = overview.find_download(store, name)
     if data is None:
-        raise HTTPException(404, f"this run has no {name} to download")
+        raise HTTPException(404, f"this run has no {foreign.line(name, 100)} to download")
     return _attachment(data, name)
 
 

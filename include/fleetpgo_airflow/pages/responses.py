@@ -5,26 +5,36 @@ The schema is made from these models (``app.openapi()``). A field stands here if
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime  # noqa: TC003  # pydantic reads the annotations
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, field_validator
 
+from fleetpgo import foreign
 from fleetpgo.run.measured import Period  # noqa: TC001  # likewise
 
 
-def _readable(name: str) -> str:
-    """A symbol as text: Go's names may hold any bytes, JSON may not."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-Symbol = Annotated[str, BeforeValidator(_readable)]
+def _cleaned(value: object) -> object:
+    if isinstance(value, str):
+        return foreign.safe(value)
+    if isinstance(value, Mapping):
+        return {_cleaned(name): _cleaned(each) for name, each in value.items()}
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_cleaned, value))
+    return value
 
 
 class Answer(BaseModel):
     """Base class of all answers. Values come from attributes; unknown fields are errors."""
 
     model_config = ConfigDict(from_attributes=True, extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _safe(cls, value: object) -> object:
+        """Take control characters, and whatever is no Unicode, out of the texts in a value."""
+        return _cleaned(value)
 
 
 class ProfileAnswer(Answer):
@@ -198,12 +208,12 @@ class RunAnswer(Answer):
 class FunctionAnswer(Answer):
     """See :class:`fleetpgo.overview.difference.FunctionChange`."""
 
-    function: Symbol
+    function: str
     old: float
     new: float
 
 
-EdgeAnswer = tuple[Symbol, Symbol, int]
+EdgeAnswer = tuple[str, str, int]
 """Caller, callee, and the call's line from the caller's first."""
 
 

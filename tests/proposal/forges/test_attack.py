@@ -1,20 +1,30 @@
-"""A build that does what it can to get the token, or its own files into the pull request."""
+"""A build that does what it can to get the token, or its own files into the pull request.
+
+The token is where production keeps it: in a connection in Airflow's database.
+"""
 
 import logging
+import secrets
 import tempfile
 from base64 import b64encode
+from datetime import timedelta
 
 import psutil
 import pytest
 
+from fleetpgo.errors import BuildError, RepositoryError
 from fleetpgo.golang.environment import repository_cache
 from fleetpgo.proposal.body import Provenance
 from fleetpgo.proposal.forges import connect
 from fleetpgo.proposal.git import git
 from fleetpgo.service.rules import ServiceRules
 from fleetpgo.steps.propose import propose
-from tests.proposal.forges.doubles import PROJECT, TOKEN
+from tests.proposal.forges.doubles import PROJECT
 from tests.proposal.forges.merging import push_files
+
+PROVENANCE = Provenance(run="run-1", query="up", selected=1, missing={}, samples=9)
+TOKEN = f"planted-{secrets.token_hex(8)}"
+"""Of this run alone: the build looks into every process of the machine."""
 
 SECRETS = (TOKEN, b64encode(f"x-access-token:{TOKEN}".encode()).decode())
 
@@ -39,7 +49,7 @@ ATTACK = r"""
 env > LOOT/environment
 (env -i PATH="$PATH" setsid sh -c '(setsid sh LOOT/watcher.sh &)' &)
 until [ -s LOOT/watchers ]; do sleep 0.01; done
-head -c 50000000 /dev/zero | tr '\0' x
+head -c 1000000000 /dev/zero | tr '\0' x
 go env -w GOFLAGS=-toolexec=LOOT/thief.sh || GOENV=$HOME/env go env -w GOFLAGS=-toolexec=LOOT/thief.sh
 pid=$$
 while [ "$pid" -gt 1 ]; do
@@ -52,6 +62,15 @@ git add --force extra.txt
 git -c user.name=Mallory -c user.email=mallory@example.com commit --quiet --message Mine extra.txt
 echo staged > staged.txt
 git add --force staged.txt
+ln -s LOOT/victim linked
+git add --force linked
+
+# The caches, the downloads that all builds share among them.
+shared=$(go env GOPROXY | sed 's,^file://,,; s/,.*//')
+for directory in "$HOME" "$GOCACHE" "$GOPATH" "$GOMODCACHE" "$shared"; do
+  mkdir -p "$directory"
+  head -c 1000000 /dev/zero > "$directory/filled"
+done
 
 # This clone, every directory above it up to the one for temporary files, all that lies there, and the home.
 git init --quiet ..
@@ -124,6 +143,31 @@ def cache(tmp_path, go_cache):
     return tmp_path / "cache"
 
 
+@pytest.fixture
+def connected(airflow_database, monkeypatch):
+    """Put the forge's connection into Airflow's database, and reach the forge by it."""
+    from airflow.models.connection import Connection  # noqa: PLC0415  # imports Airflow
+    from airflow.settings import Session  # noqa: PLC0415  # likewise
+
+    from fleetpgo_airflow import hooks  # noqa: PLC0415  # likewise
+
+    made = []
+
+    def connect(service, double):
+        made.append(Connection("forge", "generic", host=double.address, password=TOKEN))
+        session = Session()
+        session.add(made[-1])
+        session.commit()
+        monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
+        return hooks.forge(service)
+
+    yield connect
+    session = Session()
+    for each in made:
+        session.delete(each)
+    session.commit()
+
+
 def contents(*directories):
     """All that lies in files below directories, names included."""
     return b"".join(
@@ -134,10 +178,12 @@ def contents(*directories):
     ).decode(errors="replace")
 
 
+@pytest.mark.slow
 def test_a_build_that_attacks_gets_neither_the_token_nor_its_files_into_the_pull_request(
-    serve, service, loot, cache, tmp_path, monkeypatch, caplog, go_profile
+    serve, connected, service, loot, cache, tmp_path, monkeypatch, caplog, go_profile
 ):
     double = serve("github")
+    double.tokens = [TOKEN]
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
@@ -148,9 +194,8 @@ def test_a_build_that_attacks_gets_neither_the_token_nor_its_files_into_the_pull
     push_files(double.bare, "main", files)
     caplog.set_level(logging.DEBUG)
 
-    forge = connect("github", PROJECT, address=double.address, token=TOKEN)
-    provenance = Provenance(run="run-1", query="up", selected=1, missing={}, samples=9)
-    propose(service, forge, go_profile, provenance, dry_run=False, cache=cache)
+    forge = connected(service, double)
+    propose(service, forge, go_profile, PROVENANCE, dry_run=False, cache=cache)
 
     # The attack did run, and what git it ran by itself did fall for it.
     assert "GOCACHE=" in (loot / "environment").read_text()
@@ -164,3 +209,37 @@ def test_a_build_that_attacks_gets_neither_the_token_nor_its_files_into_the_pull
     changed = git(double.bare, "diff", "--name-only", "main", "fleetpgo/tiny")
     assert changed == "Makefile\npgo/profile.pprof"
     assert git(double.bare, "rev-parse", "fleetpgo/tiny^") == git(double.bare, "rev-parse", "main")
+
+
+def reached(double):
+    return connect("github", PROJECT, address=double.address, token=TOKEN)
+
+
+def test_a_build_that_links_the_profile_out_writes_nothing_there(serve, service, loot, cache, go_profile):
+    double = serve("github")
+    double.tokens = [TOKEN]
+    (loot / "victim").write_text("untouched")
+    recipe = f"build:\n\tln -sf {loot}/victim pgo/profile.pprof\n\tgo build -buildvcs=false -o bin/tiny .\n"
+    push_files(double.bare, "main", {"Makefile": recipe})
+
+    with pytest.raises(RepositoryError, match=r"pgo/profile.pprof leads out of the repository"):
+        propose(service, reached(double), go_profile, PROVENANCE, dry_run=False, cache=cache)
+
+    assert ((loot / "victim").read_text(), double.pulls) == ("untouched", [])
+
+
+def test_a_build_that_never_ends_and_stays_behind_is_ended_at_its_time_limit(
+    serve, service, loot, cache, go_profile
+):
+    double = serve("github")
+    double.tokens = [TOKEN]
+    stay = "setsid sh -c 'trap \"\" TERM HUP; echo $$$$ > LOOT/daemon; sleep 100000' & sleep 100000"
+    push_files(double.bare, "main", {"Makefile": f"build:\n\t{stay.replace('LOOT', str(loot))}\n"})
+    limited = service.model_copy(
+        update={"build": service.build.model_copy(update={"timeout": timedelta(seconds=3)})}
+    )
+
+    with pytest.raises(BuildError, match="did not end within 3 s"):
+        propose(limited, reached(double), go_profile, PROVENANCE, dry_run=False, cache=cache)
+
+    assert not psutil.pid_exists(int((loot / "daemon").read_text()))

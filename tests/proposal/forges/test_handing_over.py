@@ -10,7 +10,9 @@ from tests.proposal.forges.sides import BRANCH
 
 
 def ensure(forge, **review):
-    return ensure_pull_request(forge, BRANCH, "main", "Title", "Body", ReviewRules(**review))
+    return ensure_pull_request(
+        forge, BRANCH, "main", "Title", "Body", ReviewRules(**review), require_head=bool
+    )
 
 
 UNASKED = {

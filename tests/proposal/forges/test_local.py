@@ -10,6 +10,7 @@ from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.forges import PullRequest
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import clone, git
+from tests.conftest import no_room
 
 
 @pytest.fixture
@@ -242,6 +243,16 @@ def test_a_base_that_is_gone_is_named_with_the_default_branch(forge):
     with pytest.raises(ForgeError, match="there is no branch trunk in") as error:
         forge.check("trunk")
     assert error.value.hint.endswith("the default branch is main")
+
+
+def test_a_full_disk_is_named_and_leaves_no_part_of_a_pull_request(forge, origin):
+    push_branch(forge)
+    made = create(forge)
+    before = {file.name: file.read_bytes() for file in (origin / "tiny.pulls").iterdir()}
+    with no_room(), pytest.raises(ForgeError, match="nothing can be written to"):
+        forge.update(made.number, "Title", "Another body")
+
+    assert {file.name: file.read_bytes() for file in (origin / "tiny.pulls").iterdir()} == before
 
 
 def test_one_that_is_not_there_is_named(forge):

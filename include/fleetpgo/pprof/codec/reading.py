@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from isal import isal_zlib
 
+from fleetpgo import foreign
 from fleetpgo.errors import ProfileError
 
 MIB = 1 << 20
@@ -20,6 +21,9 @@ JOINT_BYTES = 4 * MIB
 what is read of a hostile message takes up to forty times its own size."""
 
 SHORTEST_TEXT = 4
+LONGEST_SAID = 60
+"""Characters that are shown of a text that came instead of a profile."""
+
 GZIP_WINDOW = 31
 """zlib's ``wbits`` for a gzip stream: a window of 2¹⁵ bytes, plus 16 for the gzip header and its checksum."""
 
@@ -116,7 +120,7 @@ def _refuse_text(data: bytes) -> None:
         )
     start = data[:64]
     if len(start) >= SHORTEST_TEXT and all(byte in b"\t\n\r" or 0x20 <= byte < 0x7F for byte in start):  # noqa: PLR2004
-        shown = start.decode("ascii").splitlines()[0] if start.strip() else ""
+        shown = foreign.line(data.lstrip().partition(b"\n")[0], LONGEST_SAID)
         raise ProfileError(
             f"Text came instead of a profile: {shown!r}.",
             reason="text",

@@ -9,6 +9,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from fleetpgo import foreign
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -18,18 +20,10 @@ LONGEST = 200
 MOST_SHOWN = 5
 """Texts of a list that are shown; how many more there are is said."""
 
-BYTES_OF_A_LETTER = 4
-"""The most that UTF-8 takes."""
-
-UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
-
 
 def shown(text: bytes | str) -> str:
     """Return a text as it may be shown; what cannot be printed, or is no UTF-8, becomes U+FFFD."""
-    if isinstance(text, bytes):
-        text = text[: BYTES_OF_A_LETTER * (LONGEST + 1)].decode("utf-8", "replace")
-    kept = "".join(letter if letter.isprintable() else UNPRINTABLE for letter in text[:LONGEST])
-    return kept + "…" if len(text) > LONGEST else kept
+    return foreign.line(text, LONGEST)
 
 
 def listed(texts: Iterable[object], count: int) -> str:

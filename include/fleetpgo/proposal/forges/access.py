@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from fleetpgo import foreign
 from fleetpgo.errors import ForgeError, RefusedError
 from fleetpgo.proposal.forges.transport import AnswerError
 
@@ -23,6 +24,9 @@ HINTS = {
     409: "a pull request was opened meanwhile: run the step again",
     422: "correct what the answer names; if a pull request was opened meanwhile, run the step again",
 }
+
+_LONGEST_WORDS = 1000
+"""Characters of a forge's own words in an error."""
 
 ELSE = "see whether the forge is well and its limits on requests are kept, then run the step again"
 """The hint for all other statuses."""
@@ -42,6 +46,8 @@ def checked(address: str, token: str | None) -> tuple[str, str]:
         )
     if not token:
         raise ForgeError("the forge's connection holds no token", hint="set the connection's password to one")
+    foreign.remember(token)
+    foreign.remember_netrc(address)
     return f"https://{parts.netloc}{parts.path}".rstrip("/"), token
 
 
@@ -50,6 +56,7 @@ def git_access(address: str, user: str, token: str) -> dict[str, str]:
 
     A submodule there that is named by an address for SSH is fetched over HTTPS: a token is all we have.
     """
+    foreign.remember_login(user, token)
     credentials = b64encode(f"{user}:{token}".encode()).decode()
     host = urlsplit(address).hostname
     return {
@@ -70,6 +77,11 @@ def refusal(status: int) -> type[ForgeError]:
     return RefusedError if refused and status not in about_us else ForgeError
 
 
+def words(error: object) -> str:
+    """Return what a forge or a library says, on one line that somebody would read."""
+    return foreign.line(str(error), _LONGEST_WORDS)
+
+
 def unanswered(address: str, doing: str, error: requests.RequestException) -> ForgeError:
     """Return the error for a forge that never answered, or answered every retry with an error."""
     if isinstance(error, AnswerError):
@@ -83,7 +95,7 @@ def unanswered(address: str, doing: str, error: requests.RequestException) -> Fo
         reason = getattr(error.args[0], "reason", error)
         return ForgeError(f"{address} turns requests away, {doing}: {reason}", hint=ELSE)
     return ForgeError(
-        f"{address} cannot be reached, {doing}: {error}",
+        f"{address} cannot be reached, {doing}: {words(error)}",
         hint="check the connection's host and the network, then run the step again",
     )
 
@@ -96,7 +108,7 @@ def understanding() -> Iterator[None]:
     except (AttributeError, KeyError, TypeError, ValueError, AssertionError) as error:
         raise ForgeError(
             "the forge describes a pull request in another form than its API has: "
-            f"{type(error).__name__} {error}",
+            f"{type(error).__name__} {words(error)}",
             hint="check the connection's host and repository.forge: is it that kind of forge, and a "
             "supported version?",
         ) from error

@@ -24,6 +24,7 @@ from fleetpgo.proposal.forges.access import (
     require_place,
     unanswered,
     understanding,
+    words,
 )
 from fleetpgo.proposal.forges.transport import TIMEOUT, one_call, session
 
@@ -252,8 +253,9 @@ class GiteaForge:
         if absent and answer.status_code == requests.codes.not_found:
             return None
         if not answer.ok:
+            said = f"{answer.status_code} {words(_reason(answer))}"
             raise refusal(answer.status_code)(
-                f"{self._address}/{self._project}: {doing} failed: {answer.status_code} {_reason(answer)}",
+                f"{self._address}/{self._project}: {doing} failed: {said}",
                 hint=HINTS.get(answer.status_code, ELSE),
             )
         return answer.json() if answer.content else None

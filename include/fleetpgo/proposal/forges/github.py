@@ -15,6 +15,7 @@ from github.GithubRetry import GithubRetry
 from github.Requester import HTTPRequestsConnectionClass, HTTPSRequestsConnectionClass, Requester
 from jwt import PyJWTError
 
+from fleetpgo import foreign
 from fleetpgo.errors import ForgeError, RefusedError
 from fleetpgo.proposal.forges import PullRequest, comment_marker, current
 from fleetpgo.proposal.forges.access import (
@@ -27,6 +28,7 @@ from fleetpgo.proposal.forges.access import (
     require_place,
     unanswered,
     understanding,
+    words,
 )
 from fleetpgo.proposal.forges.transport import (
     LONGEST_WAIT,
@@ -40,6 +42,7 @@ from fleetpgo.proposal.forges.transport import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from github.InstallationAuthorization import InstallationAuthorization
     from github.IssueComment import IssueComment
     from github.PullRequest import PullRequest as Answer
     from github.Repository import Repository
@@ -234,7 +237,7 @@ class GitHubForge:
             limited = isinstance(error, RateLimitExceededException)
             kind = ForgeError if limited else refusal(error.status)
             raise kind(
-                f"{self._address}/{self._project}: {doing} failed: {error.status} {_reason(error)}",
+                f"{self._address}/{self._project}: {doing} failed: {error.status} {words(_reason(error))}",
                 hint=ELSE if limited else _HINTS.get(error.status, ELSE),
             ) from error
         except requests.RequestException as error:
@@ -254,7 +257,16 @@ def _as_app(app: App, key: str) -> Auth.AppInstallationAuth:
             f"the connection's password is no private key of the app {app.app}",
             hint="set it to the key that GitHub gave for the app: -----BEGIN RSA PRIVATE KEY----- …",
         ) from error
-    return auth.get_installation_auth(app.installation)
+    return _Installation(auth, app.installation)
+
+
+class _Installation(Auth.AppInstallationAuth):
+    """An app's authentication, whose tokens are blotted out of all text, like any other."""
+
+    def _get_installation_authorization(self) -> InstallationAuthorization:
+        made = super()._get_installation_authorization()
+        foreign.remember(made.token)
+        return made
 
 
 class _Patience(Patience, GithubRetry):

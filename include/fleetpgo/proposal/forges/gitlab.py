@@ -21,6 +21,7 @@ from fleetpgo.proposal.forges.access import (
     require_place,
     unanswered,
     understanding,
+    words,
 )
 from fleetpgo.proposal.forges.transport import TIMEOUT, one_call, session
 
@@ -221,7 +222,7 @@ class GitLabForge:
         except gitlab.GitlabError as error:
             status = error.response_code or 0
             raise refusal(status)(
-                f"{self._address}/{self._path}: {doing} failed: {error}", hint=HINTS.get(status, ELSE)
+                f"{self._address}/{self._path}: {doing} failed: {words(error)}", hint=HINTS.get(status, ELSE)
             ) from error
         except requests.RequestException as error:
             raise unanswered(self._address, doing, error) from error

@@ -300,10 +300,16 @@ class LocalForge:
     @contextmanager
     def _lock(self) -> Iterator[None]:
         """Lock the forge for one writer; the system releases the lock if the writer dies."""
-        self._pulls.mkdir(exist_ok=True)
-        with (self._pulls / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        try:
+            self._pulls.mkdir(exist_ok=True)
+            with (self._pulls / ".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise ForgeError(
+                f"nothing can be written to {self._pulls}: {error.strerror}",
+                hint="see that the disk has room, and that this user may write there",
+            ) from error
 
 
 def _page(record: _Record) -> str:
@@ -321,8 +327,12 @@ def _page(record: _Record) -> str:
 def _replace(file: Path, text: str) -> None:
     """Write a file in one step: a reader sees the old text or the new, never half of one."""
     whole = file.with_name(f".{file.name}")
-    whole.write_text(text, encoding="utf-8")
-    whole.replace(file)
+    try:
+        whole.write_text(text, encoding="utf-8")
+        whole.replace(file)
+    except OSError:
+        whole.unlink(missing_ok=True)
+        raise
 
 
 def _unreadable(file: Path, why: str) -> ForgeError:

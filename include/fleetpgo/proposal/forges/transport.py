@@ -20,7 +20,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError, MaxRetryError, ResponseError
 
-from fleetpgo.golang.output import cleaned
+from fleetpgo import foreign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,10 +130,8 @@ def _require_json(answer: requests.Response) -> None:
     try:
         json.loads(answer.content)
     except (ValueError, RecursionError) as error:
-        words = " ".join(answer.content[: 4 * _FIRST_WORDS].decode(errors="replace").split())
-        raise AnswerError(
-            f"the answer is no JSON but begins with: {cleaned(words)[:_FIRST_WORDS]}", response=answer
-        ) from error
+        words = foreign.line(answer.content, _FIRST_WORDS)
+        raise AnswerError(f"the answer is no JSON but begins with: {words}", response=answer) from error
 
 
 class _OwnSession(requests.Session):

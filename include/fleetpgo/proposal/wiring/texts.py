@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fleetpgo.errors import RepositoryError
+from fleetpgo.golang import worktree
 from fleetpgo.proposal.git import git
 
 if TYPE_CHECKING:
@@ -112,27 +114,27 @@ def read_build_texts(checkout: Checkout) -> BuildTexts:
         RepositoryError: if git fails.
     """
     root = checkout.path.resolve()
-    texts, modules, links, ignored = {}, {}, {}, {}
+    texts: dict[str, str] = {}
+    ignored: dict[str, str] = {}
+    modules, links = {}, {}
     tracked = [name for name in git(checkout.path, "ls-files", "-z").split("\0") if name]
     for name in tracked:
         path = root / name
         if path.is_symlink():
-            target = path.resolve()
-            if target.is_relative_to(root) and target.is_file() and target.stat().st_size <= _LARGEST:
-                links[name] = target.relative_to(root).as_posix()
-            continue
-        if not path.is_file() or path.stat().st_size > _LARGEST:
-            continue
-        if path.name == "go.mod":
-            declared = re.search(r'^module\s+"?([^\s"]+)', _text(path), re.MULTILINE)
+            if _text(root, name) is not None:
+                links[name] = worktree.resolve(root, name).relative_to(root).as_posix()
+        elif path.name == "go.mod":
+            declared = re.search(r'^module\s+"?([^\s"]+)', _text(root, name) or "", re.MULTILINE)
             if declared:
                 modules[declared[1]] = path.parent
-        if name.endswith(".dockerignore"):
-            ignored[name] = _text(path)
-        elif _BUILD_FILE.fullmatch(name) and not _ELSEWHERE.match(name):
-            texts[name] = _text(path)
+        elif name.endswith(".dockerignore"):
+            ignored[name] = _text(root, name) or ""
+        elif _is_build_file(name) and (text := _text(root, name)) is not None:
+            texts[name] = text
     # What a link leads to need not be named as a build file is.
-    texts |= {name: _text(root / name) for link, name in links.items() if _BUILD_FILE.fullmatch(link)}
+    for link, name in links.items():
+        if _BUILD_FILE.fullmatch(link) and (text := _text(root, name)) is not None:
+            texts[name] = text
     return BuildTexts(root, checkout.base, texts, modules, links, ignored)
 
 
@@ -142,6 +144,14 @@ def innermost(modules: Mapping[str, Path], package: str) -> Path | None:
     return modules[max(around, key=len)] if around else None
 
 
-def _text(path: Path) -> str:
-    """A file's text, its line ends as they are."""
-    return path.read_bytes().decode(errors="surrogateescape")
+def _is_build_file(name: str) -> bool:
+    return bool(_BUILD_FILE.fullmatch(name)) and not _ELSEWHERE.match(name)
+
+
+def _text(root: Path, name: str) -> str | None:
+    """Return a file's text, its line ends as they are; None: it is no file of the tree that anybody wrote."""
+    try:
+        content = worktree.read(root, name, _LARGEST)
+    except RepositoryError:
+        return None
+    return None if content is None else content.decode(errors="surrogateescape")

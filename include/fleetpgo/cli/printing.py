@@ -1,0 +1,32 @@
+"""How commands print. All passes through here: no secret and no control character reaches a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fleetpgo import foreign
+
+if TYPE_CHECKING:
+    import logging
+
+    from rich.text import Text
+
+
+def say(text: object, *, err: bool = False, nl: bool = True) -> None:
+    """Print a text of any number of lines; `err`: on standard error; `nl`: with a newline after it."""
+    click.echo(foreign.safe(str(text)), err=err, nl=nl)
+
+
+def plain(text: object, style: str = "") -> Text:
+    """Return a text for rich to print, in which markup is no markup."""
+    from rich.text import Text
+
+    return Text(foreign.safe(str(text)), style=style)
+
+
+def clean_record(record: logging.LogRecord) -> bool:
+    """Clean a log record's message; a filter that keeps all records."""
+    record.msg, record.args = foreign.safe(record.getMessage()), None
+    return True
