@@ -268,6 +268,8 @@ def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) ->
     click.echo(f"compared: {percent(found.compared)} of the edge weight")
     for why, share in found.excluded.items():
         click.echo(f"left out: {percent(share)} {why}")
+    if found.other_go:
+        click.echo(cleaned(found.other_go))
     for lost in found.lost:
         click.echo(f"{100 * lost.share:>6.2f} % {_edge(lost.edge)}: {lost.why} is gone")
 

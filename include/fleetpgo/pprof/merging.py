@@ -1,6 +1,6 @@
 """Many profiles to one.
 
-The contract is that of google/pprof's ``profile.Merge``:
+The contract is that of google/pprof's ``profile.Merge``, for CPU profiles:
 
 - All profiles must count the same things: equal sample types in the same order, equal period type.
 - Samples with the same stack become one, value by value their sum; samples that are all zero are left out.
@@ -29,6 +29,7 @@ from fleetpgo.pprof.callgraph import CallGraph
 from fleetpgo.pprof.codec.decoding import parse
 from fleetpgo.pprof.codec.leaves import parse_leaves
 from fleetpgo.pprof.codec.reading import JOINT_BYTES, Limits, message
+from fleetpgo.pprof.describing import require_cpu_samples
 from fleetpgo.pprof.profile import MERGED_LIMITS, Profile
 from fleetpgo.pprof.sampling import count
 from fleetpgo.pprof.tables import Tables, check_compatible
@@ -77,7 +78,8 @@ def merge(
         The merged profile. The same profiles in any order give the same bytes.
 
     Raises:
-        ProfileError: a profile cannot be read, is ``incompatible`` with the first one, or has the largest
+        ProfileError: a profile cannot be read, is none of CPU samples, has ``negative-values``, is
+            ``incompatible`` with the first one, or has the largest
             part in sums that ``overflow`` 64 bits: it has its number, from 0. Or there are ``no-profiles``.
     """
     tables, largest = Tables(weighted=weights != "none", keep_labels=keep_labels), _Largest()
@@ -188,19 +190,25 @@ def _ahead(parts: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
 
 
 def _columns(parts: Iterator[list[bytes]], limits: Limits, parser: Parser) -> Iterator[Columns]:
-    """Profiles as columns: those of a part together, or one by one where one of them is bad."""
+    """CPU profiles as columns: those of a part together, or one by one where one of them is bad."""
+
+    def checked(messages: Sequence[bytes]) -> Columns:
+        columns = parser(messages, limits)
+        require_cpu_samples(columns)
+        return columns
+
     number = 0
     for part in parts:
         columns = None
         if len(part) > 1:
             with suppress(ProfileError):
-                columns = parser(part, limits)
+                columns = checked(part)
         if columns:
             yield columns
         else:
             for place, raw in enumerate(part, start=number):
                 with _numbered(place):
-                    alone = parser([raw], limits)
+                    alone = checked([raw])
                 yield alone
         number += len(part)
 
