@@ -11,8 +11,8 @@ nobody's (``closureName`` in cmd/compile/internal/ir/func.go; ``inlClosureFunc``
 - Both took numbers from the closures that follow them, and from those of package variables
   (``init.func7``).
 
-Names of the first two kinds tell how a toolchain numbers. So do functions of Go's own packages that came or
-went with Go 1.27.
+Names of the first two kinds tell how a toolchain numbers, but for ``a.b.func1``, which may also be a closure
+of a method. So do functions of Go's own packages that came or went with Go 1.27.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from fleetpgo.golang.symbols import without_type_arguments
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Numbering = Literal["before Go 1.27", "Go 1.27"]
+Numbering = Literal["before Go 1.27", "from Go 1.27 on"]
 
 BEFORE: Numbering = "before Go 1.27"
-SINCE: Numbering = "Go 1.27"
+SINCE: Numbering = "from Go 1.27 on"
 
 CLOSURE = re.compile(r"(?:func|gowrap|deferwrap|range)?\d+|")
 """An element of a closure's name that is no function's."""

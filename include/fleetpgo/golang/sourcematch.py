@@ -205,7 +205,7 @@ class Sources:
             if edge in lost or edge.caller in gone or edge.callee in gone
         )
         if self._foreign:
-            said = f"its closures are numbered as {' and '.join(sorted(self._foreign))} does it"
+            said = f"its closures are numbered as {' and '.join(sorted(self._foreign))}"
         elif wrong > TELLING * sum(of_go.values()):
             first = list(gone)[:NAMED] or [f"{edge.caller}'s calls" for edge in lost if edge in of_go][:NAMED]
             said = f"{self._go} does not have {', '.join(first)}"
@@ -259,7 +259,7 @@ class Sources:
         return NO_SOURCE if known and not any(package.files for package in known) else ""
 
     def _renumbered(self, name: str) -> _Finding:
-        """Why a closure's name is none of this toolchain's, or may be another closure's; "": it is neither."""
+        """Why a closure's name is none of this toolchain's, or may be another's; "": it is neither."""
         symbol = _symbol(name)
         assert symbol is not None  # noqa: S101 -- else it is excluded before
         declared, rest = self._declared(symbol)

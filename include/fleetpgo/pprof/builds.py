@@ -75,8 +75,9 @@ def moved(profile: Profile) -> Moved:
     names, files = columns.strings.cut(rows[:, 0]), columns.strings.cut(rows[:, 2])
     lines: dict[tuple[bytes, bytes], set[int]] = {}
     for name, file, line in zip(names, files, rows[:, 3].tolist(), strict=True):
-        # Its folder depends on where it was built.
-        lines.setdefault((name, file.rpartition(b"/")[2]), set()).add(line)
+        if b"." in name:  # what is written in C and assembly may have no package
+            # The file's folder depends on where it was built.
+            lines.setdefault((name, file.rpartition(b"/")[2]), set()).add(line)
     found = sorted({name for (name, file), starts in lines.items() if len(starts) > 1 and file != GENERATED})
     return Moved(
         [shown(name) for name in found if is_std(name)], [shown(name) for name in found if not is_std(name)]
