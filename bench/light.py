@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import requests
-import yaml  # type: ignore[import-untyped]  # it has no stubs
+from ruamel.yaml import YAML
 
 from demo import processes
 from demo.fleet import CPU_SERIES, Fleet
@@ -184,10 +184,11 @@ def main() -> None:
 def _run(folder: Path, url: str, port: int, forge: Path) -> None:
     services = folder / "services"
     services.mkdir()
-    described = yaml.safe_load((services_directory() / "wshim.yaml").read_text())
+    yaml = YAML(typ="safe")
+    described = yaml.load(services_directory() / "wshim.yaml")
     collection = {"url": URL.format(port=port), "allow": ["127.0.0.0/8"]}
     described |= {"selection": SELECTION, "collection": collection}
-    (services / "wshim.yaml").write_text(yaml.safe_dump(described))
+    yaml.dump(described, services / "wshim.yaml")
     environment = {**os.environ, "FLEETPGO_SERVICES": str(services), "FLEETPGO_STORE": str(folder / "store")}
     fleetpgo = Path(sys.executable).with_name("fleetpgo")
     print("| command | CPU s | result |\n|---|---:|---|")
