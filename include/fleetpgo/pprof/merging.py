@@ -86,6 +86,7 @@ def merge(
     with largest.blamed():
         for part, factors in _read(profiles, weights, limits, parse, TOGETHER, largest):
             tables.add(part, factors)
+            del part
         if weights != "none":
             tables.comments.add(f"fleetpgo merge: weights {weights if isinstance(weights, str) else 'given'}")
         return Profile(tables.profile(), MERGED_LIMITS)
@@ -110,6 +111,7 @@ def merge_edges(
                 tables.add(part, factors)
             else:
                 graph.add(part)
+            del part
         if tables:
             graph.add(tables.profile())
         return graph.edges()
@@ -142,7 +144,9 @@ def _read(
             counted = float(np.abs(values.astype(np.float64)).sum())
             largest.see(number, max(counted, abs(header.duration)))
             number += 1
+            del values
         yield part, factors
+        del part  # before the next one is read
     if not number:
         raise ProfileError(
             "There are no profiles to merge.", reason=NO_PROFILES, hint="Name at least one profile."
@@ -205,6 +209,7 @@ def _columns(parts: Iterator[list[bytes]], limits: Limits, parser: Parser) -> It
                 columns = checked(part)
         if columns:
             yield columns
+            del columns
         else:
             for place, raw in enumerate(part, start=number):
                 with _numbered(place):
