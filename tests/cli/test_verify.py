@@ -83,7 +83,8 @@ def test_a_bump_of_go_is_told_from_a_change_of_the_source(verify):
     done = verify("--no-build", calls=[(OWN, 100), (STANDARD, 900)])
 
     assert done.exit_code == 3
-    assert "another version of Go builds it now than was profiled" in done.stdout
+    assert "below 0.8: another version of Go than go1." in done.stdout
+    assert "does not have strings.gone" in done.stdout
 
 
 def test_a_profile_of_another_program_fails(verify):

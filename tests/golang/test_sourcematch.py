@@ -307,3 +307,74 @@ def test_a_name_of_a_million_brackets_takes_no_time_to_speak_of():
     name = f"main.f{'[' * 500_000}{']' * 500_000}"
 
     assert Sources([]).match(Edges.of({Edge(name, "main.g", 1): 1})).lost[0].why == "the caller"
+
+
+IN_LOOPS = "func f() {\n\tfor range h {\n\t\tx = func() {\n\t\t\tg()\n\t\t}\n\t}\n}\nfunc g() {}\n"
+PLAIN = "func f() {\n\tx = func() {\n\t\tg()\n\t}\n}\nfunc g() {}\nfunc k() { _ = func() {} }\n"
+
+
+def of_toolchain(directory, version, source, caller, *others):
+    """Why the edge from a closure to g is lost or left out with that toolchain; and what is said of Go."""
+    root = directory / "go"
+    (root / "src" / "runtime").mkdir(parents=True)
+    (root / "VERSION").write_text(f"{version}\ntime 2026-11-01T00:00:00Z\n")
+    (root / "src" / "runtime" / "a.go").write_text("package runtime\n")
+    runtime = Package("runtime", "runtime", str(root / "src" / "runtime"), ("a.go",), ())
+    edges = {Edge(f"example.com/p.{caller}", "example.com/p.g", 1): 5}
+    edges |= {Edge(other, other, 1): 1 for other in others}
+    found = Sources([package(directory, source), runtime]).match(Edges.of(edges))
+    own = [each for each in found.lost if each.edge.callee == "example.com/p.g"]
+    return "".join([*(each.why for each in own), *found.excluded]), found.other_go
+
+
+RENAMED = "the closure, which this version of Go names otherwise,"
+RENUMBERED = "closures that this version of Go may number otherwise"
+OLD = "example.com/p.(*k).m.f.func1"
+
+
+@pytest.mark.parametrize(
+    ("version", "source", "caller", "others", "why"),
+    [
+        # Nothing has changed: any literal of the function.
+        ("go1.27.3", IN_LOOPS, "f-range1.func1", (), ""),
+        ("go1.26.6", IN_LOOPS, "f.func1", (), ""),
+        ("go1.27.3", PLAIN, "f.func1", (), ""),
+        # No closure of the toolchain's has such a name.
+        ("go1.27.3", PLAIN, "k.f.func1", (), RENAMED),
+        ("go1.26.6", IN_LOOPS, "f-range1.func1", (), RENAMED),
+        # A closure of another toolchain's may have another number, unless nothing around it changes numbers.
+        ("go1.27.3", IN_LOOPS, "f.func1", (OLD,), RENUMBERED),
+        ("go1.27.3", PLAIN, "f.func1", (OLD,), ""),
+        ("go1.27.3", "var x = func() {\n\tg()\n}\nfunc g() {}\n", "init.func1", (OLD,), RENUMBERED),
+        # A source that does not say its version.
+        ("", IN_LOOPS, "f.func1", (OLD,), ""),
+    ],
+)
+def test_a_closure_that_another_toolchain_numbered_is_not_any_literal(
+    tmp_path, version, source, caller, others, why
+):
+    assert of_toolchain(tmp_path, version, source, caller, *others)[0] == why
+
+
+def test_a_profile_of_another_toolchain_is_said(tmp_path):
+    assert of_toolchain(tmp_path, "go1.27.3", PLAIN, "f.func1", OLD)[1] == (
+        "another version of Go than go1.27.3 built the program that was profiled: its closures are numbered "
+        "as before Go 1.27"
+    )
+
+
+def test_functions_of_go_that_are_gone_tell_of_another_toolchain(tmp_path):
+    assert of_toolchain(tmp_path, "go1.27.3", PLAIN, "f.func1", "runtime.gone")[1] == (
+        "another version of Go than go1.27.3 built the program that was profiled: go1.27.3 does not have "
+        "runtime.gone"
+    )
+
+
+def test_functions_of_the_program_that_are_gone_tell_nothing_of_go(tmp_path):
+    assert of_toolchain(tmp_path, "go1.27.3", PLAIN, "gone")[1] == ""
+
+
+def test_a_real_profile_tells_of_its_toolchain(program):
+    before = pprof.call_edges(pprof.decode((PROFILES / "go1.25.5.pb.gz").read_bytes()))
+    assert match(program).other_go == ""
+    assert "does not have internal/runtime/syscall.Syscall6" in match(program, before).other_go

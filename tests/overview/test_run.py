@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from fleetpgo import overview
+from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.store import RunStore
 from fleetpgo.steps.wait import look_for_merge
 from tests.pages import fleet
@@ -49,6 +50,13 @@ def test_stages_show_how_far_the_run_has_come(fleet_root):
         "Measure: week": "waiting",
     }
     assert set(states(look(fleet_root, "edge", fleet.FIRST)).values()) == {"done"}
+
+
+def test_a_merge_that_was_refused_says_why_before_its_figures(tmp_path):
+    store = RunStore(tmp_path, "edge", "run")
+    store.write(Manifest("cpu", 1, 80, (), refused="samples: 80, below 1,000"))
+    found = next(stage for stage in overview.look_at_run(store).stages if stage.name == "Merge")
+    assert list(found.figures.items()) == [("refused", "samples: 80, below 1,000"), ("samples", "80")]
 
 
 def test_a_run_under_way_shows_who_has_not_answered(fleet_root, tmp_path):

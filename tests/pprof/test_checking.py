@@ -99,6 +99,7 @@ def test_the_facts_of_a_profile():
         period=10**7,
         cores=1.0,
         build_id="",
+        other_builds=(),
         binary="app",
         main_package="example.com/app",
         kind="samples/count, cpu/nanoseconds each cpu/nanoseconds",

@@ -137,12 +137,37 @@ def test_weights_are_noted_in_the_result():
 
 
 def test_other_sample_types_are_incompatible(reals):
-    heap = packed(message([], types=(("inuse_space", "bytes"),)))
+    times = packed(message([([LEAF], 1)], types=(("cpu", "nanoseconds"),)))
     with pytest.raises(
         ProfileError, match="Profile 1: The profile differs from the first one in sample types"
     ) as caught:
-        merge([reals[0], heap])
+        merge([reals[0], times])
     assert caught.value.reason == "incompatible"
+
+
+def negative():
+    """The difference of two profiles, as pprof's -base leaves it."""
+    made = message([([LEAF], 5)])
+    made.sample[0].value[:] = (-5, -5 * 10**7)
+    return packed(made)
+
+
+@pytest.mark.parametrize("merging", [merge, merge_edges])
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        (packed(message([([LEAF], 1)], types=(("inuse_space", "bytes"),))), "heap-profile"),
+        (packed(message([([LEAF], 1)], types=(("contentions", "count"),))), "contention-profile"),
+        (packed(message([([LEAF], 1)], types=(("events", "count"),))), "no-cpu-samples"),
+        (negative(), "negative-values"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("others", [0, 1])
+def test_what_counts_no_cpu_samples_is_refused_alone_and_among_others(reals, merging, odd, reason, others):
+    with pytest.raises(ProfileError) as caught:
+        merging([*reals[:others], odd])
+    assert (caught.value.reason, caught.value.profile) == (reason, others)
 
 
 def test_nothing_cannot_be_merged():

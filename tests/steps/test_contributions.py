@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from fleetpgo import pprof
+from fleetpgo.pprof import Edge, Edges
+from fleetpgo.pprof.minimising import from_edges
 from fleetpgo.run.profiled import Record
 from fleetpgo.steps.contributions import EVIDENCE, GO_KIND, builds, contributions
+from fleetpgo.steps.toolchains import toolchains
 from tests.pprof.messages import message, packed
 
 PROFILES = sorted((Path(__file__).parents[1] / "testdata/profiles").glob("*.pb.gz"))
@@ -150,6 +153,47 @@ def test_builds_of_one_program_are_told_apart_and_said():
         "was a deploy under way?"
     )
     assert builds(judged(api, api)) == []
+
+
+def test_a_window_across_a_deploy_is_said_with_an_instance_to_look_at():
+    one, both = record(modules={API: 90}, build="1" * 40), record(modules={API: 90}, build="1" * 40)
+    (said,) = builds(judged(one, replace(both, other_builds=("2" * 40,))))
+    assert said == (
+        "the profiles are of 2 builds of the program: 2 of build 111111111111, 1 of build 222222222222; 1 of "
+        "2 hold several, as that of 1:80: a deploy lies in the window that the store was asked for; run "
+        "again once a whole window (collection.seconds) lies after it"
+    )
+
+
+def test_a_build_in_a_window_is_the_same_program_as_that_build_alone():
+    api = record(functions=SERVE, build="b1")
+    other = replace(record(functions={"main.compact": 95}, build="b2"), other_builds=("b1",))
+    assert states(api, api, other) == ["used"] * 3
+
+
+def test_toolchains_that_differ_are_said_with_what_differs():
+    merged = pprof.merge(
+        [path.read_bytes() for path in PROFILES if path.stem.startswith(("go1.26", "go1.27"))]
+    )
+    (said,) = toolchains(merged)
+    assert said.startswith("the instances ran programs that were built by several versions of Go: ")
+    assert "functions of Go's own packages differ in their line, such as " in said
+    assert said.endswith("Run again once all instances run a program of one version")
+
+
+def test_closures_that_are_numbered_in_two_ways_are_said():
+    edges = Edges.of(
+        {
+            Edge("main.f", "runtime.Stack.func1.tracebackothers.1", 1): 5,
+            Edge("main.f", "main.g-range1.func1", 1): 5,
+        }
+    )
+    (said,) = toolchains(pprof.decode(from_edges(edges)))
+    assert "Go 1.27 numbers closures otherwise than versions before" in said
+
+
+def test_one_toolchain_is_not_worth_a_word():
+    assert toolchains(pprof.merge([path.read_bytes() for path in PROFILES if "1.27" in path.stem])) == []
 
 
 def test_real_builds_of_one_program_by_several_toolchains_are_one_program():

@@ -268,6 +268,8 @@ def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) ->
     say(f"compared: {percent(found.compared)} of the edge weight")
     for why, share in found.excluded.items():
         say(f"left out: {percent(share)} {why}")
+    if found.other_go:
+        say(found.other_go)
     for lost in found.lost:
         say(f"{100 * lost.share:>6.2f} % {_edge(lost.edge)}: {lost.why} is gone")
 

@@ -58,6 +58,7 @@ class Kept:
     outside: int
     main_functions: Mapping[str, int]
     build_id: str
+    other_builds: tuple[str, ...]
 
 
 class Examiner:
@@ -172,6 +173,7 @@ def keep(profile: Profile, store: RunStore) -> Kept:
         outside=facts.outside,
         main_functions=facts.main_functions,
         build_id=facts.build_id,
+        other_builds=facts.other_builds,
     )
 
 

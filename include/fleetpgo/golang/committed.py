@@ -99,30 +99,20 @@ def _judge(match: SourceMatch, least: float) -> Finding:
         return Finding("match", failed=True, said="no call of the profile is in this program", hint=hint)
     said = f"source match {match.share:.2f}, of {match.compared:.0%} of the weight".replace("%", " %")
     if match.share >= least:
-        return Finding("match", failed=False, said=said)
-    own = sum(lost.share for lost in match.lost if not _of_go(lost.edge.caller))
-    go = sum(lost.share for lost in match.lost if _of_go(lost.edge.caller))
+        if not match.other_go:
+            return Finding("match", failed=False, said=said)
+        hint = "have a new profile proposed once production runs this version"
+        return Finding("match", failed=False, said=f"{said}; {match.other_go}", hint=hint)
     gone = "; ".join(
         f"{lost.edge.caller} calls {lost.edge.callee}: {lost.why} is gone" for lost in match.lost[:_NAMED]
     )
-    why = (
-        "most of what is gone are calls of the standard library: another version of Go builds it now than "
-        "was profiled"
-        if go > own
-        else "the source has changed since the profile was taken, or it is another program's"
-    )
+    why = match.other_go or "the source has changed since the profile was taken, or it is another program's"
     return Finding(
         "match",
         failed=True,
         said=f"{said}, below {least:g}: {why} ({gone})",
         hint="have a new profile proposed",
     )
-
-
-def _of_go(function: str) -> bool:
-    """Whether a function is of the standard library: its import path begins with a name without a dot."""
-    first = function.partition("/")[0] if "/" in function else function.partition(".")[0]
-    return first != "main" and "." not in first
 
 
 def _build(

@@ -11,6 +11,7 @@ import json
 import logging
 import re
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
 from operator import itemgetter
@@ -119,6 +120,18 @@ def packages(
             )
         )
     return found
+
+
+def go_version(runtime: Iterable[Package]) -> str:
+    """Return the version of the toolchain that package runtime is part of; "" where it does not say.
+
+    A toolchain says so in the file VERSION of its root. Source: ``FindGOROOT`` and ``version`` in cmd/dist.
+    """
+    for package in runtime:
+        with suppress(OSError):
+            said = (Path(package.directory) / "../../VERSION").read_text(errors="replace")
+            return said.partition("\n")[0].strip()
+    return ""
 
 
 class Call(NamedTuple):

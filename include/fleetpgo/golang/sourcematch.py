@@ -9,7 +9,9 @@ The sources are parsed with tree-sitter, not type-checked, so this is told by na
 
 - the line of a call is that of its opening parenthesis, as the compiler counts (cmd/compile/internal/syntax);
 - a call through a function value or a ``range`` over a function matches any callee that still exists;
-- a closure is any function literal inside the function that it is named after: their numbers shift easily;
+- a closure is any function literal inside the function that it is named after: their numbers shift easily.
+  But where another toolchain numbered them (:mod:`fleetpgo.golang.numbering`), one that this toolchain names
+  otherwise is lost, and one that it may number otherwise is left out;
 - the body of ``for … range iterator`` is a function, ``f-range1``: any such loop of the function it is named
   after, whatever it ranges over;
 - a deferred call runs at some later line, so it is looked for from its ``defer`` on.
@@ -29,8 +31,18 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-from fleetpgo.golang.source import Function, Source, parse
+from fleetpgo.golang.numbering import (
+    BEFORE,
+    CLOSURE,
+    SINCE,
+    Numbering,
+    is_in_loop,
+    numbering_of,
+    numberings,
+)
+from fleetpgo.golang.source import Function, Source, go_version, parse
 from fleetpgo.golang.symbols import without_type_arguments
+from fleetpgo.pprof.programs import is_std
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -63,18 +75,30 @@ class SourceMatch:
         compared: part of all weight that was compared, 0 … 1.
         excluded: reason → part of all weight that was left out for it, the largest first.
         lost: the edges that are not matched, the heaviest first.
+        other_go: what says that another version of Go built the profiled program than the source is for, in
+            a sentence; "": nothing does.
     """
 
     share: float | None
     compared: float
     excluded: Mapping[str, float]
     lost: Sequence[Lost]
+    other_go: str = ""
 
 
 RUNTIME = "from or into the runtime"
 NO_GO = "not written in Go"
 GENERATED = "made by the compiler"
 NO_SOURCE = "source not at hand"
+RENUMBERED = "closures that this version of Go may number otherwise"
+RENAMED = "the closure, which this version of Go names otherwise,"
+
+NAMED = 3
+"""Functions that a sentence names."""
+
+TELLING = 0.01
+"""Share of the weight of calls between Go's own packages. If more of it is not in the source, another version
+of Go built the program; of the same version, only what assembly and the linker name may be missing."""
 
 
 class _Finding(NamedTuple):
@@ -92,7 +116,6 @@ class _Symbol(NamedTuple):
 
 
 _POINTER = re.compile(r"\(\*?([^()]*)\)")
-_CLOSURE_PART = re.compile(r"(?:func|gowrap|deferwrap|range)?\d+|")
 _LOOP_PART = re.compile(r"range\d+")
 _CGO = re.compile(r"_(?:C\w*func|Cmacro|Cfpvar|Ciconst|Cgo|cgo|cgoexp)_?")
 _WRAPPER = re.compile(r"\.(?:gowrap|deferwrap)\d+\b")
@@ -130,18 +153,23 @@ class Sources:
             # To the linker every main package is `main`.
             self._packages["main" if package.name == "main" else package.path].append(package)
         self._parsed: dict[str, Source] = {}
+        self._go = go_version(self._packages.get("runtime", []))
+        self._foreign: set[Numbering] = set()
 
     def match(self, edges: Edges) -> SourceMatch:
         """The share of a profile's edge weight that is still in the source."""
+        own = numbering_of(self._go)
+        found = numberings({name for edge in edges.weights for name in (edge.caller, edge.callee)})
+        self._foreign = found - {own} if own else set()
         matched = 0
         excluded: dict[str, int] = defaultdict(int)
         lost: dict[Edge, str] = {}
         for edge, weight in edges.weights.items():
-            found = self._look_up(edge)
-            if found.excluded:
-                excluded[found.why] += weight
-            elif found.why:
-                lost[edge] = found.why
+            finding = self._look_up(edge)
+            if finding.excluded:
+                excluded[finding.why] += weight
+            elif finding.why:
+                lost[edge] = finding.why
             else:
                 matched += weight
         compared = edges.total - sum(excluded.values())
@@ -153,7 +181,37 @@ class Sources:
                 for why, weight in sorted(excluded.items(), key=lambda item: (-item[1], item[0]))
             },
             lost=tuple(Lost(edge, edges.weights[edge] / compared, why) for edge, why in lost.items()),
+            other_go=self._other_go(edges, lost),
         )
+
+    def _other_go(self, edges: Edges, lost: Mapping[Edge, str]) -> str:
+        """Return what says that another version of Go built the program than the source is for."""
+        if not self._go:
+            return ""
+        of_go = {
+            edge: weight
+            for edge, weight in edges.weights.items()
+            if is_std(edge.caller.encode()) and is_std(edge.callee.encode())
+        }
+        gone = {
+            name: None
+            for edge in of_go
+            for name in (edge.caller, edge.callee)
+            if not self._exclusion(name) and self._functions(name) is None
+        }
+        wrong = sum(
+            weight
+            for edge, weight in of_go.items()
+            if edge in lost or edge.caller in gone or edge.callee in gone
+        )
+        if self._foreign:
+            said = f"its closures are numbered as {' and '.join(sorted(self._foreign))}"
+        elif wrong > TELLING * sum(of_go.values()):
+            first = list(gone)[:NAMED] or [f"{edge.caller}'s calls" for edge in lost if edge in of_go][:NAMED]
+            said = f"{self._go} does not have {', '.join(first)}"
+        else:
+            return ""
+        return f"another version of Go than {self._go} built the program that was profiled: {said}"
 
     def _look_up(self, edge: Edge) -> _Finding:
         """Whether an edge is in the source, or why not."""
@@ -167,6 +225,9 @@ class Sources:
 
     def _search(self, edge: Edge) -> _Finding:
         """Whether an edge of two functions that can be compared is in the source, or why not."""
+        for name in (edge.caller, edge.callee):
+            if (found := self._renumbered(name)).why:
+                return found
         callers = self._functions(edge.caller)
         if callers is None:
             return _Finding("the caller")
@@ -176,7 +237,7 @@ class Sources:
             return _Finding("the callee")
         callee = _symbol(edge.callee)
         assert callee is not None  # noqa: S101 -- else it is excluded above
-        closure = len(callee.parts) > 1 and _CLOSURE_PART.fullmatch(callee.parts[-1]) is not None
+        closure = len(callee.parts) > 1 and CLOSURE.fullmatch(callee.parts[-1]) is not None
         for caller in callers:
             row = caller.row + edge.offset
             for call in caller.calls:
@@ -196,6 +257,36 @@ class Sources:
             return GENERATED
         known = self._packages.get(symbol.package, [])
         return NO_SOURCE if known and not any(package.files for package in known) else ""
+
+    def _renumbered(self, name: str) -> _Finding:
+        """Why a closure's name is none of this toolchain's, or may be another's; "": it is neither."""
+        symbol = _symbol(name)
+        assert symbol is not None  # noqa: S101 -- else it is excluded before
+        declared, rest = self._declared(symbol)
+        if not rest:
+            return _Finding()
+        own = numbering_of(self._go)
+        if own == SINCE and not all(CLOSURE.fullmatch(part) for part in rest):
+            return _Finding(RENAMED)  # the function that was inlined stands in it
+        if own == BEFORE and is_in_loop(name):
+            return _Finding(RENAMED)
+        if self._foreign and (declared is None or any(map(_may_be_renumbered, declared))):
+            return _Finding(RENUMBERED, excluded=True)
+        return _Finding()
+
+    def _declared(self, symbol: _Symbol) -> tuple[list[Function] | None, tuple[str, ...]]:
+        """The functions that a closure is named after, None for package variables, and what follows them.
+
+        Nothing follows where the symbol is no closure's, or where nothing of that name is declared.
+        """
+        parts = symbol.parts
+        if parts[0] in ("glob", "init") and len(parts) > 1 and not parts[1].isdigit():
+            return None, parts[1:]
+        source = self._source(symbol.package)
+        for count in (1, 2):
+            if (found := source.functions.get(".".join(parts[:count]))) is not None:
+                return found, parts[count:]
+        return [], ()
 
     def _functions(self, name: str) -> list[Function] | None:
         """The functions that a symbol may stand for, without a body if it is assembly; None if it is gone."""
@@ -226,7 +317,7 @@ class Sources:
         inlined = [
             function
             for part in rest
-            if not _CLOSURE_PART.fullmatch(part)
+            if not CLOSURE.fullmatch(part)
             for name, functions in source.functions.items()
             if name.rpartition(".")[2] == part
             for function in functions
@@ -241,3 +332,10 @@ class Sources:
         if package not in self._parsed:
             self._parsed[package] = parse(self._packages.get(package, []))
         return self._parsed[package]
+
+
+def _may_be_renumbered(function: Function) -> bool:
+    """Whether a function has closures that Go 1.27 numbers otherwise, if its loops are over iterators."""
+    closures = [function, *function.nested()]
+    loops = [loop for each in closures for loop in each.loops]
+    return len(loops) > 1 or (len(loops) == 1 and len(closures) > 1)

@@ -57,7 +57,7 @@ def look_at_stages(
         if answered
         else {},
     )
-    yield _stage("Merge", {"samples": f"{manifest.samples:,}", **manifest.figures} if manifest else None)
+    yield _merge(manifest)
     proposed, merge = store.find(Proposed), store.find(Merge)
     yield _proposal(proposed)
     yield _merging(merge)
@@ -104,6 +104,13 @@ def _proposal(proposed: Proposed | None) -> Stage:
     if proposed.overlap is not None:
         figures["overlap with the profile before"] = f"{proposed.overlap:.2f}"
     return Stage("Pull request", "done", figures)
+
+
+def _merge(manifest: Manifest | None) -> Stage:
+    if manifest is None:
+        return Stage("Merge", "waiting", {})
+    refused = {"refused": manifest.refused} if manifest.refused else {}
+    return Stage("Merge", "done", {**refused, "samples": f"{manifest.samples:,}", **manifest.figures})
 
 
 def _merging(merge: Merge | None) -> Stage:

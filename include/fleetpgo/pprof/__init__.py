@@ -13,12 +13,14 @@ sets OPENBLAS_NUM_THREADS (docs/decisions/0101).
 - :func:`call_edges`: the compiler's view; from the Go toolchain itself: :mod:`fleetpgo.golang.preprofile`.
 - :func:`minimise`: the smallest profile that builds the same bytes, with proof.
 - :func:`guard`: neutralise functions that are known to go wrong when inlined by a profile.
+- :func:`moved`: the functions of several builds or toolchains in one profile.
 - :func:`compare`, :func:`sufficiency`, :func:`top`: what changed, whether it is enough, where the time goes;
   :func:`stack_difference`: what changed, for a flame graph.
 
 A profile of the wrong kind, damaged or hostile raises :class:`fleetpgo.errors.ProfileError` and nothing else.
 """
 
+from fleetpgo.pprof.builds import Moved, moved
 from fleetpgo.pprof.callgraph import call_edges
 from fleetpgo.pprof.checking import check, check_each, facts
 from fleetpgo.pprof.codec.reading import Limits
@@ -43,6 +45,7 @@ __all__ = [
     "Guard",
     "Limits",
     "Minimised",
+    "Moved",
     "Profile",
     "Rank",
     "Sufficiency",
@@ -57,6 +60,7 @@ __all__ = [
     "merge_edges",
     "minimise",
     "minimise_edges",
+    "moved",
     "stack_difference",
     "sufficiency",
     "top",

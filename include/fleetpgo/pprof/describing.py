@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.errors import ProfileError
+from fleetpgo.pprof.builds import build_ids
 from fleetpgo.pprof.codec.columns import require_few_lines
 from fleetpgo.pprof.codec.decoding import parse
 from fleetpgo.pprof.codec.leaves import shortened
@@ -73,6 +74,7 @@ class Facts:
         period: nanoseconds of CPU time between two samples; 0: unknown.
         cores: mean number of cores in use: CPU time ÷ duration; 0: unknown.
         build_id: of the main binary; "": none.
+        other_builds: build ids of further Go programs in it: a store's window has them across a deploy.
         binary: file name of the main binary, without its folder.
         main_package: import path of package main, from the file of its functions. Only a binary that was
             built with ``-trimpath`` has it there; "": unknown.
@@ -100,6 +102,7 @@ class Facts:
     period: int
     cores: float
     build_id: str
+    other_builds: tuple[str, ...]
     binary: str
     main_package: str
     kind: str
@@ -124,20 +127,15 @@ def facts_together(sizes: Sequence[int], messages: Sequence[bytes], limits: Limi
         ProfileError: as of :func:`fleetpgo.pprof.facts`, whichever is bad.
     """
     columns = parse(messages, limits)
-    _require_cpu(columns)
+    require_cpu_samples(columns)
     require_few_lines(columns, MOST_LINES * limits.records)
-    all_weights = columns.values[:, columns.value_index]
-    if np.any(all_weights < 0):
-        raise ProfileError(
-            "The profile has samples with negative values.",
-            reason="negative-values",
-            hint="It is the difference of two profiles (pprof -base or -diff_base): take either of them.",
-        )
     _require_countable(columns)
     _require_names(columns)
     placed = have_start_lines(shortened(columns, limits))
-    marks = marks_of_samples(columns)
-    return [_facts_of(columns, number, marks, placed, size) for number, size in enumerate(sizes)]
+    marks, builds = marks_of_samples(columns), build_ids(columns)
+    return [
+        _facts_of(columns, number, marks, placed, builds[number], size) for number, size in enumerate(sizes)
+    ]
 
 
 def _require_countable(columns: Columns) -> None:
@@ -176,7 +174,14 @@ def _require_names(columns: Columns) -> None:
         )
 
 
-def _facts_of(columns: Columns, number: int, marks: Marks, placed: NDArray[np.bool_], size: int) -> Facts:
+def _facts_of(
+    columns: Columns,
+    number: int,
+    marks: Marks,
+    placed: NDArray[np.bool_],
+    builds: Sequence[str],
+    size: int,
+) -> Facts:
     """The facts of one of the profiles."""
     samples_of, functions_of, mappings_of = (
         slice(*starts[number : number + 2].tolist())
@@ -194,6 +199,7 @@ def _facts_of(columns: Columns, number: int, marks: Marks, placed: NDArray[np.bo
     counts = count(header, values)
     seconds = header.duration * SECONDS
     binary = next(iter(columns.mappings[mappings_of][:1].tolist()), None)
+    build_id = shown(columns.strings[binary[4]]) if binary else ""
     files = columns.functions[functions_of, 2][marks.main[functions_of]]
     bits = marks.bits[samples_of]
 
@@ -217,7 +223,8 @@ def _facts_of(columns: Columns, number: int, marks: Marks, placed: NDArray[np.bo
         duration_seconds=seconds,
         period=counts.period,
         cores=counts.nanoseconds * SECONDS / seconds if seconds > 0 else 0.0,
-        build_id=shown(columns.strings[binary[4]]) if binary else "",
+        build_id=build_id,
+        other_builds=tuple(each for each in builds if each != build_id),
         binary=shown(columns.strings[binary[3]].rpartition(b"/")[2]) if binary else "",
         main_package=shown(_import_path(columns.strings, files)),
         kind=f"{of_types} each {shown(str(header.period_type))}",
@@ -231,7 +238,12 @@ def _facts_of(columns: Columns, number: int, marks: Marks, placed: NDArray[np.bo
     )
 
 
-def _require_cpu(columns: Columns) -> None:
+def require_cpu_samples(columns: Columns) -> None:
+    """Check that profiles count CPU samples, and none of them less than zero.
+
+    Raises:
+        ProfileError: ``no-cpu-samples``, the name of another kind, or ``negative-values``.
+    """
     types = columns.header.sample_types
     for kind in types:
         if kind.type in OTHER_KINDS:
@@ -241,6 +253,12 @@ def _require_cpu(columns: Columns) -> None:
                 reason=reason,
                 hint="Go's CPU profile is at /debug/pprof/profile.",
             )
+    if np.any(columns.values[:, columns.value_index] < 0):
+        raise ProfileError(
+            "The profile has samples with negative values.",
+            reason="negative-values",
+            hint="It is the difference of two profiles (pprof -base or -diff_base): take either of them.",
+        )
 
 
 def _import_path(strings: Texts, files: Ints) -> bytes:

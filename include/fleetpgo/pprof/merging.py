@@ -1,6 +1,6 @@
 """Many profiles to one.
 
-The contract is that of google/pprof's ``profile.Merge``:
+The contract is that of google/pprof's ``profile.Merge``, for CPU profiles:
 
 - All profiles must count the same things: equal sample types in the same order, equal period type.
 - Samples with the same stack become one, value by value their sum; samples that are all zero are left out.
@@ -29,6 +29,7 @@ from fleetpgo.pprof.callgraph import CallGraph
 from fleetpgo.pprof.codec.decoding import parse
 from fleetpgo.pprof.codec.leaves import parse_leaves
 from fleetpgo.pprof.codec.reading import JOINT_BYTES, Limits, message
+from fleetpgo.pprof.describing import require_cpu_samples
 from fleetpgo.pprof.profile import MERGED_LIMITS, Profile
 from fleetpgo.pprof.sampling import count
 from fleetpgo.pprof.tables import Tables, check_compatible
@@ -78,13 +79,15 @@ def merge(
         The merged profile. The same profiles in any order give the same bytes.
 
     Raises:
-        ProfileError: a profile cannot be read, is ``incompatible`` with the first one, or has the largest
+        ProfileError: a profile cannot be read, is none of CPU samples, has ``negative-values``, is
+            ``incompatible`` with the first one, or has the largest
             part in sums that ``overflow`` 64 bits: it has its number, from 0. Or there are ``no-profiles``.
     """
     tables, largest = Tables(weighted=weights != "none", keep_labels=keep_labels), _Largest()
     with largest.blamed(), closing(_read(profiles, weights, limits, parse, TOGETHER, largest)) as parts:
         for part, factors in parts:
             tables.add(part, factors)
+            del part
         if weights != "none":
             tables.comments.add(f"fleetpgo merge: weights {weights if isinstance(weights, str) else 'given'}")
         return Profile(tables.profile(), MERGED_LIMITS)
@@ -110,6 +113,7 @@ def merge_edges(
                 tables.add(part, factors)
             else:
                 graph.add(part)
+            del part
         if tables:
             graph.add(tables.profile())
         return graph.edges()
@@ -131,6 +135,7 @@ def _read(
     """
     first: Header | None = None
     number = 0
+<<<<<<< HEAD
     # The thread ends here, whatever is raised: a generator that an error keeps alive would wait for it in
     # whichever thread collects garbage next, be it that very one.
     with ThreadPoolExecutor(max_workers=1) as thread:
@@ -146,6 +151,22 @@ def _read(
                 largest.see(number, max(counted, abs(header.duration)))
                 number += 1
             yield part, factors
+=======
+    for part in _columns(_ahead(_parts(profiles, limits, together)), limits, parser):
+        factors = []
+        for header, values in zip(part.headers, _values(part), strict=True):
+            first = first or header
+            with _numbered(number):
+                check_compatible(first, header)
+            factors.append(_factor(header, values, weights, number))
+            # Before it is multiplied: what counts too far makes the factors of all others large.
+            counted = float(np.abs(values.astype(np.float64)).sum())
+            largest.see(number, max(counted, abs(header.duration)))
+            number += 1
+            del values
+        yield part, factors
+        del part  # before the next one is read
+>>>>>>> i16
     if not number:
         raise ProfileError(
             "There are no profiles to merge.", reason=NO_PROFILES, hint="Name at least one profile."
@@ -192,19 +213,26 @@ def _ahead(thread: Executor, parts: Iterator[list[bytes]]) -> Iterator[list[byte
 
 
 def _columns(parts: Iterator[list[bytes]], limits: Limits, parser: Parser) -> Iterator[Columns]:
-    """Profiles as columns: those of a part together, or one by one where one of them is bad."""
+    """CPU profiles as columns: those of a part together, or one by one where one of them is bad."""
+
+    def checked(messages: Sequence[bytes]) -> Columns:
+        columns = parser(messages, limits)
+        require_cpu_samples(columns)
+        return columns
+
     number = 0
     for part in parts:
         columns = None
         if len(part) > 1:
             with suppress(ProfileError):
-                columns = parser(part, limits)
+                columns = checked(part)
         if columns:
             yield columns
+            del columns
         else:
             for place, raw in enumerate(part, start=number):
                 with _numbered(place):
-                    alone = parser([raw], limits)
+                    alone = checked([raw])
                 yield alone
         number += len(part)
 

@@ -45,6 +45,9 @@ STD = frozenset(
 """First elements of the import paths of Go's own packages, of package main, and of what the compiler makes
 (``type:.eq…``). Source: ``go list std`` of Go 1.27."""
 
+NO_PACKAGES = frozenset((b"main", b"go", b"type", b"vendor"))
+"""Those in STD that are no package of Go's own, or not always: go:buildid, type:.eq."""
+
 FORGES = (b"git", b"bitbucket", b"code")
 """What the host's name holds where projects have an owner: github.com, gitlab.example.com, codeberg.org …"""
 
@@ -140,6 +143,13 @@ def _keys(profiles: Columns) -> tuple[list[bytes], Ints]:
 
 def _are_modules(keys: Iterable[bytes]) -> NDArray[np.bool_]:
     return np.array([bool(key) and not key.startswith(MAIN) for key in keys])
+
+
+def is_std(name: bytes) -> bool:
+    """Return whether a function is of one of Go's own packages."""
+    path = name.partition(b"[")[0]
+    end = path.find(b".", path.rfind(b"/") + 1)
+    return end > 0 and path[:end].partition(b"/")[0] in STD - NO_PACKAGES
 
 
 @lru_cache(maxsize=1 << 15)  # instances of one program have the same names

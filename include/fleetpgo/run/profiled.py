@@ -41,6 +41,7 @@ class Record:
     outside: int = 0
     main_functions: Mapping[str, int] = field(default_factory=dict)
     build_id: str = ""
+    other_builds: tuple[str, ...] = ()
     same_as: str = ""
 
 
@@ -76,6 +77,7 @@ class Contribution:
     samples: int = 0
     weight: float = 1.0
     build_id: str = ""
+    other_builds: tuple[str, ...] = ()
     same_as: str = ""
 
 

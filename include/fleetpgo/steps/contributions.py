@@ -85,6 +85,7 @@ def _contribution(record: Record, refusal: str) -> Contribution:
         record.sha256,
         0 if record.same_as else record.samples,
         build_id=record.build_id,
+        other_builds=record.other_builds,
         same_as=record.same_as,
     )
     return replace(account, state="refused", reason=refusal) if refusal else account
@@ -150,21 +151,33 @@ def _leading_most(records: Sequence[Record], marks: Callable[[Record], Mapping[s
 
 def _same_for_sure(record: Record, others: Sequence[Record]) -> bool:
     """Whether one of the others is of the same build, or of the same package main."""
+    own = _builds_of(record)
     return any(
-        (record.build_id and record.build_id == each.build_id)
+        not own.isdisjoint(_builds_of(each))
         or (record.main_package and record.main_package == each.main_package)
         for each in others
     )
 
 
-def builds(instances: Sequence[Contribution]) -> list[str]:
-    """Return a warning if the profiles that are used are of several builds, as in the middle of a deploy."""
-    counts = Counter(each.build_id for each in instances if each.state == "used" and each.build_id)
+def builds(instances: Iterable[Contribution]) -> list[str]:
+    """Return warnings if the profiles that are used are of several builds, as in the middle of a deploy."""
+    used = [each for each in instances if each.state == "used"]
+    counts = Counter(build for each in used for build in _builds_of(each))
     if len(counts) <= 1:
         return []
-    said = ", ".join(f"{count} of build {build[:SHORT]}" for build, count in counts.most_common(MOST_BUILDS))
+    named = [f"{count} of build {build[:SHORT]}" for build, count in counts.most_common(MOST_BUILDS)]
     more = f" and {len(counts) - MOST_BUILDS} builds more" if len(counts) > MOST_BUILDS else ""
-    return [f"the instances ran {len(counts)} builds of the program: {said}{more}; was a deploy under way?"]
+    said = f"{len(counts)} builds of the program: {', '.join(named)}{more}"
+    if not (mixed := [each for each in used if each.other_builds]):
+        return [f"the instances ran {said}; was a deploy under way?"]
+    several = f"{len(mixed)} of {len(used)} hold several, as that of {mixed[0].instance}"
+    why = "a deploy lies in the window that the store was asked for"
+    hint = "run again once a whole window (collection.seconds) lies after it"
+    return [f"the profiles are of {said}; {several}: {why}; {hint}"]
+
+
+def _builds_of(one: Record | Contribution) -> set[str]:
+    return {build for build in (one.build_id, *one.other_builds) if build}
 
 
 def _most_frequent(texts: Iterable[str], *, first: Callable[[str], bool] = bool) -> str:

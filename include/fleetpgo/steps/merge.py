@@ -25,6 +25,7 @@ from fleetpgo.selection import merge_weights, read_selection
 from fleetpgo.selection.weights import unrepresented
 from fleetpgo.steps.contributions import builds, contributions, in_merge
 from fleetpgo.steps.enough import disagreement
+from fleetpgo.steps.toolchains import toolchains
 
 if TYPE_CHECKING:
     from fleetpgo.run.profiled import Contribution
@@ -130,6 +131,7 @@ def merge_run(
             ),
             *_shortfalls(service.profile.warn_below, samples, sufficiency),
             *builds(instances),
+            *made.toolchains,
             *_counted_once(instances),
             *(f"{each} differs much from all others together" for each in sufficiency.outliers),
             *(() if minimal.proven else (f"the profile is committed whole: {minimal.proof}",)),
@@ -155,12 +157,17 @@ def merge_profiles(service: ServiceRules, store: RunStore, *, go: str | None = "
 
 
 class _Made(NamedTuple):
-    """Result of a merge: full and minimal profile, the instances' agreement, the renamed functions."""
+    """Result of a merge.
+
+    The full and the minimal profile, the instances' agreement, the renamed functions, and a warning if
+    several toolchains built what was profiled.
+    """
 
     merged: bytes
     minimal: pprof.Minimised
     sufficiency: pprof.Sufficiency
     renamed: tuple[str, ...]
+    toolchains: Sequence[str]
 
 
 def _make(
@@ -183,7 +190,8 @@ def _make(
     ]
     guarded, renamed = pprof.guard(merged, extra=guards)
     minimal = pprof.minimise(guarded, prove=partial(preprofile, go=go) if go else None)
-    return _Made(merged.data, minimal, pprof.sufficiency(profiles, limits=limits), renamed)
+    agreement = pprof.sufficiency(profiles, limits=limits)
+    return _Made(merged.data, minimal, agreement, renamed, toolchains(merged))
 
 
 def _agreement(found: pprof.Sufficiency) -> Agreement:

@@ -43,6 +43,10 @@ def _doubts(proposal: Proposal) -> Iterable[str]:
             f"the profile speaks of another source than this: {share(match.share)} of its weight is found, "
             f"below {proposal.match_below:g}. Were other releases profiled than the base branch holds?"
         )
+    matches = (("proposed", match), ("committed", proposal.verified.current_match))
+    for which, found in matches:
+        if found and found.other_go:
+            yield f"of the {which} profile: {found.other_go}"
     for each in proposal.verified.benchmarks:
         if each.change is not None and each.change > 0:
             yield f"{each.name} ({each.package}) is slower with the profile: {percent(each.change)}"

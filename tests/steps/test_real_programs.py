@@ -1,0 +1,180 @@
+"""Profiles of real programs are told apart: three programs, two workspaces, a canary, two toolchains."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import requests
+
+from fleetpgo import pprof
+from fleetpgo.golang.source import packages
+from fleetpgo.golang.sourcematch import Sources
+from fleetpgo.run.profiled import Record
+from fleetpgo.steps.contributions import builds, contributions
+from fleetpgo.steps.toolchains import toolchains
+
+pytestmark = pytest.mark.slow
+
+DEMO = Path(__file__).parents[2] / "demo"
+OLDER = "go1.26.6"
+SECONDS = 8
+LUA = "local t = 0 for i = 1, 6e6 do t = t + string.len(tostring(i)) end print(t)"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("programs")
+
+
+@pytest.fixture(scope="module")
+def environment(folder, go_cache):
+    # Of Go modules that others publish: built as their users do, from the module proxy.
+    return {**os.environ, "GOCACHE": str(go_cache / "go-build"), "GOBIN": str(folder), "GOFLAGS": "-mod=mod"}
+
+
+def run(environment, *command, cwd=None):
+    done = subprocess.run(list(map(str, command)), cwd=cwd, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.fixture(scope="module")
+def wshim(folder, environment):
+    """Take a profile of the demo's service under load, by where and with what it was built."""
+    loadgen = folder / "loadgen"
+    run(environment, "go", "build", "-o", loadgen, ".", cwd=DEMO / "loadgen")
+
+    def profile(workspace, *, toolchain="local", edit=lambda text: text):
+        source = Path(shutil.copytree(DEMO / "wshim", folder / workspace / "wshim"))
+        (source / "server.go").write_text(edit((source / "server.go").read_text()))
+        binary = folder / workspace / f"wshim-{workspace}"
+        build = {**environment, "GOTOOLCHAIN": toolchain}
+        run(build, "go", "build", "-ldflags", "-B gobuildid", "-o", binary, ".", cwd=source)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        server = subprocess.Popen([binary, "-listen", address], stderr=subprocess.DEVNULL)
+        load = subprocess.Popen([loadgen, "-rate", "60", f"http://{address}/push"], stderr=subprocess.DEVNULL)
+        try:
+            while True:
+                try:
+                    requests.get(f"http://{address}/metrics", timeout=60)
+                    break
+                except requests.ConnectionError:
+                    assert server.poll() is None
+                    time.sleep(0.1)
+            url = f"http://{address}/debug/pprof/profile?seconds={SECONDS}"
+            return requests.get(url, timeout=600).content
+        finally:
+            for process in (load, server):
+                process.kill()
+                process.wait()
+
+    return profile
+
+
+@pytest.fixture(scope="module")
+def profiles(folder, environment, wshim):
+    """One profile of each program and build."""
+    run(environment, "go", "install", "github.com/yuin/gopher-lua/cmd/glua@v1.1.2")
+    run(environment, "go", "install", "golang.org/x/tools/cmd/goimports@v0.38.0")
+    run(environment, folder / "glua", "-p", folder / "glua.pprof", "-e", LUA)
+    told = subprocess.run(["go", "env", "GOROOT"], capture_output=True, text=True, check=True)
+    source = Path(told.stdout.strip()) / "src"
+    run(
+        environment,
+        *(folder / "goimports", "-cpuprofile", folder / "goimports.pprof", "-l"),
+        *(source / "net", source / "encoding", source / "crypto"),
+        cwd=folder,
+    )
+
+    def canary(text):
+        found = text.replace("func newServer()", "// A line more.\nfunc newServer()", 1)
+        assert found != text
+        return found
+
+    return {
+        "glua": (folder / "glua.pprof").read_bytes(),
+        "goimports": (folder / "goimports.pprof").read_bytes(),
+        "wshim": wshim("one"),
+        "wshim, another workspace": wshim("two"),
+        "wshim, canary": wshim("canary", edit=canary),
+        "wshim, older Go": wshim("older", toolchain=OLDER),
+    }
+
+
+def judged(profiles, *names):
+    return contributions([replace(record(profiles[name]), instance=name) for name in names])
+
+
+def record(profile):
+    facts = pprof.facts(profile)
+    return Record(
+        "",
+        "ams",
+        1.0,
+        "fetched",
+        samples=facts.samples,
+        main_package=facts.main_package,
+        kind=facts.kind,
+        modules=facts.modules,
+        outside=facts.outside,
+        main_functions=facts.main_functions,
+        build_id=facts.build_id,
+        other_builds=facts.other_builds,
+    )
+
+
+def refused(profiles, *names):
+    return {each.instance for each in judged(profiles, *names) if each.state == "refused"}
+
+
+ONE, TWO, CANARY, OLD = "wshim", "wshim, another workspace", "wshim, canary", "wshim, older Go"
+
+
+@pytest.mark.parametrize("other", ["glua", "goimports"])
+def test_another_program_is_refused_whichever_is_the_fleet_s(profiles, other):
+    assert refused(profiles, ONE, TWO, other) == {other}
+    assert refused(profiles, other, ONE, other) == {ONE}
+
+
+def test_two_programs_from_the_module_cache_are_told_apart(profiles):
+    assert refused(profiles, "glua", "goimports", "glua") == {"goimports"}
+
+
+def test_workspaces_a_canary_and_another_toolchain_are_one_program(profiles):
+    assert refused(profiles, ONE, TWO, CANARY, OLD) == set()
+
+
+def test_two_builds_in_one_round_are_said(profiles):
+    (said,) = builds(judged(profiles, ONE, CANARY, ONE))
+    assert said.startswith("the instances ran 2 builds of the program: 2 of build ")
+    assert builds(judged(profiles, ONE, ONE)) == []
+
+
+def test_a_window_across_a_deploy_is_said(profiles):
+    window = pprof.merge([profiles[ONE], profiles[CANARY]]).data
+    (said,) = builds(judged({"window": window}, "window"))
+    assert said.startswith("the profiles are of 2 builds of the program: ")
+    assert "1 of 1 hold several, as that of window: a deploy lies in the window" in said
+
+
+def test_two_toolchains_in_one_fleet_are_said(profiles):
+    (said,) = toolchains(pprof.merge([profiles[ONE], profiles[OLD]]))
+    assert "built by several versions of Go" in said
+    assert toolchains(pprof.merge([profiles[ONE], profiles[TWO], profiles[CANARY]])) == []
+
+
+def test_a_profile_of_before_the_bump_is_said(profiles, environment):
+    source = Sources(packages(DEMO / "wshim", ".", environment=environment))
+    now = source.match(pprof.call_edges(pprof.decode(profiles[ONE])))
+    before = source.match(pprof.call_edges(pprof.decode(profiles[OLD])))
+    assert now.other_go == ""
+    assert "another version of Go than go1.27" in before.other_go
+    assert before.share < now.share
