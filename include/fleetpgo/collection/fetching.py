@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _SAID = 200  # characters of an error's body that are worth repeating
 _READ = 1 << 14  # bytes of it that are read: all of a secret must be there to be blotted out
 _LONGEST_REASON = 1000  # characters of what a library says about an answer
-_BUSY = b"Could not enable CPU profiling"
+BUSY = b"Could not enable CPU profiling"
 """Answer of net/http/pprof, with HTTP 500, while somebody else takes a CPU profile."""
 
 
@@ -134,7 +134,7 @@ def _refuse(response: aiohttp.ClientResponse, said: bytes) -> NoReturn:
             raise ForbiddenError(answer)
         case 404:
             raise NeverError(f"{answer} (nothing at {response.url.path})")
-        case 500 if _BUSY in said:
+        case 500 if BUSY in said:
             raise NotNowError(f"busy: {answer}")
         case 429:
             raise NotNowError(answer)

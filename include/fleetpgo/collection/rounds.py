@@ -21,6 +21,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from fleetpgo.addresses import parse_allow
 from fleetpgo.collection.access import Access, open_session
+from fleetpgo.collection.calling import Caller
 from fleetpgo.collection.examining import TOGETHER, Examiner, keep
 from fleetpgo.collection.faults import (
     NeverError,
@@ -32,6 +33,8 @@ from fleetpgo.collection.faults import (
 from fleetpgo.collection.fetching import Limits, receive
 from fleetpgo.collection.guards import Guard
 from fleetpgo.collection.records import read_record, write_record
+from fleetpgo.collection.sources import Call
+from fleetpgo.collection.sources.command import Command
 from fleetpgo.collection.sources.parca import Parca
 from fleetpgo.collection.sources.pprof_http import PprofHttp
 from fleetpgo.collection.sources.pyroscope import Pyroscope
@@ -47,7 +50,8 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
 
     from fleetpgo.collection.examining import Kept
-    from fleetpgo.collection.sources import ProfileSource
+    from fleetpgo.collection.sources import ProfileSource, Request
+    from fleetpgo.collection.spool import Body
     from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Target
     from fleetpgo.service.rules import CollectionRules
@@ -86,16 +90,21 @@ async def collect(
         watch: is told an instance and what it is doing, whenever that changes.
 
     Raises:
-        ServiceFileError: credentials, but no word of where they may go; certificates that cannot be used.
+        ServiceFileError: credentials, but no word of where they may go; certificates that cannot be used;
+            a program to call that is not there.
     """
     fleet = targets if fleet is None else fleet
     if rules.query:  # no instance notices
         limits = dict.fromkeys((target.datacenter for target in targets), rules.concurrency)
     guard = Guard(rules, limits, instances=len(fleet), store=store)
     async with open_session(rules, access, resolver or ThreadedResolver()) as session:
-        with tempfile.TemporaryFile(buffering=0) as file, ThreadPoolExecutor(max_workers=1) as thread:
+        with (
+            tempfile.TemporaryFile(buffering=0) as file,
+            ThreadPoolExecutor(max_workers=1) as thread,
+            Caller(rules, Limits.of(rules, seconds=seconds)) as caller,
+        ):
             spool = Spool(file, most=rules.max_bytes)
-            round_ = _Round(rules, store, guard, session, watch, seconds, spool, thread, fleet)
+            round_ = _Round(rules, store, guard, session, caller, watch, seconds, spool, thread, fleet)
             records = [asyncio.create_task(round_.record(target)) for target in targets]
             try:
                 return await asyncio.gather(*records)
@@ -110,6 +119,8 @@ def _source(rules: CollectionRules) -> ProfileSource:
     match rules.source:
         case "pprof_http":
             return PprofHttp(rules.url, rules.ports)
+        case "command":
+            return Command(rules.command)
         case "pyroscope":
             return Pyroscope(rules.url, rules.query)
         case "parca":
@@ -125,6 +136,7 @@ class _Round:
         store: RunStore,
         guard: Guard,
         session: aiohttp.ClientSession,
+        caller: Caller,
         watch: Callable[[str, str], None],
         seconds: int,
         spool: Spool,
@@ -135,6 +147,7 @@ class _Round:
         self._store = store
         self._guard = guard
         self._session = session
+        self._caller = caller
         self._watch = watch
         self._seconds = seconds
         self._spool = spool
@@ -201,7 +214,7 @@ class _Round:
     async def _persist(self, target: Target, twin: str) -> Kept:
         """Ask until the instance gives a profile or a retry is pointless."""
         if twin:
-            key = "query" if self._rules.query else "url"
+            key = "query" if self._rules.query else "command" if self._rules.command else "url"
             raise UnusableError(
                 f"duplicate: it and {twin} make the same request, so it was made once: "
                 f"collection.{key} needs a label that tells them apart"
@@ -239,23 +252,29 @@ class _Round:
     async def _ask(self, target: Target) -> Kept:
         """Ask once, when it is the target's turn."""
         request = self._source.request(target, seconds=self._seconds)
-        host = request.url.host or ""
         self._watch(target.instance, "waiting")
         with ExitStack() as stack:
-            async with self._guard.turn(target.instance, datacenter=target.datacenter, host=host):
+            async with self._guard.turn(target.instance, datacenter=target.datacenter, host=request.host):
                 body = stack.enter_context(self._spool.body())
                 self._watch(target.instance, "asked")
-                await receive(
-                    self._session,
-                    request,
-                    body,
-                    limits=self._limits,
-                    allow=self._allow,
-                    received=lambda size: self._watch(target.instance, f"{size:,} bytes"),
-                )
+                await self._answer(target, request, body)
             async with self._held:
                 profile = await self._examiner.profile(body)
                 require_plausible(
                     profile.facts, cores=target.cores, seconds=self._seconds, whole=self._source.whole
                 )
                 return await asyncio.to_thread(keep, profile, self._store)
+
+    async def _answer(self, target: Target, request: Request | Call, body: Body) -> None:
+        """Put what comes of a request into the spool."""
+        if isinstance(request, Call):
+            await self._caller.call(request, body)
+            return
+        await receive(
+            self._session,
+            request,
+            body,
+            limits=self._limits,
+            allow=self._allow,
+            received=lambda size: self._watch(target.instance, f"{size:,} bytes"),
+        )

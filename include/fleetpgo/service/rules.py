@@ -24,6 +24,7 @@ from fleetpgo.service.values import (
     Command,
     Day,
     Duration,
+    InstanceCommand,
     Matchers,
     ProfilePromQL,
     ProfileQuery,
@@ -147,11 +148,22 @@ class SelectionRules(_Part):
 class CollectionRules(_Part):
     """Fetching of profiles, and its limits for production."""
 
-    source: Literal["pprof_http", "pyroscope", "parca"] = Field(
+    source: Literal["pprof_http", "command", "pyroscope", "parca"] = Field(
         default="pprof_http",
-        description="where profiles come from. pprof_http: the instances themselves; pyroscope, parca: a "
-        "server that profiles continuously, asked for the last `seconds` of each instance; see "
-        "docs/collection.md",
+        description="where profiles come from. pprof_http: the instances themselves; command: a program "
+        "that prints an instance's profile; pyroscope, parca: a server that profiles continuously, asked for "
+        "the last `seconds` of each instance; see docs/collection.md",
+    )
+    command: InstanceCommand = Field(
+        default=(),
+        description="command: program and arguments, run without a shell once for each instance. It prints "
+        "the profile to its standard output: `fetch-pprof $host --port 8976 --seconds $seconds`. It takes "
+        "the placeholders of `url`",
+    )
+    environment: Variables = Field(
+        default={},
+        description="command: environment variables of the program, besides PATH, HOME and those of proxies "
+        "and certificates; no secrets",
     )
     url: UrlTemplate = Field(
         default="http://$host:6060/debug/pprof/profile?seconds=$seconds",
@@ -230,8 +242,17 @@ class CollectionRules(_Part):
             raise ValueError("`connection` sends credentials: list in `allow` where they may go")
         if self.connection and not self.plain_http and urlsplit(self.url).scheme == "http":
             raise ValueError("`connection` sends credentials: write https:// in `url`, or set `plain_http`")
-        if bool(self.query) != (self.source != "pprof_http"):
+        if bool(self.query) != (self.source in ("pyroscope", "parca")):
             raise ValueError("the sources pyroscope and parca need `query`, and no other source takes it")
+        if bool(self.command) != (self.source == "command"):
+            raise ValueError("the source command needs `command`, and no other source takes it")
+        if self.environment and not self.command:
+            raise ValueError("`environment` is the source command's")
+        if self.command and (self.connection or self.allow):
+            raise ValueError(
+                "the source command makes no request itself: `connection` and `allow` have no effect; the "
+                "program finds its credentials by itself, and decides where it goes"
+            )
         if self.query and Template(self.url).get_identifiers():
             raise ValueError("the `url` of pyroscope and parca is the server's address, without placeholders")
         placeholders = Template(urlsplit(self.url).netloc).get_identifiers()

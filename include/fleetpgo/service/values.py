@@ -73,8 +73,7 @@ def _program_first(value: tuple[str, ...]) -> tuple[str, ...]:
     name, assigns, _ = value[0].partition("=") if value else ("", "", "")
     if assigns and _VARIABLE.fullmatch(name):
         raise ValueError(
-            f"no shell runs the command, so {value[0]} would be taken for a program; set it in "
-            "build.environment"
+            f"no shell runs the command, so {value[0]} would be taken for a program; set it in `environment`"
         )
     return value
 
@@ -126,6 +125,18 @@ def _profile_query(value: object) -> object:
     return value
 
 
+def _for_each_instance(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Accept a command with a placeholder in its arguments, and none in its program."""
+    if not value:
+        return value
+    program, *arguments = map(_template, value)
+    if program.get_identifiers():
+        raise ValueError("a label may not choose the program: its name takes no placeholder")
+    if not any(each.get_identifiers() for each in arguments):
+        raise ValueError("without a placeholder such as $host every instance gets the same profile")
+    return value
+
+
 def _timezone(value: str) -> str:
     """Accept the name of a time zone."""
     try:
@@ -142,6 +153,7 @@ RepositoryPath = Annotated[str, Field(min_length=1), BeforeValidator(_inside)]
 ProfileQuery = Annotated[str, BeforeValidator(_profile_query)]
 Matchers = Annotated[str, BeforeValidator(_matchers)]
 Command = Annotated[tuple[str, ...], BeforeValidator(_arguments), AfterValidator(_program_first)]
+InstanceCommand = Annotated[Command, AfterValidator(_for_each_instance)]
 Variables = Annotated[dict[str, str], BeforeValidator(_variables)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 UrlTemplate = Annotated[str, BeforeValidator(_url_template)]

@@ -1,7 +1,7 @@
 """Sources of profiles: the request to send, and the profile in the answer.
 
 A source knows one API and nothing of time limits, retries, addresses or credentials. It builds the
-:class:`Request` for a target, and takes the profile out of the body that was answered.
+:class:`Request` for a target, or the :class:`Call` of a program, and takes the profile out of the answer.
 """
 
 from __future__ import annotations
@@ -27,6 +27,19 @@ class Request:
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def host(self) -> str:
+        """The host that is asked."""
+        return self.url.host or ""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a program that prints a profile: its arguments, the program first, and whom it profiles."""
+
+    arguments: tuple[str, ...]
+    host: str
+
 
 class ProfileSource(Protocol):
     """Builds the request for a CPU profile of a target, and reads the answer."""
@@ -41,18 +54,20 @@ class ProfileSource(Protocol):
             NeverError: as :meth:`request`.
         """
 
-    def request(self, target: Target, *, seconds: int) -> Request:
-        """Return the request for a profile of that length.
+    def request(self, target: Target, *, seconds: int) -> Request | Call:
+        """Return what gets a profile of that length.
 
         Raises:
             NeverError: the target's labels do not make a request that may be sent.
         """
 
     def profile(self, body: bytes, *, seconds: int, limits: Limits) -> bytes:
-        """The profile in the body of an answer with HTTP 200, as protobuf or gzipped protobuf.
+        """The profile in the body of an answer with HTTP 200, or in what a program printed.
+
+        It is protobuf, gzipped or not.
 
         Args:
-            body: what was answered.
+            body: what was answered, or printed.
             seconds: the length that was asked for.
             limits: what the profile may be.
 
