@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fleetpgo.cli.options import json_option, prometheus_option
+from fleetpgo.cli.printing import say
 
 if TYPE_CHECKING:
     from fleetpgo.selection.discovery import GoService
@@ -49,7 +50,7 @@ def discover(prometheus_address: str, *, probe: bool, as_json: bool) -> None:
         for service in found.services
     ]
     if as_json:
-        click.echo(json.dumps({"services": rows, "warnings": found.warnings}))
+        say(json.dumps({"services": rows, "warnings": found.warnings}))
         return
     table = Table("job", "instances", "cores", "2 %", "Go", "pprof", "service file", box=None)
     for row in rows:
@@ -64,7 +65,7 @@ def discover(prometheus_address: str, *, probe: bool, as_json: bool) -> None:
         table.add_row(*map(Text, cells))  # a label may hold what Rich takes for markup
     rich.print(table)
     for warning in found.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
 
 
 def _service_files() -> dict[str, str]:

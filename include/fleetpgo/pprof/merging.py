@@ -135,7 +135,6 @@ def _read(
     """
     first: Header | None = None
     number = 0
-<<<<<<< HEAD
     # The thread ends here, whatever is raised: a generator that an error keeps alive would wait for it in
     # whichever thread collects garbage next, be it that very one.
     with ThreadPoolExecutor(max_workers=1) as thread:
@@ -150,23 +149,9 @@ def _read(
                 counted = float(np.abs(values.astype(np.float64)).sum())
                 largest.see(number, max(counted, abs(header.duration)))
                 number += 1
+                del values
             yield part, factors
-=======
-    for part in _columns(_ahead(_parts(profiles, limits, together)), limits, parser):
-        factors = []
-        for header, values in zip(part.headers, _values(part), strict=True):
-            first = first or header
-            with _numbered(number):
-                check_compatible(first, header)
-            factors.append(_factor(header, values, weights, number))
-            # Before it is multiplied: what counts too far makes the factors of all others large.
-            counted = float(np.abs(values.astype(np.float64)).sum())
-            largest.see(number, max(counted, abs(header.duration)))
-            number += 1
-            del values
-        yield part, factors
-        del part  # before the next one is read
->>>>>>> i16
+            del part  # before the next one is read
     if not number:
         raise ProfileError(
             "There are no profiles to merge.", reason=NO_PROFILES, hint="Name at least one profile."
