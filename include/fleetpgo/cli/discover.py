@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fleetpgo.cli.options import json_option, prometheus_option
-from fleetpgo.cli.printing import say
+from fleetpgo.cli.printing import plain, say
 
 if TYPE_CHECKING:
     from fleetpgo.selection.discovery import GoService
@@ -32,7 +32,6 @@ def discover(prometheus_address: str, *, probe: bool, as_json: bool) -> None:
     """
     import rich
     from rich.table import Table
-    from rich.text import Text
 
     from fleetpgo.collection.probing import probe as ask
     from fleetpgo.prometheus import Prometheus
@@ -62,7 +61,7 @@ def discover(prometheus_address: str, *, probe: bool, as_json: bool) -> None:
             row["pprof"] or "not asked",
             row["service_file"] or "none",
         )
-        table.add_row(*map(Text, cells))  # a label may hold what Rich takes for markup
+        table.add_row(*map(plain, cells))
     rich.print(table)
     for warning in found.warnings:
         say(f"warning: {warning}", err=True)
