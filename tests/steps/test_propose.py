@@ -11,10 +11,11 @@ import pytest
 
 from fleetpgo.errors import BuildError, ForgeError, RepositoryError, ToolchainError
 from fleetpgo.proposal.body import Datacenter, Provenance
+from fleetpgo.proposal.builds import record_build
 from fleetpgo.proposal.ensure import Marker, marker
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import clone, git
-from fleetpgo.proposal.verify import record_build, verify
+from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
 from fleetpgo.proposal.wiring.texts import read_build_texts
 from fleetpgo.run.digest import digest
@@ -288,7 +289,7 @@ def test_a_repository_with_its_own_toolchain_is_built_by_it(run, forge, bare, tm
 
     run()
 
-    # As it is, with an empty profile, and with the profile.
+    # As it is with an empty profile, with the Makefile's edit, and with the profile.
     assert caplog.messages.count("go1.99.1 builds") == 3
     assert [each.state for each in forge.pull_requests()] == ["open"]
 
@@ -429,8 +430,10 @@ def test_the_pull_request_says_what_the_compiler_did(run, forge):
 def test_the_explaining_build_leaves_the_figures_of_the_two_others(bare, go_profile, go_cache):
     def sizes(checkout, *, explain):
         service = tiny(build={"explain": explain})
-        recorded = record_build(checkout, service, go_cache, modules=texts.modules.values())
-        wiring = find_wiring(texts, service, recorded.base)
+        recorded = record_build(
+            checkout, service, go_cache, modules=texts.modules.values(), profile="pgo/profile.pprof"
+        )
+        wiring = find_wiring(texts, service, recorded.plain.base)
         verified = verify(
             checkout,
             service,

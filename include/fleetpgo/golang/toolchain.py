@@ -13,6 +13,7 @@ import shlex
 import shutil
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import BuildError, RepositoryError, ToolchainError
@@ -21,7 +22,6 @@ from fleetpgo.golang import processes, worktree
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
-    from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ Source: cmd/go/internal/gover/toolchain.go (``TooNewError``), cmd/go/internal/to
 TOOL_SECONDS = 600.0
 """How long one of Go's own tools may take that builds nothing. `go list` may fetch modules."""
 
-_MOST_SETTINGS = 16 << 20
+MOST_SETTINGS = 16 << 20
 """Bytes of build settings; a binary with 10,000 modules has 1 MB of them."""
 
 _RUN_AGAIN = "see what keeps the machine busy, then run the step again"
@@ -196,7 +196,7 @@ def build_settings(binary: Path, *, environment: Mapping[str, str]) -> dict[str,
         binary.parent,
         {**environment, "GOTOOLCHAIN": "local"},
         seconds=TOOL_SECONDS,
-        most=_MOST_SETTINGS,
+        most=MOST_SETTINGS,
     )
     output = told.output.decode(errors="replace")
     if told.stopped:
@@ -216,6 +216,26 @@ def build_settings(binary: Path, *, environment: Mapping[str, str]) -> dict[str,
                 name, _, value = setting.partition("=")
                 settings[name] = value
     return settings
+
+
+def version(*, environment: Mapping[str, str]) -> str:
+    """Return what ``go version`` says of the Go on the environment's PATH.
+
+    Raises:
+        ToolchainError: if there is none, or it does not answer.
+    """
+    require_go(environment)
+    told = processes.capture(
+        ("go", "version"),
+        Path(environment["HOME"]),
+        {**environment, "GOTOOLCHAIN": "local"},
+        seconds=TOOL_SECONDS,
+    )
+    if told.failed:
+        raise ToolchainError(
+            f"`go version` {told.stopped or f'failed: {told.errors.strip()}'}", hint=_RUN_AGAIN
+        )
+    return told.output.decode(errors="replace").strip()
 
 
 def require_go(environment: Mapping[str, str]) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _DEFAULT = "default.pgo"
+_MAKEFILES = {"GNUmakefile", "Makefile", "makefile"}
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,9 @@ def _edit(
     overridden = {word.partition("=")[0] for word in service.build.command if "=" in word}
     found = [line for line in build_lines(text, overridden) if line.may_be(maker)]
     by_hand = f"add `-pgo={flag}` to `{maker}`, which makes {binary} in {directory}/"
+    if named is None and (there := sorted(_MAKEFILES & {*repository.texts, *repository.links})):
+        why = f"repository.makefile is null, so {there[0]} is not edited"
+        raise _uncertain(service, repository, path, automatic, why, f"{by_hand}, or name {there[0]} there")
     if len(found) != 1:
         places = [f"{makefile}:{line.line}" for line in found]
         why = f"any of {', '.join(places)} may have run" if found else _elsewhere(repository, named, maker)
