@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shlex
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
@@ -29,7 +29,6 @@ from fleetpgo.proposal.wiring.texts import innermost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from fleetpgo.golang.benchmarks import Benchmark
     from fleetpgo.golang.decisions import Optimised
@@ -179,7 +178,8 @@ def _require_named(service: ServiceRules, wiring: Wiring, repository: BuildTexts
     passed = built.settings.get("-pgo", "")
     maker = built.maker(binary)
     # With -trimpath Go keeps the name alone; Bazel's rules keep none at all.
-    named = passed == str(path) or (passed == path.name and not PurePosixPath(passed).is_absolute())
+    there = Path(passed)
+    named = there.parent.resolve() / there.name == path if there.is_absolute() else passed == path.name
     if not named and (passed or maker is not None):
         command = shlex.join(service.build.command)
         raise BuildError(
