@@ -283,7 +283,8 @@ STAND_INS = {
     "bazel": """
 profile=$(sed -n 's|.*pgoprofile = "//:\\(.*\\)",|\\1|p' BUILD.bazel)
 mkdir -p bin out
-"$GO" list -export -deps -f 'packagefile {{.ImportPath}}={{.Export}}' runtime >out/importcfg
+"$GO" list -export -deps -f '{{with .Export}}packagefile {{$.ImportPath}}={{.}}{{end}}' runtime |
+  grep . >out/importcfg
 pgo=${profile:+-pgoprofile=$profile}
 "$GO" tool compile -p main $pgo -importcfg out/importcfg -o out/main.a cmd/api/main.go
 "$GO" tool link -importcfg out/importcfg -o bin/api out/main.a
