@@ -373,6 +373,44 @@ def test_without_a_path_a_profile_stays_where_the_build_takes_it(
     assert "the build on main passes -pgo=pgo/old, so the profile stays there" in caplog.messages
 
 
+def test_a_base_that_was_built_is_not_built_again(run, another_profile, caplog):
+    caplog.set_level(logging.INFO)
+    first = run(dry_run=True, profile_path=None)
+    before = caplog.messages.count("building main with no profile")
+    second = run(dry_run=True, profile_path=None, profile=another_profile)
+
+    # The first guess of the profile's place was right.
+    assert (before, caplog.messages.count("building main with no profile")) == (1, 1)
+    assert second.size_without == first.size_without
+    assert second.profile != first.profile
+
+
+def test_another_service_file_builds_the_base_for_itself(run, caplog):
+    caplog.set_level(logging.INFO)
+    run(dry_run=True, profile_path=None)
+    run(dry_run=True, profile_path=None, environment={"FLAVOUR": "other"})
+
+    assert caplog.messages.count("building main with no profile") == 2
+
+
+def test_a_build_that_cannot_succeed_is_refused_before_it_begins(run, bare, tmp_path, caplog):
+    edit(bare, tmp_path, {"Makefile": "build:\n\tgo install .\n"})
+    caplog.set_level(logging.INFO)
+
+    with pytest.raises(BuildError, match="which writes outside of the clone"):
+        run()
+
+    assert not [message for message in caplog.messages if message.startswith("building")]
+
+
+def test_a_reference_is_compared_with_the_build(run, forge):
+    reference = "tiny: go1.20\n\tpath\texample.com/tiny\n\tbuild\t-tags=netgo\n"
+
+    run(reference=reference)
+
+    assert "-tags is not set in this build and netgo in the reference binary" in forge.get(1).body
+
+
 def test_what_was_rejected_is_known_without_a_path(run, forge):
     run(profile_path=None)
     forge.close(1)
