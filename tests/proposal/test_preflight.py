@@ -39,6 +39,7 @@ def makefile(*recipe):
         "GOBIN=$(CURDIR)/bin go install ./cmd/api",
         "command -v no-such-program || echo none",
         "cp config.yaml bin/",
+        "$(info building the service)go build -o bin/api ./cmd/api",
     ],
 )
 def test_nothing_is_said_of_a_build_that_only_builds(ahead, recipe):
@@ -57,6 +58,11 @@ def test_a_build_that_installs_elsewhere_and_nothing_here_cannot_succeed(ahead, 
     said = f"`make build` runs `{line}`, which writes outside of the clone"
 
     assert ahead(makefile(recipe)) == [(True, f"{said}, and nothing in it says that it writes bin/api")]
+
+
+@pytest.mark.parametrize("other", ["sh scripts/collect", "./collect bin", "cp $$GOPATH/bin/api ./bin"])
+def test_a_build_that_may_fetch_what_it_installed_is_warned_of(ahead, other):
+    assert [fatal for fatal, _ in ahead(makefile("go install ./cmd/api", other))] == [False]
 
 
 def test_a_build_that_also_installs_is_warned_of(ahead):

@@ -47,6 +47,9 @@ _BUILT_IN = {
 }
 
 
+_SHELLS = {"bash", "make", "python", "python3", "sh"}
+
+
 @dataclass(frozen=True)
 class Objection:
     """Something in the way of a build.
@@ -73,7 +76,7 @@ def look_ahead(repository: BuildTexts, rules: BuildRules, environment: Mapping[s
     shown = shlex.join(rules.command)
     lines = list(_lines(repository, rules.command, environment))
     found = [
-        *_missing(lines, shown, environment),
+        *_missing(lines, repository, shown, environment),
         *_elsewhere(lines, repository, rules, environment),
         *_rebuilds(lines, shown),
         *_installers(lines, shown),
@@ -106,21 +109,19 @@ def _lines(repository: BuildTexts, command: Sequence[str], environment: Mapping[
                     yield line.strip()
 
 
-def _missing(lines: Sequence[str], shown: str, environment: Mapping[str, str]) -> Iterator[Objection]:
-    """Programs that a line calls without any condition, and that are not there."""
-    named: set[str] = set()
+def _missing(
+    lines: Sequence[str], repository: BuildTexts, shown: str, environment: Mapping[str, str]
+) -> Iterator[Objection]:
+    """Programs that a recipe calls without any condition, and that are not there."""
+    recipes = [line for text in repository.texts.values() for line in text.splitlines() if line[:1] == "\t"]
+    named = {_first(line.lstrip("\t @+-")) for line in recipes}
     for line in lines:
-        words = line.split()
-        while words and re.fullmatch(r"\w+=\S*", words[0]):
-            words.pop(0)
-        if not words or not _PLAIN.fullmatch(line) or not _PROGRAM.fullmatch(words[0]):
+        program = _first(line)
+        # What a Makefile prints while it is read looks like a command, too; a recipe must begin so.
+        if program not in named or not _PLAIN.fullmatch(line) or not _PROGRAM.fullmatch(program):
             continue
-        program = words[0]
-        # make itself says "make: …" and "make[1]: …".
-        if program in _BUILT_IN | named or program.startswith("make"):
-            continue
-        if not shutil.which(program, path=environment.get("PATH")):
-            named.add(program)
+        if program not in _BUILT_IN and not shutil.which(program, path=environment.get("PATH")):
+            named.remove(program)
             yield Objection(
                 f"`{shown}` runs `{line}`, and there is no {program} on the PATH",
                 hint=f"install {program} where the task runs, or name in build.command a target that only "
@@ -129,10 +130,15 @@ def _missing(lines: Sequence[str], shown: str, environment: Mapping[str, str]) -
             )
 
 
+def _first(line: str) -> str:
+    """The program that a line calls, after the variables that it sets."""
+    return next((word for word in line.split() if not re.match(r"\w+=", word)), "")
+
+
 def _elsewhere(
     lines: Sequence[str], repository: BuildTexts, rules: BuildRules, environment: Mapping[str, str]
 ) -> Iterator[Objection]:
-    """Lines that write outside of the clone; fatal where no line is known to write the binary."""
+    """Lines that write outside of the clone; fatal where no other line can write the binary."""
     outside = []
     for line in lines:
         builds = command_lines(line)
@@ -148,10 +154,12 @@ def _elsewhere(
         if copied and _leaves(copied[1], repository):
             outside.append(line)
     shown, binary = shlex.join(rules.command), rules.binary
-    places = "|".join(map(re.escape, (binary, f"{posixpath.dirname(binary)}/")))
+    directory = posixpath.dirname(binary) or "."
+    places = "|".join(map(re.escape, (binary, directory, f"{directory}/")))
     root = re.escape(f"{repository.root}/")
     writes = re.compile(rf"(?:^|[\s\"'=])(?:\./|{root})?(?:{places})(?=$|[\s\"';&|)])")
-    named = any(map(writes.search, lines))
+    # A script may do anything.
+    named = any(writes.search(line) or "/" in _first(line) or _first(line) in _SHELLS for line in lines)
     for line in dict.fromkeys(outside):
         yield Objection(
             f"`{shown}` runs `{line}`, which writes outside of the clone"
