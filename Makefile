@@ -22,7 +22,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE \
   PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH:$(LOCAL)/npm/bin"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow test-distributed test-helm lint format demo bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
+.PHONY: help setup test test-slow test-distributed test-helm lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ bench-merge: setup ## Time the merge against go tool pprof, both in turn
 
 bench-light: setup ## Profile 10,000 instances of 0.01 core, up to a dry run of the proposal (minutes)
 	@$(RUN) python -m bench.light
+
+bench-build: setup ## Measure what the builds for a pull request cost, twice on one commit of Caddy (half an hour)
+	@$(RUN) python -m bench.build
 
 bench-cli: setup ## Measure the CPU that `fleetpgo --version` and `--help` take
 	@$(RUN) python -m bench.cli

@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import click
 import pytest
@@ -306,3 +307,25 @@ def test_propose_names_the_manifest_that_cannot_be_read(tmp_path):
     (tmp_path / "api" / "one" / "manifest.json").write_text('{"service": "api"}')
     with pytest.raises(ArtifactError, match=r"one/manifest\.json cannot be read: query: Field required"):
         _latest(tmp_path, "api")
+
+
+def test_a_command_that_is_terminated_ends_as_by_an_exception(tmp_path):
+    """So a clone goes, and what a build started is ended."""
+    program = (
+        "import sys, time; from pathlib import Path\n"
+        "from fleetpgo.cli import main\n"
+        "from fleetpgo.golang.environment import clone_directory\n"
+        "def command():\n"
+        "    with clone_directory(Path(sys.argv[1]), 'acme/tiny') as place:\n"
+        "        print(place, flush=True); time.sleep(600)\n"
+        "main.cli = command; main.main()\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        place = Path(process.stdout.readline().strip())
+        assert place.is_dir()
+        process.terminate()
+
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not place.exists()

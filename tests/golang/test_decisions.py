@@ -1,16 +1,6 @@
-import os
-import shutil
-import subprocess
-from pathlib import Path
-
-from fleetpgo import pprof
 from fleetpgo.golang import decisions as decisions_module
-from fleetpgo.golang.decisions import GCFLAGS, Decisions, Optimised, OptimisedCall, asked, asking
-from fleetpgo.golang.environment import build_environment
-from fleetpgo.golang.toolchain import build_settings
+from fleetpgo.golang.decisions import Decisions, Optimised, OptimisedCall
 from fleetpgo.pprof import Edge, Edges
-
-PROFILES = Path(__file__).parents[1] / "testdata" / "profiles"
 
 LINES = """\
 # example.com/a
@@ -73,44 +63,3 @@ def test_ten_calls_are_named_at_most():
     told = decisions.optimised(Edges.of({Edge("p.f", f"p.g{line}", line): line + 1 for line in range(12)}))
 
     assert (told.inlined, len(told.hottest), told.hottest[0].callee) == (12, 10, "p.g11")
-
-
-def build(directory, environment, *flags):
-    """Build so that the compiler tells what it does; what it tells, and the settings of what it made."""
-    done = subprocess.run(
-        ["go", "build", *flags, "-o", "made", "."],
-        cwd=directory,
-        env=asking(environment),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stderr.splitlines(), build_settings(directory / "made", environment=environment)
-
-
-def test_the_compiler_really_says_so(tmp_path, go_cache):
-    program = shutil.copytree(PROFILES / "program", tmp_path / "program")
-    shutil.copy(PROFILES / "go1.27.3.pb.gz", program / "p.pprof")
-    lines, settings = build(program, build_environment(os.environ, go_cache, "tiny"), "-pgo=p.pprof")
-    decisions = Decisions()
-    for line in lines:
-        decisions.read(line)
-    told = decisions.optimised(pprof.call_edges(pprof.decode((PROFILES / "go1.27.3.pb.gz").read_bytes())))
-
-    named = {(call.change, call.caller, call.callee) for call in told.hottest}
-    assert asked(settings)
-    assert {
-        ("devirtualised", "main.work", "main.square.area"),
-        ("inlined", "main.fibonacci", "main.fibonacci"),
-    } <= named
-    assert told.inlined > len(named)
-
-
-def test_flags_of_the_build_s_own_are_noticed(go_module, go_cache):
-    _, settings = build(go_module, build_environment(os.environ, go_cache, "tiny"), "-gcflags=-l")
-
-    assert not asked(settings)
-
-
-def test_the_caller_s_flags_stay():
-    assert asking({"GOFLAGS": "-trimpath"})["GOFLAGS"] == f"-trimpath '-gcflags={GCFLAGS}'"

@@ -4,17 +4,24 @@ import logging
 import os
 import ssl
 import subprocess
+import sys
 import threading
 import zipfile
 from base64 import b64encode
 from datetime import timedelta
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import trustme
 
 from fleetpgo.errors import BuildError
-from fleetpgo.golang.environment import build_environment, download_modules, repository_cache
+from fleetpgo.golang.environment import (
+    build_environment,
+    clone_directory,
+    download_modules,
+    repository_cache,
+)
 from fleetpgo.golang.toolchain import build, run
 
 GIB = 1 << 30
@@ -245,3 +252,46 @@ def test_a_go_mod_that_leads_elsewhere_is_not_read(go_module, tmp_path, caplog, 
 
     (message,) = caplog.messages
     assert message.endswith(f"before the build: go.mod leads out of the repository, to {target}")
+
+
+def test_a_repository_is_cloned_into_the_same_directory_in_each_run(tmp_path):
+    with clone_directory(tmp_path, "acme/tiny") as first:
+        (first / "checkout").mkdir()
+    with clone_directory(tmp_path, "acme/tiny") as second:
+        assert (second, list(second.iterdir())) == (first, [])
+    with clone_directory(tmp_path, "acme/other") as other:
+        assert other != first
+
+    assert not first.exists()
+
+
+def test_two_runs_at_once_have_a_directory_each(tmp_path):
+    with clone_directory(tmp_path, "acme/tiny") as first, clone_directory(tmp_path, "acme/tiny") as second:
+        assert first != second
+        assert first.is_dir()
+
+
+def test_what_a_killed_run_left_behind_is_removed(tmp_path):
+    program = (
+        "import os, sys, time; from pathlib import Path\n"
+        "from fleetpgo.golang.environment import clone_directory\n"
+        "with clone_directory(Path(sys.argv[1]), 'acme/tiny') as place:\n"
+        "    (place / 'left').mkdir(); (place / 'left' / 'file').touch(); (place / 'left').chmod(0o500)\n"
+        "    print(place, flush=True); os.kill(os.getpid(), 9)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    left = Path(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip())
+    assert (left / "left" / "file").exists()
+
+    with clone_directory(tmp_path, "acme/tiny") as place:
+        assert (place, list(place.iterdir())) == (left, [])
+
+
+def test_a_link_in_the_place_of_a_clone_is_not_followed(tmp_path):
+    with clone_directory(tmp_path / "cache", "acme/tiny") as place:
+        place.rmdir()
+        (tmp_path / "precious").mkdir()
+        place.symlink_to(tmp_path / "precious")
+
+    assert not place.is_symlink()
+    assert (tmp_path / "precious").is_dir()

@@ -11,10 +11,11 @@ import pytest
 
 from fleetpgo.errors import BuildError, ForgeError, RepositoryError, ToolchainError
 from fleetpgo.proposal.body import Datacenter, Provenance
+from fleetpgo.proposal.builds import record_build
 from fleetpgo.proposal.ensure import Marker, marker
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import clone, git
-from fleetpgo.proposal.verify import record_build, verify
+from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
 from fleetpgo.proposal.wiring.texts import read_build_texts
 from fleetpgo.run.digest import digest
@@ -341,7 +342,7 @@ def test_a_repository_with_its_own_toolchain_is_built_by_it(run, forge, bare, tm
 
     run()
 
-    # As it is, with an empty profile, and with the profile.
+    # As it is with an empty profile, with the Makefile's edit, and with the profile.
     assert caplog.messages.count("go1.99.1 builds") == 3
     assert [each.state for each in forge.pull_requests()] == ["open"]
 
@@ -425,6 +426,44 @@ def test_without_a_path_a_profile_stays_where_the_build_takes_it(
     assert "the build on main passes -pgo=pgo/old, so the profile stays there" in caplog.messages
 
 
+def test_a_base_that_was_built_is_not_built_again(run, another_profile, caplog):
+    caplog.set_level(logging.INFO)
+    first = run(dry_run=True, profile_path=None)
+    before = caplog.messages.count("building main with no profile")
+    second = run(dry_run=True, profile_path=None, profile=another_profile)
+
+    # The first guess of the profile's place was right.
+    assert (before, caplog.messages.count("building main with no profile")) == (1, 1)
+    assert second.size_without == first.size_without
+    assert second.profile != first.profile
+
+
+def test_another_service_file_builds_the_base_for_itself(run, caplog):
+    caplog.set_level(logging.INFO)
+    run(dry_run=True, profile_path=None)
+    run(dry_run=True, profile_path=None, environment={"FLAVOUR": "other"})
+
+    assert caplog.messages.count("building main with no profile") == 2
+
+
+def test_a_build_that_cannot_succeed_is_refused_before_it_begins(run, bare, tmp_path, caplog):
+    edit(bare, tmp_path, {"Makefile": "build:\n\tgo install .\n"})
+    caplog.set_level(logging.INFO)
+
+    with pytest.raises(BuildError, match="which writes outside of the clone"):
+        run()
+
+    assert not [message for message in caplog.messages if message.startswith("building")]
+
+
+def test_a_reference_is_compared_with_the_build(run, forge):
+    reference = "tiny: go1.20\n\tpath\texample.com/tiny\n\tbuild\t-tags=netgo\n"
+
+    run(reference=reference)
+
+    assert "-tags is not set in this build and netgo in the reference binary" in forge.get(1).body
+
+
 def test_what_was_rejected_is_known_without_a_path(run, forge):
     run(profile_path=None)
     forge.close(1)
@@ -482,8 +521,10 @@ def test_the_pull_request_says_what_the_compiler_did(run, forge):
 def test_the_explaining_build_leaves_the_figures_of_the_two_others(bare, go_profile, go_cache):
     def sizes(checkout, *, explain):
         service = tiny(build={"explain": explain})
-        recorded = record_build(checkout, service, go_cache, modules=texts.modules.values())
-        wiring = find_wiring(texts, service, recorded.base)
+        recorded = record_build(
+            checkout, service, go_cache, modules=texts.modules.values(), profile="pgo/profile.pprof"
+        )
+        wiring = find_wiring(texts, service, recorded.plain.base)
         verified = verify(
             checkout,
             service,

@@ -10,6 +10,8 @@ load (numpy, pandas, Airflow's neighbours) in their functions, so that ``--help`
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -63,7 +65,11 @@ def cli() -> None:
 
 
 def main() -> Any:  # noqa: ANN401  # click's own
-    """Run the command; print errors that a user can act on without a traceback."""
+    """Run the command; print errors that a user can act on without a traceback.
+
+    A command that is terminated ends as by an exception: it ends what it started and removes its clone.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         return cli()
     except FleetPGOError as error:

@@ -83,6 +83,10 @@ def check_committed(
     except (OSError, ProfileError) as error:
         said = error.message if isinstance(error, ProfileError) else f"{profile}: {error.strerror}"
         hint = "restore the file from the commit that brought it, or remove it: Go refuses one it cannot read"
+        if _is_pointer(profile):
+            hint = (
+                "it is a pointer of Git LFS: fetch it with `git lfs pull`, in CI by an option of the checkout"
+            )
         return [Finding("profile", failed=True, said=f"the profile cannot be read: {said}", hint=hint)]
     if not edges.total:
         hint = "an empty file is no profile to Go; remove it, or have fleetpgo propose one"
@@ -91,6 +95,17 @@ def check_committed(
     match = Sources(packages(source, package, environment=environment, tags=tags)).match(edges)
     found.append(_judge(match, least))
     return found + [_build(source, package, profile, flags, tags, environment, seen) for flags in builds]
+
+
+def _is_pointer(profile: Path) -> bool:
+    """Whether a file stands in for one that Git LFS keeps.
+
+    Source: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md.
+    """
+    if not profile.is_file():
+        return False
+    with profile.open("rb") as stream:
+        return stream.read(100).startswith(b"version https://git-lfs.github.com/spec/")
 
 
 def _judge(match: SourceMatch, least: float) -> Finding:

@@ -1,11 +1,10 @@
 """The compiler's decisions because of the profile: hot calls that it inlined or devirtualised.
 
-The compiler says so itself, if asked by ``-gcflags=all='-m -d=pgodebug=2'``. That is a build of its own, of
-every package: its flags are recorded in the binary, so it cannot be one of the two that are compared.
+The compiler says so itself, if asked (:mod:`fleetpgo.golang.asking`).
 
 Source of the lines that are read: Go 1.27's cmd/compile/internal/inline/inl.go (``inlineCostOK``,
 ``mkinlcall``) and cmd/compile/internal/devirtualize/pgo.go. Other versions may word them otherwise; then
-nothing is found, which is said as "none", so :func:`asked` tells whether the flags arrived at all.
+nothing is found, which is said as "none".
 """
 
 from __future__ import annotations
@@ -16,12 +15,9 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from fleetpgo.pprof import Edges
-
-GCFLAGS = "all=-m -d=pgodebug=2"
-"""``all``: the standard library and the dependencies are compiled with the profile, too."""
 
 _HOT = re.compile(r"hot-budget check allows inlining for call (\S+) \(cost \d+\) at (\S+) in function (\S+)")
 _INLINED = re.compile(r"(\S+): inlining call to (.+)")
@@ -66,21 +62,6 @@ class Optimised:
     inlined: int
     devirtualised: int
     hottest: Sequence[OptimisedCall]
-
-
-def asking(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return a build environment in which the compiler reports its decisions because of the profile."""
-    flags = f"{environment.get('GOFLAGS', '')} '-gcflags={GCFLAGS}'".strip()
-    return {**environment, "GOFLAGS": flags}
-
-
-def asked(settings: Mapping[str, str]) -> bool:
-    """Whether a binary was built with our ``-gcflags``. A build command's own ``-gcflags`` override them.
-
-    Args:
-        settings: as :func:`fleetpgo.golang.toolchain.build_settings` gives them.
-    """
-    return GCFLAGS in settings.get("-gcflags", "")
 
 
 class Decisions:

@@ -8,10 +8,14 @@ module proxy needs one, fleetpgo itself downloads the modules before the build.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import itertools
 import logging
+import os
 import re
 import tempfile
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +25,7 @@ from fleetpgo.errors import RepositoryError
 from fleetpgo.golang import processes, worktree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +72,49 @@ def repository_cache(cache: Path, repository: str) -> Path:
     """Return the directory for the home and the caches of one repository's builds."""
     readable = re.sub(r"[^\w.-]+", "-", repository, flags=re.ASCII)[-40:]
     return cache / "repositories" / f"{readable}-{hashlib.sha256(repository.encode()).hexdigest()[:12]}"
+
+
+@contextmanager
+def clone_directory(cache: Path, repository: str) -> Iterator[Path]:
+    """Yield an empty directory for a clone that is built, the same one in each run; remove it at the end.
+
+    To Go a package that lies elsewhere is another one, and the path stands in the binary. While another run
+    uses the directory, the next one is taken. What a killed run left there is removed.
+
+    Args:
+        cache: as for :func:`build_environment`.
+        repository: a text that identifies the repository.
+    """
+    own = repository_cache(cache, repository).absolute()
+    own.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count():
+        lock = os.open(
+            own / f"clone-{number}.lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            place = own / f"clone-{number}"
+            _remove(place)
+            place.mkdir()
+            try:
+                yield place
+            finally:
+                _remove(place)
+            return
+        finally:
+            os.close(lock)
+
+
+def _remove(place: Path) -> None:
+    """Remove a directory in which a build may have left anything, also a link or what only reading allows."""
+    with (
+        suppress(FileNotFoundError),
+        tempfile.TemporaryDirectory(dir=place.parent, prefix="gone-", ignore_cleanup_errors=True) as gone,
+    ):
+        place.rename(Path(gone) / place.name)
 
 
 def download_modules(

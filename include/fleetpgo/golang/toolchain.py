@@ -13,6 +13,7 @@ import shlex
 import shutil
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetpgo import foreign
@@ -22,7 +23,6 @@ from fleetpgo.golang import processes, worktree
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import timedelta
-    from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ TOOL_SECONDS = 600.0
 _LONGEST_VERSION = 100
 """Characters of a version of Go: the binary says it, and the build made that."""
 
-_MOST_SETTINGS = 16 << 20
+MOST_SETTINGS = 16 << 20
 """Bytes of build settings; a binary with 10,000 modules has 1 MB of them."""
 
 _RUN_AGAIN = "see what keeps the machine busy, then run the step again"
@@ -202,7 +202,7 @@ def build_settings(binary: Path, *, environment: Mapping[str, str]) -> dict[str,
         binary.parent,
         {**environment, "GOTOOLCHAIN": "local"},
         seconds=TOOL_SECONDS,
-        most=_MOST_SETTINGS,
+        most=MOST_SETTINGS,
     )
     output = told.output.decode(errors="replace")
     if told.stopped:
@@ -222,6 +222,26 @@ def build_settings(binary: Path, *, environment: Mapping[str, str]) -> dict[str,
                 name, _, value = setting.partition("=")
                 settings[name] = value
     return settings
+
+
+def version(*, environment: Mapping[str, str]) -> str:
+    """Return what ``go version`` says of the Go on the environment's PATH.
+
+    Raises:
+        ToolchainError: if there is none, or it does not answer.
+    """
+    require_go(environment)
+    told = processes.capture(
+        ("go", "version"),
+        Path(environment["HOME"]),
+        {**environment, "GOTOOLCHAIN": "local"},
+        seconds=TOOL_SECONDS,
+    )
+    if told.failed:
+        raise ToolchainError(
+            f"`go version` {told.stopped or f'failed: {told.errors.strip()}'}", hint=_RUN_AGAIN
+        )
+    return told.output.decode(errors="replace").strip()
 
 
 def require_go(environment: Mapping[str, str]) -> None:

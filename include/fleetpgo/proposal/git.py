@@ -17,7 +17,7 @@ import logging
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
@@ -138,6 +138,7 @@ def clone(
     *,
     config: Mapping[str, str],
     submodules: Literal["public", "token"] | None = None,
+    directory: Path | None = None,
 ) -> Iterator[Checkout]:
     """Clone the newest commit of a base branch into a temporary directory, which goes when the block ends.
 
@@ -150,17 +151,22 @@ def clone(
         config: git configuration with the credentials, see Forge.git_config.
         submodules: whether submodules are cloned without the credentials (``public``) or with them
             (``token``); the files that Git LFS keeps come, too. None: neither comes, for all but builds.
+        directory: an empty directory to clone into, which the caller removes; None: a temporary one.
 
     Raises:
         RepositoryError: if it cannot be cloned, with git's own words; if it needs Git LFS and there is
             none; or if another branch is in the way of `branch`.
     """
-    with tempfile.TemporaryDirectory(prefix="fleetpgo-", ignore_cleanup_errors=True) as directory:
-        path = Path(directory) / "checkout"
+    with (
+        nullcontext(directory)
+        if directory
+        else tempfile.TemporaryDirectory(prefix="fleetpgo-", ignore_cleanup_errors=True)
+    ) as place:
+        path = Path(place) / "checkout"
         _log.info("cloning %s of %s", base, foreign.blotted(url))
         try:
             git(
-                Path(directory),
+                Path(place),
                 *("clone", "--quiet", "--depth=1", "--single-branch", "--branch", base, url, str(path)),
                 config=config,
             )

@@ -6,51 +6,45 @@ fleetpgo runs no git in that clone: git might run a program that the build left 
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import shlex
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
 from fleetpgo.errors import BuildError, ToolchainError
+from fleetpgo.golang.asking import asked, asking, hot_packages
 from fleetpgo.golang.benchmarks import run_benchmarks
-from fleetpgo.golang.decisions import Decisions, asked, asking
-from fleetpgo.golang.environment import build_environment, download_modules
-from fleetpgo.golang.processes import MOST_LINES
+from fleetpgo.golang.decisions import Decisions
+from fleetpgo.golang.reference import COMPARED
 from fleetpgo.golang.source import packages
 from fleetpgo.golang.sourcematch import Sources
-from fleetpgo.golang.toolchain import Built, build, build_settings, log_line, run
+from fleetpgo.golang.toolchain import build_settings
+from fleetpgo.proposal.builds import build_plain, digest, runner_of
 from fleetpgo.proposal.git import write
 from fleetpgo.proposal.wiring.edits import BaseBuild
 from fleetpgo.proposal.wiring.recording import recording
 from fleetpgo.proposal.wiring.texts import innermost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from fleetpgo.golang.benchmarks import Benchmark
     from fleetpgo.golang.decisions import Optimised
     from fleetpgo.golang.sourcematch import SourceMatch
+    from fleetpgo.golang.toolchain import Built
+    from fleetpgo.proposal.builds import Recorded, Runner
     from fleetpgo.proposal.git import Checkout
     from fleetpgo.proposal.wiring.edits import Wiring
     from fleetpgo.proposal.wiring.texts import BuildTexts
-    from fleetpgo.service.rules import BuildRules, ServiceRules
+    from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)
 
 _ALL_LINES = 1 << 40
 """Bytes of lines, for output that is read and not shown: the build's own time ends it."""
 
-
-_SHOWN = (
-    *("-tags", "-trimpath", "-race", "-msan", "-asan", "-cover", "-buildmode", "-gcflags"),
-    *("CGO_ENABLED", "GOEXPERIMENT", "GOOS", "GOARCH", "GOAMD64", "GOARM64"),
-)
-"""Settings of a build that change what is compiled. Not the linker's flags: they may say too much."""
 
 _TAGS = {"-race": "race", "-msan": "msan", "-asan": "asan"}
 """Flags that select files as a tag does."""
@@ -70,6 +64,8 @@ class Verified:
         match: how far the profile speaks of the source; None if its packages cannot be listed.
         current_match: the same of the profile on the base branch; None without one.
         flags: the build's tags and flags, as ``go version -m`` has them in the binary.
+        differs: in what the build differs from the reference binary, in sentences; None without one.
+        remembered: whether an earlier run made the build without a profile.
     """
 
     toolchain: str
@@ -81,48 +77,8 @@ class Verified:
     match: SourceMatch | None = None
     current_match: SourceMatch | None = None
     flags: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """The build of the base branch, unchanged except for an empty file at the profile's path.
-
-    Attributes:
-        base: what it called, and what its binary says.
-        built: the build.
-        digest: SHA-256 of the binary.
-    """
-
-    base: BaseBuild
-    built: Built
-    digest: str
-
-
-def record_build(
-    checkout: Checkout, service: ServiceRules, cache: Path, *, modules: Iterable[Path]
-) -> Recorded:
-    """Build the base branch as it is, and record its ``go build`` calls.
-
-    Args:
-        checkout: the clone; git must not run in it any more.
-        service: whose build it is.
-        cache: directory for Go's caches, kept between runs.
-        modules: directories of the repository's Go modules.
-
-    Raises:
-        ToolchainError: if Go is missing, or is not the one that the repository asks for.
-        BuildError: if the service does not build.
-    """
-    if service.repository.profile:
-        # To Go an empty file is no profile.
-        write(checkout, service.repository.profile, b"")
-    runner = _runner(checkout, service, cache)
-    download_modules(checkout.path, modules, os.environ, cache, memory=service.build.memory)
-    _log.info("building %s as it is", checkout.base)
-    with recording(runner.environment) as (environment, calls):
-        built = replace(runner, environment=environment).build()
-    settings = build_settings(built.path, environment=runner.environment)
-    return Recorded(BaseBuild(tuple(calls), settings), built, _digest(built.path))
+    differs: Sequence[str] | None = None
+    remembered: bool = False
 
 
 def verify(
@@ -135,6 +91,7 @@ def verify(
     repository: BuildTexts,
     recorded: Recorded,
     current: pprof.Edges | None,
+    differs: Sequence[str] | None = None,
 ) -> Verified:
     """Build without and with the profile, run the service's own tests and benchmarks, look at the result.
 
@@ -145,8 +102,9 @@ def verify(
         profile: its bytes.
         cache: directory for Go's caches, kept between runs.
         repository: its build files, read before any build.
-        recorded: the build of the base as it is.
+        recorded: the build of the base with an empty profile where it was likely to belong.
         current: the edges of the profile on the base branch.
+        differs: in what the build differs from the reference binary; None without one.
 
     Raises:
         ToolchainError: if Go is missing, or is not the one that the repository asks for.
@@ -154,16 +112,13 @@ def verify(
             the profile changes nothing in its binary.
     """
     rules, path = service.build, wiring.path
-    runner = _runner(checkout, service, cache)
-    files = {**wiring.files, path: profile}
-    without, plain = recorded.built, recorded.digest
-    if wiring.files or recorded.base.settings.get("-pgo") is None or service.repository.profile is None:
+    runner = runner_of(checkout, service, cache)
+    without = {**wiring.files, path: b""}
+    if recorded.files != without:
         # Both builds pass -pgo, and only what the file holds differs.
-        _put(checkout, {**files, path: b""})
-        _log.info("building with no profile")
-        without = runner.build()
-        plain = _digest(without.path)
-    _put(checkout, files)
+        recorded = build_plain(checkout, service, cache, without)
+    for name, content in {**wiring.files, path: profile}.items():
+        write(checkout, name, content)
     _log.info("building with the profile")
     try:
         with recording(runner.environment) as (environment, calls):
@@ -176,7 +131,7 @@ def verify(
         ) from error
     settings = build_settings(with_profile.path, environment=runner.environment)
     _require_named(service, wiring, repository, BaseBuild(tuple(calls), settings))
-    if plain == _digest(with_profile.path):
+    if recorded.plain.digest == digest(with_profile.path):
         raise _without_effect(service, path)
     if rules.test:
         _log.info("testing with the profile in place")
@@ -204,55 +159,17 @@ def verify(
         )
     return Verified(
         toolchain=settings["go"],
-        without=without,
+        without=recorded.plain.built,
+        differs=differs,
+        remembered=recorded.remembered,
         with_profile=with_profile,
         tested=shlex.join(rules.test),
         benchmarks=benchmarks,
         optimised=_optimised(runner, edges) if rules.explain else None,
         match=match,
         current_match=current_match,
-        flags=[f"{name}={settings[name]}" for name in _SHOWN if name in settings],
+        flags=[f"{name}={settings[name]}" for name in COMPARED if name in settings],
     )
-
-
-@dataclass(frozen=True)
-class _Runner:
-    """Runs the repository's own commands within the limits of the service file."""
-
-    directory: Path
-    rules: BuildRules
-    environment: Mapping[str, str]
-
-    def build(self, seen: Callable[[str], None] = log_line, most: int = MOST_LINES) -> Built:
-        return build(
-            self.directory,
-            self.rules.command,
-            self.rules.binary,
-            timeout=self.rules.timeout,
-            memory=self.rules.memory,
-            environment=self.environment,
-            seen=seen,
-            most=most,
-        )
-
-    def run(self, command: Sequence[str]) -> None:
-        run(
-            self.directory,
-            command,
-            timeout=self.rules.timeout,
-            memory=self.rules.memory,
-            environment=self.environment,
-        )
-
-
-def _runner(checkout: Checkout, service: ServiceRules, cache: Path) -> _Runner:
-    environment = build_environment(os.environ, cache, service.repository.identity)
-    return _Runner(checkout.path, service.build, {**environment, **service.build.environment})
-
-
-def _put(checkout: Checkout, files: Mapping[str, bytes]) -> None:
-    for name, content in files.items():
-        write(checkout, name, content)
 
 
 def _require_named(service: ServiceRules, wiring: Wiring, repository: BuildTexts, built: BaseBuild) -> None:
@@ -264,7 +181,8 @@ def _require_named(service: ServiceRules, wiring: Wiring, repository: BuildTexts
     passed = built.settings.get("-pgo", "")
     maker = built.maker(binary)
     # With -trimpath Go keeps the name alone; Bazel's rules keep none at all.
-    named = passed == str(path) or (passed == path.name and not PurePosixPath(passed).is_absolute())
+    there = Path(passed)
+    named = there.parent.resolve() / there.name == path if there.is_absolute() else passed == path.name
     if not named and (passed or maker is not None):
         command = shlex.join(service.build.command)
         raise BuildError(
@@ -288,11 +206,6 @@ def _without_effect(service: ServiceRules, path: str) -> BuildError:
         hint=f"see that `{shlex.join(service.build.command)}` compiles the program anew and passes {path} to "
         "its main package, and that build.binary is what it makes",
     )
-
-
-def _digest(binary: Path) -> str:
-    with binary.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _match(
@@ -325,11 +238,15 @@ def _match(
     return sources.match(edges), sources.match(current) if current else None
 
 
-def _optimised(runner: _Runner, edges: pprof.Edges) -> Optimised | None:
+def _optimised(runner: Runner, edges: pprof.Edges) -> Optimised | None:
     """Build once more, only for the output: return the compiler's decisions because of the profile."""
-    _log.info("building once more, to learn what the profile made the compiler do")
+    packages = hot_packages(edges)
+    _log.info(
+        "building the %d packages with hot calls once more, to learn what the profile made the compiler do",
+        len(packages) + 1,
+    )
     decisions = Decisions()
-    asked_environment = asking(runner.environment)
+    asked_environment = asking(runner.environment, packages)
     try:
         built = replace(runner, environment=asked_environment).build(decisions.read, _ALL_LINES)
     except BuildError as error:

@@ -29,6 +29,7 @@ from fleetpgo.service.values import (
     ProfilePromQL,
     ProfileQuery,
     PromQL,
+    Reference,
     RepositoryPath,
     Share,
     Timezone,
@@ -388,6 +389,12 @@ class BuildRules(_Part):
     )
     binary: RepositoryPath = Field(description="path of the binary that `command` writes")
     timeout: Duration = Field(default=timedelta(minutes=30), description="time limit of one build")
+    reference: Reference | None = Field(
+        default=None,
+        description="the binary that production runs: the output of `go version -m` on it, or the absolute "
+        "path, on the worker, of a file with that output or of the binary. Where the build's tags and flags "
+        "differ from its, the pull request says so",
+    )
     test: Command = Field(
         default=(),
         description="command that tests the service with the profile in place: `go test ./...`",

@@ -95,6 +95,13 @@ def _variables(value: object) -> object:
     return {name: str(each) if type(each) is int else each for name, each in value.items()}
 
 
+def _reference(value: object) -> object:
+    """Accept an absolute path, or text of several lines."""
+    if isinstance(value, str) and "\n" not in value and not PurePosixPath(value).is_absolute():
+        raise ValueError("write an absolute path, or all lines that `go version -m` prints, after `|`")
+    return value
+
+
 def _inside(value: object) -> object:
     """Accept only a path that stays inside the repository."""
     if isinstance(value, str) and (PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts):
@@ -150,6 +157,7 @@ Duration = Annotated[timedelta, BeforeValidator(duration)]
 PromQL = Annotated[str, Field(min_length=1)]
 ProfilePromQL = Annotated[str, Field(min_length=1), BeforeValidator(_profile_template)]
 RepositoryPath = Annotated[str, Field(min_length=1), BeforeValidator(_inside)]
+Reference = Annotated[str, BeforeValidator(_reference)]
 ProfileQuery = Annotated[str, BeforeValidator(_profile_query)]
 Matchers = Annotated[str, BeforeValidator(_matchers)]
 Command = Annotated[tuple[str, ...], BeforeValidator(_arguments), AfterValidator(_program_first)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import shlex
 import tempfile
 from contextlib import contextmanager
@@ -16,26 +17,21 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.errors import ProfileError, RepositoryError
+from fleetpgo.errors import BuildError, ProfileError, RepositoryError
+from fleetpgo.golang.environment import clone_directory
+from fleetpgo.golang.reference import differences, read_reference
 from fleetpgo.measurement.history import latest_savings
 from fleetpgo.proposal.body import Change, Datacenter, FunctionShare, Proposal, Provenance, body, title
+from fleetpgo.proposal.builds import record_build, runner_of
 from fleetpgo.proposal.commits import commit, push, start_anew
-from fleetpgo.proposal.ensure import ensure_pull_request, marker
-from fleetpgo.proposal.etiquette import TAKE_OVER, hands_off, obeying_take_over
-from fleetpgo.proposal.git import (
-    Checkout,
-    base_moved,
-    changed_files,
-    clone,
-    fetch_history,
-    git,
-    read,
-    read_at,
-    read_blob,
-    require_head,
-)
-from fleetpgo.proposal.verify import record_build, verify
+from fleetpgo.proposal.ensure import ensure_pull_request
+from fleetpgo.proposal.etiquette import hands_off, obeying_take_over
+from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, read, require_head
+from fleetpgo.proposal.novelty import compare, nothing_new, rejected
+from fleetpgo.proposal.preflight import look_ahead
+from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
+from fleetpgo.proposal.wiring.mains import likely_profile
 from fleetpgo.proposal.wiring.texts import read_build_texts
 from fleetpgo.run.artifacts import ProposedProfile
 from fleetpgo.run.digest import digest
@@ -46,7 +42,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from fleetpgo.proposal.builds import Recorded
     from fleetpgo.proposal.forges import Forge, PullRequest
+    from fleetpgo.proposal.wiring.texts import BuildTexts
     from fleetpgo.run.profiled import Contribution
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import ServiceRules
@@ -179,13 +177,17 @@ def propose(
     forge.check(repository.base)
     moved = False
     while True:
-        with clone(
-            forge.clone_url,
-            repository.base,
-            service.branch,
-            config=forge.git_config(),
-            submodules=repository.submodules,
-        ) as checkout:
+        with (
+            clone_directory(cache, repository.identity) as directory,
+            clone(
+                forge.clone_url,
+                repository.base,
+                service.branch,
+                config=forge.git_config(),
+                submodules=repository.submodules,
+                directory=directory,
+            ) as checkout,
+        ):
             # A dry run asks nothing of the forge's pull requests, so it needs no right to see them.
             found = None if dry_run else forge.find(service.branch)
             proposed, proposal, files = _prepare(
@@ -236,28 +238,28 @@ def _prepare(
     path = repository.profile
     texts = read_build_texts(checkout)
     current = read(checkout, path) if path else None
-    change = _compare(current, profile)
+    change = compare(current, profile)
     # In this order: on a rejected pull request nobody needs to be told of a foreign commit.
-    why = "" if dry_run else _rejected(checkout, found, profile, service) or hands_off(forge, checkout, found)
+    why = "" if dry_run else rejected(checkout, found, profile, service) or hands_off(forge, checkout, found)
     if change is not None:
         proposed = replace(proposed, overlap=change.overlap)
         if path and texts.passes_profile(path):
-            why = why or _nothing_new(change, service)
+            why = why or nothing_new(change, service)
     if why:
         return _nothing(proposed, why), None, {}
 
     if texts.history:
         fetch_history(checkout)
-    recorded = record_build(checkout, service, cache, modules=texts.modules.values())
-    wiring = find_wiring(texts, service, recorded.base)
+    recorded, differs = _build_base(checkout, service, texts, cache)
+    wiring = find_wiring(texts, service, recorded.plain.base)
     if path is None:
         current = read(checkout, wiring.path)
-        change = _compare(current, profile)
+        change = compare(current, profile)
     proposed = replace(proposed, path=wiring.path, overlap=change.overlap if change else None)
     if wiring.off:
         why = f"the repository builds without a profile on purpose: {wiring.off}"
     elif change is not None and not wiring.files:
-        why = _nothing_new(change, service)
+        why = nothing_new(change, service)
     if why:
         return _nothing(proposed, why), None, {}
 
@@ -271,6 +273,7 @@ def _prepare(
         repository=texts,
         recorded=recorded,
         current=pprof.call_edges(pprof.decode(readable)) if readable else None,
+        differs=differs,
     )
     proposed = replace(
         proposed,
@@ -305,70 +308,28 @@ def _prepare(
     return proposed, proposal, {**wiring.files, wiring.path: profile}
 
 
+def _build_base(
+    checkout: Checkout, service: ServiceRules, texts: BuildTexts, cache: Path
+) -> tuple[Recorded, list[str] | None]:
+    """Build the base; return that, and in what it differs from the reference binary."""
+    for each in look_ahead(texts, service.build, runner_of(checkout, service, cache).environment):
+        if each.fatal:
+            raise BuildError(each.said, hint=each.hint)
+        _log.warning("%s (%s)", each.said, each.hint)
+    likely = service.repository.profile or likely_profile(checkout, service.build.binary)
+    recorded = record_build(checkout, service, cache, modules=texts.modules.values(), profile=likely)
+    if not service.build.reference:
+        return recorded, None
+    reference = read_reference(service.build.reference, environment=os.environ)
+    differs = differences(recorded.plain.base.settings, reference)
+    for sentence in differs:
+        _log.warning("%s", sentence)
+    return recorded, differs
+
+
 def _nothing(proposed: Proposed, why: str) -> Proposed:
     _log.info("nothing is proposed: %s", why)
     return replace(proposed, unchanged=True, reason=why)
-
-
-def _compare(current: bytes | None, profile: bytes) -> pprof.Comparison | None:
-    """Return what changes for the compiler; None without a readable current profile."""
-    if not current:
-        return None
-    try:
-        return pprof.compare(pprof.decode(current), pprof.decode(profile))
-    except ProfileError as error:
-        _log.warning("a committed profile cannot be read, so it is not compared: %s", error.message)
-        return None
-
-
-def _nothing_new(change: pprof.Comparison, service: ServiceRules) -> str:
-    """Return why the profile is not worth a pull request; "" if it is."""
-    base, threshold = service.repository.base, service.profile.unchanged_above
-    if change.unchanged:
-        return f"nothing changed for the compiler since the profile on {base}"
-    if change.alike(threshold):
-        return (
-            f"its overlap with the profile on {base} is {change.overlap:.3f}, where chance alone gives "
-            f"{change.by_chance:.3f} at so many samples; profile.unchanged_above is {threshold:g}"
-        )
-    return ""
-
-
-def _rejected(checkout: Checkout, found: PullRequest | None, profile: bytes, service: ServiceRules) -> str:
-    """Why a profile is too much like one whose pull request was closed unmerged; "" if it is not."""
-    if found is None or found.state != "closed" or TAKE_OVER in found.labels:
-        return ""
-    try:
-        before = _profile_of(checkout, found, service.repository.profile)
-    except RepositoryError as error:
-        raise RepositoryError(
-            f"the profile that pull request {found.number} proposed, which was closed unmerged, cannot be "
-            f"read: {error.message}",
-            hint=f"reopen it, or give it the label {TAKE_OVER}, to have a profile proposed again",
-        ) from error
-    change = _compare(before, profile)
-    threshold = service.review.propose_again_below
-    if change is None or not change.alike(threshold):
-        return ""
-    return (
-        f"its overlap with the profile of pull request {found.number}, which was closed unmerged, is "
-        f"{change.overlap:.3f}, where chance alone gives {change.by_chance:.3f} at so many samples; "
-        f"review.propose_again_below is {threshold:g}; to have it proposed all the "
-        f"same, reopen that one or give it the label {TAKE_OVER}"
-    )
-
-
-def _profile_of(checkout: Checkout, found: PullRequest, path: str | None) -> bytes | None:
-    """Return the profile that a pull request of ours proposed, at its path or known by its digest."""
-    if path is not None:
-        return read_at(checkout, found.head, path)
-    about = marker(found.body)
-    git(checkout.path, "fetch", "--quiet", "--depth=1", "origin", found.head, config=checkout.config)
-    contents = (
-        read_blob(checkout, found.head, name)
-        for name in sorted(changed_files(checkout, checkout.base_commit, found.head))
-    )
-    return next((each for each in contents if each and about and digest(each) == about.profile), None)
 
 
 def _functions(current: bytes | None, profile: bytes) -> list[FunctionShare]:

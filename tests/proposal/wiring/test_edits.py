@@ -222,6 +222,15 @@ def test_where_it_is_not_certain_nothing_is_edited_and_the_error_says_what_to_do
     assert "add `-pgo=pgo/profile.pprof` to `go build -o bin/" in error.value.hint
 
 
+def test_a_makefile_that_may_not_be_edited_is_said_to_be_there(shape):
+    with pytest.raises(
+        RepositoryError, match=r"repository\.makefile is null, so Makefile is not edited"
+    ) as error:
+        shape({"Makefile": makefile(API)}, makefile=None)
+
+    assert error.value.hint.endswith("which makes bin/api in ./, or name Makefile there")
+
+
 def test_a_build_without_a_record_edits_nothing(shape):
     files = {"Makefile": makefile("touch bin/api")}
 

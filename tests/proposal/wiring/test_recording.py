@@ -1,8 +1,10 @@
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from fleetpgo.golang.environment import build_environment
 from fleetpgo.proposal.wiring.recording import parse_call, recording
 
 HERE = Path("/repository")
@@ -55,6 +57,20 @@ def test_nothing_of_the_environment_can_lead_the_record_elsewhere(tmp_path, go):
 
     assert [each.directory for each in calls] == [tmp_path]
     assert done.returncode == 3
+
+
+def test_what_go_run_runs_is_recorded(tmp_path, go_cache):
+    (tmp_path / "go.mod").write_text("module example.com/x\n\ngo 1.24\n")
+    (tmp_path / "mage.go").write_text(
+        'package main\n\nimport "os/exec"\n\nfunc main() {\n'
+        '\tif exec.Command("go", "build", "-n", "-o", "a").Run() != nil {\n\t\tpanic(1)\n\t}\n}\n'
+    )
+    environment = build_environment(os.environ, go_cache, "tiny")
+
+    with recording(environment) as (recorded, calls):
+        subprocess.run(["go", "run", "mage.go"], cwd=tmp_path, env=recorded, check=True)
+
+    assert [(str(call), call.flags) for call in calls] == [("go build -n -o a", {"o": "a", "n": ""})]
 
 
 def test_what_a_build_writes_into_the_record_is_no_call(tmp_path, go):

@@ -27,6 +27,10 @@ def build(proposal: Proposal) -> Section:
         "of the profile held differed, and the two binaries differ. Go's build cache is kept between runs, "
         "so the times say little."
     )
+    if proposal.verified.remembered:
+        told += " An earlier run on the same commit made the build without a profile."
     if proposal.verified.flags:
         told += f" `go version -m` says of them: {', '.join(map(code, proposal.verified.flags))}."
+    if proposal.verified.differs == []:
+        told += " The reference binary has the same."
     return Section("Build", "\n".join(rows) + f"\n\n{told}")

@@ -25,7 +25,7 @@ def compiler(proposal: Proposal) -> Section | None:
     ]
     counted = (
         f"Because of the profile the compiler inlined hot calls in {did.inlined:,} places, and devirtualised "
-        f"{did.devirtualised:,} indirect calls."
+        f"{did.devirtualised:,} indirect calls. Only the packages that hold hot calls were asked."
     )
     calls = table("| change | call | weight |", "|---|---|---:|", rows)
     text = f"{counted}\n\n{details('Those with the most weight', calls)}" if rows else counted

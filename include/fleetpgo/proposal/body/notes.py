@@ -35,6 +35,8 @@ def _doubts(proposal: Proposal) -> Iterable[str]:
         )
     if proposal.current is None:
         yield from proposal.images
+    for sentence in proposal.verified.differs or ():
+        yield f"the build that was verified is not the one that production runs: {sentence}"
     match = proposal.verified.match
     if match is None:
         yield "the profile was not compared with the source: the task's log says why"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _DEFAULT = "default.pgo"
+_MAKEFILES = {"GNUmakefile", "Makefile", "makefile"}
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def find_wiring(repository: BuildTexts, service: ServiceRules, base: BaseBuild) 
     if maker is not None and maker.pgo == "off":
         return Wiring(service.repository.profile or "", off=f"{service.build.binary} is made by `{maker}`")
     main = _main_directory(repository, base, maker)
-    automatic = None if main is None else posixpath.normpath(f"{main}/{_DEFAULT}")
+    automatic = None if main is None else _inside(repository, repository.root / main / _DEFAULT)
     taken = _taken(repository, base, maker, automatic)
     path = service.repository.profile or taken or automatic
     if path is None:
@@ -180,6 +181,9 @@ def _edit(
     overridden = {word.partition("=")[0] for word in service.build.command if "=" in word}
     found = [line for line in build_lines(text, overridden) if line.may_be(maker)]
     by_hand = f"add `-pgo={flag}` to `{maker}`, which makes {binary} in {directory}/"
+    if named is None and (there := sorted(_MAKEFILES & {*repository.texts, *repository.links})):
+        why = f"repository.makefile is null, so {there[0]} is not edited"
+        raise _uncertain(service, repository, path, automatic, why, f"{by_hand}, or name {there[0]} there")
     if len(found) != 1:
         places = [f"{makefile}:{line.line}" for line in found]
         why = f"any of {', '.join(places)} may have run" if found else _elsewhere(repository, named, maker)
@@ -207,6 +211,19 @@ def _elsewhere(repository: BuildTexts, makefile: str | None, maker: GoBuild) -> 
     return f"no recipe of {makefile} runs it as it stands" if makefile else "repository.makefile is null"
 
 
+def _bazel(repository: BuildTexts, path: str) -> str:
+    """Return the edit of a Bazel rule; "" if there is none.
+
+    Source: https://github.com/bazel-contrib/rules_go/blob/master/docs/go/core/rules.md#go_binary.
+    """
+    rules = [
+        name
+        for name, text in sorted(repository.texts.items())
+        if posixpath.basename(name) in ("BUILD", "BUILD.bazel") and "go_binary" in text
+    ]
+    return f'set `pgoprofile = "//:{path}"` in the go_binary of {" or ".join(rules)}' if rules else ""
+
+
 def _uncertain(
     service: ServiceRules,
     repository: BuildTexts,
@@ -215,9 +232,8 @@ def _uncertain(
     why: str,
     by_hand: str = "",
 ) -> RepositoryError:
-    edit = (
-        by_hand or f"add `-pgo={path}` to the `go build` that makes {service.build.binary}, wherever that is"
-    )
+    edit = by_hand or _bazel(repository, path)
+    edit = edit or f"add `-pgo={path}` to the `go build` that makes {service.build.binary}, wherever that is"
     first = (
         f"leave repository.profile out of the service file: the profile then goes to {automatic}, where Go "
         "looks by itself, and nothing is edited; or "

@@ -2,7 +2,7 @@
 
 A program named ``go`` stands first on the build's PATH. It notes how it was called and becomes the real one.
 Nothing is parsed, so directories, variables, pattern rules, conditions and scripts need not be understood. A
-build that calls Go by its path, or in a container, leaves no record.
+build that calls Go by its path, by a tool that ``go tool`` runs, or in a container, leaves no record.
 
 The record is only a hint, because the build could write to it. Only the binary proves that a profile had an
 effect (:mod:`fleetpgo.proposal.verify`).
@@ -15,7 +15,7 @@ import shlex
 import shutil
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +24,17 @@ if TYPE_CHECKING:
 
 _NOTE = """#!/bin/sh
 printf '%s\\0' "$#" "$(pwd -P)" "${{GOFLAGS-}}" "${{GOBIN-}}" "$@" 2>/dev/null >>{notes}/$$
+[ "$1" != run ] || export GOFLAGS="${{GOFLAGS-}} -exec={again}"
 exec {go} "$@"
 """
 """Each process writes to a file of its own, so that calls at the same time do not mix."""
+
+_AGAIN = """#!/bin/sh
+export GOFLAGS="${{GOFLAGS% -exec={again}}}" PATH={programs}:"$PATH"
+exec "$@"
+"""
+"""``go run`` puts the real Go first on the PATH of what it runs, such as mage (``AppendPATH`` in
+cmd/go/internal/base/env.go). So it runs that by this program, which puts ours first again."""
 
 _HEAD = 4
 _MOST_NOTES = 10_000
@@ -72,7 +80,7 @@ class GoBuild:
         if output is None:
             return binary.parent == self.directory and len(self.packages) <= 1
         place = Path(os.path.normpath(self.directory / output))
-        return place == binary or (place == binary.parent and (output.endswith("/") or place.is_dir()))
+        return place == binary or (place == binary.parent and output.endswith("/"))
 
     def __str__(self) -> str:
         return shlex.join(["go", "install" if self.installs else "build", *self.arguments])
@@ -99,10 +107,15 @@ def recording(environment: Mapping[str, str]) -> Iterator[tuple[dict[str, str], 
         if go:
             shim = programs / "go"
             # Both paths stand in the program itself: nothing of a build's environment can change them.
+            again = programs / "fleetpgo-again"
             shim.write_text(
-                _NOTE.format(notes=shlex.quote(str(notes)), go=shlex.quote(str(Path(go).absolute())))
+                _NOTE.format(
+                    notes=shlex.quote(str(notes)), go=shlex.quote(str(Path(go).absolute())), again=again
+                )
             )
-            shim.chmod(0o755)
+            again.write_text(_AGAIN.format(again=again, programs=shlex.quote(str(programs))))
+            for program in (shim, again):
+                program.chmod(0o755)
         yield {**environment, "PATH": f"{programs}{os.pathsep}{path}"}, calls
         calls += _read(notes)
 
@@ -150,5 +163,13 @@ def _read(notes: Path) -> list[GoBuild]:
             words = fields[at + _HEAD : at + _HEAD + count]
             at += _HEAD + count
             if len(words) == count and (call := parse_call(Path(directory), words, goflags, gobin)):
-                found.append(call)
+                found.append(_into_directory(call))
     return found
+
+
+def _into_directory(call: GoBuild) -> GoBuild:
+    """End the value of ``-o`` in a slash where it is a directory: later it may not be there."""
+    output = call.flags.get("o", "")
+    if output and not output.endswith("/") and (call.directory / output).is_dir():
+        return replace(call, flags={**call.flags, "o": f"{output}/"})
+    return call

@@ -1,0 +1,170 @@
+"""Builds of a clone: by the repository's own command, within the limits of the service file, and remembered.
+
+The build with an empty profile is the same for each profile that is proposed on top of a commit. It is built
+once and remembered (:mod:`fleetpgo.proposal.remembered`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from fleetpgo.golang import worktree
+from fleetpgo.golang.environment import build_environment, download_modules, repository_cache
+from fleetpgo.golang.processes import MOST_LINES
+from fleetpgo.golang.toolchain import Built, build, build_settings, log_line, run, version
+from fleetpgo.proposal.git import read, write
+from fleetpgo.proposal.remembered import Plain, recall, remember
+from fleetpgo.proposal.wiring.edits import BaseBuild
+from fleetpgo.proposal.wiring.recording import recording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from fleetpgo.proposal.git import Checkout
+    from fleetpgo.service.rules import BuildRules, ServiceRules
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs the repository's own commands within the limits of the service file.
+
+    Attributes:
+        directory: the clone.
+        rules: the commands and the limits.
+        environment: all that a command sees.
+    """
+
+    directory: Path
+    rules: BuildRules
+    environment: Mapping[str, str]
+
+    def build(self, seen: Callable[[str], None] = log_line, most: int = MOST_LINES) -> Built:
+        """Build the service; see :func:`fleetpgo.golang.toolchain.build`."""
+        return build(
+            self.directory,
+            self.rules.command,
+            self.rules.binary,
+            timeout=self.rules.timeout,
+            memory=self.rules.memory,
+            environment=self.environment,
+            seen=seen,
+            most=most,
+        )
+
+    def run(self, command: Sequence[str]) -> None:
+        """Run another command; see :func:`fleetpgo.golang.toolchain.run`."""
+        run(
+            self.directory,
+            command,
+            timeout=self.rules.timeout,
+            memory=self.rules.memory,
+            environment=self.environment,
+        )
+
+
+def runner_of(checkout: Checkout, service: ServiceRules, cache: Path) -> Runner:
+    """Return what runs a service's commands in a clone.
+
+    Args:
+        checkout: the clone.
+        service: whose commands they are.
+        cache: directory for Go's caches, kept between runs.
+    """
+    environment = build_environment(os.environ, cache, service.repository.identity)
+    return Runner(checkout.path, service.build, {**environment, **service.build.environment})
+
+
+def record_build(
+    checkout: Checkout, service: ServiceRules, cache: Path, *, modules: Iterable[Path], profile: str | None
+) -> Recorded:
+    """Build the base branch with an empty profile, and record its ``go build`` calls.
+
+    Args:
+        checkout: the clone; git must not run in it any more.
+        service: whose build it is.
+        cache: directory for Go's caches, kept between runs.
+        modules: directories of the repository's Go modules.
+        profile: path of the profile, as far as it is known before the build; None: it is not.
+
+    Raises:
+        ToolchainError: if Go is missing, or is not the one that the repository asks for.
+        BuildError: if the service does not build.
+    """
+    download_modules(checkout.path, modules, os.environ, cache, memory=service.build.memory)
+    # To Go an empty file is no profile.
+    return build_plain(checkout, service, cache, {profile: b""} if profile else {})
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A build of the base branch with some files in place, an empty profile among them.
+
+    Attributes:
+        plain: what was built.
+        files: path and content of those files.
+        remembered: whether an earlier run built it.
+    """
+
+    plain: Plain
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    remembered: bool = False
+
+
+def build_plain(
+    checkout: Checkout, service: ServiceRules, cache: Path, files: Mapping[str, bytes]
+) -> Recorded:
+    """Build the base branch with some files in place, unless an earlier run did; then restore the files.
+
+    Args:
+        checkout: the clone; git must not run in it any more.
+        service: whose build it is.
+        cache: directory for Go's caches, kept between runs.
+        files: path and content.
+
+    Raises:
+        ToolchainError: if Go is missing, or is not the one that the repository asks for.
+        BuildError: if the service does not build.
+    """
+    runner = runner_of(checkout, service, cache)
+    folder = repository_cache(cache, service.repository.identity) / "builds"
+    identity = (
+        checkout.base_commit,
+        str(checkout.path),
+        *service.build.command,
+        service.build.binary,
+        service.repository.submodules,
+        version(environment=runner.environment),
+        *(f"{name}={value}" for name, value in sorted(runner.environment.items())),
+        *(f"{name} {hashlib.sha256(content).hexdigest()}" for name, content in sorted(files.items())),
+    )
+    if found := recall(folder, identity):
+        _log.info("%s is not built again without a profile: an earlier run did", checkout.base_commit[:12])
+        return Recorded(found, files, remembered=True)
+    before = {name: read(checkout, name) for name in files}
+    for name, content in files.items():
+        write(checkout, name, content)
+    _log.info("building %s with no profile", checkout.base)
+    with recording(runner.environment) as (environment, calls):
+        built = replace(runner, environment=environment).build()
+    settings = build_settings(built.path, environment=runner.environment)
+    plain = Plain(BaseBuild(tuple(calls), settings), built, digest(built.path))
+    remember(folder, identity, plain)
+    for name, old in before.items():
+        if old is None:
+            worktree.resolve(checkout.path, name).unlink(missing_ok=True)
+        else:
+            write(checkout, name, old)
+    return Recorded(plain, files)
+
+
+def digest(binary: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with binary.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
