@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 
 import pytest
 from hypothesis import given
@@ -152,6 +153,15 @@ def test_what_counts_no_cpu_samples_is_refused_alone_and_among_others(reals, mer
     with pytest.raises(ProfileError) as caught:
         merging([*reals[:others], odd])
     assert (caught.value.reason, caught.value.profile) == (reason, others)
+
+
+@pytest.mark.parametrize("merging", [merge, merge_edges])
+@pytest.mark.parametrize("broken", [b"no profile", negative()], ids=["unreadable", "negative"])
+def test_no_thread_is_left_after_an_error_even_while_it_is_held(reals, merging, broken):
+    before = threading.active_count()
+    with pytest.raises(ProfileError) as held:
+        merging([*reals, broken, *reals])
+    assert (held.value.profile, threading.active_count()) == (len(reals), before)
 
 
 def test_nothing_cannot_be_merged():

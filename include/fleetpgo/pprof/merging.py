@@ -19,7 +19,7 @@ Memory: a few inputs at a time and the merged result, however many inputs there 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -35,7 +35,7 @@ from fleetpgo.pprof.sampling import count
 from fleetpgo.pprof.tables import Tables, check_compatible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from fleetpgo.pprof.codec.arrays import Ints
     from fleetpgo.pprof.codec.columns import Columns, Header
@@ -83,10 +83,12 @@ def merge(
             part in sums that ``overflow`` 64 bits: it has its number, from 0. Or there are ``no-profiles``.
     """
     tables, largest = Tables(weighted=weights != "none", keep_labels=keep_labels), _Largest()
-    with largest.blamed():
-        for part, factors in _read(profiles, weights, limits, parse, TOGETHER, largest):
+    with (
+        largest.blamed(),
+        closing(_read(profiles, weights, limits, parse, TOGETHER, largest)) as parts,
+    ):
+        for part, factors in parts:
             tables.add(part, factors)
-            del part
         if weights != "none":
             tables.comments.add(f"fleetpgo merge: weights {weights if isinstance(weights, str) else 'given'}")
         return Profile(tables.profile(), MERGED_LIMITS)
@@ -105,13 +107,15 @@ def merge_edges(
     graph, largest = CallGraph(), _Largest()
     # Weighted, stacks are added up before they are rounded; else their edges are, which takes less time.
     tables = Tables(weighted=True, keep_labels=False) if weights != "none" else None
-    with largest.blamed():
-        for part, factors in _read(profiles, weights, limits, parse_leaves, LEAVES_TOGETHER, largest):
+    with (
+        largest.blamed(),
+        closing(_read(profiles, weights, limits, parse_leaves, LEAVES_TOGETHER, largest)) as parts,
+    ):
+        for part, factors in parts:
             if tables:
                 tables.add(part, factors)
             else:
                 graph.add(part)
-            del part
         if tables:
             graph.add(tables.profile())
         return graph.edges()
@@ -124,7 +128,7 @@ def _read(
     parser: Parser,
     together: int,
     largest: _Largest,
-) -> Iterator[tuple[Columns, list[float]]]:
+) -> Generator[tuple[Columns, list[float]]]:
     """Some profiles at a time, and the factor of each.
 
     Raises:
@@ -133,20 +137,20 @@ def _read(
     """
     first: Header | None = None
     number = 0
-    for part in _columns(_ahead(_parts(profiles, limits, together)), limits, parser):
-        factors = []
-        for header, values in zip(part.headers, _values(part), strict=True):
-            first = first or header
-            with _numbered(number):
-                check_compatible(first, header)
-            factors.append(_factor(header, values, weights, number))
-            # Before it is multiplied: what counts too far makes the factors of all others large.
-            counted = float(np.abs(values.astype(np.float64)).sum())
-            largest.see(number, max(counted, abs(header.duration)))
-            number += 1
-            del values
-        yield part, factors
-        del part  # before the next one is read
+    # Closed here, also after an error: else the garbage collector does it, maybe in the thread to be ended.
+    with closing(_ahead(_parts(profiles, limits, together))) as ahead:
+        for part in _columns(ahead, limits, parser):
+            factors = []
+            for header, values in zip(part.headers, _values(part), strict=True):
+                first = first or header
+                with _numbered(number):
+                    check_compatible(first, header)
+                factors.append(_factor(header, values, weights, number))
+                # Before it is multiplied: what counts too far makes the factors of all others large.
+                counted = float(np.abs(values.astype(np.float64)).sum())
+                largest.see(number, max(counted, abs(header.duration)))
+                number += 1
+            yield part, factors
     if not number:
         raise ProfileError(
             "There are no profiles to merge.", reason=NO_PROFILES, hint="Name at least one profile."
@@ -181,7 +185,7 @@ def _parts(profiles: Iterable[bytes], limits: Limits, together: int) -> Iterator
         yield part
 
 
-def _ahead(parts: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+def _ahead(parts: Iterator[list[bytes]]) -> Generator[list[bytes]]:
     """The same; a thread makes the next part while this one is read.
 
     Taking and unzipping profiles both let go of Python's lock; decoding does not.
@@ -209,7 +213,6 @@ def _columns(parts: Iterator[list[bytes]], limits: Limits, parser: Parser) -> It
                 columns = checked(part)
         if columns:
             yield columns
-            del columns
         else:
             for place, raw in enumerate(part, start=number):
                 with _numbered(place):
