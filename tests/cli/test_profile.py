@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from fleetpgo.cli.profile import profile
 from fleetpgo.pprof import call_edges, decode, merge
+from tests.pprof.messages import message, packed
 
 PROFILES = Path(__file__).parents[1] / "testdata/profiles"
 ONE, TWO = str(PROFILES / "go1.27.3.pb.gz"), str(PROFILES / "go1.27.3-b.pb.gz")
@@ -80,6 +81,15 @@ def test_merge_straight_to_the_minimal_profile(run, tmp_path):
     assert json.loads(done.stdout)["proof"] == "identical"
     merged = merge([Path(ONE).read_bytes(), Path(TWO).read_bytes()])
     assert call_edges(decode((tmp_path / "out.pgo").read_bytes())) == call_edges(merged)
+
+
+def test_a_heap_profile_is_not_merged_even_alone(run, tmp_path):
+    heap = tmp_path / "heap.pb.gz"
+    heap.write_bytes(packed(message([], types=(("inuse_space", "bytes"),))))
+    done = run("merge", heap, "-o", tmp_path / "out.pb.gz")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: Profile 0: This is a heap profile: it counts inuse_space/bytes.")
+    assert not (tmp_path / "out.pb.gz").exists()
 
 
 def test_merge_to_stdout_keeps_the_record_apart(run):

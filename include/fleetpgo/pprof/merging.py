@@ -36,7 +36,6 @@ from fleetpgo.pprof.tables import Tables, check_compatible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-    from concurrent.futures import Executor
 
     from fleetpgo.pprof.codec.arrays import Ints
     from fleetpgo.pprof.codec.columns import Columns, Header
@@ -84,10 +83,12 @@ def merge(
             part in sums that ``overflow`` 64 bits: it has its number, from 0. Or there are ``no-profiles``.
     """
     tables, largest = Tables(weighted=weights != "none", keep_labels=keep_labels), _Largest()
-    with largest.blamed(), closing(_read(profiles, weights, limits, parse, TOGETHER, largest)) as parts:
+    with (
+        largest.blamed(),
+        closing(_read(profiles, weights, limits, parse, TOGETHER, largest)) as parts,
+    ):
         for part, factors in parts:
             tables.add(part, factors)
-            del part
         if weights != "none":
             tables.comments.add(f"fleetpgo merge: weights {weights if isinstance(weights, str) else 'given'}")
         return Profile(tables.profile(), MERGED_LIMITS)
@@ -106,14 +107,15 @@ def merge_edges(
     graph, largest = CallGraph(), _Largest()
     # Weighted, stacks are added up before they are rounded; else their edges are, which takes less time.
     tables = Tables(weighted=True, keep_labels=False) if weights != "none" else None
-    reading = _read(profiles, weights, limits, parse_leaves, LEAVES_TOGETHER, largest)
-    with largest.blamed(), closing(reading) as parts:
+    with (
+        largest.blamed(),
+        closing(_read(profiles, weights, limits, parse_leaves, LEAVES_TOGETHER, largest)) as parts,
+    ):
         for part, factors in parts:
             if tables:
                 tables.add(part, factors)
             else:
                 graph.add(part)
-            del part
         if tables:
             graph.add(tables.profile())
         return graph.edges()
@@ -127,7 +129,7 @@ def _read(
     together: int,
     largest: _Largest,
 ) -> Generator[tuple[Columns, list[float]]]:
-    """Some profiles at a time, and the factor of each; to be closed.
+    """Some profiles at a time, and the factor of each.
 
     Raises:
         ProfileError: a profile cannot be read, is ``incompatible`` with the first one, or there are
@@ -135,10 +137,9 @@ def _read(
     """
     first: Header | None = None
     number = 0
-    # The thread ends here, whatever is raised: a generator that an error keeps alive would wait for it in
-    # whichever thread collects garbage next, be it that very one.
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        for part in _columns(_ahead(thread, _parts(profiles, limits, together)), limits, parser):
+    # Closed here, also after an error: else the garbage collector does it, maybe in the thread to be ended.
+    with closing(_ahead(_parts(profiles, limits, together))) as ahead:
+        for part in _columns(ahead, limits, parser):
             factors = []
             for header, values in zip(part.headers, _values(part), strict=True):
                 first = first or header
@@ -149,9 +150,7 @@ def _read(
                 counted = float(np.abs(values.astype(np.float64)).sum())
                 largest.see(number, max(counted, abs(header.duration)))
                 number += 1
-                del values
             yield part, factors
-            del part  # before the next one is read
     if not number:
         raise ProfileError(
             "There are no profiles to merge.", reason=NO_PROFILES, hint="Name at least one profile."
@@ -186,15 +185,16 @@ def _parts(profiles: Iterable[bytes], limits: Limits, together: int) -> Iterator
         yield part
 
 
-def _ahead(thread: Executor, parts: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
-    """The same; the thread makes the next part while this one is read.
+def _ahead(parts: Iterator[list[bytes]]) -> Generator[list[bytes]]:
+    """The same; a thread makes the next part while this one is read.
 
     Taking and unzipping profiles both let go of Python's lock; decoding does not.
     """
-    coming = thread.submit(next, parts, None)
-    while part := coming.result():
+    with ThreadPoolExecutor(max_workers=1) as thread:
         coming = thread.submit(next, parts, None)
-        yield part
+        while part := coming.result():
+            coming = thread.submit(next, parts, None)
+            yield part
 
 
 def _columns(parts: Iterator[list[bytes]], limits: Limits, parser: Parser) -> Iterator[Columns]:
@@ -213,7 +213,6 @@ def _columns(parts: Iterator[list[bytes]], limits: Limits, parser: Parser) -> It
                 columns = checked(part)
         if columns:
             yield columns
-            del columns
         else:
             for place, raw in enumerate(part, start=number):
                 with _numbered(place):
