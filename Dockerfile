@@ -26,7 +26,9 @@ COPY --chown=airflow:root dags ${AIRFLOW_HOME}/dags
 # Where the plugin looks for it: in the project's folder.
 COPY --from=pages --chown=airflow:root /pages/node_modules ${AIRFLOW_HOME}/node_modules
 # Editable: service files are looked for beside the package, in include/services.
-RUN pip install --no-cache-dir --no-deps --editable ${AIRFLOW_HOME}
+# Byte code: pip compiles what it installs, and not what stays here; a read-only file system cannot take any later.
+RUN pip install --no-cache-dir --no-deps --editable ${AIRFLOW_HOME} \
+    && python -m compileall -q ${AIRFLOW_HOME}/include ${AIRFLOW_HOME}/plugins ${AIRFLOW_HOME}/dags
 
 # Volumes take owner and mode from these. Any user of group 0 may write: clusters choose the user.
 RUN mkdir --parents --mode 775 ${AIRFLOW_HOME}/cache ${AIRFLOW_HOME}/logs

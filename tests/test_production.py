@@ -196,6 +196,17 @@ def test_the_image_installs_the_pages_libraries_with_the_node_of_make_setup():
     assert f"FROM node:{version}-" in (ROOT / "Dockerfile").read_text()
 
 
+def test_the_image_has_the_byte_code_of_all_that_is_copied(tmp_path):
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    copied = re.findall(r"^COPY --chown=\S+ (\w+) \$\{AIRFLOW_HOME\}/\1$", dockerfile, re.MULTILINE)
+    (compiled,) = re.findall(r"(python -m compileall .+)$", dockerfile, re.MULTILINE)
+    for name in copied:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "module.py").write_text("")
+    subprocess.run(["sh", "-c", compiled], env={**os.environ, "AIRFLOW_HOME": str(tmp_path)}, check=True)
+    assert sorted(file.parents[1].name for file in tmp_path.rglob("*.pyc")) == sorted(copied) != []
+
+
 def test_the_image_does_not_run_as_root():
     assert re.findall(r"^USER (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[-1] == "airflow"
 
