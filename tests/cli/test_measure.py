@@ -122,3 +122,9 @@ def test_history_prints_each_refresh_and_no_warning(run, tmp_path, recwarn):
 def test_an_empty_history_says_so(run, tmp_path):
     result = run("history", "wshim", "--store", str(tmp_path))
     assert "holds no measured refresh yet" in result.output
+
+
+def test_a_store_that_is_not_there_is_an_error_and_not_an_empty_one(run, tmp_path):
+    result = run("history", "wshim", "--store", str(tmp_path / "none"))
+
+    assert f"there is no store at {tmp_path}/none" in str(result.exception)

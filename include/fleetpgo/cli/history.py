@@ -27,8 +27,13 @@ def history(service: str, store: Path | UPath, *, as_csv: bool, as_json: bool) -
 
     One line per measured refresh: saving with its interval, cores, and the core-hours reclaimed so far.
     """
+    from pathlib import Path
+
+    from fleetpgo.errors import StoreError
     from fleetpgo.measurement.history import history as read_history
 
+    if isinstance(store, Path) and not store.is_dir():
+        raise StoreError(f"there is no store at {store}", hint="check --store, or FLEETPGO_STORE")
     frame = read_history(store, service, now=datetime.now(UTC))
     if as_csv:
         say(frame.to_csv(), nl=False)
