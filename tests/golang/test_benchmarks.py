@@ -71,6 +71,7 @@ def benchmarks(go_module, go_profile, go_cache):
     return run
 
 
+@pytest.mark.slow  # builds what `testing` needs twice
 def test_real_benchmarks_run_in_turn_on_both_sides(benchmarks, caplog):
     caplog.set_level("INFO")
     test = "func BenchmarkTotal(b *testing.B) { for b.Loop() { total([]shape{square{2}}) } }"
@@ -82,6 +83,7 @@ def test_real_benchmarks_run_in_turn_on_both_sides(benchmarks, caplog):
     assert sum(message.startswith("BenchmarkTotal") for message in caplog.messages) == 2 * ROUNDS
 
 
+@pytest.mark.slow  # likewise
 def test_a_pattern_that_names_no_benchmark_is_an_error(benchmarks):
     with pytest.raises(BuildError, match=r"`go test -bench=Nothing \./\.\.\.` ran no benchmark"):
         benchmarks("Nothing", "func BenchmarkTotal(b *testing.B) {}")
