@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from fleetpgo.pprof.callgraph import call_edges
@@ -32,7 +33,7 @@ FEWEST_FOR_OUTLIERS = 3
 """Of two instances that differ, nobody can say which one is the odd one."""
 
 
-LIKELY = 5
+LIKELY = 3
 """Instances of which it is looked up what they change; those with the most weight where others have none."""
 
 
@@ -151,8 +152,10 @@ def _influence(
 
 
 def _hot_without(everything: Edges, own: Edges) -> set[Edge]:
-    rest = _without(everything, own).weights
-    return set(Edges.of({edge: weight for edge, weight in rest.items() if weight}).hot)
+    """Return the hot edges of the others. Of equal weights those come first that do so with all instances."""
+    rest = [item for item in _without(everything, own).weights.items() if item[1]]
+    rest.sort(key=itemgetter(1), reverse=True)
+    return set(Edges(dict(rest)).hot)
 
 
 def _outliers(leave_one_out: Mapping[str, float]) -> tuple[str, ...]:
