@@ -85,7 +85,7 @@ FAILURES = (
         "the line of a Makefile",
         "./cmd/api",
         3,
-        "another version of Go builds it now than was profiled",
+        "another version of Go than go1.",
         calls=[*CALLS, GONE],
         profile="pgo/api.pprof",
     ),

@@ -1,11 +1,12 @@
 import os
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fleetpgo.golang import output, processes
+from fleetpgo.golang import descendants, output, processes
 from fleetpgo.golang.processes import Ended, capture, follow
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -87,6 +88,27 @@ def test_nothing_that_a_command_starts_outlives_it(tmp_path, daemon, stopped):
     ended, _ = shell(tmp_path, script, seconds=3 if stopped else 300)
 
     assert (stopped, False) == (bool(ended.stopped), is_alive(int((tmp_path / "pid").read_text())))
+
+
+def test_a_daemon_whose_parent_died_while_it_was_looked_for_is_ended(tmp_path, monkeypatch):
+    look, looks = descendants._processes, []
+
+    def look_while_the_parent_dies():
+        """The first look saw the daemon before its parent died, and the parent after that."""
+        daemon, parent = (int((tmp_path / name).read_text()) for name in ("pid", "parent"))
+        while not looks and is_alive(parent):
+            time.sleep(0.01)
+        looks.append(1)
+        for each in look():
+            stale = len(looks) == 1 and each.pid == daemon
+            yield each._replace(parent=parent) if stale else each
+
+    monkeypatch.setattr(descendants, "_processes", look_while_the_parent_dies)
+    (tmp_path / "daemon").write_text("echo $$ > pid; exec sleep 600")
+    (tmp_path / "between").write_text("echo $$ > parent; setsid sh daemon & wait")
+    ended, _ = shell(tmp_path, "sh between & until [ -s pid ]; do sleep 0.01; done", seconds=300)
+
+    assert (False, False) == (ended.failed, is_alive(int((tmp_path / "pid").read_text())))
 
 
 def test_a_pipe_that_a_daemon_holds_is_not_waited_for(tmp_path):

@@ -75,7 +75,10 @@ def end(process: subprocess.Popen[bytes]) -> str:
         process.wait(ENDING_SECONDS)
     if process.returncode is None:
         return f"cannot be ended: process {process.pid} does not die"
-    while alive := _left_behind(process):
+    while True:
+        alive, reaped = _left_behind(process)
+        if not alive and not reaped:
+            return ""
         if time.monotonic() > deadline:
             return f"left processes that cannot be ended: {', '.join(str(each.pid) for each in alive)}"
         for each in alive:
@@ -85,7 +88,6 @@ def end(process: subprocess.Popen[bytes]) -> str:
             with suppress(OSError):
                 os.kill(each.pid, signal.SIGKILL)
         time.sleep(_BETWEEN_KILLS)
-    return ""
 
 
 def forget(process: subprocess.Popen[bytes]) -> None:
@@ -101,10 +103,17 @@ def _adopt_orphans(*, yes: bool) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
 
 
-def _left_behind(process: subprocess.Popen[bytes]) -> list[_Process]:
-    """Find the live processes that a command has left below this one; reap the dead ones."""
+def _left_behind(process: subprocess.Popen[bytes]) -> tuple[list[_Process], int]:
+    """Find the live processes that a command has left below this one, and reap the dead ones.
+
+    A process that dies while the others are looked at may leave a child that was looked at before, when it
+    was not yet ours. So nothing is left only if nothing was reaped, either.
+
+    Returns:
+        those that live, and how many were reaped.
+    """
     if not _LINUX:
-        return []
+        return [], 0
     me, session = os.getpid(), os.getsid(0)
     with _changing:
         there = {each.pid: each for each in _processes()}
@@ -119,11 +128,12 @@ def _left_behind(process: subprocess.Popen[bytes]) -> list[_Process]:
         ]
         # Not by its state: a process whose first thread has ended is shown as dead.
         alive = {each.pid for each in orphans if not _reap(each.pid)}
+    reaped = len(orphans) - len(alive)
     size = 0
     while len(alive) > size:
         size = len(alive)
         alive |= {each.pid for each in there.values() if each.parent in alive}
-    return [there[pid] for pid in alive]
+    return [there[pid] for pid in alive], reaped
 
 
 def _reap(pid: int) -> bool:

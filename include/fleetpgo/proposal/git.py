@@ -27,7 +27,7 @@ from fleetpgo.errors import RepositoryError
 from fleetpgo.golang import processes, worktree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _log = logging.getLogger(__name__)
 
@@ -271,14 +271,19 @@ def base_moved(checkout: Checkout) -> bool:
     return now.get(reference) != checkout.base_commit
 
 
-def require_head(checkout: Checkout, head: str) -> None:
+def require_head(checkout: Checkout, head: str, config: Callable[[], Mapping[str, str]]) -> None:
     """Check that the branch still points to the commit that was pushed.
+
+    Args:
+        checkout: a repository whose origin has the branch.
+        head: the commit.
+        config: returns git configuration with credentials that hold; the checkout's own may have run out.
 
     Raises:
         RepositoryError: if it does not: another run, or a person, has moved or deleted it.
     """
     reference = f"refs/heads/{checkout.branch}"
-    now = _references(checkout.path, "origin", checkout.config, reference).get(reference)
+    now = _references(checkout.path, "origin", config(), reference).get(reference)
     if now != head:
         raise RepositoryError(
             f"{checkout.branch} was moved from {head} to {now or 'nothing'} after this run had pushed it: "

@@ -104,7 +104,7 @@ def propose_revert(
                 service.review.model_copy(
                     update={"draft": service.review.revert == "draft", "auto_merge": None}
                 ),
-                require_head=partial(require_head, checkout, made_head),
+                require_head=partial(require_head, checkout, made_head, forge.git_config),
             )
     _log.info("pull request %d reverts the profile: %s", made.number, made.url)
     return Reverted(made.number, made.url)

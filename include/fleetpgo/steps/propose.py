@@ -215,7 +215,7 @@ def propose(
                         title(proposal),
                         body(proposal),
                         service.review,
-                        require_head=partial(require_head, untouched, head),
+                        require_head=partial(require_head, untouched, head, forge.git_config),
                     )
         _log.info("pull request %d: %s", made.number, made.url)
         return replace(proposed, head=head, pull_request=made.number, url=made.url)
