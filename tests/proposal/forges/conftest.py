@@ -5,12 +5,19 @@ import ssl
 
 import pytest
 import trustme
+from github.Requester import Requester
 
 from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.forges import connect
 from fleetpgo.proposal.git import clone, git
 from tests.proposal.forges.doubles import KINDS, PROJECT, TOKEN, Served
 from tests.proposal.forges.sides import BRANCH, Local
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    """Leave out PyGithub's pauses: a second between writes, which GitHub asks for, and a double does not."""
+    monkeypatch.setattr(Requester, "_Requester__deferRequest", lambda *_: None)
 
 
 @pytest.fixture(scope="session")
