@@ -3,7 +3,8 @@ import os
 import pytest
 
 from fleetpgo.golang.environment import build_environment
-from fleetpgo.golang.source import packages, parse
+from fleetpgo.golang.packages import packages
+from fleetpgo.golang.source import parse
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetpgo import pprof
-from fleetpgo.golang.source import Package, packages
+from fleetpgo.golang.packages import Package, packages
 from fleetpgo.golang.sourcematch import Sources
 from fleetpgo.pprof import Edge, Edges
 

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from fleetpgo import pprof
-from fleetpgo.golang.source import packages
+from fleetpgo.golang.packages import packages
 from fleetpgo.golang.sourcematch import Sources
 from fleetpgo.run.profiled import Record
 from fleetpgo.steps.contributions import builds, contributions

@@ -254,7 +254,7 @@ def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) ->
     SOURCE is the module's directory. A call edge fits if caller, callee and line of the call are still there.
     """
     from fleetpgo import pprof
-    from fleetpgo.golang.source import packages
+    from fleetpgo.golang.packages import packages
     from fleetpgo.golang.sourcematch import Sources
     from fleetpgo.measurement.figures import percent
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fleetpgo import pprof
 from fleetpgo.errors import BuildError, ProfileError, ToolchainError
-from fleetpgo.golang.source import packages
+from fleetpgo.golang.packages import packages
 from fleetpgo.golang.sourcematch import Sources
 from fleetpgo.golang.toolchain import run
 

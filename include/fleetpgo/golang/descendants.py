@@ -77,9 +77,10 @@ def end(process: subprocess.Popen[bytes]) -> str:
         return f"cannot be ended: process {process.pid} does not die"
     while True:
         alive, reaped = _left_behind(process)
-        if not alive and not reaped:
+        late = time.monotonic() > deadline
+        if not alive and (late or not reaped):  # other commands' orphans may go on to be reaped
             return ""
-        if time.monotonic() > deadline:
+        if late:
             return f"left processes that cannot be ended: {', '.join(str(each.pid) for each in alive)}"
         for each in alive:
             # By group first: what forks faster than it is found does not leave its group in between.

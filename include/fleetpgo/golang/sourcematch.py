@@ -40,14 +40,15 @@ from fleetpgo.golang.numbering import (
     numbering_of,
     numberings,
 )
-from fleetpgo.golang.source import Function, Source, go_version, parse
+from fleetpgo.golang.packages import go_version
+from fleetpgo.golang.source import Function, Source, parse
 from fleetpgo.golang.symbols import without_type_arguments
 from fleetpgo.pprof.programs import is_std
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from fleetpgo.golang.source import Package
+    from fleetpgo.golang.packages import Package
     from fleetpgo.pprof import Edge, Edges
 
 
@@ -144,7 +145,7 @@ class Sources:
 
     Args:
         packages: the packages of the build, dependencies included; see
-            :func:`fleetpgo.golang.source.packages`.
+            :func:`fleetpgo.golang.packages.packages`.
     """
 
     def __init__(self, packages: Iterable[Package]) -> None:

@@ -17,8 +17,8 @@ from fleetpgo.errors import BuildError, ToolchainError
 from fleetpgo.golang.asking import asked, asking, hot_packages
 from fleetpgo.golang.benchmarks import run_benchmarks
 from fleetpgo.golang.decisions import Decisions
+from fleetpgo.golang.packages import packages
 from fleetpgo.golang.reference import COMPARED
-from fleetpgo.golang.source import packages
 from fleetpgo.golang.sourcematch import Sources
 from fleetpgo.golang.toolchain import build_settings
 from fleetpgo.proposal.builds import build_plain, digest, runner_of
