@@ -156,6 +156,8 @@ def beginning(text: str, longest: int, *, whole: bool = True) -> str:
         whole: whether this is all of it; if not, it may end in the middle of a secret.
     """
     said = cleaned(text)
+    if whole and len(said) <= longest and not _found_in(said):
+        return said
     end = longest if whole else max(min(longest, len(said) - longest_secret()), 0)
     for found in _secrets_in(said):
         if found.start() < end < found.end():

@@ -130,7 +130,7 @@ def _keys(profiles: Columns) -> tuple[list[bytes], Ints]:
     """The keys of all functions without repetition, and (functions,) the number of each one's."""
     names, of_functions = profiles.strings.distinct(profiles.functions[:, 0])
     numbers: Numbering[bytes] = Numbering({b"": 0})
-    of_names = numbers.of((key_of(name[:LONGEST_PATH]) for name in names), len(names))
+    of_names = numbers.of(map(key_of, [name[:LONGEST_PATH] for name in names]), len(names))
     numbers_of = of_names[of_functions]
     modules = _are_modules(numbers)
     if modules.any():

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
-from pydantic import ValidationError
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
@@ -31,13 +30,13 @@ from fleetpgo.errors import MeasurementError, PrometheusError, QueryError
 from fleetpgo.prometheus.exchange import Exchange, within
 from fleetpgo.prometheus.replies import (
     LEFT_OUT,
-    REPLY,
     MatrixData,
     ScalarData,
     Success,
     VectorData,
     clean,
     first_fault,
+    read_reply,
     warnings_of,
     without_number,
 )
@@ -51,7 +50,7 @@ MAX_POINTS = 11_000
 """Prometheus refuses range queries with more points per series."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Series:
     """One series of an answer: its labels and its points, (Unix time in seconds, value), by time."""
 
@@ -120,8 +119,10 @@ class Prometheus:
             case ScalarData(result=point):
                 series = [Series({}, (point,))]
             case VectorData(result=samples):
-                series = [Series(_labels(each.metric), (each.value,)) for each in samples if each.value]
-                warnings += without_number(each.metric for each in samples if not each.value)
+                series = [
+                    Series(_labels(each["metric"]), (each["value"],)) for each in samples if "value" in each
+                ]
+                warnings += without_number(each["metric"] for each in samples if "value" not in each)
             case other:
                 raise PrometheusError(
                     f"the query gives a {other.resultType}, not a vector: {query}",
@@ -142,8 +143,12 @@ class Prometheus:
         if not isinstance(reply.data, MatrixData):
             raise PrometheusError(f"a range query gives a {reply.data.resultType}, not a matrix: {query}")
         found = reply.data.result
-        series = [Series(_labels(each.metric), tuple(each.values)) for each in found if each.values]
-        left_out = without_number(each.metric for each in found if each.histograms or not each.values)
+        series = [
+            Series(_labels(each["metric"]), tuple(values)) for each in found if (values := each.get("values"))
+        ]
+        left_out = without_number(
+            each["metric"] for each in found if each.get("histograms") or not each.get("values")
+        )
         return Answer(query, tuple(series), warnings_of(reply) + left_out)
 
     def number(self, query: str, *, at: datetime | None = None) -> tuple[float, tuple[str, ...]]:
@@ -185,8 +190,8 @@ class Prometheus:
                 hint="is the address in the connection right, and reachable from here?",
             ) from error
         try:
-            reply = REPLY.validate_json(received.body)
-        except ValidationError as error:
+            reply = read_reply(received.body)
+        except ValueError as error:
             fault = f"it leads to {_host(received.location)}" if received.location else first_fault(error)
             raise PrometheusError(
                 f"{self.address} answers HTTP {received.status} and not as a Prometheus API does: {fault}",

@@ -32,7 +32,7 @@ class Received:
     """What came: the status, the body unzipped, and where a redirection leads; "": nowhere."""
 
     status: int
-    body: bytes
+    body: bytearray
     location: str
 
 
@@ -78,7 +78,7 @@ class Exchange:
         """Note where a redirection leads: to prepare for it, requests would read its body, however long."""
         self._location = response.headers.pop("Location", "")
 
-    def _read(self, response: requests.Response) -> bytes:
+    def _read(self, response: requests.Response) -> bytearray:
         body = bytearray()
         # One system call at a time: whoever sends a byte a minute is left when time is up.
         while not self._abandoned and (chunk := response.raw.read1(_CHUNK, decode_content=True)):
@@ -88,7 +88,7 @@ class Exchange:
                     f"the answer is larger than {self._max_bytes:,} bytes: {self._form['query']}",
                     hint="aggregate in the query what need not be told apart",
                 )
-        return bytes(body)
+        return body
 
     def abandon(self) -> None:
         """Stop reading: nobody waits for it any more."""

@@ -5,14 +5,16 @@ Knows the JSON of https://prometheus.io/docs/prometheus/latest/querying/api/ and
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, WrapValidator
+from pydantic_core import from_json
+from typing_extensions import TypedDict  # pydantic takes that of typing from Python 3.12 on only
 
 from fleetpgo import foreign
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 LEFT_OUT = "left out: "
 """How a warning begins that tells of a series without a number; the rest of the answer is whole."""
@@ -24,29 +26,36 @@ _Point = tuple[float, float]
 """A point as the API gives it: the value is a string, so that NaN and ±Inf survive JSON."""
 
 
-class _Sample(BaseModel):
-    metric: dict[str, str]
-    value: _Point | None = None  # none: a native histogram
+def _in_place(series: dict[str, Any], check: Callable[[object], dict[str, Any]]) -> dict[str, Any]:
+    """Check a series without keeping the copy of its labels that the check makes."""
+    checked = check(series)
+    series.update(checked, metric=series["metric"])
+    return series
 
 
-class _Matrix(BaseModel):
+class _Sample(TypedDict):  # no model: there may be 100,000 of them
     metric: dict[str, str]
-    values: list[_Point] = []
-    histograms: list[object] = []
+    value: NotRequired[_Point]  # none: a native histogram
+
+
+class _Matrix(TypedDict):
+    metric: dict[str, str]
+    values: NotRequired[list[_Point]]
+    histograms: NotRequired[list[object]]
 
 
 class VectorData(BaseModel):
     """Samples at one time, one of each series."""
 
     resultType: Literal["vector"]  # noqa: N815  # the API's names, here and below
-    result: list[_Sample]
+    result: list[Annotated[_Sample, WrapValidator(_in_place)]]
 
 
 class MatrixData(BaseModel):
     """Samples over a range of time, of each series."""
 
     resultType: Literal["matrix"]  # noqa: N815
-    result: list[_Matrix]
+    result: list[Annotated[_Matrix, WrapValidator(_in_place)]]
 
 
 class ScalarData(BaseModel):
@@ -80,9 +89,20 @@ class Failure(BaseModel):
     error: str
 
 
-REPLY: TypeAdapter[Success | Failure] = TypeAdapter(
+_REPLY: TypeAdapter[Success | Failure] = TypeAdapter(
     Annotated[Success | Failure, Field(discriminator="status")]
 )
+
+
+def read_reply(body: bytes | bytearray) -> Success | Failure:
+    """Read an answer's JSON.
+
+    Raises:
+        ValidationError: it is not what the API's documentation says.
+        ValueError: it is no JSON.
+    """
+    # In two steps: validate_json would keep a tree of its own beside all that it makes of it.
+    return _REPLY.validate_python(from_json(body))
 
 
 def warnings_of(reply: Success) -> tuple[str, ...]:
@@ -105,8 +125,10 @@ def without_number(metrics: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
     return (clean(f"{LEFT_OUT}a native histogram is no number: {dict(first)}") + more,)
 
 
-def first_fault(error: ValidationError) -> str:
+def first_fault(error: ValueError) -> str:
     """Where an answer is not what the API's documentation says, and how; never what stands there."""
+    if not isinstance(error, ValidationError):
+        return clean(f"Invalid JSON: {error}")
     fault = error.errors(include_input=False, include_context=False, include_url=False)[0]
     place = ".".join(map(str, fault["loc"]))
     return clean(f"{place}: {fault['msg']}" if place else fault["msg"])

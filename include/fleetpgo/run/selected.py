@@ -6,7 +6,7 @@ from collections.abc import Mapping  # noqa: TC003  # pydantic reads the annotat
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Target:
     """An instance to profile.
 

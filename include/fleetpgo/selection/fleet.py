@@ -47,7 +47,7 @@ def read_fleet(answer: Answer, rules: SelectionRules) -> tuple[list[Target], lis
 def _objection(series: Series, rules: SelectionRules) -> tuple[str, str] | None:
     """Return why a series is not a candidate: kind of reason and sentence; None: it is one."""
     instance, value = series.labels.get(rules.instance_label), series.value
-    length = sum(map(len, series.labels)) + sum(map(len, series.labels.values()))
+    length = len("".join([*series.labels, *series.labels.values()]))
     if length > MOST_LABELS:
         return "long", f"{LEFT_OUT}a series whose labels have {length:,} characters"
     if instance is None:

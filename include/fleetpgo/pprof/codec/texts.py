@@ -77,6 +77,8 @@ class Texts(Sequence[bytes]):
     def are_utf8(self) -> bool:
         """Whether all of them are UTF-8: together they are, and none begins in the middle of a letter."""
         octets = bytes(self._octets)
+        if octets.isascii():
+            return True
         try:
             octets.decode()
         except UnicodeDecodeError:
