@@ -70,3 +70,9 @@ def test_fewer_than_two_instances_cannot_be_judged(count):
     fleet = {str(seed): instance(seed, 300) for seed in range(count)}
     weight = 300 * count
     assert sufficiency(fleet) == Sufficiency(count, weight, None, None, {}, ())
+
+
+def test_weights_whose_products_need_more_than_64_bits_agree_exactly():
+    one = from_edges(Edges.of({edge: 10**12 + number for number, edge in enumerate(EDGES)}))
+    found = sufficiency({"a": one, "b": one, "c": one})
+    assert (found.split_half_overlap, set(found.leave_one_out.values())) == (1.0, {1.0})

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fleetpgo.pprof.callgraph import call_edges
 from fleetpgo.pprof.codec.reading import Limits
-from fleetpgo.pprof.comparing import overlap
-from fleetpgo.pprof.edges import Edge, Edges
+from fleetpgo.pprof.edges import HOT_PERCENT, places_of_names
 from fleetpgo.pprof.profile import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from fleetpgo.pprof.codec.arrays import Ints
+    from fleetpgo.pprof.edges import Edges
 
 SPLITS = 8
 """Random halves that the figures are the mean of: one split alone depends on who is on which side."""
@@ -32,6 +35,8 @@ OUTLIER_DISTANCE = 0.2
 FEWEST_FOR_OUTLIERS = 3
 """Of two instances that differ, nobody can say which one is the odd one."""
 
+
+MOST_IN_INT64 = (1 << 63) - 1
 
 LIKELY = 3
 """Instances of which it is looked up what they change; those with the most weight where others have none."""
@@ -90,72 +95,127 @@ def sufficiency(
     Raises:
         ProfileError: one of the profiles cannot be read.
     """
-    edges = {name: call_edges(decode(profiles[name], limits=limits)) for name in sorted(profiles)}
-    everything = _sum(edges.values())
-    if len(edges) < 2:  # noqa: PLR2004 -- two halves need two instances
-        return Sufficiency(len(edges), everything.total, None, None, {}, ())
+    fleet = _Fleet.of({name: call_edges(decode(profiles[name], limits=limits)) for name in sorted(profiles)})
+    total = int(fleet.everything.sum())
+    names = list(fleet.parts)
+    if len(names) < 2:  # noqa: PLR2004 -- two halves need two instances
+        return Sufficiency(len(names), total, None, None, {}, ())
     overlaps, coverages = [], []
-    names = sorted(edges)
     shuffle = random.Random(0)  # noqa: S311 -- a fixed seed: the same profiles get the same figures
     for _ in range(SPLITS):
         shuffle.shuffle(names)
         half = len(names) // 2
-        one, other = (_sum(edges[name] for name in part) for part in (names[:half], names[half:]))
-        overlaps.append(overlap(one, other))
+        one, other = fleet.sum(names[:half]), fleet.sum(names[half:])
+        overlaps.append(_overlap(one, other))
         coverages += [_coverage(one, other), _coverage(other, one)]
-    leave_one_out = {name: overlap(own, _without(everything, own)) for name, own in edges.items()}
+    leave_one_out = {name: _overlap(fleet.sum([name]), fleet.without(name)) for name in fleet.parts}
     return Sufficiency(
-        instances=len(edges),
-        weight=everything.total,
+        instances=len(names),
+        weight=total,
         split_half_overlap=sum(overlaps) / len(overlaps),
         held_out_coverage=sum(coverages) / len(coverages),
         leave_one_out=leave_one_out,
         outliers=_outliers(leave_one_out),
-        influence=_influence(edges, everything, leave_one_out),
+        influence=_influence(fleet, leave_one_out),
     )
 
 
-def _sum(parts: Iterable[Edges]) -> Edges:
-    weights: dict[Edge, int] = {}
-    for part in parts:
-        for edge, weight in part.weights.items():
-            weights[edge] = weights.get(edge, 0) + weight
-    return Edges.of(weights)
+@dataclass(frozen=True)
+class _Fleet:
+    """The weights of all instances' edges.
+
+    Args:
+        everything: (edges,) the weight of each in all instances; edges are ordered by their names.
+        parts: instance → (n,) its edges, and (n,) their weights.
+    """
+
+    everything: Ints
+    parts: Mapping[str, tuple[Ints, Ints]]
+
+    @classmethod
+    def of(cls, instances: Mapping[str, Edges]) -> _Fleet:
+        known = {edge for own in instances.values() for edge in own.weights}
+        places = places_of_names(known)
+        ordered = sorted(known, key=lambda edge: (places[edge.caller], places[edge.callee], edge.offset))
+        row_of = {edge: row for row, edge in enumerate(ordered)}
+        everything = np.zeros(len(known), np.int64)
+        parts = {}
+        for name, own in instances.items():
+            rows = np.fromiter(map(row_of.__getitem__, own.weights), np.int64, len(own))
+            weights = np.fromiter(own.weights.values(), np.int64, len(own))
+            everything[rows] += weights
+            parts[name] = rows, weights
+        return cls(everything, parts)
+
+    def sum(self, names: Iterable[str]) -> Ints:
+        """(edges,) the weight of each in some instances."""
+        total = np.zeros_like(self.everything)
+        for name in names:
+            rows, weights = self.parts[name]
+            total[rows] += weights
+        return total
+
+    def without(self, name: str) -> Ints:
+        """(edges,) the weight of each in all instances but one."""
+        return self.everything - self.sum([name])
 
 
-def _without(everything: Edges, own: Edges) -> Edges:
-    return Edges({edge: weight - own.weights.get(edge, 0) for edge, weight in everything.weights.items()})
-
-
-def _coverage(chosen: Edges, held_out: Edges) -> float:
-    """Share of the held-out weight that lies on edges which are hot in the chosen half."""
-    if not held_out.total:
+def _overlap(one: Ints, other: Ints) -> float:
+    """What :func:`fleetpgo.pprof.comparing.overlap` says of two columns of weights."""
+    total, total_of_other = int(one.sum()), int(other.sum())
+    if not total or not total_of_other:
         return 0.0
-    return sum(held_out.weights.get(edge, 0) for edge in chosen.hot) / held_out.total
+    rows = np.flatnonzero((one != 0) & (other != 0))
+    mine, theirs = one[rows], other[rows]
+    if total * total_of_other > MOST_IN_INT64:  # in Python's whole numbers then, which have no end
+        mine, theirs = mine.astype(object), theirs.astype(object)
+    # In whole numbers, so that equal profiles overlap by exactly 1.
+    return int(np.minimum(mine * total_of_other, theirs * total).sum()) / (total * total_of_other)
 
 
-def _influence(
-    edges: Mapping[str, Edges], everything: Edges, leave_one_out: Mapping[str, float]
-) -> Influence | None:
+def _heaviest_first(weights: Ints) -> Ints:
+    """The edges by falling weight; of equal weights those come first that do so in the columns."""
+    return np.argsort(-weights, kind="stable")
+
+
+def _hot(weights: Ints, heaviest_first: Ints) -> Ints:
+    """The edges that :attr:`fleetpgo.pprof.edges.Edges.hot` gives, in that order."""
+    heaviest_first = heaviest_first[: np.count_nonzero(weights)]
+    running = np.cumsum(weights[heaviest_first])
+    total = running[-1] if len(running) else 1
+    return heaviest_first[: 1 + int(np.count_nonzero(running / total * 100 <= HOT_PERCENT))]
+
+
+def _coverage(chosen: Ints, held_out: Ints) -> float:
+    """Share of the held-out weight that lies on edges which are hot in the chosen half."""
+    total = int(held_out.sum())
+    hot = _hot(chosen, _heaviest_first(chosen))
+    return int(held_out[hot].sum()) / total if total else 0.0
+
+
+def _influence(fleet: _Fleet, leave_one_out: Mapping[str, float]) -> Influence | None:
     """Return the instance that changes the hot edges most.
 
     To order all edges anew without each instance would take longer than all else. An instance moves the hot
     edges by the weight that it has elsewhere than the others, so those with the most of that are looked at.
+    Without it, of equal weights those come first that do so with all: no change where there is none.
     """
-    if len(edges) < FEWEST_FOR_OUTLIERS:
+    if len(leave_one_out) < FEWEST_FOR_OUTLIERS:
         return None
-    likely = sorted(edges, key=lambda name: (-edges[name].total * (1 - leave_one_out[name]), name))[:LIKELY]
-    hot = set(everything.hot)
-    changed = {name: len(hot ^ _hot_without(everything, edges[name])) for name in likely}
+    with_all = _heaviest_first(fleet.everything)
+    hot = _hot(fleet.everything, with_all)
+
+    def elsewhere(name: str) -> float:
+        return int(fleet.parts[name][1].sum()) * (1 - leave_one_out[name])
+
+    def hot_without(name: str) -> Ints:
+        others = fleet.without(name)
+        return _hot(others, with_all[_heaviest_first(others[with_all])])
+
+    likely = sorted(leave_one_out, key=lambda name: (-elsewhere(name), name))[:LIKELY]
+    changed = {name: len(np.setxor1d(hot, hot_without(name))) for name in likely}
     most = max(changed, key=changed.__getitem__)
     return Influence(most, changed[most], len(hot)) if changed[most] else None
-
-
-def _hot_without(everything: Edges, own: Edges) -> set[Edge]:
-    """Return the hot edges of the others. Of equal weights those come first that do so with all instances."""
-    rest = [item for item in _without(everything, own).weights.items() if item[1]]
-    rest.sort(key=itemgetter(1), reverse=True)
-    return set(Edges(dict(rest)).hot)
 
 
 def _outliers(leave_one_out: Mapping[str, float]) -> tuple[str, ...]:
