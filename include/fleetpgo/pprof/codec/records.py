@@ -76,13 +76,15 @@ def varints(octets: Octets, at: Ints, *, most: int = LONGEST) -> tuple[Ints, Int
     Raises:
         UnusualError: one is longer than ``most`` octets.
     """
-    first, second = at_places(octets, at), at_places(octets, at + 1)
+    first, after = at_places(octets, at), at + 1
+    if first.max(initial=0) <= SEVEN_BITS:
+        return first.astype(np.int64), after
+    second = at_places(octets, after)
     more = first >> SEVEN
     second *= more
     first &= SEVEN_BITS
     numbers = first.astype(np.int64)
     numbers |= (second & SEVEN_BITS).astype(np.int64) << SEVEN
-    after = at + 1
     after += more
     longer = np.flatnonzero(second > SEVEN_BITS)
     if len(longer):
