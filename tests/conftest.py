@@ -186,6 +186,21 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     return compare
 
 
+LONGEST = "test_end_to_end.py"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have what shares costly parts run in one process, and what takes longest begin first.
+
+    A file stays with one process, and the pages' files do together: they ask one API server.
+    """
+    for item in items:
+        part = item.path.parent if item.path.parent.name == "pages" else item.path
+        item.add_marker(pytest.mark.xdist_group(str(part.relative_to(ROOT))))
+    items.sort(key=lambda item: item.path.name != LONGEST)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-golden", action="store_true", help="write the golden files; read them after")
 
