@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.errors import BuildError
+from fleetpgo.golang.symbols import without_type_arguments
 from fleetpgo.golang.unwinding import Called, Code, Steps, highest, read_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -99,6 +100,22 @@ class Program:
     def known(self) -> frozenset[bytes]:
         """The names of all functions, also of those that are inlined wherever they are called."""
         return frozenset(self._name_at.values()) - {b""}
+
+    def candidates(self, name: bytes) -> Sequence[bytes]:
+        """Return the functions that have this name but for their type arguments, sorted."""
+        return self._generic.get(_plain(name), ())
+
+    @cached_property
+    def _generic(self) -> Mapping[bytes, tuple[bytes, ...]]:
+        """The names with type arguments, by what is left without these.
+
+        Go 1.20 wrote ``[...]`` for all of them, which is nobody's name to its compiler.
+        """
+        found: dict[bytes, list[bytes]] = defaultdict(list)
+        for name in sorted(self.known):
+            if b"[" in name and b"[...]" not in name:
+                found[_plain(name)].append(name)
+        return {plain: tuple(names) for plain, names in found.items()}
 
     def address_of(self, offset: int) -> int | None:
         """Return the address, as the file counts, of a byte of the file; None: it is not loaded."""
@@ -259,3 +276,7 @@ class Program:
         return BuildError(
             f"the table of functions in {self.name} is damaged", hint="take the file that `go build` wrote"
         )
+
+
+def _plain(name: bytes) -> bytes:
+    return without_type_arguments(name.decode("latin-1")).encode("latin-1")
