@@ -10,8 +10,8 @@ import pytest
 
 from fleetpgo.errors import BuildError
 from fleetpgo.golang.pclntab import read_program
-from tests.golang.conftest import go_build
 from tests.pprof.messages import unpacked
+from tests.repairing import go_build
 
 TINY = """\
 package main

@@ -8,50 +8,18 @@ from fleetpgo import pprof
 from fleetpgo.errors import ProfileError
 from fleetpgo.golang.pclntab import read_program
 from fleetpgo.golang.preprofile import preprofile
-from fleetpgo.golang.symbols import without_type_arguments
 from fleetpgo.pprof.repairing import AMBIGUOUS, ANOTHER_SOURCE, NOT_THERE
-from tests.golang.conftest import SOURCE, go_build
-from tests.pprof.messages import packed, unpacked
-
-
-def damaged(data: bytes, *losses) -> bytes:
-    """The profile after some losses."""
-    profile = unpacked(data)
-    for lose in losses:
-        lose(profile)
-    return packed(profile)
-
-
-def start_lines(profile):
-    for function in profile.function:
-        function.start_line = 0
-
-
-def type_arguments(profile):
-    """Take them out of names, as Pyroscope does."""
-    for row in {each.name for each in profile.function}:
-        name = without_type_arguments(profile.string_table[row].decode())
-        profile.string_table[row] = name.encode()
-
-
-def functions(profile):
-    """Leave addresses alone."""
-    for location in profile.location:
-        location.ClearField("line")
-    profile.ClearField("function")
-
-
-def addresses(profile):
-    """Forget them and their mappings' ranges, as Pyroscope does."""
-    for location in profile.location:
-        location.address = 0
-    for mapping in profile.mapping:
-        mapping.memory_start = mapping.memory_limit = mapping.file_offset = 0
-
-
-def build_ids(profile):
-    for mapping in profile.mapping:
-        mapping.build_id = 0
+from tests.pprof.messages import unpacked
+from tests.repairing import (
+    SOURCE,
+    addresses,
+    build_ids,
+    damaged,
+    functions,
+    go_build,
+    start_lines,
+    type_arguments,
+)
 
 
 def repaired(built, *losses):
