@@ -71,6 +71,14 @@ def test_a_program_has_the_build_id_that_its_profiles_name(built):
     assert profile.string_table[profile.mapping[0].build_id].decode() in built.program.build_ids
 
 
+def test_calls_are_found_in_the_code(built):
+    called = {target for _, _, target in built.program.calls_of(b"main.work") if b"mapped" in target}
+    assert called == {
+        b"main.mapped[go.shape.float64,go.shape.string]",
+        b"main.mapped[go.shape.int,go.shape.float64]",
+    }
+
+
 def test_no_function_of_go_is_outside_the_code(built):
     assert built.program.frames(0) is None
     assert built.program.frames(1 << 40) is None
@@ -98,7 +106,10 @@ def test_a_binary_of_the_other_byte_order_is_read(tiny, go_cache):
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", ["mips", "ppc64", "arm", "386", "arm64", "riscv64"])
 def test_binaries_of_other_processors_are_read(tiny, go_cache, arch):
-    assert starts_of(go_build(go_cache, tiny, tiny / arch, GOARCH=arch, CGO_ENABLED="0")) == STARTS
+    binary = go_build(go_cache, tiny, tiny / arch, GOARCH=arch, CGO_ENABLED="0")
+    assert starts_of(binary) == STARTS
+    if arch == "arm64":
+        assert (b"main.main", 9, b"main.Args") in read_program(binary).calls_of(b"main.main")
 
 
 @pytest.mark.slow

@@ -117,6 +117,11 @@ class Elf:
         shape = f"{self.order}HHI{'QQQ' if self.wide else 'III'}IHHHHHH"
         return struct.unpack(shape, self.at(_IDENTITY, struct.calcsize(shape)))
 
+    @property
+    def machine(self) -> int:
+        """The processor, by its number in ELF (``e_machine``)."""
+        return self._header[1]
+
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
         """The segments that are loaded or hold notes."""

@@ -94,8 +94,16 @@ def read_program(path: Path) -> Program:
             tables=table.part(3),
             functions=_words(table.part(4), order),
             count=table.functions,
+            code=_code(elf, int(module[_TEXT]), table) if parts <= 1 else b"",
+            machine=elf.machine,
             trees=table.data[go_func - table.address :] if inside else elf.from_address(go_func),
         )
+
+
+def _code(elf: Elf, text: int, table: _Table) -> bytes:
+    """Return the functions' code; nothing where the table of functions says what is not in the file."""
+    end = int.from_bytes(table.part(4)[8 * table.functions :][:4], "little" if elf.order == "<" else "big")
+    return elf.from_address(text, end)
 
 
 def _words(data: bytes, order: str) -> NDArray[np.uint32]:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.errors import BuildError
+from fleetpgo.golang.calls import direct_calls
 from fleetpgo.golang.symbols import without_type_arguments
 from fleetpgo.golang.unwinding import Called, Code, Steps, highest, read_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -63,6 +64,8 @@ class Program:
         functions: where each function's code starts and its record is; then the records.
         count: how many functions.
         trees: the inline trees, and whatever else functions have below ``go:func.*``.
+        code: of the functions, from ``text`` on; nothing where that is None.
+        machine: the processor, by its number in ELF.
     """
 
     name: str
@@ -78,7 +81,12 @@ class Program:
     functions: Words
     count: int
     trees: bytes
+    code: bytes
+    machine: int
     _codes: dict[int, Code] = field(default_factory=dict, init=False, repr=False)
+    _calls: dict[bytes, frozenset[tuple[bytes, int, bytes]]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @cached_property
     def start_lines(self) -> Mapping[bytes, tuple[int, ...]]:
@@ -146,6 +154,28 @@ class Program:
         """Return every frame in the code of a function: its own, and those of what was inlined into it."""
         rows = self._rows.get(name, ())
         return frozenset(frame for row in rows for frame in self._code(row).every_frame())
+
+    def calls_of(self, name: bytes) -> frozenset[tuple[bytes, int, bytes]]:
+        """Return the direct calls in the code of a function: who calls, on which line, and which function.
+
+        Who calls is the function itself, or one that is inlined there. Of processors that
+        :mod:`fleetpgo.golang.calls` does not know there are none.
+        """
+        if name not in self._calls:
+            self._calls[name] = frozenset(
+                call for row in self._rows.get(name, ()) for call in self._calls_in(row)
+            )
+        return self._calls[name]
+
+    def _calls_in(self, row: int) -> Iterator[tuple[bytes, int, bytes]]:
+        entries, records = self._entries
+        start = int(entries[row])
+        for place, target in direct_calls(self.code[start : self._end(row)], self.machine):
+            there = int(np.searchsorted(entries, start + target))
+            if there < self.count and entries[there] == start + target:
+                for frame in self._code(row).frames(place)[:1]:
+                    called = int(self.functions[records[there] + _NAME])
+                    yield frame.name, frame.line, self._name_at.get(called, b"")
 
     @cached_property
     def _name_at(self) -> Mapping[int, bytes]:

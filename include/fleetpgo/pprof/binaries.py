@@ -37,4 +37,5 @@ class Binary(Protocol):
     def candidates(self, name: bytes, /) -> Sequence[bytes]: ...  # noqa: D102
     def address_of(self, offset: int, /) -> int | None: ...  # noqa: D102
     def frames(self, address: int, /) -> Sequence[Frame] | None: ...  # noqa: D102
+    def calls_of(self, name: bytes, /) -> AbstractSet[tuple[bytes, int, bytes]]: ...  # noqa: D102
     def frames_of(self, name: bytes, /) -> AbstractSet[Frame]: ...  # noqa: D102

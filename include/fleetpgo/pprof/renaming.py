@@ -6,7 +6,9 @@ word. Names are held against the linker's. One that the binary does not have is 
 
 1. if the binary has one function of that name but for type arguments;
 2. else, for each place by itself, from what the binary has at its address, if their build ids are equal;
-3. else from what is inlined there: the binary says which of them is, on that line of that function.
+3. else from what is inlined there: the binary says which of them is, on that line of that function;
+4. else from who called it: the binary says which of them is called directly, on that line of the caller. Then
+   a location with several callers may become several.
 
 Nothing is guessed: a name that still may be several functions' stays as it is, and is counted.
 """
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fleetpgo.pprof.codec.arrays import ranges
 from fleetpgo.pprof.codec.texts import Texts
 from fleetpgo.pprof.startlines import are_foreign
 
@@ -30,6 +33,11 @@ if TYPE_CHECKING:
 
     At = Callable[[int], list[Sequence[Frame]]]
     """The frames that the binary may have at a location; none: that is not known."""
+
+Told = tuple[bytes, ...]
+"""The whole name of each line of a location; empty where it is not known. Of no line: nothing is known."""
+
+_NOTHING: Told = ()
 
 
 @dataclass(frozen=True)
@@ -65,51 +73,158 @@ def rename(columns: Columns, binary: Binary, at: At) -> Renamed:
     unknown = {
         name for name, other in zip(names, foreign, strict=True) if not other and candidates.get(name) == []
     }
-    by_line, ambiguous = _by_place(columns, binary, at, names, several) if several else ({}, set())
+    places = _Places(columns, binary, names, several) if several else None
+    if places:
+        places.resolve(at)
+        columns = places.columns
+    by_line = places.by_line() if places else {}
+    ambiguous = places.ambiguous() if places else set()
     if not one and not by_line:
         return Renamed(columns, frozenset(), ambiguous, unknown)
     restored = {*one.values(), *by_line.values()}
     return Renamed(_with_names(columns, names, one, by_line), restored, ambiguous, unknown)
 
 
-def _by_place(
-    columns: Columns, binary: Binary, at: At, names: Sequence[bytes], several: AbstractSet[bytes]
-) -> tuple[Mapping[int, bytes], set[bytes]]:
-    """Return the name for each row of ``lines`` that tells it, and the names that some place leaves open."""
-    found: dict[int, bytes] = {}
-    ambiguous: set[bytes] = set()
-    functions = columns.lines[:, 0].tolist()
-    doubted = np.array([name in several for name in names] + [False], np.bool_)[columns.lines[:, 0]]
-    owners = np.repeat(np.arange(len(columns.locations)), np.diff(columns.line_starts))
-    for location in np.unique(owners[doubted]).tolist():
-        start, stop = columns.line_starts[location : location + 2].tolist()
-        written = [names[row] for row in functions[start:stop]]
-        lines = columns.lines[start:stop, 1].tolist()
-        told = _there(binary, written, lines, at(location)) or _inlined(binary, written, lines)
-        for row, name, whole in zip(range(start, stop), written, told, strict=True):
-            if name in several and whole:
-                found[row] = whole
-            elif name in several:
-                ambiguous.add(name)
-    return found, ambiguous
+class _Places:
+    """Locations in which a name may be several functions', and what each name is there.
+
+    Args:
+        columns: of the profile.
+        binary: that was profiled.
+        names: of the rows of ``columns.functions``.
+        several: those that may be several functions'.
+    """
+
+    def __init__(
+        self, columns: Columns, binary: Binary, names: Sequence[bytes], several: AbstractSet[bytes]
+    ) -> None:
+        self.columns = columns
+        self._binary, self._names, self._several = binary, names, several
+        doubted = np.array([name in several for name in names] + [False], np.bool_)[columns.lines[:, 0]]
+        owners = np.repeat(np.arange(len(columns.locations)), np.diff(columns.line_starts))
+        self._told: dict[int, Told] = dict.fromkeys(np.unique(owners[doubted]).tolist(), ())
+
+    def resolve(self, at: At) -> None:
+        """Find out what the names are, from what is there, and from who called."""
+        for row in self._told:
+            written, lines = self._written(row)
+            self._told[row] = _there(self._binary, written, lines, at(row)) or _inlined(
+                self._binary, written, lines, whole_names(self._binary, written[-1])
+            )
+        self._by_callers()
+
+    def by_line(self) -> dict[int, bytes]:
+        """Return the name for each row of ``lines`` that may be several functions' and is told."""
+        starts = self.columns.line_starts.tolist()
+        return {
+            starts[row] + place: name
+            for row, told in self._told.items()
+            for place, name in enumerate(told)
+            if name and self._written(row)[0][place] in self._several
+        }
+
+    def ambiguous(self) -> set[bytes]:
+        """Return the names that stay untold somewhere."""
+        used = set(self.columns.stacks.tolist())
+        return {
+            written
+            for row, told in self._told.items()
+            if row in used
+            for written, name in zip(self._written(row)[0], told, strict=True)
+            if not name and written in self._several
+        }
+
+    def _written(self, row: int) -> tuple[list[bytes], list[int]]:
+        """The names and the lines in a location, as the profile has them."""
+        start, stop = self.columns.line_starts[row : row + 2].tolist()
+        lines = self.columns.lines[start:stop].tolist()
+        return [self._names[function] if function >= 0 else b"" for function, *_ in lines], [
+            line for _, line, _ in lines
+        ]
+
+    def _by_callers(self) -> None:
+        """Tell locations by their callers, from each stack's root to its leaf; each answer is a location."""
+        unsure = {row for row, told in self._told.items() if told and not told[-1]}
+        stacks, ends = self.columns.stacks.tolist(), np.cumsum(self.columns.depths).tolist()
+        memo: dict[tuple[int, int, Told], Told] = {}
+        made: dict[tuple[int, Told], int] = {}
+        of_stacks = np.isin(self.columns.stacks, list(unsure))
+        for end, depth in zip(ends, self.columns.depths.tolist(), strict=True):
+            if not of_stacks[end - depth : end].any():
+                continue
+            caller, told = -1, _NOTHING
+            for position in range(end - 1, end - depth - 1, -1):
+                row = stacks[position]
+                known: Told = self._told.get(row, ())
+                if row in unsure and caller >= 0:
+                    key = row, caller, told
+                    if key not in memo:
+                        memo[key] = self._called(row, caller, told) or known
+                    if memo[key] != known:
+                        known = memo[key]
+                        stacks[position] = made.setdefault(
+                            (row, known), len(self.columns.locations) + len(made)
+                        )
+                caller, told = row, known
+        self._told |= {place: known for (_, known), place in made.items()}
+        self._add([row for row, _ in made], stacks)
+
+    def _called(self, row: int, caller: int, told: Told) -> Told:
+        """Return what a location's names are if it is called from another; nothing if that does not tell."""
+        outer, lines_of_outer = self._written(caller)
+        whole = [
+            [name] if name else whole_names(self._binary, written)
+            for written, name in zip(outer, told or [b""] * len(outer), strict=True)
+        ]
+        if not whole:
+            return ()
+        targets = {
+            target
+            for physical in whole[-1]
+            for name, line, target in self._binary.calls_of(physical)
+            if line == lines_of_outer[0] and name in whole[0]
+        }
+        written, lines = self._written(row)
+        possible = [each for each in whole_names(self._binary, written[-1]) if each in targets]
+        return _inlined(self._binary, written, lines, possible) if len(possible) == 1 else ()
+
+    def _add(self, rows: Sequence[int], stacks: Sequence[int]) -> None:
+        """Append copies of some locations, and take new stacks."""
+        columns = self.columns
+        counts = np.diff(columns.line_starts)[list(rows)]
+        more = columns.lines[ranges(columns.line_starts[list(rows)], counts)]
+        self.columns = replace(
+            columns,
+            stacks=np.array(stacks, np.int64),
+            locations=np.concatenate((columns.locations, columns.locations[list(rows)])),
+            lines=np.concatenate((columns.lines, more)),
+            line_starts=np.append(columns.line_starts, columns.line_starts[-1] + np.cumsum(counts)),
+        )
 
 
 def _there(
     binary: Binary, written: Sequence[bytes], lines: Sequence[int], possible: Sequence[Sequence[Frame]]
-) -> list[bytes]:
+) -> Told:
     """Return the names of the first of some frames that agree with what is written; nothing if none do."""
     for frames in possible:
         if [frame.line for frame in frames] == list(lines) and all(
             frame.name in whole_names(binary, name) for frame, name in zip(frames, written, strict=True)
         ):
-            return [frame.name for frame in frames]
-    return []
+            return tuple(frame.name for frame in frames)
+    return ()
 
 
-def _inlined(binary: Binary, written: Sequence[bytes], lines: Sequence[int]) -> list[bytes]:
-    """Return the names in one location from what is inlined into the last one; empty where several fit."""
+def _inlined(binary: Binary, written: Sequence[bytes], lines: Sequence[int], outers: Sequence[bytes]) -> Told:
+    """Return the names in a location from what is inlined into the last one; empty where several fit.
+
+    Args:
+        binary: that was profiled.
+        written: the names in the profile, the innermost first.
+        lines: of each.
+        outers: what the last one may be.
+    """
     possible: list[set[bytes]] = [set() for _ in written]
-    for outer in whole_names(binary, written[-1]):
+    for outer in outers:
         frames = binary.frames_of(outer)
         inner = [
             {each.name for each in frames if each.line == line and each.name in whole_names(binary, name)}
@@ -117,7 +232,7 @@ def _inlined(binary: Binary, written: Sequence[bytes], lines: Sequence[int]) -> 
         ]
         if all(inner):
             possible = [names | more for names, more in zip(possible, [*inner, {outer}], strict=True)]
-    return [names.pop() if len(names) == 1 else b"" for names in possible]
+    return tuple(names.pop() if len(names) == 1 else b"" for names in possible)
 
 
 def whole_names(binary: Binary, name: bytes) -> Sequence[bytes]:
