@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -10,9 +11,12 @@ import pytest
 
 from fleetpgo import pprof
 from fleetpgo.errors import ProfileError
+from fleetpgo.golang.packages import packages
 from fleetpgo.golang.preprofile import preprofile
+from fleetpgo.golang.sourcematch import Sources
 from fleetpgo.pprof import profile_pb2
 from tests.pprof.messages import packed
+from tests.repairing import SOURCE
 
 MAPPED = re.compile(r"PERF_RECORD_MMAP2 \S+ \[(0x\w+)\((0x\w+)\) @ (0x\w+|0) .*\]: \S+ (\S+)")
 FRAME = re.compile(r"\s+([0-9a-f]+) \((.+)\)")
@@ -66,6 +70,17 @@ def to_pprof(data) -> bytes:
     return packed(profile)
 
 
+@pytest.fixture(
+    params=[
+        "pie",
+        pytest.param("stripped", marks=pytest.mark.slow),
+        pytest.param("cgo", marks=pytest.mark.slow),
+    ]
+)
+def built(request, builds):
+    return builds(request.param)
+
+
 @pytest.fixture
 def recorded(built, tmp_path) -> bytes:
     if not shutil.which("perf"):
@@ -84,15 +99,10 @@ def test_a_profile_of_perf_becomes_one_that_the_compiler_reads(built, recorded):
     repaired = pprof.repair(pprof.decode(recorded), built.program)
 
     facts = repaired.require_useful()
-    assert facts.samples > HERTZ / 4
+    assert facts.samples > HERTZ / 20
     assert preprofile(repaired.profile.data).startswith(b"GO PREPROFILE V1\n")
-    # What Go's own profiler sees of the same program: the same calls, on the same lines. It counts time in C
-    # for the call into it.
-    own, found = (pprof.call_edges(each) for each in (pprof.decode(built.profile), repaired.profile))
-    heavy = {
-        edge: weight
-        for edge, weight in own.weights.items()
-        if weight > 2 and edge.caller.startswith("main.") and edge.callee != "runtime.cgocall"
-    }
-    assert heavy
-    assert sum(weight for edge, weight in heavy.items() if edge in found.weights) > 0.7 * sum(heavy.values())
+    # perf misses the caller of what has no frame of its own, such as assembly. All other calls are in the source.
+    environment = {**os.environ, "GOTOOLCHAIN": "local"}
+    found = Sources(packages(SOURCE, ".", environment=environment)).match(pprof.call_edges(repaired.profile))
+    assert found.share > 0.85
+    assert found.compared > 0.5
