@@ -101,7 +101,7 @@ def test_a_profile_of_perf_becomes_one_that_the_compiler_reads(built, recorded):
     facts = repaired.require_useful()
     assert facts.samples > HERTZ / 20
     assert preprofile(repaired.profile.data).startswith(b"GO PREPROFILE V1\n")
-    # perf misses the caller of what has no frame of its own, such as assembly. All other calls are in the source.
+    # perf misses the caller of what has no frame of its own, such as assembly. Other calls are in the source.
     environment = {**os.environ, "GOTOOLCHAIN": "local"}
     found = Sources(packages(SOURCE, ".", environment=environment)).match(pprof.call_edges(repaired.profile))
     assert found.share > 0.85
