@@ -154,7 +154,7 @@ def test_a_damaged_binary_ends_as_one_error(builds, tmp_path):
         try:
             program = read_program(damaged)
             assert program.start_lines.keys() >= set()
-            program.frames_of(b"main.work")
+            program.stacks_of(b"main.work")
         except BuildError:
             wrong += 1
     assert wrong > 10

@@ -84,6 +84,7 @@ class Program:
     code: bytes
     machine: int
     _codes: dict[int, Code] = field(default_factory=dict, init=False, repr=False)
+    _stacks: dict[bytes, frozenset[tuple[Frame, ...]]] = field(default_factory=dict, init=False, repr=False)
     _calls: dict[bytes, frozenset[tuple[bytes, int, bytes]]] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -150,10 +151,12 @@ class Program:
             return None
         return self._code(row).frames(place - int(entries[row]))
 
-    def frames_of(self, name: bytes) -> frozenset[Frame]:
-        """Return every frame in the code of a function: its own, and those of what was inlined into it."""
-        rows = self._rows.get(name, ())
-        return frozenset(frame for row in rows for frame in self._code(row).every_frame())
+    def stacks_of(self, name: bytes) -> frozenset[tuple[Frame, ...]]:
+        """Return the frames at each place of a function's code: what is inlined there, and itself last."""
+        if name not in self._stacks:
+            stacks = (self._code(row).stacks() for row in self._rows.get(name, ()))
+            self._stacks[name] = frozenset(stack for each in stacks for stack in each)
+        return self._stacks[name]
 
     def calls_of(self, name: bytes) -> frozenset[tuple[bytes, int, bytes]]:
         """Return the direct calls in the code of a function: who calls, on which line, and which function.

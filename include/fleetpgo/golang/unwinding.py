@@ -189,7 +189,8 @@ class Code:
             place = call.place
         return tuple(found)
 
-    def every_frame(self) -> frozenset[Frame]:
-        """Return the frames of all places that have a line."""
+    def stacks(self) -> frozenset[tuple[Frame, ...]]:
+        """Return the frames of each place, the innermost first, of places whose every frame has a line."""
         places = {0, *self._lines.ends, *self._calls.ends}
-        return frozenset(frame for place in places for frame in self.frames(place) if frame.line > 0)
+        found = map(self.frames, places)
+        return frozenset(stack for stack in found if stack and all(frame.line > 0 for frame in stack))

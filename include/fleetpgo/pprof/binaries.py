@@ -38,4 +38,4 @@ class Binary(Protocol):
     def address_of(self, offset: int, /) -> int | None: ...  # noqa: D102
     def frames(self, address: int, /) -> Sequence[Frame] | None: ...  # noqa: D102
     def calls_of(self, name: bytes, /) -> AbstractSet[tuple[bytes, int, bytes]]: ...  # noqa: D102
-    def frames_of(self, name: bytes, /) -> AbstractSet[Frame]: ...  # noqa: D102
+    def stacks_of(self, name: bytes, /) -> AbstractSet[tuple[Frame, ...]]: ...  # noqa: D102

@@ -223,16 +223,24 @@ def _inlined(binary: Binary, written: Sequence[bytes], lines: Sequence[int], out
         lines: of each.
         outers: what the last one may be.
     """
-    possible: list[set[bytes]] = [set() for _ in written]
-    for outer in outers:
-        frames = binary.frames_of(outer)
-        inner = [
-            {each.name for each in frames if each.line == line and each.name in whole_names(binary, name)}
-            for name, line in zip(written[:-1], lines[:-1], strict=True)
-        ]
-        if all(inner):
-            possible = [names | more for names, more in zip(possible, [*inner, {outer}], strict=True)]
-    return tuple(names.pop() if len(names) == 1 else b"" for names in possible)
+    whole = [frozenset(whole_names(binary, name)) for name in written]
+    stacks = [stack for outer in outers for stack in binary.stacks_of(outer)]
+    possible = [
+        {frame.name for frame in frames}
+        for frames in zip(*(stack for stack in stacks if _fits(stack, whole, lines)), strict=True)
+    ]
+    if not possible:  # built with another profile, it may have inlined something else
+        possible = [{name for name in names if name in outers} for names in whole[-1:]]
+        possible = [set()] * (len(written) - 1) + possible
+    return tuple(next(iter(names)) if len(names) == 1 else b"" for names in possible)
+
+
+def _fits(stack: Sequence[Frame], whole: Sequence[AbstractSet[bytes]], lines: Sequence[int]) -> bool:
+    """Whether frames of the binary may be those in the profile: the same functions on the same lines."""
+    return len(stack) == len(lines) and all(
+        frame.line == line and frame.name in names
+        for frame, names, line in zip(stack, whole, lines, strict=True)
+    )
 
 
 def whole_names(binary: Binary, name: bytes) -> Sequence[bytes]:

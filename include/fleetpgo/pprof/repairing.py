@@ -255,7 +255,10 @@ def _of_another_source(
         physical = names[lines[-1][0]]
         if physical not in known:
             known[physical] = _lines_by_name(
-                frame for each in whole_names(binary, physical) for frame in binary.frames_of(each)
+                frame
+                for each in whole_names(binary, physical)
+                for stack in binary.stacks_of(each)
+                for frame in stack
             )
         for function, line in lines:
             whole = whole_names(binary, names[function])
