@@ -164,7 +164,13 @@ def pgo_refresh(service: ServiceRules) -> DAG:
             TopUpOperator(
                 task_id="top_up", service=name, trigger_rule="all_done", execution_timeout=FETCH_TIME
             ),
-            MergeProfilesOperator(task_id="merge_profiles", service=name, trigger_rule="all_done"),
+            MergeProfilesOperator(
+                task_id="merge_profiles",
+                service=name,
+                trigger_rule="all_done",
+                # To repair profiles it builds what the instances run.
+                **({"pool": service.build.pool} if service.profile.repair else {}),
+            ),
             *approval(service),
             BuildAndOpenPROperator(
                 task_id="build_and_open_pr",

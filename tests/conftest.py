@@ -209,6 +209,7 @@ BUILT = (
     "tiny",
     "local/forge/tiny",
     *(f"{kind}/forge/acme/tiny" for kind in ("github", "gitlab", "gitea")),
+    "local/forge/repair",
     "local/wshim_forge/wshim",
     "github/wshim_forge/acme/tiny",
 )

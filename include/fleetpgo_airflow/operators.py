@@ -156,11 +156,16 @@ class MergeProfilesOperator(RefreshOperator):
     operator_extra_links = (ProfileLink(),)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Check, merge, minimise, and account for every instance."""
+        """Repair if asked to, check, merge, minimise, and account for every instance."""
         from fleetpgo.steps.merge import merge_profiles  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.repair import Origin  # noqa: PLC0415  # likewise
 
         with translated(self.service):
-            manifest = merge_profiles(*self.opened(context))
+            service, store = self.opened(context)
+            origin = None
+            if service.profile.repair:
+                origin = Origin(hooks.prometheus(service), hooks.forge(service), hooks.cache())
+            manifest = merge_profiles(service, store, origin=origin)
         for warning in manifest.warnings:
             self.log.warning("%s", warning)
         self.log.info("%d of %d instances, %s samples", manifest.used, manifest.selected, manifest.samples)

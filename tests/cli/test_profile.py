@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from click.testing import CliRunner
 
 from fleetpgo.cli.profile import profile
 from fleetpgo.pprof import call_edges, decode, merge
-from tests.pprof.messages import message, packed
+from tests.pprof.messages import message, packed, unpacked
 
 PROFILES = Path(__file__).parents[1] / "testdata/profiles"
 ONE, TWO = str(PROFILES / "go1.27.3.pb.gz"), str(PROFILES / "go1.27.3-b.pb.gz")
@@ -159,3 +161,60 @@ def test_no_name_reaches_the_terminal_as_it_is(run, tmp_path, command):
     result = run(command, *files)
     assert result.exit_code == 0, result.exception
     assert "\x1b" not in result.stdout
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory, go_cache) -> Path:
+    """The program of the real profiles, built anew: of the same source and the same Go."""
+    binary: Path = tmp_path_factory.mktemp("program") / "program"
+    environment = {**os.environ, "GOCACHE": str(go_cache / "go-build"), "GOFLAGS": "-buildvcs=false"}
+    subprocess.run(
+        ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "."],
+        cwd=PROFILES / "program",
+        env=environment,
+        check=True,
+    )
+    return binary
+
+
+@pytest.fixture
+def lacking(tmp_path) -> Path:
+    """A profile without start lines, as `go tool pprof -proto` writes it."""
+    whole = unpacked(Path(ONE).read_bytes())
+    for function in whole.function:
+        function.start_line = 0
+    path = tmp_path / "lacking.pb.gz"
+    path.write_bytes(packed(whole))
+    return path
+
+
+def test_repair_gives_start_lines_back_and_says_so(run, lacking, program, tmp_path):
+    done = run("repair", lacking, "--binary", program, "-o", tmp_path / "out")
+    assert (done.exit_code, done.stdout) == (0, "start lines of 104 functions filled in\n")
+    assert call_edges(decode((tmp_path / "out").read_bytes())) == call_edges(decode(Path(ONE).read_bytes()))
+
+
+def test_repair_as_json_counts(run, lacking, program, tmp_path):
+    done = run("repair", lacking, "--binary", program, "-o", tmp_path / "out", "--json")
+    assert json.loads(done.stdout) == {
+        "output": str(tmp_path / "out"),
+        "symbolised": 0,
+        "names": 0,
+        "names_share": 0.0,
+        "start_lines": 104,
+        "left": [],
+    }
+
+
+def test_what_repair_cannot_mend_is_refused_and_not_written(run, lacking, tmp_path):
+    root = subprocess.run(["go", "env", "GOROOT"], check=True, capture_output=True, text=True).stdout.strip()
+    done = run("repair", lacking, "--binary", Path(root) / "bin" / "go", "-o", tmp_path / "out", "--json")
+    said = json.loads(done.stdout)
+    assert (done.exit_code, said["reason"]) == (1, "partial-start-line")
+    assert "the binary has no such function" in said["error"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_repair_of_no_binary_says_what_it_needs(run, lacking, tmp_path):
+    done = run("repair", lacking, "--binary", lacking, "-o", tmp_path / "out")
+    assert (done.exit_code, done.stderr.splitlines()[0]) == (1, "error: lacking.pb.gz is no ELF binary")

@@ -110,12 +110,12 @@ def one(tmp_path, source, caller, callee, offset=1, **options):
     ("source", "caller", "callee"),
     [
         ("func f() {\n\tg()\n}\nfunc g() {}\n", "f", "g"),
-        ("func f() {\n\tg[int](1)\n}\nfunc g[T any](t T) {}\n", "f", "g[...]"),
+        ("func f() {\n\tg[int](1)\n}\nfunc g[T any](t T) {}\n", "f", "g[go.shape.int]"),
         ("func f() {\n\t(g)(1)\n}\nfunc g(int) {}\n", "f", "g"),
         (
             "type t[K any] struct{}\nfunc (x *t[K]) f() {\n\tx.g()\n}\nfunc (t[K]) g() {}\n",
-            "(*t[...]).f",
-            "t[...].g",
+            "(*t[go.shape.int]).f",
+            "t[go.shape.int].g",
         ),
         ("type t struct{}\nfunc (t) g() {}\nfunc f(x interface{ g() }) {\n\tx.g()\n}\n", "f", "t.g"),
         ("func f(h func()) {\n\th()\n}\nfunc g() {}\n", "f", "g"),
@@ -169,6 +169,28 @@ def one(tmp_path, source, caller, callee, offset=1, **options):
 )
 def test_each_kind_of_call_is_found(tmp_path, source, caller, callee):
     assert one(tmp_path, source, caller, callee) == ""
+
+
+GENERIC = """\
+type t[K any] struct{}
+func (x *t[K]) f() {
+	g(x)
+}
+func g[T any](T) {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("caller", "callee", "why"),
+    [
+        ("(*t[go.shape.int]).f", "g[go.shape.*main.t[int]]", ""),
+        ("(*t).f", "g[go.shape.int]", "the list of the caller's type arguments"),
+        ("(*t[...]).f", "g[go.shape.int]", "the list of the caller's type arguments"),
+        ("(*t[go.shape.int]).f", "g", "the list of the callee's type arguments"),
+    ],
+)
+def test_names_count_as_the_compiler_writes_them(tmp_path, caller, callee, why):
+    assert one(tmp_path, GENERIC, caller, callee) == why
 
 
 @pytest.mark.parametrize(

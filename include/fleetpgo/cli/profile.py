@@ -274,6 +274,58 @@ def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) ->
         say(f"{100 * lost.share:>6.2f} % {_edge(lost.edge)}: {lost.why} is gone")
 
 
+@profile.command()
+@click.argument("path", metavar="PROFILE", type=PROFILE)
+@click.option(
+    "--binary",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The program that was profiled, as `go build` wrote it; it may be stripped.",
+)
+@output
+@json_option
+def repair(path: str, *, binary: Path, output: str, as_json: bool) -> None:
+    """Give a profile what the compiler needs and it has lost, from the program's binary.
+
+    Three things get lost on the way to a build. Each of them is in every Go binary of Go 1.20 or newer (ELF),
+    also in a stripped one:
+
+    \b
+      start lines     lost by `go tool pprof`, by symbolisers and eBPF agents; without
+                      them the compiler refuses the profile, or places calls wrongly
+      type arguments  stores such as Pyroscope take [go.shape…] out of names; the
+                      compiler then ignores all calls from and to generic functions
+      functions       perf and eBPF agents may send addresses alone; these are named
+                      where the profile's build id is the binary's
+
+    The binary should be the very one that was profiled. If no build id says so, lines are compared, and the
+    functions of a file whose lines are not in the binary are left alone. What cannot be repaired is printed
+    by reason. If the profile still cannot be used, nothing is written, and the exit code is 1.
+
+    \b
+    Example:
+      fleetpgo profile repair cpu.pb.gz --binary bin/api -o repaired.pb.gz
+      fleetpgo profile check repaired.pb.gz
+    """  # noqa: D301  # \b is click's mark for "do not wrap", not an escape gone wrong
+    from fleetpgo import pprof
+    from fleetpgo.golang.pclntab import read_program
+
+    repaired = pprof.repair(pprof.decode(_read(path)), read_program(binary))
+    repaired.require_useful()
+    _write(output, repaired.profile.data)
+    err = output == STDIN
+    if as_json:
+        counts = {
+            name: getattr(repaired, name) for name in ("symbolised", "names", "names_share", "start_lines")
+        }
+        say(json.dumps({"output": output, **counts, "left": list(map(asdict, repaired.left))}), err=err)
+        return
+    for line in repaired.done or ("nothing was missing",):
+        say(line, err=err)
+    for left in repaired.left:
+        say(f"not repaired: {left}", err=err)
+
+
 def _edge(edge: Edge) -> str:
     return f"{edge.caller}:{edge.offset} → {edge.callee}"
 

@@ -17,6 +17,7 @@ What a profile costs production, and what a stranger's answer may cost us, is bo
 """
 
 from fleetpgo.collection.access import Access
+from fleetpgo.collection.examining import Profile, keep
 from fleetpgo.collection.fetching import Limits
 from fleetpgo.collection.records import read_record, read_records, was_asked, write_record
 from fleetpgo.collection.rounds import collect
@@ -24,7 +25,9 @@ from fleetpgo.collection.rounds import collect
 __all__ = [
     "Access",
     "Limits",
+    "Profile",
     "collect",
+    "keep",
     "read_record",
     "read_records",
     "was_asked",

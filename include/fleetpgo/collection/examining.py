@@ -33,15 +33,19 @@ _LONGEST_REASON = 1000
 TOGETHER = 8
 """Bodies that are checked at once: more of them take more memory, and no less time."""
 
+REPAIRABLE = ("no-start-line", "partial-start-line")
+"""Reasons for which a profile is kept if it is to be repaired (``profile.repair``)."""
+
 _KEPT = 16 << 20  # bytes: about what a check takes
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A profile that has passed the check, as it is to be kept."""
+    """A profile that has passed the check, as it is to be kept; or fails it only for what it ``lacks``."""
 
     data: bytes
     facts: pprof.Facts
+    lacks: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class Kept:
     main_functions: Mapping[str, int]
     build_id: str
     other_builds: tuple[str, ...]
+    repairable: bool
+    reason: str
 
 
 class Examiner:
@@ -69,9 +75,13 @@ class Examiner:
         source: knows where in a body the profile is.
         limits: what a body may be.
         seconds: length that was asked for.
+        repair: whether a profile that lacks start lines is kept: the merge step repairs it.
     """
 
-    def __init__(self, thread: Executor, source: ProfileSource, *, limits: Limits, seconds: int) -> None:
+    def __init__(
+        self, thread: Executor, source: ProfileSource, *, limits: Limits, seconds: int, repair: bool = False
+    ) -> None:
+        self._repair = repair
         self._thread, self._source, self._seconds = thread, source, seconds
         self._limits = limits.of_profiles
         self._waiting: list[_Waiting] = []
@@ -123,15 +133,19 @@ class Examiner:
 
         def checked(data: bytes) -> Profile | NoProfileError:
             said = next(facts)
+            lacks = ""
             if isinstance(said, ProfileError):
-                return self._refusal(said)
+                if not (self._repair and said.reason in REPAIRABLE):
+                    return self._refusal(said)
+                lacks = f"{said.reason}: {foreign.line(said.message, _LONGEST_REASON)}"
+                said = pprof.facts(data, limits=self._limits)
             # Names in a profile reach the repository, whose readers are many more than those of a log.
             if foreign.knows_any() and foreign.holds_secret(message(data, self._limits)):
                 return UnusableError(
                     "credentials: names in it repeat a secret that was sent to it; does it put headers into "
                     "labels (pprof.Do)?"
                 )
-            return Profile(data, said)
+            return Profile(data, said, lacks)
 
         return [checked(data) if isinstance(data, bytes) else data for data in found]
 
@@ -174,6 +188,8 @@ def keep(profile: Profile, store: RunStore) -> Kept:
         main_functions=facts.main_functions,
         build_id=facts.build_id,
         other_builds=facts.other_builds,
+        repairable=bool(profile.lacks),
+        reason=f"repairable: {profile.lacks}" if profile.lacks else "",
     )
 
 

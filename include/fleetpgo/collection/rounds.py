@@ -72,6 +72,7 @@ async def collect(
     limits: Mapping[str, int],
     fleet: Sequence[Target] | None = None,
     access: Access = Access(),  # noqa: B008  # frozen
+    repair: bool = False,
     resolver: AbstractResolver | None = None,
     watch: Callable[[str, str], None] = lambda _instance, _state: None,
 ) -> list[Record]:
@@ -86,6 +87,7 @@ async def collect(
         fleet: the targets of the run's rounds up to this one, in all tasks; default: `targets`. Of those
             about which the same would be asked, the first is asked for all.
         access: credentials and TLS.
+        repair: whether profiles are kept that lack start lines alone: the merge step repairs them.
         resolver: asks the DNS; default: the system's.
         watch: is told an instance and what it is doing, whenever that changes.
 
@@ -104,7 +106,9 @@ async def collect(
             Caller(rules, Limits.of(rules, seconds=seconds)) as caller,
         ):
             spool = Spool(file, most=rules.max_bytes)
-            round_ = _Round(rules, store, guard, session, caller, watch, seconds, spool, thread, fleet)
+            round_ = _Round(
+                rules, store, guard, session, caller, watch, seconds, spool, thread, fleet, repair=repair
+            )
             records = [asyncio.create_task(round_.record(target)) for target in targets]
             try:
                 return await asyncio.gather(*records)
@@ -142,6 +146,8 @@ class _Round:
         spool: Spool,
         thread: Executor,
         fleet: Sequence[Target],
+        *,
+        repair: bool,
     ) -> None:
         self._rules = rules
         self._store = store
@@ -155,7 +161,7 @@ class _Round:
         self._source = _source(rules)
         self._allow = parse_allow(rules.allow)
         self._limits = Limits.of(rules, seconds=seconds)
-        self._examiner = Examiner(thread, self._source, limits=self._limits, seconds=seconds)
+        self._examiner = Examiner(thread, self._source, limits=self._limits, seconds=seconds, repair=repair)
         self._asked_for: dict[str, str] = {}
         for target in fleet:
             with suppress(NeverError):  # whoever asks will see it

@@ -51,11 +51,13 @@ class Call(NamedTuple):
 class Function:
     """A function declaration or literal, and the calls in it that are in no literal inside it.
 
-    The body of a loop over an iterator is a function of its own, too; its calls are in both.
+    The body of a loop over an iterator is a function of its own, too; its calls are in both. A declaration is
+    generic if it, or its receiver's type, has type parameters: the linker's name then holds their arguments.
     """
 
     row: int
     body: bool
+    generic: bool = False
     calls: list[Call] = field(default_factory=list)
     literals: list[Function] = field(default_factory=list)
     loops: list[Function] = field(default_factory=list)
@@ -207,7 +209,7 @@ def _calls(
                 outer.loops.append(body)
                 around.append((node.end_byte, body, True))
             continue
-        function = Function(rows.of(node), node.child_by_field_name("body") is not None)
+        function = Function(rows.of(node), node.child_by_field_name("body") is not None, _is_generic(node))
         if node.type != "func_literal":
             source.functions[_declared_name(node)].append(function)
         elif outer:
@@ -268,6 +270,13 @@ _WRAPPING = {
     "generic_type",
 }
 """Syntax around a function's name in a call: ``(f)(x)``, ``f[int](x)``."""
+
+
+def _is_generic(node: Node) -> bool:
+    receiver = node.child_by_field_name("receiver")
+    return node.child_by_field_name("type_parameters") is not None or (
+        receiver is not None and "[" in _text(receiver)
+    )
 
 
 def _declared_name(node: Node) -> str:

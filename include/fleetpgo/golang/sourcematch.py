@@ -3,7 +3,8 @@
 Go's compiler finds a call edge (:mod:`fleetpgo.pprof.edges`) again by three things: the caller's name, the
 callee's name, and the call's line counted from the caller's ``func`` line. An edge is *matched* if the source
 still has all three; the share of matched weight says how stale a profile has become. Where the three do not
-meet, the compiler ignores the edge without a word (golang/go#70291).
+meet, the compiler ignores the edge without a word (golang/go#70291). Names are the compiler's: a generic
+function's without its type arguments, as some stores send it, is none (:mod:`fleetpgo.pprof.renaming`).
 
 The sources are parsed with tree-sitter, not type-checked, so this is told by names:
 
@@ -236,16 +237,33 @@ class Sources:
             return _Finding(NO_GO, excluded=True)
         if self._functions(edge.callee) is None:
             return _Finding("the callee")
+        return _Finding(self._lacks_arguments(edge) or self._lacks_call(edge, callers))
+
+    @staticmethod
+    def _lacks_call(edge: Edge, callers: Iterable[Function]) -> str:
+        """Return that the call is gone; "": it is there."""
         callee = _symbol(edge.callee)
-        assert callee is not None  # noqa: S101 -- else it is excluded above
+        assert callee is not None  # noqa: S101 -- else it is excluded before
         closure = len(callee.parts) > 1 and CLOSURE.fullmatch(callee.parts[-1]) is not None
         for caller in callers:
             row = caller.row + edge.offset
             for call in caller.calls:
                 here = call.row == row or (call.deferred and call.row <= row)
                 if here and call.reaches(callee.parts[-1], closure=closure):
-                    return _Finding()
-        return _Finding("the call on that line")
+                    return ""
+        return "the call on that line"
+
+    def _lacks_arguments(self, edge: Edge) -> str:
+        """Return whose type arguments a name lacks that has them for the compiler; "": nobody's."""
+        for name, whose in ((edge.caller, "caller"), (edge.callee, "callee")):
+            if "[" in name and "[...]" not in name:
+                continue
+            symbol = _symbol(name)
+            assert symbol is not None  # noqa: S101 -- else it is excluded before
+            declared, rest = self._declared(symbol)
+            if declared and all(map(CLOSURE.fullmatch, rest)) and all(each.generic for each in declared):
+                return f"the list of the {whose}'s type arguments"
+        return ""
 
     def _exclusion(self, name: str) -> str:
         """Return why a function cannot be compared with source; "": it can."""

@@ -13,6 +13,7 @@ sets OPENBLAS_NUM_THREADS (docs/decisions/0101).
 - :func:`call_edges`: the compiler's view; from the Go toolchain itself: :mod:`fleetpgo.golang.preprofile`.
 - :func:`minimise`: the smallest profile that builds the same bytes, with proof.
 - :func:`guard`: neutralise functions that are known to go wrong when inlined by a profile.
+- :func:`repair`: give it back what it has lost on its way, from the binary that was profiled.
 - :func:`moved`: the functions of several builds or toolchains in one profile.
 - :func:`compare`, :func:`sufficiency`, :func:`top`: what changed, whether it is enough, where the time goes;
   :func:`stack_difference`: what changed, for a flame graph.
@@ -32,6 +33,7 @@ from fleetpgo.pprof.merging import merge, merge_edges
 from fleetpgo.pprof.minimising import Minimised, minimise, minimise_edges
 from fleetpgo.pprof.profile import MERGED_LIMITS, Profile, decode
 from fleetpgo.pprof.ranking import Rank, top
+from fleetpgo.pprof.repairing import Left, Repaired, repair
 from fleetpgo.pprof.stacks import stack_difference
 from fleetpgo.pprof.sufficiency import Sufficiency, sufficiency
 
@@ -43,11 +45,13 @@ __all__ = [
     "Edges",
     "Facts",
     "Guard",
+    "Left",
     "Limits",
     "Minimised",
     "Moved",
     "Profile",
     "Rank",
+    "Repaired",
     "Sufficiency",
     "call_edges",
     "check",
@@ -61,6 +65,7 @@ __all__ = [
     "minimise",
     "minimise_edges",
     "moved",
+    "repair",
     "stack_difference",
     "sufficiency",
     "top",

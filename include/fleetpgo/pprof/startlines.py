@@ -49,9 +49,7 @@ def have_start_lines(profiles: Columns) -> NDArray[np.bool_]:
     # Of these the last one is that of NONE: a caller without a name might be Go's.
     wrong = np.append(lacking, [True])
     rows = np.flatnonzero(lacking)
-    names, of_rows = profiles.strings.distinct(profiles.functions[rows, 0])
-    foreign = np.array([bool(NOT_OF_GO.match(name[:LONGEST])) for name in names], np.bool_)
-    wrong[rows] = ~foreign[of_rows]
+    wrong[rows] = ~are_foreign(profiles, rows)
     of_lines, ends = wrong[profiles.lines[:, 0]], profiles.line_starts[1:]
     # A location that nobody could name is a Go function's only in the program's own file.
     unnamed = without_lines & np.isin(profiles.locations[:, 0], [NONE, *profiles.mapping_starts[:-1]])
@@ -64,6 +62,13 @@ def have_start_lines(profiles: Columns) -> NDArray[np.bool_]:
     right[given] &= ~of_leaf[profiles.stacks[starts[given]]]
     right[deep] &= ~callers[profiles.stacks[starts[deep] + 1]]
     return right & _any_at_all(profiles, lacking)
+
+
+def are_foreign(profiles: Columns, rows: Ints) -> NDArray[np.bool_]:
+    """(rows,) whether the functions of some rows are of another language than Go, by their names."""
+    names, of_rows = profiles.strings.distinct(profiles.functions[rows, 0])
+    foreign = np.array([bool(NOT_OF_GO.match(name[:LONGEST])) for name in names], np.bool_)
+    return foreign[of_rows]
 
 
 def _any_at_all(profiles: Columns, lacking: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -176,11 +176,28 @@ def clone(
                 hint="check project and base in the service file, and address and token of the connection",
             ) from error
         if submodules:
-            _fetch_submodules(path, url, config if submodules == "token" else _public(config))
-            _fetch_large_files(path, url, config)
+            fetch_files(path, url, config, submodules)
         seen, other = _seen(path, branch, config)
         content = content_of(path, seen) if seen else ""
         yield Checkout(path, url, base, git(path, "rev-parse", "HEAD"), branch, seen, other, config, content)
+
+
+def fetch_files(
+    path: Path, url: str, config: Mapping[str, str], submodules: Literal["public", "token"]
+) -> None:
+    """Fetch what a work tree's commit keeps elsewhere: its submodules, and the files that Git LFS keeps.
+
+    Args:
+        path: the work tree.
+        url: where it was cloned from.
+        config: git configuration with the credentials.
+        submodules: whether submodules are fetched with them.
+
+    Raises:
+        RepositoryError: git fails, or Git LFS is needed and not there.
+    """
+    _fetch_submodules(path, url, config if submodules == "token" else _public(config))
+    _fetch_large_files(path, url, config)
 
 
 def _public(config: Mapping[str, str]) -> dict[str, str]:

@@ -51,7 +51,7 @@ def what_else(
 def _more(directory: Path, base: str, merge: str, old: str, new: str) -> str:
     ends = []
     for revision in (merge, old, new):
-        commit = _resolve(directory, revision)
+        commit = resolve(directory, revision)
         if commit is None:
             return f"revision {revision} is not in the history of {base}"
         ends.append(commit)
@@ -70,7 +70,7 @@ def _more(directory: Path, base: str, merge: str, old: str, new: str) -> str:
     return f"the profile's merge {merge[:12]} brought {brought} other commit(s)" if brought > 0 else ""
 
 
-def _resolve(directory: Path, revision: str) -> str | None:
+def resolve(directory: Path, revision: str) -> str | None:
     """Return the full SHA of a revision; None if the repository does not have it."""
     if not _REVISION.fullmatch(revision):
         return None

@@ -23,7 +23,8 @@ class Record:
     ``refused``: something came, and it is no profile that can be used; it is not kept. ``size`` is in bytes,
     ``samples`` in CPU samples; what tells profiles apart is as in :class:`fleetpgo.pprof.Facts`, and empty in
     a record of an earlier version. ``same_as``: the instance that this one cannot be told apart from, whose
-    answer stands for both.
+    answer stands for both. ``repairable``: a profile came and is kept, but cannot be used until the merge
+    step has repaired it from the program's binary; ``reason`` says what it lacks.
     """
 
     instance: str
@@ -43,6 +44,7 @@ class Record:
     build_id: str = ""
     other_builds: tuple[str, ...] = ()
     same_as: str = ""
+    repairable: bool = False
 
 
 def missing(target: Target) -> Record:

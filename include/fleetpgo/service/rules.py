@@ -306,6 +306,12 @@ class ProfileRules(_Part):
     guards: tuple[GuardRules, ...] = Field(
         default=(), description="further functions that PGO must not inline"
     )
+    repair: bool = Field(
+        default=False,
+        description="whether to repair profiles that have lost start lines, type arguments or functions' "
+        "names, from the binary that `build.command` makes of the instance's revision; needs "
+        "`rollout.revision`. See docs/profile.md",
+    )
 
 
 class RepositoryRules(_Part):
@@ -441,7 +447,8 @@ class RolloutRules(_Part):
     revision: PromQL | None = Field(
         default=None,
         description="PromQL that returns one series per source revision in production, with the label "
-        "`revision`",
+        "`revision`. `profile.repair` also needs the label that names the instance, where there are several "
+        "revisions",
     )
     complete: Share = Field(
         default=0.95, description="share of instances at which the rollout counts as complete"
@@ -555,6 +562,12 @@ class ServiceRules(_Part):
     build: BuildRules
     rollout: RolloutRules
     measurement: MeasurementRules
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.profile.repair and self.rollout.revision is None:
+            raise ValueError("`profile.repair` needs `rollout.revision`: which source the instances run")
+        return self
 
     @property
     def branch(self) -> str:

@@ -44,6 +44,7 @@ async def collect_profiles(
         limits=chosen.at_once(service.collection.max_share),
         fleet=[each for each in chosen.targets if each.round <= targets[0].round],
         access=access or collection.Access(),
+        repair=service.profile.repair,
         watch=watch,
     )
 

@@ -25,6 +25,7 @@ from fleetpgo.selection import merge_weights, read_selection
 from fleetpgo.selection.weights import unrepresented
 from fleetpgo.steps.contributions import builds, contributions, in_merge
 from fleetpgo.steps.enough import disagreement
+from fleetpgo.steps.repair import mend
 from fleetpgo.steps.toolchains import toolchains
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Selection
     from fleetpgo.service.rules import ServiceRules, SufficiencyRules
+    from fleetpgo.steps.repair import Origin
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,13 @@ class _Profiles(Mapping[str, bytes]):
 
 
 def merge_run(
-    service: ServiceRules, store: RunStore, selection: Selection, *, seconds: int, go: str | None
+    service: ServiceRules,
+    store: RunStore,
+    selection: Selection,
+    *,
+    seconds: int,
+    go: str | None,
+    origin: Origin | None = None,
 ) -> Manifest:
     """Merge the profiles that arrived, write both profiles and the manifest.
 
@@ -67,14 +75,16 @@ def merge_run(
         selection: the instances that were to give one; of its later rounds, those that were asked count.
         seconds: length that was asked for.
         go: the Go command that proves that the small profile says the same; None: no proof.
+        origin: where the binaries come from by which profiles are repaired (``profile.repair``); None: none.
 
     Raises:
         QuorumError: fewer instances than the quorum gave a profile; names those that did not.
         ProfileError: the merged profile is below ``profile.fail_below`` (reason ``insufficient``).
     """
     asked = [each for each in selection.targets if each.round == 1 or was_asked(store, each)]
-    instances = contributions(read_records(store, asked))
     limits = Limits.of(service.collection, seconds=seconds).of_profiles
+    mended = mend(service, store, read_records(store, asked), origin, limits=limits, seconds=seconds)
+    instances = contributions(mended.records)
     while True:
         _require_quorum(service, instances)
         given = {each.instance: each.samples for each in in_merge(instances)}
@@ -130,13 +140,14 @@ def merge_run(
                 for name, share in unrepresented(selection, given).items()
             ),
             *_shortfalls(service.profile.warn_below, samples, sufficiency),
+            *mended.warnings,
             *builds(instances),
             *made.toolchains,
             *_counted_once(instances),
             *(f"{each} differs much from all others together" for each in sufficiency.outliers),
             *(() if minimal.proven else (f"the profile is committed whole: {minimal.proof}",)),
         ),
-        figures=_figures(made),
+        figures={**_figures(made), **mended.figures},
         refused=refused,
     )
     store.write(manifest)
@@ -149,11 +160,13 @@ def merge_run(
     return manifest
 
 
-def merge_profiles(service: ServiceRules, store: RunStore, *, go: str | None = "go") -> Manifest:
+def merge_profiles(
+    service: ServiceRules, store: RunStore, *, go: str | None = "go", origin: Origin | None = None
+) -> Manifest:
     """Merge the fetched profiles; see :func:`merge_run`."""
     windows = [window.name for window in service.selection.windows]
     chosen = read_selection(store, windows=windows)
-    return merge_run(service, store, chosen, seconds=chosen.seconds, go=go)
+    return merge_run(service, store, chosen, seconds=chosen.seconds, go=go, origin=origin)
 
 
 class _Made(NamedTuple):

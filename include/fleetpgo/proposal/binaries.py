@@ -1,0 +1,92 @@
+"""Build the binary of a revision that production runs, to repair the profiles of its instances.
+
+The same clone, environment, limits and caches as for the builds of a pull request
+(:mod:`fleetpgo.proposal.builds`), with the files as the revision has them: its committed profile, too.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fleetpgo.errors import RepositoryError
+from fleetpgo.golang.environment import clone_directory, download_modules
+from fleetpgo.golang.pclntab import read_program
+from fleetpgo.proposal.builds import runner_of
+from fleetpgo.proposal.git import clone, fetch_files, fetch_history, git
+from fleetpgo.proposal.merge_alone import resolve
+from fleetpgo.proposal.wiring.texts import read_build_texts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fleetpgo.golang.program import Program
+    from fleetpgo.proposal.forges import Forge
+    from fleetpgo.proposal.git import Checkout
+    from fleetpgo.service.rules import ServiceRules
+
+_log = logging.getLogger(__name__)
+
+_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+def build_revision(service: ServiceRules, forge: Forge, revision: str, cache: Path) -> Program:
+    """Build a service as a revision has it, and read the functions of its binary.
+
+    Args:
+        service: whose repository and build it is.
+        forge: where the repository is.
+        revision: a commit, by its SHA, a short one or a tag; it comes from a metric's label.
+        cache: directory for Go's caches, kept between runs.
+
+    Raises:
+        RepositoryError: git fails, or the repository does not have the revision.
+        ToolchainError: Go is missing, or is not the one that the revision asks for.
+        BuildError: the revision does not build, or makes no binary that can be read.
+        ForgeError: the forge cannot be reached, or refuses.
+    """
+    repository = service.repository
+    with (
+        clone_directory(cache, repository.identity) as directory,
+        clone(
+            forge.clone_url,
+            repository.base,
+            service.branch,
+            config=forge.git_config(),
+            submodules=repository.submodules,
+            directory=directory,
+        ) as checkout,
+    ):
+        at = _switch(checkout, revision, service)
+        texts = read_build_texts(at)
+        if texts.history:
+            fetch_history(at)
+        modules = texts.modules.values()
+        download_modules(at.path, modules, os.environ, cache, memory=service.build.memory)
+        _log.info("building revision %s, to repair the profiles of its instances", revision)
+        return read_program(runner_of(at, service, cache).build().path)
+
+
+def _switch(checkout: Checkout, revision: str, service: ServiceRules) -> Checkout:
+    """Bring the work tree to a revision."""
+    if _SHA.fullmatch(revision) and revision != checkout.base_commit:
+        try:
+            git(checkout.path, "fetch", "--quiet", "--depth=1", "origin", revision, config=checkout.config)
+        except RepositoryError as error:  # some servers give no commit by its name
+            _log.info("the forge does not give commit %s by itself: %s", revision, error.message)
+    commit = resolve(checkout.path, revision)
+    if commit is None:
+        fetch_history(checkout)
+        commit = resolve(checkout.path, revision)
+    if commit is None:
+        raise RepositoryError(
+            f"the repository has no revision {revision} in the history of {checkout.base}",
+            hint="the label `revision` of rollout.revision must name a commit or a tag of the repository",
+        )
+    if commit != checkout.base_commit:
+        git(checkout.path, "checkout", "--quiet", "--detach", commit, config=checkout.config)
+        fetch_files(checkout.path, checkout.url, checkout.config, service.repository.submodules)
+    return replace(checkout, base_commit=commit)

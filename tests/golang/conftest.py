@@ -1,0 +1,3 @@
+from tests.repairing import builds, built
+
+__all__ = ["builds", "built"]

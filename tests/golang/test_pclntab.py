@@ -1,0 +1,168 @@
+"""Go's own tables of its functions, held against the profiles that Go itself writes by them."""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from fleetpgo.errors import BuildError
+from fleetpgo.golang.pclntab import read_program
+from tests.pprof.messages import unpacked
+from tests.repairing import go_build
+
+TINY = """\
+package main
+
+type square struct{ side int }
+
+func (s square) area() int { return mul(s.side, s.side) }
+
+func mul[T ~int](a, b T) T { return a * b }
+
+func main() { println(square{len(Args())}.area()) }
+
+//go:noinline
+func Args() []int { return make([]int, 3) }
+"""
+STARTS = {b"main.square.area": (5,), b"main.mul[go.shape.int]": (7,), b"main.main": (9,), b"main.Args": (12,)}
+OLDER = ["go1.24.11", "go1.25.5", "go1.26.6"]
+
+
+def test_start_lines_are_those_of_go_s_own_profile(built):
+    profile = unpacked(built.profile)
+    told = {profile.string_table[each.name]: (each.start_line,) for each in profile.function}
+    assert len(told) > 20
+    assert {name: built.program.start_lines[name] for name in told} == told
+
+
+def test_frames_at_a_call_are_those_of_go_s_own_profile(built):
+    profile = unpacked(built.profile)
+    text, functions = profile.string_table, {each.id: each for each in profile.function}
+    main = profile.mapping[0]
+    # Addresses of calls: of leaves, and of what a signal interrupted, Go writes another kind of address.
+    names = {
+        each.id: [text[functions[line.function_id].name] for line in each.line] for each in profile.location
+    }
+    others = {sample.location_id[0] for sample in profile.sample}
+    for sample in profile.sample:
+        for inner, outer in pairwise(sample.location_id):
+            if names[inner] == [b"runtime.asyncPreempt"]:
+                others.add(outer)
+    compared = 0
+    for location in profile.location:
+        if location.mapping_id != main.id or location.id in others:
+            continue
+        of = [functions[line.function_id] for line in location.line]
+        address = built.program.address_of(location.address - 1 - main.memory_start + main.file_offset)
+        told = [
+            (text[each.name], text[each.filename], line.line, each.start_line)
+            for each, line in zip(of, location.line, strict=True)
+        ]
+        assert list(map(tuple, built.program.frames(address))) == told
+        compared += 1
+    assert compared > 10
+
+
+def test_a_program_has_the_build_id_that_its_profiles_name(built):
+    profile = unpacked(built.profile)
+    assert profile.string_table[profile.mapping[0].build_id].decode() in built.program.build_ids
+
+
+def test_calls_are_found_in_the_code(built):
+    called = {target for _, _, target in built.program.calls_of(b"main.work") if b"mapped" in target}
+    assert called == {
+        b"main.mapped[go.shape.float64,go.shape.string]",
+        b"main.mapped[go.shape.int,go.shape.float64]",
+    }
+
+
+def test_no_function_of_go_is_outside_the_code(built):
+    assert built.program.frames(0) is None
+    assert built.program.frames(1 << 40) is None
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "main.go").write_text(TINY)
+    (folder / "go.mod").write_text("module example.com/tiny\n\ngo 1.24\n")
+    return folder
+
+
+def starts_of(binary):
+    found = read_program(binary).start_lines
+    assert not [name for name, lines in found.items() if len(lines) > 1]
+    return {name: lines for name, lines in found.items() if name.startswith(b"main.") and b"init" not in name}
+
+
+def test_a_binary_of_the_other_byte_order_is_read(tiny, go_cache):
+    binary = go_build(go_cache, tiny, tiny / "s390x", GOARCH="s390x", CGO_ENABLED="0")
+    assert starts_of(binary) == STARTS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["mips", "ppc64", "arm", "386", "arm64", "riscv64"])
+def test_binaries_of_other_processors_are_read(tiny, go_cache, arch):
+    binary = go_build(go_cache, tiny, tiny / arch, GOARCH=arch, CGO_ENABLED="0")
+    assert starts_of(binary) == STARTS
+    if arch == "arm64":
+        assert (b"main.main", 9, b"main.Args") in read_program(binary).calls_of(b"main.main")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["exe", "pie"])
+@pytest.mark.parametrize("toolchain", OLDER)
+def test_binaries_of_earlier_versions_of_go_are_read(tiny, go_cache, toolchain, mode):
+    binary = go_build(
+        go_cache,
+        tiny,
+        tiny / f"{toolchain}-{mode}",
+        f"-buildmode={mode}",
+        GOTOOLCHAIN=toolchain,
+        CGO_ENABLED="0",
+    )
+    assert starts_of(binary) == STARTS
+
+
+def test_what_is_no_binary_is_refused(tmp_path):
+    (tmp_path / "script").write_text("#!/bin/sh\n" * 10)
+    os.mkfifo(tmp_path / "pipe")
+    for name, said in (
+        ("script", "is no ELF binary"),
+        ("pipe", "is no ELF binary"),
+        ("none", "cannot be read"),
+    ):
+        with pytest.raises(BuildError, match=said):
+            read_program(tmp_path / name)
+
+
+def test_a_binary_of_another_language_is_refused():
+    with pytest.raises(BuildError, match="holds no functions of Go"):
+        read_program(Path("/bin/sh"))
+
+
+def test_a_damaged_binary_ends_as_one_error(builds, tmp_path):
+    whole = builds("stripped").binary.read_bytes()
+    at = whole.index(b"\xf1\xff\xff\xff\x00\x00")
+    damaged = tmp_path / "damaged"
+    wrong = 0
+    for place in (*range(16, 64, 2), *range(at + 8, at + 72, 4), at + 2_000, at + 400_000):
+        damaged.write_bytes(whole[:place] + b"\xff\xff" + whole[place + 2 :])
+        try:
+            program = read_program(damaged)
+            assert program.start_lines.keys() >= set()
+            program.stacks_of(b"main.work")
+        except BuildError:
+            wrong += 1
+    assert wrong > 10
+
+
+def test_a_binary_that_is_cut_off_ends_as_one_error(builds, tmp_path):
+    whole = builds("stripped").binary.read_bytes()
+    for part in (20, 64, 1000, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "cut").write_bytes(whole[:part])
+        with pytest.raises(BuildError):
+            read_program(tmp_path / "cut")

@@ -1,0 +1,3 @@
+module example.com/repair
+
+go 1.24

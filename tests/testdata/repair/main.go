@@ -1,0 +1,76 @@
+// A program with generic and inlined functions that profiles itself: see README.md.
+package main
+
+import (
+	"os"
+	"runtime/pprof"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+)
+
+type number interface{ ~int | ~float64 }
+
+func sum[T number](xs []T) (s T) {
+	for _, x := range xs {
+		s += double(x)
+	}
+	return s
+}
+
+func double[T number](x T) T { return x + x }
+
+type list[T any] struct{ items []T }
+
+func (l *list[T]) each(f func(T)) {
+	for _, x := range l.items {
+		f(x)
+	}
+}
+
+// Of two shapes, so that its name alone does not say which.
+//
+//go:noinline
+func mapped[T, R any](xs []T, f func(T) R) []R {
+	out := make([]R, 0, len(xs))
+	for _, x := range xs {
+		out = append(out, f(x))
+	}
+	return out
+}
+
+var native = func() int { return 0 }
+
+func work(n int) int {
+	xs := make([]int, n)
+	for i := range xs {
+		xs[i] = (i * 7919) % n
+	}
+	slices.SortFunc(xs, func(a, b int) int { return a - b })
+	fs := mapped(xs, func(x int) float64 { return float64(x) / 3 })
+	ss := mapped(fs, func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) })
+	sort.Strings(ss)
+	t := sum(xs) + int(sum(fs))
+	l := &list[string]{ss}
+	l.each(func(s string) { t += len(strings.ToUpper(s)) })
+	return t + native()
+}
+
+func main() {
+	if os.Args[1] != "-" {
+		file, err := os.Create(os.Args[1])
+		if err != nil {
+			panic(err)
+		}
+		defer file.Close()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			panic(err)
+		}
+		defer pprof.StopCPUProfile()
+	}
+	for end := time.Now().Add(time.Second); time.Now().Before(end); {
+		work(2000)
+	}
+}
