@@ -13,6 +13,7 @@ from airflow.utils.types import DagRunType
 
 from fleetpgo.errors import ServiceFileError
 from fleetpgo.service.files import load_service, service_files
+from fleetpgo.service.values import written
 from fleetpgo_airflow import DAG_PREFIX
 from fleetpgo_airflow.alerts import alerting
 from fleetpgo_airflow.operators import (
@@ -130,14 +131,7 @@ def pgo_refresh(service: ServiceRules) -> DAG:
                 description="How many instances to profile in a round, 1 to 10,000. "
                 "Up to selection.max_rounds rounds are profiled until there are enough samples.",
             ),
-            "seconds": Param(
-                service.collection.seconds,
-                type="integer",
-                minimum=1,
-                maximum=600,
-                title="Seconds",
-                description="Length of each CPU profile, 1 to 600 seconds.",
-            ),
+            **length(service),
             # The form sends an empty field as null, and refuses to send it if null is not allowed.
             "matchers": Param(
                 service.selection.matchers or None,
@@ -183,6 +177,28 @@ def pgo_refresh(service: ServiceRules) -> DAG:
         profile = Asset(f"{name} profile", uri=f"fleetpgo://{name}/profile")
         chain(merged, AnnounceMergeOperator(task_id="announce_merge", service=name, outlets=[profile]))
     return dag
+
+
+def length(service: ServiceRules) -> dict[str, Param]:
+    """Return the field for the length of a profile, or for how far back a store is asked."""
+    if service.collection.past:
+        window = Param(
+            written(timedelta(seconds=service.collection.length)),
+            type="string",
+            pattern=r"^(\d+[wdhms])+$",
+            title="Window",
+            description="How far back the store is asked about each instance: 30m, 24h; at most 7d.",
+        )
+        return {"window": window}
+    seconds = Param(
+        service.collection.seconds,
+        type="integer",
+        minimum=1,
+        maximum=600,
+        title="Seconds",
+        description="Length of each CPU profile, 1 to 600 seconds.",
+    )
+    return {"seconds": seconds}
 
 
 def select_and_fetch(service: str, window: str | None) -> MappedOperator:

@@ -82,6 +82,19 @@ def test_each_window_waits_selects_and_fetches_before_all_are_merged(windowed):
     assert "select_instances" not in graph
 
 
+def test_a_dag_of_a_store_asks_for_its_window_instead_of_seconds(tmp_path, monkeypatch):
+    text = (services_directory() / "wshim.yaml").read_text()
+    keys = "  source: parca\n  window: 24h\n  query: 'a:b:c:d:e{pod=\"$host\"}'\n"
+    keep = [line for line in text.splitlines() if not line.startswith(("  seconds:", "  ports:", "  url:"))]
+    service = "\n".join(keep).replace("collection:\n", f"collection:\n  url: http://parca\n{keys}")
+    (tmp_path / "wshim.yaml").write_text(service)
+    monkeypatch.setenv("FLEETPGO_SERVICES", str(tmp_path))
+    from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  # imports Airflow
+
+    params = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]).dags["pgo_refresh__wshim"].params
+    assert ("seconds" in params, params["window"]) == (False, "1d")
+
+
 def test_only_a_dag_with_windows_asks_whether_to_take_all_now(dag, windowed):
     assert ("now" in dag.params, windowed.params["now"]) == (False, False)
 

@@ -13,6 +13,7 @@ import click
 
 from fleetpgo.cli.options import (
     json_option,
+    length_option,
     matchers_option,
     new_run,
     prometheus_option,
@@ -37,6 +38,7 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--seconds", type=click.IntRange(1, 600), help="Length of each profile. Default: the service file's."
 )
+@length_option
 @matchers_option
 @click.option("--ca", type=_file, help="Certificate authorities to trust, in PEM. Default: the system's.")
 @click.option("--cert", type=_file, help="Our own certificate, in PEM; its key is in it or in --key.")
@@ -49,6 +51,7 @@ def collect(
     run: str | None,
     instances: int | None,
     seconds: int | None,
+    window: str | None,
     matchers: str | None,
     ca: Path | None,
     cert: Path | None,
@@ -88,9 +91,11 @@ def collect(
             instances=instances,
             seconds=seconds,
             matchers=matchers,
+            length=window,
         )
     chosen = read_selection(run_store)
-    say(f"profiling {len(chosen.of_round(1))} instances for {chosen.seconds} s …", err=True)
+    how = "reading profiles of" if described.collection.past else "profiling"
+    say(f"{how} {len(chosen.of_round(1))} instances for {chosen.seconds:,} s …", err=True)
     access = Access(_headers(os.environ.get("FLEETPGO_HEADERS", "")), ca, cert, key)
     with watching(chosen.targets) as watch:
         asyncio.run(collect_profiles(described, run_store, chosen.of_round(1), access=access, watch=watch))

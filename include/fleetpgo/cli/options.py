@@ -86,6 +86,11 @@ matchers_option = click.option(
     metavar="PROMQL",
     help="""Only builds whose labels match, such as 'revision="4f2a"'. Default: the service file's.""",
 )
+length_option = click.option(
+    "--window",
+    metavar="DURATION",
+    help="How far back a store of profiles is asked, such as 24h. Default: the service file's.",
+)
 
 
 def new_run() -> str:

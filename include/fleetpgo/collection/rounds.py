@@ -11,10 +11,12 @@ import asyncio
 import logging
 import random
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import ThreadedResolver
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
@@ -26,12 +28,14 @@ from fleetpgo.collection.examining import TOGETHER, Examiner, keep
 from fleetpgo.collection.faults import (
     NeverError,
     NoProfileError,
+    NothingError,
     NotNowError,
     StoppedError,
     UnusableError,
 )
 from fleetpgo.collection.fetching import Limits, receive
 from fleetpgo.collection.guards import Guard
+from fleetpgo.collection.looking_back import look_back, moment
 from fleetpgo.collection.records import read_record, write_record
 from fleetpgo.collection.sources import Call
 from fleetpgo.collection.sources.command import Command
@@ -43,18 +47,20 @@ from fleetpgo.collection.usage import require_plausible
 from fleetpgo.run.profiled import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from concurrent.futures import Executor
 
     import aiohttp
     from aiohttp.abc import AbstractResolver
 
-    from fleetpgo.collection.examining import Kept
+    from fleetpgo.collection.examining import Kept, Profile
     from fleetpgo.collection.sources import ProfileSource, Request
     from fleetpgo.collection.spool import Body
     from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Target
     from fleetpgo.service.rules import CollectionRules
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +100,7 @@ async def collect(
             a program to call that is not there.
     """
     fleet = targets if fleet is None else fleet
-    if rules.query:  # no instance notices
+    if rules.past:  # no instance notices
         limits = dict.fromkeys((target.datacenter for target in targets), rules.concurrency)
     guard = Guard(rules, limits, instances=len(fleet), store=store)
     async with open_session(rules, access, resolver or ThreadedResolver()) as session:
@@ -127,6 +133,10 @@ def _source(rules: CollectionRules) -> ProfileSource:
             return Parca(rules.url, rules.query)
 
 
+async def _as_it_is(profile: Profile) -> Profile:
+    return profile
+
+
 class _Round:
     """State that all requests of a round share."""
 
@@ -155,7 +165,10 @@ class _Round:
         self._source = _source(rules)
         self._allow = parse_allow(rules.allow)
         self._limits = Limits.of(rules, seconds=seconds)
-        self._examiner = Examiner(thread, self._source, limits=self._limits, seconds=seconds)
+        self._now = time.time()
+        self._examiner = Examiner(
+            thread, self._source, limits=self._limits, seconds=None if rules.past else seconds
+        )
         self._asked_for: dict[str, str] = {}
         for target in fleet:
             with suppress(NeverError):  # whoever asks will see it
@@ -173,7 +186,7 @@ class _Round:
         twin = self._twin(target)
         record = Record(target.instance, target.datacenter, target.cores, "missing", same_as=twin)
         try:
-            kept = await self._persist(target, twin)
+            kept, note = await self._persist(target, twin)
         except NoProfileError as error:
             reason = str(error)
             if not self._source.whole:
@@ -185,17 +198,21 @@ class _Round:
             if isinstance(error, StoppedError) and target.round > 1:
                 return record
         else:
-            record = replace(record, state="fetched", **asdict(kept))
-            self._tell(target, f"{kept.samples:,} samples in {kept.size:,} bytes", logging.INFO)
+            record = replace(record, state="fetched", reason=note, **asdict(kept))
+            said = f"{kept.samples:,} samples in {kept.size:,} bytes" + (f"; {note}" if note else "")
+            self._tell(target, said, logging.INFO)
         await asyncio.to_thread(write_record, self._store, record)
         return record
 
     async def _of_a_store(self, target: Target, error: NoProfileError) -> str:
         """Return why a store gave no profile, with the query. An error of the store stops the round."""
         reason = str(error)
-        if reason.startswith("no-samples"):
+        if isinstance(error, NothingError):
+            question, until = self._source.question(target, seconds=self._seconds), self._until(target)
+            return f"{reason}: {question} from {moment(until - self._seconds)} to {moment(until)}"
+        if reason.startswith("HTTP 400 "):
             question = self._source.question(target, seconds=self._seconds)
-            return f"{reason}: {question} in the last {self._seconds} s"
+            return f"{reason}; correct collection.query, which is filled in: {question}"
         if isinstance(error, NotNowError) and not reason.startswith("truncated"):
             await self._guard.stop(f"{self._rules.source} does not answer: {reason}")
         return reason
@@ -211,18 +228,44 @@ class _Round:
         log.log(level, "%s: %s", target.instance, state)
         self._watch(target.instance, state)
 
-    async def _persist(self, target: Target, twin: str) -> Kept:
-        """Ask until the instance gives a profile or a retry is pointless."""
+    def _until(self, target: Target) -> float:
+        """Return where the time ends that a store is asked about, in Unix seconds."""
+        return target.until or self._now
+
+    async def _persist(self, target: Target, twin: str) -> tuple[Kept, str]:
+        """Ask until the instance gives a profile or a retry is pointless; what is to be said about it."""
         if twin:
             key = "query" if self._rules.query else "command" if self._rules.command else "url"
             raise UnusableError(
                 f"duplicate: it and {twin} make the same request, so it was made once: "
                 f"collection.{key} needs a label that tells them apart"
             )
-        # A store profiles nobody: it is neither spared by jitter, nor busy for as long as a profile takes.
+        if self._rules.past:
+            return await self._of_the_past(target)
+        await asyncio.sleep(random.uniform(0, _JITTER * self._seconds))  # noqa: S311  # not for secrets
+        request = self._source.request(target, seconds=self._seconds, until=0)
+        kept = await self._patiently(
+            target, lambda: self._ask(target, request, self._seconds, partial(self._keep, target))
+        )
+        return kept, ""
+
+    async def _of_the_past(self, target: Target) -> tuple[Kept, str]:
+        """Ask a store about the target's window, as far as the build reaches that runs at its end."""
+
+        async def ask(start: float, end: float) -> Profile:
+            seconds = max(1, round(end - start))
+            request = self._source.request(target, seconds=seconds, until=end)
+            return await self._patiently(target, lambda: self._ask(target, request, seconds, _as_it_is))
+
+        end = self._until(target)
+        seen = await look_back(ask, start=end - self._seconds, end=end)
+        profile = await self._examiner.joined(seen.profiles)
+        return await self._keep(target, profile, seconds=end - seen.since), seen.cut
+
+    async def _patiently(self, target: Target, ask_once: Callable[[], Awaitable[T]]) -> T:
+        """Ask again, after a pause, what may be answered then."""
+        # A store profiles nobody: it is not busy for as long as a profile takes.
         pause = self._seconds if self._source.whole else _STORES_PAUSE
-        if self._source.whole:
-            await asyncio.sleep(random.uniform(0, _JITTER * self._seconds))  # noqa: S311  # not for secrets
         retrying = AsyncRetrying(
             retry=retry_if_exception(
                 lambda error: isinstance(error, NotNowError) and not self._guard.stopped
@@ -234,10 +277,10 @@ class _Round:
         )
         failed: NotNowError | None = None
 
-        async def ask() -> Kept:
+        async def ask() -> T:
             nonlocal failed
             try:
-                return await self._ask(target)
+                return await ask_once()
             except NotNowError as error:
                 failed = error
                 self._watch(target.instance, f"to be asked again: {error}")
@@ -249,9 +292,14 @@ class _Round:
 
         return await retrying(ask)
 
-    async def _ask(self, target: Target) -> Kept:
-        """Ask once, when it is the target's turn."""
-        request = self._source.request(target, seconds=self._seconds)
+    async def _ask(
+        self,
+        target: Target,
+        request: Request | Call,
+        seconds: int,
+        take: Callable[[Profile], Awaitable[T]],
+    ) -> T:
+        """Ask once, when it is the target's turn, and pass the profile on while there is room for it."""
         self._watch(target.instance, "waiting")
         with ExitStack() as stack:
             async with self._guard.turn(target.instance, datacenter=target.datacenter, host=request.host):
@@ -259,11 +307,14 @@ class _Round:
                 self._watch(target.instance, "asked")
                 await self._answer(target, request, body)
             async with self._held:
-                profile = await self._examiner.profile(body)
-                require_plausible(
-                    profile.facts, cores=target.cores, seconds=self._seconds, whole=self._source.whole
-                )
-                return await asyncio.to_thread(keep, profile, self._store)
+                return await take(await self._examiner.profile(body, seconds=seconds))
+
+    async def _keep(self, target: Target, profile: Profile, *, seconds: float = 0) -> Kept:
+        """Put a profile into the store if it can be the target's."""
+        require_plausible(
+            profile.facts, cores=target.cores, seconds=seconds or self._seconds, whole=self._source.whole
+        )
+        return await asyncio.to_thread(keep, profile, self._store)
 
     async def _answer(self, target: Target, request: Request | Call, body: Body) -> None:
         """Put what comes of a request into the spool."""

@@ -28,10 +28,11 @@ from fleetpgo.selection.fleet import read_fleet
 from fleetpgo.selection.packing import Pack, pack
 from fleetpgo.selection.stored import read_selection
 from fleetpgo.selection.weights import merge_weights
-from fleetpgo.selection.windows import combined, find_window, opening
+from fleetpgo.selection.windows import combined, find_window, opening, past_end
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
 
     from fleetpgo.prometheus import Answer, Prometheus
     from fleetpgo.service.rules import SelectionRules
@@ -45,6 +46,7 @@ __all__ = [
     "merge_weights",
     "opening",
     "pack",
+    "past_end",
     "query_of",
     "read_selection",
     "select",
@@ -67,6 +69,7 @@ def select(
     seed: str,
     share: float = 1,
     taken: Collection[str] = frozenset(),
+    at: datetime | None = None,
 ) -> Selection:
     """Choose the instances to profile.
 
@@ -76,6 +79,7 @@ def select(
         seed: the run's id: what is drawn at random is drawn alike by a retry of the same run.
         share: of the instances that `rules` name, the share to choose; of a smaller fleet that share of it.
         taken: instances that are not chosen: another window of the run has them.
+        at: as the fleet was then; default: as it is.
 
     Raises:
         SelectionError: the query gives nothing that can be profiled, or a partial answer that is not allowed;
@@ -84,7 +88,7 @@ def select(
     """
     counters.require_rate(rules.cpu)
     query = query_of(rules)
-    sizes = _ask(prometheus, _sizes_of(query, rules), rules)
+    sizes = _ask(prometheus, _sizes_of(query, rules), rules, at)
     datacenters = {
         each.labels.get(rules.datacenter_label, ""): int(each.value)
         for each in sizes.series
@@ -95,7 +99,7 @@ def select(
         rules = rules.model_copy(update={"instances": count})
     if rules.strategy == "topk":
         query = f"topk({rules.instances * rules.max_rounds + len(taken)}, {query})"
-    answer = _ask(prometheus, query, rules)
+    answer = _ask(prometheus, query, rules, at)
     fleet, left_out = read_fleet(answer, rules)
     warnings = (*dict.fromkeys(sizes.warnings + answer.warnings), *left_out)
     if not fleet:
@@ -133,10 +137,11 @@ def _sizes_of(query: str, rules: SelectionRules) -> str:
     return f"count by ({datacenter}) (group by ({datacenter}, {instance}) (({query}) > 0))"
 
 
-def _ask(prometheus: Prometheus, query: str, rules: SelectionRules) -> Answer:
+def _ask(prometheus: Prometheus, query: str, rules: SelectionRules, at: datetime | None) -> Answer:
     """Return the answer; refuse a partial one unless the rules accept it."""
+    when = {} if at is None else {"at": at}
     try:
-        answer = prometheus.instant(query, partial_response=rules.partial_response)
+        answer = prometheus.instant(query, partial_response=rules.partial_response, **when)
     except QueryError as error:
         raise QueryError(
             error.message, hint="correct selection.cpu, or selection.builds and selection.matchers"

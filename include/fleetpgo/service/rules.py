@@ -152,8 +152,8 @@ class CollectionRules(_Part):
     source: Literal["pprof_http", "command", "pyroscope", "parca"] = Field(
         default="pprof_http",
         description="where profiles come from. pprof_http: the instances themselves; command: a program "
-        "that prints an instance's profile; pyroscope, parca: a server that profiles continuously, asked for "
-        "the last `seconds` of each instance; see docs/collection.md",
+        "that prints an instance's profile; pyroscope, parca: a server that profiles continuously, asked "
+        "about the last `window` of each instance; see docs/collection.md",
     )
     command: InstanceCommand = Field(
         default=(),
@@ -197,6 +197,13 @@ class CollectionRules(_Part):
         description="lowest and highest port that a label may name; null: `url` fixes the port",
     )
     seconds: int = Field(default=30, ge=1, le=600, description="length of each profile")
+    window: Duration | None = Field(
+        default=None,
+        ge=timedelta(seconds=1),
+        le=timedelta(days=7),
+        description="pyroscope, parca: how far back the server is asked, at most `7d`; asked about in parts "
+        "of a day. Default: `seconds`. With `selection.windows`: length of each phase, which is in the past",
+    )
     grace: Duration = Field(
         default=timedelta(seconds=30),
         description="time limit for an answer, on top of `seconds`",
@@ -254,6 +261,8 @@ class CollectionRules(_Part):
                 "the source command makes no request itself: `connection` and `allow` have no effect; the "
                 "program finds its credentials by itself, and decides where it goes"
             )
+        if self.window and not self.past:
+            raise ValueError(f"`window` is of a store's past; the source {self.source} takes `seconds`")
         if self.query and Template(self.url).get_identifiers():
             raise ValueError("the `url` of pyroscope and parca is the server's address, without placeholders")
         placeholders = Template(urlsplit(self.url).netloc).get_identifiers()
@@ -263,6 +272,16 @@ class CollectionRules(_Part):
                 "or limit the ports with `ports`"
             )
         return self
+
+    @property
+    def past(self) -> bool:
+        """Whether the profiles are there already: nobody is profiled, and nobody waits for it."""
+        return self.source in ("pyroscope", "parca")
+
+    @property
+    def length(self) -> int:
+        """Return how many seconds of an instance are asked for."""
+        return int(self.window.total_seconds()) if self.window else self.seconds
 
 
 class SufficiencyRules(_Part):

@@ -33,6 +33,15 @@ def duration(value: object) -> timedelta:
     raise ValueError("write a duration as Prometheus does: 90s, 15m, 1h30m, 7d")
 
 
+def written(value: timedelta) -> str:
+    """Return a duration as the file writes it."""
+    left, text = int(value.total_seconds()), ""
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, seconds)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
+
+
 def _template(value: str) -> Template:
     """Read a text with ``$name`` placeholders."""
     template = Template(value)

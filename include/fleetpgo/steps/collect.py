@@ -77,7 +77,10 @@ async def top_up(
 
 def _remedy(service: ServiceRules, seconds: int) -> str:
     """Return advice on how to get more samples once every chosen instance has been asked."""
+    longer = "profile for longer (collection.seconds"
+    if service.collection.past:
+        longer = "ask about a longer time (collection.window"
     return (
-        "every chosen instance has been tried: for more, profile for longer (collection.seconds is "
-        f"{seconds}) or in more rounds (selection.max_rounds is {service.selection.max_rounds})"
+        f"every chosen instance has been tried: for more, {longer} is {seconds}) or in more rounds "
+        f"(selection.max_rounds is {service.selection.max_rounds})"
     )
