@@ -50,7 +50,19 @@ async def access(service: ServiceRules) -> Access:
 
     if service.collection.connection is None:
         return Access()
-    connection = await BaseHook.aget_connection(service.collection.connection)
+    return _access(await BaseHook.aget_connection(service.collection.connection))
+
+
+def access_of_store(service: ServiceRules) -> Access | None:
+    """Return what :func:`access` does, if the store of profiles is asked for the instances. Blocks."""
+    if service.selection.source != "store" or service.collection.connection is None:
+        return None
+    return _access(BaseHook.get_connection(service.collection.connection))
+
+
+def _access(connection: Connection) -> Access:
+    from fleetpgo.collection import Access  # noqa: PLC0415  # not when the DAG file is parsed
+
     extra = connection.extra_dejson
     headers = dict(extra.get("headers", {}))
     if connection.password:

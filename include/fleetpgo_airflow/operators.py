@@ -80,10 +80,11 @@ class SelectInstancesOperator(RefreshOperator):
             chosen, packs = select_instances(
                 service,
                 store,
-                hooks.prometheus(service),
+                hooks.prometheus(service) if service.selection.source == "prometheus" else None,
                 instances=params["instances"],
                 seconds=params.get("seconds"),
                 length=params.get("window"),
+                access=hooks.access_of_store(service),
                 # The form sends null for a field that somebody has cleared.
                 matchers=params["matchers"] or "",
                 window=None if params.get("now") else self.window,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote_plus
 
 import pytest
 
-from fleetpgo.errors import ServiceFileError
+from fleetpgo.errors import SelectionError, ServiceFileError
 from fleetpgo.selection import read_selection
 from fleetpgo.steps.collect import collect_profiles
 from fleetpgo.steps.merge import merge_profiles
 from fleetpgo.steps.select import select_instances
-from tests.collection.instances import OK, OTHER, serving
+from tests.collection.instances import OK, OTHER, http, port_of, serving
 from tests.selection.fleets import Answering
 from tests.steps.rounds import SECONDS, service
 
@@ -122,3 +125,65 @@ def test_a_window_from_before_what_pyroscope_keeps_is_warned_of(store):
     described = of_a_store("7d", instances=1, windows=[{"name": "day", "at": "00:00", "share": 1}])
     chosen, _ = select_instances(described, store, FLEET, window="day")
     assert any("has it what is older than seven days?" in each for each in chosen.warnings)
+
+
+def known_to_a_store(server, **selection):
+    described = of_a_store("1h")
+    keys = {"source": "store", "cpu": 'a:b:c:d:e{job="api"}', "instance_label": "pod", **selection}
+    url = {
+        "url": f"http://127.0.0.1:{port_of(server)}",
+        "query": 'a:b:c:d:e{pod="$pod"}',
+        "allow": ["127.0.0.1"],
+    }
+    collection, chosen = described.collection, described.selection
+    return described.model_copy(
+        update={
+            "selection": type(chosen).model_validate(keys),
+            "collection": type(collection).model_validate({**collection.model_dump(), **url}),
+        }
+    )
+
+
+SEEN = {
+    "series": [
+        {
+            "labelset": {"labels": [{"name": "pod", "value": name}]},
+            "samples": [{"value": f"{cores * 3600}000000000"}],
+        }
+        for name, cores in (("api-0", 1), ("api-1", 3), ("api-2", 2))
+    ]
+}
+
+
+async def test_a_store_tells_who_is_busiest_where_there_is_no_prometheus(store):
+    async with serving(http(json.dumps(SEEN).encode())) as server:
+        described = known_to_a_store(server, instances=2, max_rounds=1)
+        chosen, (pack,) = await asyncio.to_thread(select_instances, described, store, None)
+    assert [(each.instance, each.cores) for each in pack.targets] == [("api-1", 3.0), ("api-2", 2.0)]
+    assert (chosen.datacenters, chosen.query) == ({"": 3}, 'a:b:c:d:e{job="api"}')
+
+
+async def test_matchers_narrow_what_a_store_is_asked_for_twice(store):
+    async with serving(http(json.dumps(SEEN).encode())) as server:
+        described = known_to_a_store(server, instances=1, max_rounds=1)
+        _, (pack,) = await asyncio.to_thread(
+            select_instances, described, store, None, matchers='revision="4f2a"'
+        )
+        await collect_profiles(described, store, pack.targets)
+    asked = [unquote_plus(heard.split()[1].decode()) for heard in server.heard]
+    assert 'query=a:b:c:d:e{job="api", revision="4f2a"}&' in asked[0]
+    assert 'merge.query=a:b:c:d:e{pod="api-1", revision="4f2a"}&' in asked[1]
+
+
+async def test_a_store_that_has_seen_nobody_names_the_keys(store):
+    async with serving(http(b"{}")) as server:
+        with pytest.raises(SelectionError) as raised:
+            await asyncio.to_thread(select_instances, known_to_a_store(server), store, None)
+    assert "the store has none" in str(raised.value)
+    assert "selection.instance_label is pod" in raised.value.hint
+
+
+def test_without_prometheus_and_without_a_store_the_key_is_named(store):
+    with pytest.raises(SelectionError) as raised:
+        select_instances(service(), store, None)
+    assert "selection.source" in raised.value.hint

@@ -42,6 +42,7 @@ class Selection:
         strata: stratum → the CPU of all its instances, in cores; empty: targets stand for themselves only.
         datacenters: datacenter → how many instances the fleet has there.
         seconds: length of each profile, or of the time that a store is asked about; 0: not decided yet.
+        matchers: label matchers that a store's profiles must have as well; "": none.
     """
 
     targets: tuple[Target, ...]
@@ -50,6 +51,7 @@ class Selection:
     strata: Mapping[str, float] = field(default_factory=dict)
     datacenters: Mapping[str, int] = field(default_factory=dict)
     seconds: int = 0
+    matchers: str = ""
 
     def of_round(self, number: int) -> tuple[Target, ...]:
         """Return the targets of a round."""

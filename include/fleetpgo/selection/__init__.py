@@ -17,6 +17,7 @@ Labels come from whoever can push a metric. What ends in a URL is checked here, 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ from fleetpgo.selection.weights import merge_weights
 from fleetpgo.selection.windows import combined, find_window, opening, past_end
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from fleetpgo.prometheus import Answer, Prometheus
@@ -50,6 +51,7 @@ __all__ = [
     "query_of",
     "read_selection",
     "select",
+    "select_seen",
 ]
 
 
@@ -94,9 +96,7 @@ def select(
         for each in sizes.series
         if math.isfinite(each.value)  # a count is, unless something else than Prometheus answers
     }
-    if share < 1:
-        count = max(1, round(share * min(rules.instances, sum(datacenters.values()))))
-        rules = rules.model_copy(update={"instances": count})
+    rules = _shared(rules, share, datacenters)
     if rules.strategy == "topk":
         query = f"topk({rules.instances * rules.max_rounds + len(taken)}, {query})"
     answer = _ask(prometheus, query, rules, at)
@@ -111,6 +111,58 @@ def select(
             hint="paste the query into Prometheus; check its matchers, and selection.instance_label",
         )
     counters.require_no_counter(prometheus, query_of(rules), fleet)
+    chosen = _choose(fleet, rules, seed, taken, datacenters)
+    return replace(chosen, query=query, warnings=(*warnings, *chosen.warnings))
+
+
+def select_seen(
+    answer: Answer,
+    rules: SelectionRules,
+    *,
+    seed: str,
+    share: float = 1,
+    taken: Collection[str] = frozenset(),
+) -> Selection:
+    """Choose among the instances that a store of profiles has seen; else as :func:`select`.
+
+    Args:
+        answer: one series for each instance: the CPU it uses.
+        rules: how to choose, and how many.
+        seed: as there.
+        share: as there.
+        taken: as there.
+
+    Raises:
+        SelectionError: it has seen none that can be profiled.
+    """
+    fleet, left_out = read_fleet(answer, rules)
+    if not fleet:
+        raise SelectionError(
+            "no instance to profile: the store has none\n" + "\n".join([f"query: {answer.query}", *left_out]),
+            hint=f"check selection.cpu; selection.instance_label is {rules.instance_label}: do the profiles "
+            "have that label?",
+        )
+    datacenters = dict(Counter(target.datacenter for target in fleet))
+    chosen = _choose(fleet, _shared(rules, share, datacenters), seed, taken, datacenters)
+    return replace(chosen, query=answer.query, warnings=(*left_out, *chosen.warnings))
+
+
+def _shared(rules: SelectionRules, share: float, datacenters: Mapping[str, int]) -> SelectionRules:
+    """Return the rules for a share of the instances; of a smaller fleet that share of it."""
+    if share == 1:
+        return rules
+    count = max(1, round(share * min(rules.instances, sum(datacenters.values()))))
+    return rules.model_copy(update={"instances": count})
+
+
+def _choose(
+    fleet: Sequence[Target],
+    rules: SelectionRules,
+    seed: str,
+    taken: Collection[str],
+    datacenters: Mapping[str, int],
+) -> Selection:
+    """Choose by the strategy of the rules."""
     match rules.strategy:
         case "topk":
             chosen = topk.choose(fleet, rules, taken=taken)
@@ -123,12 +175,7 @@ def select(
             f"no instance is left: the run's other windows have taken all {sum(datacenters.values())}",
             hint="take fewer windows, or fewer instances in each (selection.windows)",
         )
-    return replace(
-        chosen,
-        query=query,
-        warnings=(*warnings, *chosen.warnings),
-        datacenters=datacenters,
-    )
+    return replace(chosen, datacenters=datacenters)
 
 
 def _sizes_of(query: str, rules: SelectionRules) -> str:

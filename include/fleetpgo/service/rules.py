@@ -35,6 +35,7 @@ from fleetpgo.service.values import (
     Timezone,
     UrlTemplate,
     Variables,
+    is_profile_query,
 )
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}(?<!-revert)")
@@ -80,9 +81,15 @@ class WindowRules(_Part):
 class SelectionRules(_Part):
     """Selection of the instances to profile."""
 
+    source: Literal["prometheus", "store"] = Field(
+        default="prometheus",
+        description="who knows the instances and their CPU. store: the Pyroscope or Parca of "
+        "`collection.source`, where there is no Prometheus",
+    )
     cpu: PromQL = Field(
         description="PromQL that returns one series per candidate instance: the CPU it uses, in cores. Put "
-        "the matchers for tier, environment and the like here",
+        "the matchers for tier, environment and the like here. With `source: store`, profile type and label "
+        'matchers of the service: `process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name="api"}`',
     )
     strategy: Literal["topk", "stratified", "weighted"] = Field(
         default="topk",
@@ -111,7 +118,8 @@ class SelectionRules(_Part):
     )
     matchers: Matchers = Field(
         default="",
-        description='profile only instances whose series of `builds` matches: `revision="4f2a"`, `pgo!=""`',
+        description='profile only instances whose series of `builds` matches: `revision="4f2a"`, `pgo!=""`. '
+        "With `source: store`, matchers of the store's labels",
     )
     windows: tuple[WindowRules, ...] = Field(
         default=(),
@@ -137,7 +145,11 @@ class SelectionRules(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.matchers and not self.builds:
+        if self.source == "store" and not is_profile_query(self.cpu):
+            raise ValueError(
+                'with `source: store`, write in `cpu` a profile type with matchers: process_cpu:…{job="api"}'
+            )
+        if self.matchers and not self.builds and self.source != "store":
             raise ValueError("`matchers` needs `builds`, the metric whose labels describe the build")
         if self.windows and not math.isclose(sum(window.share for window in self.windows), 1, abs_tol=0.01):
             raise ValueError("the shares of `windows` must add up to 1")
@@ -199,8 +211,6 @@ class CollectionRules(_Part):
     seconds: int = Field(default=30, ge=1, le=600, description="length of each profile")
     window: Duration | None = Field(
         default=None,
-        ge=timedelta(seconds=1),
-        le=timedelta(days=7),
         description="pyroscope, parca: how far back the server is asked, at most `7d`; asked about in parts "
         "of a day. Default: `seconds`. With `selection.windows`: length of each phase, which is in the past",
     )
@@ -243,6 +253,13 @@ class CollectionRules(_Part):
     def _readable(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
         parse_allow(entries)
         return entries
+
+    @field_validator("window")
+    @classmethod
+    def _kept(cls, window: timedelta | None) -> timedelta | None:
+        if window is not None and not timedelta(seconds=1) <= window <= timedelta(days=7):
+            raise ValueError("a window is 1s to 7d long: older profiles are not kept")
+        return window
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -574,6 +591,12 @@ class ServiceRules(_Part):
     build: BuildRules
     rollout: RolloutRules
     measurement: MeasurementRules
+
+    @model_validator(mode="after")
+    def _known_somewhere(self) -> Self:
+        if self.selection.source == "store" and self.collection.source not in ("pyroscope", "parca"):
+            raise ValueError("`selection.source: store` needs `collection.source`: pyroscope or parca")
+        return self
 
     @property
     def branch(self) -> str:

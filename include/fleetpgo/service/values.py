@@ -141,6 +141,11 @@ def _profile_query(value: object) -> object:
     return value
 
 
+def is_profile_query(text: str) -> bool:
+    """Whether a text is a profile type with label matchers, and without a placeholder."""
+    return bool(_PROFILE_QUERY.fullmatch(text)) and "$" not in text
+
+
 def _for_each_instance(value: tuple[str, ...]) -> tuple[str, ...]:
     """Accept a command with a placeholder in its arguments, and none in its program."""
     if not value:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from fleetpgo import collection
+from fleetpgo.collection.fleets import narrowed
 from fleetpgo.run.stop import why_stopped
 from fleetpgo.selection import read_selection
 from fleetpgo.steps.enough import judge
@@ -36,9 +37,12 @@ async def collect_profiles(
 ) -> list[Record]:
     """Fetch the targets' profiles into the store; one record each, failed ones included."""
     chosen = read_selection(store)
+    rules = service.collection
+    if chosen.matchers:
+        rules = rules.model_copy(update={"query": narrowed(rules.query, chosen.matchers)})
     return await collection.collect(
         targets,
-        service.collection,
+        rules,
         store,
         seconds=chosen.seconds,
         limits=chosen.at_once(service.collection.max_share),
