@@ -49,7 +49,7 @@ async def access(service: ServiceRules) -> Access:
     from fleetpgo.collection import Access  # noqa: PLC0415  # not when the DAG file is parsed
 
     if service.collection.connection is None:
-        return Access()
+        return Access(open_root=storage_root)
     return _access(await BaseHook.aget_connection(service.collection.connection))
 
 
@@ -114,15 +114,23 @@ def store_root() -> Path | UPath:
     Raises:
         StoreError: no installed provider reaches such an address.
     """
-    text = os.environ.get("FLEETPGO_STORE") or str(_home() / "store")
+    return storage_root(os.environ.get("FLEETPGO_STORE") or str(_home() / "store"))
+
+
+def storage_root(text: str) -> Path | UPath:
+    """Return a directory, or a bucket through Airflow's connections.
+
+    Raises:
+        StoreError: no installed provider reaches such an address.
+    """
     address = store_address.parse(text)
     if isinstance(address, Path):
         return address
     if not has_fs(address.scheme):
         raise StoreError(
             f"no installed Airflow provider reaches a store on {address.scheme}://",
-            hint="correct FLEETPGO_STORE, or install the provider; s3:// needs "
-            "apache-airflow-providers-amazon[s3fs]",
+            hint="correct FLEETPGO_STORE (or collection.files), or install the provider; s3:// needs "
+            "apache-airflow-providers-amazon[s3fs], gs:// apache-airflow-providers-google",
         )
     store_address.remember_keys(os.environ)
     # A triggerer lives for weeks: it must see what workers have put since it last looked.

@@ -2,7 +2,8 @@
 
 A store is asked about parts of the window, the newest first: Pyroscope answers about a day at most. A deploy
 in the window is seen by the build ids in an answer. There the window is cut, by halves: the samples before
-the deploy are of other code, and of another release than ``--matchers`` chose the instance for.
+the deploy are of other code, and of another release than ``--matchers`` chose the instance for. Files are
+read one by one, the newest first.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from fleetpgo.collection.faults import NothingError, UnusableError
+from fleetpgo.collection.faults import NeverError, NothingError, NotNowError, UnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from fleetpgo.collection.examining import Profile
+    from fleetpgo.collection.sources.files import File
 
     Ask = Callable[[float, float], Awaitable[Profile]]
 
@@ -77,6 +79,53 @@ async def look_back(ask: Ask, *, start: float, end: float) -> Seen:
     if not found:
         raise NothingError("no-samples: the store has nothing for collection.query in that time")
     return Seen(found, since)
+
+
+async def use_newest(read: Callable[[File], Awaitable[Profile]], files: Sequence[tuple[float, File]]) -> Seen:
+    """Read files with the moments that they are of, the newest first, up to one of another build.
+
+    Args:
+        read: returns the profile in a file.
+        files: with moments in Unix seconds.
+
+    Raises:
+        NothingError: there are none.
+        UnusableError: none of them can be used; the reason is the newest one's.
+        NotNowError: they cannot be read.
+    """
+    found: list[Profile] = []
+    lost: list[str] = []
+    known = set[bytes]()
+    since = 0.0
+    for begin, file in files:
+        try:
+            profile = await read(file)
+        except NotNowError as error:
+            if not str(error).startswith("truncated"):
+                raise
+            lost.append(f"{file.path.name}: {error}")
+            continue
+        except (UnusableError, NeverError) as error:
+            lost.append(f"{file.path.name}: {error}")
+            continue
+        if profile.facts.other_builds:
+            lost.append(f"{file.path.name}: two-builds: it holds two Go programs")
+        elif found and another_build(profile, found[0]):
+            said = _said(found[0], since, files[0][0])
+            return Seen(found, since, "; ".join([said, *_lost(lost, files)]))
+        elif profile.data not in known:  # uploaded twice
+            known.add(profile.data)
+            found.append(profile)
+            since = begin
+    if not files:
+        raise NothingError("no-samples: no file matches collection.files")
+    if not found:
+        raise UnusableError(f"none of {len(files):,} files can be used: {lost[0]}")
+    return Seen(found, since, "; ".join(_lost(lost, files)))
+
+
+def _lost(lost: Sequence[str], files: Sequence[object]) -> list[str]:
+    return [f"{len(lost):,} of {len(files):,} files cannot be used: {lost[0]}"] if lost else []
 
 
 def another_build(one: Profile, other: Profile) -> bool:

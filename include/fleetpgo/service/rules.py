@@ -26,6 +26,7 @@ from fleetpgo.service.values import (
     Duration,
     InstanceCommand,
     Matchers,
+    PathPattern,
     ProfilePromQL,
     ProfileQuery,
     PromQL,
@@ -161,10 +162,11 @@ class SelectionRules(_Part):
 class CollectionRules(_Part):
     """Fetching of profiles, and its limits for production."""
 
-    source: Literal["pprof_http", "command", "pyroscope", "parca"] = Field(
+    source: Literal["pprof_http", "command", "files", "pyroscope", "parca"] = Field(
         default="pprof_http",
         description="where profiles come from. pprof_http: the instances themselves; command: a program "
-        "that prints an instance's profile; pyroscope, parca: a server that profiles continuously, asked "
+        "that prints an instance's profile; files: profiles that lie in a directory or a bucket; pyroscope, "
+        "parca: a server that profiles continuously, asked "
         "about the last `window` of each instance; see docs/collection.md",
     )
     command: InstanceCommand = Field(
@@ -177,6 +179,13 @@ class CollectionRules(_Part):
         default={},
         description="command: environment variables of the program, besides PATH, HOME and those of proxies "
         "and certificates; no secrets",
+    )
+    files: PathPattern = Field(
+        default="",
+        description="files: pattern of the paths of an instance's profiles, in a directory or on s3:// or "
+        "gs://: `s3://profiles/$datacenter/$pod/%Y-%m-%d/*.pb.gz`. It takes the placeholders of `url`; %Y %m "
+        "%d %H %M %S (UTC) or %s (Unix seconds) for the time, without which that of the last change counts; "
+        "* ? [] and **",
     )
     url: UrlTemplate = Field(
         default="http://$host:6060/debug/pprof/profile?seconds=$seconds",
@@ -211,8 +220,8 @@ class CollectionRules(_Part):
     seconds: int = Field(default=30, ge=1, le=600, description="length of each profile")
     window: Duration | None = Field(
         default=None,
-        description="pyroscope, parca: how far back the server is asked, at most `7d`; asked about in parts "
-        "of a day. Default: `seconds`. With `selection.windows`: length of each phase, which is in the past",
+        description="pyroscope, parca, files: how far back profiles are used, at most `7d`. Default: "
+        "`seconds`. With `selection.windows`: length of each phase, which is in the past",
     )
     grace: Duration = Field(
         default=timedelta(seconds=30),
@@ -267,17 +276,6 @@ class CollectionRules(_Part):
             raise ValueError("`connection` sends credentials: list in `allow` where they may go")
         if self.connection and not self.plain_http and urlsplit(self.url).scheme == "http":
             raise ValueError("`connection` sends credentials: write https:// in `url`, or set `plain_http`")
-        if bool(self.query) != (self.source in ("pyroscope", "parca")):
-            raise ValueError("the sources pyroscope and parca need `query`, and no other source takes it")
-        if bool(self.command) != (self.source == "command"):
-            raise ValueError("the source command needs `command`, and no other source takes it")
-        if self.environment and not self.command:
-            raise ValueError("`environment` is the source command's")
-        if self.command and (self.connection or self.allow):
-            raise ValueError(
-                "the source command makes no request itself: `connection` and `allow` have no effect; the "
-                "program finds its credentials by itself, and decides where it goes"
-            )
         if self.window and not self.past:
             raise ValueError(f"`window` is of a store's past; the source {self.source} takes `seconds`")
         if self.query and Template(self.url).get_identifiers():
@@ -290,10 +288,32 @@ class CollectionRules(_Part):
             )
         return self
 
+    @model_validator(mode="after")
+    def _fits_its_source(self) -> Self:
+        if bool(self.query) != (self.source in ("pyroscope", "parca")):
+            raise ValueError("the sources pyroscope and parca need `query`, and no other source takes it")
+        if bool(self.command) != (self.source == "command"):
+            raise ValueError("the source command needs `command`, and no other source takes it")
+        if bool(self.files) != (self.source == "files"):
+            raise ValueError("the source files needs `files`, and no other source takes it")
+        if self.files and (self.connection or self.allow):
+            raise ValueError(
+                "the source files asks no instance: `connection` and `allow` have no effect; a bucket's "
+                "login is that of its connection, s3://CONNECTION@bucket/…, or of the environment"
+            )
+        if self.environment and not self.command:
+            raise ValueError("`environment` is the source command's")
+        if self.command and (self.connection or self.allow):
+            raise ValueError(
+                "the source command makes no request itself: `connection` and `allow` have no effect; the "
+                "program finds its credentials by itself, and decides where it goes"
+            )
+        return self
+
     @property
     def past(self) -> bool:
         """Whether the profiles are there already: nobody is profiled, and nobody waits for it."""
-        return self.source in ("pyroscope", "parca")
+        return self.source in ("pyroscope", "parca", "files")
 
     @property
     def length(self) -> int:

@@ -139,7 +139,7 @@ def merge_run(
             *_shortfalls(service.profile.warn_below, samples, sufficiency),
             *builds(instances),
             *made.toolchains,
-            *_cut(instances),
+            *_in_part(instances),
             *_counted_once(instances),
             *(f"{each} differs much from all others together" for each in sufficiency.outliers),
             *(() if minimal.proven else (f"the profile is committed whole: {minimal.proof}",)),
@@ -261,9 +261,9 @@ def _require_quorum(service: ServiceRules, instances: Sequence[Contribution]) ->
         )
 
 
-def _cut(instances: Sequence[Contribution]) -> list[str]:
-    """Return a warning if of some instances a part of the window was left out: how many, and the first."""
-    found = [each for each in instances if each.state == "used" and each.reason.startswith("cut: ")]
+def _in_part(instances: Sequence[Contribution]) -> list[str]:
+    """Return a warning if of some instances something was left out: how many, and the first."""
+    found = [each for each in instances if each.state == "used" and each.reason and not each.same_as]
     if not found:
         return []
     first, why = found[0].instance, found[0].reason.removeprefix("cut: ")
