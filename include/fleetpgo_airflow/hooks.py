@@ -14,7 +14,7 @@ from airflow.sdk.log import mask_secret
 from fsspec.config import conf as fsspec_defaults  # type: ignore[import-untyped]  # fsspec has no types
 
 from fleetpgo import foreign
-from fleetpgo.errors import ForgeError, StoreError
+from fleetpgo.errors import ForgeError, ServiceFileError, StoreError
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.proposal import forges
 from fleetpgo.run import address as store_address
@@ -43,8 +43,8 @@ def prometheus(service: ServiceRules) -> Prometheus:
 async def access(service: ServiceRules) -> Access:
     """Return credentials and TLS files for the instances, from ``collection.connection`` (type ``http``).
 
-    Its extra may hold ``headers`` (a mapping), ``ca``, ``cert`` and ``key`` (files on the worker); its
-    password becomes a bearer token.
+    Its extra may hold ``headers`` (a mapping), ``ca``, ``cert``, ``key`` and ``token`` (files on the worker);
+    its password, or what is in the file `token`, becomes a bearer token.
     """
     from fleetpgo.collection import Access  # noqa: PLC0415  # not when the DAG file is parsed
 
@@ -65,10 +65,23 @@ def _access(connection: Connection) -> Access:
 
     extra = connection.extra_dejson
     headers = dict(extra.get("headers", {}))
-    if connection.password:
-        headers["Authorization"] = f"Bearer {connection.password}"
+    if token := connection.password or _token(extra):
+        headers["Authorization"] = f"Bearer {token}"
     files = {name: Path(extra[name]) if name in extra else None for name in ("ca", "cert", "key")}
     return Access(headers, files["ca"], files["cert"], files["key"])
+
+
+def _token(extra: Mapping[str, Any]) -> str:
+    """Return what the file holds that the extra `token` names; Kubernetes writes a new one every hour."""
+    if "token" not in extra:
+        return ""
+    try:
+        return Path(extra["token"]).read_text().strip()
+    except (OSError, ValueError) as error:
+        raise ServiceFileError(
+            f"collection.connection names a file with a token that cannot be read: {extra['token']}",
+            hint="the extra `token` is the path of a file on the worker",
+        ) from error
 
 
 def forge(service: ServiceRules) -> forges.Forge:
