@@ -109,13 +109,25 @@ class Asker:
         *,
         seconds: int,
     ) -> T:
-        """Ask once, when it is the target's turn, and pass the profile on while there is room for it."""
+        """Ask when it is the target's turn, and pass the profile on while there is room for it.
+
+        An instance is asked once. A store is asked patiently, and keeps the turn: one server answers for all,
+        so nobody else need try meanwhile.
+        """
         self.watch(target.instance, "waiting")
         with ExitStack() as stack:
-            async with self.guard.turn(target.instance, datacenter=target.datacenter, host=request.host):
+
+            async def receive_once() -> Body:
                 body = stack.enter_context(self.spool.body())
                 self.watch(target.instance, "asked")
                 await self._answer(target, request, body)
+                return body
+
+            async with self.guard.turn(target.instance, datacenter=target.datacenter, host=request.host):
+                if self.rules.past:
+                    body = await self.patiently(target, receive_once, seconds=seconds)
+                else:
+                    body = await receive_once()
             async with self.held:
                 return await take(await self.examiner.profile(body, seconds=seconds))
 
@@ -136,6 +148,5 @@ class Asker:
             )
 
     def _may_pass(self, error: BaseException) -> bool:
-        """Whether it is worth asking again. What a store keeps without its end does not get one."""
-        kept = self.rules.past and str(error).startswith("truncated")
-        return isinstance(error, NotNowError) and not kept and not self.guard.stopped
+        """Whether it is worth asking again."""
+        return isinstance(error, NotNowError) and not self.guard.stopped

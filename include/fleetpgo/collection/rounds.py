@@ -47,12 +47,12 @@ from fleetpgo.collection.usage import require_plausible
 from fleetpgo.run.profiled import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiohttp.abc import AbstractResolver
 
     from fleetpgo.collection.examining import Kept, Profile
-    from fleetpgo.collection.sources import Call, ProfileSource, Request
+    from fleetpgo.collection.sources import ProfileSource
     from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Target
     from fleetpgo.service.rules import CollectionRules
@@ -229,19 +229,8 @@ class _Round:
         await asyncio.sleep(random.uniform(0, _JITTER * self._seconds))  # noqa: S311  # not for secrets
         request = self._source.request(target, seconds=self._seconds, until=0)
         take = partial(self._keep, target, seconds=self._seconds)
-        return await self._get(target, request, take, seconds=self._seconds), ""
-
-    async def _get(
-        self,
-        target: Target,
-        request: Request | Call | File,
-        take: Callable[[Profile], Awaitable[T]],
-        *,
-        seconds: int,
-    ) -> T:
-        """Ask patiently, and pass the profile on."""
-        ask = partial(self._asker.ask, target, request, take, seconds=seconds)
-        return await self._asker.patiently(target, ask, seconds=seconds)
+        ask = partial(self._asker.ask, target, request, take, seconds=self._seconds)
+        return await self._asker.patiently(target, ask, seconds=self._seconds), ""
 
     async def _of_a_window(self, target: Target) -> tuple[Kept, str]:
         """Ask a store about the target's window, as far as the build reaches that runs at its end."""
@@ -249,7 +238,7 @@ class _Round:
         async def ask(start: float, end: float) -> Profile:
             seconds = max(1, round(end - start))
             request = self._source.request(target, seconds=seconds, until=end)
-            return await self._get(target, request, _as_it_is, seconds=seconds)
+            return await self._asker.ask(target, request, _as_it_is, seconds=seconds)
 
         end = self._until(target)
         seen = await look_back(ask, start=end - self._seconds, end=end)
@@ -264,12 +253,13 @@ class _Round:
 
         async def find() -> tuple[list[tuple[float, File]], str]:
             async with self._guard.turn(target.instance, datacenter=target.datacenter, host=target.instance):
-                return await asyncio.to_thread(find_files, pattern, target.instance, start, end)
+                ask = partial(asyncio.to_thread, find_files, pattern, target.instance, start, end)
+                return await self._asker.patiently(target, ask, seconds=self._seconds)
 
-        files, said = await self._asker.patiently(target, find, seconds=self._seconds)
+        files, said = await find()
 
         async def read(file: File) -> Profile:
-            return await self._get(target, file, _as_it_is, seconds=self._seconds)
+            return await self._asker.ask(target, file, _as_it_is, seconds=self._seconds)
 
         seen = await use_newest(read, files)
         profile = await self._asker.examiner.joined(seen.profiles)

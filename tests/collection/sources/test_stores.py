@@ -150,6 +150,16 @@ async def test_a_store_that_hangs_is_left_after_the_grace_however_long_the_windo
     assert sum("no complete answer within 1 s" in each.reason for each in records) == 3
 
 
+async def test_while_a_store_is_tried_again_nobody_else_asks_it(fetch):
+    async def hang(_):
+        await asyncio.sleep(60)
+
+    async with serving(hang) as store:
+        records = await fetch(*PODS, **{**asked(store, "parca"), "attempts": 2})
+    assert len(store.heard) == 2
+    assert sorted("the round was stopped" in each.reason for each in records) == [False, True, True]
+
+
 async def test_a_store_is_asked_about_a_whole_datacenter_at_once(fetch):
     together, free = [], asyncio.Event()
 
