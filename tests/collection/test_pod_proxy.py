@@ -136,6 +136,7 @@ async def test_a_token_that_the_server_does_not_know_stops_the_round(ask, certif
         (403, 'pods "api-0" is forbidden: User "fleetpgo" cannot get resource "pods/proxy"', "HTTP 403"),
         (503, "error trying to reach service: dial tcp 10.0.0.1:6060: connect: refused", "HTTP 503"),
         (429, "too many requests", "HTTP 429"),
+        (500, "Could not enable CPU profiling: cpu profiling already in use", "busy: HTTP 500"),
     ],
 )
 async def test_what_the_server_says_is_told(ask, certificates, status, said, reason):
