@@ -152,8 +152,7 @@ def pgo_refresh(service: ServiceRules) -> DAG:
     ) as dag:
         name = service.name
         chain(
-            [select_and_fetch(name, window.name) for window in service.selection.windows]
-            or select_and_fetch(name, None),
+            fetch_all(service),
             # These two run whether the fetches succeeded or not: the quorum decides.
             TopUpOperator(
                 task_id="top_up", service=name, trigger_rule="all_done", execution_timeout=FETCH_TIME
@@ -201,19 +200,30 @@ def length(service: ServiceRules) -> dict[str, Param]:
     return {"seconds": seconds}
 
 
-def select_and_fetch(service: str, window: str | None) -> MappedOperator:
+def fetch_all(service: ServiceRules) -> list[MappedOperator]:
+    """Select and profile instances, in each window if the service has some."""
+    names: list[str | None] = [window.name for window in service.selection.windows]
+    selects, fetches = zip(*(select_and_fetch(service.name, name) for name in names or [None]), strict=True)
+    if service.collection.past:
+        # Nobody waits for these windows to open, and each leaves out whom the others have taken.
+        chain(*selects)
+    return list(fetches)
+
+
+def select_and_fetch(service: str, window: str | None) -> tuple[SelectInstancesOperator, MappedOperator]:
     """Select and profile instances; for a window, when it opens and in a task group of its name."""
     with TaskGroup(window) if window else nullcontext():
         select = SelectInstancesOperator(task_id="select_instances", service=service, window=window)
         if window:
             chain(WaitForWindowOperator(task_id="wait_for_window", service=service, window=window), select)
-        return FetchProfileOperator.partial(
+        fetch = FetchProfileOperator.partial(
             task_id="fetch_profile",
             service=service,
             map_index_template="{{ task.pack['name'] }}",
             doc_md="Fetches the profiles of one pack of instances, all at the same time.",
             execution_timeout=FETCH_TIME,
         ).expand(pack=select.output)
+        return select, fetch
 
 
 def approval(service: ServiceRules) -> list[ApprovalOperator]:

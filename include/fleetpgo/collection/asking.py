@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from fleetpgo.addresses import parse_allow
 from fleetpgo.collection.examining import TOGETHER
 from fleetpgo.collection.faults import NotNowError, StoppedError
 from fleetpgo.collection.fetching import receive
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from fleetpgo.addresses import Allow
     from fleetpgo.collection.calling import Caller
     from fleetpgo.collection.examining import Examiner, Profile
     from fleetpgo.collection.fetching import Limits
@@ -50,6 +50,7 @@ class Asker:
         spool: takes what comes.
         examiner: checks it.
         limits: of an answer.
+        allow: where requests may go.
         watch: is told an instance and what it is doing.
     """
 
@@ -61,6 +62,7 @@ class Asker:
     spool: Spool
     examiner: Examiner
     limits: Limits
+    allow: Allow
     watch: Callable[[str, str], None]
     held: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_HELD))
 
@@ -143,7 +145,7 @@ class Asker:
                 request,
                 body,
                 limits=self.limits,
-                allow=parse_allow(self.rules.allow),
+                allow=self.allow,
                 received=lambda size: self.watch(target.instance, f"{size:,} bytes"),
             )
 

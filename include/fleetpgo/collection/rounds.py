@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import ThreadedResolver
 
+from fleetpgo.addresses import parse_allow
 from fleetpgo.collection.access import Access, open_session
 from fleetpgo.collection.asking import Asker
 from fleetpgo.collection.calling import Caller
@@ -105,10 +106,11 @@ async def collect(
             Caller(rules, Limits.of(rules, seconds=seconds)) as caller,
         ):
             source, within = _source(rules), Limits.of(rules, seconds=seconds)
+            allow = parse_allow(rules.allow)
             checked = None if rules.past else seconds
             examiner = Examiner(thread, source, limits=within, seconds=checked)
             spool, reader = Spool(file, most=rules.max_bytes), Reader(rules, access)
-            asker = Asker(rules, guard, session, caller, reader, spool, examiner, within, watch)
+            asker = Asker(rules, guard, session, caller, reader, spool, examiner, within, allow, watch)
             round_ = _Round(source, asker, store, fleet, seconds)
             records = [asyncio.create_task(round_.record(target)) for target in targets]
             try:
