@@ -22,7 +22,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE \
   PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH:$(LOCAL)/npm/bin"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow test-distributed test-helm lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
+.PHONY: help setup test test-slow test-distributed test-stores test-helm lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ test-slow: setup $(SERVERS) ## Run the tests that take minutes each
 
 test-distributed: setup $(SERVERS) ## Run the loop on two Celery workers, PostgreSQL and Redis; kill some (12 minutes)
 	@$(RUN) python -m tests.distributed.run
+
+test-stores: setup ## Push profiles into a real store and read them (PYROSCOPE=URL PARCA=URL; neither: into their double)
+	@$(RUN) PYROSCOPE=$(PYROSCOPE) PARCA=$(PARCA) python -m pytest tests/stores -m slow -n0 -v --timeout 600
 
 test-helm: setup ## Render docs/values.yaml with Airflow's Helm chart, and check the result (CHART=FILE: a copy of the chart)
 	@$(RUN) tools/get-helm .local/helm

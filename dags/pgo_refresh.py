@@ -13,6 +13,7 @@ from airflow.utils.types import DagRunType
 
 from fleetpgo.errors import ServiceFileError
 from fleetpgo.service.files import load_service, service_files
+from fleetpgo.service.values import written
 from fleetpgo_airflow import DAG_PREFIX
 from fleetpgo_airflow.alerts import alerting
 from fleetpgo_airflow.operators import (
@@ -130,14 +131,7 @@ def pgo_refresh(service: ServiceRules) -> DAG:
                 description="How many instances to profile in a round, 1 to 10,000. "
                 "Up to selection.max_rounds rounds are profiled until there are enough samples.",
             ),
-            "seconds": Param(
-                service.collection.seconds,
-                type="integer",
-                minimum=1,
-                maximum=600,
-                title="Seconds",
-                description="Length of each CPU profile, 1 to 600 seconds.",
-            ),
+            **length(service),
             # The form sends an empty field as null, and refuses to send it if null is not allowed.
             "matchers": Param(
                 service.selection.matchers or None,
@@ -158,8 +152,7 @@ def pgo_refresh(service: ServiceRules) -> DAG:
     ) as dag:
         name = service.name
         chain(
-            [select_and_fetch(name, window.name) for window in service.selection.windows]
-            or select_and_fetch(name, None),
+            fetch_all(service),
             # These two run whether the fetches succeeded or not: the quorum decides.
             TopUpOperator(
                 task_id="top_up", service=name, trigger_rule="all_done", execution_timeout=FETCH_TIME
@@ -191,19 +184,52 @@ def pgo_refresh(service: ServiceRules) -> DAG:
     return dag
 
 
-def select_and_fetch(service: str, window: str | None) -> MappedOperator:
+def length(service: ServiceRules) -> dict[str, Param]:
+    """Return the field for the length of a profile, or for how far back a store is asked."""
+    if service.collection.past:
+        window = Param(
+            written(timedelta(seconds=service.collection.length)),
+            type="string",
+            pattern=r"^(\d+[wdhms])+$",
+            title="Window",
+            description="How far back the store is asked about each instance: 30m, 24h; at most 7d.",
+        )
+        return {"window": window}
+    seconds = Param(
+        service.collection.seconds,
+        type="integer",
+        minimum=1,
+        maximum=600,
+        title="Seconds",
+        description="Length of each CPU profile, 1 to 600 seconds.",
+    )
+    return {"seconds": seconds}
+
+
+def fetch_all(service: ServiceRules) -> list[MappedOperator]:
+    """Select and profile instances, in each window if the service has some."""
+    names: list[str | None] = [window.name for window in service.selection.windows]
+    selects, fetches = zip(*(select_and_fetch(service.name, name) for name in names or [None]), strict=True)
+    if service.collection.past:
+        # Nobody waits for these windows to open, and each leaves out whom the others have taken.
+        chain(*selects)
+    return list(fetches)
+
+
+def select_and_fetch(service: str, window: str | None) -> tuple[SelectInstancesOperator, MappedOperator]:
     """Select and profile instances; for a window, when it opens and in a task group of its name."""
     with TaskGroup(window) if window else nullcontext():
         select = SelectInstancesOperator(task_id="select_instances", service=service, window=window)
         if window:
             chain(WaitForWindowOperator(task_id="wait_for_window", service=service, window=window), select)
-        return FetchProfileOperator.partial(
+        fetch = FetchProfileOperator.partial(
             task_id="fetch_profile",
             service=service,
             map_index_template="{{ task.pack['name'] }}",
             doc_md="Fetches the profiles of one pack of instances, all at the same time.",
             execution_timeout=FETCH_TIME,
         ).expand(pack=select.output)
+        return select, fetch
 
 
 def approval(service: ServiceRules) -> list[ApprovalOperator]:

@@ -14,7 +14,7 @@ from airflow.sdk.log import mask_secret
 from fsspec.config import conf as fsspec_defaults  # type: ignore[import-untyped]  # fsspec has no types
 
 from fleetpgo import foreign
-from fleetpgo.errors import ForgeError, StoreError
+from fleetpgo.errors import ForgeError, ServiceFileError, StoreError
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.proposal import forges
 from fleetpgo.run import address as store_address
@@ -43,20 +43,45 @@ def prometheus(service: ServiceRules) -> Prometheus:
 async def access(service: ServiceRules) -> Access:
     """Return credentials and TLS files for the instances, from ``collection.connection`` (type ``http``).
 
-    Its extra may hold ``headers`` (a mapping), ``ca``, ``cert`` and ``key`` (files on the worker); its
-    password becomes a bearer token.
+    Its extra may hold ``headers`` (a mapping), ``ca``, ``cert``, ``key`` and ``token`` (files on the worker);
+    its password, or what is in the file `token`, becomes a bearer token.
     """
     from fleetpgo.collection import Access  # noqa: PLC0415  # not when the DAG file is parsed
 
     if service.collection.connection is None:
-        return Access()
-    connection = await BaseHook.aget_connection(service.collection.connection)
+        return Access(open_root=storage_root)
+    return _access(await BaseHook.aget_connection(service.collection.connection))
+
+
+def access_of_store(service: ServiceRules) -> Access | None:
+    """Return what :func:`access` does, if the store of profiles is asked for the instances. Blocks."""
+    if service.selection.source != "store" or service.collection.connection is None:
+        return None
+    return _access(BaseHook.get_connection(service.collection.connection))
+
+
+def _access(connection: Connection) -> Access:
+    from fleetpgo.collection import Access  # noqa: PLC0415  # not when the DAG file is parsed
+
     extra = connection.extra_dejson
     headers = dict(extra.get("headers", {}))
-    if connection.password:
-        headers["Authorization"] = f"Bearer {connection.password}"
+    if token := connection.password or _token(extra):
+        headers["Authorization"] = f"Bearer {token}"
     files = {name: Path(extra[name]) if name in extra else None for name in ("ca", "cert", "key")}
     return Access(headers, files["ca"], files["cert"], files["key"])
+
+
+def _token(extra: Mapping[str, Any]) -> str:
+    """Return what the file holds that the extra `token` names; Kubernetes writes a new one every hour."""
+    if "token" not in extra:
+        return ""
+    try:
+        return Path(extra["token"]).read_text().strip()
+    except (OSError, ValueError) as error:
+        raise ServiceFileError(
+            f"collection.connection names a file with a token that cannot be read: {extra['token']}",
+            hint="the extra `token` is the path of a file on the worker",
+        ) from error
 
 
 def forge(service: ServiceRules) -> forges.Forge:
@@ -102,15 +127,23 @@ def store_root() -> Path | UPath:
     Raises:
         StoreError: no installed provider reaches such an address.
     """
-    text = os.environ.get("FLEETPGO_STORE") or str(_home() / "store")
+    return storage_root(os.environ.get("FLEETPGO_STORE") or str(_home() / "store"))
+
+
+def storage_root(text: str) -> Path | UPath:
+    """Return a directory, or a bucket through Airflow's connections.
+
+    Raises:
+        StoreError: no installed provider reaches such an address.
+    """
     address = store_address.parse(text)
     if isinstance(address, Path):
         return address
     if not has_fs(address.scheme):
         raise StoreError(
             f"no installed Airflow provider reaches a store on {address.scheme}://",
-            hint="correct FLEETPGO_STORE, or install the provider; s3:// needs "
-            "apache-airflow-providers-amazon[s3fs]",
+            hint="correct FLEETPGO_STORE (or collection.files), or install the provider; s3:// needs "
+            "apache-airflow-providers-amazon[s3fs], gs:// apache-airflow-providers-google",
         )
     store_address.remember_keys(os.environ)
     # A triggerer lives for weeks: it must see what workers have put since it last looked.

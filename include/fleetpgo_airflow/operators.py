@@ -66,7 +66,9 @@ class SelectInstancesOperator(RefreshOperator):
     operator_extra_links = (SelectionQueryLink(),)
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Ask Prometheus; params ``instances``, ``seconds`` and ``matchers`` override the service file.
+        """Ask Prometheus; params override the service file.
+
+        These are ``instances``, ``matchers``, and ``seconds`` or, of a store, ``window``.
 
         Param ``now``: choose all instances, whatever the window.
         """
@@ -78,9 +80,11 @@ class SelectInstancesOperator(RefreshOperator):
             chosen, packs = select_instances(
                 service,
                 store,
-                hooks.prometheus(service),
+                hooks.prometheus(service) if service.selection.source == "prometheus" else None,
                 instances=params["instances"],
-                seconds=params["seconds"],
+                seconds=params.get("seconds"),
+                length=params.get("window"),
+                access=hooks.access_of_store(service),
                 # The form sends null for a field that somebody has cleared.
                 matchers=params["matchers"] or "",
                 window=None if params.get("now") else self.window,

@@ -186,11 +186,15 @@ class WaitForWindowOperator(RefreshOperator):
             service = load_named(self.service)
             # What was asked for and cannot be is said now, not when the window opens.
             override(service.selection, instances=params.get("instances"), matchers=params.get("matchers"))
+            override(service.collection, window=params.get("window"))
             moment = window_opens(service, self.window, now)
         if params["now"]:
             first = service.selection.windows[0].name
             if self.window != first:
                 raise AirflowSkipException(f"this run profiles all instances now, in the tasks of {first}")
+            return
+        if service.collection.past:
+            self.log.info("the window %s is read from the store: the last one that is over", self.window)
             return
         self.log.info("the window %s opens at %s", self.window, moment)
         if moment > now:

@@ -133,3 +133,47 @@ def test_the_service_file_is_the_one_that_selects_the_job_or_has_its_name(
     )
     (service,) = json.loads(done.output)["services"]
     assert (service["service_file"], service["pprof"]) == (file, None)
+
+
+@pytest.mark.parametrize(("option", "label"), [("--parca", "job"), ("--pyroscope", "service_name")])
+def test_a_store_of_profiles_tells_its_services(option, label, tmp_path):
+    def series(service, number, cores):
+        labels = [{"name": label, "value": service}, {"name": "instance", "value": f"{service}-{number}:80"}]
+        value = {"value": cores * 3600 * 10**9}
+        return {"labels": labels, "points": [value], "labelset": {"labels": labels}, "samples": [value]}
+
+    answer = {"series": [series("api", 0, 1), series("api", 1, 2), series("worker", 0, 5)]}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        do_POST = do_GET  # noqa: N815  # http.server's names
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            done = CliRunner(env={"FLEETPGO_SERVICES": str(tmp_path)}).invoke(
+                cli, ["discover", "--json", option, f"http://127.0.0.1:{server.server_port}"]
+            )
+        finally:
+            server.shutdown()
+            thread.join()
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.output)["services"]
+    assert [(each["job"], each["instances"], each["cores"]) for each in found] == [
+        ("worker", 1, 5.0),
+        ("api", 2, 3.0),
+    ]
+
+
+def test_without_a_server_the_options_are_named():
+    done = CliRunner(env={"FLEETPGO_PROMETHEUS": ""}).invoke(cli, ["discover"])
+    assert "--prometheus, --pyroscope or --parca" in done.output

@@ -16,12 +16,12 @@ def store(tmp_path):
 def fetch(store):
     """Collect from instances (or targets) into `store`."""
 
-    async def fetch(*instances, access=None, resolver=None, limits=None, **changes):
+    async def fetch(*instances, access=None, resolver=None, limits=None, seconds=SECONDS, **changes):
         targets = [each.target if isinstance(each, Instance) else each for each in instances]
         given = {"access": access} if access else {}
         limits = limits or {"ams": 100, "lhr": 100}
         return await collect(
-            targets, rules(**changes), store, seconds=SECONDS, limits=limits, resolver=resolver, **given
+            targets, rules(**changes), store, seconds=seconds, limits=limits, resolver=resolver, **given
         )
 
     return fetch

@@ -82,6 +82,31 @@ def test_each_window_waits_selects_and_fetches_before_all_are_merged(windowed):
     assert "select_instances" not in graph
 
 
+@pytest.fixture
+def of_a_store(tmp_path, monkeypatch):
+    """The DAG of a service with two windows, whose profiles are in a Parca."""
+    text = (services_directory() / "wshim.yaml").read_text()
+    windows = "[{name: peak, at: '14:00', share: 0.5}, {name: night, at: '03:00', share: 0.5}]"
+    keys = "  source: parca\n  window: 24h\n  query: 'a:b:c:d:e{pod=\"$host\"}'\n"
+    keep = [line for line in text.splitlines() if not line.startswith(("  seconds:", "  ports:", "  url:"))]
+    service = "\n".join(keep).replace("collection:\n", f"collection:\n  url: http://parca\n{keys}")
+    service = service.replace("selection:\n", f"selection:\n  windows: {windows}\n")
+    (tmp_path / "wshim.yaml").write_text(service)
+    monkeypatch.setenv("FLEETPGO_SERVICES", str(tmp_path))
+    from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  # imports Airflow
+
+    return DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]).dags["pgo_refresh__wshim"]
+
+
+def test_a_dag_of_a_store_asks_for_its_window_instead_of_seconds(of_a_store):
+    assert ("seconds" in of_a_store.params, of_a_store.params["window"]) == (False, "1d")
+
+
+def test_windows_of_the_past_select_one_after_the_other(of_a_store):
+    following = {"peak.fetch_profile", "night.select_instances"}
+    assert of_a_store.get_task("peak.select_instances").downstream_task_ids == following
+
+
 def test_only_a_dag_with_windows_asks_whether_to_take_all_now(dag, windowed):
     assert ("now" in dag.params, windowed.params["now"]) == (False, False)
 

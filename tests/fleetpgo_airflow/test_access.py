@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fleetpgo.collection import Access
+from fleetpgo.errors import ServiceFileError
 from tests.services import load
 
 TOKEN = "first-s3cr3t"  # noqa: S105  # of nobody
@@ -48,3 +49,19 @@ async def test_what_the_connection_holds_is_masked_in_logs(described, monkeypatc
     connect(monkeypatch, password=TOKEN, extra={"headers": {"CF-Access-Client-Secret": "other-s3cr3t"}})
     await access(described)
     assert redact(f"it said Bearer {TOKEN} and other-s3cr3t") == "it said *** and ***"
+
+
+async def test_a_file_may_hold_the_token_which_is_read_each_time(described, monkeypatch, tmp_path):
+    file = tmp_path / "token"
+    connect(monkeypatch, extra={"token": str(file)})
+    for token in ("one-s3cr3t", "another-s3cr3t"):
+        file.write_text(f"{token}\n")
+        assert await access(described) == Access({"Authorization": f"Bearer {token}"})
+
+
+async def test_a_token_that_cannot_be_read_is_named(described, monkeypatch, tmp_path):
+    connect(monkeypatch, extra={"token": str(tmp_path / "none")})
+    with pytest.raises(
+        ServiceFileError, match=r"collection\.connection names a file with a token that cannot"
+    ):
+        await access(described)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import boto3
@@ -11,8 +13,14 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from moto.server import ThreadedMotoServer
 
+from fleetpgo.collection import collect
 from fleetpgo.run.artifacts import FetchedProfile, Trouble
+from fleetpgo.run.store import RunStore
+from fleetpgo.service.files import load_named
+from fleetpgo_airflow import hooks
 from fleetpgo_airflow.operators import TopUpOperator
+from tests.collection.instances import cpu_profile, target_at
+from tests.services import REST, TEXT
 
 RUN = "manual__2026-01-02T03:04:05+00:00"
 KEYS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
@@ -74,3 +82,25 @@ async def test_an_asynchronous_task_reaches_the_store(s3, store, monkeypatch):
     task = TopUpOperator(task_id="top_up", service="wshim")
     with pytest.raises((json.JSONDecodeError, AirflowFailException), match="Expecting value"):
         await task.aexecute({"run_id": RUN, "task_instance": SimpleNamespace(try_number=1)})
+
+
+async def test_profiles_in_a_bucket_are_read_through_a_connection(s3, store, tmp_path, monkeypatch):
+    pattern = "s3://artifacts@fleetpgo/uploads/$host/%Y-%m-%d/*.pb.gz"
+    (tmp_path / "api.yaml").write_text(
+        TEXT.partition("collection:")[0]
+        + f"collection: {{source: files, files: '{pattern}', window: 24h, attempts: 1}}\n"
+        + REST
+    )
+    monkeypatch.setenv("FLEETPGO_SERVICES", str(tmp_path))
+    key = f"uploads/a/{datetime.now(UTC):%Y-%m-%d}/1.pb.gz"
+    s3.put_object(Bucket="fleetpgo", Key=key, Body=cpu_profile(80))
+    service = load_named("api")
+    (record,) = await collect(
+        [replace(target_at("a:80"), cores=0)],
+        service.collection,
+        RunStore(tmp_path, "api", "run"),
+        seconds=86_400,
+        limits={},
+        access=await hooks.access(service),
+    )
+    assert (record.state, record.samples) == ("fetched", 80)

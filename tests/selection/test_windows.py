@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from fleetpgo.errors import SelectionError, ServiceFileError
-from fleetpgo.selection import Selection, combined, find_window, opening, select
+from fleetpgo.selection import Selection, combined, find_window, opening, past_end, select
 from fleetpgo.service.rules import WindowRules
 from tests.selection.fleets import Answering, rules, target
 
@@ -52,6 +52,27 @@ def test_the_day_of_the_week_is_that_of_the_windows_time_zone():
 
 def test_a_window_of_one_day_that_is_over_opens_in_a_week():
     assert opening(window("14:00", days=("mon",)), utc("2026-01-05 15:00")) == utc("2026-01-12 14:00")
+
+
+@pytest.mark.parametrize(
+    ("now", "hours", "ended"),
+    [
+        ("2026-01-05 16:00", 1, "2026-01-05 15:00"),
+        ("2026-01-05 14:30", 1, "2026-01-04 15:00"),
+        ("2026-01-05 15:00", 1, "2026-01-05 15:00"),
+        ("2026-01-05 13:00", 24, "2026-01-04 14:00"),
+        ("2026-01-10 00:00", 7 * 24, "2026-01-09 14:00"),
+    ],
+    ids=["today", "not over yet", "just over", "a day long", "a week long"],
+)
+def test_a_window_of_the_past_is_the_last_one_that_is_over(now, hours, ended):
+    assert past_end(window("14:00"), timedelta(hours=hours), utc(now)) == utc(ended)
+
+
+def test_a_window_of_one_day_was_a_week_ago_at_most():
+    assert past_end(window("14:00", days=("mon",)), timedelta(hours=1), utc("2026-01-05 14:59")) == utc(
+        "2025-12-29 15:00"
+    )
 
 
 def test_an_hour_that_the_clock_leaves_out_comes_as_much_later():

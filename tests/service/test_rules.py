@@ -146,6 +146,26 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
             "selection: two of `windows` have the same name",
         ),
         (
+            "selection: {",
+            "selection: {source: store, ",
+            "selection: with `source: store`, write in `cpu` a profile type with matchers",
+        ),
+        (
+            """selection: {cpu: "cpu{tier='1'}"}""",
+            """selection: {source: store, cpu: 'a:b:c:d:e{job="api"}'}""",
+            "`selection.source: store` needs `collection.source`: pyroscope or parca",
+        ),
+        (
+            "build:",
+            "collection: {window: 1h}\nbuild:",
+            "collection: `window` is of a store's past; the source pprof_http takes `seconds`",
+        ),
+        (
+            "build:",
+            "collection: {source: parca, window: 8d}\nbuild:",
+            "collection.window: a window is 1s to 7d long",
+        ),
+        (
             "build:",
             "collection: {source: parca}\nbuild:",
             "collection: the sources pyroscope and parca need `query`",

@@ -142,6 +142,32 @@ def test_below_the_quorum_everything_that_is_missing_is_named(store, selection):
     assert not store.exists(ProposedProfile)
 
 
+def test_busy_at_every_instance_hints_at_a_continuous_profiler(store, selection):
+    for name in "abcde":
+        lose(store, name, "busy: HTTP 500 Internal Server Error: Could not enable CPU profiling")
+    with pytest.raises(QuorumError) as raised:
+        merge(store, selection)
+    assert "a continuous profiler" in raised.value.hint
+    assert "collection.source" in raised.value.hint
+
+
+def test_busy_at_some_instances_does_not(store, selection):
+    lose(store, "a", "unreachable: refused")
+    for name in "bcde":
+        lose(store, name, "busy: HTTP 500 Internal Server Error: Could not enable CPU profiling")
+    with pytest.raises(QuorumError) as raised:
+        merge(store, selection)
+    assert "continuous profiler" not in raised.value.hint
+
+
+def test_the_reviewer_is_told_of_a_window_that_was_cut_at_a_deploy(store, selection):
+    record = read_record(store, target("b"))
+    write_record(store, replace(record, reason="cut: a deploy lies in the window; used is build 1"))
+    manifest = merge(store, selection)
+    said = "of 1 of 5 instances only a part is used, as of b:80: a deploy lies in the window; used is build 1"
+    assert said in manifest.warnings
+
+
 def test_what_prometheus_warned_of_reaches_the_reviewer(store, selection):
     assert "store lhr is down" in merge(store, selection).warnings
 

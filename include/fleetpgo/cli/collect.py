@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from fleetpgo.cli.options import (
+    access_of,
+    access_options,
     json_option,
+    length_option,
     matchers_option,
     new_run,
+    prometheus_of,
     prometheus_option,
     run_option,
     service_argument,
@@ -23,32 +25,32 @@ from fleetpgo.cli.options import (
 from fleetpgo.cli.printing import say
 
 if TYPE_CHECKING:
-    from upath import UPath
+    from pathlib import Path
 
-_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    from upath import UPath
 
 
 @click.command()
 @service_argument
-@prometheus_option(required=True)
+@prometheus_option(required=False)
 @store_option
 @run_option("a new run. The id of a run that stopped continues it")
 @click.option("--instances", type=click.IntRange(1), help="How many to profile. Default: the service file's.")
 @click.option(
     "--seconds", type=click.IntRange(1, 600), help="Length of each profile. Default: the service file's."
 )
+@length_option
 @matchers_option
-@click.option("--ca", type=_file, help="Certificate authorities to trust, in PEM. Default: the system's.")
-@click.option("--cert", type=_file, help="Our own certificate, in PEM; its key is in it or in --key.")
-@click.option("--key", type=_file, help="The key of --cert.")
+@access_options
 @json_option
 def collect(
     service: str,
-    prometheus_address: str,
+    prometheus_address: str | None,
     store: Path | UPath,
     run: str | None,
     instances: int | None,
     seconds: int | None,
+    window: str | None,
     matchers: str | None,
     ca: Path | None,
     cert: Path | None,
@@ -64,8 +66,6 @@ def collect(
     The exit code is 1 if fewer instances than the service's quorum gave a profile.
     """
     from fleetpgo.cli.progress import watching
-    from fleetpgo.collection import Access
-    from fleetpgo.prometheus import Prometheus
     from fleetpgo.run.artifacts import ProposedProfile
     from fleetpgo.run.selected import Selection
     from fleetpgo.run.stop import forget_stop
@@ -78,20 +78,23 @@ def collect(
 
     described = load_named(service)
     run_store = RunStore(store, service, run or new_run())
+    access = access_of(ca, cert, key)
     # Somebody who starts a stopped run again has mended what stopped it.
     forget_stop(run_store)
     if not run_store.exists(Selection):
         select_instances(
             described,
             run_store,
-            Prometheus(prometheus_address),
+            prometheus_of(described, prometheus_address),
             instances=instances,
             seconds=seconds,
             matchers=matchers,
+            length=window,
+            access=access,
         )
     chosen = read_selection(run_store)
-    say(f"profiling {len(chosen.of_round(1))} instances for {chosen.seconds} s …", err=True)
-    access = Access(_headers(os.environ.get("FLEETPGO_HEADERS", "")), ca, cert, key)
+    how = "reading profiles of" if described.collection.past else "profiling"
+    say(f"{how} {len(chosen.of_round(1))} instances for {chosen.seconds:,} s …", err=True)
     with watching(chosen.targets) as watch:
         asyncio.run(collect_profiles(described, run_store, chosen.of_round(1), access=access, watch=watch))
         said = asyncio.run(top_up(described, run_store, access=access, watch=watch))
@@ -107,11 +110,3 @@ def collect(
     for warning in manifest.warnings:
         say(f"warning: {warning}", err=True)
     say(run_store.path(ProposedProfile))
-
-
-def _headers(text: str) -> dict[str, str]:
-    """Read headers from lines of ``Name: value``."""
-    pairs = [line.partition(":") for line in text.splitlines() if line.strip()]
-    if any(not (colon and name.strip() and value.strip()) for name, colon, value in pairs):
-        raise click.UsageError("$FLEETPGO_HEADERS holds a line that is not `Name: value`")
-    return {name.strip(): value.strip() for name, _, value in pairs}

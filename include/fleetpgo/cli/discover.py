@@ -1,4 +1,4 @@
-"""``fleetpgo discover``: the Go services that a Prometheus knows, those that use most CPU first."""
+"""``fleetpgo discover``: the services that a Prometheus or a store of profiles knows, the dearest first."""
 
 from __future__ import annotations
 
@@ -9,26 +9,40 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleetpgo.cli.options import json_option, prometheus_option
+from fleetpgo.cli.options import access_of, json_option, prometheus_option
 from fleetpgo.cli.printing import plain, say
 
 if TYPE_CHECKING:
-    from fleetpgo.selection.discovery import GoService
+    from fleetpgo.selection.discovery import Discovered, GoService
 
 SHARE = 0.02
 """Of a service's CPU: the low end of what PGO is known to save (https://go.dev/doc/pgo: 2–14 %)."""
 
 
+STORES = {
+    "pyroscope": ("process_cpu:cpu:nanoseconds:cpu:nanoseconds{}", "service_name"),
+    "parca": ("process_cpu:samples:count:cpu:nanoseconds:delta{}", "job"),
+}
+"""Store of profiles → the profile type of Go's profiler there, and the label by which services differ."""
+
+
 @click.command()
-@prometheus_option(required=True)
+@prometheus_option(required=False)
+@click.option("--pyroscope", metavar="URL", help="Ask a Pyroscope instead, about the last hour.")
+@click.option("--parca", metavar="URL", help="Ask a Parca instead, about the last hour.")
 @click.option("--probe/--no-probe", default=True, help="Ask one instance of each service for /debug/pprof/.")
 @json_option
-def discover(prometheus_address: str, *, probe: bool, as_json: bool) -> None:
+def discover(
+    prometheus_address: str | None, pyroscope: str | None, parca: str | None, *, probe: bool, as_json: bool
+) -> None:
     """List the Go services that a Prometheus knows, those that use most CPU first.
 
-    Services are told apart by the label `job`. Shown are the CPU that they use, what 2 % of it would be,
-    their Go versions, whether one instance serves net/http/pprof at the address that Prometheus scrapes, and
-    which service file there is. Nothing is profiled.
+    Services are told apart by the label `job` (in Pyroscope, by `service_name`). Shown are the CPU that they
+    use, what 2 % of it would be, their Go versions, whether one instance serves net/http/pprof at the address
+    that Prometheus scrapes, and which service file there is. Nothing is profiled.
+
+    A store of profiles shows all services that it profiles, whatever they are written in, and no versions.
+    Headers for it, such as a token, are read from $FLEETPGO_HEADERS.
     """
     import rich
     from rich.table import Table
@@ -37,7 +51,12 @@ def discover(prometheus_address: str, *, probe: bool, as_json: bool) -> None:
     from fleetpgo.prometheus import Prometheus
     from fleetpgo.selection.discovery import discover as find
 
-    found = find(Prometheus(prometheus_address))
+    if pyroscope or parca:
+        found = _seen("pyroscope" if pyroscope else "parca", pyroscope or parca or "")
+    elif prometheus_address:
+        found = find(Prometheus(prometheus_address))
+    else:
+        raise click.UsageError("name a server: --prometheus, --pyroscope or --parca")
     files = _service_files()
     rows = [
         {
@@ -65,6 +84,33 @@ def discover(prometheus_address: str, *, probe: bool, as_json: bool) -> None:
     rich.print(table)
     for warning in found.warnings:
         say(f"warning: {warning}", err=True)
+
+
+def _seen(kind: str, address: str) -> Discovered:
+    """Ask a store of profiles."""
+    import asyncio
+    from datetime import UTC, datetime
+
+    from pydantic import ValidationError
+    from yarl import URL
+
+    from fleetpgo.collection.fleets import ask_fleet
+    from fleetpgo.selection.discovery import discover_seen
+    from fleetpgo.service.rules import CollectionRules
+
+    query, label = STORES[kind]
+    each = query.replace("{}", '{instance="$instance"}')
+    try:
+        rules = CollectionRules.model_validate(
+            {"source": kind, "url": address, "query": each, "window": "1h", "allow": [URL(address).host]}
+        )
+    except (ValidationError, ValueError) as error:
+        raise click.UsageError(f"{address} is no address of a server") from error
+    labels = sorted({label, "instance", "pod", "namespace"})
+    answer = asyncio.run(
+        ask_fleet(query, labels, rules, end=datetime.now(UTC), access=access_of(None, None, None))
+    )
+    return discover_seen(answer, label)
 
 
 def _service_files() -> dict[str, str]:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
     from upath import UPath
 
+    from fleetpgo.collection import Access
+    from fleetpgo.prometheus import Prometheus
+    from fleetpgo.service.rules import ServiceRules
+
 JSON = "fleetpgo.json"
 """Key of click's shared ``ctx.meta`` that holds whether ``--json`` was given."""
 
@@ -63,6 +67,50 @@ def prometheus_option(*, required: bool) -> Callable[[Any], Any]:
     )
 
 
+def prometheus_of(service: ServiceRules, address: str | None) -> Prometheus | None:
+    """Return the Prometheus that knows a service's instances; None: a store of profiles knows them.
+
+    Raises:
+        click.UsageError: there is no address of one, and it is needed.
+    """
+    from fleetpgo.prometheus import Prometheus
+
+    if service.selection.source == "store":
+        return None
+    if address is None:
+        raise click.UsageError("Missing option '--prometheus' (env var: 'FLEETPGO_PROMETHEUS')")
+    return Prometheus(address)
+
+
+def access_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of TLS, as `ca`, `cert` and `key`."""
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    for option in (
+        click.option("--key", type=file, help="The key of --cert."),
+        click.option("--cert", type=file, help="Our own certificate, in PEM; its key is in it or in --key."),
+        click.option(
+            "--ca", type=file, help="Certificate authorities to trust, in PEM. Default: the system's."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def access_of(ca: Path | None, cert: Path | None, key: Path | None) -> Access:
+    """Return the credentials for instances or a store: the headers in $FLEETPGO_HEADERS, and files."""
+    from fleetpgo.collection import Access
+
+    return Access(_headers(os.environ.get("FLEETPGO_HEADERS", "")), ca, cert, key)
+
+
+def _headers(text: str) -> dict[str, str]:
+    """Read headers from lines of ``Name: value``."""
+    pairs = [line.partition(":") for line in text.splitlines() if line.strip()]
+    if any(not (colon and name.strip() and value.strip()) for name, colon, value in pairs):
+        raise click.UsageError("$FLEETPGO_HEADERS holds a line that is not `Name: value`")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
 def run_option(default: str) -> Callable[[Any], Any]:
     """Return the option that names a run; ``default`` says which run it is without the option."""
     return click.option("--run", metavar="ID", help=f"Id of the run. Default: {default}.")
@@ -85,6 +133,11 @@ matchers_option = click.option(
     "--matchers",
     metavar="PROMQL",
     help="""Only builds whose labels match, such as 'revision="4f2a"'. Default: the service file's.""",
+)
+length_option = click.option(
+    "--window",
+    metavar="DURATION",
+    help="How far back a store of profiles is asked, such as 24h. Default: the service file's.",
 )
 
 

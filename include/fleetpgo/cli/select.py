@@ -4,21 +4,44 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from fleetpgo.cli.options import json_option, matchers_option, new_run, prometheus_option, service_argument
+from fleetpgo.cli.options import (
+    access_of,
+    access_options,
+    json_option,
+    matchers_option,
+    new_run,
+    prometheus_of,
+    prometheus_option,
+    service_argument,
+)
 from fleetpgo.cli.printing import plain, say
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command()
 @service_argument
-@prometheus_option(required=True)
+@prometheus_option(required=False)
 @click.option("--instances", type=click.IntRange(1), help="How many to choose. Default: the service file's.")
 @matchers_option
+@access_options
 @json_option
 def select(
-    service: str, prometheus_address: str, instances: int | None, matchers: str | None, *, as_json: bool
+    service: str,
+    prometheus_address: str | None,
+    instances: int | None,
+    matchers: str | None,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Show which instances would be profiled, and why.
 
@@ -28,13 +51,20 @@ def select(
     import rich
     from rich.table import Table
 
-    from fleetpgo import selection
-    from fleetpgo.prometheus import Prometheus
     from fleetpgo.service.files import load_named, override
+    from fleetpgo.steps.select import choose
 
     described = load_named(service)
     rules = override(described.selection, instances=instances, matchers=matchers)
-    chosen = selection.select(Prometheus(prometheus_address), rules, seed=new_run())
+    prometheus = prometheus_of(described, prometheus_address)
+    chosen = choose(
+        described.collection,
+        rules,
+        prometheus,
+        seed=new_run(),
+        end=datetime.now(UTC),
+        access=access_of(ca, cert, key),
+    )
     if as_json:
         say(json.dumps(asdict(chosen)))
         return

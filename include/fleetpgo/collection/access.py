@@ -6,6 +6,7 @@ all of them.
 
 from __future__ import annotations
 
+import os
 import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,16 +18,22 @@ from fleetpgo import foreign
 from fleetpgo.addresses import parse_allow
 from fleetpgo.collection.resolving import JudgingResolver
 from fleetpgo.errors import ServiceFileError
+from fleetpgo.run.address import open_root
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from aiohttp.abc import AbstractResolver
+    from upath import UPath
 
     from fleetpgo.service.rules import CollectionRules
 
 CONNECT_SECONDS = 10.0
+
+
+def _root_of_environment(text: str) -> Path | UPath:
+    return open_root(text, os.environ, gs=True)
 
 
 @dataclass(frozen=True)
@@ -38,12 +45,14 @@ class Access:
         ca: file of the certificate authorities to trust; None: the system's.
         certificate: file of our own certificate, and its key if `key` is None.
         key: file of our key.
+        open_root: opens a directory or a bucket, ``s3://bucket``, where profiles lie.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    open_root: Callable[[str], Path | UPath] = field(default=_root_of_environment, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         foreign.remember_headers(self.headers)

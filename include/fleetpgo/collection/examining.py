@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from fleetpgo import foreign, pprof
-from fleetpgo.collection.faults import NoProfileError, NotNowError, UnusableError
+from fleetpgo.collection.faults import NoProfileError, NothingError, NotNowError, UnusableError
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.codec.reading import message
 from fleetpgo.run.artifacts import FILES, FetchedProfile
@@ -74,12 +74,18 @@ class Examiner:
         thread: in which; one thread alone, so that the memory that one check frees serves the next.
         source: knows where in a body the profile is.
         limits: what a body may be.
-        seconds: length that was asked for.
+        seconds: the length that each profile must have; None: a store's has that of its query.
         repair: whether a profile that lacks start lines is kept: the merge step repairs it.
     """
 
     def __init__(
-        self, thread: Executor, source: ProfileSource, *, limits: Limits, seconds: int, repair: bool = False
+        self,
+        thread: Executor,
+        source: ProfileSource,
+        *,
+        limits: Limits,
+        seconds: int | None,
+        repair: bool = False,
     ) -> None:
         self._repair = repair
         self._thread, self._source, self._seconds = thread, source, seconds
@@ -88,14 +94,18 @@ class Examiner:
         self._turn = asyncio.Lock()
         _keep_freed_memory()
 
-    async def profile(self, body: Body) -> Profile:
+    async def profile(self, body: Body, *, seconds: int) -> Profile:
         """Check a body and return the profile in it.
+
+        Args:
+            body: what was answered.
+            seconds: the length that was asked for.
 
         Raises:
             UnusableError: there is none that can be used.
             NotNowError: its end is missing.
         """
-        own = _Waiting(body)
+        own = _Waiting(body, seconds)
         self._waiting.append(own)
         try:
             async with self._turn:
@@ -111,10 +121,9 @@ class Examiner:
     async def _check_next(self) -> None:
         """Check the bodies that have waited longest. An unexpected error fails each of them."""
         part = self._waiting[: self._next()]
-        bodies = [each.body for each in part]
         found: Sequence[Profile | Exception]
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._thread, self._examine, bodies)
+            found = await asyncio.get_running_loop().run_in_executor(self._thread, self._examine, part)
         except Exception as error:  # noqa: BLE001  # each of them raises it
             found = [error] * len(part)
         for each, outcome in zip(part, found, strict=True):
@@ -126,8 +135,25 @@ class Examiner:
         sizes = accumulate(each.body.size for each in self._waiting[:TOGETHER])
         return max(1, sum(size <= self._limits.packed_bytes for size in sizes))
 
-    def _examine(self, bodies: Sequence[Body]) -> list[Profile | NoProfileError]:
-        found = list(map(self._taken, bodies))
+    async def joined(self, profiles: Sequence[Profile]) -> Profile:
+        """Add several profiles of one instance up to one.
+
+        Raises:
+            UnusableError: they cannot be added up, or are too large together.
+        """
+        if len(profiles) == 1:
+            return profiles[0]
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._join, profiles)
+
+    def _join(self, profiles: Sequence[Profile]) -> Profile:
+        try:
+            data = pprof.merge((each.data for each in profiles), limits=self._limits).data
+            return Profile(data, pprof.check(data, limits=self._limits))
+        except ProfileError as error:
+            raise UnusableError(f"{error.reason}: {foreign.line(error.message, _LONGEST_REASON)}") from error
+
+    def _examine(self, waiting: Sequence[_Waiting]) -> list[Profile | NoProfileError]:
+        found = list(map(self._taken, waiting))
         profiles = [data for data in found if isinstance(data, bytes)]
         facts = iter(pprof.check_each(profiles, limits=self._limits, seconds=self._seconds))
 
@@ -149,17 +175,19 @@ class Examiner:
 
         return [checked(data) if isinstance(data, bytes) else data for data in found]
 
-    def _taken(self, body: Body) -> bytes | NoProfileError:
+    def _taken(self, waiting: _Waiting) -> bytes | NoProfileError:
         """Return the profile that the source finds in a body."""
         try:
-            return self._source.profile(body.read(), seconds=self._seconds, limits=self._limits)
+            body = waiting.body.read()
+            return self._source.profile(body, seconds=waiting.seconds, limits=self._limits)
         except NoProfileError as error:
             return error
         except ProfileError as error:
             return self._refusal(error)
 
     def _refusal(self, error: ProfileError) -> NoProfileError:
-        kind = NotNowError if error.reason == "truncated" else UnusableError
+        kinds = {"truncated": NotNowError, "no-samples": NothingError}
+        kind = kinds.get(error.reason, UnusableError)
         return kind(f"{error.reason}: {foreign.line(error.message, _LONGEST_REASON)}")
 
 
@@ -168,6 +196,7 @@ class _Waiting:
     """A body waiting for its check, then the result."""
 
     body: Body
+    seconds: int
     found: Profile | Exception = field(init=False)
 
 

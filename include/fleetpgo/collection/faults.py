@@ -6,6 +6,7 @@ NoProfileError
 ├── NotNowError         it may answer if asked again
 │   └── ServerError     a 5xx that is not "busy with another profile": counts for the circuit breaker
 ├── UnusableError       something came, and it is no profile that can be used
+│   └── NothingError    what came is empty: there are no samples
 └── StoppedError        not asked: the round was stopped
 """
 
@@ -32,6 +33,10 @@ class ServerError(NotNowError):
 
 class UnusableError(NoProfileError):
     """The answer is not a profile that can be used."""
+
+
+class NothingError(UnusableError):
+    """The answer holds no samples."""
 
 
 class StoppedError(NoProfileError):

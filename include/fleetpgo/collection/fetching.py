@@ -47,7 +47,7 @@ class Limits:
     def of(cls, rules: CollectionRules, *, seconds: int) -> Limits:
         """Return the service file's limits for profiles of that many seconds."""
         # A store has them already: nobody waits while they are taken.
-        waiting = 0 if rules.query else seconds
+        waiting = 0 if rules.past else seconds
         return cls(waiting + rules.grace.total_seconds(), rules.max_bytes, rules.max_unpacked_bytes)
 
     @property

@@ -11,30 +11,35 @@ import asyncio
 import logging
 import random
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import ThreadedResolver
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from fleetpgo.addresses import parse_allow
 from fleetpgo.collection.access import Access, open_session
+from fleetpgo.collection.asking import Asker
 from fleetpgo.collection.calling import Caller
-from fleetpgo.collection.examining import TOGETHER, Examiner, keep
+from fleetpgo.collection.examining import Examiner, keep
 from fleetpgo.collection.faults import (
     NeverError,
     NoProfileError,
+    NothingError,
     NotNowError,
     StoppedError,
     UnusableError,
 )
-from fleetpgo.collection.fetching import Limits, receive
+from fleetpgo.collection.fetching import Limits
 from fleetpgo.collection.guards import Guard
+from fleetpgo.collection.looking_back import look_back, moment, use_newest
+from fleetpgo.collection.reading import Reader
 from fleetpgo.collection.records import read_record, write_record
-from fleetpgo.collection.sources import Call
 from fleetpgo.collection.sources.command import Command
+from fleetpgo.collection.sources.files import File, Files
 from fleetpgo.collection.sources.parca import Parca
 from fleetpgo.collection.sources.pprof_http import PprofHttp
 from fleetpgo.collection.sources.pyroscope import Pyroscope
@@ -44,23 +49,20 @@ from fleetpgo.run.profiled import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from concurrent.futures import Executor
 
-    import aiohttp
     from aiohttp.abc import AbstractResolver
 
-    from fleetpgo.collection.examining import Kept
-    from fleetpgo.collection.sources import ProfileSource, Request
-    from fleetpgo.collection.spool import Body
+    from fleetpgo.collection.examining import Kept, Profile
+    from fleetpgo.collection.sources import ProfileSource
     from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Target
     from fleetpgo.service.rules import CollectionRules
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 _JITTER = 0.05  # of a profile's length: over this time the starts of a round are spread
-_STORES_PAUSE = 3  # seconds before a store is asked again
-_HELD = 2 * TOGETHER  # profiles in memory at once: some are checked while others are written
 
 
 async def collect(
@@ -96,7 +98,7 @@ async def collect(
             a program to call that is not there.
     """
     fleet = targets if fleet is None else fleet
-    if rules.query:  # no instance notices
+    if rules.past:  # no instance notices
         limits = dict.fromkeys((target.datacenter for target in targets), rules.concurrency)
     guard = Guard(rules, limits, instances=len(fleet), store=store)
     async with open_session(rules, access, resolver or ThreadedResolver()) as session:
@@ -105,10 +107,13 @@ async def collect(
             ThreadPoolExecutor(max_workers=1) as thread,
             Caller(rules, Limits.of(rules, seconds=seconds)) as caller,
         ):
-            spool = Spool(file, most=rules.max_bytes)
-            round_ = _Round(
-                rules, store, guard, session, caller, watch, seconds, spool, thread, fleet, repair=repair
-            )
+            source, within = _source(rules), Limits.of(rules, seconds=seconds)
+            allow = parse_allow(rules.allow)
+            checked = None if rules.past else seconds
+            examiner = Examiner(thread, source, limits=within, seconds=checked, repair=repair)
+            spool, reader = Spool(file, most=rules.max_bytes), Reader(rules, access)
+            asker = Asker(rules, guard, session, caller, reader, spool, examiner, within, allow, watch)
+            round_ = _Round(source, asker, store, fleet, seconds)
             records = [asyncio.create_task(round_.record(target)) for target in targets]
             try:
                 return await asyncio.gather(*records)
@@ -125,47 +130,36 @@ def _source(rules: CollectionRules) -> ProfileSource:
             return PprofHttp(rules.url, rules.ports)
         case "command":
             return Command(rules.command)
+        case "files":
+            return Files(rules.files)
         case "pyroscope":
             return Pyroscope(rules.url, rules.query)
         case "parca":
             return Parca(rules.url, rules.query)
 
 
+async def _as_it_is(profile: Profile) -> Profile:
+    return profile
+
+
 class _Round:
-    """State that all requests of a round share."""
+    """State that all targets of a round share."""
 
     def __init__(
         self,
-        rules: CollectionRules,
+        source: ProfileSource,
+        asker: Asker,
         store: RunStore,
-        guard: Guard,
-        session: aiohttp.ClientSession,
-        caller: Caller,
-        watch: Callable[[str, str], None],
-        seconds: int,
-        spool: Spool,
-        thread: Executor,
         fleet: Sequence[Target],
-        *,
-        repair: bool,
+        seconds: int,
     ) -> None:
-        self._rules = rules
-        self._store = store
-        self._guard = guard
-        self._session = session
-        self._caller = caller
-        self._watch = watch
-        self._seconds = seconds
-        self._spool = spool
-        self._held = asyncio.Semaphore(_HELD)
-        self._source = _source(rules)
-        self._allow = parse_allow(rules.allow)
-        self._limits = Limits.of(rules, seconds=seconds)
-        self._examiner = Examiner(thread, self._source, limits=self._limits, seconds=seconds, repair=repair)
+        self._rules, self._guard, self._watch = asker.rules, asker.guard, asker.watch
+        self._source, self._asker, self._store, self._seconds = source, asker, store, seconds
+        self._now = time.time()
         self._asked_for: dict[str, str] = {}
         for target in fleet:
             with suppress(NeverError):  # whoever asks will see it
-                self._asked_for.setdefault(self._source.question(target, seconds=seconds), target.instance)
+                self._asked_for.setdefault(source.question(target, seconds=seconds), target.instance)
 
     async def record(self, target: Target) -> Record:
         """Fetch one target's profile unless the store has it; write its record.
@@ -179,7 +173,7 @@ class _Round:
         twin = self._twin(target)
         record = Record(target.instance, target.datacenter, target.cores, "missing", same_as=twin)
         try:
-            kept = await self._persist(target, twin)
+            kept, note = await self._persist(target, twin)
         except NoProfileError as error:
             reason = str(error)
             if not self._source.whole:
@@ -191,19 +185,21 @@ class _Round:
             if isinstance(error, StoppedError) and target.round > 1:
                 return record
         else:
-            record = replace(record, state="fetched", **asdict(kept))
-            self._tell(target, f"{kept.samples:,} samples in {kept.size:,} bytes", logging.INFO)
+            record = replace(record, state="fetched", reason=note, **asdict(kept))
+            said = f"{kept.samples:,} samples in {kept.size:,} bytes" + (f"; {note}" if note else "")
+            self._tell(target, said, logging.INFO)
         await asyncio.to_thread(write_record, self._store, record)
         return record
 
     async def _of_a_store(self, target: Target, error: NoProfileError) -> str:
         """Return why a store gave no profile, with the query. An error of the store stops the round."""
         reason = str(error)
-        if reason.startswith("no-samples"):
-            question = self._source.question(target, seconds=self._seconds)
-            return f"{reason}: {question} in the last {self._seconds} s"
+        if isinstance(error, NothingError):
+            question, until = self._source.question(target, seconds=self._seconds), self._until(target)
+            return f"{reason}: {question} from {moment(until - self._seconds)} to {moment(until)}"
         if isinstance(error, NotNowError) and not reason.startswith("truncated"):
-            await self._guard.stop(f"{self._rules.source} does not answer: {reason}")
+            who = "the storage" if self._rules.files else self._rules.source
+            await self._guard.stop(f"{who} does not answer: {reason}")
         return reason
 
     def _twin(self, target: Target) -> str:
@@ -217,70 +213,72 @@ class _Round:
         log.log(level, "%s: %s", target.instance, state)
         self._watch(target.instance, state)
 
-    async def _persist(self, target: Target, twin: str) -> Kept:
-        """Ask until the instance gives a profile or a retry is pointless."""
+    def _until(self, target: Target) -> float:
+        """Return where the time ends that a store is asked about, in Unix seconds."""
+        return target.until or self._now
+
+    async def _persist(self, target: Target, twin: str) -> tuple[Kept, str]:
+        """Ask until the instance gives a profile or a retry is pointless; what is to be said about it."""
         if twin:
-            key = "query" if self._rules.query else "command" if self._rules.command else "url"
+            keys = {"pprof_http": "url", "command": "command", "files": "files"}
+            key = keys.get(self._rules.source, "query")
             raise UnusableError(
                 f"duplicate: it and {twin} make the same request, so it was made once: "
                 f"collection.{key} needs a label that tells them apart"
             )
-        # A store profiles nobody: it is neither spared by jitter, nor busy for as long as a profile takes.
-        pause = self._seconds if self._source.whole else _STORES_PAUSE
-        if self._source.whole:
-            await asyncio.sleep(random.uniform(0, _JITTER * self._seconds))  # noqa: S311  # not for secrets
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(
-                lambda error: isinstance(error, NotNowError) and not self._guard.stopped
-            ),
-            stop=stop_after_attempt(self._rules.attempts),
-            # Somebody else's profile takes about as long as ours.
-            wait=wait_random_exponential(multiplier=pause, max=2 * pause),
-            reraise=True,
+        if isinstance(self._source, Files):
+            return await self._of_files(target, self._source)
+        if self._rules.past:
+            return await self._of_a_window(target)
+        await asyncio.sleep(random.uniform(0, _JITTER * self._seconds))  # noqa: S311  # not for secrets
+        request = self._source.request(target, seconds=self._seconds, until=0)
+        take = partial(self._keep, target, seconds=self._seconds)
+        ask = partial(self._asker.ask, target, request, take, seconds=self._seconds)
+        return await self._asker.patiently(target, ask, seconds=self._seconds), ""
+
+    async def _of_a_window(self, target: Target) -> tuple[Kept, str]:
+        """Ask a store about the target's window, as far as the build reaches that runs at its end."""
+
+        async def ask(start: float, end: float) -> Profile:
+            seconds = max(1, round(end - start))
+            request = self._source.request(target, seconds=seconds, until=end)
+            return await self._asker.ask(target, request, _as_it_is, seconds=seconds)
+
+        end = self._until(target)
+        seen = await look_back(ask, start=end - self._seconds, end=end)
+        profile = await self._asker.examiner.joined(seen.profiles)
+        return await self._keep(target, profile, seconds=end - seen.since), seen.cut
+
+    async def _of_files(self, target: Target, source: Files) -> tuple[Kept, str]:
+        """Read the target's files of the window, as far as the build reaches that the newest is of."""
+        end = self._until(target)
+        pattern = source.question(target, seconds=self._seconds)
+        start, find_files = end - self._seconds, self._asker.reader.find
+
+        async def find() -> tuple[list[tuple[float, File]], str]:
+            async with self._guard.turn(target.instance, datacenter=target.datacenter, host=target.instance):
+                ask = partial(asyncio.to_thread, find_files, pattern, target.instance, start, end)
+                return await self._asker.patiently(target, ask, seconds=self._seconds)
+
+        files, said = await find()
+
+        async def read(file: File) -> Profile:
+            return await self._asker.ask(target, file, _as_it_is, seconds=self._seconds)
+
+        seen = await use_newest(read, files)
+        profile = await self._asker.examiner.joined(seen.profiles)
+        taken = sum(each.facts.duration_seconds for each in seen.profiles)
+        kept = await self._keep(target, profile, seconds=taken, whole=True)
+        return kept, "; ".join(filter(None, (seen.cut, said)))
+
+    async def _keep(
+        self, target: Target, profile: Profile, *, seconds: float, whole: bool | None = None
+    ) -> Kept:
+        """Put a profile into the store if it can be the target's."""
+        require_plausible(
+            profile.facts,
+            cores=target.cores if seconds else 0,  # files need not say how long a time they are of
+            seconds=seconds,
+            whole=self._source.whole if whole is None else whole,
         )
-        failed: NotNowError | None = None
-
-        async def ask() -> Kept:
-            nonlocal failed
-            try:
-                return await self._ask(target)
-            except NotNowError as error:
-                failed = error
-                self._watch(target.instance, f"to be asked again: {error}")
-                raise
-            except StoppedError:
-                if failed:  # it was asked before the round was stopped, and said something itself
-                    raise failed from None
-                raise
-
-        return await retrying(ask)
-
-    async def _ask(self, target: Target) -> Kept:
-        """Ask once, when it is the target's turn."""
-        request = self._source.request(target, seconds=self._seconds)
-        self._watch(target.instance, "waiting")
-        with ExitStack() as stack:
-            async with self._guard.turn(target.instance, datacenter=target.datacenter, host=request.host):
-                body = stack.enter_context(self._spool.body())
-                self._watch(target.instance, "asked")
-                await self._answer(target, request, body)
-            async with self._held:
-                profile = await self._examiner.profile(body)
-                require_plausible(
-                    profile.facts, cores=target.cores, seconds=self._seconds, whole=self._source.whole
-                )
-                return await asyncio.to_thread(keep, profile, self._store)
-
-    async def _answer(self, target: Target, request: Request | Call, body: Body) -> None:
-        """Put what comes of a request into the spool."""
-        if isinstance(request, Call):
-            await self._caller.call(request, body)
-            return
-        await receive(
-            self._session,
-            request,
-            body,
-            limits=self._limits,
-            allow=self._allow,
-            received=lambda size: self._watch(target.instance, f"{size:,} bytes"),
-        )
+        return await asyncio.to_thread(keep, profile, self._store)

@@ -62,12 +62,13 @@ def parse(text: str) -> Path | Address:
     return Address(scheme.lower(), login, bucket, prefix)
 
 
-def open_root(text: str, environment: Mapping[str, str]) -> Path | UPath:
+def open_root(text: str, environment: Mapping[str, str], *, gs: bool = False) -> Path | UPath:
     """Return the store's root, for programs without Airflow. Nothing is asked of the storage yet.
 
     Args:
         text: see :func:`parse`.
         environment: variables that may hold the connection.
+        gs: whether ``gs://bucket/prefix`` will do, too; Google's own variables and files name the login.
 
     Raises:
         StoreError: the address, its scheme or its connection cannot be used.
@@ -75,6 +76,8 @@ def open_root(text: str, environment: Mapping[str, str]) -> Path | UPath:
     address = parse(text)
     if isinstance(address, Path):
         return address
+    if gs and address.scheme == "gs":
+        return _google(address)
     if address.scheme != "s3":
         raise StoreError(f"the command line cannot reach a store on {address.scheme}://", hint=_FORMS)
     if find_spec("s3fs") is None:
@@ -85,6 +88,20 @@ def open_root(text: str, environment: Mapping[str, str]) -> Path | UPath:
     options = _options(address.connection, environment) if address.connection else {}
     # What others put must be seen at the next look.
     root: UPath = UPath(f"s3://{address.bucket}/{address.prefix}", use_listings_cache=False, **options)
+    return root
+
+
+def _google(address: Address) -> UPath:
+    if address.connection:
+        raise StoreError(
+            f"the command line cannot use the connection {address.connection} for gs://",
+            hint=f"leave {address.connection}@ out, and set GOOGLE_APPLICATION_CREDENTIALS",
+        )
+    if find_spec("gcsfs") is None:
+        raise StoreError(f"gs://{address.bucket} needs the package gcsfs", hint="pip install gcsfs")
+    from upath import UPath  # noqa: PLC0415  # not for those with a directory
+
+    root: UPath = UPath(f"gs://{address.bucket}/{address.prefix}", use_listings_cache=False)
     return root
 
 

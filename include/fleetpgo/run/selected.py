@@ -18,6 +18,7 @@ class Target:
         stratum: the stratum it was drawn from; "": it represents only itself.
         round: the round that profiles it, from 1. A later round runs only if there are too few samples.
         why: the reason it was chosen.
+        until: Unix time in seconds up to which a store of profiles is asked about it; 0: now.
     """
 
     instance: str
@@ -27,6 +28,7 @@ class Target:
     stratum: str = ""
     round: int = 1
     why: str = ""
+    until: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Selection:
         warnings: what Prometheus warned of; what was left out and why.
         strata: stratum → the CPU of all its instances, in cores; empty: targets stand for themselves only.
         datacenters: datacenter → how many instances the fleet has there.
-        seconds: length of each profile; 0: not decided yet.
+        seconds: length of each profile, or of the time that a store is asked about; 0: not decided yet.
+        matchers: label matchers that a store's profiles must have as well; "": none.
     """
 
     targets: tuple[Target, ...]
@@ -48,6 +51,7 @@ class Selection:
     strata: Mapping[str, float] = field(default_factory=dict)
     datacenters: Mapping[str, int] = field(default_factory=dict)
     seconds: int = 0
+    matchers: str = ""
 
     def of_round(self, number: int) -> tuple[Target, ...]:
         """Return the targets of a round."""

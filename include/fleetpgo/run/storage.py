@@ -7,8 +7,12 @@ why, and what to check: nobody outside this module needs to know what fsspec, bo
 
 from __future__ import annotations
 
+import glob
 import secrets
+import stat
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +20,7 @@ from fleetpgo import foreign
 from fleetpgo.errors import FleetPGOError, NotThereError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from upath import UPath
 
@@ -99,6 +103,58 @@ def names(path: Path | UPath, *, limit: float = LIMIT_S) -> list[str]:
         return []
     # A folder made by hand is an object of its own name.
     return [name.rpartition("/")[2] for name in found if name.strip("/") != path.path.strip("/")]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file: its name below the root, its size in bytes, its last change (Unix seconds; 0: not known)."""
+
+    name: str
+    size: int
+    changed: float
+
+
+def matching(root: Path | UPath, pattern: str, *, limit: float = LIMIT_S) -> list[Found]:
+    """List the files that match a shell's pattern, in no order; hidden ones and directories do not.
+
+    Args:
+        root: a directory, or a bucket.
+        pattern: relative to it.
+        limit: seconds that it may take.
+
+    Raises:
+        StoreError: the storage does not answer, or refuses; its bucket does not exist.
+    """
+    try:
+        with reaching(root, "list", limit=limit):
+            if isinstance(root, Path):
+                return list(_local(root, pattern))
+            system, bounds = _connected(root, limit)
+            above = f"{root.path.strip('/')}/"
+            listed = system.glob(above + pattern, detail=True, **bounds)
+            return [
+                Found(str(key).strip("/").removeprefix(above), int(info["size"]), _changed(info))
+                for key, info in listed.items()
+                if info.get("type") == "file"
+            ]
+    except NotThereError:
+        return []
+
+
+def _local(root: Path, pattern: str) -> Iterator[Found]:
+    for name in glob.iglob(pattern, root_dir=root, recursive=True):  # noqa: PTH207  # it leaves out hidden ones
+        try:
+            about = (root / name).stat()
+        except FileNotFoundError:  # it was there a moment ago
+            continue
+        if stat.S_ISREG(about.st_mode):  # a pipe would be waited for without an end
+            yield Found(name, about.st_size, about.st_mtime)
+
+
+def _changed(info: Mapping[str, Any]) -> float:
+    """When an object was last changed; s3fs and gcsfs have names of their own for it."""
+    value = info.get("LastModified") or info.get("mtime")
+    return value.timestamp() if isinstance(value, datetime) else 0.0
 
 
 @contextmanager

@@ -17,6 +17,7 @@ Labels come from whoever can push a metric. What ends in a URL is checked here, 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,10 +29,11 @@ from fleetpgo.selection.fleet import read_fleet
 from fleetpgo.selection.packing import Pack, pack
 from fleetpgo.selection.stored import read_selection
 from fleetpgo.selection.weights import merge_weights
-from fleetpgo.selection.windows import combined, find_window, opening
+from fleetpgo.selection.windows import combined, find_window, opening, past_end
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
 
     from fleetpgo.prometheus import Answer, Prometheus
     from fleetpgo.service.rules import SelectionRules
@@ -45,9 +47,11 @@ __all__ = [
     "merge_weights",
     "opening",
     "pack",
+    "past_end",
     "query_of",
     "read_selection",
     "select",
+    "select_seen",
 ]
 
 
@@ -67,6 +71,7 @@ def select(
     seed: str,
     share: float = 1,
     taken: Collection[str] = frozenset(),
+    at: datetime | None = None,
 ) -> Selection:
     """Choose the instances to profile.
 
@@ -76,6 +81,7 @@ def select(
         seed: the run's id: what is drawn at random is drawn alike by a retry of the same run.
         share: of the instances that `rules` name, the share to choose; of a smaller fleet that share of it.
         taken: instances that are not chosen: another window of the run has them.
+        at: as the fleet was then; default: as it is.
 
     Raises:
         SelectionError: the query gives nothing that can be profiled, or a partial answer that is not allowed;
@@ -84,18 +90,16 @@ def select(
     """
     counters.require_rate(rules.cpu)
     query = query_of(rules)
-    sizes = _ask(prometheus, _sizes_of(query, rules), rules)
+    sizes = _ask(prometheus, _sizes_of(query, rules), rules, at)
     datacenters = {
         each.labels.get(rules.datacenter_label, ""): int(each.value)
         for each in sizes.series
         if math.isfinite(each.value)  # a count is, unless something else than Prometheus answers
     }
-    if share < 1:
-        count = max(1, round(share * min(rules.instances, sum(datacenters.values()))))
-        rules = rules.model_copy(update={"instances": count})
+    rules = _shared(rules, share, datacenters)
     if rules.strategy == "topk":
         query = f"topk({rules.instances * rules.max_rounds + len(taken)}, {query})"
-    answer = _ask(prometheus, query, rules)
+    answer = _ask(prometheus, query, rules, at)
     fleet, left_out = read_fleet(answer, rules)
     warnings = (*dict.fromkeys(sizes.warnings + answer.warnings), *left_out)
     if not fleet:
@@ -107,6 +111,58 @@ def select(
             hint="paste the query into Prometheus; check its matchers, and selection.instance_label",
         )
     counters.require_no_counter(prometheus, query_of(rules), fleet)
+    chosen = _choose(fleet, rules, seed, taken, datacenters)
+    return replace(chosen, query=query, warnings=(*warnings, *chosen.warnings))
+
+
+def select_seen(
+    answer: Answer,
+    rules: SelectionRules,
+    *,
+    seed: str,
+    share: float = 1,
+    taken: Collection[str] = frozenset(),
+) -> Selection:
+    """Choose among the instances that a store of profiles has seen; else as :func:`select`.
+
+    Args:
+        answer: one series for each instance: the CPU it uses.
+        rules: how to choose, and how many.
+        seed: as there.
+        share: as there.
+        taken: as there.
+
+    Raises:
+        SelectionError: it has seen none that can be profiled.
+    """
+    fleet, left_out = read_fleet(answer, rules)
+    if not fleet:
+        raise SelectionError(
+            "no instance to profile: the store has none\n" + "\n".join([f"query: {answer.query}", *left_out]),
+            hint=f"check selection.cpu; selection.instance_label is {rules.instance_label}: do the profiles "
+            "have that label?",
+        )
+    datacenters = dict(Counter(target.datacenter for target in fleet))
+    chosen = _choose(fleet, _shared(rules, share, datacenters), seed, taken, datacenters)
+    return replace(chosen, query=answer.query, warnings=(*left_out, *chosen.warnings))
+
+
+def _shared(rules: SelectionRules, share: float, datacenters: Mapping[str, int]) -> SelectionRules:
+    """Return the rules for a share of the instances; of a smaller fleet that share of it."""
+    if share == 1:
+        return rules
+    count = max(1, round(share * min(rules.instances, sum(datacenters.values()))))
+    return rules.model_copy(update={"instances": count})
+
+
+def _choose(
+    fleet: Sequence[Target],
+    rules: SelectionRules,
+    seed: str,
+    taken: Collection[str],
+    datacenters: Mapping[str, int],
+) -> Selection:
+    """Choose by the strategy of the rules."""
     match rules.strategy:
         case "topk":
             chosen = topk.choose(fleet, rules, taken=taken)
@@ -119,12 +175,7 @@ def select(
             f"no instance is left: the run's other windows have taken all {sum(datacenters.values())}",
             hint="take fewer windows, or fewer instances in each (selection.windows)",
         )
-    return replace(
-        chosen,
-        query=query,
-        warnings=(*warnings, *chosen.warnings),
-        datacenters=datacenters,
-    )
+    return replace(chosen, datacenters=datacenters)
 
 
 def _sizes_of(query: str, rules: SelectionRules) -> str:
@@ -133,10 +184,11 @@ def _sizes_of(query: str, rules: SelectionRules) -> str:
     return f"count by ({datacenter}) (group by ({datacenter}, {instance}) (({query}) > 0))"
 
 
-def _ask(prometheus: Prometheus, query: str, rules: SelectionRules) -> Answer:
+def _ask(prometheus: Prometheus, query: str, rules: SelectionRules, at: datetime | None) -> Answer:
     """Return the answer; refuse a partial one unless the rules accept it."""
+    when = {} if at is None else {"at": at}
     try:
-        answer = prometheus.instant(query, partial_response=rules.partial_response)
+        answer = prometheus.instant(query, partial_response=rules.partial_response, **when)
     except QueryError as error:
         raise QueryError(
             error.message, hint="correct selection.cpu, or selection.builds and selection.matchers"

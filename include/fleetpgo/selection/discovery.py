@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.errors import SelectionError
 
 if TYPE_CHECKING:
-    from fleetpgo.prometheus import Prometheus, Series
+    from fleetpgo.prometheus import Answer, Prometheus, Series
 
 WINDOW = "5m"
 """Over which CPU is averaged: the usual scrape intervals fit into it several times."""
@@ -106,6 +106,23 @@ def discover(prometheus: Prometheus) -> Discovered:
         for job, of in versions.items()
     ]
     return Discovered(sorted(services, key=lambda each: (-(each.cores or 0.0), each.job)), list(warnings))
+
+
+def discover_seen(answer: Answer, label: str) -> Discovered:
+    """Return the services that a store of profiles has seen; it does not know their Go versions.
+
+    Args:
+        answer: one series for each instance: the CPU it uses.
+        label: tells services apart.
+    """
+    cores: dict[str, list[float]] = {}
+    for series in answer.series:
+        cores.setdefault(series.labels.get(label, ""), []).append(series.value)
+    services = [
+        GoService(job=name, instances=len(of), cores=sum(of), metric=answer.query, versions={}, instance="")
+        for name, of in cores.items()
+    ]
+    return Discovered(sorted(services, key=lambda each: (-(each.cores or 0.0), each.job)))
 
 
 def _job(series: Series) -> str:

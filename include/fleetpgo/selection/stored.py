@@ -33,6 +33,7 @@ def read_selection(store: RunStore, *, windows: Iterable[str] = ()) -> Selection
         chosen,
         warnings=(*chosen.warnings, *(f"nothing was profiled in the window {name}" for name in missing)),
         seconds=max(each.seconds for each in found.values()),
+        matchers=next(iter(found.values())).matchers,
     )
 
 

@@ -5,6 +5,9 @@ selects when it opens, from the instances that no other window has taken. Togeth
 they share a seed and continue one draw. In the merge, a stratum of a window has the weight of the CPU that it
 used in that window.
 
+Of a store of profiles (``collection.source: pyroscope`` and the like) nobody waits for a window: the store is
+asked about the last one that is over, and Prometheus about who was there when it ended.
+
 A window opens at a local time. If the clock skips that time in spring, the window opens later by as much. If
 the time occurs twice in autumn, the window opens the first time (PEP 495, fold = 0).
 """
@@ -55,6 +58,19 @@ def opening(window: WindowRules, now: datetime) -> datetime:
         for day in days
         if get_args(Day)[day.weekday()] in window.days
         and (moment := datetime.combine(day, at, zone).astimezone(UTC)) > now - OPEN
+    )
+
+
+def past_end(window: WindowRules, length: timedelta, now: datetime) -> datetime:
+    """Return the time in UTC at which the phase ended last, if it lasts so long from its opening."""
+    zone, at = ZoneInfo(window.timezone), time.fromisoformat(window.at)
+    today = now.astimezone(zone).date()
+    days = [today - timedelta(days=back) for back in range(length.days + 9)]
+    return next(
+        end
+        for day in days
+        if get_args(Day)[day.weekday()] in window.days
+        and (end := datetime.combine(day, at, zone).astimezone(UTC) + length) <= now
     )
 
 

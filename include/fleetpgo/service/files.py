@@ -8,7 +8,7 @@ import re
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -18,12 +18,14 @@ from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from fleetpgo.errors import FleetPGOError, ServiceFileError
 from fleetpgo.service.reference import mapping_of
-from fleetpgo.service.rules import NAME, SelectionRules, ServiceRules
+from fleetpgo.service.rules import NAME, CollectionRules, SelectionRules, ServiceRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pydantic import BaseModel
+
+Rules = TypeVar("Rules", SelectionRules, CollectionRules)
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -226,18 +228,22 @@ def _mapping(location: Sequence[int | str]) -> type[BaseModel] | None:
     return found
 
 
-def override(rules: SelectionRules, **values: object) -> SelectionRules:
-    """Return the selection rules with some values replaced for one run; None keeps the service file's value.
+def override(rules: Rules, **values: object) -> Rules:
+    """Return the rules with some values replaced for one run; None keeps the service file's value.
 
     Raises:
         ServiceFileError: a value is not allowed.
     """
     given = {key: value for key, value in values.items() if value is not None}
     try:
-        return SelectionRules.model_validate({**rules.model_dump(), **given})
+        return type(rules).model_validate({**rules.model_dump(), **given})
     except ValidationError as error:
-        mistakes = [f"{'.'.join(map(str, mistake['loc']))}: {_say(mistake)}" for mistake in error.errors()]
-        raise ServiceFileError("selection: " + "; ".join(mistakes)) from error
+        mistakes = [
+            ": ".join(filter(None, (".".join(map(str, mistake["loc"])), _say(mistake))))
+            for mistake in error.errors()
+        ]
+        section = "selection" if isinstance(rules, SelectionRules) else "collection"
+        raise ServiceFileError(f"{section}: " + "; ".join(mistakes)) from error
 
 
 def _say(mistake: Any) -> str:  # noqa: ANN401  # pydantic's ErrorDetails

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, TypeAdapter
 
 from fleetpgo.service.rules import ServiceRules
+from fleetpgo.service.values import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,16 +66,7 @@ def _default(field: FieldInfo) -> str:
     if isinstance(default, BaseModel):
         default = default.model_dump(exclude_unset=True)
     if isinstance(default, timedelta):
-        return f"`{_duration(default)}`"
+        return f"`{written(default)}`"
     if not default and isinstance(default, dict | tuple | str):
         return "–"
     return f"`{json.dumps(TypeAdapter(Any).dump_python(default, mode='json'), ensure_ascii=False)}`"
-
-
-def _duration(value: timedelta) -> str:
-    """Return a duration as the file writes it."""
-    left, text = int(value.total_seconds()), ""
-    for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
-        count, left = divmod(left, seconds)
-        text += f"{count}{unit}" if count else ""
-    return text or "0s"

@@ -26,6 +26,7 @@ from fleetpgo.service.values import (
     Duration,
     InstanceCommand,
     Matchers,
+    PathPattern,
     ProfilePromQL,
     ProfileQuery,
     PromQL,
@@ -35,6 +36,7 @@ from fleetpgo.service.values import (
     Timezone,
     UrlTemplate,
     Variables,
+    is_profile_query,
 )
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}(?<!-revert)")
@@ -80,9 +82,15 @@ class WindowRules(_Part):
 class SelectionRules(_Part):
     """Selection of the instances to profile."""
 
+    source: Literal["prometheus", "store"] = Field(
+        default="prometheus",
+        description="who knows the instances and their CPU. store: the Pyroscope or Parca of "
+        "`collection.source`, where there is no Prometheus",
+    )
     cpu: PromQL = Field(
         description="PromQL that returns one series per candidate instance: the CPU it uses, in cores. Put "
-        "the matchers for tier, environment and the like here",
+        "the matchers for tier, environment and the like here. With `source: store`, profile type and label "
+        'matchers of the service: `process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name="api"}`',
     )
     strategy: Literal["topk", "stratified", "weighted"] = Field(
         default="topk",
@@ -111,7 +119,8 @@ class SelectionRules(_Part):
     )
     matchers: Matchers = Field(
         default="",
-        description='profile only instances whose series of `builds` matches: `revision="4f2a"`, `pgo!=""`',
+        description='profile only instances whose series of `builds` matches: `revision="4f2a"`, `pgo!=""`. '
+        "With `source: store`, matchers of the store's labels",
     )
     windows: tuple[WindowRules, ...] = Field(
         default=(),
@@ -137,7 +146,11 @@ class SelectionRules(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.matchers and not self.builds:
+        if self.source == "store" and not is_profile_query(self.cpu):
+            raise ValueError(
+                'with `source: store`, write in `cpu` a profile type with matchers: process_cpu:…{job="api"}'
+            )
+        if self.matchers and not self.builds and self.source != "store":
             raise ValueError("`matchers` needs `builds`, the metric whose labels describe the build")
         if self.windows and not math.isclose(sum(window.share for window in self.windows), 1, abs_tol=0.01):
             raise ValueError("the shares of `windows` must add up to 1")
@@ -149,11 +162,12 @@ class SelectionRules(_Part):
 class CollectionRules(_Part):
     """Fetching of profiles, and its limits for production."""
 
-    source: Literal["pprof_http", "command", "pyroscope", "parca"] = Field(
+    source: Literal["pprof_http", "command", "files", "pyroscope", "parca"] = Field(
         default="pprof_http",
         description="where profiles come from. pprof_http: the instances themselves; command: a program "
-        "that prints an instance's profile; pyroscope, parca: a server that profiles continuously, asked for "
-        "the last `seconds` of each instance; see docs/collection.md",
+        "that prints an instance's profile; files: profiles that lie in a directory or a bucket; pyroscope, "
+        "parca: a server that profiles continuously, asked "
+        "about the last `window` of each instance; see docs/collection.md",
     )
     command: InstanceCommand = Field(
         default=(),
@@ -165,6 +179,13 @@ class CollectionRules(_Part):
         default={},
         description="command: environment variables of the program, besides PATH, HOME and those of proxies "
         "and certificates; no secrets",
+    )
+    files: PathPattern = Field(
+        default="",
+        description="files: pattern of the paths of an instance's profiles, in a directory or on s3:// or "
+        "gs://: `s3://profiles/$datacenter/$pod/%Y-%m-%d/*.pb.gz`. It takes the placeholders of `url`; %Y %m "
+        "%d %H %M %S (UTC) or %s (Unix seconds) for the time, without which that of the last change counts; "
+        "* ? [] and **",
     )
     url: UrlTemplate = Field(
         default="http://$host:6060/debug/pprof/profile?seconds=$seconds",
@@ -197,6 +218,11 @@ class CollectionRules(_Part):
         description="lowest and highest port that a label may name; null: `url` fixes the port",
     )
     seconds: int = Field(default=30, ge=1, le=600, description="length of each profile")
+    window: Duration | None = Field(
+        default=None,
+        description="pyroscope, parca, files: how far back profiles are used, at most `7d`. Default: "
+        "`seconds`. With `selection.windows`: length of each phase, which is in the past",
+    )
     grace: Duration = Field(
         default=timedelta(seconds=30),
         description="time limit for an answer, on top of `seconds`",
@@ -237,23 +263,21 @@ class CollectionRules(_Part):
         parse_allow(entries)
         return entries
 
+    @field_validator("window")
+    @classmethod
+    def _kept(cls, window: timedelta | None) -> timedelta | None:
+        if window is not None and not timedelta(seconds=1) <= window <= timedelta(days=7):
+            raise ValueError("a window is 1s to 7d long: older profiles are not kept")
+        return window
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.connection and not self.allow:
             raise ValueError("`connection` sends credentials: list in `allow` where they may go")
         if self.connection and not self.plain_http and urlsplit(self.url).scheme == "http":
             raise ValueError("`connection` sends credentials: write https:// in `url`, or set `plain_http`")
-        if bool(self.query) != (self.source in ("pyroscope", "parca")):
-            raise ValueError("the sources pyroscope and parca need `query`, and no other source takes it")
-        if bool(self.command) != (self.source == "command"):
-            raise ValueError("the source command needs `command`, and no other source takes it")
-        if self.environment and not self.command:
-            raise ValueError("`environment` is the source command's")
-        if self.command and (self.connection or self.allow):
-            raise ValueError(
-                "the source command makes no request itself: `connection` and `allow` have no effect; the "
-                "program finds its credentials by itself, and decides where it goes"
-            )
+        if self.window and not self.past:
+            raise ValueError(f"`window` is of a store's past; the source {self.source} takes `seconds`")
         if self.query and Template(self.url).get_identifiers():
             raise ValueError("the `url` of pyroscope and parca is the server's address, without placeholders")
         placeholders = Template(urlsplit(self.url).netloc).get_identifiers()
@@ -263,6 +287,38 @@ class CollectionRules(_Part):
                 "or limit the ports with `ports`"
             )
         return self
+
+    @model_validator(mode="after")
+    def _fits_its_source(self) -> Self:
+        if bool(self.query) != (self.source in ("pyroscope", "parca")):
+            raise ValueError("the sources pyroscope and parca need `query`, and no other source takes it")
+        if bool(self.command) != (self.source == "command"):
+            raise ValueError("the source command needs `command`, and no other source takes it")
+        if bool(self.files) != (self.source == "files"):
+            raise ValueError("the source files needs `files`, and no other source takes it")
+        if self.files and (self.connection or self.allow):
+            raise ValueError(
+                "the source files asks no instance: `connection` and `allow` have no effect; a bucket's "
+                "login is that of its connection, s3://CONNECTION@bucket/…, or of the environment"
+            )
+        if self.environment and not self.command:
+            raise ValueError("`environment` is the source command's")
+        if self.command and (self.connection or self.allow):
+            raise ValueError(
+                "the source command makes no request itself: `connection` and `allow` have no effect; the "
+                "program finds its credentials by itself, and decides where it goes"
+            )
+        return self
+
+    @property
+    def past(self) -> bool:
+        """Whether the profiles are there already: nobody is profiled, and nobody waits for it."""
+        return self.source in ("pyroscope", "parca", "files")
+
+    @property
+    def length(self) -> int:
+        """Return how many seconds of an instance are asked for."""
+        return int(self.window.total_seconds()) if self.window else self.seconds
 
 
 class SufficiencyRules(_Part):
@@ -567,6 +623,8 @@ class ServiceRules(_Part):
     def _consistent(self) -> Self:
         if self.profile.repair and self.rollout.revision is None:
             raise ValueError("`profile.repair` needs `rollout.revision`: which source the instances run")
+        if self.selection.source == "store" and self.collection.source not in ("pyroscope", "parca"):
+            raise ValueError("`selection.source: store` needs `collection.source`: pyroscope or parca")
         return self
 
     @property

@@ -33,6 +33,15 @@ def duration(value: object) -> timedelta:
     raise ValueError("write a duration as Prometheus does: 90s, 15m, 1h30m, 7d")
 
 
+def written(value: timedelta) -> str:
+    """Return a duration as the file writes it."""
+    left, text = int(value.total_seconds()), ""
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, seconds)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
+
+
 def _template(value: str) -> Template:
     """Read a text with ``$name`` placeholders."""
     template = Template(value)
@@ -132,6 +141,11 @@ def _profile_query(value: object) -> object:
     return value
 
 
+def is_profile_query(text: str) -> bool:
+    """Whether a text is a profile type with label matchers, and without a placeholder."""
+    return bool(_PROFILE_QUERY.fullmatch(text)) and "$" not in text
+
+
 def _for_each_instance(value: tuple[str, ...]) -> tuple[str, ...]:
     """Accept a command with a placeholder in its arguments, and none in its program."""
     if not value:
@@ -144,6 +158,23 @@ def _for_each_instance(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+_PLACE = re.compile(r"(?:(?:s3|gs)://[^/$*?[]+|)/[^\0]*[^/\0]")
+_STRFTIME = re.compile(r"%(?![YmdHMSs])")
+
+
+def _path_pattern(value: object) -> object:
+    """Accept a pattern of paths: absolute, or on s3:// or gs://, with a placeholder for the instance."""
+    if isinstance(value, str) and value:
+        if not _PLACE.fullmatch(value) or ".." in PurePosixPath(value).parts:
+            raise ValueError("write an absolute path, s3://bucket/… or gs://bucket/…, without ..")
+        if not _template(value).get_identifiers():
+            raise ValueError("without a placeholder such as $host every instance gets the same files")
+        parts = set(re.findall(r"%([YmdHMSs])", value))
+        if _STRFTIME.search(value) or (parts and "s" not in parts and not {"Y", "m", "d"} <= parts):
+            raise ValueError("a time in a path is %Y, %m and %d, with %H, %M, %S or without; or %s")
+    return value
+
+
 def _timezone(value: str) -> str:
     """Accept the name of a time zone."""
     try:
@@ -152,6 +183,7 @@ def _timezone(value: str) -> str:
         raise ValueError("write the IANA name of a time zone: Europe/Lisbon, UTC") from error
 
 
+PathPattern = Annotated[str, BeforeValidator(_path_pattern)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Duration = Annotated[timedelta, BeforeValidator(duration)]
 PromQL = Annotated[str, Field(min_length=1)]

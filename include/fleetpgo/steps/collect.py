@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from fleetpgo import collection
+from fleetpgo.collection.fleets import narrowed
 from fleetpgo.run.stop import why_stopped
 from fleetpgo.selection import read_selection
 from fleetpgo.steps.enough import judge
@@ -36,9 +37,12 @@ async def collect_profiles(
 ) -> list[Record]:
     """Fetch the targets' profiles into the store; one record each, failed ones included."""
     chosen = read_selection(store)
+    rules = service.collection
+    if chosen.matchers:
+        rules = rules.model_copy(update={"query": narrowed(rules.query, chosen.matchers)})
     return await collection.collect(
         targets,
-        service.collection,
+        rules,
         store,
         seconds=chosen.seconds,
         limits=chosen.at_once(service.collection.max_share),
@@ -78,7 +82,10 @@ async def top_up(
 
 def _remedy(service: ServiceRules, seconds: int) -> str:
     """Return advice on how to get more samples once every chosen instance has been asked."""
+    longer = "profile for longer (collection.seconds"
+    if service.collection.past:
+        longer = "ask about a longer time (collection.window"
     return (
-        "every chosen instance has been tried: for more, profile for longer (collection.seconds is "
-        f"{seconds}) or in more rounds (selection.max_rounds is {service.selection.max_rounds})"
+        f"every chosen instance has been tried: for more, {longer} is {seconds}) or in more rounds "
+        f"(selection.max_rounds is {service.selection.max_rounds})"
     )

@@ -40,6 +40,13 @@ log = logging.getLogger(__name__)
 _NAMED = 3
 """Instances that a warning names."""
 
+HELD = (
+    "each instance is busy with another CPU profile: a continuous profiler (Pyroscope's, Datadog's) seems to "
+    "hold it, and a Go process gives one at a time. Take the profiles from there "
+    "(collection.source: pyroscope, parca or command), or switch it off while fleetpgo asks"
+)
+"""What to do if every instance was busy."""
+
 
 class _Profiles(Mapping[str, bytes]):
     """The used profiles by instance, read from the store one at a time."""
@@ -143,6 +150,7 @@ def merge_run(
             *mended.warnings,
             *builds(instances),
             *made.toolchains,
+            *_in_part(instances),
             *_counted_once(instances),
             *(f"{each} differs much from all others together" for each in sufficiency.outliers),
             *(() if minimal.proven else (f"the profile is committed whole: {minimal.proof}",)),
@@ -260,8 +268,19 @@ def _require_quorum(service: ServiceRules, instances: Sequence[Contribution]) ->
             f"{used} of {len(asked)} instances gave a usable profile; collection.quorum is "
             f"{percent(quorum)}. Without a profile:\n"
             + "\n".join(f"  {each.instance} ({each.datacenter}): {each.reason}" for each in lost),
-            hint="repair these instances and trigger a new run, or lower collection.quorum",
+            hint=HELD
+            if lost and len(lost) == len(asked) and all(each.reason.startswith("busy:") for each in lost)
+            else "repair these instances and trigger a new run, or lower collection.quorum",
         )
+
+
+def _in_part(instances: Sequence[Contribution]) -> list[str]:
+    """Return a warning if of some instances something was left out: how many, and the first."""
+    found = [each for each in instances if each.state == "used" and each.reason and not each.same_as]
+    if not found:
+        return []
+    first, why = found[0].instance, found[0].reason.removeprefix("cut: ")
+    return [f"of {len(found):,} of {len(instances):,} instances only a part is used, as of {first}: {why}"]
 
 
 def _counted_once(instances: Sequence[Contribution]) -> list[str]:

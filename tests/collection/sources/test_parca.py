@@ -72,8 +72,8 @@ async def ask(fetch, address, **changes):
 
 
 def test_the_request_asks_for_a_merge_over_the_time_up_to_now():
-    source = Parca("https://parca/prefix", QUERY, clock=lambda: 1_700_000_000)
-    request = source.request(target_at("10.0.0.1:80"), seconds=30)
+    source = Parca("https://parca/prefix", QUERY)
+    request = source.request(target_at("10.0.0.1:80"), seconds=30, until=1_700_000_000)
     assert (request.method, request.url.path, request.body) == ("GET", f"/prefix{CALL}", None)
     assert dict(request.url.query) == {
         "mode": "MODE_MERGE",

@@ -26,11 +26,13 @@ class Request:
     method: str = "GET"
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    profiled: str = ""
+    """The host that takes the profile, if it is another one than is asked: a proxy passes the request on."""
 
     @property
     def host(self) -> str:
-        """The host that is asked."""
-        return self.url.host or ""
+        """The host of which so many profiles may be taken at once."""
+        return self.profiled or self.url.host or ""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,13 @@ class ProfileSource(Protocol):
             NeverError: as :meth:`request`.
         """
 
-    def request(self, target: Target, *, seconds: int) -> Request | Call:
+    def request(self, target: Target, *, seconds: int, until: float) -> Request | Call:
         """Return what gets a profile of that length.
+
+        Args:
+            target: whose.
+            seconds: its length.
+            until: where it ends, in Unix seconds; of an instance that is profiled now, without effect.
 
         Raises:
             NeverError: the target's labels do not make a request that may be sent.

@@ -36,7 +36,7 @@ class Command:
         """The filled-in command line; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
         return shlex.join(self.request(target, seconds=seconds).arguments)
 
-    def request(self, target: Target, *, seconds: int) -> Call:
+    def request(self, target: Target, *, seconds: int, until: float = 0) -> Call:  # noqa: ARG002  # the protocol's
         """The filled-in command; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
         arguments = tuple(fill(each, target, seconds=seconds) for each in self.command)
         return Call(arguments, fill("$host", target, seconds=seconds))

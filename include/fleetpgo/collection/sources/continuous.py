@@ -13,11 +13,20 @@ from __future__ import annotations
 
 import gzip
 
+from google.protobuf.message import DecodeError
+
+from fleetpgo.collection.faults import UnusableError
 from fleetpgo.pprof import Limits, profile_pb2
 from fleetpgo.pprof.codec.reading import message
 
 GO_PERIOD = 10_000_000
 """Nanoseconds of CPU time between two samples: runtime/pprof takes 100 a second."""
+
+TRUNCATED = "other"
+"""Name of the function that stands for what a store left out. A Go function's has a dot in it."""
+
+_ENTRY = b"\x32\x05other"
+"""The name in a profile's table of strings: field 6, five bytes."""
 
 
 def completed(profile: bytes, *, seconds: int, limits: Limits) -> bytes:
@@ -29,8 +38,25 @@ def completed(profile: bytes, *, seconds: int, limits: Limits) -> bytes:
         limits: what the profile may be.
 
     Raises:
+        UnusableError: the store has left out a part of it.
         ProfileError: it is larger, or no message at all.
     """
+    raw = message(profile, limits)
+    if _ENTRY in raw and _cut_off(raw):
+        raise UnusableError(
+            f"cut-off: the store has put what is rare into a function {TRUNCATED!r}: ask about less time "
+            "(collection.window), or raise its limit on nodes (Pyroscope: max_flamegraph_nodes_max)"
+        )
     # Of a field that is there twice the last one counts: so does protobuf say.
     said = profile_pb2.Profile(period=GO_PERIOD, duration_nanos=seconds * 10**9)
-    return gzip.compress(message(profile, limits) + said.SerializeToString(), compresslevel=1, mtime=0)
+    return gzip.compress(raw + said.SerializeToString(), compresslevel=1, mtime=0)
+
+
+def _cut_off(raw: bytes) -> bool:
+    """Whether one of the functions stands for what was left out."""
+    try:
+        profile = profile_pb2.Profile.FromString(raw)
+    except DecodeError:  # the check names what is wrong with it
+        return False
+    texts = {number for number, text in enumerate(profile.string_table) if text == TRUNCATED.encode()}
+    return any(each.name in texts for each in profile.function)

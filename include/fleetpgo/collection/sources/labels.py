@@ -14,13 +14,21 @@ from fleetpgo.addresses import INSTANCE
 from fleetpgo.collection.faults import NeverError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fleetpgo.selection import Target
 
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~+-]{0,252}")
 
 
-def fill(template: str, target: Target, *, seconds: int) -> str:
+def fill(template: str, target: Target, *, seconds: int, quote: Callable[[str], str] = str) -> str:
     """Fill a template with the target's labels, ``$instance``, ``$host`` and ``$seconds``.
+
+    Args:
+        template: with placeholders.
+        target: whose labels.
+        seconds: a value of ``$seconds``.
+        quote: what to make of each value, where some characters mean something.
 
     Raises:
         NeverError: a label is missing, or has a value that may not be sent.
@@ -39,5 +47,5 @@ def fill(template: str, target: Target, *, seconds: int) -> str:
             )
         if name not in own and not _WORD.fullmatch(value):
             raise NeverError(f"the label {name}={value!r} may not be part of a request")
-        values[name] = value
+        values[name] = quote(value)
     return wanted.substitute(values)

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from yarl import URL
@@ -23,8 +22,6 @@ from fleetpgo.collection.sources.continuous import completed
 from fleetpgo.collection.sources.labels import fill
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fleetpgo.pprof import Limits
     from fleetpgo.selection import Target
 
@@ -36,12 +33,10 @@ class Parca:
     Args:
         address: base URL of the server.
         query: template of the profile type and the label matchers.
-        clock: Unix time in seconds.
     """
 
     address: str
     query: str
-    clock: Callable[[], float] = time.time
 
     whole: ClassVar[bool] = False
 
@@ -49,17 +44,16 @@ class Parca:
         """The filled-in query; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
         return fill(self.query, target, seconds=seconds)
 
-    def request(self, target: Target, *, seconds: int) -> Request:
-        """A query about the time up to now; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
-        end = datetime.fromtimestamp(self.clock(), UTC)
+    def request(self, target: Target, *, seconds: int, until: float) -> Request:
+        """A query about the time up to `until`; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
         return Request(
             (URL(self.address) / "api/profiles/query").with_query(
                 {
                     "mode": "MODE_MERGE",
                     "reportType": "REPORT_TYPE_PPROF",
                     "merge.query": self.question(target, seconds=seconds),
-                    "merge.start": (end - timedelta(seconds=seconds)).isoformat(),
-                    "merge.end": end.isoformat(),
+                    "merge.start": datetime.fromtimestamp(until - seconds, UTC).isoformat(),
+                    "merge.end": datetime.fromtimestamp(until, UTC).isoformat(),
                 }
             )
         )

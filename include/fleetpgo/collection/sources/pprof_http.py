@@ -40,7 +40,7 @@ class PprofHttp:
         """The filled-in URL; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
         return fill(self.url, target, seconds=seconds)
 
-    def request(self, target: Target, *, seconds: int) -> Request:
+    def request(self, target: Target, *, seconds: int, until: float = 0) -> Request:  # noqa: ARG002  # the protocol's
         """A GET of the filled-in URL; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
         filled = self.question(target, seconds=seconds)
         try:
@@ -48,10 +48,12 @@ class PprofHttp:
             _ = url.host  # reads xn--…
         except ValueError as error:  # a port beyond 65535, an address that is none, what is no xn--…
             raise NeverError(f"{filled} is no URL: {error}") from error
-        from_label = {"instance", "port"} & set(Template(urlsplit(self.url).netloc).get_identifiers())
+        asked = set(Template(urlsplit(self.url).netloc).get_identifiers())
+        from_label = {"instance", "port"} & asked
         if from_label and not (self.ports and url.port and self.ports[0] <= url.port <= self.ports[1]):
             raise NeverError(f"port {url.port} is not within collection.ports")
-        return Request(url)
+        # One host for all is a proxy, such as the API server of Kubernetes: the limits are the instances'.
+        return Request(url, profiled="" if asked else fill("$host", target, seconds=seconds))
 
     def profile(self, body: bytes, *, seconds: int, limits: Limits) -> bytes:  # noqa: ARG002  # the protocol's
         """The body itself."""

@@ -8,26 +8,26 @@ have to be turned into a profile first.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from yarl import URL
 
-from fleetpgo.collection.faults import UnusableError
+from fleetpgo.collection.faults import NothingError
 from fleetpgo.collection.sources import Request
 from fleetpgo.collection.sources.continuous import completed
 from fleetpgo.collection.sources.labels import fill
 from fleetpgo.collection.sources.pyroscope_pb2 import SelectMergeProfileRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fleetpgo.pprof import Limits
     from fleetpgo.selection import Target
 
 _NOTHING = (b"", bytes.fromhex("0a0032005a00"))
 """What it answers where it knows no such service, and where it knows the service but no such instance."""
+
+_MOST_NODES = 1 << 20
+"""The most that a server gives (``max_flamegraph_nodes_max``); its default may cut off what is rare."""
 
 _CALL = "querier.v1.QuerierService/SelectMergeProfile"
 
@@ -39,12 +39,10 @@ class Pyroscope:
     Args:
         address: base URL of the server.
         query: template of the profile type and the label matchers.
-        clock: Unix time in seconds.
     """
 
     address: str
     query: str
-    clock: Callable[[], float] = time.time
 
     whole: ClassVar[bool] = False
 
@@ -52,12 +50,16 @@ class Pyroscope:
         """The filled-in query; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
         return fill(self.query, target, seconds=seconds)
 
-    def request(self, target: Target, *, seconds: int) -> Request:
-        """A call about the time up to now; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
+    def request(self, target: Target, *, seconds: int, until: float) -> Request:
+        """A call about the time up to `until`; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
         kind, brace, matchers = self.question(target, seconds=seconds).partition("{")
-        end = int(self.clock() * 1000)
+        end = int(until * 1000)
         asked = SelectMergeProfileRequest(
-            profile_typeID=kind, label_selector=brace + matchers, start=end - seconds * 1000, end=end
+            profile_typeID=kind,
+            label_selector=brace + matchers,
+            start=end - seconds * 1000,
+            end=end,
+            max_nodes=_MOST_NODES,
         )
         headers = {"Content-Type": "application/proto", "Connect-Protocol-Version": "1"}
         return Request(URL(self.address) / _CALL, "POST", asked.SerializeToString(), headers)
@@ -65,5 +67,5 @@ class Pyroscope:
     def profile(self, body: bytes, *, seconds: int, limits: Limits) -> bytes:
         """The body, completed; what stands for nothing found is named."""
         if body in _NOTHING:
-            raise UnusableError("no-samples: Pyroscope has nothing for collection.query in that time")
+            raise NothingError("no-samples: Pyroscope has nothing for collection.query in that time")
         return completed(body, seconds=seconds, limits=limits)

@@ -24,13 +24,13 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+fleetpgo/collection/sources/pyroscope.proto\x12\x13\x66leetpgo.collection\"g\n\x19SelectMergeProfileRequest\x12\x16\n\x0eprofile_typeID\x18\x01 \x01(\t\x12\x16\n\x0elabel_selector\x18\x02 \x01(\t\x12\r\n\x05start\x18\x03 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x04 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+fleetpgo/collection/sources/pyroscope.proto\x12\x13\x66leetpgo.collection\"\x8d\x01\n\x19SelectMergeProfileRequest\x12\x16\n\x0eprofile_typeID\x18\x01 \x01(\t\x12\x16\n\x0elabel_selector\x18\x02 \x01(\t\x12\r\n\x05start\x18\x03 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x04 \x01(\x03\x12\x16\n\tmax_nodes\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x0c\n\n_max_nodesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fleetpgo.collection.sources.pyroscope_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SELECTMERGEPROFILEREQUEST']._serialized_start=68
-  _globals['_SELECTMERGEPROFILEREQUEST']._serialized_end=171
+  _globals['_SELECTMERGEPROFILEREQUEST']._serialized_start=69
+  _globals['_SELECTMERGEPROFILEREQUEST']._serialized_end=210
 # @@protoc_insertion_point(module_scope)

@@ -15,10 +15,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -30,6 +30,7 @@ class SelectMergeProfileRequest(_message.Message):
     LABEL_SELECTOR_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
+    MAX_NODES_FIELD_NUMBER: _builtins.int
     profile_typeID: _builtins.str
     """name:sample type:sample unit:period type:period unit"""
     label_selector: _builtins.str
@@ -38,6 +39,8 @@ class SelectMergeProfileRequest(_message.Message):
     """milliseconds since 1970"""
     end: _builtins.int
     """likewise"""
+    max_nodes: _builtins.int
+    """beyond it, the smallest nodes become one that is called `other`"""
     def __init__(
         self,
         *,
@@ -45,11 +48,14 @@ class SelectMergeProfileRequest(_message.Message):
         label_selector: _builtins.str = ...,
         start: _builtins.int = ...,
         end: _builtins.int = ...,
+        max_nodes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_nodes", b"_max_nodes", "max_nodes", b"max_nodes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "label_selector", b"label_selector", "profile_typeID", b"profile_typeID", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_nodes", b"_max_nodes", "end", b"end", "label_selector", b"label_selector", "max_nodes", b"max_nodes", "profile_typeID", b"profile_typeID", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_nodes: _TypeAlias = _typing.Literal["max_nodes"]  # noqa: Y015
+    _WhichOneofArgType__max_nodes: _TypeAlias = _typing.Literal["_max_nodes", b"_max_nodes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_nodes) -> _WhichOneofReturnType__max_nodes | None: ...
 
 Global___SelectMergeProfileRequest: _TypeAlias = SelectMergeProfileRequest  # noqa: Y015

@@ -1,0 +1,107 @@
+"""Finds and reads an instance's files in a directory or a bucket, within limits."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from fleetpgo.collection.faults import NeverError, NotNowError
+from fleetpgo.collection.sources.files import File, globs, has_time, span_of
+from fleetpgo.errors import ServiceFileError, StoreError
+from fleetpgo.run import storage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from upath import UPath
+
+    from fleetpgo.collection.access import Access
+    from fleetpgo.service.rules import CollectionRules
+
+MOST = 2_000
+"""Files of an instance that are read: one for each five minutes of a week."""
+
+
+class Reader:
+    """Reads what the pattern of a service file names.
+
+    Args:
+        rules: with the pattern. Without one there is nothing to read.
+        access: opens the directory or the bucket.
+
+    Raises:
+        ServiceFileError: the storage cannot be opened.
+    """
+
+    def __init__(self, rules: CollectionRules, access: Access) -> None:
+        self._most = rules.max_bytes
+        self._root_text = _root(rules.files) if rules.files else ""
+        try:
+            self._root: Path | UPath | None = access.open_root(self._root_text) if rules.files else None
+        except StoreError as error:
+            raise ServiceFileError(f"collection.files: {error.message}", hint=error.hint) from error
+
+    def find(self, pattern: str, host: str, start: float, end: float) -> tuple[list[tuple[float, File]], str]:
+        """Return the files of a time with the moments that they are of, the newest first.
+
+        Args:
+            pattern: filled in.
+            host: of whom they are.
+            start: Unix seconds.
+            end: Unix seconds.
+
+        Returns:
+            The files, and what is left out because it is too much; "": nothing.
+
+        Raises:
+            NotNowError: the directory or the bucket cannot be read.
+        """
+        root = self._root
+        if root is None:
+            raise NeverError("collection.files names no files")
+        found: dict[str, tuple[float, storage.Found]] = {}
+        timed = has_time(pattern)
+        with _told():
+            for each in globs(pattern, start, end):
+                for file in storage.matching(root, each.removeprefix(self._root_text).lstrip("/")):
+                    path = f"{self._root_text.rstrip('/')}/{file.name}"
+                    span = span_of(pattern, path) if timed else (file.changed, file.changed + 1)
+                    if span and span[0] < end and span[1] > start:
+                        found[path] = span[0], file
+        newest = sorted(found.values(), key=lambda each: (-each[0], each[1].name))
+        taken: list[tuple[float, File]] = []
+        size = 0
+        for moment, file in newest:
+            size += file.size
+            if taken and (size > self._most or len(taken) == MOST):
+                said = f"the newest {len(taken):,} of {len(newest):,} files are used (collection.max_bytes)"
+                return taken, said
+            taken.append((moment, File(root / file.name, host)))
+        return taken, ""
+
+    def read(self, file: File) -> bytes:
+        """Return the bytes of a file.
+
+        Raises:
+            NeverError: it is too large.
+            NotNowError: it cannot be read.
+        """
+        with _told():
+            if storage.size(file.path) > self._most:
+                raise NeverError(f"larger than {self._most:,} bytes (collection.max_bytes)")
+            return storage.read(file.path)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except StoreError as error:
+        raise NotNowError(f"collection.files: {error.message}") from error
+
+
+def _root(pattern: str) -> str:
+    """Return the bucket of a pattern, or the root directory."""
+    scheme, slashes, rest = pattern.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}" if slashes else "/"
