@@ -482,7 +482,8 @@ def test_the_build_has_the_environment_of_the_service_file(run, forge, bare, tmp
 
 
 def test_a_profile_that_changes_nothing_is_refused(run, bare, tmp_path):
-    recipe = "test -f bin/kept || go build -pgo=pgo/profile.pprof -o bin/kept .; cp bin/kept bin/tiny"
+    build = "go build -pgo=pgo/profile.pprof -o bin/new . && cp bin/new bin/kept"
+    recipe = f"test -f bin/kept || {{ {build}; }}; cp bin/kept bin/tiny"
     edit(bare, tmp_path, {"Makefile": f"build:\n\t{recipe}\n"})
 
     with pytest.raises(BuildError, match=r"the profile changes nothing: bin/tiny has the same bytes"):
@@ -562,6 +563,17 @@ def test_a_build_that_keeps_only_the_name_of_the_profile_passes(run, bare, tmp_p
     edit(bare, tmp_path, {"Makefile": "build:\n\tgo build -trimpath -o bin/tiny .\n"})
 
     assert run(dry_run=True).size_with
+
+
+def test_what_make_copies_to_the_binary_is_built_again(run, bare, tmp_path):
+    stages = (
+        "build: out/tiny\n\tcp out/tiny bin/tiny\nout/tiny: main.go\n\tmkdir -p bin; go build -o out/tiny .\n"
+    )
+    edit(bare, tmp_path, {"Makefile": stages})
+
+    proposed = run(profile_path=None)
+
+    assert proposed.size_without < proposed.size_with
 
 
 def test_a_binary_that_make_holds_for_up_to_date_is_built_again(run, bare, tmp_path):

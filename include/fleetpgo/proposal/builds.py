@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from fleetpgo.errors import BuildError, RepositoryError
 from fleetpgo.golang import worktree
 from fleetpgo.golang.environment import build_environment, download_modules, repository_cache
 from fleetpgo.golang.processes import MOST_LINES
 from fleetpgo.golang.toolchain import Built, build, build_settings, log_line, run, version
 from fleetpgo.proposal.git import read, write
 from fleetpgo.proposal.remembered import Plain, recall, remember
+from fleetpgo.proposal.sharing import Beside
 from fleetpgo.proposal.wiring.edits import BaseBuild
 from fleetpgo.proposal.wiring.recording import recording
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fleetpgo.proposal.git import Checkout
+    from fleetpgo.proposal.wiring.recording import GoBuild
     from fleetpgo.service.rules import BuildRules, ServiceRules
 
 _log = logging.getLogger(__name__)
@@ -82,7 +86,13 @@ def runner_of(checkout: Checkout, service: ServiceRules, cache: Path) -> Runner:
 
 
 def record_build(
-    checkout: Checkout, service: ServiceRules, cache: Path, *, modules: Iterable[Path], profile: str | None
+    checkout: Checkout,
+    service: ServiceRules,
+    cache: Path,
+    *,
+    modules: Iterable[Path],
+    profile: str | None,
+    beside: Beside = Beside(),  # noqa: B008 -- it is frozen
 ) -> Recorded:
     """Build the base branch with an empty profile, and record its ``go build`` calls.
 
@@ -92,6 +102,7 @@ def record_build(
         cache: directory for Go's caches, kept between runs.
         modules: directories of the repository's Go modules.
         profile: path of the profile, as far as it is known before the build; None: it is not.
+        beside: what the build makes for other services.
 
     Raises:
         ToolchainError: if Go is missing, or is not the one that the repository asks for.
@@ -99,7 +110,7 @@ def record_build(
     """
     download_modules(checkout.path, modules, os.environ, cache, memory=service.build.memory)
     # To Go an empty file is no profile.
-    return build_plain(checkout, service, cache, {profile: b""} if profile else {})
+    return build_plain(checkout, service, cache, {profile: b""} if profile else {}, beside)
 
 
 @dataclass(frozen=True)
@@ -109,16 +120,18 @@ class Recorded:
     Attributes:
         plain: what was built.
         files: path and content of those files.
+        beside: what the build made for other services, whose profiles were empty, too.
         remembered: whether an earlier run built it.
     """
 
     plain: Plain
     files: Mapping[str, bytes] = field(default_factory=dict)
+    beside: Beside = field(default_factory=Beside)
     remembered: bool = False
 
 
 def build_plain(
-    checkout: Checkout, service: ServiceRules, cache: Path, files: Mapping[str, bytes]
+    checkout: Checkout, service: ServiceRules, cache: Path, files: Mapping[str, bytes], beside: Beside
 ) -> Recorded:
     """Build the base branch with some files in place, unless an earlier run did; then restore the files.
 
@@ -127,6 +140,7 @@ def build_plain(
         service: whose build it is.
         cache: directory for Go's caches, kept between runs.
         files: path and content.
+        beside: what the build makes for other services.
 
     Raises:
         ToolchainError: if Go is missing, or is not the one that the repository asks for.
@@ -134,34 +148,61 @@ def build_plain(
     """
     runner = runner_of(checkout, service, cache)
     folder = repository_cache(cache, service.repository.identity) / "builds"
+    placed = {**dict.fromkeys(beside.profiles, b""), **files}
     identity = (
         checkout.base_commit,
         str(checkout.path),
         *service.build.command,
-        service.build.binary,
         service.repository.submodules,
         version(environment=runner.environment),
         *(f"{name}={value}" for name, value in sorted(runner.environment.items())),
-        *(f"{name} {hashlib.sha256(content).hexdigest()}" for name, content in sorted(files.items())),
+        *(f"{name} {hashlib.sha256(content).hexdigest()}" for name, content in sorted(placed.items())),
     )
-    if found := recall(folder, identity):
+    if found := recall(folder, identity, service.build.binary):
         _log.info("%s is not built again without a profile: an earlier run did", checkout.base_commit[:12])
-        return Recorded(found, files, remembered=True)
-    before = {name: read(checkout, name) for name in files}
-    for name, content in files.items():
+        return Recorded(found, files, beside, remembered=True)
+    before = {name: read(checkout, name) for name in placed}
+    for name, content in placed.items():
         write(checkout, name, content)
+    for name in beside.binaries:
+        worktree.resolve(checkout.path, name).unlink(missing_ok=True)
     _log.info("building %s with no profile", checkout.base)
     with recording(runner.environment) as (environment, calls):
         built = replace(runner, environment=environment).build()
     settings = build_settings(built.path, environment=runner.environment)
     plain = Plain(BaseBuild(tuple(calls), settings), built, digest(built.path))
-    remember(folder, identity, plain)
+    others = {name: _other(runner, plain, name) for name in beside.binaries}
+    made = {name: each for name, each in others.items() if each}
+    remember(folder, identity, {**made, service.build.binary: plain})
+    remove_outputs(checkout, calls)
     for name, old in before.items():
         if old is None:
             worktree.resolve(checkout.path, name).unlink(missing_ok=True)
         else:
             write(checkout, name, old)
-    return Recorded(plain, files)
+    return Recorded(plain, files, beside)
+
+
+def _other(runner: Runner, plain: Plain, binary: str) -> Plain | None:
+    """Return the same build with another of its binaries; None if that is none of Go's."""
+    try:
+        path = worktree.resolve(runner.directory, binary)
+        if not path.is_file():
+            return None
+        settings = build_settings(path, environment=runner.environment)
+        built = replace(plain.built, path=path, size=path.stat().st_size)
+        return Plain(replace(plain.base, settings=settings), built, digest(path))
+    except (BuildError, RepositoryError, OSError):
+        return None
+
+
+def remove_outputs(checkout: Checkout, calls: Iterable[GoBuild]) -> None:
+    """Remove what a build's calls of Go wrote: in the next build, make would take it for up to date."""
+    for call in calls:
+        output = call.output
+        if output is not None and output.is_relative_to(checkout.path.resolve()):
+            with suppress(OSError, RepositoryError):
+                worktree.resolve(checkout.path, output).unlink(missing_ok=True)
 
 
 def digest(binary: Path) -> str:

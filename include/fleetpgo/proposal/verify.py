@@ -21,9 +21,9 @@ from fleetpgo.golang.packages import packages
 from fleetpgo.golang.reference import COMPARED
 from fleetpgo.golang.sourcematch import Sources
 from fleetpgo.golang.toolchain import build_settings
-from fleetpgo.proposal.builds import build_plain, digest, runner_of
+from fleetpgo.proposal.builds import build_plain, digest, remove_outputs, runner_of
 from fleetpgo.proposal.git import write
-from fleetpgo.proposal.wiring.edits import BaseBuild
+from fleetpgo.proposal.wiring.edits import BaseBuild, is_elsewhere
 from fleetpgo.proposal.wiring.recording import recording
 from fleetpgo.proposal.wiring.texts import innermost
 
@@ -116,7 +116,7 @@ def verify(
     without = {**wiring.files, path: b""}
     if recorded.files != without:
         # Both builds pass -pgo, and only what the file holds differs.
-        recorded = build_plain(checkout, service, cache, without)
+        recorded = build_plain(checkout, service, cache, without, recorded.beside)
     for name, content in {**wiring.files, path: profile}.items():
         write(checkout, name, content)
     _log.info("building with the profile")
@@ -157,6 +157,7 @@ def verify(
             memory=rules.memory,
             environment=runner.environment,
         )
+    remove_outputs(checkout, calls)
     return Verified(
         toolchain=settings["go"],
         without=recorded.plain.built,
@@ -174,15 +175,13 @@ def verify(
 
 def _require_named(service: ServiceRules, wiring: Wiring, repository: BuildTexts, built: BaseBuild) -> None:
     """Refuse a binary built without this profile, and an edit that affects other programs."""
-    binary = (repository.root / service.build.binary).parent.resolve() / PurePosixPath(
-        service.build.binary
-    ).name
     path = repository.root / wiring.path
     passed = built.settings.get("-pgo", "")
-    maker = built.maker(binary)
+    maker = built.maker(repository, service.build.binary)
     # With -trimpath Go keeps the name alone; Bazel's rules keep none at all.
     there = Path(passed)
     named = there.parent.resolve() / there.name == path if there.is_absolute() else passed == path.name
+    named = named or is_elsewhere(repository, passed, wiring.path, maker)
     if not named and (passed or maker is not None):
         command = shlex.join(service.build.command)
         raise BuildError(
@@ -192,6 +191,9 @@ def _require_named(service: ServiceRules, wiring: Wiring, repository: BuildTexts
             f"-pgo={wiring.path}",
         )
     if wiring.files:
+        binary = (repository.root / service.build.binary).parent.resolve() / PurePosixPath(
+            service.build.binary
+        ).name
         for call in built.calls:
             if call != maker and not call.makes(binary) and (call.directory / call.pgo).resolve() == path:
                 raise BuildError(
@@ -204,7 +206,7 @@ def _without_effect(service: ServiceRules, path: str) -> BuildError:
     return BuildError(
         f"the profile changes nothing: {service.build.binary} has the same bytes without and with {path}",
         hint=f"see that `{shlex.join(service.build.command)}` compiles the program anew and passes {path} to "
-        "its main package, and that build.binary is what it makes",
+        "its main package, without `-pgo=off`, and that build.binary is what it makes",
     )
 
 

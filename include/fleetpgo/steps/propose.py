@@ -29,9 +29,10 @@ from fleetpgo.proposal.etiquette import hands_off, obeying_take_over
 from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, read, require_head
 from fleetpgo.proposal.novelty import compare, nothing_new, rejected
 from fleetpgo.proposal.preflight import look_ahead
+from fleetpgo.proposal.sharing import built_alike, find_beside
 from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
-from fleetpgo.proposal.wiring.mains import likely_profile
+from fleetpgo.proposal.wiring.mains import likely_profile, main_directories
 from fleetpgo.proposal.wiring.texts import read_build_texts
 from fleetpgo.run.artifacts import ProposedProfile
 from fleetpgo.run.digest import digest
@@ -316,8 +317,12 @@ def _build_base(
         if each.fatal:
             raise BuildError(each.said, hint=each.hint)
         _log.warning("%s (%s)", each.said, each.hint)
-    likely = service.repository.profile or likely_profile(checkout, service.build.binary)
-    recorded = record_build(checkout, service, cache, modules=texts.modules.values(), profile=likely)
+    mains = main_directories(checkout)
+    likely = service.repository.profile or likely_profile(mains, service.build.binary)
+    beside = find_beside(checkout, mains, built_alike(service))
+    recorded = record_build(
+        checkout, service, cache, modules=texts.modules.values(), profile=likely, beside=beside
+    )
     if not service.build.reference:
         return recorded, None
     reference = read_reference(service.build.reference, environment=os.environ)
