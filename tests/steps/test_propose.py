@@ -456,6 +456,16 @@ def test_a_build_that_cannot_succeed_is_refused_before_it_begins(run, bare, tmp_
     assert not [message for message in caplog.messages if message.startswith("building")]
 
 
+def test_a_profile_that_git_lfs_would_keep_is_refused_before_the_build(run, bare, tmp_path, caplog):
+    edit(bare, tmp_path, {".gitattributes": "*.pprof filter=other\n"})
+    caplog.set_level(logging.INFO)
+
+    with pytest.raises(RepositoryError, match=r"would commit pgo/profile\.pprof with other bytes"):
+        run()
+
+    assert not [message for message in caplog.messages if message.startswith("building")]
+
+
 def test_a_reference_is_compared_with_the_build(run, forge):
     reference = "tiny: go1.20\n\tpath\texample.com/tiny\n\tbuild\t-tags=netgo\n"
 
@@ -490,10 +500,11 @@ def test_a_profile_that_changes_nothing_is_refused(run, bare, tmp_path):
         run()
 
 
-def test_a_repository_that_wants_no_profile_is_left_alone(run, forge, bare, tmp_path):
+@pytest.mark.parametrize("profile_path", ["pgo/profile.pprof", None])
+def test_a_repository_that_wants_no_profile_is_left_alone(run, forge, bare, tmp_path, profile_path):
     edit(bare, tmp_path, {"Makefile": "build:\n\tgo build -pgo=off -o bin/tiny .\n"})
 
-    proposed = run()
+    proposed = run(profile_path=profile_path)
 
     call = "go build -pgo=off -o bin/tiny ."
     assert proposed.unchanged

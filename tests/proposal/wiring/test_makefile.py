@@ -80,6 +80,7 @@ def test_the_line_that_made_a_call_gets_the_profile(recipe, words, after):
             "@CGO_ENABLED=0 $(B) .",
             "@CGO_ENABLED=0 $(B) -pgo=pgo/profile.pprof .",
         ),
+        ("G := $(shell go env GOROOT)/bin/go\n", "$(G) build .", "$(G) build -pgo=pgo/profile.pprof ."),
         ("G := /opt/go/bin/go\n", "$(G) build .", "$(G) build -pgo=pgo/profile.pprof ."),
     ],
 )
@@ -89,7 +90,9 @@ def test_a_variable_may_hold_the_command(variables, recipe, after):
     assert wired(f"{variables}all:\n\t{recipe}\n", made) == f"{variables}all:\n\t{after}\n"
 
 
-@pytest.mark.parametrize("value", ["go build .", "go build -o", "go build -tags x", 'go build -tags "x"'])
+@pytest.mark.parametrize(
+    "value", ["go build .", "go build -o", "go build -tags x", 'go build -tags "x"', "go vet; go build"]
+)
 def test_a_variable_that_holds_more_than_whole_flags_is_not_edited(value):
     assert build_lines(f"B := {value}\nall:\n\t$(B) .\n") == []
 

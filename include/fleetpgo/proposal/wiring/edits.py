@@ -276,14 +276,16 @@ def _unrecorded(
         for line in (build_lines if _MAKEFILE.fullmatch(name) else script_lines)(text)
         if "/" in line.program
     ][:_SHOWN]
-    if not shown:
-        return _uncertain(service, repository, path, automatic, "the build left no record of the call")
+    why = "the build left no record of the call"
+    if not shown or _bazel(repository, path):
+        why += ", as where Go runs in a container or with a PATH of its own"
+        return _uncertain(service, repository, path, automatic, why)
     return _uncertain(
         service,
         repository,
         path,
         automatic,
-        f"the build left no record of the call; Go is called by its path in {', '.join(shown)}",
+        f"{why}; Go is called by its path in {', '.join(shown)}",
         f"add `-pgo={path}`, as seen from where it runs, to the one that makes {service.build.binary}; or "
         "call `go` there, so that fleetpgo sees the call",
     )

@@ -181,8 +181,9 @@ def _go_builds(recipe: str, known: Mapping[str, str]) -> Iterator[tuple[int, str
     for token in (*_TOKEN.finditer(recipe), None):
         if token and token.lastgroup == "word":
             value = _expand(token[0], known)
-            plain = value.split() if value != token[0] and '"' not in value and "'" not in value else [value]
-            command += [(word, token.end()) for word in plain]
+            inner = [*_TOKEN.finditer(value)] if value != token[0] else []
+            plain = inner and all(each.lastgroup == "word" for each in inner)
+            command += [(word, token.end()) for word in ([each[0] for each in inner] if plain else [value])]
             continue
         words = [word.strip("\"'") for word, _ in command]
         if words:
