@@ -56,6 +56,13 @@ def test_a_profile_that_cannot_be_read_is_told_alone(verify):
     assert "restore the file from the commit that brought it" in done.stdout
 
 
+@pytest.mark.parametrize("package", ["example.com/tiny", "main.go", "./"])
+def test_the_profile_is_beside_the_main_package_whatever_names_that(verify, package):
+    done = verify("--no-build", "--package", package)
+
+    assert done.exit_code == 0, done.output
+
+
 def test_an_empty_file_is_no_profile(verify):
     assert verify(content=b"").exit_code == 1
 

@@ -561,6 +561,29 @@ def test_a_build_that_bypasses_the_makefile_is_found_out(run):
         run(command="go build -o bin/tiny .")
 
 
+def test_a_build_that_differs_for_another_reason_is_found_out(run, bare, tmp_path):
+    """Nothing is recorded of Go that is called by its path, and each of these builds gives another binary."""
+    recipe = '$(shell go env GOROOT)/bin/go build $(X) -ldflags "-X main.at=$$(date +%s%N)" -o bin/tiny .'
+    makefile = f"build:\n\t{recipe}\nprofiled:\n\t$(MAKE) build X=-pgo=pgo/profile.pprof\n"
+    edit(bare, tmp_path, {"Makefile": makefile})
+
+    with pytest.raises(BuildError, match=r"bin/tiny was built without -pgo, not with pgo/profile\.pprof"):
+        run()
+
+
+def test_an_edit_that_another_program_would_get_is_refused(run, forge, bare, tmp_path):
+    makefile = (
+        "build:\n\t$(MAKE) one OUT=bin/tiny\n\t$(MAKE) one OUT=bin/other\none:\n\tgo build -o $(OUT) .\n"
+    )
+    edit(bare, tmp_path, {"Makefile": makefile})
+
+    with pytest.raises(BuildError, match=r"the edit would also give pgo/profile\.pprof to") as error:
+        run()
+
+    assert "leave repository.profile out of the service file" in error.value.hint
+    assert forge.pull_requests() == []
+
+
 def test_a_build_with_another_profile_is_found_out(run, bare, tmp_path):
     makefile = "PROFILE = other.pgo\nbuild:\n\tgo build -pgo=$(PROFILE) -o bin/tiny .\n"
     edit(bare, tmp_path, {"Makefile": makefile, "other.pgo": ""})

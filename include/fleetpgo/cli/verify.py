@@ -56,9 +56,9 @@ def verify(
     Exit codes: 0, all is well; 1, the profile cannot be read; 3, it no longer matches the source; 4, the
     program does not build with it.
     """
-    from fleetpgo.golang.committed import check_committed
+    from fleetpgo.golang.committed import check_committed, default_profile
 
-    file = profile or source / package / "default.pgo"
+    file = profile or default_profile(source, package, environment=os.environ, tags=tags)
     builds: list[list[str]] = (
         [] if no_build else [[], *([["-race"]] if race else []), *([["-cover"]] if cover else [])]
     )

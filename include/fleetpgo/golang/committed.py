@@ -48,6 +48,29 @@ class Finding:
     hint: str = ""
 
 
+def default_profile(source: Path, package: str, *, environment: Mapping[str, str], tags: str) -> Path:
+    """Return the path of ``default.pgo`` beside a main package; the file need not exist.
+
+    Args:
+        source: directory of the Go module, or a part of it.
+        package: the main package, as ``go build`` takes it: a directory, files, or an import path.
+        environment: of Go: the caller's own.
+        tags: build tags, comma-separated.
+
+    Raises:
+        ToolchainError: if there is no Go, or it cannot list the package of an import path.
+    """
+    place = source / package
+    if package.endswith(".go"):
+        place = place.parent
+    elif not place.is_dir():
+        listed = packages(source, package, environment=environment, tags=tags)
+        place = next(
+            (Path(each.directory) for each in listed if each.path == package and each.directory), place
+        )
+    return place / "default.pgo"
+
+
 def check_committed(
     source: Path,
     package: str,

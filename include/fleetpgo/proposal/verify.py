@@ -182,7 +182,8 @@ def _require_named(service: ServiceRules, wiring: Wiring, repository: BuildTexts
     there = Path(passed)
     named = there.parent.resolve() / there.name == path if there.is_absolute() else passed == path.name
     named = named or is_elsewhere(repository, passed, wiring.path, maker)
-    if not named and (passed or maker is not None):
+    # Of a program that Bazel links, Go knows no settings at all.
+    if not named and (passed or maker is not None or "-compiler" in built.settings):
         command = shlex.join(service.build.command)
         raise BuildError(
             f"{service.build.binary} was built {f'with -pgo={passed}' if passed else 'without -pgo'}, "

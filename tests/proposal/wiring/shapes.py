@@ -278,12 +278,24 @@ SHAPES = (
             "services/worker/main.go": TINY,
             **make(
                 api="cd services/api && go build -o ../../bin/api .",
-                worker="$(MAKE) -C services/worker -f ../../Makefile inner",
-                inner="go build -o ../../bin/worker",
+                worker="cd services/worker && go build -o ../../bin/worker",
             ),
         },
         (Service(profile=PATH), Service("bin/worker", "make worker", "pgo/worker.pprof")),
         ["Makefile", PATH, "pgo/worker.pprof"],
+    ),
+    Shape(
+        "a Makefile that services include",
+        {
+            "cmd/api/Makefile": "include ../../mk/build.mk\n",
+            "cmd/worker/Makefile": "include ../../mk/build.mk\n",
+            "mk/build.mk": "NAME = $(notdir $(CURDIR))\nbuild:\n\tgo build -o ../../bin/$(NAME)\n",
+            "Makefile": "api worker:\n\t$(MAKE) -C cmd/$@ build\ninclude mk/build.mk\n",
+        },
+        (Service(profile=PATH),),
+        refused=r"it may be in mk/build\.mk",
+        hint="by hand, add `-pgo=../../pgo/api.pprof` to `go build -o ../../bin/api`, which makes bin/api in",
+        **REFUSED,
     ),
     Shape(
         "a workspace in a workspace",

@@ -246,6 +246,18 @@ def test_another_makefile_that_may_be_edited_is_recommended(shape, file, named):
     assert error.value.hint.endswith(f"which makes bin/api in ./, or set repository.makefile to {file}")
 
 
+def test_a_makefile_that_others_include_may_run_in_their_directories(shape):
+    files = {
+        "cmd/api/Makefile": "include ../../mk/build.mk\n",
+        "mk/build.mk": "build:\n\tgo build -o ../../bin/api\n",
+    }
+
+    with pytest.raises(
+        RepositoryError, match=r"mk/build\.mk:2: it ran in cmd/api/, and may run in other directories"
+    ):
+        shape(files, command="make -C cmd/api build", makefile="mk/build.mk")
+
+
 def test_a_makefile_that_make_reads_first_may_have_made_the_call(shape):
     with pytest.raises(RepositoryError, match="any of Makefile:2, GNUmakefile:2 may have run"):
         shape({"Makefile": makefile(API), "GNUmakefile": makefile(API)})
@@ -396,6 +408,15 @@ def test_a_profile_beside_another_program_is_refused(shape, passed):
         RepositoryError, match=r"built with cmd/api/default.pgo, not with cmd/worker/default.pgo"
     ):
         shape({"Makefile": makefile(API)}, profile="cmd/worker/default.pgo", pgo=passed)
+
+
+def test_a_profile_that_another_line_passes_is_not_taken_for_this_one(shape):
+    files = {
+        "Makefile": makefile("touch bin/api", "go build -pgo=pgo/worker.pprof -o bin/worker ./cmd/worker")
+    }
+
+    with pytest.raises(RepositoryError, match="the build left no record of the call"):
+        shape(files)
 
 
 def test_a_line_that_passes_another_profile_is_not_edited(shape):

@@ -232,11 +232,11 @@ def _edit(
         why = why or _elsewhere(repository, named, maker)
         raise _uncertain(service, repository, path, automatic, why, by_hand)
     _, line = lines[0]
-    if doubt := line.doubt(maker):
+    assert makefile is not None  # noqa: S101 -- a line was found in it
+    if doubt := line.doubt(maker) or line.elsewhere(maker, directory, posixpath.dirname(makefile)):
         if "several programs" in doubt:
             by_hand = f"make {binary} by a `go build -pgo={flag}` of its own in {directory}/"
         raise _uncertain(service, repository, path, automatic, f"{makefile}:{line.line}: {doubt}", by_hand)
-    assert makefile is not None  # noqa: S101 -- a line was found in it
     content = add_profile(text, line, flag).encode(errors="surrogateescape")
     return _reached(repository, service, path, automatic=False, files={makefile: content})
 

@@ -107,6 +107,21 @@ class BuildLine:
             return "a variable says in which directory it runs"
         return ""
 
+    def elsewhere(self, call: GoBuild, ran: str, beside: str) -> str:
+        """Say why the line may run in other directories, where it makes other programs; "" if it may not.
+
+        A Makefile that others include builds what is in the directory of each.
+
+        Args:
+            call: what the line made.
+            ran: the directory that it ran in, relative to the repository.
+            beside: the directory of its Makefile.
+        """
+        here = all(named in (".", "./") for named in call.packages)
+        if not here or ran == (beside or ".") or self._directory() or re.search(r"\bcd\b", self.before):
+            return ""
+        return f"it ran in {ran}/, and may run in other directories"
+
     def _directory(self) -> Sequence[str]:
         """The words of ``-C``."""
         if not self.words or not re.fullmatch(r"--?C(=.*)?", self.words[0]):
