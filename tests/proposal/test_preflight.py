@@ -40,6 +40,7 @@ def makefile(*recipe):
         "command -v no-such-program || echo none",
         "-no-such-program ./...",
         "@-no-such-program ./...",
+        "go build -o $(PWD)/bin/api ./cmd/api",
         "tar -c . | docker-run golang go build -o /src/bin/api ./cmd/api",
         "cp config.yaml bin/",
         "$(info building the service)go build -o bin/api ./cmd/api",

@@ -492,12 +492,28 @@ def test_the_build_has_the_environment_of_the_service_file(run, forge, bare, tmp
 
 
 def test_a_profile_that_changes_nothing_is_refused(run, bare, tmp_path):
-    build = "go build -pgo=pgo/profile.pprof -o bin/new . && cp bin/new bin/kept"
-    recipe = f"test -f bin/kept || {{ {build}; }}; cp bin/kept bin/tiny"
+    kept = tmp_path / "kept"
+    build = f"go build -pgo=pgo/profile.pprof -o bin/new . && cp bin/new {kept}"
+    recipe = f"test -f {kept} || {{ {build}; }}; mkdir -p bin; cp {kept} bin/tiny"
     edit(bare, tmp_path, {"Makefile": f"build:\n\t{recipe}\n"})
 
     with pytest.raises(BuildError, match=r"the profile changes nothing: bin/tiny has the same bytes"):
         run()
+
+
+def test_a_profile_that_is_a_link_is_refused_before_the_build(run, bare, tmp_path, caplog):
+    work = tmp_path / "work"
+    git(tmp_path, "clone", "--quiet", bare.as_uri(), str(work))
+    (work / "default.pgo").symlink_to("main.go")
+    git(work, "add", ".")
+    git(work, "commit", "--quiet", "--message", "Link")
+    git(work, "push", "--quiet", "origin", "main")
+    caplog.set_level(logging.INFO)
+
+    with pytest.raises(RepositoryError, match=r"default\.pgo is no file on main, but a link"):
+        run(profile_path=None)
+
+    assert not [message for message in caplog.messages if message.startswith("building")]
 
 
 @pytest.mark.parametrize("profile_path", ["pgo/profile.pprof", None])
@@ -599,10 +615,15 @@ def test_a_build_that_keeps_only_the_name_of_the_profile_passes(run, bare, tmp_p
     assert run(dry_run=True).size_with
 
 
-def test_what_make_copies_to_the_binary_is_built_again(run, bare, tmp_path):
-    stages = (
-        "build: out/tiny\n\tcp out/tiny bin/tiny\nout/tiny: main.go\n\tmkdir -p bin; go build -o out/tiny .\n"
-    )
+@pytest.mark.parametrize(
+    "stages",
+    [
+        "build: out/tiny\n\tmkdir bin; cp out/tiny bin/tiny\nout/tiny: main.go\n\tgo build -o out/tiny .\n",
+        "build: .built\n.built: main.go\n\tgo build -o bin/tiny . && touch .built\n",
+    ],
+    ids=["a copy", "a mark"],
+)
+def test_what_make_holds_for_done_is_built_again(run, bare, tmp_path, stages):
     edit(bare, tmp_path, {"Makefile": stages})
 
     proposed = run(profile_path=None)

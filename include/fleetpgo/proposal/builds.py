@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -25,11 +24,10 @@ from fleetpgo.proposal.wiring.edits import BaseBuild
 from fleetpgo.proposal.wiring.recording import recording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from fleetpgo.proposal.git import Checkout
-    from fleetpgo.proposal.wiring.recording import GoBuild
     from fleetpgo.service.rules import BuildRules, ServiceRules
 
 _log = logging.getLogger(__name__)
@@ -110,7 +108,8 @@ def record_build(
     """
     download_modules(checkout.path, modules, os.environ, cache, memory=service.build.memory)
     # To Go an empty file is no profile.
-    return build_plain(checkout, service, cache, {profile: b""} if profile else {}, beside)
+    kept = worktree.listing(checkout.path)
+    return build_plain(checkout, service, cache, {profile: b""} if profile else {}, beside, kept)
 
 
 @dataclass(frozen=True)
@@ -121,17 +120,24 @@ class Recorded:
         plain: what was built.
         files: path and content of those files.
         beside: what the build made for other services, whose profiles were empty, too.
+        kept: the paths of a fresh clone.
         remembered: whether an earlier run built it.
     """
 
     plain: Plain
     files: Mapping[str, bytes] = field(default_factory=dict)
     beside: Beside = field(default_factory=Beside)
+    kept: Collection[str] = frozenset()
     remembered: bool = False
 
 
 def build_plain(
-    checkout: Checkout, service: ServiceRules, cache: Path, files: Mapping[str, bytes], beside: Beside
+    checkout: Checkout,
+    service: ServiceRules,
+    cache: Path,
+    files: Mapping[str, bytes],
+    beside: Beside,
+    kept: Collection[str],
 ) -> Recorded:
     """Build the base branch with some files in place, unless an earlier run did; then restore the files.
 
@@ -141,6 +147,8 @@ def build_plain(
         cache: directory for Go's caches, kept between runs.
         files: path and content.
         beside: what the build makes for other services.
+        kept: the paths of a fresh clone. What an earlier build added is removed: make could take it for up to
+            date.
 
     Raises:
         ToolchainError: if Go is missing, or is not the one that the repository asks for.
@@ -160,12 +168,11 @@ def build_plain(
     )
     if found := recall(folder, identity, service.build.binary):
         _log.info("%s is not built again without a profile: an earlier run did", checkout.base_commit[:12])
-        return Recorded(found, files, beside, remembered=True)
+        return Recorded(found, files, beside, kept, remembered=True)
+    worktree.remove_others(checkout.path, kept)
     before = {name: read(checkout, name) for name in placed}
     for name, content in placed.items():
         write(checkout, name, content)
-    for name in beside.binaries:
-        worktree.resolve(checkout.path, name).unlink(missing_ok=True)
     _log.info("building %s with no profile", checkout.base)
     with recording(runner.environment) as (environment, calls):
         built = replace(runner, environment=environment).build()
@@ -174,13 +181,12 @@ def build_plain(
     others = {name: _other(runner, plain, name) for name in beside.binaries}
     made = {name: each for name, each in others.items() if each}
     remember(folder, identity, {**made, service.build.binary: plain})
-    remove_outputs(checkout, calls)
     for name, old in before.items():
         if old is None:
             worktree.resolve(checkout.path, name).unlink(missing_ok=True)
         else:
             write(checkout, name, old)
-    return Recorded(plain, files, beside)
+    return Recorded(plain, files, beside, kept)
 
 
 def _other(runner: Runner, plain: Plain, binary: str) -> Plain | None:
@@ -194,15 +200,6 @@ def _other(runner: Runner, plain: Plain, binary: str) -> Plain | None:
         return Plain(replace(plain.base, settings=settings), built, digest(path))
     except (BuildError, RepositoryError, OSError):
         return None
-
-
-def remove_outputs(checkout: Checkout, calls: Iterable[GoBuild]) -> None:
-    """Remove what a build's calls of Go wrote: in the next build, make would take it for up to date."""
-    for call in calls:
-        output = call.output
-        if output is not None and output.is_relative_to(checkout.path.resolve()):
-            with suppress(OSError, RepositoryError):
-                worktree.resolve(checkout.path, output).unlink(missing_ok=True)
 
 
 def digest(binary: Path) -> str:

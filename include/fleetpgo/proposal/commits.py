@@ -144,12 +144,13 @@ def _require_file(checkout: Checkout, name: str) -> None:
     if mode not in ("", "100644", "100755"):
         raise RepositoryError(
             f"{name} is no file on {checkout.base}, but {'a link' if mode == '120000' else 'a directory'}",
-            hint="name another path in the service file (repository.profile, repository.makefile)",
+            hint="put a file of its own there, or name another path in the service file (repository.profile, "
+            "repository.makefile)",
         )
 
 
-def require_unfiltered(checkout: Checkout, name: str) -> None:
-    """Refuse a path that a filter of the repository's .gitattributes converts, as Git LFS does.
+def require_committable(checkout: Checkout, name: str) -> None:
+    """Refuse a link, and a path that a filter of the repository's .gitattributes converts, as Git LFS does.
 
     It takes no time, so it comes before the builds.
 
@@ -160,6 +161,7 @@ def require_unfiltered(checkout: Checkout, name: str) -> None:
     Raises:
         RepositoryError: if so.
     """
+    _require_file(checkout, name)
     if _filtered(checkout, [name]):
         raise _converted(name)
 

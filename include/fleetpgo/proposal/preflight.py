@@ -95,8 +95,13 @@ def _lines(repository: BuildTexts, command: Sequence[str], environment: Mapping[
     if program in ("make", "gmake"):
         if not shutil.which(command[0], path=environment.get("PATH")):
             return
+        # As a shell sets it: a Makefile may name its outputs by $(PWD).
         told = processes.capture(
-            (command[0], "-n", *command[1:]), repository.root, environment, seconds=_SECONDS, most=_MOST
+            (command[0], "-n", *command[1:]),
+            repository.root,
+            {**environment, "PWD": str(repository.root)},
+            seconds=_SECONDS,
+            most=_MOST,
         )
         if told.failed:
             _log.info(

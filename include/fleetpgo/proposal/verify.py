@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
 from fleetpgo.errors import BuildError, ToolchainError
+from fleetpgo.golang import worktree
 from fleetpgo.golang.asking import asked, asking, hot_packages
 from fleetpgo.golang.benchmarks import run_benchmarks
 from fleetpgo.golang.decisions import Decisions
@@ -21,7 +22,7 @@ from fleetpgo.golang.packages import packages
 from fleetpgo.golang.reference import COMPARED
 from fleetpgo.golang.sourcematch import Sources
 from fleetpgo.golang.toolchain import build_settings
-from fleetpgo.proposal.builds import build_plain, digest, remove_outputs, runner_of
+from fleetpgo.proposal.builds import build_plain, digest, runner_of
 from fleetpgo.proposal.git import write
 from fleetpgo.proposal.wiring.edits import BaseBuild, is_elsewhere
 from fleetpgo.proposal.wiring.recording import recording
@@ -116,9 +117,9 @@ def verify(
     without = {**wiring.files, path: b""}
     if recorded.files != without:
         # Both builds pass -pgo, and only what the file holds differs.
-        recorded = build_plain(checkout, service, cache, without, recorded.beside)
-    for name, content in {**wiring.files, path: profile}.items():
-        write(checkout, name, content)
+        recorded = build_plain(checkout, service, cache, without, recorded.beside, recorded.kept)
+    files = {**wiring.files, path: profile}
+    _begin(checkout, recorded, files)
     _log.info("building with the profile")
     try:
         with recording(runner.environment) as (environment, calls):
@@ -157,7 +158,10 @@ def verify(
             memory=rules.memory,
             environment=runner.environment,
         )
-    remove_outputs(checkout, calls)
+    optimised = None
+    if rules.explain:
+        _begin(checkout, recorded, files)
+        optimised = _optimised(runner, edges)
     return Verified(
         toolchain=settings["go"],
         without=recorded.plain.built,
@@ -166,11 +170,18 @@ def verify(
         with_profile=with_profile,
         tested=shlex.join(rules.test),
         benchmarks=benchmarks,
-        optimised=_optimised(runner, edges) if rules.explain else None,
+        optimised=optimised,
         match=match,
         current_match=current_match,
         flags=[f"{name}={settings[name]}" for name in COMPARED if name in settings],
     )
+
+
+def _begin(checkout: Checkout, recorded: Recorded, files: Mapping[str, bytes]) -> None:
+    """Remove what the builds so far have added, and put the files of the pull request in place."""
+    worktree.remove_others(checkout.path, recorded.kept)
+    for name, content in files.items():
+        write(checkout, name, content)
 
 
 def _require_named(service: ServiceRules, wiring: Wiring, repository: BuildTexts, built: BaseBuild) -> None:

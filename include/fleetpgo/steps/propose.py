@@ -23,7 +23,7 @@ from fleetpgo.golang.reference import differences, read_reference
 from fleetpgo.measurement.history import latest_savings
 from fleetpgo.proposal.body import Change, Datacenter, FunctionShare, Proposal, Provenance, body, title
 from fleetpgo.proposal.builds import record_build, runner_of
-from fleetpgo.proposal.commits import commit, push, require_unfiltered, start_anew
+from fleetpgo.proposal.commits import commit, push, require_committable, start_anew
 from fleetpgo.proposal.ensure import ensure_pull_request
 from fleetpgo.proposal.etiquette import hands_off, obeying_take_over
 from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, read, require_head
@@ -320,7 +320,7 @@ def _build_base(
     mains = main_directories(checkout)
     likely = service.repository.profile or likely_profile(mains, service.build.binary)
     if likely:
-        require_unfiltered(checkout, likely)
+        require_committable(checkout, likely)
     beside = find_beside(checkout, mains, built_alike(service))
     recorded = record_build(
         checkout, service, cache, modules=texts.modules.values(), profile=likely, beside=beside

@@ -397,9 +397,24 @@ def test_a_program_of_an_inner_module_has_its_default_there(shape):
     assert shape(files, profile=None, package="example.com/shop/api").path == "api/default.pgo"
 
 
+@pytest.mark.parametrize("service", ["api", "worker"])
+def test_two_modules_may_have_one_name(shape, service):
+    files = {
+        **{f"services/{each}/go.mod": "module app\n" for each in ("api", "worker")},
+        **{f"services/{each}/main.go": MAIN for each in ("api", "worker")},
+        "Makefile": makefile(f"cd services/{service} && go build -o ../../bin/api ."),
+    }
+
+    assert shape(files, profile=None, package="app").path == f"services/{service}/default.pgo"
+
+
 def test_a_program_of_another_repository_has_no_place_for_a_profile(shape):
     with pytest.raises(RepositoryError, match=r"no main package of the repository makes bin/api"):
-        shape({"Makefile": makefile(API)}, profile=None, package="example.com/elsewhere")
+        shape(
+            {"Makefile": makefile("go build -o bin/api example.com/elsewhere")},
+            profile=None,
+            package="example.com/elsewhere",
+        )
 
 
 @pytest.mark.parametrize("passed", ["default.pgo", "cmd/api/default.pgo"])

@@ -156,6 +156,10 @@ def _main_directory(repository: BuildTexts, base: BaseBuild, maker: GoBuild | No
     if package == "command-line-arguments" and maker and maker.packages:
         place = (maker.directory / maker.packages[0]).parent
         return _inside(repository, place)
+    named = maker.packages or (".",) if maker else ()
+    if maker and len(named) == 1 and re.match(r"\.{1,2}(?:/|\Z)", named[0]) and "..." not in named[0]:
+        # Two modules may have one name.
+        return _inside(repository, Path(os.path.normpath(maker.directory / named[0])))
     return repository.package_directory(package)
 
 

@@ -79,12 +79,6 @@ class GoBuild:
         """The value of ``-pgo``; "" if it was not passed."""
         return self.flags.get("pgo", "")
 
-    @property
-    def output(self) -> Path | None:
-        """The file that ``-o`` names; None if it names none, or a directory."""
-        named = self.flags.get("o", "")
-        return Path(os.path.normpath(self.directory / named)) if named and not named.endswith("/") else None
-
     def makes(self, binary: Path) -> bool:
         """Whether it writes a file, given by its absolute path; others may come out of it, too."""
         if self.installs:
