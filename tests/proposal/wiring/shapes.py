@@ -359,6 +359,29 @@ SHAPES = (
         ["Makefile", PATH],
     ),
     Shape(
+        "a mark for what is done, and an absolute path",
+        {
+            "Makefile": "api: .built\n.built: $(shell find cmd -name '*.go')\n"
+            "\tgo build -o $(PWD)/bin/api ./cmd/api\n\ttouch .built\n.PHONY: api\n"
+        },
+    ),
+    Shape(
+        "two modules of one name",
+        {
+            **dict.fromkeys(MODULE),
+            "services/api/go.mod": "module app\n\ngo 1.24\n",
+            "services/api/main.go": TINY,
+            "services/worker/go.mod": "module app\n\ngo 1.24\n",
+            "services/worker/main.go": TINY,
+            **make(
+                first="cd services/api && go build -o ../../bin/first .",
+                second="cd services/worker && go build -o ../../bin/second .",
+            ),
+        },
+        (Service("bin/first", "make first"), Service("bin/second", "make second")),
+        ["services/api/default.pgo", "services/worker/default.pgo"],
+    ),
+    Shape(
         "a version in the name of the binary",
         {"Makefile": "VERSION := 1.2\n" + make(api="go build -o bin/api-$(VERSION) ./cmd/api")["Makefile"]},
         (Service("bin/api-1.2", profile=PATH),),
