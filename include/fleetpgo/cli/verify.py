@@ -58,6 +58,9 @@ def verify(
     """
     from fleetpgo.golang.committed import check_committed, default_profile
 
+    # To Go "cmd/api" is a package of its own library.
+    if (source / package).is_dir() and not package.startswith((".", "/")):
+        package = f"./{package}"
     file = profile or default_profile(source, package, environment=os.environ, tags=tags)
     builds: list[list[str]] = (
         [] if no_build else [[], *([["-race"]] if race else []), *([["-cover"]] if cover else [])]
