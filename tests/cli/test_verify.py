@@ -56,6 +56,27 @@ def test_a_profile_that_cannot_be_read_is_told_alone(verify):
     assert "restore the file from the commit that brought it" in done.stdout
 
 
+@pytest.mark.parametrize("package", ["example.com/tiny", "main.go", "./"])
+def test_the_profile_is_beside_the_main_package_whatever_names_that(verify, package):
+    done = verify("--no-build", "--package", package)
+
+    assert done.exit_code == 0, done.output
+
+
+def test_a_directory_is_no_package_of_go_s_own(verify, tmp_path):
+    (tmp_path / "cmd/api").mkdir(parents=True)
+    (tmp_path / "cmd/api/main.go").write_text(SOURCE)
+    profile = ("--profile", str(tmp_path / "default.pgo"))
+
+    assert verify("--no-build", "--package", "cmd/api", *profile).exit_code == 0
+
+
+def test_a_package_that_is_no_program_is_named(verify, tmp_path):
+    done = verify("--no-build", source=SOURCE.replace("package main", "package other"))
+
+    assert f"`go list` finds no main package . in {tmp_path}" in str(done.exception)
+
+
 def test_an_empty_file_is_no_profile(verify):
     assert verify(content=b"").exit_code == 1
 
@@ -65,6 +86,7 @@ def test_a_file_that_is_not_there_is_named(verify, tmp_path):
 
     assert done.exit_code == 1
     assert "absent.pgo: No such file or directory" in done.stdout
+    assert "name the main package, or the file (--package, --profile)" in done.stdout
 
 
 def test_source_that_has_changed_since_fails(verify):

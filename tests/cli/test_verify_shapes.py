@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 from click.testing import CliRunner
 
 from fleetpgo.cli.main import cli
-from tests.conftest import ROOT, TINY
+from tests.conftest import TINY
 from tests.pprof.messages import message
-from tests.proposal.wiring.shapes import CALLS, MODULE, SHAPES, SIDE, profile
+from tests.proposal.wiring.shapes import CALLS, MODULE, SHAPES, SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,42 +140,3 @@ def test_a_failure_of_each_shape_is_found(failure, tmp_path, monkeypatch, go_cac
 
     assert done.exit_code == failure.code, done.output
     assert failure.said in done.stdout
-
-
-def test_the_action_verifies_as_the_command_does(tmp_path, go_cache):
-    """What a runner of GitHub does: inputs become text in `env`, and the step runs in bash.
-
-    The step before it, which installs fleetpgo, takes minutes: here fleetpgo is installed already.
-    """
-    action = yaml.safe_load((ROOT / "action.yml").read_text())
-    _, step = action["runs"]["steps"]
-    work = tmp_path / "work"
-    inputs = {name: each["default"] for name, each in action["inputs"].items()}
-    inputs |= {"source": str(work), "package": "./cmd/api", "arguments": "--no-build --tags=a"}
-    for name, text in FILES["two mains, one line"].items():
-        (work / name).parent.mkdir(parents=True, exist_ok=True)
-        (work / name).write_text(text)
-    (tmp_path / "fleetpgo").symlink_to(sys.prefix)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "GOCACHE": str(go_cache / "go-build"),
-        "RUNNER_TEMP": str(tmp_path),
-        "GITHUB_ACTION_PATH": str(ROOT),
-    } | {
-        name: inputs[value.removeprefix("${{ inputs.").removesuffix(" }}")]
-        for name, value in step["env"].items()
-    }
-
-    def verify(content):
-        (work / "cmd/api/default.pgo").write_bytes(content)
-        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-
-    fine, broken = verify(profile()), verify(b"no profile")
-
-    assert (fine.returncode, broken.returncode) == (0, 1), fine.stderr
-    assert "call edges can be read" in fine.stdout
-    assert f"::error file={work}/cmd/api/default.pgo,title=PGO profile::the profile cannot" in broken.stdout

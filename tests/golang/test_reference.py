@@ -18,7 +18,7 @@ SETTINGS = {
     "go": "go1.27.3",
     "path": "example.com/api",
     "-tags": "netgo,osusergo",
-    "-ldflags": '"-X main.key=hidden"',
+    "-ldflags": "-X main.key=hidden",
     "CGO_ENABLED": "0",
 }
 

@@ -11,7 +11,7 @@ import pytest
 from fleetpgo.errors import BuildError, ToolchainError
 from fleetpgo.golang import toolchain as gotool
 from fleetpgo.golang.environment import build_environment
-from fleetpgo.golang.toolchain import Built, build_settings
+from fleetpgo.golang.toolchain import Built, build_setting, build_settings
 
 MINUTE = timedelta(minutes=1)
 GIB = 1 << 30
@@ -111,6 +111,19 @@ def test_the_settings_name_the_profile(go_module, go_profile, environment):
         name: settings[name] for name in ("path", "-pgo", "-compiler")
     }
     assert re.fullmatch(r"go1\.\d+(\.\d+)?", settings["go"])
+
+
+@pytest.mark.parametrize(
+    ("told", "value"),
+    [
+        ("-pgo=/a/b.pgo", "/a/b.pgo"),
+        ('-pgo="/a b/\\"c\\".pgo"', '/a b/"c".pgo'),
+        ('-ldflags="-X a=b\\x7f\\u00a0"', "-X a=b\x7f\xa0"),
+        ("-ldflags=", ""),
+    ],
+)
+def test_a_setting_with_a_space_is_quoted(told, value):
+    assert build_setting(told) == (told.partition("=")[0], value)
 
 
 def test_a_file_that_is_no_go_binary_is_named(tmp_path, environment):

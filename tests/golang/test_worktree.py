@@ -122,3 +122,25 @@ def test_a_program_stays_one_and_a_new_file_is_none(tree):
     worktree.write(tree, "new", b"new")
 
     assert [oct((tree / name).stat().st_mode & 0o777) for name in ("run", "new")] == ["0o755", "0o644"]
+
+
+def test_what_a_build_has_added_is_removed(tmp_path):
+    root = tmp_path / "tree"
+    for name in ("a/kept", ".git/HEAD", "b"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("kept")
+    before = worktree.listing(root)
+    (root / "a/new").write_text("new")
+    (root / "b").write_text("changed")
+    (root / ".git/hook").write_text("git's")
+    (root / "gone/only/readable").mkdir(parents=True)
+    (root / "gone/only").chmod(0o500)
+    (tmp_path / "elsewhere").write_text("kept")
+    (root / "link").symlink_to(tmp_path)
+
+    worktree.remove_others(root, before)
+
+    assert worktree.listing(root) == before == {"a", "a/kept", "b"}
+    assert (root / "b").read_text() == "changed"
+    assert (root / ".git/hook").exists()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["elsewhere", "tree"]

@@ -32,7 +32,7 @@ def test_two_services_of_one_repository_do_not_write_one_file(tmp_path):
 
 
 def test_without_a_path_each_binary_has_a_profile_of_its_own(tmp_path):
-    made = files(tmp_path, ("shop", "", "api"), ("shop", "", "worker"), ("shop", "", "api"))
+    made = files(tmp_path, ("shop", "", "api"), ("shop", "", "worker"), ("shop", "", "./api"))
 
     (said,) = clashes(made)
 

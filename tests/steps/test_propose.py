@@ -456,6 +456,16 @@ def test_a_build_that_cannot_succeed_is_refused_before_it_begins(run, bare, tmp_
     assert not [message for message in caplog.messages if message.startswith("building")]
 
 
+def test_a_profile_that_git_lfs_would_keep_is_refused_before_the_build(run, bare, tmp_path, caplog):
+    edit(bare, tmp_path, {".gitattributes": "*.pprof filter=other\n"})
+    caplog.set_level(logging.INFO)
+
+    with pytest.raises(RepositoryError, match=r"would commit pgo/profile\.pprof with other bytes"):
+        run()
+
+    assert not [message for message in caplog.messages if message.startswith("building")]
+
+
 def test_a_reference_is_compared_with_the_build(run, forge):
     reference = "tiny: go1.20\n\tpath\texample.com/tiny\n\tbuild\t-tags=netgo\n"
 
@@ -482,17 +492,35 @@ def test_the_build_has_the_environment_of_the_service_file(run, forge, bare, tmp
 
 
 def test_a_profile_that_changes_nothing_is_refused(run, bare, tmp_path):
-    recipe = "test -f bin/kept || go build -pgo=pgo/profile.pprof -o bin/kept .; cp bin/kept bin/tiny"
+    kept = tmp_path / "kept"
+    build = f"go build -pgo=pgo/profile.pprof -o bin/new . && cp bin/new {kept}"
+    recipe = f"test -f {kept} || {{ {build}; }}; mkdir -p bin; cp {kept} bin/tiny"
     edit(bare, tmp_path, {"Makefile": f"build:\n\t{recipe}\n"})
 
     with pytest.raises(BuildError, match=r"the profile changes nothing: bin/tiny has the same bytes"):
         run()
 
 
-def test_a_repository_that_wants_no_profile_is_left_alone(run, forge, bare, tmp_path):
+def test_a_profile_that_is_a_link_is_refused_before_the_build(run, bare, tmp_path, caplog):
+    work = tmp_path / "work"
+    git(tmp_path, "clone", "--quiet", bare.as_uri(), str(work))
+    (work / "default.pgo").symlink_to("main.go")
+    git(work, "add", ".")
+    git(work, "commit", "--quiet", "--message", "Link")
+    git(work, "push", "--quiet", "origin", "main")
+    caplog.set_level(logging.INFO)
+
+    with pytest.raises(RepositoryError, match=r"default\.pgo is no file on main, but a link"):
+        run(profile_path=None)
+
+    assert not [message for message in caplog.messages if message.startswith("building")]
+
+
+@pytest.mark.parametrize("profile_path", ["pgo/profile.pprof", None])
+def test_a_repository_that_wants_no_profile_is_left_alone(run, forge, bare, tmp_path, profile_path):
     edit(bare, tmp_path, {"Makefile": "build:\n\tgo build -pgo=off -o bin/tiny .\n"})
 
-    proposed = run()
+    proposed = run(profile_path=profile_path)
 
     call = "go build -pgo=off -o bin/tiny ."
     assert proposed.unchanged
@@ -549,6 +577,29 @@ def test_a_build_that_bypasses_the_makefile_is_found_out(run):
         run(command="go build -o bin/tiny .")
 
 
+def test_a_build_that_differs_for_another_reason_is_found_out(run, bare, tmp_path):
+    """Nothing is recorded of Go that is called by its path, and each of these builds gives another binary."""
+    recipe = '$(shell go env GOROOT)/bin/go build $(X) -ldflags "-X main.at=$$(date +%s%N)" -o bin/tiny .'
+    makefile = f"build:\n\t{recipe}\nprofiled:\n\t$(MAKE) build X=-pgo=pgo/profile.pprof\n"
+    edit(bare, tmp_path, {"Makefile": makefile})
+
+    with pytest.raises(BuildError, match=r"bin/tiny was built without -pgo, not with pgo/profile\.pprof"):
+        run()
+
+
+def test_an_edit_that_another_program_would_get_is_refused(run, forge, bare, tmp_path):
+    makefile = (
+        "build:\n\t$(MAKE) one OUT=bin/tiny\n\t$(MAKE) one OUT=bin/other\none:\n\tgo build -o $(OUT) .\n"
+    )
+    edit(bare, tmp_path, {"Makefile": makefile})
+
+    with pytest.raises(BuildError, match=r"the edit would also give pgo/profile\.pprof to") as error:
+        run()
+
+    assert "leave repository.profile out of the service file" in error.value.hint
+    assert forge.pull_requests() == []
+
+
 def test_a_build_with_another_profile_is_found_out(run, bare, tmp_path):
     makefile = "PROFILE = other.pgo\nbuild:\n\tgo build -pgo=$(PROFILE) -o bin/tiny .\n"
     edit(bare, tmp_path, {"Makefile": makefile, "other.pgo": ""})
@@ -562,6 +613,22 @@ def test_a_build_that_keeps_only_the_name_of_the_profile_passes(run, bare, tmp_p
     edit(bare, tmp_path, {"Makefile": "build:\n\tgo build -trimpath -o bin/tiny .\n"})
 
     assert run(dry_run=True).size_with
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        "build: out/tiny\n\tmkdir bin; cp out/tiny bin/tiny\nout/tiny: main.go\n\tgo build -o out/tiny .\n",
+        "build: .built\n.built: main.go\n\tgo build -o bin/tiny . && touch .built\n",
+    ],
+    ids=["a copy", "a mark"],
+)
+def test_what_make_holds_for_done_is_built_again(run, bare, tmp_path, stages):
+    edit(bare, tmp_path, {"Makefile": stages})
+
+    proposed = run(profile_path=None)
+
+    assert proposed.size_without < proposed.size_with
 
 
 def test_a_binary_that_make_holds_for_up_to_date_is_built_again(run, bare, tmp_path):

@@ -56,9 +56,12 @@ def verify(
     Exit codes: 0, all is well; 1, the profile cannot be read; 3, it no longer matches the source; 4, the
     program does not build with it.
     """
-    from fleetpgo.golang.committed import check_committed
+    from fleetpgo.golang.committed import check_committed, default_profile
 
-    file = profile or source / package / "default.pgo"
+    # To Go "cmd/api" is a package of its own library.
+    if (source / package).is_dir() and not package.startswith((".", "/")):
+        package = f"./{package}"
+    file = profile or default_profile(source, package, environment=os.environ, tags=tags)
     builds: list[list[str]] = (
         [] if no_build else [[], *([["-race"]] if race else []), *([["-cover"]] if cover else [])]
     )

@@ -48,6 +48,29 @@ class Finding:
     hint: str = ""
 
 
+def default_profile(source: Path, package: str, *, environment: Mapping[str, str], tags: str) -> Path:
+    """Return the path of ``default.pgo`` beside a main package; the file need not exist.
+
+    Args:
+        source: directory of the Go module, or a part of it.
+        package: the main package, as ``go build`` takes it: a directory, files, or an import path.
+        environment: of Go: the caller's own.
+        tags: build tags, comma-separated.
+
+    Raises:
+        ToolchainError: if there is no Go, or it cannot list the package of an import path.
+    """
+    place = source / package
+    if package.endswith(".go"):
+        place = place.parent
+    elif not place.is_dir():
+        listed = packages(source, package, environment=environment, tags=tags)
+        place = next(
+            (Path(each.directory) for each in listed if each.path == package and each.directory), place
+        )
+    return place / "default.pgo"
+
+
 def check_committed(
     source: Path,
     package: str,
@@ -75,7 +98,7 @@ def check_committed(
         a finding for each check, in their order; after a profile that cannot be read, no other.
 
     Raises:
-        ToolchainError: if there is no Go, or not the one that the source asks for.
+        ToolchainError: if there is no Go, not the one that the source asks for, or no such main package.
     """
     try:
         content = profile.read_bytes()
@@ -83,7 +106,9 @@ def check_committed(
     except (OSError, ProfileError) as error:
         said = error.message if isinstance(error, ProfileError) else f"{profile}: {error.strerror}"
         hint = "restore the file from the commit that brought it, or remove it: Go refuses one it cannot read"
-        if _is_pointer(profile):
+        if not profile.exists():
+            hint = "name the main package, or the file (--package, --profile)"
+        elif _is_pointer(profile):
             hint = (
                 "it is a pointer of Git LFS: fetch it with `git lfs pull`, in CI by an option of the checkout"
             )
@@ -92,7 +117,13 @@ def check_committed(
         hint = "an empty file is no profile to Go; remove it, or have fleetpgo propose one"
         return [Finding("profile", failed=True, said=f"{profile} holds no call", hint=hint)]
     found = [Finding("profile", failed=False, said=f"{len(edges.weights):,} call edges can be read")]
-    match = Sources(packages(source, package, environment=environment, tags=tags)).match(edges)
+    listed = packages(source, package, environment=environment, tags=tags)
+    if not any(each.name == "main" for each in listed):
+        raise ToolchainError(
+            f"`go list` finds no main package {package} in {source}",
+            hint="name it as `go build` takes it, such as ./cmd/api (--package)",
+        )
+    match = Sources(listed).match(edges)
     found.append(_judge(match, least))
     return found + [_build(source, package, profile, flags, tags, environment, seen) for flags in builds]
 

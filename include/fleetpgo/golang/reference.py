@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import BuildError
-from fleetpgo.golang.toolchain import MOST_SETTINGS, build_settings
+from fleetpgo.golang.toolchain import MOST_SETTINGS, build_setting, build_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +57,7 @@ def _parse(text: str, what: str) -> dict[str, str]:
             case ["path", path]:
                 settings["path"] = path.strip()
             case ["build", setting]:
-                name, _, value = setting.strip().partition("=")
+                name, value = build_setting(setting.strip())
                 settings[name] = value
             case _ if version := _VERSION.fullmatch(line.strip()):
                 settings.setdefault("go", version[1])

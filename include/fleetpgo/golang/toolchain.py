@@ -7,11 +7,13 @@ Airflow.
 
 from __future__ import annotations
 
+import ast
 import logging
 import re
 import shlex
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +36,8 @@ _NO_TOOLCHAIN = re.compile(
 
 Source: cmd/go/internal/gover/toolchain.go (``TooNewError``), cmd/go/internal/toolchain/select.go and exec.go.
 """
+
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 TOOL_SECONDS = 600.0
 """How long one of Go's own tools may take that builds nothing. `go list` may fetch modules."""
@@ -219,9 +223,21 @@ def build_settings(binary: Path, *, environment: Mapping[str, str]) -> dict[str,
             case ["path", path]:
                 settings["path"] = path
             case ["build", setting]:
-                name, _, value = setting.partition("=")
+                name, value = build_setting(setting)
                 settings[name] = value
     return settings
+
+
+def build_setting(text: str) -> tuple[str, str]:
+    """Read one setting as ``go version -m`` prints it: a value with white space or quotes is quoted.
+
+    Source: ``BuildInfo.String`` in runtime/debug/mod.go, and ``strconv.Quote``.
+    """
+    name, _, value = text.partition("=")
+    if _QUOTED.fullmatch(value):
+        with suppress(ValueError, SyntaxError):
+            value = str(ast.literal_eval(value))
+    return name, value
 
 
 def version(*, environment: Mapping[str, str]) -> str:

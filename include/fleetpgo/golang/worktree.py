@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.errors import RepositoryError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 MOST = 64 << 20
@@ -113,6 +114,38 @@ def write(root: Path, name: str | Path, content: bytes) -> None:
             f"{name} cannot be written: {error.strerror}",
             hint=f"free space in {tempfile.gettempdir()}, or set TMPDIR to another directory",
         ) from error
+
+
+def listing(root: Path) -> frozenset[str]:
+    """Return the paths of all files and directories of a work tree but git's own; links are not followed."""
+    return frozenset(_entries(root, ""))
+
+
+def remove_others(root: Path, kept: Collection[str]) -> None:
+    """Remove what is not among some paths of a work tree: what a build left there.
+
+    Args:
+        root: the work tree.
+        kept: what :func:`listing` gave before; a file that has changed since stays as it is.
+    """
+    # Moved first: a build may leave directories that only their owner's rights make removable.
+    with tempfile.TemporaryDirectory(dir=root.parent, prefix="gone-", ignore_cleanup_errors=True) as gone:
+        for number, entry in enumerate([*_entries(root, "", kept)]):
+            if entry not in kept:
+                with suppress(OSError):
+                    (root / entry).rename(root.parent / gone / str(number))
+
+
+def _entries(root: Path, below: str, kept: Collection[str] | None = None) -> Iterator[str]:
+    """Yield each path below a directory; go into directories that are kept alone."""
+    with suppress(OSError), os.scandir(root / below) as found:
+        for each in found:
+            if each.name == ".git":
+                continue
+            path = f"{below}{each.name}"
+            yield path
+            if each.is_dir(follow_symlinks=False) and (kept is None or path in kept):
+                yield from _entries(root, f"{path}/", kept)
 
 
 def _require_plain(found: os.stat_result, name: str | Path) -> None:

@@ -12,17 +12,19 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from fleetpgo.errors import BuildError, RepositoryError
 from fleetpgo.golang import worktree
 from fleetpgo.golang.environment import build_environment, download_modules, repository_cache
 from fleetpgo.golang.processes import MOST_LINES
 from fleetpgo.golang.toolchain import Built, build, build_settings, log_line, run, version
 from fleetpgo.proposal.git import read, write
 from fleetpgo.proposal.remembered import Plain, recall, remember
+from fleetpgo.proposal.sharing import Beside
 from fleetpgo.proposal.wiring.edits import BaseBuild
 from fleetpgo.proposal.wiring.recording import recording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from fleetpgo.proposal.git import Checkout
@@ -82,7 +84,13 @@ def runner_of(checkout: Checkout, service: ServiceRules, cache: Path) -> Runner:
 
 
 def record_build(
-    checkout: Checkout, service: ServiceRules, cache: Path, *, modules: Iterable[Path], profile: str | None
+    checkout: Checkout,
+    service: ServiceRules,
+    cache: Path,
+    *,
+    modules: Iterable[Path],
+    profile: str | None,
+    beside: Beside = Beside(),  # noqa: B008 -- it is frozen
 ) -> Recorded:
     """Build the base branch with an empty profile, and record its ``go build`` calls.
 
@@ -92,6 +100,7 @@ def record_build(
         cache: directory for Go's caches, kept between runs.
         modules: directories of the repository's Go modules.
         profile: path of the profile, as far as it is known before the build; None: it is not.
+        beside: what the build makes for other services.
 
     Raises:
         ToolchainError: if Go is missing, or is not the one that the repository asks for.
@@ -99,7 +108,8 @@ def record_build(
     """
     download_modules(checkout.path, modules, os.environ, cache, memory=service.build.memory)
     # To Go an empty file is no profile.
-    return build_plain(checkout, service, cache, {profile: b""} if profile else {})
+    kept = worktree.listing(checkout.path)
+    return build_plain(checkout, service, cache, {profile: b""} if profile else {}, beside, kept)
 
 
 @dataclass(frozen=True)
@@ -109,16 +119,25 @@ class Recorded:
     Attributes:
         plain: what was built.
         files: path and content of those files.
+        beside: what the build made for other services, whose profiles were empty, too.
+        kept: the paths of a fresh clone.
         remembered: whether an earlier run built it.
     """
 
     plain: Plain
     files: Mapping[str, bytes] = field(default_factory=dict)
+    beside: Beside = field(default_factory=Beside)
+    kept: Collection[str] = frozenset()
     remembered: bool = False
 
 
 def build_plain(
-    checkout: Checkout, service: ServiceRules, cache: Path, files: Mapping[str, bytes]
+    checkout: Checkout,
+    service: ServiceRules,
+    cache: Path,
+    files: Mapping[str, bytes],
+    beside: Beside,
+    kept: Collection[str],
 ) -> Recorded:
     """Build the base branch with some files in place, unless an earlier run did; then restore the files.
 
@@ -127,6 +146,9 @@ def build_plain(
         service: whose build it is.
         cache: directory for Go's caches, kept between runs.
         files: path and content.
+        beside: what the build makes for other services.
+        kept: the paths of a fresh clone. What an earlier build added is removed: make could take it for up to
+            date.
 
     Raises:
         ToolchainError: if Go is missing, or is not the one that the repository asks for.
@@ -134,34 +156,50 @@ def build_plain(
     """
     runner = runner_of(checkout, service, cache)
     folder = repository_cache(cache, service.repository.identity) / "builds"
+    placed = {**dict.fromkeys(beside.profiles, b""), **files}
     identity = (
         checkout.base_commit,
         str(checkout.path),
         *service.build.command,
-        service.build.binary,
         service.repository.submodules,
         version(environment=runner.environment),
         *(f"{name}={value}" for name, value in sorted(runner.environment.items())),
-        *(f"{name} {hashlib.sha256(content).hexdigest()}" for name, content in sorted(files.items())),
+        *(f"{name} {hashlib.sha256(content).hexdigest()}" for name, content in sorted(placed.items())),
     )
-    if found := recall(folder, identity):
+    if found := recall(folder, identity, service.build.binary):
         _log.info("%s is not built again without a profile: an earlier run did", checkout.base_commit[:12])
-        return Recorded(found, files, remembered=True)
-    before = {name: read(checkout, name) for name in files}
-    for name, content in files.items():
+        return Recorded(found, files, beside, kept, remembered=True)
+    worktree.remove_others(checkout.path, kept)
+    before = {name: read(checkout, name) for name in placed}
+    for name, content in placed.items():
         write(checkout, name, content)
     _log.info("building %s with no profile", checkout.base)
     with recording(runner.environment) as (environment, calls):
         built = replace(runner, environment=environment).build()
     settings = build_settings(built.path, environment=runner.environment)
     plain = Plain(BaseBuild(tuple(calls), settings), built, digest(built.path))
-    remember(folder, identity, plain)
+    others = {name: _other(runner, plain, name) for name in beside.binaries}
+    made = {name: each for name, each in others.items() if each}
+    remember(folder, identity, {**made, service.build.binary: plain})
     for name, old in before.items():
         if old is None:
             worktree.resolve(checkout.path, name).unlink(missing_ok=True)
         else:
             write(checkout, name, old)
-    return Recorded(plain, files)
+    return Recorded(plain, files, beside, kept)
+
+
+def _other(runner: Runner, plain: Plain, binary: str) -> Plain | None:
+    """Return the same build with another of its binaries; None if that is none of Go's."""
+    try:
+        path = worktree.resolve(runner.directory, binary)
+        if not path.is_file():
+            return None
+        settings = build_settings(path, environment=runner.environment)
+        built = replace(plain.built, path=path, size=path.stat().st_size)
+        return Plain(replace(plain.base, settings=settings), built, digest(path))
+    except (BuildError, RepositoryError, OSError):
+        return None
 
 
 def digest(binary: Path) -> str:

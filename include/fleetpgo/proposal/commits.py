@@ -144,8 +144,33 @@ def _require_file(checkout: Checkout, name: str) -> None:
     if mode not in ("", "100644", "100755"):
         raise RepositoryError(
             f"{name} is no file on {checkout.base}, but {'a link' if mode == '120000' else 'a directory'}",
-            hint="name another path in the service file (repository.profile, repository.makefile)",
+            hint="put a file of its own there, or name another path in the service file (repository.profile, "
+            "repository.makefile)",
         )
+
+
+def require_committable(checkout: Checkout, name: str) -> None:
+    """Refuse a link, and a path that a filter of the repository's .gitattributes converts, as Git LFS does.
+
+    It takes no time, so it comes before the builds.
+
+    Args:
+        checkout: the clone, which no build has touched.
+        name: path of the file, which need not exist.
+
+    Raises:
+        RepositoryError: if so.
+    """
+    _require_file(checkout, name)
+    if _filtered(checkout, [name]):
+        raise _converted(name)
+
+
+def _filtered(checkout: Checkout, names: Sequence[str], *options: str) -> set[str]:
+    """Return the paths for which .gitattributes names a filter."""
+    told = git(checkout.path, "check-attr", *options, "-z", "filter", "--", *names, config=checkout.config)
+    values = told.split("\0")[2::3]
+    return {name for name, value in zip(names, values, strict=False) if value not in _NO_FILTER}
 
 
 def _require_bytes(checkout: Checkout, names: Sequence[str], exact: str | None) -> None:
@@ -154,16 +179,17 @@ def _require_bytes(checkout: Checkout, names: Sequence[str], exact: str | None) 
         return
     path = checkout.path
     # No filter is set up here, so git would commit the bytes and every clone would show the file as edited.
-    told = git(path, "check-attr", "--cached", "-z", "filter", "--", *names, config=checkout.config)
-    values = told.split("\0")[2::3]
-    converted = {name for name, value in zip(names, values, strict=False) if value not in _NO_FILTER}
+    converted = _filtered(checkout, names, "--cached")
     if exact in names and git(path, "rev-parse", f":{exact}") != git(
         path, "hash-object", "--no-filters", "--", str(exact)
     ):
         converted.add(str(exact))
     if converted:
-        name = min(converted)
-        raise RepositoryError(
-            f"git would commit {name} with other bytes than it has",
-            hint=f"a .gitattributes of the repository converts it; add the line `{name} -text -filter`",
-        )
+        raise _converted(min(converted))
+
+
+def _converted(name: str) -> RepositoryError:
+    return RepositoryError(
+        f"git would commit {name} with other bytes than it has",
+        hint=f"a .gitattributes of the repository converts it; add the line `{name} -text -filter`",
+    )

@@ -37,6 +37,11 @@ _INSTALLER = re.compile(
 )
 _COPY = re.compile(r"(?:\w+=\S*\s+)*(?:sudo\s+)?(?:install|cp|mv|ln)\s+.*\s(\S+)\s*\Z")
 _ELSEWHERE = re.compile(r"(?:~|\$\{?(?:HOME|GOPATH|GOBIN)\b|\$\(go env GO(?:PATH|BIN)\))")
+_DIRECT = re.compile(
+    r"(?:^|[;&|(])\s*(?:\w+=\S*\s+|(?:env|exec|nice|sudo|time)\s+)*(?:\S*/)?go\s+(?:-\S+\s+)*(?:build|install)\b"
+)
+"""A call of Go in the clone, not in a container or on another machine."""
+
 _PLAIN = re.compile(r"[^;&|()<>`$\"'\\{}]*")
 _PROGRAM = re.compile(r"[a-z][\w.+-]*")
 _BUILT_IN = {
@@ -90,8 +95,13 @@ def _lines(repository: BuildTexts, command: Sequence[str], environment: Mapping[
     if program in ("make", "gmake"):
         if not shutil.which(command[0], path=environment.get("PATH")):
             return
+        # As a shell sets it: a Makefile may name its outputs by $(PWD).
         told = processes.capture(
-            (command[0], "-n", *command[1:]), repository.root, environment, seconds=_SECONDS, most=_MOST
+            (command[0], "-n", *command[1:]),
+            repository.root,
+            {**environment, "PWD": str(repository.root)},
+            seconds=_SECONDS,
+            most=_MOST,
         )
         if told.failed:
             _log.info(
@@ -114,7 +124,8 @@ def _missing(
 ) -> Iterator[Objection]:
     """Programs that a recipe calls without any condition, and that are not there."""
     recipes = [line for text in repository.texts.values() for line in text.splitlines() if line[:1] == "\t"]
-    named = {_first(line.lstrip("\t @+-")) for line in recipes}
+    # After a "-", make goes on whatever fails.
+    named = {_first(line.lstrip("\t @+")) for line in recipes}
     for line in lines:
         program = _first(line)
         # What a Makefile prints while it is read looks like a command, too; a recipe must begin so.
@@ -142,7 +153,7 @@ def _elsewhere(
     outside = []
     for line in lines:
         builds = command_lines(line)
-        for build in builds:
+        for build in builds if _DIRECT.search(line) else ():
             words = [word.strip("\"'") for word in build.words]
             output = next((words[at + 1] for at, word in enumerate(words[:-1]) if word == "-o"), "")
             output = output or next((word[3:] for word in words if word.startswith("-o=")), "")

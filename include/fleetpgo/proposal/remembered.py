@@ -1,5 +1,7 @@
 """Remember the builds without a profile of a repository's commits, each for its command and its environment.
 
+A record holds each binary that a service of the repository names, so that services share a build.
+
 The records lie beside the repository's build cache, and count as much as that: what a build writes there, it
 can only write about its own repository. A record that cannot be read is no record.
 """
@@ -22,11 +24,11 @@ from fleetpgo.proposal.wiring.edits import BaseBuild
 from fleetpgo.proposal.wiring.recording import GoBuild
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _log = logging.getLogger(__name__)
 
-_VERSION = "1"
+_VERSION = "2"
 _KEPT = 20
 """Records of one repository: a few commits of a few services."""
 
@@ -36,8 +38,8 @@ class Plain:
     """A build without a profile.
 
     Attributes:
-        base: what it called, and what its binary says.
-        built: the build.
+        base: what it called, and what the binary says.
+        built: the build, and the binary.
         digest: SHA-256 of the binary.
     """
 
@@ -46,18 +48,22 @@ class Plain:
     digest: str
 
 
-def recall(folder: Path, identity: Sequence[str]) -> Plain | None:
-    """Return what is remembered of a build; None if nothing is.
+def recall(folder: Path, identity: Sequence[str], binary: str) -> Plain | None:
+    """Return what is remembered of a build and one of its binaries; None if nothing is.
 
     Args:
         folder: where the repository's records are.
         identity: all that the build depends on.
+        binary: path of the binary.
     """
     try:
         content = worktree.read(folder, _name(identity))
         if content is None:
             return None
-        found = json.loads(content)
+        made = json.loads(content)
+        if binary not in made:
+            return None
+        found = made[binary]
         calls = [
             GoBuild(
                 directory=Path(call["directory"]),
@@ -81,11 +87,11 @@ def recall(folder: Path, identity: Sequence[str]) -> Plain | None:
         return None
 
 
-def remember(folder: Path, identity: Sequence[str], plain: Plain) -> None:
-    """Remember a build, and forget the oldest ones."""
+def remember(folder: Path, identity: Sequence[str], made: Mapping[str, Plain]) -> None:
+    """Remember a build by the path of each of its binaries, and forget the oldest builds."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".new-", delete=False) as file:
-        json.dump(asdict(plain), file, default=os.fspath)
+        json.dump({binary: asdict(plain) for binary, plain in made.items()}, file, default=os.fspath)
     Path(file.name).replace(folder / _name(identity))
     records = sorted(folder.glob("*.json"), key=lambda each: each.lstat().st_mtime_ns, reverse=True)
     for record in records[_KEPT:]:

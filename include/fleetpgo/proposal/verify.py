@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
 from fleetpgo.errors import BuildError, ToolchainError
+from fleetpgo.golang import worktree
 from fleetpgo.golang.asking import asked, asking, hot_packages
 from fleetpgo.golang.benchmarks import run_benchmarks
 from fleetpgo.golang.decisions import Decisions
@@ -23,7 +24,7 @@ from fleetpgo.golang.sourcematch import Sources
 from fleetpgo.golang.toolchain import build_settings
 from fleetpgo.proposal.builds import build_plain, digest, runner_of
 from fleetpgo.proposal.git import write
-from fleetpgo.proposal.wiring.edits import BaseBuild
+from fleetpgo.proposal.wiring.edits import BaseBuild, is_elsewhere
 from fleetpgo.proposal.wiring.recording import recording
 from fleetpgo.proposal.wiring.texts import innermost
 
@@ -116,9 +117,9 @@ def verify(
     without = {**wiring.files, path: b""}
     if recorded.files != without:
         # Both builds pass -pgo, and only what the file holds differs.
-        recorded = build_plain(checkout, service, cache, without)
-    for name, content in {**wiring.files, path: profile}.items():
-        write(checkout, name, content)
+        recorded = build_plain(checkout, service, cache, without, recorded.beside, recorded.kept)
+    files = {**wiring.files, path: profile}
+    _begin(checkout, recorded, files)
     _log.info("building with the profile")
     try:
         with recording(runner.environment) as (environment, calls):
@@ -157,6 +158,10 @@ def verify(
             memory=rules.memory,
             environment=runner.environment,
         )
+    optimised = None
+    if rules.explain:
+        _begin(checkout, recorded, files)
+        optimised = _optimised(runner, edges)
     return Verified(
         toolchain=settings["go"],
         without=recorded.plain.built,
@@ -165,25 +170,31 @@ def verify(
         with_profile=with_profile,
         tested=shlex.join(rules.test),
         benchmarks=benchmarks,
-        optimised=_optimised(runner, edges) if rules.explain else None,
+        optimised=optimised,
         match=match,
         current_match=current_match,
         flags=[f"{name}={settings[name]}" for name in COMPARED if name in settings],
     )
 
 
+def _begin(checkout: Checkout, recorded: Recorded, files: Mapping[str, bytes]) -> None:
+    """Remove what the builds so far have added, and put the files of the pull request in place."""
+    worktree.remove_others(checkout.path, recorded.kept)
+    for name, content in files.items():
+        write(checkout, name, content)
+
+
 def _require_named(service: ServiceRules, wiring: Wiring, repository: BuildTexts, built: BaseBuild) -> None:
     """Refuse a binary built without this profile, and an edit that affects other programs."""
-    binary = (repository.root / service.build.binary).parent.resolve() / PurePosixPath(
-        service.build.binary
-    ).name
     path = repository.root / wiring.path
     passed = built.settings.get("-pgo", "")
-    maker = built.maker(binary)
+    maker = built.maker(repository, service.build.binary)
     # With -trimpath Go keeps the name alone; Bazel's rules keep none at all.
     there = Path(passed)
     named = there.parent.resolve() / there.name == path if there.is_absolute() else passed == path.name
-    if not named and (passed or maker is not None):
+    named = named or is_elsewhere(repository, passed, wiring.path, maker)
+    # Of a program that Bazel links, Go knows no settings at all.
+    if not named and (passed or maker is not None or "-compiler" in built.settings):
         command = shlex.join(service.build.command)
         raise BuildError(
             f"{service.build.binary} was built {f'with -pgo={passed}' if passed else 'without -pgo'}, "
@@ -192,6 +203,9 @@ def _require_named(service: ServiceRules, wiring: Wiring, repository: BuildTexts
             f"-pgo={wiring.path}",
         )
     if wiring.files:
+        binary = (repository.root / service.build.binary).parent.resolve() / PurePosixPath(
+            service.build.binary
+        ).name
         for call in built.calls:
             if call != maker and not call.makes(binary) and (call.directory / call.pgo).resolve() == path:
                 raise BuildError(
@@ -204,7 +218,7 @@ def _without_effect(service: ServiceRules, path: str) -> BuildError:
     return BuildError(
         f"the profile changes nothing: {service.build.binary} has the same bytes without and with {path}",
         hint=f"see that `{shlex.join(service.build.command)}` compiles the program anew and passes {path} to "
-        "its main package, and that build.binary is what it makes",
+        "its main package, without `-pgo=off`, and that build.binary is what it makes",
     )
 
 

@@ -112,10 +112,10 @@ def _reference(value: object) -> object:
 
 
 def _inside(value: object) -> object:
-    """Accept only a path that stays inside the repository."""
+    """Accept only a path that stays inside the repository; `./a` is `a`."""
     if isinstance(value, str) and (PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts):
         raise ValueError("the path must be relative to the repository and stay inside it")
-    return value
+    return str(PurePosixPath(value)) if isinstance(value, str) and value else value
 
 
 def _url_template(value: object) -> object:

@@ -23,15 +23,16 @@ from fleetpgo.golang.reference import differences, read_reference
 from fleetpgo.measurement.history import latest_savings
 from fleetpgo.proposal.body import Change, Datacenter, FunctionShare, Proposal, Provenance, body, title
 from fleetpgo.proposal.builds import record_build, runner_of
-from fleetpgo.proposal.commits import commit, push, start_anew
+from fleetpgo.proposal.commits import commit, push, require_committable, start_anew
 from fleetpgo.proposal.ensure import ensure_pull_request
 from fleetpgo.proposal.etiquette import hands_off, obeying_take_over
 from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, read, require_head
 from fleetpgo.proposal.novelty import compare, nothing_new, rejected
 from fleetpgo.proposal.preflight import look_ahead
+from fleetpgo.proposal.sharing import built_alike, find_beside
 from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
-from fleetpgo.proposal.wiring.mains import likely_profile
+from fleetpgo.proposal.wiring.mains import likely_profile, main_directories
 from fleetpgo.proposal.wiring.texts import read_build_texts
 from fleetpgo.run.artifacts import ProposedProfile
 from fleetpgo.run.digest import digest
@@ -252,10 +253,10 @@ def _prepare(
         fetch_history(checkout)
     recorded, differs = _build_base(checkout, service, texts, cache)
     wiring = find_wiring(texts, service, recorded.plain.base)
-    if path is None:
+    if path is None and not wiring.off:
         current = read(checkout, wiring.path)
         change = compare(current, profile)
-    proposed = replace(proposed, path=wiring.path, overlap=change.overlap if change else None)
+    proposed = replace(proposed, path=wiring.path or None, overlap=change.overlap if change else None)
     if wiring.off:
         why = f"the repository builds without a profile on purpose: {wiring.off}"
     elif change is not None and not wiring.files:
@@ -316,8 +317,14 @@ def _build_base(
         if each.fatal:
             raise BuildError(each.said, hint=each.hint)
         _log.warning("%s (%s)", each.said, each.hint)
-    likely = service.repository.profile or likely_profile(checkout, service.build.binary)
-    recorded = record_build(checkout, service, cache, modules=texts.modules.values(), profile=likely)
+    mains = main_directories(checkout)
+    likely = service.repository.profile or likely_profile(mains, service.build.binary)
+    if likely:
+        require_committable(checkout, likely)
+    beside = find_beside(checkout, mains, built_alike(service))
+    recorded = record_build(
+        checkout, service, cache, modules=texts.modules.values(), profile=likely, beside=beside
+    )
     if not service.build.reference:
         return recorded, None
     reference = read_reference(service.build.reference, environment=os.environ)

@@ -1,7 +1,7 @@
-"""Repositories of twenty shapes: what is edited in each, what is said, and which profile each binary gets.
+"""Repositories of forty shapes: what is edited in each, what is said, and which profile each binary gets.
 
-Bazel, GoReleaser and ko are played by scripts (:data:`STAND_INS`) that call Go as they do. Everything else is
-real: Go, make, git, Task, just and mage.
+Bazel, GoReleaser, ko and Docker are played by scripts (:data:`STAND_INS`) that call Go as they do. Everything
+else is real: Go, make, git, Task, just and mage.
 """
 
 from __future__ import annotations
@@ -269,6 +269,224 @@ SHAPES = (
         links={"cmd/api": "../services/api"},
     ),
     Shape(
+        "two modules, one Makefile",
+        {
+            **dict.fromkeys(MODULE),
+            "services/api/go.mod": "module example.com/api\n\ngo 1.24\n",
+            "services/api/main.go": TINY,
+            "services/worker/go.mod": "module example.com/worker\n\ngo 1.24\n",
+            "services/worker/main.go": TINY,
+            **make(
+                api="cd services/api && go build -o ../../bin/api .",
+                worker="cd services/worker && go build -o ../../bin/worker",
+            ),
+        },
+        (Service(profile=PATH), Service("bin/worker", "make worker", "pgo/worker.pprof")),
+        ["Makefile", PATH, "pgo/worker.pprof"],
+    ),
+    Shape(
+        "a Makefile that services include",
+        {
+            "cmd/api/Makefile": "include ../../mk/build.mk\n",
+            "cmd/worker/Makefile": "include ../../mk/build.mk\n",
+            "mk/build.mk": "NAME = $(notdir $(CURDIR))\nbuild:\n\tgo build -o ../../bin/$(NAME)\n",
+            "Makefile": "api worker:\n\t$(MAKE) -C cmd/$@ build\ninclude mk/build.mk\n",
+        },
+        (Service(profile=PATH),),
+        refused=r"it may be in mk/build\.mk",
+        hint="by hand, add `-pgo=../../pgo/api.pprof` to `go build -o ../../bin/api`, which makes bin/api in",
+        **REFUSED,
+    ),
+    Shape(
+        "a workspace in a workspace",
+        {
+            "go.work": "go 1.24\n\nuse .\n",
+            "services/go.work": "go 1.24\n\nuse ./api\n",
+            "services/api/go.mod": "module example.com/services/api\n\ngo 1.24\n",
+            "services/api/main.go": TINY,
+            **make(api="cd services && go build -o ../bin/api ./api"),
+        },
+        changed=["services/api/default.pgo"],
+    ),
+    Shape(
+        "a define that a recipe calls",
+        {"Makefile": f"define build-api\n\t{API}\nendef\napi:\n\t$(build-api)\n.PHONY: api\n"},
+        PATHS,
+        refused=r"Makefile:2: it is in a `define`, which several recipes may run",
+        hint="by hand, add `-pgo=pgo/api.pprof` to `go build -o bin/api ./cmd/api`",
+        **REFUSED,
+    ),
+    Shape(
+        "a variable that holds the command",
+        {
+            "Makefile": "GOCMD = go\nGOBUILD = $(GOCMD) build -v\n"
+            'api:\n\t$(GOBUILD) -ldflags "-X main.built=$$(date +%s)" -o bin/api ./cmd/api\n.PHONY: api\n'
+        },
+        PATHS,
+        ["Makefile", PATH],
+    ),
+    Shape(
+        "a Makefile that make reads first",
+        {"GNUmakefile": make(api=API)["Makefile"], **make(api=API)},
+        PATHS,
+        refused=r"any of Makefile:2, GNUmakefile:2 may have run",
+        hint="by hand, add `-pgo=pgo/api.pprof` to `go build -o bin/api ./cmd/api`",
+        **REFUSED,
+    ),
+    Shape(
+        "an included Makefile that is found by a pattern",
+        {"Makefile": "include $(wildcard mk/*.mk)\n", "mk/build.mk": make(api=API)["Makefile"]},
+        PATHS,
+        refused=r"it may be in mk/build\.mk",
+        hint="or set repository.makefile to mk/build.mk",
+        **REFUSED,
+    ),
+    Shape("a Makefile of DOS", {"Makefile": f"api: #\r\n\t{API} #\r\n"}, PATHS, ["Makefile", PATH]),
+    Shape(
+        "spaces in paths",
+        make(api='go build -o "bin/the api" ./cmd/api'),
+        (Service("bin/the api", "make api", "the profiles/api.pprof"),),
+        ["Makefile", "the profiles/api.pprof"],
+    ),
+    Shape(
+        "a binary that is staged and copied, beside another program",
+        {
+            "Makefile": "api: out/api\n\tmkdir -p bin && cp out/api bin/api\n.PHONY: api\n"
+            "out/api: $(wildcard cmd/api/*.go)\n\tgo build -o out/lint ./cmd/worker\n"
+            "\tgo build -o $@ ./cmd/api\n"
+        },
+        PATHS,
+        ["Makefile", PATH],
+    ),
+    Shape(
+        "a mark for what is done, and an absolute path",
+        {
+            "Makefile": "api: .built\n.built: $(shell find cmd -name '*.go')\n"
+            "\tgo build -o $(PWD)/bin/api ./cmd/api\n\ttouch .built\n.PHONY: api\n"
+        },
+    ),
+    Shape(
+        "two modules of one name",
+        {
+            **dict.fromkeys(MODULE),
+            "services/api/go.mod": "module app\n\ngo 1.24\n",
+            "services/api/main.go": TINY,
+            "services/worker/go.mod": "module app\n\ngo 1.24\n",
+            "services/worker/main.go": TINY,
+            **make(
+                first="cd services/api && go build -o ../../bin/first .",
+                second="cd services/worker && go build -o ../../bin/second .",
+            ),
+        },
+        (Service("bin/first", "make first"), Service("bin/second", "make second")),
+        ["services/api/default.pgo", "services/worker/default.pgo"],
+    ),
+    Shape(
+        "a version in the name of the binary",
+        {"Makefile": "VERSION := 1.2\n" + make(api="go build -o bin/api-$(VERSION) ./cmd/api")["Makefile"]},
+        (Service("bin/api-1.2", profile=PATH),),
+        ["Makefile", PATH],
+    ),
+    Shape(
+        "-o names a directory",
+        make(api="mkdir -p bin && go build -o bin ./cmd/api"),
+        PATHS,
+        ["Makefile", PATH],
+    ),
+    Shape(
+        "several packages by one line",
+        make(build="go build -o bin/ ./cmd/api ./cmd/worker"),
+        (Service(command="make build", profile=PATH),),
+        refused=r"Makefile:2: it makes several programs",
+        hint="by hand, make bin/api by a `go build -pgo=pgo/api.pprof` of its own in ./",
+        **REFUSED,
+    ),
+    Shape(
+        "GOFLAGS with a profile of the environment",
+        {
+            "Makefile": "PROFILE ?= pgo/api.pprof\nexport GOFLAGS := -pgo=$(CURDIR)/$(PROFILE)\n"
+            + make(api=API)["Makefile"],
+            PATH: "",
+        },
+        changed=[PATH],
+    ),
+    Shape(
+        "go generate before the build",
+        {
+            "cmd/api/generate.go": "package main\n\n//go:generate go run ../../generator\n",
+            "generator/main.go": 'package main\n\nimport "os"\n\nfunc main() {\n'
+            '\t_ = os.WriteFile("made.go", []byte("package main\\n\\nvar made = 1\\n"), 0o644)\n}\n',
+            **make(api=f"go generate ./... && {API}"),
+        },
+        PATHS,
+        ["Makefile", PATH],
+    ),
+    Shape(
+        "a script in Python",
+        {"build.py": f"import subprocess\n\nsubprocess.run({API.split()}, check=True)\n"},
+        (Service(command="python3 build.py"),),
+    ),
+    Shape(
+        "cgo",
+        {
+            "cmd/api/main.go": TINY.replace(
+                "package main\n",
+                'package main\n\n// static int two(void) { return 2; }\nimport "C"\n',
+            ).replace("println(total", "println(C.two(), total"),
+            **make(api=f"CGO_ENABLED=1 {API}"),
+        },
+        PATHS,
+        ["Makefile", PATH],
+    ),
+    Shape(
+        "Go by its path",
+        {
+            "Makefile": "GO := $(shell go env GOROOT)/bin/go\n"
+            + make(api=API.replace("go", "$(GO)", 1))["Makefile"]
+        },
+        PATHS,
+        refused=r"no record of the call; Go is called by its path in Makefile:3 \(`\$\(GO\) build -o bin/api",
+        hint="or call `go` there, so that fleetpgo sees the call",
+        quick=True,
+        **REFUSED,
+    ),
+    Shape(
+        "Go by its path, and no path for the profile",
+        {
+            "Makefile": "GO := $(shell go env GOROOT)/bin/go\n"
+            + make(api=API.replace("go", "$(GO)", 1))["Makefile"]
+        },
+    ),
+    Shape(
+        "a tool that `go tool` runs",
+        {
+            "go.mod": f"{MODULE['go.mod']}\ntool example.com/shop/builder\n",
+            "builder/main.go": 'package main\n\nimport "os/exec"\n\nfunc main() {\n'
+            '\tif exec.Command("go", "build", "-o", "bin/api", "./cmd/api").Run() != nil {\n'
+            "\t\tpanic(1)\n\t}\n}\n",
+        },
+        (Service(command="go tool builder", profile=PATH),),
+        refused="what to edit is not certain: there is no Makefile",
+        hint="by hand, add `-pgo=pgo/api.pprof` to `go build -o bin/api ./cmd/api`, which makes bin/api",
+        **REFUSED,
+    ),
+    Shape("a container", make(api=f"docker run golang {API}"), tool="docker"),
+    Shape(
+        "a container, and a path for the profile",
+        make(api=f"docker run golang {API}"),
+        PATHS,
+        refused="the build left no record of the call, as where Go runs in a container",
+        hint="by hand, add `-pgo=pgo/api.pprof` to the `go build` that makes bin/api",
+        tool="docker",
+        **REFUSED,
+    ),
+    Shape(
+        "a container that passes the profile",
+        make(api=f"docker run golang {API.replace('-o', f'-pgo={PATH} -o')}") | {PATH: ""},
+        changed=[PATH],
+        tool="docker",
+    ),
+    Shape(
         "profiles in Git LFS",
         {".gitattributes": "*.pgo filter=lfs diff=lfs merge=lfs -text\n", **make(api=API)},
         refused="git would commit cmd/api/default.pgo with other bytes than it has",
@@ -288,6 +506,13 @@ mkdir -p bin out
 pgo=${profile:+-pgoprofile=$profile}
 "$GO" tool compile -p main $pgo -importcfg out/importcfg -o out/main.a cmd/api/main.go
 "$GO" tool link -importcfg out/importcfg -o bin/api out/main.a
+""",
+    # The repository is at another place, and so is Go.
+    "docker": """
+shift 3
+rm -rf "$0.root" && cp -R . "$0.root"
+(cd "$0.root" && "$GO" "$@")
+mkdir -p bin && cp "$0.root/bin/api" bin/api
 """,
     "goreleaser": "exec go build -o dist/api ./cmd/api\n",
     "ko": "go build -trimpath -o out/app ./cmd/api && mkdir -p bin && exec cp out/app bin/api\n",

@@ -219,7 +219,10 @@ def test_where_it_is_not_certain_nothing_is_edited_and_the_error_says_what_to_do
         "leave repository.profile out of the service file: the profile then goes to cmd/api/default.pgo"
         in (error.value.hint)
     )
-    assert "add `-pgo=pgo/profile.pprof` to `go build -o bin/" in error.value.hint
+    by_hand = (
+        "make bin/api by a `go build" if "several" in why else "add `-pgo=pgo/profile.pprof` to `go build"
+    )
+    assert by_hand in error.value.hint
 
 
 def test_a_makefile_that_may_not_be_edited_is_said_to_be_there(shape):
@@ -231,11 +234,107 @@ def test_a_makefile_that_may_not_be_edited_is_said_to_be_there(shape):
     assert error.value.hint.endswith("which makes bin/api in ./, or name Makefile there")
 
 
+@pytest.mark.parametrize(
+    ("file", "named"), [("GNUmakefile", "Makefile"), ("mk/go.mk", "Makefile"), ("Makefile", "make/Makefile")]
+)
+def test_another_makefile_that_may_be_edited_is_recommended(shape, file, named):
+    files = {"Makefile": "include mk/go.mk\n"} if file == "mk/go.mk" else {}
+
+    with pytest.raises(RepositoryError) as error:
+        shape({**files, file: makefile(API)}, makefile=named)
+
+    assert error.value.hint.endswith(f"which makes bin/api in ./, or set repository.makefile to {file}")
+
+
+def test_a_makefile_that_others_include_may_run_in_their_directories(shape):
+    files = {
+        "cmd/api/Makefile": "include ../../mk/build.mk\n",
+        "mk/build.mk": "build:\n\tgo build -o ../../bin/api\n",
+    }
+
+    with pytest.raises(
+        RepositoryError, match=r"mk/build\.mk:2: it ran in cmd/api/, and may run in other directories"
+    ):
+        shape(files, command="make -C cmd/api build", makefile="mk/build.mk")
+
+
+def test_a_makefile_that_make_reads_first_may_have_made_the_call(shape):
+    with pytest.raises(RepositoryError, match="any of Makefile:2, GNUmakefile:2 may have run"):
+        shape({"Makefile": makefile(API), "GNUmakefile": makefile(API)})
+
+
+def test_a_makefile_that_make_reads_first_may_lead_to_the_one_that_is_edited(shape):
+    found = shape({"Makefile": makefile(API), "GNUmakefile": "include Makefile\n"})
+
+    assert found.files == {"Makefile": makefile(WIRED).encode()}
+
+
+def test_a_binary_that_is_copied_is_known_by_its_main_package(shape):
+    def recipe(line):
+        return makefile(f"go build -o out/lint ./cmd/lint && {line} && cp out/api bin/api")
+
+    found = shape({"Makefile": recipe("go build -o out/api ./cmd/api"), "cmd/lint/main.go": MAIN})
+
+    wired = recipe(f"go build -pgo={PROFILE} -o out/api ./cmd/api")
+    assert found.files == {"Makefile": wired.encode()}
+
+
 def test_a_build_without_a_record_edits_nothing(shape):
     files = {"Makefile": makefile("touch bin/api")}
 
     with pytest.raises(RepositoryError, match="not certain: the build left no record of the call"):
         shape(files)
+
+
+@pytest.mark.parametrize(
+    ("files", "place"),
+    [
+        ({"Makefile": makefile("$(ROOT)/go build -n")}, "Makefile:2 (`$(ROOT)/go build -n`)"),
+        (
+            {"Makefile": f"GO := ../programs/go\n{makefile('$(GO) build -n')}"},
+            "Makefile:3 (`$(GO) build -n`)",
+        ),
+        (
+            {"Makefile": makefile("./b.sh"), "b.sh": "#!/bin/sh\n\n../programs/go build -n\n"},
+            "b.sh:3 (`../programs/go build -n`)",
+        ),
+    ],
+)
+def test_a_call_of_go_by_its_path_is_named(shape, files, place):
+    with pytest.raises(RepositoryError) as error:
+        shape(files, command="make api ROOT=../programs")
+
+    assert error.value.message.endswith(f"no record of the call; Go is called by its path in {place}")
+    assert "call `go` there, so that fleetpgo sees the call" in error.value.hint
+
+
+def test_another_program_of_which_alone_there_is_a_record_is_not_taken_for_the_service(shape):
+    files = {"Makefile": makefile("go build -o out/lint ./cmd/worker && ../programs/go build -o bin/api .")}
+
+    with pytest.raises(RepositoryError, match=r"Go is called by its path in Makefile:2"):
+        shape(files)
+
+
+@pytest.mark.parametrize(
+    ("profile", "passed"),
+    [
+        (PROFILE, PROFILE),
+        (None, PROFILE),
+        ("cmd/api/default.pgo", "cmd/api/default.pgo"),
+        (None, "cmd/api/default.pgo"),
+    ],
+)
+def test_a_container_may_have_the_repository_at_another_place(shape, profile, passed):
+    files = {"Makefile": makefile("touch bin/api"), PROFILE: ""}
+
+    found = shape(files, profile=profile, pgo=f"/src/{passed}")
+
+    assert (found.path, found.files) == (passed, {})
+
+
+def test_a_container_may_pass_what_the_repository_does_not_hold(shape):
+    with pytest.raises(RepositoryError, match=r"bin/api is built with /src/other\.pprof, not with pgo/"):
+        shape({"Makefile": makefile("touch bin/api")}, pgo="/src/other.pprof")
 
 
 @pytest.mark.parametrize(
@@ -298,9 +397,24 @@ def test_a_program_of_an_inner_module_has_its_default_there(shape):
     assert shape(files, profile=None, package="example.com/shop/api").path == "api/default.pgo"
 
 
+@pytest.mark.parametrize("service", ["api", "worker"])
+def test_two_modules_may_have_one_name(shape, service):
+    files = {
+        **{f"services/{each}/go.mod": "module app\n" for each in ("api", "worker")},
+        **{f"services/{each}/main.go": MAIN for each in ("api", "worker")},
+        "Makefile": makefile(f"cd services/{service} && go build -o ../../bin/api ."),
+    }
+
+    assert shape(files, profile=None, package="app").path == f"services/{service}/default.pgo"
+
+
 def test_a_program_of_another_repository_has_no_place_for_a_profile(shape):
     with pytest.raises(RepositoryError, match=r"no main package of the repository makes bin/api"):
-        shape({"Makefile": makefile(API)}, profile=None, package="example.com/elsewhere")
+        shape(
+            {"Makefile": makefile("go build -o bin/api example.com/elsewhere")},
+            profile=None,
+            package="example.com/elsewhere",
+        )
 
 
 @pytest.mark.parametrize("passed", ["default.pgo", "cmd/api/default.pgo"])
@@ -309,6 +423,15 @@ def test_a_profile_beside_another_program_is_refused(shape, passed):
         RepositoryError, match=r"built with cmd/api/default.pgo, not with cmd/worker/default.pgo"
     ):
         shape({"Makefile": makefile(API)}, profile="cmd/worker/default.pgo", pgo=passed)
+
+
+def test_a_profile_that_another_line_passes_is_not_taken_for_this_one(shape):
+    files = {
+        "Makefile": makefile("touch bin/api", "go build -pgo=pgo/worker.pprof -o bin/worker ./cmd/worker")
+    }
+
+    with pytest.raises(RepositoryError, match="the build left no record of the call"):
+        shape(files)
 
 
 def test_a_line_that_passes_another_profile_is_not_edited(shape):

@@ -8,9 +8,17 @@ from fleetpgo.proposal.wiring.texts import BuildTexts
 PROFILE = "cmd/api/default.pgo"
 
 
-def said(dockerfile, *, ignored="", command=("make", "build"), profile=PROFILE, automatic=False):
+def said(
+    dockerfile,
+    *,
+    ignored="",
+    command=("make", "build"),
+    profile=PROFILE,
+    automatic=False,
+    name="Dockerfile",
+):
     ignores = {".dockerignore": ignored} if ignored else {}
-    repository = BuildTexts(Path("/r"), "main", {"Dockerfile": dockerfile}, {}, {}, ignores)
+    repository = BuildTexts(Path("/r"), "main", {name: dockerfile}, {}, {}, ignores)
     return unreached_images(repository, profile, command, automatic=automatic)
 
 
@@ -40,6 +48,43 @@ def test_an_image_that_copies_something_else_is_named(copies):
         "the image of Dockerfile no longer builds: it does not copy cmd/api/default.pgo before it builds the "
         "service"
     )
+
+
+@pytest.mark.parametrize(
+    "run", ['["make", "build"]', "<<EOF\nset -e\nmake build\nEOF", "<<-'X' sh\nmake build\nX"]
+)
+def test_an_image_that_builds_by_a_list_of_words_or_a_script_is_named(run):
+    assert len(said(f"COPY lib lib\nRUN {run}\n")) == 1
+
+
+def test_what_follows_a_here_document_is_read():
+    assert len(said("COPY lib lib\nRUN <<EOF\nls\nEOF\nRUN make build\n")) == 1
+
+
+@pytest.mark.parametrize(
+    ("copies", "reached"), [("COPY cmd cmd", True), ("COPY . .", True), ("COPY lib lib", False)]
+)
+def test_the_context_may_be_the_directory_of_the_dockerfile(copies, reached):
+    place = {"name": "services/api/Dockerfile", "profile": "services/api/cmd/default.pgo"}
+
+    assert (said(f"{copies}\nRUN make build\n", **place) == ()) is reached
+
+
+@pytest.mark.parametrize(
+    ("build", "named"),
+    [
+        ("go build -o /worker ./cmd/worker", False),
+        ("cd cmd && go build -o /worker ./worker", False),
+        ("go build -o /api ./cmd/api", True),
+        ("cd cmd && go build ./api", True),
+        ("go build ./...", True),
+        ("go build ./cmd/$SERVICE", True),
+        ("go build", True),
+        ("go build example.com/shop/cmd/api", True),
+    ],
+)
+def test_an_image_of_another_program_needs_no_word(build, named):
+    assert (len(said(f"COPY lib lib\nRUN {build}\n", automatic=True)) == 1) is named
 
 
 @pytest.mark.parametrize("run", ["make lint", "makeinfo build", "ls", "echo make"])

@@ -1,7 +1,7 @@
 import pytest
 
 from fleetpgo.proposal.git import Checkout, git
-from fleetpgo.proposal.wiring.mains import likely_profile
+from fleetpgo.proposal.wiring.mains import likely_profile, main_directories
 
 MAIN = "// Command x.\npackage main\n"
 
@@ -25,4 +25,6 @@ def test_the_profile_likely_belongs_beside_the_main_package_of_that_name(tmp_pat
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", ".")
 
-    assert likely_profile(Checkout(tmp_path, "", "main", "", "bot", None, "", {}), binary) == expected
+    mains = main_directories(Checkout(tmp_path, "", "main", "", "bot", None, "", {}))
+
+    assert likely_profile(mains, binary) == expected

@@ -54,11 +54,47 @@ def wired(text, made, profile=PROFILE):
             ["-ldflags", "-X main.v=v1.2", "."],
             'go build -pgo=pgo/profile.pprof -ldflags "-X main.v=$(shell git describe)" .',
         ),
+        (
+            "go build -ldflags=-X=main.at=$$(date +%s) -o x .",
+            ["-ldflags=-X=main.at=1700000000", "-o", "x", "."],
+            "go build -pgo=pgo/profile.pprof -ldflags=-X=main.at=$$(date +%s) -o x .",
+        ),
+        (
+            'go build -ldflags "-X main.at=$$(date +%s)" .',
+            ["-ldflags", "-X main.at=1700000000", "."],
+            'go build -pgo=pgo/profile.pprof -ldflags "-X main.at=$$(date +%s)" .',
+        ),
         ("go build \\\n\t  -o x .", ["-o", "x", "."], "go build -pgo=pgo/profile.pprof \\\n\t  -o x ."),
     ],
 )
 def test_the_line_that_made_a_call_gets_the_profile(recipe, words, after):
     assert wired(f"all:\n\t{recipe}\n", call(*words)) == f"all:\n\t{after}\n"
+
+
+@pytest.mark.parametrize(
+    ("variables", "recipe", "after"),
+    [
+        ("GOCMD = go\nGOBUILD = $(GOCMD) build\n", "$(GOBUILD) .", "$(GOBUILD) -pgo=pgo/profile.pprof ."),
+        (
+            "B := go build -v -mod=mod\n",
+            "@CGO_ENABLED=0 $(B) .",
+            "@CGO_ENABLED=0 $(B) -pgo=pgo/profile.pprof .",
+        ),
+        ("G := $(shell go env GOROOT)/bin/go\n", "$(G) build .", "$(G) build -pgo=pgo/profile.pprof ."),
+        ("G := /opt/go/bin/go\n", "$(G) build .", "$(G) build -pgo=pgo/profile.pprof ."),
+    ],
+)
+def test_a_variable_may_hold_the_command(variables, recipe, after):
+    made = call(*(["-v", "-mod=mod"] if "-v" in variables else []), ".")
+
+    assert wired(f"{variables}all:\n\t{recipe}\n", made) == f"{variables}all:\n\t{after}\n"
+
+
+@pytest.mark.parametrize(
+    "value", ["go build .", "go build -o", "go build -tags x", 'go build -tags "x"', "go vet; go build"]
+)
+def test_a_variable_that_holds_more_than_whole_flags_is_not_edited(value):
+    assert build_lines(f"B := {value}\nall:\n\t$(B) .\n") == []
 
 
 @pytest.mark.parametrize(
@@ -102,6 +138,12 @@ def test_no_other_line_may_have_made_it(line):
         ("CMD := ./a\na:\n\tgo build -o $@ $(CMD)\n", ["-o", "a", "./a"], ""),
         ("a:\n\tgo build -o $(BIN) ./a\n", ["-o", "bin/a", "./a"], ""),
         ("a:\n\tgo build a.go b.go\n", ["a.go", "b.go"], ""),
+        (
+            "define b\n\tgo build ./a\nendef\na:\n\t$(b)\n\tgo vet\n",
+            ["./a"],
+            "it is in a `define`, which several recipes may run",
+        ),
+        ("define b\n\techo\nendef\na:\n\tgo build ./a\n", ["./a"], ""),
     ],
 )
 def test_a_line_that_may_make_other_programs_is_told(makefile, words, doubt):

@@ -59,18 +59,55 @@ def test_nothing_of_the_environment_can_lead_the_record_elsewhere(tmp_path, go):
     assert done.returncode == 3
 
 
-def test_what_go_run_runs_is_recorded(tmp_path, go_cache):
-    (tmp_path / "go.mod").write_text("module example.com/x\n\ngo 1.24\n")
-    (tmp_path / "mage.go").write_text(
-        'package main\n\nimport "os/exec"\n\nfunc main() {\n'
-        '\tif exec.Command("go", "build", "-n", "-o", "a").Run() != nil {\n\t\tpanic(1)\n\t}\n}\n'
+@pytest.mark.parametrize("command", [("go", "run", "./mage"), ("go", "tool", "mage")])
+def test_what_go_runs_is_recorded(tmp_path, go_cache, command):
+    module = "module example.com/x\n\ngo 1.24\n\ntool example.com/x/mage\n"
+    (tmp_path / "go.mod").write_text(module)
+    (tmp_path / "mage").mkdir()
+    (tmp_path / "mage/mage.go").write_text(
+        'package main\n\nimport (\n\t"os"\n\t"os/exec"\n)\n\nfunc main() {\n'
+        '\tif exec.Command("go", "build", "-o", os.Args[1], "./mage").Run() != nil {\n\t\tpanic(1)\n\t}\n}\n'
     )
     environment = build_environment(os.environ, go_cache, "tiny")
 
     with recording(environment) as (recorded, calls):
-        subprocess.run(["go", "run", "mage.go"], cwd=tmp_path, env=recorded, check=True)
+        subprocess.run([*command, "a b"], cwd=tmp_path, env=recorded, check=True)
 
-    assert [(str(call), call.flags) for call in calls] == [("go build -n -o a", {"o": "a", "n": ""})]
+    assert [(str(call), call.flags) for call in calls] == [("go build -o 'a b' ./mage", {"o": "a b"})]
+
+
+def test_a_tool_of_go_s_own_is_run(tmp_path, go_cache):
+    environment = build_environment(os.environ, go_cache, "tiny")
+
+    with recording(environment) as (recorded, _):
+        command = ["go", "tool", "nm", "-h"]
+        done = subprocess.run(command, cwd=tmp_path, env=recorded, capture_output=True, check=False)
+
+    assert done.stderr.startswith(b"usage: go tool nm")
+
+
+@pytest.mark.parametrize(
+    ("words", "builds"),
+    [
+        ([], False),
+        (["./cmd/api"], True),
+        (["-C", "cmd", "./api"], True),
+        (["-C", "cmd/api"], True),
+        (["./cmd/..."], True),
+        (["./..."], True),
+        (["./tools/..."], False),
+        (["./cmd/worker", "./cmd/api"], True),
+        (["example.com/shop/cmd/api"], True),
+        (["example.com/shop/cmd/worker"], False),
+        (["cmd/api/main.go"], True),
+        (["cmd/worker/main.go"], False),
+        (["/repository/cmd/api"], True),
+    ],
+)
+def test_a_call_builds_what_its_packages_name(words, builds):
+    made = parse_call(HERE, ["build", *words])
+
+    assert made.builds(HERE / "cmd/api", "example.com/shop/cmd/api") is builds
 
 
 def test_what_a_build_writes_into_the_record_is_no_call(tmp_path, go):

@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import posixpath
+import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import RepositoryError
 from fleetpgo.proposal.wiring.images import unreached_images
-from fleetpgo.proposal.wiring.makefile import add_profile, build_lines, command_lines
+from fleetpgo.proposal.wiring.makefile import add_profile, build_lines, command_lines, script_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _DEFAULT = "default.pgo"
-_MAKEFILES = {"GNUmakefile", "Makefile", "makefile"}
+_ORDER = ("GNUmakefile", "makefile", "Makefile")
+"""The names by which make looks for its file; it reads the first that is there."""
+
+_MAKEFILES = set(_ORDER)
+_MAKEFILE = re.compile(r"(?:.*/)?(?:(?:GNU)?[Mm]akefile[^/]*|[^/]*\.(?:mk|mak))")
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -62,13 +68,22 @@ class BaseBuild:
     calls: Sequence[GoBuild]
     settings: Mapping[str, str]
 
-    def maker(self, binary: Path) -> GoBuild | None:
-        """Return the call that made the binary at an absolute path; None if that is not certain."""
+    def maker(self, repository: BuildTexts, name: str) -> GoBuild | None:
+        """Return the call that made the binary; None if that is not certain.
+
+        Args:
+            repository: its build files.
+            name: path of the binary, relative to the repository.
+        """
+        binary = (repository.root / name).parent.resolve() / Path(name).name
         makers = [call for call in self.calls if call.makes(binary)]
         if makers:
             return makers[-1]
         # It may have been copied from elsewhere.
-        return self.calls[0] if len(self.calls) == 1 else None
+        package = self.settings.get("path", "")
+        main = repository.package_directory(package)
+        copied = [call for call in self.calls if main is None or call.builds(repository.root / main, package)]
+        return copied[0] if len(copied) == 1 else None
 
 
 def find_wiring(repository: BuildTexts, service: ServiceRules, base: BaseBuild) -> Wiring:
@@ -85,13 +100,12 @@ def find_wiring(repository: BuildTexts, service: ServiceRules, base: BaseBuild) 
     Raises:
         RepositoryError: if the build takes another profile, or it is not certain what must be edited.
     """
-    binary = (repository.root / service.build.binary).parent.resolve() / Path(service.build.binary).name
-    maker = base.maker(binary)
+    maker = base.maker(repository, service.build.binary)
     if maker is not None and maker.pgo == "off":
         return Wiring(service.repository.profile or "", off=f"{service.build.binary} is made by `{maker}`")
     main = _main_directory(repository, base, maker)
     automatic = None if main is None else _inside(repository, repository.root / main / _DEFAULT)
-    taken = _taken(repository, base, maker, automatic)
+    taken = _taken(repository, base, maker, automatic, service.repository.profile)
     path = service.repository.profile or taken or automatic
     if path is None:
         raise RepositoryError(
@@ -142,21 +156,46 @@ def _main_directory(repository: BuildTexts, base: BaseBuild, maker: GoBuild | No
     if package == "command-line-arguments" and maker and maker.packages:
         place = (maker.directory / maker.packages[0]).parent
         return _inside(repository, place)
+    named = maker.packages or (".",) if maker else ()
+    if maker and len(named) == 1 and re.match(r"\.{1,2}(?:/|\Z)", named[0]) and "..." not in named[0]:
+        # Two modules may have one name.
+        return _inside(repository, Path(os.path.normpath(maker.directory / named[0])))
     return repository.package_directory(package)
 
 
 def _taken(
-    repository: BuildTexts, base: BaseBuild, maker: GoBuild | None, automatic: str | None
+    repository: BuildTexts,
+    base: BaseBuild,
+    maker: GoBuild | None,
+    automatic: str | None,
+    wanted: str | None,
 ) -> str | None:
     """Return the path of the profile that the base's build uses; None if there is none or it is unknown."""
     told = base.settings.get("-pgo", "")
     if PurePosixPath(told).is_absolute():
-        return _inside(repository, Path(told)) or told
+        parts = PurePosixPath(told).parts[1:]
+        inner = ["/".join(parts[at:]) for at in range(len(parts))]
+        held = (each for each in inner if each in (wanted, automatic) or (repository.root / each).is_file())
+        likely = (each for each in held if is_elsewhere(repository, told, each, maker))
+        return _inside(repository, Path(told)) or next(likely, told)
     if maker is not None and _passes(maker):
         place = Path(os.path.normpath(maker.directory / maker.pgo))
         return _inside(repository, place) or maker.pgo
     # With -trimpath the binary knows the name alone.
     return automatic if told == _DEFAULT else None
+
+
+def is_elsewhere(repository: BuildTexts, told: str, path: str, maker: GoBuild | None) -> bool:
+    """Whether a build in a container, where the repository is at another place, used a path of it.
+
+    Args:
+        repository: its build files.
+        told: the absolute path in the binary.
+        path: relative to the repository.
+        maker: the call that made the binary; a container leaves no record.
+    """
+    inside = Path(told).is_relative_to(repository.root)
+    return maker is None and not inside and told.endswith(f"/{path}")
 
 
 def _inside(repository: BuildTexts, place: Path) -> str | None:
@@ -173,28 +212,87 @@ def _edit(
     makefile = repository.links.get(named or "", named)
     text = repository.texts.get(makefile or "", "")
     if maker is None:
-        raise _uncertain(service, repository, path, automatic, "the build left no record of the call")
+        raise _unrecorded(service, repository, path, automatic)
     directory = _inside(repository, maker.directory)
     if directory is None:
         raise _uncertain(service, repository, path, automatic, f"`{maker}` runs outside of the repository")
     flag = posixpath.relpath(path, directory)
     overridden = {word.partition("=")[0] for word in service.build.command if "=" in word}
-    found = [line for line in build_lines(text, overridden) if line.may_be(maker)]
+    lines = [
+        (name, line)
+        for name in (makefile, *_read_first(repository, makefile))
+        for line in build_lines(repository.texts.get(name or "", ""), overridden)
+        if line.may_be(maker)
+    ]
     by_hand = f"add `-pgo={flag}` to `{maker}`, which makes {binary} in {directory}/"
     if named is None and (there := sorted(_MAKEFILES & {*repository.texts, *repository.links})):
         why = f"repository.makefile is null, so {there[0]} is not edited"
         raise _uncertain(service, repository, path, automatic, why, f"{by_hand}, or name {there[0]} there")
-    if len(found) != 1:
-        places = [f"{makefile}:{line.line}" for line in found]
-        why = f"any of {', '.join(places)} may have run" if found else _elsewhere(repository, named, maker)
+    if len(lines) != 1 or lines[0][0] != makefile:
+        places = [f"{name}:{line.line}" for name, line in lines]
+        why = f"any of {', '.join(places)} may have run" if places[1:] else ""
+        other = _other_makefile(repository, makefile, maker)
+        by_hand += f", or set repository.makefile to {other}" if other and not why else ""
+        why = why or _elsewhere(repository, named, maker)
         raise _uncertain(service, repository, path, automatic, why, by_hand)
-    if doubt := found[0].doubt(maker):
-        raise _uncertain(
-            service, repository, path, automatic, f"{makefile}:{found[0].line}: {doubt}", by_hand
-        )
+    _, line = lines[0]
     assert makefile is not None  # noqa: S101 -- a line was found in it
-    content = add_profile(text, found[0], flag).encode(errors="surrogateescape")
+    if doubt := line.doubt(maker) or line.elsewhere(maker, directory, posixpath.dirname(makefile)):
+        if "several programs" in doubt:
+            by_hand = f"make {binary} by a `go build -pgo={flag}` of its own in {directory}/"
+        raise _uncertain(service, repository, path, automatic, f"{makefile}:{line.line}: {doubt}", by_hand)
+    content = add_profile(text, line, flag).encode(errors="surrogateescape")
     return _reached(repository, service, path, automatic=False, files={makefile: content})
+
+
+def _read_first(repository: BuildTexts, makefile: str | None) -> list[str]:
+    """Return the files beside a Makefile that make reads in its place.
+
+    Source: "What Name to Give Your Makefile", in the manual of GNU make.
+    """
+    directory, name = posixpath.split(makefile or "")
+    before = _ORDER[: _ORDER.index(name)] if name in _ORDER else ()
+    paths = (posixpath.join(directory, each) for each in before)
+    return [
+        repository.links.get(each, each) for each in paths if each in {*repository.texts, *repository.links}
+    ]
+
+
+def _other_makefile(repository: BuildTexts, makefile: str | None, maker: GoBuild) -> str:
+    """Return the only other Makefile with a line that may be edited; "" if there is none."""
+    found = [
+        name
+        for name, text in sorted(repository.texts.items())
+        if name != makefile and _MAKEFILE.fullmatch(name)
+        for line in build_lines(text)
+        if line.may_be(maker) and not line.doubt(maker)
+    ]
+    return found[0] if len(found) == 1 else ""
+
+
+def _unrecorded(
+    service: ServiceRules, repository: BuildTexts, path: str, automatic: str | None
+) -> RepositoryError:
+    """Return the error for a build that left no record, with the lines that call Go by its path."""
+    shown = [
+        f"{name}:{line.line} (`{line.text}`)"
+        for name, text in sorted(repository.texts.items())
+        for line in (build_lines if _MAKEFILE.fullmatch(name) else script_lines)(text)
+        if "/" in line.program
+    ][:_SHOWN]
+    why = "the build left no record of the call"
+    if not shown or _bazel(repository, path):
+        why += ", as where Go runs in a container or with a PATH of its own"
+        return _uncertain(service, repository, path, automatic, why)
+    return _uncertain(
+        service,
+        repository,
+        path,
+        automatic,
+        f"{why}; Go is called by its path in {', '.join(shown)}",
+        f"add `-pgo={path}`, as seen from where it runs, to the one that makes {service.build.binary}; or "
+        "call `go` there, so that fleetpgo sees the call",
+    )
 
 
 def _elsewhere(repository: BuildTexts, makefile: str | None, maker: GoBuild) -> str:

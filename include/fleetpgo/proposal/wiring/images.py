@@ -1,6 +1,7 @@
 """Find Dockerfiles that build the service but do not copy the profile.
 
-A Dockerfile is read as text. Its build context is taken to be the root of the repository.
+A Dockerfile is read as text. Its build context may be the root of the repository or its own directory: an
+image is named if the profile reaches it from neither.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import posixpath
 import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
+
+from fleetpgo.proposal.wiring.makefile import command_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,6 +22,7 @@ _DOCKERFILE = re.compile(r"(?:.*/)?[^/]*(?:Docker|Container)file[^/]*")
 _CONTINUED = re.compile(r"\\[ \t]*\r?\n")
 _INSTRUCTION = re.compile(r"\s*(COPY|ADD|RUN)\s+(.*)", re.IGNORECASE)
 _GO_BUILD = re.compile(r"\bgo\s+(?:build|install)\b")
+_HERE = re.compile(r"<<-?[\"']?(\w+)")
 _MAKE = re.compile(r"\bmake\b((?:\s+[^\s;&|]+)*)")
 
 
@@ -42,27 +46,61 @@ def unreached_images(
             continue
         instructions = list(_instructions(text))
         runs = [words for kind, words in instructions if kind == "RUN"]
-        builds = any(_runs(words, command) or (automatic and _GO_BUILD.search(words)) for words in runs)
+        builds = any(
+            _runs(words, command) or (automatic and _may_build(words, posixpath.dirname(profile)))
+            for words in runs
+        )
         passes = any(_GO_BUILD.search(words) and profile in words for words in runs)
         sources = [source for kind, words in instructions if kind != "RUN" for source in _sources(words)]
         mounted = any("--mount=type=bind" in words and "from=" not in words for words in runs)
         if not (builds or passes) or mounted or not sources:
             continue
-        why = ""
-        if not any(_covers(source, profile) for source in sources):
-            why = f"does not copy {profile}"
-        elif left_out := _ignored(repository, name, profile):
-            why = f"does not get {profile}, which {left_out} leaves out,"
-        if why:
+        whys = [
+            _unreached(repository, name, sources, profile, context)
+            for context in dict.fromkeys(("", posixpath.dirname(name)))
+        ]
+        if all(whys):
             effect = "builds without the profile" if automatic else "no longer builds"
-            said.append(f"the image of {name} {effect}: it {why} before it builds the service")
+            said.append(f"the image of {name} {effect}: it {whys[0]} before it builds the service")
     return tuple(said)
 
 
+def _unreached(
+    repository: BuildTexts, dockerfile: str, sources: Sequence[str], profile: str, context: str
+) -> str:
+    """Why an image does not get the profile from a build context; "" if it does."""
+    inside = posixpath.relpath(profile, context or ".")
+    if inside.startswith("../") or not any(_covers(source, inside) for source in sources):
+        return f"does not copy {profile}"
+    left_out = _ignored(repository, dockerfile, inside, context)
+    return f"does not get {profile}, which {left_out} leaves out," if left_out else ""
+
+
+def _may_build(words: str, main: str) -> bool:
+    """Whether a RUN may build the main package in a directory; if it names others alone, it does not."""
+    for build in command_lines(words):
+        named = [word.strip("\"'") for word in build.words]
+        packages = [posixpath.normpath(word) for word in named if re.match(r"\.{1,2}(?:/|\Z)", word)]
+        if not packages or any(
+            "..." in each or "$" in each or each == "." or f"/{main}".endswith(f"/{each}")
+            for each in packages
+        ):
+            return True
+    return False
+
+
 def _instructions(text: str) -> Iterator[tuple[str, str]]:
-    for line in _CONTINUED.sub(" ", text).splitlines():
+    """Yield the instructions that copy or run something, a list of words or a here-document as one line."""
+    lines = iter(_CONTINUED.sub(" ", text).splitlines())
+    for line in lines:
         if match := _INSTRUCTION.match(line):
-            yield match[1].upper(), match[2]
+            words = match[2]
+            if match[1].upper() == "RUN" and words.startswith("["):
+                words = " ".join(re.findall(r'"((?:[^"\\]|\\.)*)"', words))
+            for end in _HERE.findall(words):
+                while (inner := next(lines, end)).strip() != end:
+                    words = f"{words}; {inner}"
+            yield match[1].upper(), words
 
 
 def _runs(words: str, command: Sequence[str]) -> bool:
@@ -97,9 +135,9 @@ def _covers(source: str, path: str) -> bool:
     )
 
 
-def _ignored(repository: BuildTexts, dockerfile: str, path: str) -> str:
-    """The .dockerignore that leaves a path out; "" if none does."""
-    for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
+def _ignored(repository: BuildTexts, dockerfile: str, path: str, context: str) -> str:
+    """The .dockerignore that leaves a path of a build context out; "" if none does."""
+    for name in (f"{dockerfile}.dockerignore", posixpath.join(context, ".dockerignore")):
         if name not in repository.ignored:
             continue
         out = False

@@ -15,19 +15,18 @@ from fleetpgo.golang import worktree
 from fleetpgo.proposal.git import git
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fleetpgo.proposal.git import Checkout
 
 _IGNORED = re.compile(rb"^//go:build ignore\b", re.MULTILINE)
 
 
-def likely_profile(checkout: Checkout, binary: str) -> str | None:
-    """Return the path of ``default.pgo`` beside the main package that a binary is likely made from.
-
-    That is the one that is named as the binary, or the only one; None if there is none or are several.
+def main_directories(checkout: Checkout) -> list[str]:
+    """Return the directories of a repository's main packages, relative to its root.
 
     Args:
         checkout: the clone, which no build has touched.
-        binary: path of the binary.
     """
     try:
         found = git(
@@ -35,13 +34,26 @@ def likely_profile(checkout: Checkout, binary: str) -> str | None:
             *("grep", "-lzE", r"^package main\b", "--", "*.go"),
             *(":!*_test.go", ":!**/testdata/**", ":!vendor/**", ":!**/vendor/**"),
         )
-        directories = {
-            posixpath.dirname(name)
-            for name in found.split("\0")
-            if name and not _IGNORED.search(worktree.read(checkout.path, name) or b"")
-        }
+        return sorted(
+            {
+                posixpath.dirname(name)
+                for name in found.split("\0")
+                if name and not _IGNORED.search(worktree.read(checkout.path, name) or b"")
+            }
+        )
     except RepositoryError:  # none is found, or one is no plain file
-        return None
-    named = [each for each in directories if posixpath.basename(each) == posixpath.basename(binary)]
-    likely = named or list(directories)
+        return []
+
+
+def likely_profile(mains: Sequence[str], binary: str) -> str | None:
+    """Return the path of ``default.pgo`` beside the main package that a binary is likely made from.
+
+    That is the one that is named as the binary, or the only one; None if there is none or are several.
+
+    Args:
+        mains: directories of the main packages.
+        binary: path of the binary.
+    """
+    named = [each for each in mains if posixpath.basename(each) == posixpath.basename(binary)]
+    likely = named or mains
     return posixpath.join(likely[0], "default.pgo") if len(likely) == 1 else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LOGICAL_LINE = re.compile(r"(?:[^\n]*\\\r?\n)*[^\n]*\n|(?:[^\n]*\\\r?\n)*[^\n]+\Z")
 
 # A recipe as the shell will see it: words, and what ends a command. Make's $(…) may nest.
-_VARIABLE = r"""\$ \( (?: [^()] | \( (?: [^()] | \( [^()]* \) )* \) )* \) | \$ \{ [^}]* \}"""
+_VARIABLE = r"""\$\$? \( (?: [^()] | \( (?: [^()] | \( [^()]* \) )* \) )* \) | \$\$? \{ [^}]* \}"""
 _TOKEN = re.compile(
     rf"""
       (?P<comment> (?<![^\s;&|()]) \# .* )
@@ -36,15 +36,22 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-_GO = {"go", "$(GO)", "${GO}"}
+_GO = re.compile(r"(?:.*/)?go|\$\(GO\)|\$\{GO\}")
+"""The go command, also by its path."""
+
 _UNKNOWN = re.compile(rf"{_VARIABLE} | \$\$? . | ` [^`]* ` | [*?]", re.VERBOSE)
 """What make or the shell replaces by text that is not in the file."""
+
+_WHOLE_FLAG = re.compile(r"--?(?:\w+=.*|[avx]|race|msan|asan|trimpath|cover|modcacherw)")
+"""A flag that takes no further word."""
 
 _REFERENCE = re.compile(r"\$\((\w+)\)|\$\{(\w+)\}")
 _ASSIGNMENT = re.compile(
     r"^ *(?:export +|override +)?(\w+)[ \t]*(:{0,3}|[?+!])=[ \t]*([^\n#]*)", re.MULTILINE
 )
 _DEPTH = 8
+_DEFINE = re.compile(r" *(?:export +|override +)*define\b")
+_END = re.compile(r" *endef\b")
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,8 @@ class BuildLine:
         before: the recipe up to it.
         text: the recipe, stripped.
         line: its number, from 1.
+        program: the word that calls Go.
+        canned: whether it is in a ``define``, which any recipe may run.
     """
 
     at: int
@@ -64,6 +73,8 @@ class BuildLine:
     before: str
     text: str
     line: int
+    program: str
+    canned: bool = False
 
     def may_be(self, call: GoBuild) -> bool:
         """Whether it may have made a call."""
@@ -90,9 +101,26 @@ class BuildLine:
             return "it may make several programs"
         if any(package not in plain for package in call.packages):
             return "variables say which program it makes"
+        if self.canned:
+            return "it is in a `define`, which several recipes may run"
         if re.search(r"\bcd\b[^;&|]*\$", self.before) or any("$" in word for word in self._directory()):
             return "a variable says in which directory it runs"
         return ""
+
+    def elsewhere(self, call: GoBuild, ran: str, beside: str) -> str:
+        """Say why the line may run in other directories, where it makes other programs; "" if it may not.
+
+        A Makefile that others include builds what is in the directory of each.
+
+        Args:
+            call: what the line made.
+            ran: the directory that it ran in, relative to the repository.
+            beside: the directory of its Makefile.
+        """
+        here = all(named in (".", "./") for named in call.packages)
+        if not here or ran == (beside or ".") or self._directory() or re.search(r"\bcd\b", self.before):
+            return ""
+        return f"it ran in {ran}/, and may run in other directories"
 
     def _directory(self) -> Sequence[str]:
         """The words of ``-C``."""
@@ -110,17 +138,34 @@ def build_lines(text: str, overridden: Collection[str] = ()) -> list[BuildLine]:
     """
     known = _constants(text, overridden)
     found, at = [], 0
+    canned = False
     for number, line in _numbered(text):
-        for end, words in _go_builds(line) if line.startswith("\t") else ():
-            raw = tuple(_expand(word, known) for word in words)
-            found.append(BuildLine(at + end, raw, line[:end], " ".join(line.split()), number))
+        canned = _DEFINE.match(line) is not None or (canned and not _END.match(line))
+        if line.startswith("\t"):
+            shown = " ".join(line.split())
+            found += [
+                BuildLine(at + end, words, line[:end], shown, number, program, canned)
+                for end, program, words in _go_builds(line, known)
+            ]
         at += len(line)
     return found
 
 
+def script_lines(text: str) -> list[BuildLine]:
+    """Return every ``go build`` and ``go install`` in any other file."""
+    return [
+        replace(build, line=number)
+        for number, line in enumerate(text.splitlines(), 1)
+        for build in command_lines(line)
+    ]
+
+
 def command_lines(line: str) -> list[BuildLine]:
     """Return the ``go build`` commands in one line of any other file."""
-    return [BuildLine(end, words, line[:end], line.strip(), 0) for end, words in _go_builds(line)]
+    return [
+        BuildLine(end, words, line[:end], line.strip(), 0, program)
+        for end, program, words in _go_builds(line, {})
+    ]
 
 
 def add_profile(text: str, line: BuildLine, profile: str) -> str:
@@ -142,23 +187,33 @@ def _numbered(text: str) -> Iterator[tuple[int, str]]:
         number += line.count("\n")
 
 
-def _go_builds(recipe: str) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Where in a recipe line a flag of each ``go build`` can be put in, and the words that follow it."""
-    command: list[re.Match[str]] = []
+def _go_builds(recipe: str, known: Mapping[str, str]) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    """Find each ``go build`` in a recipe line: where a flag can be put in, what calls Go, what follows.
+
+    A variable may hold several words: ``$(GOBUILD)``.
+    """
+    command: list[tuple[str, int]] = []
     for token in (*_TOKEN.finditer(recipe), None):
         if token and token.lastgroup == "word":
-            command.append(token)
+            value = _expand(token[0], known)
+            inner = [*_TOKEN.finditer(value)] if value != token[0] else []
+            plain = inner and all(each.lastgroup == "word" for each in inner)
+            command += [(word, token.end()) for word in ([each[0] for each in inner] if plain else [value])]
             continue
-        words = [word[0].strip("\"'") for word in command]
+        words = [word.strip("\"'") for word, _ in command]
         if words:
             words[0] = words[0].lstrip("@+-")
         if words[:1] not in (["echo"], ["printf"]):
             for index, pair in enumerate(itertools.pairwise(words)):
-                if pair[0] in _GO and pair[1] in ("build", "install"):
-                    rest = command[index + 2 :]
+                if _GO.fullmatch(pair[0]) and pair[1] in ("build", "install"):
+                    rest = tuple(word for word, _ in command[index + 2 :])
                     # -C must stay the first flag.
-                    last = command[index + 1 + _length_of_c([word[0] for word in rest])]
-                    yield last.end(), tuple(word[0] for word in rest)
+                    at = index + 1 + _length_of_c(rest)
+                    _, end = command[at]
+                    # A variable may hold more than that; a flag after the packages would be one of them.
+                    held = [word for word, ends in command[at + 1 :] if ends == end]
+                    if all(_WHOLE_FLAG.fullmatch(word) for word in held):
+                        yield end, pair[0], rest
         command = []
 
 

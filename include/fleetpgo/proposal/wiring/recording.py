@@ -2,7 +2,7 @@
 
 A program named ``go`` stands first on the build's PATH. It notes how it was called and becomes the real one.
 Nothing is parsed, so directories, variables, pattern rules, conditions and scripts need not be understood. A
-build that calls Go by its path, by a tool that ``go tool`` runs, or in a container, leaves no record.
+build that calls Go by its path, with a PATH of its own, or in a container, leaves no record.
 
 The record is only a hint, because the build could write to it. Only the binary proves that a profile had an
 effect (:mod:`fleetpgo.proposal.verify`).
@@ -11,6 +11,7 @@ effect (:mod:`fleetpgo.proposal.verify`).
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -24,17 +25,23 @@ if TYPE_CHECKING:
 
 _NOTE = """#!/bin/sh
 printf '%s\\0' "$#" "$(pwd -P)" "${{GOFLAGS-}}" "${{GOBIN-}}" "$@" 2>/dev/null >>{notes}/$$
-[ "$1" != run ] || export GOFLAGS="${{GOFLAGS-}} -exec={again}"
+case "$1 ${{2-}}" in
+  "run "*) export GOFLAGS="${{GOFLAGS-}} -exec={again}" ;;
+  "tool "[!-]*)
+    tool=$({go} tool -n "$2" 2>/dev/null) && [ -x "$tool" ] && shift 2 && exec "$tool" "$@" ;;
+esac
 exec {go} "$@"
 """
-"""Each process writes to a file of its own, so that calls at the same time do not mix."""
+"""Each process writes to a file of its own, so that calls at the same time do not mix.
+
+``go run`` and ``go tool`` put the real Go first on the PATH of what they run, such as mage (``AppendPATH``
+in cmd/go/internal/base/env.go). So ``go tool -n`` builds a tool and says where it is, and it is run alone."""
 
 _AGAIN = """#!/bin/sh
 export GOFLAGS="${{GOFLAGS% -exec={again}}}" PATH={programs}:"$PATH"
 exec "$@"
 """
-"""``go run`` puts the real Go first on the PATH of what it runs, such as mage (``AppendPATH`` in
-cmd/go/internal/base/env.go). So it runs that by this program, which puts ours first again."""
+"""``go run`` runs a program by this one, which puts ours first on the PATH again."""
 
 _HEAD = 4
 _MOST_NOTES = 10_000
@@ -81,6 +88,25 @@ class GoBuild:
             return binary.parent == self.directory and len(self.packages) <= 1
         place = Path(os.path.normpath(self.directory / output))
         return place == binary or (place == binary.parent and output.endswith("/"))
+
+    def builds(self, directory: Path, package: str) -> bool:
+        """Whether it may build a main package.
+
+        Args:
+            directory: absolute path of the package's directory.
+            package: its import path.
+        """
+        for named in self.packages or (".",):
+            place = Path(os.path.normpath(self.directory / named.partition("...")[0]))
+            if named.endswith(".go"):
+                found = place.parent == directory
+            elif not re.match(r"\.{0,2}(?:/|\Z)", named):
+                found = named == package or "..." in named
+            else:
+                found = place == directory or ("..." in named and directory.is_relative_to(place))
+            if found:
+                return True
+        return False
 
     def __str__(self) -> str:
         return shlex.join(["go", "install" if self.installs else "build", *self.arguments])

@@ -80,8 +80,13 @@ class BuildTexts:
         """Whether a build may use the profile: through a ``-pgo`` flag, or as Go's ``default.pgo``."""
         if Path(profile).name == "default.pgo":
             return True
+        name = Path(profile).name
         return any(
-            _PASSES.search(line) and not _OFF.search(line) and not _NO_BUILD.search(line)
+            _PASSES.search(line)
+            # A variable may hold the name.
+            and (name in line or re.search(r"[$%{]", line))
+            and not _OFF.search(line)
+            and not _NO_BUILD.search(line)
             for _, line in self.lines()
         )
 

@@ -1,0 +1,93 @@
+"""Services of one repository that one command builds: their build without a profile is one build.
+
+Each service's profile is put in place empty, whichever service is proposed for. So the build is the same for
+all of them, and what is remembered of it (:mod:`fleetpgo.proposal.remembered`) serves the others.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleetpgo import pprof
+from fleetpgo.errors import ProfileError, RepositoryError, ServiceFileError
+from fleetpgo.golang import worktree
+from fleetpgo.proposal.git import read
+from fleetpgo.proposal.wiring.mains import likely_profile
+from fleetpgo.service.files import load_service, service_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fleetpgo.proposal.git import Checkout
+    from fleetpgo.service.rules import ServiceRules
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a service's build command makes for other services.
+
+    Attributes:
+        binaries: their paths.
+        profiles: where their profiles likely belong.
+    """
+
+    binaries: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+
+
+def built_alike(service: ServiceRules) -> list[ServiceRules]:
+    """Return the other services whose files name the same repository, base, command and environment.
+
+    A service file with a mistake names none: its own run says so.
+    """
+    found = []
+    for file in service_files():
+        try:
+            other = load_service(file)
+        except ServiceFileError:
+            continue
+        if other.name != service.name and _build(other) == _build(service):
+            found.append(other)
+    return found
+
+
+def _build(service: ServiceRules) -> tuple[object, ...]:
+    repository, build = service.repository, service.build
+    return (
+        repository.identity,
+        repository.base,
+        repository.submodules,
+        build.command,
+        build.environment,
+    )
+
+
+def find_beside(checkout: Checkout, mains: Sequence[str], others: Iterable[ServiceRules]) -> Beside:
+    """Return what a build makes for other services, as far as their files and the repository tell.
+
+    What the repository holds under a binary's path, or what is no profile, is left alone: a mistake in the
+    file of one service must not end the run of another.
+
+    Args:
+        checkout: the clone, which no build has touched.
+        mains: directories of its main packages.
+        others: the services.
+    """
+    binaries, profiles = [], []
+    for other in others:
+        path = other.repository.profile or likely_profile(mains, other.build.binary)
+        try:
+            if worktree.resolve(checkout.path, other.build.binary).exists():
+                continue
+            if path and (content := read(checkout, path)):
+                pprof.decode(content)
+        except (RepositoryError, ProfileError) as error:
+            _log.info("the build is not shared with %s: %s", other.name, error.message)
+            continue
+        binaries.append(other.build.binary)
+        profiles += [path] if path else []
+    return Beside(tuple(sorted(binaries)), tuple(sorted(profiles)))
