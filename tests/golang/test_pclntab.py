@@ -144,6 +144,19 @@ def test_a_binary_of_another_language_is_refused():
         read_program(Path("/bin/sh"))
 
 
+@pytest.mark.parametrize(
+    ("magic", "said"),
+    [(b"\xf0\xff\xff\xff", "built by a Go before 1.20"), (b"\xf7\xff\xff\xff", "does not know")],
+)
+def test_other_versions_of_the_table_are_refused(builds, tmp_path, magic, said):
+    # An older and a newer table begin otherwise (internal/abi/symtab.go).
+    whole = builds("stripped").binary.read_bytes()
+    at = whole.index(b"\xf1\xff\xff\xff\x00\x00")
+    (tmp_path / "other").write_bytes(whole[:at] + magic + whole[at + 4 :])
+    with pytest.raises(BuildError, match=said):
+        read_program(tmp_path / "other")
+
+
 def test_a_damaged_binary_ends_as_one_error(builds, tmp_path):
     whole = builds("stripped").binary.read_bytes()
     at = whole.index(b"\xf1\xff\xff\xff\x00\x00")
