@@ -12,6 +12,7 @@ import pytest
 from bench.parse import seconds
 from fleetpgo.service.files import load_service, services_directory
 
+REPAIR = "profile: {repair: true}\n"
 APPROVE = "approval: true\n"
 ALERTS = """\
 alerts:
@@ -58,7 +59,7 @@ def services(tmp_path_factory):
     text = (services_directory() / "wshim.yaml").read_text()
     (directory / "plain.yaml").write_text(text)
     (directory / "careful.yaml").write_text(
-        APPROVE + ALERTS + text.replace("binary:", "pool: builds\n  binary:")
+        APPROVE + ALERTS + REPAIR + text.replace("binary:", "pool: builds\n  binary:")
     )
     (directory / "mistaken.yaml").write_text(ALERTS.replace("SmtpNotifier", "SmtpNotifyer") + text)
     return directory
@@ -101,6 +102,12 @@ def test_nobody_is_asked_for_approval_by_default(parsed):
 def test_approval_stands_between_the_merge_and_the_build(careful):
     graph = {name: task.get("downstream_task_ids") for name, task in tasks(careful).items()}
     assert (graph["merge_profiles"], graph["approve"]) == (["approve"], ["build_and_open_pr"])
+
+
+def test_a_merge_that_builds_takes_the_builds_pool(parsed, careful):
+    plain = parsed["dags"]["pgo_refresh__plain"]["dag"]
+    pools = [tasks(dag)["merge_profiles"].get("pool", "default_pool") for dag in (plain, careful)]
+    assert pools == ["default_pool", "builds"]
 
 
 def test_who_approves_sees_the_merges_figures(careful):

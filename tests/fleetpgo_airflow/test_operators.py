@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from fleetpgo.proposal.git import git
 from fleetpgo.run.store import RunStore
 from fleetpgo.selection import Selection
 from fleetpgo_airflow.operators import (
@@ -20,6 +21,7 @@ from fleetpgo_airflow.operators import (
     TopUpOperator,
 )
 from tests.collection.instances import OK, OTHER, cpu_profile, http, serving
+from tests.repairing import damaged, start_lines
 from tests.services import NAME, load
 
 RUN = "manual__1"
@@ -152,6 +154,28 @@ def test_a_build_that_cannot_be_profiled_fails_the_first_task_at_once(prometheus
     with pytest.raises(AirflowFailException) as failure:
         select(matchers=matchers)
     assert reason in str(failure.value)
+
+
+async def test_the_merge_asks_which_revision_to_repair_from(tmp_path, store, start_prometheus, monkeypatch):
+    file = tmp_path / "services" / f"{NAME}.yaml"
+    repairing = file.read_text().replace("{fraction: vector(1)}", "{fraction: vector(1), revision: revision}")
+    file.write_text(f"{repairing}profile: {{repair: true}}\n")
+    points = [(int(time.time()), 1.0)]
+    prometheus = start_prometheus([("revision", {"revision": "none-such"}, points)])
+    monkeypatch.setenv("AIRFLOW_CONN_PROMETHEUS", prometheus.address)
+    forge = {"conn_type": "generic", "extra": {"path": str(tmp_path / "forge")}}
+    monkeypatch.setenv("AIRFLOW_CONN_FORGE", json.dumps(forge))
+    monkeypatch.setenv("FLEETPGO_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "source").mkdir()
+    git(tmp_path / "source", "init", "--quiet", "--initial-branch=main")
+    git(tmp_path / "source", "commit", "--quiet", "--allow-empty", "--message", "Begin")
+    git(tmp_path, "clone", "--quiet", "--bare", "source", "forge/api.git")
+    async with serving(http(damaged(cpu_profile(), start_lines))) as ams:
+        (record,) = await fetch(selected(store, ams)).aexecute(context())
+    assert (record["state"], record["repairable"]) == ("fetched", True)
+    with pytest.raises(AirflowFailException) as failed:
+        MergeProfilesOperator(task_id="merge_profiles", service=NAME).execute(context())
+    assert "revision none-such gives no binary: the repository has no revision none-such" in str(failed.value)
 
 
 async def test_no_token_is_in_an_xcom_a_log_or_the_store(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from fleetpgo.errors import BuildError
+from fleetpgo.golang.elf import open_elf
 from fleetpgo.golang.pclntab import read_program
 from tests.pprof.messages import unpacked
 from tests.repairing import go_build
@@ -103,6 +106,34 @@ def test_a_binary_of_the_other_byte_order_is_read(tiny, go_cache):
     assert starts_of(binary) == STARTS
 
 
+def test_pointers_that_only_the_loader_writes_are_read(builds, tmp_path):
+    # GNU ld and Go's linker leave the pointers in their places as well; LLVM's lld does not.
+    built = builds("pie")
+    bare = bytearray(built.binary.read_bytes())
+    with open_elf(built.binary) as elf:
+        places, _ = elf._relocations
+        for place in places.tolist():
+            for each in elf.loaded:
+                if each.address <= place < each.address + each.size:
+                    at = each.offset + place - each.address
+                    bare[at : at + 8] = bytes(8)
+    (tmp_path / "bare").write_bytes(bare)
+    assert len(places) > 1000
+    assert read_program(tmp_path / "bare").start_lines == built.program.start_lines
+
+
+def test_names_as_go_1_20_wrote_them_restore_nothing(builds):
+    # Its binaries hold [...] for all type arguments.
+    program = builds("stripped").program
+    names = re.sub(
+        rb"\[go\.shape[^\0]*\]([^\0]*\0)",
+        lambda match: (b"[...]" + match[1]).ljust(len(match[0]), b"\0"),
+        program.names,
+    )
+    assert program.candidates(b"main.double") != ()
+    assert replace(program, names=names).candidates(b"main.double") == ()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", ["mips", "ppc64", "arm", "386", "arm64", "riscv64"])
 def test_binaries_of_other_processors_are_read(tiny, go_cache, arch):
@@ -142,6 +173,19 @@ def test_what_is_no_binary_is_refused(tmp_path):
 def test_a_binary_of_another_language_is_refused():
     with pytest.raises(BuildError, match="holds no functions of Go"):
         read_program(Path("/bin/sh"))
+
+
+@pytest.mark.parametrize(
+    ("magic", "said"),
+    [(b"\xf0\xff\xff\xff", "built by a Go before 1.20"), (b"\xf7\xff\xff\xff", "does not know")],
+)
+def test_other_versions_of_the_table_are_refused(builds, tmp_path, magic, said):
+    # An older and a newer table begin otherwise (internal/abi/symtab.go).
+    whole = builds("stripped").binary.read_bytes()
+    at = whole.index(b"\xf1\xff\xff\xff\x00\x00")
+    (tmp_path / "other").write_bytes(whole[:at] + magic + whole[at + 4 :])
+    with pytest.raises(BuildError, match=said):
+        read_program(tmp_path / "other")
 
 
 def test_a_damaged_binary_ends_as_one_error(builds, tmp_path):

@@ -23,7 +23,7 @@ from fleetpgo.steps.collect import collect_profiles
 from fleetpgo.steps.merge import merge_run
 from fleetpgo.steps.repair import Origin
 from tests.collection.instances import http, serving
-from tests.repairing import SOURCE, addresses, damaged, start_lines, type_arguments
+from tests.repairing import SOURCE, addresses, damaged, functions, start_lines, type_arguments
 from tests.steps.rounds import select
 from tests.steps.rounds import service as fetched_service
 
@@ -136,6 +136,15 @@ def test_a_profile_is_repaired_from_the_revision_that_its_instance_runs(
     assert [each.message for each in caplog.records if each.message.startswith("building revision")] == [
         f"building revision {repository[1][0]}, to repair the profiles of its instances"
     ]
+
+
+def test_addresses_alone_are_named_and_judged_as_any_profile(store, merge, repository, builds):
+    whole = builds("stripped").profile
+    put(store, "a:80", damaged(whole, functions))
+    manifest = merge(["a:80"], [{"revision": repository[1][0]}])
+    # Built anew in another folder, but with -trimpath: it has the build id that the profile names.
+    assert preprofile(store.read(ProposedProfile)) == preprofile(whole)
+    assert any("addresses named" in figure for figure in manifest.figures.values())
 
 
 def test_merging_again_repairs_again(store, merge, repository, lacking):
