@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+from pathlib import Path
 
 import psutil
 import pytest
 
 from fleetpgo.errors import ServiceFileError
-from tests.collection.instances import PROFILE, cpu_profile, rules, target_at
+from tests.collection.instances import OK, PROFILE, cpu_profile, port_of, rules, serving, target_at
 
 
 @pytest.fixture
@@ -147,3 +149,35 @@ async def test_two_instances_with_the_same_call_are_called_once(program, call, t
 def test_a_command_that_cannot_work_is_refused(keys, message):
     with pytest.raises(ValueError, match=message):
         rules(**{"allow": (), **keys})
+
+
+MANUAL = (Path(__file__).parents[2] / "docs/collection.md").read_text()
+
+
+@pytest.fixture
+def helper(program, tmp_path):
+    """Put the manual's helper on PATH, with a kubectl of lines of shell."""
+
+    def make(kubectl):
+        (text,) = re.findall(r"```sh\n(#!/bin/sh\n# pod-profile.*?)```", MANUAL, re.DOTALL)
+        for name, lines in (("pod-profile", text), ("kubectl", f"#!/bin/sh\n{kubectl}\n")):
+            (tmp_path / "bin" / name).write_text(lines)
+            (tmp_path / "bin" / name).chmod(0o755)
+        return "pod-profile $namespace $pod $seconds"
+
+    return make
+
+
+async def test_the_manuals_helper_gets_a_profile_through_a_forwarded_port(helper, call):
+    async with serving(OK) as pod:
+        line = f"Forwarding from 127.0.0.1:{port_of(pod)} -> 6060"
+        command = helper(f"[ $5 = :6060 ] && sleep 0.2 && echo '{line}'\nexec sleep 300")
+        (record,) = await call(target_at("a:80", namespace="shop", pod="api-0"), command=command)
+    assert (record.state, record.samples, record.reason) == ("fetched", 80, "")
+    assert pod.heard[0].startswith(b"GET /debug/pprof/profile?seconds=1 HTTP/1.1")
+
+
+async def test_the_manuals_helper_ends_where_kubectl_does(helper, call):
+    command = helper("echo 'pods \"api-0\" not found' >&2; exit 1")
+    (record,) = await call(target_at("a:80", namespace="shop", pod="api-0"), command=command, attempts=1)
+    assert record.reason.startswith("pod-profile ended with exit status 1: ")

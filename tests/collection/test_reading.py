@@ -15,6 +15,7 @@ from upath import UPath
 from fleetpgo.collection import Access
 from fleetpgo.errors import ServiceFileError
 from fleetpgo.pprof import facts
+from fleetpgo.run import storage
 from tests.collection.instances import PROFILE, cpu_profile, target_at
 from tests.s3 import BUCKET, KEYS, S3
 
@@ -101,12 +102,24 @@ async def test_a_file_that_was_uploaded_twice_counts_once(read, put):
 async def test_a_bad_file_costs_itself_and_is_named(read, put, bad, reason):
     put((1, bad), (2, cpu_profile(90)))
     (record,) = await read(max_bytes=1_000_000, max_unpacked_bytes=1 << 19)
-    if reason.startswith("larger"):  # it is beyond the limit together with the other one, too
-        assert record.state == "refused"
-        assert reason in record.reason
-        return
     assert (record.state, record.samples) == ("fetched", 90)
     assert record.reason.startswith(f"1 of 2 files cannot be used: {at(1)}.pb.gz: {reason}")
+
+
+async def test_a_file_that_is_removed_meanwhile_costs_itself(read, put, monkeypatch):
+    gone = put((1, cpu_profile(80)), (2, cpu_profile(90))) / "a" / f"{at(1)}.pb.gz"
+    listed = storage.matching
+
+    def list_and_remove(root, pattern):
+        found = listed(root, pattern)
+        if found:
+            gone.unlink()
+        return found
+
+    monkeypatch.setattr(storage, "matching", list_and_remove)
+    (record,) = await read(files=f"{gone.parents[1]}/$pod/%Y-%m-%d*")
+    assert (record.state, record.samples) == ("fetched", 90)
+    assert record.reason == f"1 of 2 files cannot be used: {gone.name}: it was removed while files were read"
 
 
 async def test_only_bad_files_are_no_profile(read, put):

@@ -94,18 +94,18 @@ class Examiner:
         self._turn = asyncio.Lock()
         _keep_freed_memory()
 
-    async def profile(self, body: Body, *, seconds: int) -> Profile:
+    async def profile(self, body: Body, *, seconds: int | None = None) -> Profile:
         """Check a body and return the profile in it.
 
         Args:
             body: what was answered.
-            seconds: the length that was asked for.
+            seconds: the length that was asked for; default: the one that each profile must have.
 
         Raises:
             UnusableError: there is none that can be used.
             NotNowError: its end is missing.
         """
-        own = _Waiting(body, seconds)
+        own = _Waiting(body, self._seconds or 0 if seconds is None else seconds)
         self._waiting.append(own)
         try:
             async with self._turn:

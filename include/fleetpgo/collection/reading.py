@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fleetpgo.collection.faults import NeverError, NotNowError
 from fleetpgo.collection.sources.files import File, globs, has_time, span_of
-from fleetpgo.errors import ServiceFileError, StoreError
+from fleetpgo.errors import NotThereError, ServiceFileError, StoreError
 from fleetpgo.run import storage
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Reader:
         taken: list[tuple[float, File]] = []
         size = 0
         for moment, file in newest:
-            size += file.size
+            size += file.size if file.size <= self._most else 0  # reading it says that it is too large
             if taken and (size > self._most or len(taken) == MOST):
                 said = f"the newest {len(taken):,} of {len(newest):,} files are used (collection.max_bytes)"
                 return taken, said
@@ -84,7 +84,7 @@ class Reader:
         """Return the bytes of a file.
 
         Raises:
-            NeverError: it is too large.
+            NeverError: it is too large, or gone by now.
             NotNowError: it cannot be read.
         """
         with _told():
@@ -97,6 +97,8 @@ class Reader:
 def _told() -> Iterator[None]:
     try:
         yield
+    except NotThereError as error:
+        raise NeverError("it was removed while files were read") from error
     except StoreError as error:
         raise NotNowError(f"collection.files: {error.message}") from error
 

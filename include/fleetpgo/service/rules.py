@@ -271,24 +271,6 @@ class CollectionRules(_Part):
         return window
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.connection and not self.allow:
-            raise ValueError("`connection` sends credentials: list in `allow` where they may go")
-        if self.connection and not self.plain_http and urlsplit(self.url).scheme == "http":
-            raise ValueError("`connection` sends credentials: write https:// in `url`, or set `plain_http`")
-        if self.window and not self.past:
-            raise ValueError(f"`window` is of a store's past; the source {self.source} takes `seconds`")
-        if self.query and Template(self.url).get_identifiers():
-            raise ValueError("the `url` of pyroscope and parca is the server's address, without placeholders")
-        placeholders = Template(urlsplit(self.url).netloc).get_identifiers()
-        if self.ports is None and {"instance", "port"} & set(placeholders):
-            raise ValueError(
-                "`url` takes the port from a label, which others can forge: write http://$host:6060/…, "
-                "or limit the ports with `ports`"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _fits_its_source(self) -> Self:
         if bool(self.query) != (self.source in ("pyroscope", "parca")):
             raise ValueError("the sources pyroscope and parca need `query`, and no other source takes it")
@@ -307,6 +289,24 @@ class CollectionRules(_Part):
             raise ValueError(
                 "the source command makes no request itself: `connection` and `allow` have no effect; the "
                 "program finds its credentials by itself, and decides where it goes"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.connection and not self.allow:
+            raise ValueError("`connection` sends credentials: list in `allow` where they may go")
+        if self.connection and not self.plain_http and urlsplit(self.url).scheme == "http":
+            raise ValueError("`connection` sends credentials: write https:// in `url`, or set `plain_http`")
+        if self.window and not self.past:
+            raise ValueError(f"`window` is of a store's past; the source {self.source} takes `seconds`")
+        if self.query and Template(self.url).get_identifiers():
+            raise ValueError("the `url` of pyroscope and parca is the server's address, without placeholders")
+        placeholders = Template(urlsplit(self.url).netloc).get_identifiers()
+        if self.ports is None and {"instance", "port"} & set(placeholders):
+            raise ValueError(
+                "`url` takes the port from a label, which others can forge: write http://$host:6060/…, "
+                "or limit the ports with `ports`"
             )
         return self
 
