@@ -208,6 +208,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 BUILT = (
     "tiny",
     "local/forge/tiny",
+    # For tests of what runs leave to each other: no test in another process takes their clone's place.
+    "local/remembered/tiny",
+    "local/shared/tiny",
     *(f"{kind}/forge/acme/tiny" for kind in ("github", "gitlab", "gitea")),
     "local/forge/repair",
     "local/wshim_forge/wshim",

@@ -17,7 +17,7 @@ from tests.proposal.wiring.shapes import profile
 RULES = {
     "prometheus": {"connection": "prometheus"},
     "selection": {"cpu": "up"},
-    "repository": {"forge": "local", "connection": "forge", "project": "tiny"},
+    "repository": {"forge": "local", "connection": "shared", "project": "tiny"},
     "build": {"binary": "bin/api", "command": "make all", "explain": False},
     "rollout": {"fraction": "up"},
     "measurement": {"cpu": "up"},
@@ -125,7 +125,7 @@ def test_services_of_one_command_share_the_build_of_a_base(services, proposing):
 
     assert (before, after) == (1, 1)
     assert (api.path, worker.path) == ("cmd/api/default.pgo", "cmd/worker/default.pgo")
-    assert api.size_without == worker.size_without
+    assert api.seconds_without == worker.seconds_without  # of the same build
     bodies = [proposing.forge.get(number).body for number in (1, 2)]
     assert ["An earlier run on the same commit" in body for body in bodies] == [False, True]
 

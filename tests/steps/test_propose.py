@@ -41,11 +41,14 @@ def run(forge, go_profile, go_cache):
         forge=forge,
         dry_run=False,
         profile_path="pgo/profile.pprof",
+        connection="forge",
         unchanged_above=0.95,
         **build,
     ):
         service = tiny(
-            repository={"profile": profile_path}, profile={"unchanged_above": unchanged_above}, build=build
+            repository={"profile": profile_path, "connection": connection},
+            profile={"unchanged_above": unchanged_above},
+            build=build,
         )
         return propose(service, forge, profile, provenance, dry_run=dry_run, cache=go_cache)
 
@@ -428,9 +431,9 @@ def test_without_a_path_a_profile_stays_where_the_build_takes_it(
 
 def test_a_base_that_was_built_is_not_built_again(run, another_profile, caplog):
     caplog.set_level(logging.INFO)
-    first = run(dry_run=True, profile_path=None)
+    first = run(dry_run=True, profile_path=None, connection="remembered")
     before = caplog.messages.count("building main with no profile")
-    second = run(dry_run=True, profile_path=None, profile=another_profile)
+    second = run(dry_run=True, profile_path=None, connection="remembered", profile=another_profile)
 
     # The first guess of the profile's place was right.
     assert (before, caplog.messages.count("building main with no profile")) == (1, 1)

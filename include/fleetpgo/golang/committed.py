@@ -121,7 +121,8 @@ def check_committed(
     if not any(each.name == "main" for each in listed):
         raise ToolchainError(
             f"`go list` finds no main package {package} in {source}",
-            hint="name it as `go build` takes it, such as ./cmd/api (--package)",
+            hint="name it as `go build` takes it, such as ./cmd/api, and the tags that it needs "
+            "(--package, --tags)",
         )
     match = Sources(listed).match(edges)
     found.append(_judge(match, least))

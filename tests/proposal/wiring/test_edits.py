@@ -141,6 +141,14 @@ def test_what_a_link_leads_to_is_edited(shape):
     assert found.files == {"mk/service.mk": makefile(WIRED).encode()}
 
 
+def test_a_linked_makefile_runs_where_the_link_is(shape):
+    files = {"mk/service.mk": makefile("go build -o bin/api"), "main.go": MAIN}
+
+    found = shape(files, links=[("Makefile", "mk/service.mk")], package="example.com/shop")
+
+    assert found.files == {"mk/service.mk": makefile(f"go build -pgo={PROFILE} -o bin/api").encode()}
+
+
 def test_a_makefile_that_is_named_in_a_directory_is_edited_there(shape):
     files = {
         "Makefile": "api:\n\t$(MAKE) -BC cmd\n",

@@ -237,7 +237,7 @@ def _edit(
         raise _uncertain(service, repository, path, automatic, why, by_hand)
     _, line = lines[0]
     assert makefile is not None  # noqa: S101 -- a line was found in it
-    if doubt := line.doubt(maker) or line.elsewhere(maker, directory, posixpath.dirname(makefile)):
+    if doubt := line.doubt(maker) or line.elsewhere(maker, directory, posixpath.dirname(named or "")):
         if "several programs" in doubt:
             by_hand = f"make {binary} by a `go build -pgo={flag}` of its own in {directory}/"
         raise _uncertain(service, repository, path, automatic, f"{makefile}:{line.line}: {doubt}", by_hand)
