@@ -101,7 +101,7 @@ def run_benchmarks(
     if not with_profile:
         raise BuildError(
             f"`go test -bench={pattern} ./...` ran no benchmark",
-            hint="build.benchmark in the service file is a regular expression that must match a benchmark's name",
+            hint="build.benchmark in the service file is a regular expression; no benchmark's name matches",
         )
     return compare(without, with_profile)
 
