@@ -35,7 +35,7 @@ NOT_GO = b"[not of Go]"
 """Function name for code in the binary that is not Go; no Go symbol begins with a bracket."""
 
 TRAPS = frozenset((b"runtime.asyncPreempt", b"runtime.sigpanic", b"runtime.debugCallV2"))
-"""Functions that a signal handler makes the interrupted function call (``unwindTrap``, runtime/traceback.go)."""
+"""Functions that a signal makes the interrupted function call (``unwindTrap`` in runtime/traceback.go)."""
 
 _EVERYWHERE = (0, -1)
 """Limits of a mapping that covers all addresses; its addresses are virtual addresses of the binary's file."""

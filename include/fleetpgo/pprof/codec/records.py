@@ -126,7 +126,7 @@ class Cursor:
         return Cursor(self.octets, self.at.take(rows), self.stop.take(rows))
 
     def tags(self) -> Octets:
-        """Return (records,) the octet at each position; it has no meaning at a record's end (:meth:`left`)."""
+        """Return (records,) the octet at each position; meaningless at a record's end (:meth:`left`)."""
         return at_places(self.octets, self.at)
 
     def left(self) -> NDArray[np.bool_]:
