@@ -10,8 +10,8 @@ The majority decides, first about the kind, then about the program:
 2. *Import path of package main*. A profile with another path than the majority is refused. Only builds with
    ``-trimpath`` hold the path; a profile without it passes.
 3. *Modules*, because the stacks of most servers have no function of package main. A *mark* is a module or a
-   function of package main (:mod:`fleetpgo.pprof.programs`). A mark *leads* a profile if it is in the stack of
-   at least half of the samples with any mark. A profile is of another program if
+   function of package main (:mod:`fleetpgo.pprof.programs`). A mark *leads* a profile if it is in the stack
+   of at least half of the samples with any mark. A profile is of another program if
 
    - it lacks a module that leads most profiles,
    - it is led by a module that no profile with the first module has, and
@@ -19,11 +19,11 @@ The majority decides, first about the kind, then about the program:
 
    So modules that programs share, such as grpc, do not count. A profile is used if it has few samples
    outside the standard library, or has the fleet's module in just one stack. The binary's file name is
-   ignored, because a canary may have another name. The directory of the build is ignored, too: a program is built in
-   many directories, and many programs are built in ``/app``.
+   ignored, because a canary may have another name. The directory of the build is ignored, too: a program is
+   built in many directories, and many programs are built in ``/app``.
 4. *Functions of package main*, if modules do not decide. A profile is of another program if a function of
-   package main leads most profiles and another one leads this one, and it shares no module and no function of
-   package main with the profiles that the first function leads.
+   package main leads most profiles and another one leads this one, and it shares no module and no function
+   of package main with the profiles that have the first function.
 
 Equal build ids always mean the same program.
 """
