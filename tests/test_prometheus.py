@@ -85,7 +85,7 @@ def test_a_password_in_the_address_is_in_no_error(free_port):
 @responses.activate
 def test_a_server_that_is_no_prometheus_is_recognised():
     responses.post("http://p/api/v1/query", body="<html>Sign in</html>", status=200)
-    with pytest.raises(PrometheusError, match="HTTP 200 and not as a Prometheus API does"):
+    with pytest.raises(PrometheusError, match="HTTP 200, and not as a Prometheus API does"):
         Prometheus("http://p").instant("up")
 
 
@@ -181,7 +181,7 @@ def test_a_redirect_is_not_followed_with_our_secrets():
     ):
         Prometheus(address, session).instant("up")
     assert stolen == []
-    assert f"it leads to {elsewhere.removeprefix('http://')}" in raised.value.message
+    assert f"it redirects to {elsewhere.removeprefix('http://')}" in raised.value.message
     assert "token" not in str(raised.value)
 
 

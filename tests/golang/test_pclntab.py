@@ -171,7 +171,7 @@ def test_what_is_no_binary_is_refused(tmp_path):
 
 
 def test_a_binary_of_another_language_is_refused():
-    with pytest.raises(BuildError, match="holds no functions of Go"):
+    with pytest.raises(BuildError, match="has no Go function table"):
         read_program(Path("/bin/sh"))
 
 

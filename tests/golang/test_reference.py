@@ -42,7 +42,7 @@ def test_a_file_may_be_the_binary():
 
 
 def test_what_is_no_reference_is_refused(tmp_path):
-    with pytest.raises(BuildError, match="the text is not what `go version -m` prints"):
+    with pytest.raises(BuildError, match="the text is not the output of `go version -m`"):
         read_reference("some\ntext\n", environment={})
     with pytest.raises(BuildError, match=r"absent cannot be read: No such file"):
         read_reference(str(tmp_path / "absent"), environment={})

@@ -93,7 +93,7 @@ def test_milliseconds_are_an_error_that_says_so(table, tmp_path):
 
 
 def test_a_rate_that_is_no_number_is_an_error(table, tmp_path):
-    with pytest.raises(MeasurementError, match=r"(?s)cannot be read.*cpu and requests hold numbers"):
+    with pytest.raises(MeasurementError, match=r"(?s)cannot be read.*cpu and requests must be numbers"):
         written(table, tmp_path, cpu="many")
 
 
@@ -163,7 +163,7 @@ def test_a_table_without_requests_is_compared_per_instance(table):
         (lambda table: table.drop(columns="version"), "lacks version"),
         (lambda table: table.assign(timestamp=table["timestamp"].dt.tz_localize(None)), "no time zone"),
         (lambda table: pd.concat([table, table.head(1)]), "two rows"),
-        (lambda table: table[table["version"] == "v1"], "there from the first row on"),
+        (lambda table: table[table["version"] == "v1"], "already in the first row"),
         (lambda table: table.assign(cpu=0.0), "cores were used"),
         (lambda table: table.assign(requests=0.0), "no requests in one of the windows"),
         (lambda table: table.assign(cpu=-table["cpu"]), r"cpu of instance i0 is -.*: no rate is"),
@@ -172,7 +172,10 @@ def test_a_table_without_requests_is_compared_per_instance(table):
             lambda table: table.assign(timestamp=table["timestamp"] + pd.Timedelta("7s")),
             r"97 of 97 times, .* are no multiples of the step, 300 s",
         ),
-        (lambda table: table[table["timestamp"] >= DEPLOYED - pd.Timedelta("5min")], "no row in one of"),
+        (
+            lambda table: table[table["timestamp"] >= DEPLOYED - pd.Timedelta("5min")],
+            "has no rows in the window",
+        ),
     ],
 )
 def test_a_table_that_will_not_do_is_an_error_that_says_why(table, spoil, message):
@@ -181,5 +184,5 @@ def test_a_table_that_will_not_do_is_an_error_that_says_why(table, spoil, messag
 
 
 def test_a_version_that_nobody_has_is_an_error_that_names_those_there_are(table):
-    with pytest.raises(MeasurementError, match=r"(?s)v9 is nowhere.*v1, v2"):
+    with pytest.raises(MeasurementError, match=r"(?s)v9 is not in the table.*v1, v2"):
         measured(table, version="v9")

@@ -247,7 +247,7 @@ def test_lines_that_were_changed_again_since_are_left_to_people_who_are_told_so(
 
     assert reverted == Reverted(
         reason="the lines of Makefile that fleetpgo changed were changed again on main; "
-        "take -pgo out of Makefile"
+        "remove -pgo from Makefile"
     )
     assert [each.number for each in forge.pull_requests()] == [1]
     assert forge.comments(1)["revert"] == (
@@ -256,7 +256,7 @@ def test_lines_that_were_changed_again_since_are_left_to_people_who_are_told_so(
         "To revert it by hand, on a branch from `main`:\n\n"
         f"1. See what fleetpgo changed: `git fetch origin {merged.head} && git show {merged.head}`, or the "
         "first commit above.\n"
-        f"2. Restore `{PATH}` to its state before that, or remove it; take -pgo out of Makefile.\n"
+        f"2. Restore `{PATH}` to its state before that, or remove it; remove -pgo from Makefile.\n"
         "3. Remove the `-pgo` that the commit added to the build, if any, and open a pull request."
     )
 
@@ -283,8 +283,8 @@ def test_a_profile_that_people_have_moved_is_left_to_them(run, bring, forge, bar
 
     reverted = run(merged, go_profile)
 
-    assert reverted.reason.startswith(f"main holds the profile at default.pgo by now, not at {PATH}")
-    assert "default.pgo by now" in forge.comments(1)["revert"]
+    assert reverted.reason.startswith(f"main now holds the profile at default.pgo, not at {PATH}")
+    assert "now holds the profile at default.pgo" in forge.comments(1)["revert"]
 
 
 def test_a_commit_of_ours_that_the_forge_has_dropped_is_left_to_people(run, bring, forge, go_profile):
@@ -292,5 +292,5 @@ def test_a_commit_of_ours_that_the_forge_has_dropped_is_left_to_people(run, brin
 
     reverted = run(merged, go_profile)
 
-    assert reverted.reason.startswith(f"the forge does not have fleetpgo's commit {'1' * 40} any more")
+    assert reverted.reason.startswith(f"the forge no longer has fleetpgo's commit {'1' * 40}")
     assert "To revert it by hand" in forge.comments(1)["revert"]

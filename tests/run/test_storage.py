@@ -78,7 +78,7 @@ def test_whatever_ails_the_store_is_a_store_error_that_names_its_address(s3, sto
     [
         ("slow down", "SlowDown: told"),
         ("403", "(?s)AccessDenied.*s3:ListBucket"),
-        ("no bucket", "(?s)NoSuchBucket.*make the bucket"),
+        ("no bucket", "(?s)NoSuchBucket.*create the bucket"),
     ],
 )
 def test_the_reason_and_what_to_check_are_told(s3, store, illness, said):
@@ -173,5 +173,5 @@ def test_a_disk_that_takes_nothing_is_a_store_error(tmp_path, monkeypatch, numbe
         raise OSError(number, os.strerror(number), str(self))
 
     monkeypatch.setattr(Path, "write_bytes", refuse)
-    with pytest.raises(StoreError, match=f"{os.strerror(number)}(?s:.*)has it room"):
+    with pytest.raises(StoreError, match=f"{os.strerror(number)}(?s:.*)mounted and not full"):
         RunStore(tmp_path, "wshim", "r").write(MergedProfile(b"1"))

@@ -61,7 +61,7 @@ def test_a_run_id_becomes_one_folder(tmp_path):
 
 
 def test_a_missing_artifact_says_which_and_what_to_do(store):
-    with pytest.raises(ArtifactError, match=r"(?s)merged\.pb\.gz.*clear the task that makes it"):
+    with pytest.raises(ArtifactError, match=r"(?s)merged\.pb\.gz.*clear the task that writes it"):
         store.read(MergedProfile)
 
 

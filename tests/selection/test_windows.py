@@ -135,7 +135,7 @@ def test_what_others_have_taken_is_still_the_fleets_cpu(strategy):
 
 def test_a_window_for_which_nobody_is_left_says_so():
     everybody = first_round(select(FLEET, rules(instances=12), seed="run"))
-    with pytest.raises(SelectionError, match="other windows have taken all 12"):
+    with pytest.raises(SelectionError, match="other windows have chosen all 12"):
         select(FLEET, rules(instances=12), seed="run", taken=everybody)
 
 

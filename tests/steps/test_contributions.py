@@ -160,8 +160,8 @@ def test_a_window_across_a_deploy_is_said_with_an_instance_to_look_at():
     (said,) = builds(judged(one, replace(both, other_builds=("2" * 40,))))
     assert said == (
         "the profiles are of 2 builds of the program: 2 of build 111111111111, 1 of build 222222222222; 1 of "
-        "2 hold several, as that of 1:80: a deploy lies in the window that the store was asked for; run "
-        "again once a whole window (collection.seconds) lies after it"
+        "2 hold several, such as that of 1:80: a deploy lies in the window that the store was asked for; run "
+        "again once a whole window (collection.seconds) has passed since the deploy"
     )
 
 
@@ -177,8 +177,8 @@ def test_toolchains_that_differ_are_said_with_what_differs():
     )
     (said,) = toolchains(merged)
     assert said.startswith("the instances ran programs that were built by several versions of Go: ")
-    assert "functions of Go's own packages differ in their line, such as " in said
-    assert said.endswith("Run again once all instances run a program of one version")
+    assert "standard library functions start at different lines, such as " in said
+    assert said.endswith("Run again when one version of Go has built all running programs")
 
 
 def test_closures_that_are_numbered_in_two_ways_are_said():
@@ -189,7 +189,7 @@ def test_closures_that_are_numbered_in_two_ways_are_said():
         }
     )
     (said,) = toolchains(pprof.decode(from_edges(edges)))
-    assert "Go 1.27 numbers closures otherwise than versions before" in said
+    assert "Go 1.27 numbers closures differently from earlier versions" in said
 
 
 def test_one_toolchain_is_not_worth_a_word():

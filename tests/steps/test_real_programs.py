@@ -162,7 +162,7 @@ def test_a_window_across_a_deploy_is_said(profiles):
     window = pprof.merge([profiles[ONE], profiles[CANARY]]).data
     (said,) = builds(judged({"window": window}, "window"))
     assert said.startswith("the profiles are of 2 builds of the program: ")
-    assert "1 of 1 hold several, as that of window: a deploy lies in the window" in said
+    assert "1 of 1 hold several, such as that of window: a deploy lies in the window" in said
 
 
 def test_two_toolchains_in_one_fleet_are_said(profiles):

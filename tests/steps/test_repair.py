@@ -175,10 +175,10 @@ def test_what_runs_another_source_than_it_says_stays_refused(store, merge, repos
         ([{"revision": "a", "instance": "other:80"}], "rollout.revision names no revision of this instance"),
         (
             [{"revision": "0000000"}],
-            "revision 0000000 gives no binary: the repository has no revision 0000000",
+            "revision 0000000 cannot be built: the repository has no revision 0000000",
         ),
-        ([{"revision": "--help"}], "revision --help gives no binary: the repository has no revision --help"),
-        ([{"revision": "BROKEN"}], "gives no binary: `go build"),
+        ([{"revision": "--help"}], "revision --help cannot be built: the repository has no revision --help"),
+        ([{"revision": "BROKEN"}], "cannot be built: `go build"),
     ],
 )
 def test_without_a_binary_a_profile_is_refused_by_name_and_the_rest_is_merged(

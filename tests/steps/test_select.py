@@ -179,7 +179,7 @@ async def test_a_store_that_has_seen_nobody_names_the_keys(store):
     async with serving(http(b"{}")) as server:
         with pytest.raises(SelectionError) as raised:
             await asyncio.to_thread(select_instances, known_to_a_store(server), store, None)
-    assert "the store has none" in str(raised.value)
+    assert "the profile store has none" in str(raised.value)
     assert "selection.instance_label is pod" in raised.value.hint
 
 

@@ -1,4 +1,4 @@
-"""``fleetpgo discover``: the services that a Prometheus or a store of profiles knows, the dearest first."""
+"""``fleetpgo discover``: list the services in Prometheus or a profile store, highest CPU use first."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
     from fleetpgo.selection.discovery import Discovered, GoService
 
 SHARE = 0.02
-"""Of a service's CPU: the low end of what PGO is known to save (https://go.dev/doc/pgo: 2–14 %)."""
+"""Share of a service's CPU that PGO saves at least: the low end of 2–14 % in https://go.dev/doc/pgo."""
 
 
 STORES = {
     "pyroscope": ("process_cpu:cpu:nanoseconds:cpu:nanoseconds{}", "service_name"),
     "parca": ("process_cpu:samples:count:cpu:nanoseconds:delta{}", "job"),
 }
-"""Store of profiles → the profile type of Go's profiler there, and the label by which services differ."""
+"""Profile store → profile type of Go's CPU profiler there, and the label that names the service."""
 
 
 @click.command()
 @prometheus_option(required=False)
-@click.option("--pyroscope", metavar="URL", help="Ask a Pyroscope instead, about the last hour.")
-@click.option("--parca", metavar="URL", help="Ask a Parca instead, about the last hour.")
-@click.option("--probe/--no-probe", default=True, help="Ask one instance of each service for /debug/pprof/.")
+@click.option("--pyroscope", metavar="URL", help="Query Pyroscope instead, for the last hour.")
+@click.option("--parca", metavar="URL", help="Query Parca instead, for the last hour.")
+@click.option("--probe/--no-probe", default=True, help="Test /debug/pprof/ on one instance of each service.")
 @json_option
 def discover(
     prometheus_address: str | None, pyroscope: str | None, parca: str | None, *, probe: bool, as_json: bool
 ) -> None:
-    """List the Go services that a Prometheus knows, those that use most CPU first.
+    """List the Go services in Prometheus, highest CPU use first.
 
-    Services are told apart by the label `job` (in Pyroscope, by `service_name`). Shown are the CPU that they
-    use, what 2 % of it would be, their Go versions, whether one instance serves net/http/pprof at the address
-    that Prometheus scrapes, and which service file there is. Nothing is profiled.
+    A service is one value of the label `job` (in Pyroscope, of `service_name`). The table shows its CPU use,
+    2 % of that, its Go versions, whether one instance serves net/http/pprof at the address that Prometheus
+    scrapes, and its service file. Nothing is profiled.
 
-    A store of profiles shows all services that it profiles, whatever they are written in, and no versions.
-    Headers for it, such as a token, are read from $FLEETPGO_HEADERS.
+    Pyroscope and Parca list services in all languages, and no Go versions. HTTP headers for them, such as a
+    token, are read from $FLEETPGO_HEADERS.
     """
     import rich
     from rich.table import Table
@@ -87,7 +87,7 @@ def discover(
 
 
 def _seen(kind: str, address: str) -> Discovered:
-    """Ask a store of profiles."""
+    """Return the services in a profile store."""
     import asyncio
     from datetime import UTC, datetime
 
@@ -105,7 +105,7 @@ def _seen(kind: str, address: str) -> Discovered:
             {"source": kind, "url": address, "query": each, "window": "1h", "allow": [URL(address).host]}
         )
     except (ValidationError, ValueError) as error:
-        raise click.UsageError(f"{address} is no address of a server") from error
+        raise click.UsageError(f"{address} is not the URL of a server") from error
     labels = sorted({label, "instance", "pod", "namespace"})
     answer = asyncio.run(
         ask_fleet(query, labels, rules, end=datetime.now(UTC), access=access_of(None, None, None))

@@ -1,13 +1,13 @@
-"""Exceptions inside this package for a missing profile; outside it they are a record's `reason`.
+"""Exceptions of this package for a missing profile. Their message becomes the `reason` of a record.
 
 NoProfileError
-├── NeverError          asking again would not change it
-│   └── ForbiddenError  401 or 403: no other instance is asked with these credentials either
-├── NotNowError         it may answer if asked again
-│   └── ServerError     a 5xx that is not "busy with another profile": counts for the circuit breaker
-├── UnusableError       something came, and it is no profile that can be used
-│   └── NothingError    what came is empty: there are no samples
-└── StoppedError        not asked: the round was stopped
+├── NeverError          permanent: a retry would fail, too
+│   └── ForbiddenError  401 or 403: stops the round, for other instances would refuse these credentials, too
+├── NotNowError         temporary: a retry may succeed
+│   └── ServerError     a 5xx other than "busy with another profile"; counts towards collection.max_errors
+├── UnusableError       the answer is not a usable profile
+│   └── NothingError    the profile has no samples
+└── StoppedError        not requested: the round was stopped
 """
 
 
@@ -16,7 +16,7 @@ class NoProfileError(Exception):
 
 
 class NeverError(NoProfileError):
-    """Asking again would not change it."""
+    """The failure is permanent: a retry would fail, too."""
 
 
 class ForbiddenError(NeverError):
@@ -24,7 +24,7 @@ class ForbiddenError(NeverError):
 
 
 class NotNowError(NoProfileError):
-    """The instance may answer if asked again."""
+    """The failure is temporary: a retry may succeed."""
 
 
 class ServerError(NotNowError):
@@ -32,7 +32,7 @@ class ServerError(NotNowError):
 
 
 class UnusableError(NoProfileError):
-    """The answer is not a profile that can be used."""
+    """The answer is not a usable profile."""
 
 
 class NothingError(UnusableError):

@@ -4,10 +4,10 @@ Never more than ``max_share`` of a datacenter's instances are profiled at once, 
 one host, nor more than ``concurrency`` in one task. A datacenter is never split over tasks
 (:func:`fleetpgo.selection.pack`), so counting inside one process is enough.
 
-A round *stops* when an instance refuses our credentials: more requests would only be refused, too, and set
-off alarms. It also stops when too many instances answer with server errors: profiling must not make an outage
-worse. Where one store (Pyroscope, Parca) answers for all instances, one error of it stops the round. After
-the stop no instance is asked; requests under way may finish (:mod:`fleetpgo.run.stop`).
+A round *stops* when an instance refuses the credentials: further requests would be refused, too, and set off
+alarms. It also stops when too many instances answer with server errors: profiling must not make an outage
+worse. If one store (Pyroscope, Parca) serves all instances, one error of the store stops the round. After a
+stop no request starts; those under way may finish (:mod:`fleetpgo.run.stop`).
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FEWEST_ERRORS = 3
-"""So many instances in trouble are needed at least to stop a round: of three, one is already a third."""
+"""Fewest instances with server errors that stop a round. In a small fleet one instance is a large share."""
 
 
 class Guard:
-    """Decides when an instance may be asked, and stops the round.
+    """Limits concurrent requests, and stops the round.
 
     Args:
-        rules: how many at once, and how many server errors are too many.
-        limits: datacenter → most instances of it at once; one of a datacenter that it does not name.
-        instances: how many instances the run's rounds have up to this one, in all tasks.
-        store: where the round's tasks tell each other what they met.
+        rules: limits of a task and of a host, and the share of server errors that stops the round.
+        limits: datacenter → most instances profiled at once; 1 for a datacenter that is not in it.
+        instances: number of instances of this round and all earlier ones, over all tasks.
+        store: shared by the round's tasks; holds their server errors and the stop.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Guard:
 
     @asynccontextmanager
     async def turn(self, instance: str, *, datacenter: str, host: str) -> AsyncIterator[None]:
-        """Wait until the instance may be asked. Its error may stop the round.
+        """Wait until a request to the instance may start. An error inside the block may stop the round.
 
         Raises:
             StoppedError: the round was stopped.

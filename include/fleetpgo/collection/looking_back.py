@@ -77,7 +77,7 @@ async def look_back(ask: Ask, *, start: float, end: float) -> Seen:
         if several:
             return Seen(found, since, _said(found[0], since, end))
     if not found:
-        raise NothingError("no-samples: the store has nothing for collection.query in that time")
+        raise NothingError("no-samples: the store has no profile for collection.query in that time")
     return Seen(found, since)
 
 

@@ -1,8 +1,7 @@
-"""Storage of a round's answers until they are checked: one unnamed file, a place for each answer.
+"""Storage of a round's answers until they are checked: one unnamed temporary file with a slot per answer.
 
-A file for each would be one more open file for each instance under way; and a file system that has many
-files deleted looks, for each new one, through what was deleted just before (ext4 does): a quarter of all
-that fetching took.
+One file per answer would need an open file for each request under way. It would also be slow: ext4 searches
+the recently deleted inodes for each new file, which took a quarter of the time of a round.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ if TYPE_CHECKING:
 
 
 class Body:
-    """The bytes that an instance has sent so far.
+    """The bytes of one answer so far.
 
     Args:
-        file: the spool's.
-        start: where in it the body begins.
+        file: the file of the spool.
+        start: offset of the body in it, in bytes.
     """
 
     def __init__(self, file: BinaryIO, start: int) -> None:
@@ -34,7 +33,7 @@ class Body:
         """Append bytes.
 
         Raises:
-            StoreError: there is no room for it, which is no fault of an instance.
+            StoreError: the disk is full or fails; no instance is to blame.
         """
         rest = memoryview(chunk)
         while rest:
@@ -54,13 +53,13 @@ class Body:
 
 
 class Spool:
-    """Slots in one file. A slot is reused when its body is done, so there are as many as requests under way.
+    """Slots in one sparse file. A finished slot is reused, so there are as many as requests under way.
 
-    What was written at a place stays on the disk until it is written over, or the file is closed.
+    Written blocks keep their disk space until they are overwritten, or the file is closed.
 
     Args:
-        file: unbuffered; somebody else closes it.
-        most: bytes that a body may have: places lie so far apart, with nothing between them on the disk.
+        file: unbuffered; the caller closes it.
+        most: size of a slot: most bytes of a body.
     """
 
     def __init__(self, file: BinaryIO, *, most: int) -> None:
@@ -69,7 +68,7 @@ class Spool:
 
     @contextmanager
     def body(self) -> Iterator[Body]:
-        """Give one body a slot until the block ends."""
+        """Give an answer an empty body in a free slot. The slot is free again when the block ends."""
         if self._free:
             place = self._free.pop()
         else:

@@ -1,7 +1,8 @@
-"""Go benchmarks without and with a profile, run in turn and compared as benchstat does.
+"""Go benchmarks without and with a profile, run alternately and compared as benchstat does.
 
-They are the repository's own (``go test -bench``), on the machine of the task: they tell whether a profile
-makes the code that they cover slower, not what the fleet will save (:mod:`fleetpgo.measurement` does).
+The benchmarks are the repository's own (``go test -bench``) and run on the machine of the task. They show
+whether the profile makes the code that they cover slower. They do not show what the fleet will save
+(:mod:`fleetpgo.measurement` measures that).
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 ROUNDS = 6
-"""Runs of each benchmark on each side; fewer than four could never differ significantly."""
+"""Runs of each benchmark with and without the profile. Fewer than four can never differ significantly."""
 
 ALPHA = 0.05
-"""Level of the test, as benchstat's."""
+"""Significance level, the same as benchstat's."""
 
 _PACKAGE = re.compile(r"pkg: (\S+)")
 _RESULT = re.compile(r"(Benchmark\S*?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op")
@@ -37,14 +38,15 @@ _RESULT = re.compile(r"(Benchmark\S*?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op")
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark on both sides.
+    """Result of one benchmark without and with the profile.
 
     Attributes:
         package: import path.
-        name: of the benchmark, with its sub-benchmark.
-        without: median time of an operation without the profile, in nanoseconds.
+        name: name of the benchmark, including the sub-benchmark.
+        without: median time per operation without the profile, in nanoseconds.
         with_profile: the same with the profile.
-        p: two-sided Mann-Whitney U test of the two sides being alike; exact without ties.
+        p: p-value of the two-sided Mann-Whitney U test that both have the same distribution; exact if no
+            times are equal.
     """
 
     package: str
@@ -55,7 +57,7 @@ class Benchmark:
 
     @property
     def change(self) -> float | None:
-        """Change of the median as a share; None where it is not significant."""
+        """Relative change of the median (0.1: 10 % slower); None if it is not significant."""
         return self.with_profile / self.without - 1 if self.p < ALPHA and self.without else None
 
 
@@ -68,20 +70,20 @@ def run_benchmarks(
     memory: int,
     environment: Mapping[str, str],
 ) -> list[Benchmark]:
-    """Run the benchmarks of a module without and with a profile, in turn, and compare them.
+    """Run the benchmarks of a module alternately without and with a profile, and compare them.
 
-    In turn, because a machine that gets busier or hotter would otherwise tell on one side alone.
+    They alternate because a machine that gets busier or hotter would otherwise slow down one side only.
 
     Args:
         module: directory of the module.
-        pattern: which benchmarks, as ``go test -bench`` takes it.
+        pattern: regular expression for ``go test -bench``.
         profile: file of the profile.
-        timeout: of one run of all benchmarks on one side.
-        memory: bytes of data that each process may have.
+        timeout: limit of one run of all benchmarks.
+        memory: limit of each process's data segment, in bytes.
         environment: usually from :func:`fleetpgo.golang.environment.build_environment`.
 
     Raises:
-        BuildError: if a benchmark fails, or the pattern names none.
+        BuildError: a benchmark fails, or the pattern matches none.
     """
     sides: dict[str, list[str]] = {"off": [], str(profile.absolute()): []}
 
@@ -99,13 +101,13 @@ def run_benchmarks(
     if not with_profile:
         raise BuildError(
             f"`go test -bench={pattern} ./...` ran no benchmark",
-            hint="build.benchmark in the service file is a regular expression of benchmarks' names",
+            hint="build.benchmark in the service file is a regular expression; no benchmark's name matches",
         )
     return compare(without, with_profile)
 
 
 def read_results(lines: Iterable[str]) -> dict[tuple[str, str], list[float]]:
-    """Times of an operation in nanoseconds, by package and benchmark.
+    """Return the times per operation in nanoseconds, by (package, benchmark).
 
     Source of the format: https://go.dev/design/14313-benchmark-format.
     """
@@ -123,7 +125,7 @@ def compare(
     without: Mapping[tuple[str, str], Sequence[float]],
     with_profile: Mapping[tuple[str, str], Sequence[float]],
 ) -> list[Benchmark]:
-    """Compare the benchmarks that both sides have, in the order in which they ran."""
+    """Compare the benchmarks that ran both without and with the profile, in the order in which they ran."""
     return [
         Benchmark(
             package,

@@ -1,10 +1,10 @@
 """The compiler's decisions because of the profile: hot calls that it inlined or devirtualised.
 
-The compiler says so itself, if asked (:mod:`fleetpgo.golang.asking`).
+With debug flags the compiler prints them (:mod:`fleetpgo.golang.asking`).
 
-Source of the lines that are read: Go 1.27's cmd/compile/internal/inline/inl.go (``inlineCostOK``,
-``mkinlcall``) and cmd/compile/internal/devirtualize/pgo.go. Other versions may word them otherwise; then
-nothing is found, which is said as "none".
+Source of the format: Go 1.27's cmd/compile/internal/inline/inl.go (``inlineCostOK``, ``mkinlcall``) and
+cmd/compile/internal/devirtualize/pgo.go. If another version words the lines differently, no decision is found
+and the result is "none".
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DEVIRTUALISED = re.compile(r"(\S+): PGO devirtualizing (?:interface|function) c
 _NAMED = 10
 
 MOST_DECISIONS = 200_000
-"""Decisions that are kept: far more than a real build tells of."""
+"""Most decisions that are kept: far more than a real build prints."""
 
 Change = Literal["inlined", "devirtualised"]
 
@@ -40,7 +40,7 @@ class OptimisedCall:
         change: what the compiler did to it.
         caller: the calling function.
         callee: the called one.
-        share: of the profile's edge weight, 0 … 1; of all calls from the one function to the other.
+        share: weight of the call edges from caller to callee, as a share of all edge weight (0 … 1).
     """
 
     change: Change
@@ -54,8 +54,8 @@ class Optimised:
     """The compiler's decisions because of the profile.
 
     Attributes:
-        inlined: how many places of the source hold a hot call that is inlined beyond the usual budget.
-        devirtualised: how many hold an indirect call that now first tries its hottest callee directly.
+        inlined: number of hot call sites that were inlined beyond the usual budget.
+        devirtualised: number of indirect call sites that now try their hottest callee directly first.
         hottest: the calls with the most weight, at most ten; one for each pair of functions.
     """
 
@@ -65,7 +65,7 @@ class Optimised:
 
 
 class Decisions:
-    """Reads the compiler's decisions from the lines of a build, as they come, in bounded memory."""
+    """Collects the compiler's decisions from the output of a build, line by line, in limited memory."""
 
     def __init__(self) -> None:
         self._allowed: set[tuple[str, str, str]] = set()
@@ -76,7 +76,7 @@ class Decisions:
 
     @property
     def too_many(self) -> bool:
-        """Whether the build told of more decisions than are kept, so that they are not known."""
+        """Whether the build printed more decisions than are kept; then the result is incomplete."""
         kept = len(self._allowed) + self._callees + len(self._hottest) + len(self._devirtualised)
         return kept > MOST_DECISIONS
 
@@ -133,7 +133,7 @@ class Decisions:
 
 
 def _plain(name: str) -> str:
-    """A name as compiler and profile agree on it: dots unescaped, type arguments left out."""
+    """Return a name that is the same in compiler output and profile: dots unescaped, no type arguments."""
     return re.sub(r"\[.*\]", "[]", unquote(name))
 
 

@@ -1,18 +1,20 @@
-"""How Go numbers closures, and which toolchains' numbers a list of functions holds.
+"""How Go names closures, and which Go versions' names are in a list of functions.
 
-A closure is named by its place. Go 1.27 changed how, so a name of before may now be another closure's, or
-nobody's (``closureName`` in cmd/compile/internal/ir/func.go; ``inlClosureFunc`` in …/noder/reader.go):
+Go numbers the closures of a function: ``f.func1``, ``f.func2``. Go 1.27 changed the rules, so an older name
+may now belong to another closure, or to none (``closureName`` in cmd/compile/internal/ir/func.go;
+``inlClosureFunc`` in cmd/compile/internal/noder/reader.go):
 
-- A closure of a function that was inlined was named after both, ``caller.inlined.func3``. Now it is named by
-  where it was written: ``inlined.func1``.
-- A closure in the body of a loop over an iterator was counted with those of the function around it,
-  ``f.func3``, and a loop in a loop was ``f-range2``. Now they are counted within the body:
-  ``f-range1.func1``, ``f-range1-range1``.
-- Both took numbers from the closures that follow them, and from those of package variables
+- Closures of an inlined function. Before: named after the caller and the inlined function,
+  ``caller.inlined.func3``. From Go 1.27 on: named after the function they are written in, ``inlined.func1``.
+- Closures in the body of a loop over an iterator. Before: numbered with those of the enclosing function,
+  ``f.func3``; a nested loop is ``f-range2``. From Go 1.27 on: numbered within the body, ``f-range1.func1``
+  and ``f-range1-range1``.
+- Before, both also shifted the numbers of the closures after them, and of closures in package variables
   (``init.func7``).
 
-Names of the first two kinds tell how a toolchain numbers, but for ``a.b.func1``, which may also be a closure
-of a method. So do functions of Go's own packages that came or went with Go 1.27.
+Names of the first two kinds show which rules a toolchain follows. The exception is ``a.b.func1``, which may
+also be a closure of a method. Functions of the standard library that were added or removed in Go 1.27 show
+it, too.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ BEFORE: Numbering = "before Go 1.27"
 SINCE: Numbering = "from Go 1.27 on"
 
 CLOSURE = re.compile(r"(?:func|gowrap|deferwrap|range)?\d+|")
-"""An element of a closure's name that is no function's."""
+"""An element of a closure's name that is not the name of a function: ``func1``, ``range2``, ``1``."""
 
 _FIRST = (1, 27)
 
@@ -44,22 +46,25 @@ _NEW = re.compile(
     r"|runtime\.mallocgc(?:Tiny|SmallNoScan|SmallScanNoHeader)(?:SC\d+|SlowPath)\Z"
     r"|internal/runtime/maps\.[mM]emHash"
 )
-"""What servers' profiles are seldom without, by the symbols of programs of Go 1.24 to 1.27."""
+"""Functions in most servers' profiles: gone since Go 1.27, and new in it. From symbols of Go 1.24–1.27."""
 
 _IN_LOOP = re.compile(r"-range\d+(?:-range|\.(?:func)?\d)")
 
 
 def numbering_of(version: str) -> Numbering | None:
-    """Return how a toolchain numbers closures, by its version such as ``go1.27.3``; None if it is none."""
+    """Return how a Go version such as ``go1.27.3`` numbers closures; None if the text is not a Go version."""
     found = re.match(r"go(\d+)\.(\d+)", version)
     return None if found is None else SINCE if (int(found[1]), int(found[2])) >= _FIRST else BEFORE
 
 
 def numberings(functions: Iterable[str]) -> set[Numbering]:
-    """Return how the closures among these functions may be numbered: both ways, if two toolchains made them.
+    """Return which numberings the names of these functions show.
 
     Args:
-        functions: linker symbols. Where none of them tells, the result is empty.
+        functions: linker symbols.
+
+    Returns:
+        Both numberings if the symbols come from two toolchains; an empty set if no symbol shows one.
     """
     found: set[Numbering] = set()
     for name in functions:
@@ -71,7 +76,7 @@ def numberings(functions: Iterable[str]) -> set[Numbering]:
 
 
 def is_of_inlined(name: str) -> bool:
-    """Return whether a closure is named after a function that was inlined and its caller: before Go 1.27."""
+    """Return whether a closure is named after a caller and an inlined function, as before Go 1.27."""
     elements = _elements(name)
     if not CLOSURE.fullmatch(elements[-1]):
         return False
@@ -85,12 +90,12 @@ def is_of_inlined(name: str) -> bool:
 
 
 def is_in_loop(name: str) -> bool:
-    """Return whether a closure is named after the body of the loop that it is in, as from Go 1.27 on."""
+    """Return whether a closure is named after the body of a loop, as from Go 1.27 on."""
     return _IN_LOOP.search(without_type_arguments(name)) is not None and not is_of_inlined(name)
 
 
 def _elements(name: str) -> list[str]:
-    """What follows the package in a symbol: ``(*T)``, ``M``, ``func1``."""
+    """Return the elements of a symbol after its package: ``(*T)``, ``M``, ``func1``."""
     plain = without_type_arguments(name)
     dot = plain.find(".", plain.rfind("/") + 1)
     return plain[dot + 1 :].removesuffix("-fm").replace("-range", ".range").split(".")

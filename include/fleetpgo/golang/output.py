@@ -1,4 +1,4 @@
-"""Bounds what a command prints, and cleans the lines that people get to see, by :mod:`fleetpgo.foreign`."""
+"""Limit the output of a command, and clean the lines that are shown (:mod:`fleetpgo.foreign`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LONGEST_LINE = 4096
-"""Bytes of a line that are shown; the rest of it is dropped."""
+"""Most bytes of a line that are shown; the rest is dropped."""
 
 _LAST_LINES = 20
 
@@ -24,7 +24,7 @@ class Kept:
         self._most, self._first = most, first
 
     def take(self, chunk: bytes) -> str:
-        """Take more output. Return why the command must be stopped; "" if it may go on."""
+        """Take more output. Return why the command must be stopped; "" if it may continue."""
         self.kept += chunk
         if len(self.kept) <= self._most:
             return ""
@@ -36,10 +36,10 @@ class Kept:
 
 
 class Lines:
-    """Cuts a stream into bounded, clean lines.
+    """Splits a stream into clean lines of limited length, and passes them to a callback up to a limit.
 
     Attributes:
-        last: the last lines, whether they were handed over or not.
+        last: the last 20 lines, also those beyond the limit.
     """
 
     def __init__(self, seen: Callable[[str], None], most: int) -> None:
@@ -52,7 +52,7 @@ class Lines:
         self.last: deque[str] = deque(maxlen=_LAST_LINES)
 
     def take(self, chunk: bytes) -> str:
-        """Take more output. Lines are read one by one, so their total is no reason to stop the command."""
+        """Take more output, and pass on its complete lines. Always return "": no length stops the command."""
         *ended, rest = chunk.split(b"\n")
         for part in ended:
             self._add(part)
@@ -61,7 +61,7 @@ class Lines:
         return ""
 
     def finish(self) -> None:
-        """Hand over the last line if it lacks a newline."""
+        """Pass on the last line if it has no newline."""
         if self._line:
             self._show()
 

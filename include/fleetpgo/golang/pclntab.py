@@ -1,13 +1,12 @@
-"""Read a Go program's own tables of its functions from its binary.
+"""Read the function tables of a Go binary.
 
-Go's runtime prints tracebacks and writes profiles from these tables, so every binary has them, a stripped one
-too:
+Go's runtime needs these tables for tracebacks and profiles, so every binary has them, even a stripped one:
 
-- the *pclntab*: a header, the names of functions and files, and for each function a record with its start
-  line, and tables of what is at which place of its code;
-- the *inline trees*, below ``go:func.*``: in the pclntab itself since Go 1.26, in the read-only data before;
-- the *moduledata*, which says where both are. Its first two words point into the pclntab, and by these it is
-  found.
+- The *pclntab*: a header, the names of functions and files, and a record for each function with its start
+  line and its tables that map a PC to file, line and inlined call.
+- The *inline trees*, below ``go:func.*``: in the pclntab since Go 1.26, in the read-only data before.
+- The *moduledata*, which holds the addresses of both. It is found by its first two words, which point into
+  the pclntab.
 
 Sources: src/runtime/symtab.go, symtabinl.go and runtime2.go, src/internal/abi/symtab.go,
 src/cmd/link/internal/ld/pcln.go and symtab.go, of Go 1.20 to 1.27. Between these, only the place of
@@ -32,22 +31,22 @@ if TYPE_CHECKING:
     from fleetpgo.golang.elf import Elf
 
 _MAGIC = 0xFFFFFFF1
-"""How a pclntab begins since Go 1.20 (``Go120PCLnTabMagic``)."""
+"""Magic number of a pclntab since Go 1.20 (``Go120PCLnTabMagic``)."""
 
 _EARLIER = (0xFFFFFFFB, 0xFFFFFFFA, 0xFFFFFFF0)
-"""How earlier ones do, which have no start lines."""
+"""Magic numbers of earlier Go versions, whose tables have no start lines."""
 
 _SECTIONS = (b".gopclntab", b".data.rel.ro.gopclntab")
 
 _HEADER = 8
-"""Words of the header behind its first eight bytes: nfunc, nfiles, textStart, and five offsets."""
+"""Words of the header after its first eight bytes: nfunc, nfiles, textStart, and five offsets."""
 
 _WORDS = 48
-"""Words of the moduledata that are read."""
+"""Number of words that are read from the moduledata."""
 
 _TEXT = 22
 _GO_FUNC, _GO_FUNC_BEFORE = 43, 40
-"""``gofunc``: since Go 1.27, and before. Since 1.26 ``epclntab`` follows it."""
+"""Word index of ``gofunc`` since Go 1.27, and before. ``epclntab`` follows it since Go 1.26."""
 
 
 class _Table(NamedTuple):
@@ -72,7 +71,7 @@ def read_program(path: Path) -> Program:
         path: an ELF binary of Go 1.20 or newer; stripped or not, position-independent or not.
 
     Raises:
-        BuildError: it is none, or is damaged.
+        BuildError: the file is not such a binary, or is damaged.
     """
     with open_elf(path) as elf:
         table = _find_table(elf)
@@ -101,7 +100,7 @@ def read_program(path: Path) -> Program:
 
 
 def _code(elf: Elf, text: int, table: _Table) -> bytes:
-    """Return the functions' code; nothing where the table of functions says what is not in the file."""
+    """Return the machine code of all functions; empty if the function table points outside the file."""
     end = int.from_bytes(table.part(4)[8 * table.functions :][:4], "little" if elf.order == "<" else "big")
     return elf.from_address(text, end)
 
@@ -121,8 +120,8 @@ def _find_table(elf: Elf) -> _Table:
             if at % elf.word == 0 and data[at + 7 : at + 8] == bytes([elf.word]):
                 return _table(elf, segment.address + at, data[at:])
     raise BuildError(
-        f"{elf.name} holds no functions of Go",
-        hint="name the binary that `go build` wrote, of Go 1.20 or newer; not a packed form of it",
+        f"{elf.name} has no Go function table (pclntab)",
+        hint="name a binary as `go build` of Go 1.20 or newer wrote it; a packed one (UPX) cannot be read",
     )
 
 
@@ -130,21 +129,21 @@ def _table(elf: Elf, address: int, data: bytes) -> _Table:
     """Read the header of a pclntab (``pcHeader`` in src/runtime/symtab.go)."""
     size = 8 + _HEADER * elf.word
     if len(data) < size:
-        raise elf.damaged("its table of functions is too short")
+        raise elf.damaged("its function table is too short")
     magic = int(np.frombuffer(data, f"{elf.order}u4", 1)[0])
     if magic in _EARLIER:
         raise BuildError(
-            f"{elf.name} was built by a Go before 1.20, which writes no start lines",
+            f"{elf.name} was built with a Go version before 1.20; its function table has no start lines",
             hint="build it with Go 1.20 or newer",
         )
     if magic != _MAGIC or data[7] != elf.word or data[6] not in (1, 2, 4):
         raise BuildError(
-            f"{elf.name} holds a table of functions that fleetpgo does not know ({magic:#x})",
-            hint="a newer fleetpgo may read it",
+            f"{elf.name} has a function table of an unknown format (magic number {magic:#x})",
+            hint="update fleetpgo: a newer version may read it",
         )
     count, _, _, *starts = np.frombuffer(data, f"{elf.order}u{elf.word}", _HEADER, 8).tolist()
     if sorted(starts) != starts or starts[-1] + 8 * count + 4 > len(data):
-        raise elf.damaged("its table of functions contradicts itself")
+        raise elf.damaged("its function table is inconsistent")
     return _Table(address, data, data[6], count, tuple(starts))
 
 
@@ -158,12 +157,13 @@ def _find_module(elf: Elf, table: _Table) -> NDArray[np.uint64]:
             if len(found) == _WORDS:
                 return found
     raise BuildError(
-        f"{elf.name} does not say where its functions' tables are", hint="take the file that `go build` wrote"
+        f"{elf.name} has no moduledata, which says where its function tables are",
+        hint="name the file as `go build` wrote it",
     )
 
 
 def _go_func(elf: Elf, table: _Table, module: NDArray[np.uint64]) -> tuple[int, int]:
-    """Return the address of ``go:func.*``, and in how many parts the code lies."""
+    """Return the address of ``go:func.*``, and the number of text sections."""
     end = table.address + len(table.data)
     for place in (_GO_FUNC, _GO_FUNC_BEFORE):
         address, after = int(module[place]), int(module[place + 1])
@@ -173,7 +173,8 @@ def _go_func(elf: Elf, table: _Table, module: NDArray[np.uint64]) -> tuple[int, 
     if any(each.address <= address < each.address + each.size for each in elf.loaded):
         return address, int(module[_GO_FUNC_BEFORE + 2])
     raise BuildError(
-        f"{elf.name} was built by a Go that fleetpgo does not know", hint="a newer fleetpgo may read it"
+        f"{elf.name} was built with a Go version that fleetpgo does not know",
+        hint="update fleetpgo: a newer version may read it",
     )
 
 

@@ -307,7 +307,7 @@ class Program:
 
     def _damaged(self) -> BuildError:
         return BuildError(
-            f"the table of functions in {self.name} is damaged", hint="take the file that `go build` wrote"
+            f"the function table of {self.name} is damaged", hint="name the file as `go build` wrote it"
         )
 
 

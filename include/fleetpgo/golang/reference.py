@@ -1,4 +1,4 @@
-"""The binary that production runs, as ``go version -m`` has it: what a build is held against."""
+"""Build settings of the production binary (``go version -m``), for comparison with fleetpgo's own build."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ COMPARED = (
     *("-tags", "-trimpath", "-race", "-msan", "-asan", "-cover", "-buildmode", "-gcflags"),
     *("CGO_ENABLED", "GOEXPERIMENT", "GOOS", "GOARCH", "GOAMD64", "GOARM64"),
 )
-"""Settings that change what is compiled. Not the linker's flags: they may say too much."""
+"""Settings that change the compiled code. Linker flags are left out: they may hold secrets."""
 
 _VERSION = re.compile(r"(?:.*: )?(go1\.\S+)")
 _KEY = "build.reference in the service file"
 
 
 def read_reference(reference: str, *, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return a reference's build settings, as :func:`~fleetpgo.golang.toolchain.build_settings` does.
+    """Return the build settings of a reference; see :func:`fleetpgo.golang.toolchain.build_settings`.
 
     Args:
-        reference: output of ``go version -m``, or the path of a file with it or of the binary.
-        environment: where Go is.
+        reference: the output of ``go version -m``, the path of a file with that output, or the path of a
+            binary.
+        environment: environment variables; ``go`` must be on its PATH to read a binary.
 
     Raises:
-        ToolchainError: if there is no Go on the environment's PATH.
-        BuildError: if there is no such file, or it is neither.
+        ToolchainError: there is no Go on the PATH.
+        BuildError: the file does not exist, or is neither that output nor a Go binary.
     """
     if "\n" in reference:
         return _parse(reference, "the text")
@@ -63,23 +64,23 @@ def _parse(text: str, what: str) -> dict[str, str]:
                 settings.setdefault("go", version[1])
     if "path" not in settings:
         raise BuildError(
-            f"{_KEY}: {what} is not what `go version -m` prints: it names no package",
-            hint="run `go version -m` on the binary that production runs, and take all that it prints",
+            f"{_KEY}: {what} is not the output of `go version -m`: it has no line `path`",
+            hint="run `go version -m` on the production binary, and copy its whole output",
         )
     return settings
 
 
 def differences(built: Mapping[str, str], reference: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each setting in which a build differs from the reference.
+    """Return a sentence for each setting that differs between a build and the reference.
 
     Raises:
-        BuildError: if the reference is another program.
+        BuildError: the reference is another program: its main package has another import path.
     """
     if built.get("path") != reference["path"]:
         raise BuildError(
             f"{_KEY} was built from {reference['path']}, "
             f"and build.binary from {built.get('path', 'no package')}",
-            hint="name the binary of the service in build.binary, and in build.reference the same program",
+            hint="build.binary and build.reference must name the same program",
         )
     return [
         f"{name} is {_shown(built, name)} in this build and {_shown(reference, name)} in the reference binary"

@@ -23,11 +23,17 @@ class Amount:
 
 @dataclass(frozen=True)
 class Change:
-    """What instances used before and after, and the difference.
+    """CPU of some instances before and after, and the difference.
 
-    ``saved_cores`` is before less after, ``saved_share`` the same as a share of before; CPU per request is in
-    CPU-seconds, and ``saved_share_per_request`` the share by which it fell (None without a traffic
-    expression).
+    Attributes:
+        instances: number of instances.
+        before: amounts before the rollout.
+        after: amounts after it.
+        saved_cores: cores before minus cores after.
+        saved_share: the same as a share of the cores before.
+        cpu_per_request_before: CPU-seconds per request; None without a traffic expression. The same holds
+            for ``cpu_per_request_after``.
+        saved_share_per_request: share by which CPU per request fell; None without a traffic expression.
     """
 
     instances: int
@@ -44,7 +50,7 @@ def change(instances: int, before: Amount, after: Amount) -> Change:
     """Return the change between two amounts.
 
     Raises:
-        MeasurementError: no CPU, or no requests, on one side: nothing can be compared.
+        MeasurementError: CPU or requests are 0 before or after.
     """
     if min(before.cores, after.cores) <= 0:
         raise MeasurementError(
@@ -72,18 +78,19 @@ def change(instances: int, before: Amount, after: Amount) -> Change:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that was measured of a rollout.
+    """All data of a comparison.
 
     Attributes:
-        usage: the windows and, as far as history reaches, the same ones of earlier weeks.
-        history: four weeks or so before the rollout, hourly or finer, for the elasticity.
-        panel: instances around the rollout; None where they were not asked for.
-        guardrails: the guarded quantity, summed over instances, in the place of CPU; by name.
-        raw: the fleet before and after, compared as anybody would.
-        revisions: source revisions that ran before the rollout, and after it; None if nobody asked.
-        defects: what makes any conclusion invalid.
-        watched: whether another deploy would be among the defects, had there been one.
-        queries: PromQL that can be pasted, by what it gives.
+        usage: CPU and traffic in the windows before and after, and in the same windows of earlier weeks as
+            far as the data reach.
+        history: about four weeks before the rollout, hourly or finer; for the elasticity.
+        panel: CPU of each instance around the rollout; None if it was not queried.
+        guardrails: name → a guarded quantity summed over instances, in the field for CPU.
+        raw: plain difference of the fleet before and after, without correction.
+        revisions: source revisions that ran before and after the rollout; None if they were not queried.
+        defects: reasons why no conclusion is valid, in sentences.
+        watched: whether another deploy in the windows would have been detected (and be in ``defects``).
+        queries: description → PromQL to paste into Prometheus.
     """
 
     usage: Usage

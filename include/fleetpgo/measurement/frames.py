@@ -7,9 +7,9 @@ cell of ``cpu``, ``requests`` or ``version`` was not measured.
 The types are fixed and never guessed from the values: instances, datacenters and versions are text. So 1.10
 is not 1.1, and ``NA`` is a datacenter.
 
-The rollout is read from the versions. It begins when the new one is first seen. It ends when
-``rollout.complete`` of the instances have it, or all that ever will, and that stays so. Instances that
-are there after it and never have the new version are the control group.
+The rollout is derived from the versions. It begins when the new version first occurs. It ends when the share
+``rollout.complete`` of the instances has it for good, or all instances have it that ever will. Instances that
+still run after the rollout and never have the new version are the control group.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _LATEST = 1e11
 
 @dataclass(frozen=True)
 class Recorded:
-    """A fleet's record: wide tables of shape (times, instances), index in Unix seconds on a regular grid."""
+    """A checked table in wide form: shape (times, instances), index in Unix seconds at equal steps."""
 
     step: int
     cpu: pd.DataFrame
@@ -62,7 +62,7 @@ def read(file: Path) -> pd.DataFrame:
     """Read a CSV or Parquet file.
 
     Raises:
-        MeasurementError: it cannot be read, or a rate in it is no number.
+        MeasurementError: the file cannot be read, or ``cpu`` or ``requests`` is not a number.
     """
     try:
         if file.suffix == ".parquet":
@@ -75,16 +75,16 @@ def read(file: Path) -> pd.DataFrame:
         )
     except (OSError, ValueError) as error:
         raise MeasurementError(
-            f"{file} cannot be read: {error}", hint="cpu and requests hold numbers, or nothing"
+            f"{file} cannot be read: {error}", hint="cpu and requests must be numbers or empty"
         ) from error
 
 
 def record(frame: pd.DataFrame) -> Recorded:
-    """Check a table and bring it into its wide form.
+    """Check a table and convert it to wide form.
 
     Raises:
-        MeasurementError: a column is missing or has the wrong type, a time has no zone or is no multiple of
-            the step, or a row is there twice.
+        MeasurementError: a column is missing or has the wrong type, a time has no time zone or is not a
+            multiple of the step, or a row occurs twice.
     """
     if missing := [name for name in REQUIRED if name not in frame.columns]:
         raise MeasurementError(
@@ -169,7 +169,7 @@ def _seconds(timestamps: pd.Series[float] | pd.Series[str]) -> pd.Series[int]:
         times = pd.to_datetime(timestamps, errors="raise")
     except (ValueError, TypeError, OverflowError) as error:
         raise MeasurementError(
-            f"a timestamp cannot be read: {error}", hint="write all times alike, as 2026-03-02T09:00:00Z"
+            f"a timestamp cannot be read: {error}", hint="write every time as 2026-03-02T09:00:00Z"
         ) from error
     if times.isna().any():
         raise MeasurementError("a row has no timestamp")
@@ -183,15 +183,15 @@ def _seconds(timestamps: pd.Series[float] | pd.Series[str]) -> pd.Series[int]:
 def find_rollout(
     recorded: Recorded, version: str | None, *, complete: float
 ) -> tuple[Rollout, dict[str, float]]:
-    """Return the rollout of a version, and when each instance had it first.
+    """Return the rollout of a version, and the Unix time at which each instance first had it.
 
     Args:
         recorded: the table.
-        version: default: the one that came last.
-        complete: share of the instances from which the rollout counts as complete.
+        version: the new version; None: the one that first occurs last.
+        complete: share of the instances at which the rollout counts as complete.
 
     Raises:
-        MeasurementError: there is no such version, it was there from the start, or the rollout never ended.
+        MeasurementError: the version is not in the table or is in its first row, or the rollout does not end.
     """
     times = recorded.version.index.to_numpy()
     versions = recorded.version.to_numpy()
@@ -203,9 +203,8 @@ def find_rollout(
     has = versions == wanted
     if wanted not in known or has[0].any():
         raise MeasurementError(
-            f"version {wanted} is "
-            + ("there from the first row on" if wanted in known else "nowhere in the table"),
-            hint=f"the table must hold the time before the rollout, too; versions in it: {', '.join(known)}",
+            f"version {wanted} is " + ("already in the first row" if wanted in known else "not in the table"),
+            hint=f"the table must begin before the rollout; versions in it: {', '.join(known)}",
         )
     switched = {
         str(name): float(times[flags.argmax()])
@@ -221,8 +220,8 @@ def find_rollout(
     ended = max(first, int(np.searchsorted(times, start)))
     if ended >= len(times):
         raise MeasurementError(
-            f"the rollout of version {wanted} does not end in the table",
-            hint="rollout.complete is the share of the instances at which it does",
+            f"the rollout of version {wanted} is not complete at the end of the table",
+            hint="add later rows, or lower rollout.complete, the share of instances that must run it",
         )
     fraction = float(new[ended].sum() / max(there[ended].sum(), 1))
     rollout = Rollout(wanted, from_timestamp(start - recorded.step), from_timestamp(times[ended]), fraction)
@@ -230,7 +229,13 @@ def find_rollout(
 
 
 def evidence(recorded: Recorded, windows: Windows, switched: dict[str, float]) -> Evidence:
-    """Return the evidence that Prometheus would give, without guardrails."""
+    """Return the same evidence as from Prometheus, but without guardrails and queries.
+
+    Args:
+        recorded: the table.
+        windows: the windows to compare.
+        switched: instance → Unix time at which it first had the new version.
+    """
     after = recorded.cpu.reindex(grid([windows.after], recorded.step))
     held_back = after.notna().any().to_numpy() & ~after.columns.isin(list(switched))
     usage = _usage(recorded, list(spans(windows, weeks=PLACEBOS)), held_back)
@@ -311,8 +316,8 @@ def _amount(recorded: Recorded, span: Span) -> Amount:
 def _raw(recorded: Recorded, before: Amount, after: Amount) -> Change:
     if math.isnan(before.cores + after.cores):
         raise MeasurementError(
-            "the table holds no row in one of the windows before and after the rollout",
-            hint="choose a shorter --window",
+            "the table has no rows in the window before or after the rollout",
+            hint="choose a shorter --window, or add rows",
         )
     return change(recorded.cpu.shape[1], before, after)
 

@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from fleetpgo.run.store import RunStore
 
 COUNTED = ("saved", "regression")
-"""Calls whose cores add up; inconclusive ones count as nothing."""
+"""Verdicts whose cores are summed; inconclusive ones count as 0."""
 
 TOGETHER = "release and PGO together"
 
 
 @dataclass(frozen=True)
 class Refresh:
-    """Result of one rollout, from its longest measurement.
+    """Result of one rollout: the measurement over the week, or across the rollout if there is no other.
 
     Attributes:
         run: directory of the run in the store.
-        rollout_end: when the new build was out.
+        rollout_end: when the rollout was complete.
         profile: first 12 hex digits of the SHA-256 of its profile.
         period: ``week`` or ``rollout``.
-        verdict: the call; see :mod:`.verdict`.
+        verdict: ``saved``, ``regression`` …; see :mod:`.verdict`.
         attribution: ``PGO`` or ``release``.
         method: letter of the estimator; this and the rest are None without an estimate.
-        saving: the estimate, as a share; ``low`` and ``high`` are the ends of its 95 % interval.
+        saving: the estimate, as a share of CPU; ``low`` and ``high`` are the ends of its 95 % interval.
         cores: the saving in cores; ``cores_low`` and ``cores_high`` likewise.
     """
 
@@ -73,7 +73,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Reclaimed:
-    """Cores that the counted refreshes until a time reclaimed, each on top of those before; 95 % interval."""
+    """Sum of the cores that all counted refreshes up to a time saved, with its 95 % interval."""
 
     at: datetime
     cores: float
@@ -82,14 +82,15 @@ class Reclaimed:
 
 
 def history(store: Path | UPath, service: str, *, now: datetime) -> pd.DataFrame:
-    """Return one row per measured refresh, by the time of its rollout; the index is the run's directory.
+    """Return a table with one row per measured refresh, sorted by rollout; the index is the run's directory.
 
-    ``core_hours``: see :func:`core_hours`; ``core_hours_total``: of the refresh and all earlier ones.
+    The columns are the fields of :class:`Refresh`, ``core_hours`` (see :func:`core_hours`) and their
+    cumulative sum, ``core_hours_total``.
 
     Args:
         store: root of the artifact store.
         service: name of the service.
-        now: until when the latest saving counts.
+        now: end of the time in which the latest saving counts.
     """
     import pandas as pd  # noqa: PLC0415  # half a second: not for those who want the rows alone
 
@@ -110,12 +111,13 @@ def refreshes(store: Path | UPath, service: str) -> list[Refresh]:
 def latest_savings(store: Path | UPath, service: str, *, count: int = 3) -> list[str]:
     """Return what the latest measured refreshes saved, the oldest first: ``saved 3.1 % [2.2, 4.0]``.
 
-    Where no saving can be named, the verdict stands alone, or that a release went out with the profile.
+    Without a saving, the text is the verdict alone. If a release went out with the profile, it is
+    ``release and PGO together``.
 
     Args:
         store: root of the artifact store.
         service: name of the service.
-        count: how many refreshes.
+        count: most refreshes to return.
     """
     return [_told(each) for each in refreshes(store, service)[-count:]]
 
@@ -129,13 +131,13 @@ def _told(each: Refresh) -> str:
 
 
 def rollouts(store: Path | UPath, service: str) -> list[tuple[datetime, datetime]]:
-    """Return start and end of each rollout of a service that its runs have seen."""
+    """Return start and end of each rollout that a service's runs recorded, sorted by start."""
     found = (run.find(Rollout) for run in runs_of(store, service))
     return sorted((rollout.start, rollout.end) for rollout in found if rollout is not None)
 
 
 def read_refresh(run: RunStore) -> Refresh | None:
-    """Read the longer measurement of a run; None if there is none yet."""
+    """Read a run's measurement over the week, else the one across the rollout; None if there is neither."""
     for period in reversed(PERIODS):
         if found := run.find(Measurement, period):
             return _refresh(run.directory.name, found)
@@ -148,9 +150,9 @@ def in_order(refreshes: Iterable[Refresh]) -> list[Refresh]:
 
 
 def core_hours(refreshes: Sequence[Refresh], *, now: datetime) -> list[float]:
-    """Return the core-hours that each refresh reclaimed until the next one's rollout, or until `now`.
+    """Return the core-hours that each refresh saved until the next rollout; for the last one, until `now`.
 
-    Savings and regressions of PGO alone count; all others count as nothing.
+    Only savings and regressions of PGO alone count; all others are 0.
     """
     ends = [refresh.rollout_end for refresh in refreshes]
     return [
@@ -162,9 +164,9 @@ def core_hours(refreshes: Sequence[Refresh], *, now: datetime) -> list[float]:
 
 
 def reclaimed(refreshes: Iterable[Refresh]) -> list[Reclaimed]:
-    """Return the sum of the counted refreshes of any services, after each of them.
+    """Return the cumulative sum of saved cores after each counted refresh, over any number of services.
 
-    Their errors are taken to be independent: the interval's half-widths add up as the root of their squares.
+    Errors are assumed to be independent, so the interval's half-widths are added in quadrature.
     """
     cores = below = above = 0.0
     points = []
@@ -203,7 +205,7 @@ def _refresh(run: str, measured: Measurement) -> Refresh:
 
 
 def _interval(found: Saving) -> tuple[float | None, float | None]:
-    """Return the interval's ends in cores. A share s of what would be used is s/(1 − s) of what is used."""
+    """Return the interval's ends in cores. A saved share s is s/(1 − s) of the CPU that is still used."""
     if not found.saving or 1 in (found.low, found.high):  # all that would be used: no number of cores
         return None, None
     used = found.cores * (1 - found.saving) / found.saving

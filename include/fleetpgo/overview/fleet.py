@@ -1,8 +1,8 @@
-"""Each service in one row, from the summaries of its runs.
+"""One row per service, from cached summaries of its runs.
 
-A run is read again only if its directory has changed. Artifacts are renamed into the directory, so its
-modification time shows that. Object stores have no such time. There, a run with a measurement over the week
-is complete and not read again; any other run is read again after a minute.
+A run is read again only if its directory's modification time has changed; every new artifact changes it,
+because it is renamed into the directory. Object stores have no such time. There, a run with a measurement
+over the week is complete and not read again; any other run is read again after a minute.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _RUNS_REMEMBERED = 1 << 16
 _SERVICES_REMEMBERED = 4_096
 
 _FRESH_S = 60
-"""For how long a summary from an object store holds while its run may go on."""
+"""Seconds for which the summary of an unfinished run in an object store is cached."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Profile:
         run: id of the run.
         made_at: when it was merged from what the instances sent.
         digest: first 12 hex digits of its SHA-256.
-        size: its bytes.
+        size: size in bytes.
         samples: CPU samples in it.
-        used: instances that gave one, of ``selected``.
+        used: number of instances whose profiles were used, of ``selected``.
     """
 
     run: str
@@ -69,10 +69,15 @@ class Profile:
 
 @dataclass(frozen=True)
 class PullRequest:
-    """A pull request that a run opened or updated, as the run left it.
+    """A pull request that a run opened or updated, as of that run.
 
-    ``source_match`` is the share of the profile's weight that the source had then, ``current_match`` the same
-    of the profile that was on the base branch then; None: not recorded.
+    Attributes:
+        number: its number.
+        url: its address.
+        state: ``open``, ``merged`` or ``skipped``.
+        source_match: source match of the proposed profile, 0 … 1 (:mod:`fleetpgo.golang.sourcematch`); None
+            if not recorded.
+        current_match: the same of the profile that was on the base branch.
     """
 
     number: int
@@ -93,7 +98,7 @@ class Summary:
 
     @property
     def merged(self) -> bool:
-        """Whether its pull request was merged: from then on its profile is the service's."""
+        """Whether its pull request was merged, so the service is built with its profile."""
         return self.pull_request is not None and self.pull_request.state == "merged"
 
 
@@ -103,13 +108,13 @@ class Row:
 
     Attributes:
         service: its name.
-        profile: the newest that was merged into the base branch; None if none was yet.
-        source_match: how much of it the source still had when a run last compared, 0 … 1; None: none did.
-        waiting: the pull request that waits for its merge; None if none does.
+        profile: the newest profile that was merged into the base branch; None if there is none.
+        source_match: source match of that profile when a run last compared it, 0 … 1; None if no run did.
+        waiting: the open pull request; None if there is none.
         last: the last measured refresh.
-        cores: reclaimed by all refreshes whose verdict counts, with its interval; None if there is none.
-        core_hours: reclaimed so far; see :func:`fleetpgo.measurement.history.core_hours`.
-        refreshes: all measured ones, by the time of their rollout.
+        cores: cores saved by all refreshes whose verdict counts, with the interval; None if there is none.
+        core_hours: core-hours saved so far; see :func:`fleetpgo.measurement.history.core_hours`.
+        refreshes: all measured refreshes, by the time of their rollout.
         problems: artifacts that could not be read.
     """
 
@@ -130,7 +135,7 @@ def look_at_service(store: Path | UPath, service: str, *, now: datetime) -> Row:
     Args:
         store: root of the artifact store.
         service: its name.
-        now: until when the latest saving counts.
+        now: end of the time in which the latest saving counts.
     """
     row = _row(_stamps(store, service), service)
     return replace(row, core_hours=sum(core_hours(row.refreshes, now=now)))
@@ -148,7 +153,7 @@ def profiles_made(runs: Iterable[Summary]) -> list[tuple[Profile, Summary]]:
 
 
 def reclaimed_by_day(rows: Iterable[Row]) -> list[Reclaimed]:
-    """Return the cores that all services have reclaimed: one point for each day with a change."""
+    """Return the cores that all services have saved: the last value of each day with a change."""
     points = reclaimed(refresh for row in rows for refresh in row.refreshes)
     last_of_day = [one for one, following in pairwise(points) if one.at.date() != following.at.date()]
     return [*last_of_day, *points[-1:]]
@@ -207,7 +212,7 @@ def _last_match(profiles: Sequence[tuple[Profile, Summary]], current: Profile | 
 
 @lru_cache(maxsize=_RUNS_REMEMBERED)
 def _summary(run: RunStore, stamp: int) -> Summary:  # noqa: ARG001  # what is remembered holds for it alone
-    """Summarise a run. Raises StoreError: an outage is not remembered as a damaged artifact."""
+    """Summarise a run. An outage raises StoreError, so it is not cached as a damaged artifact."""
     found = Summary()
     try:
         found = replace(found, profile=_profile(run))

@@ -25,8 +25,8 @@ GIVEN = ("fetched", "used")
 class Instance:
     """Result of one selected instance.
 
-    ``state``: ``waiting`` until there is a record; then the record's (``fetched``, ``refused``, ``missing``);
-    after the merge its own (``used``). ``size`` is in bytes.
+    ``state`` is ``waiting`` until its request has ended; then ``fetched``, ``refused`` or ``missing``; after
+    the merge ``used``, ``refused`` or ``missing``. ``size`` is in bytes.
     """
 
     instance: str
@@ -41,7 +41,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class DatacenterCount:
-    """How many instances of a datacenter were asked and gave a profile; reason → how many did not."""
+    """Number of instances of a datacenter that were asked, and that gave a profile; reason → failures."""
 
     name: str
     asked: int
@@ -50,7 +50,7 @@ class DatacenterCount:
 
 
 def look_at_instances(store: RunStore, manifest: Manifest | None) -> tuple[Instance, ...]:
-    """Return all instances of the first round, and those of later rounds that were asked."""
+    """Return the instances of the first round, and of later rounds those that were asked."""
     try:
         chosen = read_selection(store)
     except NotThereError:  # nothing was chosen yet

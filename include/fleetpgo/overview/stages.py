@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of the run. ``figures`` are for people, by name, in the order in which they matter."""
+    """A step of the run. ``figures``: name → formatted figure for the page, the most important first."""
 
     name: str
     state: Literal["waiting", "done", "skipped"]
@@ -36,13 +36,13 @@ def look_at_stages(
     manifest: Manifest | None,
     measurements: Sequence[MeasuredPeriod],
 ) -> Iterator[Stage]:
-    """Return the steps in their order.
+    """Return the steps of a run, in order.
 
     Args:
-        store: of the run.
-        instances: what became of each.
-        manifest: the account of the merge, if there was one.
-        measurements: those that were made.
+        store: artifacts of the run.
+        instances: results of all instances.
+        manifest: record of the merge; None if there was no merge yet.
+        measurements: measurements so far.
     """
     given = [each for each in instances if each.state in GIVEN]
     answered = [each for each in instances if each.state != "waiting"]

@@ -1,6 +1,6 @@
-"""From a profile's samples to the call edges that Go's compiler derives from them.
+"""Derive call edges from the samples of profiles, exactly as Go's compiler does.
 
-The rules are in :mod:`fleetpgo.pprof.edges`.
+:mod:`fleetpgo.pprof.edges` explains the rules.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def call_edges(profile: Profile) -> Edges:
     """Return the call edges of a profile, as Go's compiler derives them.
 
     Raises:
-        ProfileError: the profile counts no CPU samples (``no-cpu-samples``), or has more lines next to its
-            leaves than its limits allow (``too-large``).
+        ProfileError: the profile has no CPU samples (``no-cpu-samples``), or more lines next to its leaves
+            than its limits allow (``too-large``).
     """
     graph = CallGraph()
     graph.add(shortened(profile.columns, profile.limits))
@@ -36,7 +36,7 @@ def call_edges(profile: Profile) -> Edges:
 
 
 class CallGraph:
-    """The sum of the call edges of some profiles."""
+    """Sums the call edges of any number of profiles."""
 
     def __init__(self) -> None:
         self._names = TextNumbers()
@@ -44,7 +44,7 @@ class CallGraph:
         self._sums = Sums()
 
     def add(self, profiles: Columns) -> None:
-        """Add some profiles whose stacks have two locations at the most.
+        """Add profiles whose stacks are cut to their two innermost locations.
 
         Raises:
             ProfileError: ``no-cpu-samples`` or ``overflow``.
@@ -59,7 +59,7 @@ class CallGraph:
         self._sums.add(rows, weights.take(steps.samples)[:, None], len(self._edges))
 
     def edges(self) -> Edges:
-        """The edges with their weights."""
+        """Return the edges with their weights so far."""
         names = list(map(go_name, self._names.all()))
         edges, weights = self._edges.all()[0].reshape(-1, 3).tolist(), self._sums.of(len(self._edges))
         return Edges.of(
@@ -71,14 +71,15 @@ class CallGraph:
 
 
 class Nodes(NamedTuple):
-    """Some lines of locations.
+    """Nodes of the call graph, as columns; each is one line of a location.
 
-    To the compiler, two of them are one node if they agree in all three, and their locations in the address.
+    The compiler takes two lines for the same node if all three values are equal, and the addresses of their
+    locations, too.
 
     Args:
-        names: numbers of the functions' names.
-        start_lines: of the functions.
-        lines: line numbers.
+        names: (nodes,) number of the function's name.
+        start_lines: (nodes,) start line of the function.
+        lines: (nodes,) line number.
     """
 
     names: Ints
@@ -87,11 +88,11 @@ class Nodes(NamedTuple):
 
 
 class _Lines:
-    """The lines of all locations, each location's innermost call first.
+    """The lines of all locations; within a location the innermost inlined call comes first.
 
     Args:
-        profiles: whose locations they are of.
-        names: the number of each function's name, 0 that of the empty one.
+        profiles: the profiles that hold the locations.
+        names: (functions,) number of each function's name; 0 is the empty name.
     """
 
     def __init__(self, profiles: Columns, names: Ints) -> None:
@@ -111,11 +112,11 @@ class _Lines:
         self._start_lines = np.append(profiles.functions[:, 3], 0)
 
     def names(self, rows: Ints) -> Ints:
-        """Numbers of the names of some lines' functions."""
+        """Return the numbers of the function names of some lines."""
         return self._names[self._functions.take(rows)]
 
     def nodes(self, rows: Ints) -> Nodes:
-        """Return what the compiler sees of some lines."""
+        """Return the nodes of some lines."""
         functions = self._functions.take(rows)
         lines = self._lines.take(rows)
         lines[np.flatnonzero(functions == NONE)] = 0
@@ -123,12 +124,12 @@ class _Lines:
 
 
 class Steps(NamedTuple):
-    """Steps in a stack: from a line to the line that called it.
+    """Steps in stacks, as columns: from a line to the line that called it.
 
     Args:
-        callees: rows of the lines that were called.
-        callers: rows of the lines that called them.
-        samples: in whose stack it is.
+        callees: (steps,) row of the called line.
+        callers: (steps,) row of the calling line.
+        samples: (steps,) row of the sample.
     """
 
     callees: Ints
@@ -136,16 +137,16 @@ class Steps(NamedTuple):
     samples: Ints
 
     def of(self, rows: Ints) -> Steps:
-        """Return some of the nodes."""
+        """Return some of the steps."""
         return Steps(*(column.take(rows) for column in self))
 
     def and_(self, others: Steps) -> Steps:
-        """Return these nodes and others."""
+        """Return these steps followed by others."""
         return Steps(*map(np.concatenate, zip(self, others, strict=True)))
 
 
 def _steps(profiles: Columns, lines: _Lines, counted: NDArray[np.bool_]) -> Steps:
-    """The steps in the ``counted`` samples: between different nodes, and each once a sample."""
+    """Return the steps in the ``counted`` samples: only between different nodes, and each once per sample."""
     stacks, depths, addresses = profiles.stacks, profiles.depths, profiles.locations[:, 1]
 
     # From location to location.
@@ -170,7 +171,7 @@ def _steps(profiles: Columns, lines: _Lines, counted: NDArray[np.bool_]) -> Step
 
 
 FEWEST_TO_REPEAT = 3
-"""Steps between nodes of one address without which none can occur twice: from a to b, to a, to b."""
+"""A step within one address can only repeat if a sample has at least so many: a to b, b to a, a to b."""
 
 
 def _once(steps: Steps, addresses: Ints, lines: _Lines) -> Steps:

@@ -1,4 +1,4 @@
-"""What a CPU profile says about itself."""
+"""Read the facts of a CPU profile: kind, size, samples, duration, program, modules."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     from fleetpgo.pprof.programs import Marks
 
 SECONDS = 1e-9
-"""In a nanosecond."""
+"""Seconds in a nanosecond."""
 
 ON_A_DISK = re.compile(rb"[/.\\]|[A-Za-z]:")
-"""The beginning of a folder that is no import path."""
+"""Start of a directory name that is a file path and not an import path."""
 
 MOST_LINES = 40
-"""Lines of all stacks for each record that a profile may have. The Go compiler's own profile has four."""
+"""Most lines, over all stacks, per record that the limits allow. A profile of the Go compiler has four."""
 
 ROOM = 1 << 9
-"""Profiles as large as one may be whose sum still fits into 64 bits: 2⁵³ nanoseconds are 3,475 cores for a
-month."""
+"""Number of profiles of the largest allowed total whose sum must still fit into 64 bits. So one profile may
+count about 2⁵³ nanoseconds: 3.5 cores for a month."""
 
 MOST_TYPES, MOST_COMMENTS = 16, 100
-"""Sample types and comments that are told. Go writes two and none."""
+"""Most sample types and comments that are reported. Go writes two sample types and no comments."""
 
 OTHER_KINDS = {
     "inuse_space": "heap-profile",
@@ -56,40 +56,41 @@ OTHER_KINDS = {
     "wall": "wall-profile",
     "time": "wall-profile",
 }
-"""A sample type that only such profiles have → the reason for refusing them."""
+"""Sample type that only another kind of profile has → the reason for refusing it."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a profile says about itself.
+    """Facts of one profile.
 
     Args:
-        bytes: size as given.
-        message_bytes: size after unzipping.
+        bytes: size as given, in bytes.
+        message_bytes: size after unzipping, in bytes.
         sample_types: (type, unit) of each value of a sample.
-        samples: CPU samples in it, as :mod:`fleetpgo.pprof.sampling` counts them.
-        stacks: sample records in it: different stacks, or stacks with different labels.
-        weight: Σ of the value that the compiler reads: samples, or nanoseconds.
-        duration_seconds: how long was profiled; 0: it does not say.
-        period: nanoseconds of CPU time between two samples; 0: unknown.
-        cores: mean number of cores in use: CPU time ÷ duration; 0: unknown.
-        build_id: of the main binary; "": none.
-        other_builds: build ids of further Go programs in it: a store's window has them across a deploy.
-        binary: file name of the main binary, without its folder.
-        main_package: import path of package main, from the file of its functions. Only a binary that was
-            built with ``-trimpath`` has it there; "": unknown.
-        kind: what it counts and how often, in a few words; profiles of one kind can be merged.
-        modules: module → samples whose stack holds a function of it; what counts as one, and which are left
-            out, is said in :mod:`fleetpgo.pprof.programs`. The one with the most samples comes first.
-        main_functions: function of package main → samples whose stack holds it, likewise.
-        outside: samples whose stack holds any of ``modules`` and ``main_functions``.
-        main_share: share of the weight whose stack has a function of package main.
-        start_line_share: share of the weight whose calls the compiler places rightly, see
-            :mod:`fleetpgo.pprof.startlines`; 0 where no function next to a leaf has a ``start_line``.
+        samples: number of CPU samples, as :mod:`fleetpgo.pprof.sampling` counts them.
+        stacks: number of sample records: different stacks, or equal stacks with different labels.
+        weight: sum of the value that the compiler reads: samples, or nanoseconds.
+        duration_seconds: duration of profiling; 0 if the profile does not hold it.
+        period: nanoseconds of CPU time between two samples; 0 if unknown.
+        cores: mean number of cores in use: CPU time ÷ duration; 0 if unknown.
+        build_id: build id of the main binary; "" if it has none.
+        other_builds: build ids of other Go programs in the profile. A profile from a store has them if its
+            window spans a deploy.
+        binary: file name of the main binary, without its directory.
+        main_package: import path of package main, from the file names of its functions. Only builds with
+            ``-trimpath`` have it there; otherwise "".
+        kind: sample types and period type as text. Only profiles of the same kind can be merged.
+        modules: module → samples whose stack has a function of it, most samples first.
+            :mod:`fleetpgo.pprof.programs` defines a module, and says which ones are left out.
+        main_functions: function of package main → samples whose stack has it, most samples first.
+        outside: samples whose stack has any of ``modules`` or ``main_functions``.
+        main_share: share of the weight whose stack has a function of package main, 0 … 1.
+        start_line_share: share of the weight whose call sites the compiler can locate, 0 … 1; see
+            :mod:`fleetpgo.pprof.startlines`. 0 if no function next to a leaf has a ``start_line``.
         functions: number of functions.
-        comments: comments in the profile, the first MOST_COMMENTS.
+        comments: the first MOST_COMMENTS comments of the profile.
 
-    Texts are as :func:`fleetpgo.pprof.codec.showing.shown` gives them: a profile's may be as long as itself.
+    Texts are shortened and cleaned by :func:`fleetpgo.pprof.codec.showing.shown`.
     """
 
     bytes: int
@@ -116,15 +117,15 @@ class Facts:
 
 
 def facts_together(sizes: Sequence[int], messages: Sequence[bytes], limits: Limits) -> list[Facts]:
-    """Return the facts of profiles that are read at once.
+    """Return the facts of several profiles, parsed together.
 
     Args:
-        sizes: bytes of each as given.
-        messages: unzipped.
-        limits: what each may be.
+        sizes: size of each profile as given, in bytes.
+        messages: the unzipped profiles.
+        limits: largest allowed profile.
 
     Raises:
-        ProfileError: as of :func:`fleetpgo.pprof.facts`, whichever is bad.
+        ProfileError: as :func:`fleetpgo.pprof.facts`, if any profile is bad.
     """
     columns = parse(messages, limits)
     require_cpu_samples(columns)
@@ -139,7 +140,7 @@ def facts_together(sizes: Sequence[int], messages: Sequence[bytes], limits: Limi
 
 
 def _require_countable(columns: Columns) -> None:
-    """Check that what the profiles count can be added to what any number of others count.
+    """Check that the totals are small enough to be summed over hundreds of profiles in 64 bits.
 
     Raises:
         ProfileError: ``overflow``.
@@ -151,7 +152,7 @@ def _require_countable(columns: Columns) -> None:
 
 
 def _require_names(columns: Columns) -> None:
-    """Check that the functions' names can be handed on.
+    """Check that the functions' names are UTF-8 without line breaks, as Go's preprofile format needs.
 
     Raises:
         ProfileError: ``bad-name``.
@@ -170,7 +171,7 @@ def _require_names(columns: Columns) -> None:
         raise ProfileError(
             f"The profile has {wrong}.",
             reason="bad-name",
-            hint="No Go symbol has such a name, and Go hands names to the compiler line by line.",
+            hint="No Go symbol has such a name, and Go passes names to the compiler one per line.",
         )
 
 
@@ -182,7 +183,7 @@ def _facts_of(
     builds: Sequence[str],
     size: int,
 ) -> Facts:
-    """The facts of one of the profiles."""
+    """Return the facts of one of the profiles."""
     samples_of, functions_of, mappings_of = (
         slice(*starts[number : number + 2].tolist())
         for starts in (columns.sample_starts, columns.function_starts, columns.mapping_starts)
@@ -239,10 +240,11 @@ def _facts_of(
 
 
 def require_cpu_samples(columns: Columns) -> None:
-    """Check that profiles count CPU samples, and none of them less than zero.
+    """Check that the profiles are CPU profiles without negative values.
 
     Raises:
-        ProfileError: ``no-cpu-samples``, the name of another kind, or ``negative-values``.
+        ProfileError: with reason ``no-cpu-samples``, the name of another kind such as ``heap-profile``, or
+            ``negative-values``.
     """
     types = columns.header.sample_types
     for kind in types:
@@ -257,12 +259,12 @@ def require_cpu_samples(columns: Columns) -> None:
         raise ProfileError(
             "The profile has samples with negative values.",
             reason="negative-values",
-            hint="It is the difference of two profiles (pprof -base or -diff_base): take either of them.",
+            hint="It is the difference of two profiles (pprof -base or -diff_base). Use one of the two.",
         )
 
 
 def _import_path(strings: Texts, files: Ints) -> bytes:
-    """The import path of package main, if its functions' files say one; a folder on a disk is none."""
+    """Return the import path of package main, from its functions' files; "" if they hold a file path."""
     folders: Counter[bytes] = Counter()
     for row, times in Counter(files.tolist()).items():
         folders[strings[row].rpartition(b"/")[0]] += times

@@ -1,12 +1,11 @@
-"""The smallest profile that builds the same bytes, and the proof of it.
+"""Shrink a profile to the smallest one that builds the same binary, and prove that it does.
 
-The compiler reads call edges only (:mod:`fleetpgo.pprof.edges`). So the minimal profile holds one sample for
-each edge, of two locations: the called function, and the line that called it. Every function starts at line
-1; a call site stands at its offset below that. Nothing else is in it: no path, label, address of the build,
-or time.
+The compiler reads only call edges (:mod:`fleetpgo.pprof.edges`). So the minimal profile has one sample per
+edge, with two locations: the callee, and the call site in the caller. Every function starts at line 1; a call
+site is at line 1 plus its offset. The profile holds nothing else: no paths, labels, code addresses or times.
 
-Proof: ``go tool preprofile`` prints exactly what the compiler will see; the caller runs it. Where it prints
-the same for both profiles, both build the same binary. Without that proof the full profile is given back.
+Proof: ``go tool preprofile`` prints exactly what the compiler reads. If it prints the same for the full and
+the minimal profile, both build the same binary. Without that proof the full profile is returned.
 """
 
 from __future__ import annotations
@@ -39,22 +38,22 @@ SAMPLES = CPU_VALUE_TYPES[0]
 
 START_LINE = 1
 CALL_SITE_ADDRESS = 1
-"""Any address but 0: it keeps a call site apart from the function it calls where both are on one line."""
+"""Any address but 0. It keeps a call site and the function it calls apart if both are on the same line."""
 
 IDENTICAL = "identical"
 
 
 @dataclass(frozen=True)
 class Minimised:
-    """A profile made small, or the full one where that could not be proven harmless.
+    """The minimal profile, or the full profile if the minimal one was not proven equivalent.
 
     Args:
         data: the profile to commit, gzipped.
-        proof: ``identical``, or why the full profile was kept.
+        proof: ``identical``, or the reason why the full profile was kept.
         edges: number of call edges in it.
-        hot_edges: how many of them are hot by Go's rule.
-        size_before: bytes of the full profile, as given.
-        size_after: bytes of ``data``.
+        hot_edges: number of edges that are hot by Go's rule.
+        size_before: size of the full profile as given, in bytes.
+        size_after: size of ``data`` in bytes.
     """
 
     data: bytes
@@ -71,14 +70,15 @@ class Minimised:
 
 
 def minimise(profile: Profile, *, prove: Read | None) -> Minimised:
-    """Make the smallest profile that the compiler cannot tell from ``profile``.
+    """Return the smallest profile from which the compiler reads the same edges as from ``profile``.
 
     Args:
         profile: a CPU profile.
-        prove: says what Go reads from a profile, for the proof; None: no Go is at hand, so nothing is proven.
+        prove: runs ``go tool preprofile`` on a profile, for the proof; None if there is no Go: then the full
+            profile is returned.
 
     Raises:
-        ProfileError: as of :func:`fleetpgo.pprof.call_edges`.
+        ProfileError: as :func:`fleetpgo.pprof.call_edges`.
     """
     edges = call_edges(profile)
     small = from_edges(edges)
@@ -95,7 +95,7 @@ def minimise(profile: Profile, *, prove: Read | None) -> Minimised:
 
 
 def from_edges(edges: Edges) -> bytes:
-    """A gzipped profile from which Go's compiler reads exactly ``edges``. Equal edges give equal bytes."""
+    """Return a gzipped profile from which Go's compiler reads exactly ``edges``; deterministic."""
     # Locations: first one for each function as a callee, in the order of their names, then the call sites.
     function_of = places_of_names(edges.weights)
     names = list(map(go_bytes, function_of))
@@ -136,23 +136,23 @@ def _table(rows: Sequence[tuple[int, ...]], columns: int) -> Ints:
 
 
 def minimise_edges(edges: Edges, *, prove: Read, size_before: int) -> Minimised:
-    """The smallest profile for edges that were merged without making the full profile.
+    """Return the smallest profile with these edges, when there is no full profile that could be kept.
 
-    Proof: ``go tool preprofile`` prints for it just what it would print for ``edges``.
+    Proof: the output of ``go tool preprofile`` equals ``edges.preprofile()``.
 
     Args:
-        edges: what the compiler shall read.
-        prove: says what Go reads from a profile.
-        size_before: bytes of what the edges come from.
+        edges: the merged edges.
+        prove: runs ``go tool preprofile`` on a profile.
+        size_before: total size of the profiles that the edges come from, in bytes.
 
     Raises:
-        ToolchainError: ``prove`` cannot say it, or Go reads other edges: nothing is given back unproven.
+        ToolchainError: ``go tool preprofile`` fails, or prints other edges. No unproven profile is returned.
     """
     small = from_edges(edges)
     if prove(small) != edges.preprofile():
         raise ToolchainError(
-            "`go tool preprofile` reads other edges from the minimal profile than were merged.",
-            hint="Merge without minimising, and minimise the result: that keeps the full profile.",
+            "`go tool preprofile` reads other edges from the minimal profile than those that were merged.",
+            hint="Merge without minimising, then minimise the result: that keeps the full profile.",
         )
     return Minimised(small, IDENTICAL, len(edges), len(edges.hot), size_before, len(small))
 

@@ -1,12 +1,13 @@
-"""Name the functions at addresses that a profile does not name, from the binary with the same build id.
+"""Symbolise a profile: find the functions of its addresses in the binary with the same build id.
 
-Profilers that look from outside (perf, eBPF) may send addresses alone, or a function without its line. What
-Go's own profiler leaves out is left out here, too: wrappers, which the compiler made to call a function
-otherwise. What is in the binary and not of Go (C, through cgo) gets a name that no function of Go has.
+External profilers (perf, eBPF) may record addresses only, or functions without lines. Wrappers, which the
+compiler generates, are left out, as Go's own profiler does. Code in the binary that is not Go (C, through
+cgo) gets the name NOT_GO, which no Go function has.
 
-A caller's address is that of the instruction after its call, or one in the call: the byte before it is in the
-call either way. A leaf's is that of its own instruction, and so is that of a function that a signal made call
-another one. An address that occurs as both becomes two locations.
+The address of a caller is the return address, or an address inside the call instruction. So the byte before
+it always belongs to the call. The address of a leaf is the address of its instruction. The same holds for a
+function that was interrupted by a signal and made to call another one (TRAPS). An address that occurs in both
+ways becomes two locations.
 """
 
 from __future__ import annotations
@@ -31,23 +32,23 @@ if TYPE_CHECKING:
     from fleetpgo.pprof.codec.columns import Columns
 
 NOT_GO = b"[not of Go]"
-"""The name of what is in the binary and no function of Go; nothing of Go's begins so."""
+"""Function name for code in the binary that is not Go; no Go symbol begins with a bracket."""
 
 TRAPS = frozenset((b"runtime.asyncPreempt", b"runtime.sigpanic", b"runtime.debugCallV2"))
-"""Functions that a signal makes another one call, anywhere in it (``unwindTrap`` in runtime/traceback.go)."""
+"""Functions that a signal makes the interrupted function call (``unwindTrap`` in runtime/traceback.go)."""
 
 _EVERYWHERE = (0, -1)
-"""The limit of a mapping that stands for all addresses: then these are as the file counts."""
+"""Limits of a mapping that covers all addresses; its addresses are virtual addresses of the binary's file."""
 
 
 @dataclass(frozen=True)
 class Symbolised:
-    """A profile with more functions.
+    """A symbolised profile.
 
     Attributes:
-        columns: of the profile.
-        named: locations that were named.
-        unnamed: locations in no mapping of the binary's build id that stay without a function.
+        columns: columns of the profile.
+        named: number of locations that got functions.
+        unnamed: number of locations without a function that are in no mapping of the binary.
     """
 
     columns: Columns
@@ -56,12 +57,12 @@ class Symbolised:
 
 
 def symbolise(columns: Columns, binary: Binary, mappings: Ints) -> Symbolised:
-    """Name the functions at addresses in some mappings, where the profile names none, or no line.
+    """Add functions to the locations of a binary that have none, or whose Go functions have no line.
 
     Args:
-        columns: of one profile.
-        binary: whose addresses they are.
-        mappings: rows of the mappings that are of this binary.
+        columns: columns of one profile.
+        binary: the binary that was profiled.
+        mappings: rows of the mappings of this binary; see :func:`mappings_of`.
     """
     counts = np.diff(columns.line_starts)
     lacking = (counts == 0) | _without_lines(columns)
@@ -87,15 +88,16 @@ def symbolise(columns: Columns, binary: Binary, mappings: Ints) -> Symbolised:
 def _apart(
     columns: Columns, binary: Binary, addresses: Mapping[int, int | None]
 ) -> tuple[Columns, dict[int, int | None], AbstractSet[int]]:
-    """Return the profile with two locations for an address that occurs both as a call and not.
+    """Split each location whose address occurs both as a caller and as a leaf into two.
 
     Args:
-        columns: of the profile.
-        binary: whose addresses they are.
-        addresses: row of a location → its address as the file counts.
+        columns: columns of the profile.
+        binary: the binary that was profiled.
+        addresses: row of a location → its virtual address in the binary's file.
 
     Returns:
-        The profile, the rows' addresses, and the rows whose address is that of an instruction itself.
+        The profile, the addresses including the new rows, and the rows whose address is that of the
+        instruction itself (leaves and interrupted functions).
     """
     firsts = starts_of(columns.depths)[:-1][columns.depths > 0]
     exact = np.zeros(len(columns.stacks) + 1, np.bool_)
@@ -127,19 +129,21 @@ def _is_trap(frames: Sequence[Frame] | None) -> bool:
 
 
 def _without_lines(columns: Columns) -> NDArray[np.bool_]:
-    """(locations,) whether a function of Go in it has no line."""
+    """Return (locations,) whether a Go function in the location has no line."""
     foreign = np.append(are_foreign(columns, np.arange(len(columns.functions))), [True])
     lacking = (columns.lines[:, 1] <= 0) & ~foreign[columns.lines[:, 0]]
     return any_between(lacking, columns.line_starts[:-1], columns.line_starts[1:])
 
 
 def frames_at(columns: Columns, binary: Binary, mappings: Ints) -> Callable[[int], list[Sequence[Frame]]]:
-    """Return what tells the frames that the binary may have at a location: as a call, and as a leaf.
+    """Return a function: row of a location → the possible frames there, read as a caller and as a leaf.
+
+    For a location outside the binary it returns an empty list.
 
     Args:
-        columns: of the profile.
-        binary: whose addresses they are.
-        mappings: rows of the mappings that are of this binary.
+        columns: columns of the profile.
+        binary: the binary that was profiled.
+        mappings: rows of the mappings of this binary; see :func:`mappings_of`.
     """
     own = set(mappings.tolist())
 
@@ -152,7 +156,7 @@ def frames_at(columns: Columns, binary: Binary, mappings: Ints) -> Callable[[int
 
 
 def _address(columns: Columns, binary: Binary, row: int) -> int | None:
-    """A location's address as the binary's file counts; None: it is not in the file."""
+    """Return a location's virtual address in the binary's file; None if the file does not have it."""
     mapping, address, _ = columns.locations[row].tolist()
     start, limit, offset, *_ = columns.mappings[mapping].tolist()
     if start == 0 and limit in _EVERYWHERE:
@@ -161,12 +165,12 @@ def _address(columns: Columns, binary: Binary, row: int) -> int | None:
 
 
 def _with_frames(columns: Columns, frames: dict[int, Sequence[Frame]], others: Sequence[int]) -> Columns:
-    """Return the profile with these frames at some locations; without those that have none.
+    """Return the profile with these frames at some locations. Locations with no frames leave the stacks.
 
     Args:
-        columns: of the profile.
-        frames: row of a location → the functions there, the innermost first; none: it is left out.
-        others: rows of locations that are no function of Go.
+        columns: columns of the profile.
+        frames: row of a location → its frames, the innermost first; empty: the location is left out.
+        others: rows of locations that get the function NOT_GO.
     """
     strings = list(columns.strings)
     numbers: dict[bytes, int] = {}

@@ -1,15 +1,15 @@
-"""Instant and range queries against the HTTP API of Prometheus, Thanos or anything that speaks it.
+"""Instant and range queries against the HTTP API of Prometheus, Thanos or a compatible server.
 
 Knows the API (https://prometheus.io/docs/prometheus/latest/querying/api/) and Thanos' extra parameters
-(``dedup``, ``partial_response``, ``max_source_resolution``; Prometheus ignores them). Refuses to know what
-the queries mean.
+(``dedup``, ``partial_response``, ``max_source_resolution``; Prometheus ignores them). Does not know what the
+queries mean.
 
-An answer can be partial and still be HTTP 200: then it carries ``warnings``. They travel with the
-:class:`Answer`; the caller decides whether to accept a partial answer. A series whose sample is a native
-histogram has no number: it is left out, and a warning that begins with LEFT_OUT says so.
+A partial answer has status 200, too, and carries ``warnings``. They are part of the :class:`Answer`; the
+caller decides whether to accept it. A series whose sample is a native histogram has no number. It is left
+out, and a warning that begins with LEFT_OUT names it.
 
-Nothing that answers is trusted: what it sends is bounded in bytes, after unzipping, and in time, and checked
-against the API's own form. Whatever else comes is a :class:`~fleetpgo.errors.PrometheusError`.
+The server is not trusted. Its answers are limited in time and in bytes (after unzipping), and checked against
+the API's schema. Anything else raises :class:`~fleetpgo.errors.PrometheusError`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ MAX_POINTS = 11_000
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One series of an answer: its labels and its points, (Unix time in seconds, value), by time."""
+    """One series of an answer: its labels, and its points (Unix seconds, value) sorted by time."""
 
     labels: Mapping[str, str]
     points: tuple[tuple[float, float], ...]
@@ -79,9 +79,9 @@ class Prometheus:
     Args:
         address: base URL, without ``/api/v1``.
         session: carries authentication, headers and TLS settings.
-        seconds: most time that a query may take, with everything that is tried again.
-        max_bytes: most bytes of an answer, unzipped: a week of 2,000 instances by the minute is asked for in
-            pieces that are far smaller.
+        seconds: limit of one query, including its retries.
+        max_bytes: limit of one answer after unzipping. fleetpgo splits long ranges into queries whose answers
+            are far smaller.
     """
 
     address: str
@@ -102,13 +102,13 @@ class Prometheus:
         """Evaluate a query at one time (default: now).
 
         Args:
-            query: PromQL that gives a vector or a scalar.
-            at: when.
-            partial_response: whether Thanos may answer although some of its stores do not.
+            query: PromQL that returns a vector or a scalar.
+            at: evaluation time.
+            partial_response: accept partial answers from Thanos.
 
         Raises:
-            QueryError: Prometheus cannot read the query.
-            PrometheusError: unreachable, refused, or not a Prometheus API.
+            QueryError: the query is invalid.
+            PrometheusError: the server is unreachable, refuses the query, or is not a Prometheus API.
         """
         form = {"query": query}
         if at is not None:
@@ -131,10 +131,10 @@ class Prometheus:
         return Answer(query, tuple(series), warnings)
 
     def range(self, query: str, *, start: datetime, end: datetime, step: timedelta) -> Answer:
-        """Evaluate a query at start, start + step, …, up to end; never partial.
+        """Evaluate a query at start, start + step, …, up to end. Thanos is told not to answer partially.
 
         Raises:
-            PrometheusError: as :meth:`instant`; also more than 11,000 points.
+            PrometheusError: as :meth:`instant`, or the query needs more than 11,000 points per series.
         """
         if (end - start) / step > MAX_POINTS:
             raise PrometheusError(f"{end - start} at {step} is more than {MAX_POINTS} points: {query}")
@@ -152,10 +152,10 @@ class Prometheus:
         return Answer(query, tuple(series), warnings_of(reply) + left_out)
 
     def number(self, query: str, *, at: datetime | None = None) -> tuple[float, tuple[str, ...]]:
-        """Evaluate a query that must give exactly one finite number; the number and the warnings.
+        """Evaluate a query that must return one finite number. Return the number and the warnings.
 
         Raises:
-            MeasurementError: no series, several, or not a finite number.
+            MeasurementError: the query returns no series, several series, or no finite number.
             PrometheusError: as :meth:`instant`.
         """
         answer = self.instant(query, at=at)
@@ -171,7 +171,7 @@ class Prometheus:
         return value, answer.warnings
 
     def _post(self, endpoint: str, form: dict[str, str], *, partial_response: bool) -> Success:
-        """Send a query and return what a Prometheus API says to it."""
+        """Send a query and return the data of a successful answer."""
         form |= {"dedup": "true", "partial_response": str(partial_response).lower()}
         # Thanos would answer long ranges from downsampled data: another resolution than that of short ones.
         form["max_source_resolution"] = "0s"
@@ -192,11 +192,11 @@ class Prometheus:
         try:
             reply = read_reply(received.body)
         except ValueError as error:
-            fault = f"it leads to {_host(received.location)}" if received.location else first_fault(error)
+            fault = f"it redirects to {_host(received.location)}" if received.location else first_fault(error)
             raise PrometheusError(
-                f"{self.address} answers HTTP {received.status} and not as a Prometheus API does: {fault}",
-                hint="the connection must name the base address, the one to which /api/v1/query is added; "
-                "401 or 403: check its credentials",
+                f"{self.address} answers HTTP {received.status}, and not as a Prometheus API does: {fault}",
+                hint="the connection must hold the base URL, without /api/v1/query; "
+                "for 401 or 403, check its credentials",
             ) from None  # its text repeats what came, however long
         if isinstance(reply, Success):
             return reply
@@ -206,14 +206,14 @@ class Prometheus:
 
 
 def _labels(metric: Mapping[str, str]) -> Mapping[str, str]:
-    """Return a series' labels, without control characters. Of 100,000 series hardly one has any."""
+    """Return a series' labels without control characters; almost no series has any."""
     if "".join(metric.values()).isprintable():
         return metric
     return {name: foreign.cleaned(value) for name, value in metric.items()}
 
 
 def _remember_credentials(session: requests.Session, address: str) -> None:
-    """Have the session's password and headers blotted out of all that is said."""
+    """Register the session's password and headers, so that they are masked in messages and logs."""
     foreign.remember_logins(address)
     foreign.remember_headers(session.headers)
     # A pair, or one of requests' classes, whose names are these.
@@ -228,14 +228,14 @@ def _remember_credentials(session: requests.Session, address: str) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost reason of a failed request, without urllib3's wrapping."""
+    """Return the innermost reason of a failed request, without urllib3's wrapping."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     text = str(reason or error)
     return clean(text.rpartition(": ")[2] or text)
 
 
 def _host(location: str) -> str:
-    """The host and port of a URL, without what it may hold of secrets."""
+    """Return the host and port of a URL, without its credentials, path and query."""
     try:
         return clean(urlsplit(location).netloc.rpartition("@")[2]) or "another path"
     except ValueError:
@@ -243,12 +243,12 @@ def _host(location: str) -> str:
 
 
 def _time(when: datetime) -> str:
-    """A time as the API takes it: Unix seconds."""
+    """Return a time in the API's format: Unix seconds."""
     if when.tzinfo is None:
         raise ValueError("times must be aware")
     return str(when.timestamp())
 
 
 def from_timestamp(seconds: float) -> datetime:
-    """A point's time as an aware datetime in UTC."""
+    """Convert Unix seconds to an aware datetime in UTC."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -1,6 +1,6 @@
-"""What a Prometheus API answers, in its own form: checked as it is read, whatever it is that answers.
+"""The JSON answers of a Prometheus API, validated when they are read.
 
-Knows the JSON of https://prometheus.io/docs/prometheus/latest/querying/api/ and what VictoriaMetrics adds.
+Format: https://prometheus.io/docs/prometheus/latest/querying/api/, and VictoriaMetrics' additions to it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 LEFT_OUT = "left out: "
-"""How a warning begins that tells of a series without a number; the rest of the answer is whole."""
+"""Start of a warning about a series without a number; the rest of the answer is complete."""
 
 _SAID = 500  # characters of a server's sentence that are worth repeating
 _WARNINGS = 20  # most warnings that are passed on
@@ -27,7 +27,7 @@ _Point = tuple[float, float]
 
 
 def _in_place(series: dict[str, Any], check: Callable[[object], dict[str, Any]]) -> dict[str, Any]:
-    """Check a series without keeping the copy of its labels that the check makes."""
+    """Check a series, but keep the original labels: pydantic's copy would double the memory."""
     checked = check(series)
     series.update(checked, metric=series["metric"])
     return series
@@ -45,14 +45,14 @@ class _Matrix(TypedDict):
 
 
 class VectorData(BaseModel):
-    """Samples at one time, one of each series."""
+    """Result of an instant query: one sample per series."""
 
     resultType: Literal["vector"]  # noqa: N815  # the API's names, here and below
     result: list[Annotated[_Sample, WrapValidator(_in_place)]]
 
 
 class MatrixData(BaseModel):
-    """Samples over a range of time, of each series."""
+    """Result of a range query: samples over time, per series."""
 
     resultType: Literal["matrix"]  # noqa: N815
     result: list[Annotated[_Matrix, WrapValidator(_in_place)]]
@@ -66,13 +66,13 @@ class ScalarData(BaseModel):
 
 
 class StringData(BaseModel):
-    """A text, which no caller asks for."""
+    """A string; no caller uses it."""
 
     resultType: Literal["string"]  # noqa: N815
 
 
 class Success(BaseModel):
-    """An answer with data, whole or partial."""
+    """A successful answer, complete or partial."""
 
     status: Literal["success"]
     data: Annotated[VectorData | MatrixData | ScalarData | StringData, Field(discriminator="resultType")]
@@ -82,7 +82,7 @@ class Success(BaseModel):
 
 
 class Failure(BaseModel):
-    """A refusal in the words of the API."""
+    """An error as the API reports it."""
 
     status: Literal["error"]
     errorType: str  # noqa: N815
@@ -95,18 +95,18 @@ _REPLY: TypeAdapter[Success | Failure] = TypeAdapter(
 
 
 def read_reply(body: bytes | bytearray) -> Success | Failure:
-    """Read an answer's JSON.
+    """Parse the JSON body of an answer.
 
     Raises:
-        ValidationError: it is not what the API's documentation says.
-        ValueError: it is no JSON.
+        ValidationError: the JSON does not have the API's format.
+        ValueError: the body is not JSON.
     """
     # In two steps: validate_json would keep a tree of its own beside all that it makes of it.
     return _REPLY.validate_python(from_json(body))
 
 
 def warnings_of(reply: Success) -> tuple[str, ...]:
-    """What an answer warns of, in sentences of bounded length."""
+    """Return the warnings of an answer, limited in number and length."""
     warnings = [clean(warning) for warning in reply.warnings[:_WARNINGS]]
     if more := len(reply.warnings) - len(warnings):
         warnings.append(f"and {more:,} more warnings")
@@ -116,7 +116,7 @@ def warnings_of(reply: Success) -> tuple[str, ...]:
 
 
 def without_number(metrics: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
-    """Say which series have none; empty if all have one."""
+    """Return a warning that names the series without a number; () if there are none."""
     found = list(metrics)
     if not found:
         return ()
@@ -126,7 +126,7 @@ def without_number(metrics: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
 
 
 def first_fault(error: ValueError) -> str:
-    """Where an answer is not what the API's documentation says, and how; never what stands there."""
+    """Return where and how an answer deviates from the API's format, without the answer's own values."""
     if not isinstance(error, ValidationError):
         return clean(f"Invalid JSON: {error}")
     fault = error.errors(include_input=False, include_context=False, include_url=False)[0]
@@ -135,5 +135,5 @@ def first_fault(error: ValueError) -> str:
 
 
 def clean(said: str) -> str:
-    """A server's sentence, not longer than anybody would read; see :func:`fleetpgo.foreign.line`."""
+    """Return a server's text as one line of at most 500 characters; see :func:`fleetpgo.foreign.line`."""
     return foreign.line(said, _SAID)

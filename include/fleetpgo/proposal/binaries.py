@@ -1,7 +1,7 @@
 """Build the binary of a revision that production runs, to repair the profiles of its instances.
 
-The same clone, environment, limits and caches as for the builds of a pull request
-(:mod:`fleetpgo.proposal.builds`), with the files as the revision has them: its committed profile, too.
+The build uses the same clone, environment, limits and caches as the builds of a pull request
+(:mod:`fleetpgo.proposal.builds`). All files are those of the revision, including its committed profile.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def build_revision(service: ServiceRules, forge: Forge, revision: str, cache: Path) -> Program:
-    """Build a service as a revision has it, and read the functions of its binary.
+    """Build a service at a revision, and read the function tables of its binary.
 
     Args:
-        service: whose repository and build it is.
-        forge: where the repository is.
-        revision: a commit, by its SHA, a short one or a tag; it comes from a metric's label.
+        service: rules of the service.
+        forge: forge that hosts the repository.
+        revision: full or short SHA of a commit, or a tag; it comes from a metric's label.
         cache: directory for Go's caches, kept between runs.
 
     Raises:
         RepositoryError: git fails, or the repository does not have the revision.
-        ToolchainError: Go is missing, or is not the one that the revision asks for.
-        BuildError: the revision does not build, or makes no binary that can be read.
+        ToolchainError: Go is missing, or is not the version that the revision requires.
+        BuildError: the revision does not build, or its binary cannot be read.
         ForgeError: the forge cannot be reached, or refuses.
     """
     repository = service.repository
@@ -71,7 +71,7 @@ def build_revision(service: ServiceRules, forge: Forge, revision: str, cache: Pa
 
 
 def _switch(checkout: Checkout, revision: str, service: ServiceRules) -> Checkout:
-    """Bring the work tree to a revision."""
+    """Check out a revision."""
     if _SHA.fullmatch(revision) and revision != checkout.base_commit:
         try:
             git(checkout.path, "fetch", "--quiet", "--depth=1", "origin", revision, config=checkout.config)

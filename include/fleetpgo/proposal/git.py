@@ -1,14 +1,14 @@
-"""Git: run its commands, clone a repository's base branch, read in the clone.
+"""Run git commands, clone a repository's base branch, and read from the clone.
 
-:mod:`fleetpgo.proposal.commits` writes.
+:mod:`fleetpgo.proposal.commits` writes commits.
 
-Git itself is run, with its own words in the errors. Credentials reach it only through its environment
-(``GIT_CONFIG_COUNT`` …): never by URL, argument or file, so they cannot stay behind in ``.git/config``. No
-configuration of the user or the system has a say, only ``gitconfig`` beside this module.
+fleetpgo runs the ``git`` program, and errors contain git's own output. Credentials are passed only in the
+environment (``GIT_CONFIG_COUNT`` …), never in a URL, argument or file, so they cannot remain in
+``.git/config``. Git ignores the configuration of the user and of the system; it reads only ``gitconfig`` in
+this module's directory.
 
-A build may write anything into the clone that it runs in, so that git would run a program of its choice
-there. After a build, git gets credentials only in a repository that is made then
-(:mod:`fleetpgo.proposal.commits`).
+A build may write anything into its clone, even configuration that makes git run a program. So after a build,
+git gets credentials only in a newly created repository (:mod:`fleetpgo.proposal.commits`).
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _log = logging.getLogger(__name__)
 
 BOT_NAME = "fleetpgo"
 BOT_EMAIL = "fleetpgo@localhost.invalid"
-"""Author of the commits. The address can never exist, so no person is taken for the author."""
+"""Author of the commits. The address can never exist (RFC 2606), so it belongs to no person."""
 
 _TIMEOUT = 600.0
-"""Seconds that one git command may take: a clone over a slow line, not one that hangs."""
+"""Most seconds of one git command: enough for a clone over a slow line."""
 
 _ALL_COMMITS = "--depth=2147483647"
-"""Git's own "infinite" depth; --unshallow fails where the one commit of a clone is all there is."""
+"""Git's own "infinite" depth. --unshallow is not used: it fails if the repository has only one commit."""
 
 _LONGEST_NAME = 200
-"""Characters of a person's name that are shown."""
+"""Most characters of a person's name that are shown."""
 
 _CONFIGURATION = Path(__file__).with_name("gitconfig")
 
@@ -57,19 +57,19 @@ _ALWAYS = {
     "protocol.ssh.allow": "always",
     "protocol.file.allow": "user",
 }
-"""Configuration of every command. ``user`` is git's own default for files: not for submodules."""
+"""Configuration of every command. ``user`` is git's default for file: allowed, but not for submodules."""
 
 
 def git(directory: Path, *arguments: str, config: Mapping[str, str] | None = None) -> str:
-    """Run one git command and return what it prints, stripped.
+    """Run one git command, and return its output without surrounding white space.
 
     Args:
-        directory: where it runs; the root of the repository, where the command is about one.
-        arguments: the command's arguments; they are visible to everybody on the machine.
-        config: git configuration for this command, through its environment; may hold credentials.
+        directory: working directory; for commands on a repository, its root.
+        arguments: arguments of the command; every user of the machine can see them.
+        config: git configuration for this command, passed in the environment; may hold credentials.
 
     Raises:
-        RepositoryError: if it fails or takes longer than ten minutes, with git's own words.
+        RepositoryError: the command fails or takes longer than ten minutes; with git's own message.
     """
     entries = {**_ALWAYS, **(config or {})}
     environment = processes.passed_on(os.environ, "GIT_SSL_CAINFO") | {
@@ -109,14 +109,14 @@ class Checkout:
 
     Attributes:
         path: the work tree.
-        url: where it was cloned from; holds no credentials.
+        url: URL of the origin, without credentials.
         base: the branch that was cloned.
         base_commit: full SHA of its newest commit.
         branch: the branch that commits are pushed to.
-        seen: full SHA of that branch's newest commit when it was cloned; None where there was no such branch.
-        foreign: who made that commit, if not we; "" if we did, or there is none.
-        config: git configuration with the credentials; not shown.
-        content: tree and parents of `seen`; "" where there is none.
+        seen: full SHA of the newest commit of `branch` at the time of the clone; None if it did not exist.
+        foreign: name of the person who made the commit `seen`; "" if fleetpgo made it, or there is none.
+        config: git configuration with the credentials; left out of the repr.
+        content: tree and parents of `seen`; "" if there is none.
     """
 
     path: Path
@@ -140,22 +140,22 @@ def clone(
     submodules: Literal["public", "token"] | None = None,
     directory: Path | None = None,
 ) -> Iterator[Checkout]:
-    """Clone the newest commit of a base branch into a temporary directory, which goes when the block ends.
+    """Clone the newest commit of a base branch into a temporary directory, removed when the block ends.
 
-    Older commits do not come with it, see :func:`fetch_history`.
+    The clone is shallow; :func:`fetch_history` fetches older commits.
 
     Args:
-        url: where from; holds no credentials.
+        url: URL of the origin, without credentials.
         base: the branch to clone.
-        branch: the branch that commits will be pushed to; need not be there.
-        config: git configuration with the credentials, see Forge.git_config.
-        submodules: whether submodules are cloned without the credentials (``public``) or with them
-            (``token``); the files that Git LFS keeps come, too. None: neither comes, for all but builds.
+        branch: the branch that commits will be pushed to; it need not exist.
+        config: git configuration with the credentials; see Forge.git_config.
+        submodules: clone submodules without the credentials (``public``) or with them (``token``), and fetch
+            Git LFS files. None: neither; enough for everything but builds.
         directory: an empty directory to clone into, which the caller removes; None: a temporary one.
 
     Raises:
-        RepositoryError: if it cannot be cloned, with git's own words; if it needs Git LFS and there is
-            none; or if another branch is in the way of `branch`.
+        RepositoryError: the clone fails (with git's own message), Git LFS is needed and not installed, or the
+            name of another branch conflicts with `branch`.
     """
     with (
         nullcontext(directory)
@@ -185,23 +185,23 @@ def clone(
 def fetch_files(
     path: Path, url: str, config: Mapping[str, str], submodules: Literal["public", "token"]
 ) -> None:
-    """Fetch what a work tree's commit keeps elsewhere: its submodules, and the files that Git LFS keeps.
+    """Fetch the submodules and the Git LFS files of a work tree.
 
     Args:
         path: the work tree.
-        url: where it was cloned from.
+        url: URL of the origin.
         config: git configuration with the credentials.
-        submodules: whether submodules are fetched with them.
+        submodules: fetch submodules with the credentials (``token``) or without (``public``).
 
     Raises:
-        RepositoryError: git fails, or Git LFS is needed and not there.
+        RepositoryError: git fails, or Git LFS is needed and not installed.
     """
     _fetch_submodules(path, url, config if submodules == "token" else _public(config))
     _fetch_large_files(path, url, config)
 
 
 def _public(config: Mapping[str, str]) -> dict[str, str]:
-    """Return git configuration without credentials; only rewrites of addresses remain."""
+    """Return git configuration without credentials; only URL rewrites (``insteadOf``) remain."""
     return {name: value for name, value in config.items() if name.lower().endswith(".insteadof")}
 
 
@@ -220,13 +220,13 @@ def _fetch_submodules(path: Path, url: str, config: Mapping[str, str]) -> None:
     except RepositoryError as error:
         raise RepositoryError(
             f"a submodule of {foreign.blotted(url)} cannot be cloned: {error.message}",
-            hint="it is cloned without the token; if it is private, and whoever may change this repository "
-            "may read it, set repository.submodules: token in the service file",
+            hint="it was cloned without the token; if it is private, and everyone who can push to this "
+            "repository may read it, set repository.submodules: token in the service file",
         ) from error
 
 
 def _fetch_large_files(path: Path, url: str, config: Mapping[str, str]) -> None:
-    """Fetch the files that Git LFS keeps."""
+    """Fetch the Git LFS files, if there are any."""
     if git(path, "ls-files", ":(attr:filter=lfs)"):
         if not shutil.which("git-lfs"):
             raise RepositoryError(
@@ -240,12 +240,12 @@ def _fetch_large_files(path: Path, url: str, config: Mapping[str, str]) -> None:
 
 
 def fetch_history(checkout: Checkout) -> None:
-    """Fetch the tags and the commits before the newest one, for a build that runs ``git describe``.
+    """Fetch tags and older commits, for a build that runs ``git describe``.
 
-    Their files stay out, where the server can leave them out (``uploadpack.allowFilter``).
+    Their trees and files are not fetched if the server supports filters (``uploadpack.allowFilter``).
 
     Raises:
-        RepositoryError: if git fails.
+        RepositoryError: git fails.
     """
     _log.info("the build asks git for its history: fetching tags and older commits")
     git(
@@ -262,25 +262,26 @@ def changed_files(checkout: Checkout, before: str, after: str) -> set[str]:
 
 
 def read(checkout: Checkout, name: str) -> bytes | None:
-    """Return a file of the work tree; None where there is none.
+    """Return the content of a file in the work tree; None if it does not exist.
 
     Raises:
-        RepositoryError: if it is no plain file, has more than 64 MiB, or a link leads out of the work tree.
+        RepositoryError: it is not a regular file, is larger than 64 MiB, or a link points outside the work
+            tree.
     """
     return worktree.read(checkout.path, name)
 
 
 def write(checkout: Checkout, name: str, content: bytes) -> None:
-    """Write one file of the work tree, with the directories above it.
+    """Write a file in the work tree, and create its parent directories.
 
     Raises:
-        RepositoryError: if something else than a file is there, or a link leads out of the work tree.
+        RepositoryError: the path exists and is not a file, or a link points outside the work tree.
     """
     worktree.write(checkout.path, name, content)
 
 
 def base_moved(checkout: Checkout) -> bool:
-    """Whether the base has got commits, or is gone, since it was cloned."""
+    """Return whether the base branch got commits, or was deleted, since it was cloned."""
     reference = f"refs/heads/{checkout.base}"
     # By its address and in an empty directory: what the clone calls its origin, a build may have changed.
     with tempfile.TemporaryDirectory(prefix="fleetpgo-") as directory:
@@ -294,10 +295,10 @@ def require_head(checkout: Checkout, head: str, config: Callable[[], Mapping[str
     Args:
         checkout: a repository whose origin has the branch.
         head: the commit.
-        config: returns git configuration with credentials that hold; the checkout's own may have run out.
+        config: returns git configuration with valid credentials; the checkout's own may have expired.
 
     Raises:
-        RepositoryError: if it does not: another run, or a person, has moved or deleted it.
+        RepositoryError: it does not: another run or a person has moved or deleted the branch.
     """
     reference = f"refs/heads/{checkout.branch}"
     now = _references(checkout.path, "origin", config(), reference).get(reference)
@@ -310,17 +311,17 @@ def require_head(checkout: Checkout, head: str, config: Callable[[], Mapping[str
 
 
 def read_at(checkout: Checkout, sha: str, name: str) -> bytes | None:
-    """A file as a commit of the origin has it, on a branch or not; None where that commit has none.
+    """Fetch a commit from the origin, and return a file in it; None if the commit has no such file.
 
     Raises:
-        RepositoryError: if the origin does not hold that commit (any more).
+        RepositoryError: the origin does not have that commit.
     """
     git(checkout.path, "fetch", "--quiet", "--depth=1", "origin", sha, config=checkout.config)
     return read_blob(checkout, sha, name)
 
 
 def read_blob(checkout: Checkout, sha: str, name: str) -> bytes | None:
-    """Return a file as a commit that is here already has it; None where that commit has none."""
+    """Return a file in a commit that has been fetched before; None if the commit has no such file."""
     if not git(checkout.path, "ls-tree", sha, "--", name):
         return None
     # Writes the very bytes to a file; what other commands print is text to us.
@@ -335,14 +336,15 @@ def _references(
 ) -> dict[str, str]:
     """Return the references of a remote repository: full name → full SHA.
 
-    Git takes a pattern for the end of a name, too: a branch may be called ``refs/heads/main``.
+    The result may hold more than was asked for: git matches a pattern with the end of a name, too, and a
+    branch may be called ``refs/heads/main``.
     """
     lines = git(directory, "ls-remote", repository, *patterns, config=config).splitlines()
     return {name: sha for sha, _, name in (line.partition("\t") for line in lines)}
 
 
 def _seen(path: Path, branch: str, config: Mapping[str, str]) -> tuple[str | None, str]:
-    """Fetch a branch's newest commit and its parent; return it, and who made it if not fleetpgo."""
+    """Fetch a branch's newest commit and its parent. Return its SHA, and who made it if not fleetpgo."""
     reference = f"refs/heads/{branch}"
     above = {str(each) for each in PurePosixPath(reference).parents} - {"refs/heads", "refs", "."}
     there = _references(path, "origin", config, reference, f"{reference}/*", *above)
@@ -350,7 +352,7 @@ def _seen(path: Path, branch: str, config: Mapping[str, str]) -> tuple[str | Non
         if name in above or name.startswith(f"{reference}/"):
             other = name.removeprefix("refs/heads/")
             raise RepositoryError(
-                f"the branch {other} is in the way of {branch}: git cannot have both "
+                f"the branch {other} is in the way of {branch}: a repository cannot have both "
                 "a branch `a` and a branch `a/b`",
                 hint=f"delete or rename the branch {other}",
             )
@@ -365,5 +367,5 @@ def _seen(path: Path, branch: str, config: Mapping[str, str]) -> tuple[str | Non
 
 
 def content_of(path: Path, sha: str) -> str:
-    """Return a commit's tree and parents. Commits with the same ones are the same proposal."""
+    """Return a commit's tree and parents. If two commits agree in these, they propose the same change."""
     return git(path, "show", "--no-patch", "--format=%T %P", sha)

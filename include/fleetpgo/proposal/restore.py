@@ -1,7 +1,7 @@
-"""Undo a commit of fleetpgo on top of today's base.
+"""Undo a commit of fleetpgo on top of the current base.
 
-Files are restored by content, one by one. The commit that merged the change into the base is not used: after
-a squash it can hold a person's change, too; after a rebase or a fast-forward the newest commit is not ours.
+Files are restored by content, one by one. `git revert` of the merge is not used: a squash commit can contain
+people's changes, too, and after a rebase or a fast-forward the newest commit of the base may not be ours.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from fleetpgo.proposal.git import Checkout
 
 _GONE = ("not our ref", "unadvertised object")
-"""Answers of a server that lacks a commit, or has it on no branch; other failures may pass."""
+"""Git's error texts for a commit that the server lacks, or has on no branch. Other failures are temporary."""
 
 
 class ByHandError(RepositoryError):
-    """The same lines have changed since, so only a person can restore them."""
+    """The state before cannot be restored automatically; a person has to do it."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Restored:
     """The changes that restore the state before a commit of fleetpgo.
 
     Attributes:
-        files: path and content of each file; None where there was none.
-        path: the one of them that is the profile.
-        measured: the profile that goes.
+        files: path → content to restore; None: the file is removed.
+        path: path of the profile; a key of `files`.
+        measured: bytes of the profile that is removed or replaced.
     """
 
     files: Mapping[str, bytes | None]
@@ -44,28 +44,28 @@ class Restored:
 
     @property
     def before(self) -> bytes | None:
-        """The profile that comes back; None if there was none."""
+        """The earlier profile that is restored; None if there was none."""
         return self.files[self.path]
 
 
 def restore(checkout: Checkout, head: str, profile: str) -> Restored | None:
-    """Reverse what a commit of ours changed, file by file, on the base.
+    """Compute the changes that undo a commit of fleetpgo on the current base.
 
-    The profile is restored by its bytes, or removed. Each other file is merged three ways: ours as the common
-    ancestor, the base of today, and the file before our commit.
+    The profile is replaced by its earlier bytes, or removed. Every other file is merged three-way: the common
+    ancestor is the file in our commit; the two sides are the file in the base and the file before our commit.
 
     Args:
-        checkout: a clone of the base that no build has touched.
+        checkout: a clone of the base in which no build has run.
         head: full SHA of our commit.
         profile: first 12 hex digits of the SHA-256 of the profile in it.
 
     Returns:
-        what to change; None if the base holds that profile nowhere any more.
+        The changes; None if the base no longer holds that profile.
 
     Raises:
-        ByHandError: if a file was changed since in the same lines, the profile lies elsewhere by now, or was
-            there before our commit; or the origin does not have our commit any more.
-        RepositoryError: if git fails.
+        ByHandError: the same lines were changed since, the profile was moved, it existed before our commit,
+            or the origin no longer has our commit.
+        RepositoryError: git fails.
     """
     _fetch(checkout, head)
     before, base = f"{head}^", checkout.base_commit
@@ -76,12 +76,12 @@ def restore(checkout: Checkout, head: str, profile: str) -> Restored | None:
     if path is None or measured is None:
         raise ByHandError(
             f"{head} did not add the profile {profile}: it was in the repository before",
-            hint="the commit only made the build use it",
+            hint="that commit only made the build use the profile",
         )
     if read_blob(checkout, base, path) != measured:
         if elsewhere := _paths(checkout, base, measured_in=(head, path)):
             raise ByHandError(
-                f"{checkout.base} holds the profile at {', '.join(elsewhere)} by now, not at {path}",
+                f"{checkout.base} now holds the profile at {', '.join(elsewhere)}, not at {path}",
                 hint="remove it there",
             )
         return None
@@ -94,16 +94,16 @@ def restore(checkout: Checkout, head: str, profile: str) -> Restored | None:
 
 
 def require_gone(checkout: Checkout, head: str, made: str, restored: Restored) -> None:
-    """Check that the restoring commit does not hold the profile at any path.
+    """Check that the commit which undoes ours does not hold the profile at any path.
 
     Args:
-        checkout: the clone that it was made in.
+        checkout: the clone with that commit.
         head: full SHA of our commit.
         made: full SHA of the commit to check.
-        restored: what it restores.
+        restored: the changes in it.
 
     Raises:
-        ByHandError: if it does: people have put a copy elsewhere.
+        ByHandError: the commit still holds the profile: people have put a copy elsewhere.
     """
     if elsewhere := _paths(checkout, made, measured_in=(head, restored.path)):
         raise ByHandError(
@@ -119,15 +119,15 @@ def _fetch(checkout: Checkout, head: str) -> None:
         if not any(words in error.message for words in _GONE):
             raise
         raise ByHandError(
-            f"the forge does not have fleetpgo's commit {head} any more",
-            hint="what it changed is shown by the pull request alone",
+            f"the forge no longer has fleetpgo's commit {head}",
+            hint="only the pull request still shows what it changed",
         ) from error
 
 
 def _reverse(
     checkout: Checkout, name: str, now: bytes | None, ours: bytes | None, before: bytes | None
 ) -> bytes:
-    """Return today's file without our change; changes of others to other lines stay."""
+    """Return the base's file without our change; other people's changes to other lines stay."""
     with tempfile.TemporaryDirectory(prefix="fleetpgo-") as directory:
         sides = [Path(directory) / side for side in ("now", "ours", "before")]
         for side, content in zip(sides, (now, ours, before), strict=True):
@@ -137,13 +137,13 @@ def _reverse(
         except RepositoryError as error:
             raise ByHandError(
                 f"the lines of {name} that fleetpgo changed were changed again on {checkout.base}",
-                hint=f"take -pgo out of {name}",
+                hint=f"remove -pgo from {name}",
             ) from error
         return sides[0].read_bytes()
 
 
 def _paths(checkout: Checkout, commit: str, *, measured_in: tuple[str, str]) -> list[str]:
-    """Return the paths at which a commit holds the same bytes as a file of another one."""
+    """Return the paths in a commit whose bytes equal those of a file (commit, path) in another commit."""
     blob = git(checkout.path, "rev-parse", ":".join(measured_in))
     entries = (
         entry.partition("\t") for entry in git(checkout.path, "ls-tree", "-r", "-z", commit).split("\0")

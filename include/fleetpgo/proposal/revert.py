@@ -1,10 +1,10 @@
-"""The pull request that reverts a profile after a measured regression, with the evidence.
+"""Open the pull request that reverts a profile after a measured regression, with the evidence.
 
-fleetpgo undoes its commit by content, file by file (:mod:`fleetpgo.proposal.restore`), however the pull
-request was merged.
+fleetpgo undoes its commit by content, file by file (:mod:`fleetpgo.proposal.restore`). So it does not matter
+how the pull request was merged.
 
-As for a profile, each service has one branch, made anew from its base at each run; it is left alone if people
-want that (:mod:`fleetpgo.proposal.etiquette`).
+Each service has one branch for reverts. Each run creates it again from the base, unless people have committed
+to it or labelled it (:mod:`fleetpgo.proposal.etiquette`).
 """
 
 from __future__ import annotations
@@ -50,27 +50,28 @@ def propose_revert(
     report: str,
     path: str | None = None,
 ) -> Reverted:
-    """Propose to restore the files that a pull request of fleetpgo changed to their state before it.
+    """Propose to restore the files that a pull request of fleetpgo changed.
 
-    If people have changed the same lines since, or moved the profile, nothing is proposed; a comment on the
-    pull request says so, and what to do by hand.
+    If people have changed the same lines since, or moved the profile, nothing is proposed. A comment on the
+    merged pull request then says why, and what to do by hand.
 
     Args:
-        service: whose profile it is; `review.revert` says whether and how.
-        forge: where the repository is.
+        service: rules of the service; `review.revert` says whether and how to revert.
+        forge: forge that hosts the repository.
         profile: first 12 hex digits of the SHA-256 of the profile.
-        head: full SHA of our commit: the profile, and the wiring where it was needed. People may have
-            committed on top of it before the merge, or the merge may have made another commit of it.
+        head: full SHA of the commit that fleetpgo pushed. It need not be in the base: people may have
+            committed on top of it, and a squash or rebase makes another commit of it.
         commit: full SHA of the base right after the merge.
-        brought_by: address of the pull request that proposed it; a number means an issue to GitLab.
-        pull_request: its number.
-        measured: the regression.
-        report: all that was measured, in Markdown.
-        path: where the profile was committed, as the run noted it; None if it has not.
+        brought_by: URL of the merged pull request. Not its number, because `#7` is an issue on GitLab.
+        pull_request: number of the merged pull request.
+        measured: the comparison with the regression.
+        report: the whole comparison, in Markdown.
+        path: path of the committed profile; None if the run did not record it.
 
     Raises:
-        RepositoryError: if git fails, or a foreign commit is in the way that nobody can be told of.
-        ForgeError: if the forge cannot be reached, or refuses.
+        RepositoryError: git fails, or another person's commit blocks the branch and there is no pull request
+            to report that on.
+        ForgeError: the forge cannot be reached, or refuses.
     """
     if service.review.revert == "off":
         return _none("review.revert is off")
@@ -111,7 +112,7 @@ def propose_revert(
 
 
 def _commit(checkout: Checkout, restored: Restored, title: str, head: str) -> str:
-    """Commit the state before ours, check that the profile is gone, and return the commit's full SHA."""
+    """Commit the restored files, check that the profile is gone, and return the commit's full SHA."""
     message = f"{title}\n\n{', '.join(restored.files)}: as before {head}.\n"
     try:
         made = commit_files(checkout, restored.files, message, exact=restored.path)

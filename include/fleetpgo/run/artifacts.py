@@ -25,7 +25,7 @@ from fleetpgo.run.selected import Selection
 T = TypeVar("T")
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
-_REMAKE = "clear the task that makes it, and its downstream tasks"
+_REMAKE = "clear the task that writes it, and its downstream tasks"
 
 
 class FetchedProfile(bytes):

@@ -13,18 +13,28 @@ if TYPE_CHECKING:
     from fleetpgo.run.selected import Target
 
 _UNKNOWN = datetime.fromtimestamp(0, UTC)
-"""The time of a merge whose account does not say when it was made: before any other."""
+"""Time of a merge whose manifest has no time: earlier than any real one."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """Result for one target: where its profile is and its digest, or why there is none.
+    """Result for one target: its profile, or why there is none.
 
-    ``refused``: something came, and it is no profile that can be used; it is not kept. ``size`` is in bytes,
-    ``samples`` in CPU samples; what tells profiles apart is as in :class:`fleetpgo.pprof.Facts`, and empty in
-    a record of an earlier version. ``same_as``: the instance that this one cannot be told apart from, whose
-    answer stands for both. ``repairable``: a profile came and is kept, but cannot be used until the merge
-    step has repaired it from the program's binary; ``reason`` says what it lacks.
+    Fields that are not listed are as in :class:`fleetpgo.pprof.Facts`; records of earlier versions leave them
+    empty.
+
+    Attributes:
+        cores: CPU of the instance when it was selected.
+        state: ``fetched``; ``refused``: the answer was not a usable profile, and was not kept; ``missing``:
+            there was no answer.
+        reason: why it is refused or missing; "" if fetched.
+        artifact: where the profile is in the store.
+        size: size of the profile in bytes.
+        sha256: digest of the profile.
+        samples: number of CPU samples.
+        same_as: instance whose request returns the same profile; it was asked for both.
+        repairable: the profile is kept, but the merge step must first repair it from the program's binary;
+            ``reason`` says what it lacks.
     """
 
     instance: str
@@ -50,7 +60,11 @@ class Record:
 def missing(target: Target) -> Record:
     """Return the record of a target whose task died before it wrote one."""
     return Record(
-        target.instance, target.datacenter, target.cores, "missing", "its task ended before it answered"
+        target.instance,
+        target.datacenter,
+        target.cores,
+        "missing",
+        "its task ended before it answered",
     )
 
 
@@ -63,10 +77,10 @@ class Stop:
 
 @dataclass(frozen=True)
 class Contribution:
-    """Result of one instance that was asked: a profile that was used, one that was refused, or none.
+    """What one instance contributed to the merge: ``used``, ``refused`` or ``missing``.
 
-    `weight` is the factor of its profile in the merge (:mod:`fleetpgo.selection.weights`); `same_as` the
-    instance that it could not be told apart from, whose samples count for both.
+    ``weight`` is the factor of its profile in the merge (:mod:`fleetpgo.selection.weights`). ``same_as`` is
+    the instance whose request returns the same profile; that profile counts for both.
     """
 
     instance: str
@@ -85,7 +99,7 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Leading:
-    """Who changes the hot edges most, as :class:`fleetpgo.pprof.Influence` has it."""
+    """The instance that changes the hot edges most; see :class:`fleetpgo.pprof.Influence`."""
 
     instance: str
     changed: int
@@ -94,7 +108,7 @@ class Leading:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far the instances agree, as :class:`fleetpgo.pprof.Sufficiency` has it."""
+    """How far the instances' profiles agree; see :class:`fleetpgo.pprof.Sufficiency`."""
 
     instances: int = 0
     weight: int = 0
@@ -109,20 +123,20 @@ class Agreement:
 class Manifest:
     """Record of a merge: what each instance contributed, and the result.
 
-    What has a default is not needed to propose the profile; an account without it is read, too.
+    Fields with a default may be missing in the file: they are not needed to propose the profile.
 
     Attributes:
-        profile: digest of the bytes to commit (:func:`fleetpgo.run.digest.digest`): the name by which
-            instances expose what they were built with.
+        profile: digest of the bytes to commit (:func:`fleetpgo.run.digest.digest`). Instances expose it in a
+            metric of their build.
         samples: CPU samples of all used profiles together.
-        edges: call edges that the compiler will read; ``hot_edges`` of them decide what is inlined.
-        merged_size: bytes of everything that arrived, merged; ``profile_size`` of what is to be committed.
-        proof: ``identical`` if Go's own tool reads the same from both, else why that is not known.
-        sufficiency: how far the instances agree.
-        renamed: functions of the guard list that were renamed.
+        edges: number of call edges in the profile; the ``hot_edges`` of them decide what is inlined.
+        merged_size: size of the merged profile in bytes; ``profile_size`` of the profile to commit.
+        proof: ``identical`` if ``go tool preprofile`` reads the same from both, else why that is not known.
+        sufficiency: how far the instances' profiles agree.
+        renamed: functions of the guard list that were renamed, so that PGO does not inline them.
         warnings: sentences that the reviewer must read.
-        figures: the figures of the profile for people, by name.
-        refused: why nothing may be proposed from this merge; "" if it may.
+        figures: name → formatted figure of the profile.
+        refused: why the profile must not be proposed; "" if it may be.
     """
 
     query: str

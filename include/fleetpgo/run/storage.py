@@ -1,8 +1,8 @@
-"""Directories and object storage, read and written in the same way.
+"""Read and write files in directories and in object storage with the same functions.
 
 A path is a :class:`pathlib.Path`, or a ``UPath`` on object storage (Airflow's ``ObjectStoragePath`` is one).
-What is not there is an :class:`NotThereError`. Every other failure is a :class:`StoreError` that says where,
-why, and what to check: nobody outside this module needs to know what fsspec, botocore or aiohttp raise.
+A missing file raises :class:`NotThereError`. Every other failure raises :class:`StoreError`, which says
+where, why, and what to check. No caller needs to know the exceptions of fsspec, botocore or aiohttp.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ LIMIT_S = 60.0
 """Seconds that one operation on object storage may take, its own retries included."""
 
 _LONGEST_REASON = 300
-"""Characters of a server's words that an error repeats."""
+"""Most characters of a server's message in an error."""
 
 
 def read(path: Path | UPath, *, limit: float = LIMIT_S) -> bytes:
     """Return the bytes at a path; on object storage this is one request.
 
     Raises:
-        NotThereError: nothing is there.
+        NotThereError: the file does not exist.
         StoreError: the store does not answer, or refuses.
     """
     with reaching(path, "read", limit=limit):
@@ -69,7 +69,7 @@ def write(path: Path | UPath, data: bytes, *, limit: float = LIMIT_S) -> None:
 
 
 def size(path: Path | UPath, *, limit: float = LIMIT_S) -> int:
-    """Return how many bytes are at a path. Raises what :func:`read` raises."""
+    """Return the size of a file in bytes. Raises as :func:`read`."""
     with reaching(path, "look at", limit=limit):
         if isinstance(path, Path):
             return path.stat().st_size
@@ -78,7 +78,7 @@ def size(path: Path | UPath, *, limit: float = LIMIT_S) -> int:
 
 
 def remove(path: Path | UPath, *, limit: float = LIMIT_S) -> None:
-    """Remove what is at a path. Raises what :func:`read` raises, though S3 removes what is not there."""
+    """Remove a file. Raises as :func:`read`, but S3 does not report a missing file."""
     with reaching(path, "remove", limit=limit):
         if isinstance(path, Path):
             path.unlink()
@@ -88,10 +88,10 @@ def remove(path: Path | UPath, *, limit: float = LIMIT_S) -> None:
 
 
 def names(path: Path | UPath, *, limit: float = LIMIT_S) -> list[str]:
-    """List the names in a directory, in no order; a directory that is not there has none.
+    """List the names in a directory, unsorted; none if the directory does not exist.
 
     Raises:
-        StoreError: the store does not answer, or refuses; its bucket does not exist.
+        StoreError: the store does not answer or refuses, or the bucket does not exist.
     """
     try:
         with reaching(path, "list", limit=limit):
@@ -107,7 +107,7 @@ def names(path: Path | UPath, *, limit: float = LIMIT_S) -> list[str]:
 
 @dataclass(frozen=True)
 class Found:
-    """A file: its name below the root, its size in bytes, its last change (Unix seconds; 0: not known)."""
+    """A file: its path relative to the root, size in bytes, and last change (Unix seconds; 0 if unknown)."""
 
     name: str
     size: int
@@ -115,15 +115,15 @@ class Found:
 
 
 def matching(root: Path | UPath, pattern: str, *, limit: float = LIMIT_S) -> list[Found]:
-    """List the files that match a shell's pattern, in no order; hidden ones and directories do not.
+    """List the files that match a shell pattern, unsorted. Hidden files and directories never match.
 
     Args:
         root: a directory, or a bucket.
-        pattern: relative to it.
-        limit: seconds that it may take.
+        pattern: pattern relative to the root.
+        limit: seconds that the listing may take.
 
     Raises:
-        StoreError: the storage does not answer, or refuses; its bucket does not exist.
+        StoreError: the storage does not answer or refuses, or the bucket does not exist.
     """
     try:
         with reaching(root, "list", limit=limit):
@@ -152,19 +152,19 @@ def _local(root: Path, pattern: str) -> Iterator[Found]:
 
 
 def _changed(info: Mapping[str, Any]) -> float:
-    """When an object was last changed; s3fs and gcsfs have names of their own for it."""
+    """Return when an object was last changed; s3fs and gcsfs use different keys for it."""
     value = info.get("LastModified") or info.get("mtime")
     return value.timestamp() if isinstance(value, datetime) else 0.0
 
 
 @contextmanager
 def reaching(path: Path | UPath, verb: str, *, limit: float = LIMIT_S) -> Iterator[None]:
-    """Turn errors of a path's storage into fleetpgo's own errors.
+    """Convert errors of the storage into NotThereError or StoreError.
 
     Args:
-        path: what is reached for.
-        verb: what is done to it, for the message. ``write``: a path that is not found is the store's fault.
-        limit: seconds that it may take, for the message.
+        path: the path that is accessed.
+        verb: what is done to it, for the message. With ``write`` a missing path is a StoreError.
+        limit: seconds that the operation may take, for the message.
     """
     try:
         yield
@@ -180,7 +180,7 @@ def reaching(path: Path | UPath, verb: str, *, limit: float = LIMIT_S) -> Iterat
         if absent and verb != "write":
             raise NotThereError(
                 f"artifact {path} is not in the store",
-                hint="clear the task that makes it, and its downstream tasks",
+                hint="clear the task that writes it, and its downstream tasks",
             ) from error
         raise StoreError(
             f"the store cannot {verb} {path}{_endpoint(path)}: {_why(error, codes, limit)}",
@@ -189,7 +189,7 @@ def reaching(path: Path | UPath, verb: str, *, limit: float = LIMIT_S) -> Iterat
 
 
 def _connected(path: UPath, limit: float) -> tuple[Any, dict[str, Any]]:
-    """The path's file system, and the arguments that bound each of its operations in time."""
+    """Return the path's file system, and the arguments that limit the time of each operation."""
     system = path.fs
     if "s3" in system.protocol:
         # A read in parts begins with a request for the size.
@@ -211,7 +211,7 @@ def _codes(error: BaseException | None) -> list[str]:
 
 
 def _why(error: Exception, codes: list[str], limit: float) -> str:
-    """The reason in one bounded line, without secrets."""
+    """Return the reason in one short line without secrets."""
     if type(error).__name__ == "FSTimeoutError":
         return f"no answer within {limit:g} s"
     said = getattr(error, "strerror", None) or str(error)
@@ -234,18 +234,18 @@ def _endpoint(path: Path | UPath) -> str:
 def _advice(path: Path | UPath, error: Exception, codes: list[str]) -> str:
     if isinstance(path, Path):
         return (
-            "check FLEETPGO_STORE: is the disk mounted, has it room, and may this user read and write there?"
+            "check FLEETPGO_STORE: is the disk mounted and not full, and may this user read and write there?"
         )
     if isinstance(error, ImportError):
         return "install the package that the store's scheme needs: `pip install s3fs` for s3://"
     if "NoSuchBucket" in codes:
-        return "make the bucket, or correct its name in FLEETPGO_STORE"
+        return "create the bucket, or correct its name in FLEETPGO_STORE"
     if isinstance(error, PermissionError):
         return (
-            "check the credentials and what they allow: s3:GetObject, s3:PutObject, s3:DeleteObject and "
-            "s3:ListBucket (without the last, S3 refuses what is not there)"
+            "check the credentials and their permissions: s3:GetObject, s3:PutObject, s3:DeleteObject and "
+            "s3:ListBucket (without s3:ListBucket, S3 answers 403 for a missing object)"
         )
     return (
-        "check that the object storage answers, and FLEETPGO_STORE, its connection's endpoint_url and login. "
-        "Tasks try again, and waits go on once it is back"
+        "check that the object storage is up, and check FLEETPGO_STORE and its connection's endpoint_url and "
+        "login. Tasks are retried, and waiting tasks continue once it is back"
     )

@@ -7,11 +7,12 @@ One instant query gives the size of each datacenter, another the CPU of the cand
 - :mod:`.weighted`: at random, the busier the likelier.
 
 Instances for later rounds are chosen together with those of the first. A later round runs only if the samples
-so far are too few. :mod:`.weights` corrects the merge for unequal chances of selection. :mod:`.packing`
+so far are too few. :mod:`.weights` corrects the merge for unequal probabilities of selection. :mod:`.packing`
 distributes the targets over tasks. :mod:`.windows` spreads a run over phases of the day. :mod:`.counters`
-recognises a CPU counter that is used without rate().
+detects a CPU counter that is used without rate().
 
-Labels come from whoever can push a metric. What ends in a URL is checked here, and again before it is sent.
+Labels are not trusted: anyone who can push a metric controls them. A value that becomes part of a URL is
+checked here, and again before the request is sent.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ __all__ = [
 
 
 def query_of(rules: SelectionRules) -> str:
-    """Return the PromQL for the candidates; it gives one series per candidate."""
+    """Return the PromQL for the candidates: it returns the CPU of each, as one series."""
     # A comment reaches to the end of its line, and must not take our brackets with it.
     cpu = f"{rules.cpu}\n" if "#" in rules.cpu else rules.cpu
     if not rules.matchers:
@@ -76,17 +77,17 @@ def select(
     """Choose the instances to profile.
 
     Args:
-        prometheus: knows them.
+        prometheus: the Prometheus to query.
         rules: how to choose, and how many.
-        seed: the run's id: what is drawn at random is drawn alike by a retry of the same run.
-        share: of the instances that `rules` name, the share to choose; of a smaller fleet that share of it.
-        taken: instances that are not chosen: another window of the run has them.
-        at: as the fleet was then; default: as it is.
+        seed: seed of random choices: the run's id, so a retry of a run chooses the same instances.
+        share: share of ``rules.instances`` to choose, 0 … 1; if the fleet is smaller, the share of the fleet.
+        taken: instances that another window of the run has chosen; they are not chosen again.
+        at: evaluation time of the queries; default: now.
 
     Raises:
-        SelectionError: the query gives nothing that can be profiled, or a partial answer that is not allowed;
-            or its values are no cores.
-        PrometheusError: unreachable, or the query is refused.
+        SelectionError: the query returns no instance that can be profiled, its answer is partial and that is
+            not allowed, or its values are not cores.
+        PrometheusError: Prometheus is unreachable, or refuses the query.
     """
     counters.require_rate(rules.cpu)
     query = query_of(rules)
@@ -103,7 +104,7 @@ def select(
     fleet, left_out = read_fleet(answer, rules)
     warnings = (*dict.fromkeys(sizes.warnings + answer.warnings), *left_out)
     if not fleet:
-        what = "the query gives nothing usable"
+        what = "the query returns no usable series"
         if rules.matchers:
             what = f"none that uses CPU has a series {rules.builds}{{{rules.matchers}}}"
         raise SelectionError(
@@ -123,22 +124,23 @@ def select_seen(
     share: float = 1,
     taken: Collection[str] = frozenset(),
 ) -> Selection:
-    """Choose among the instances that a store of profiles has seen; else as :func:`select`.
+    """Choose among the instances in a profile store, without Prometheus.
 
     Args:
-        answer: one series for each instance: the CPU it uses.
+        answer: the CPU of each instance in the store, in cores: one series per instance.
         rules: how to choose, and how many.
-        seed: as there.
-        share: as there.
-        taken: as there.
+        seed: as in :func:`select`.
+        share: as in :func:`select`.
+        taken: as in :func:`select`.
 
     Raises:
-        SelectionError: it has seen none that can be profiled.
+        SelectionError: the store has no instance that can be profiled.
     """
     fleet, left_out = read_fleet(answer, rules)
     if not fleet:
         raise SelectionError(
-            "no instance to profile: the store has none\n" + "\n".join([f"query: {answer.query}", *left_out]),
+            "no instance to profile: the profile store has none\n"
+            + "\n".join([f"query: {answer.query}", *left_out]),
             hint=f"check selection.cpu; selection.instance_label is {rules.instance_label}: do the profiles "
             "have that label?",
         )
@@ -148,7 +150,7 @@ def select_seen(
 
 
 def _shared(rules: SelectionRules, share: float, datacenters: Mapping[str, int]) -> SelectionRules:
-    """Return the rules for a share of the instances; of a smaller fleet that share of it."""
+    """Return rules with a share of the instances; if the fleet is smaller, with that share of the fleet."""
     if share == 1:
         return rules
     count = max(1, round(share * min(rules.instances, sum(datacenters.values()))))
@@ -162,7 +164,7 @@ def _choose(
     taken: Collection[str],
     datacenters: Mapping[str, int],
 ) -> Selection:
-    """Choose by the strategy of the rules."""
+    """Choose instances with the strategy of the rules."""
     match rules.strategy:
         case "topk":
             chosen = topk.choose(fleet, rules, taken=taken)
@@ -172,20 +174,20 @@ def _choose(
             chosen = weighted.choose(fleet, rules, seed=seed, taken=taken)
     if not chosen.targets:
         raise SelectionError(
-            f"no instance is left: the run's other windows have taken all {sum(datacenters.values())}",
-            hint="take fewer windows, or fewer instances in each (selection.windows)",
+            f"no instance is left: the run's other windows have chosen all {sum(datacenters.values())}",
+            hint="reduce selection.instances, or the number of selection.windows",
         )
     return replace(chosen, datacenters=datacenters)
 
 
 def _sizes_of(query: str, rules: SelectionRules) -> str:
-    """Return PromQL that counts each datacenter's candidates; an instance with several series counts once."""
+    """Return PromQL that counts candidates by datacenter. An instance with several series counts once."""
     datacenter, instance = rules.datacenter_label, rules.instance_label
     return f"count by ({datacenter}) (group by ({datacenter}, {instance}) (({query}) > 0))"
 
 
 def _ask(prometheus: Prometheus, query: str, rules: SelectionRules, at: datetime | None) -> Answer:
-    """Return the answer; refuse a partial one unless the rules accept it."""
+    """Return the answer to a query. Raise SelectionError if it is partial and that is not allowed."""
     when = {} if at is None else {"at": at}
     try:
         answer = prometheus.instant(query, partial_response=rules.partial_response, **when)
@@ -198,6 +200,6 @@ def _ask(prometheus: Prometheus, query: str, rules: SelectionRules, at: datetime
     if partial and not rules.partial_response:
         raise SelectionError(
             "the answer is partial: " + "; ".join(partial),
-            hint="try again when all stores answer, or allow it: selection.partial_response",
+            hint="retry when all stores answer, or accept partial answers: selection.partial_response: true",
         )
     return answer

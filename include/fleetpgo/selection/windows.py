@@ -1,12 +1,12 @@
 """Windows: phases of the day or the week, each with a share of the instances.
 
 A service does different work at different hours, so one moment does not represent a whole week. Each window
-selects when it opens, from the instances that no other window has taken. Together the windows are one sample:
-they share a seed and continue one draw. In the merge, a stratum of a window has the weight of the CPU that it
-used in that window.
+selects when it opens, from the instances that no other window has chosen. Together the windows are one random
+sample without replacement, with one seed. In the merge, each stratum of a window is weighted by the CPU that
+it used in that window.
 
-Of a store of profiles (``collection.source: pyroscope`` and the like) nobody waits for a window: the store is
-asked about the last one that is over, and Prometheus about who was there when it ended.
+With a profile store (``collection.source: pyroscope`` and the like) a run does not wait for a window. It asks
+the store for the last window that has ended, and Prometheus for the instances at its end.
 
 A window opens at a local time. If the clock skips that time in spring, the window opens later by as much. If
 the time occurs twice in autumn, the window opens the first time (PEP 495, fold = 0).
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from fleetpgo.service.rules import SelectionRules, WindowRules
 
 OPEN = timedelta(hours=1)
-"""So long a window stays open: a task that is retried within it goes on, later it waits for the next time."""
+"""How long a window stays open. A task retried in that time continues; later it waits for the next one."""
 
 
 def find_window(rules: SelectionRules, name: str) -> WindowRules:
     """Return the window with that name.
 
     Raises:
-        ServiceFileError: there is none.
+        ServiceFileError: there is no such window.
     """
     for window in rules.windows:
         if window.name == name:
@@ -48,7 +48,7 @@ def find_window(rules: SelectionRules, name: str) -> WindowRules:
 
 
 def opening(window: WindowRules, now: datetime) -> datetime:
-    """Return the time in UTC at which the window opens next; if it is open, at which it opened."""
+    """Return the UTC time at which the window opens next. If it is open now, return when it opened."""
     zone, at = ZoneInfo(window.timezone), time.fromisoformat(window.at)
     today = now.astimezone(zone).date()
     # From yesterday, for a window that opened just before midnight, to a week from today.
@@ -62,7 +62,13 @@ def opening(window: WindowRules, now: datetime) -> datetime:
 
 
 def past_end(window: WindowRules, length: timedelta, now: datetime) -> datetime:
-    """Return the time in UTC at which the phase ended last, if it lasts so long from its opening."""
+    """Return the UTC time at which the last completed window ended.
+
+    Args:
+        window: when it opens.
+        length: how long it lasts.
+        now: the current time.
+    """
     zone, at = ZoneInfo(window.timezone), time.fromisoformat(window.at)
     today = now.astimezone(zone).date()
     days = [today - timedelta(days=back) for back in range(length.days + 9)]
@@ -75,9 +81,10 @@ def past_end(window: WindowRules, length: timedelta, now: datetime) -> datetime:
 
 
 def combined(selections: Mapping[str, Selection]) -> Selection:
-    """Combine the selections of all windows into one; window → its selection.
+    """Combine the selections of all windows (name → selection) into one.
 
-    An instance that a window has taken is not in another's further rounds.
+    An instance that occurs in several windows, as a reserve for later rounds, is kept once: in the earliest
+    round.
     """
     targets: dict[str, Target] = {}
     for target in sorted(

@@ -4,28 +4,28 @@ Each profile has passed its own check. Still, one may be of another kind or of a
 Such a profile is refused with a reason, and the quorum decides whether the rest is enough. The merge and the
 decision on further rounds both use this module.
 
-What most instances answer decides, first by kind, then by program:
+The majority decides, first about the kind, then about the program:
 
-1. *Kind*: sample types and period type. Where two kinds are equally frequent, Go's own counts.
-2. *Import path of package main*, where both say it: only builds with ``-trimpath`` do. It must be that of
-   most.
-3. *Modules*, for most servers' stacks hold no function of package main. A mark (a module, or a function of
-   package main: :mod:`fleetpgo.pprof.programs`) leads a profile if at least half of those samples have it in
-   their stack that have any. A profile is of another program if
+1. *Kind*: sample types and period type. On a tie, the kind of Go's own profiler wins.
+2. *Import path of package main*. A profile with another path than the majority is refused. Only builds with
+   ``-trimpath`` hold the path; a profile without it passes.
+3. *Modules*, because the stacks of most servers have no function of package main. A *mark* is a module or a
+   function of package main (:mod:`fleetpgo.pprof.programs`). A mark *leads* a profile if it is in the stack
+   of at least half of the samples with any mark. A profile is of another program if
 
    - it lacks a module that leads most profiles,
-   - a module leads it that no profile with the first one has, and
+   - it is led by a module that no profile with the first module has, and
    - it has at least EVIDENCE samples with any mark.
 
-   So what programs share, such as grpc, tells nothing. Nor does a profile with few samples outside the
-   standard library, nor one that has the fleet's module in a single stack: both are used. And the name of the
-   program's file is not asked for: a canary has another one. Nor is the folder that it was built in: one
-   program is built in many, and many programs in ``/app``.
-4. *Functions of package main* tell where modules do not. A profile is of another program if such a function
-   leads most profiles and another one leads it, and it has no function of package main and no module in
-   common with any of these.
+   So modules that programs share, such as grpc, do not count. A profile is used if it has few samples
+   outside the standard library, or has the fleet's module in just one stack. The binary's file name is
+   ignored, because a canary may have another name. The directory of the build is ignored, too: a program is
+   built in many directories, and many programs are built in ``/app``.
+4. *Functions of package main*, if modules do not decide. A profile is of another program if a function of
+   package main leads most profiles and another one leads this one, and it shares no module and no function
+   of package main with the profiles that have the first function.
 
-Equal build ids are one program, whatever its instances do.
+Equal build ids always mean the same program.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ GO_KIND = "samples/count, cpu/nanoseconds each cpu/nanoseconds"
 """``Facts.kind`` of what Go's runtime writes."""
 
 EVIDENCE = 20
-"""Samples with a module. A module that is in half of all would be in none of so many once in a million."""
+"""Fewest samples with a mark. A module in half of all samples is in none of 20 once in a million (2⁻²⁰)."""
 
 LEADING = 0.5
-"""Share of the samples with any module from which a module leads a profile, and share of the profiles that
-are most."""
+"""Share of the samples with any mark from which a mark leads a profile. "Most profiles" is more than the same
+share of them."""
 
 
 SHORT, MOST_BUILDS = 12, 3
-"""Letters of a build id, and builds, that a warning names."""
+"""Characters of a build id, and number of builds, in a warning."""
 
 
 def contributions(records: Sequence[Record]) -> list[Contribution]:
-    """Return what became of each target that was asked, in the order of the records."""
+    """Return what each target contributes to the merge, in the order of the records."""
     refused: dict[str, str] = {}
     for rule in (_of_another_kind, _of_another_main, _of_other_modules, _of_other_functions):
         judged = [each for each in records if each.state == "fetched" and each.instance not in refused]
@@ -70,7 +70,7 @@ def contributions(records: Sequence[Record]) -> list[Contribution]:
 
 
 def in_merge(instances: Iterable[Contribution]) -> list[Contribution]:
-    """Return those whose own profile is in the merge. Of several that sent equal bytes, this is the first."""
+    """Return the instances whose profile is merged. Of instances that sent equal bytes, only the first is."""
     return [each for each in instances if each.state == "used" and not each.same_as]
 
 
@@ -92,7 +92,7 @@ def _contribution(record: Record, refusal: str) -> Contribution:
 
 
 def _of_another_kind(records: Sequence[Record]) -> Iterable[tuple[Record, str]]:
-    """Return those of another kind than most. A record of an earlier version does not say its kind."""
+    """Yield the records of another kind than the majority. Records of earlier versions have no kind."""
     usual = _most_frequent((record.kind for record in records), first=lambda kind: kind == GO_KIND)
     for record in records:
         if record.kind and record.kind != usual:
@@ -107,7 +107,7 @@ def _of_another_main(records: Sequence[Record]) -> Iterable[tuple[Record, str]]:
 
 
 def _of_other_modules(records: Sequence[Record]) -> Iterable[tuple[Record, str]]:
-    """Return those with another program's modules in their stacks; see the module's docstring."""
+    """Yield the records with another program's modules in their stacks; see rule 3 of the module."""
     telling = [record for record in records if record.outside >= EVIDENCE]
     usual = _leading_most(telling, lambda record: record.modules)
     for record in telling:
@@ -122,7 +122,7 @@ def _of_other_modules(records: Sequence[Record]) -> Iterable[tuple[Record, str]]
 
 
 def _of_other_functions(records: Sequence[Record]) -> Iterable[tuple[Record, str]]:
-    """Return those with another package main; see the module's docstring."""
+    """Yield the records with another program's package main; see rule 4 of the module."""
     telling = [record for record in records if record.outside >= EVIDENCE]
     usual = _leading_most(telling, lambda record: record.main_functions)
     for record in telling:
@@ -144,13 +144,13 @@ def _leading(record: Record, marks: Mapping[str, int]) -> list[str]:
 
 
 def _leading_most(records: Sequence[Record], marks: Callable[[Record], Mapping[str, int]]) -> list[str]:
-    """Return the marks that lead most records, the most frequent first."""
+    """Return the marks that lead more than half of the records, the most frequent first."""
     counts = Counter(name for record in records for name in _leading(record, marks(record)))
     return [name for name, count in counts.most_common() if count > LEADING * len(records)]
 
 
 def _same_for_sure(record: Record, others: Sequence[Record]) -> bool:
-    """Whether one of the others is of the same build, or of the same package main."""
+    """Return whether one of the others has the same build id, or the same import path of package main."""
     own = _builds_of(record)
     return any(
         not own.isdisjoint(_builds_of(each))
@@ -160,19 +160,19 @@ def _same_for_sure(record: Record, others: Sequence[Record]) -> bool:
 
 
 def builds(instances: Iterable[Contribution]) -> list[str]:
-    """Return warnings if the profiles that are used are of several builds, as in the middle of a deploy."""
+    """Return a warning if the used profiles come from several builds, as during a deploy."""
     used = [each for each in instances if each.state == "used"]
     counts = Counter(build for each in used for build in _builds_of(each))
     if len(counts) <= 1:
         return []
     named = [f"{count} of build {build[:SHORT]}" for build, count in counts.most_common(MOST_BUILDS)]
-    more = f" and {len(counts) - MOST_BUILDS} builds more" if len(counts) > MOST_BUILDS else ""
+    more = f" and {len(counts) - MOST_BUILDS} more builds" if len(counts) > MOST_BUILDS else ""
     said = f"{len(counts)} builds of the program: {', '.join(named)}{more}"
     if not (mixed := [each for each in used if each.other_builds]):
         return [f"the instances ran {said}; was a deploy under way?"]
-    several = f"{len(mixed)} of {len(used)} hold several, as that of {mixed[0].instance}"
+    several = f"{len(mixed)} of {len(used)} hold several, such as that of {mixed[0].instance}"
     why = "a deploy lies in the window that the store was asked for"
-    hint = "run again once a whole window (collection.seconds) lies after it"
+    hint = "run again once a whole window (collection.seconds) has passed since the deploy"
     return [f"the profiles are of {said}; {several}: {why}; {hint}"]
 
 

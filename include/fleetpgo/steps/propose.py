@@ -1,7 +1,7 @@
-"""The step that ends in a pull request: clone, wire, build twice, commit, push, propose.
+"""The step that opens or updates the pull request: clone, wire, build twice, commit, push, propose.
 
-The target repository and the forge are the only state. The step may be interrupted anywhere and run again:
-the branch, its commit and the pull request are found and brought up to date, never duplicated.
+The target repository and the forge are the only state. The step may be interrupted anywhere and run again: it
+finds and updates the branch, its commit and the pull request, and never duplicates them.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _TAKES_NOTHING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
-"""What a disk says that is full or read-only."""
+"""Error numbers of a disk that is full, read-only or not writable."""
 
 _NAMED = 10
 _ALL = 1 << 30
-"""Functions that are shown, and that are looked through."""
+"""Number of functions that are shown, and that are compared."""
 
 
 def propose_profile(
@@ -72,15 +72,16 @@ def propose_profile(
     """Build with and without the run's profile, and open or update the pull request.
 
     Args:
-        service: the service to propose to.
-        store: holds the profile and its manifest; takes what came of it.
-        forge: where the repository is.
-        dry_run: everything but the push and the pull request.
+        service: rules of the service.
+        store: artifacts of the run: the profile and its manifest are read, the result is written.
+        forge: forge that hosts the repository.
+        dry_run: do everything but the push and the pull request.
         cache: directory for Go's caches, kept between runs.
-        run_url: where a person looks at the run.
+        run_url: URL of the run's page.
 
     Raises:
-        ProfileError: the merge refused its profile (``profile.fail_below``).
+        ProfileError: the merge refused the profile (``profile.fail_below``).
+        FleetPGOError: as :func:`propose`.
     """
     manifest = store.read(Manifest)
     if manifest.refused:
@@ -88,8 +89,8 @@ def propose_profile(
             f"the profile of run {store.run} was refused when it was merged, so it is not proposed: "
             f"{manifest.refused}",
             reason="insufficient",
-            hint="collect anew, from more instances or for longer, or lower profile.fail_below and merge "
-            "again; an earlier run's profile can be named with --run",
+            hint="collect again, from more instances or for longer, or lower profile.fail_below and merge "
+            "again; --run proposes the profile of an earlier run",
         )
     reasons = {each.function: each.issue for each in pprof.GUARDS}
     reasons |= {each.function: each.issue for each in service.profile.guards}
@@ -115,7 +116,7 @@ def propose_profile(
 
 @contextmanager
 def _room(cache: Path) -> Iterator[None]:
-    """Turn the error of a disk that takes nothing into one that says what to do."""
+    """Convert the error of a full or read-only disk into one that says what to do."""
     try:
         yield
     except OSError as error:
@@ -129,7 +130,7 @@ def _room(cache: Path) -> Iterator[None]:
 
 
 def _datacenters(instances: Iterable[Contribution]) -> list[Datacenter]:
-    """What the instances of each datacenter gave, those with the most samples first."""
+    """Return what the instances of each datacenter contributed, most samples first."""
     of: dict[str, list[Contribution]] = {}
     for each in instances:
         of.setdefault(each.datacenter, []).append(each)
@@ -156,23 +157,23 @@ def propose(
 ) -> Proposed:
     """Propose a profile to a service's repository as a pull request.
 
-    :mod:`fleetpgo.proposal.etiquette` says whether it may be touched at all. If the base gets commits
-    while the service is built, all is done again from the new base, once.
+    :mod:`fleetpgo.proposal.etiquette` decides whether the branch may be changed at all. If the base gets
+    commits during the builds, everything is repeated once from the new base.
 
     Args:
-        service: whose repository and build it is.
-        forge: where the repository is.
+        service: rules of the service.
+        forge: forge that hosts the repository.
         profile: the bytes to commit.
-        provenance: where the profile comes from; told in the pull request.
+        provenance: where the profile comes from; shown in the pull request.
         dry_run: do everything but the push and the pull request.
         cache: directory for Go's caches, kept between runs.
 
     Raises:
-        RepositoryError: if git fails, or nothing can be made to pass the profile on.
-        ToolchainError: if Go is missing, or is not the one that the repository asks for.
-        BuildError: if the service does not build, with the compiler's last words, or builds without the
+        RepositoryError: git fails, or no change to the repository makes its build use the profile.
+        ToolchainError: Go is missing, or is not the version that the repository requires.
+        BuildError: the service does not build (with the compiler's last lines), or its build ignores the
             profile.
-        ForgeError: if the forge cannot be reached, or refuses.
+        ForgeError: the forge cannot be reached, or refuses.
     """
     repository = service.repository
     forge.check(repository.base)
@@ -312,7 +313,7 @@ def _prepare(
 def _build_base(
     checkout: Checkout, service: ServiceRules, texts: BuildTexts, cache: Path
 ) -> tuple[Recorded, list[str] | None]:
-    """Build the base; return that, and in what it differs from the reference binary."""
+    """Build the base. Return the build, and its differences from the reference (None: no reference)."""
     for each in look_ahead(texts, service.build, runner_of(checkout, service, cache).environment):
         if each.fatal:
             raise BuildError(each.said, hint=each.hint)
@@ -340,7 +341,7 @@ def _nothing(proposed: Proposed, why: str) -> Proposed:
 
 
 def _functions(current: bytes | None, profile: bytes) -> list[FunctionShare]:
-    """Return the hottest called functions, with their weight now and before."""
+    """Return the hottest functions, with their flat share in the new and in the current profile."""
     before = None
     if current:
         before = {rank.function: rank.flat_share for rank in pprof.top(pprof.decode(current), _ALL)}

@@ -1,8 +1,8 @@
 """Repair the fetched profiles from the binaries of the revisions that their instances run.
 
-A part of the merge step, where ``profile.repair`` asks for it. Each revision is built once. What cannot be
-repaired is refused like any other profile that cannot be used, with the reason; a revision that cannot be
-built costs the profiles of its instances, never the run.
+This is a part of the merge step if ``profile.repair`` is true. Each revision is built once. A profile that
+cannot be repaired is refused, with the reason, like any unusable profile. If a revision cannot be built, only
+the profiles of its instances are lost; the run continues.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _SHOWN = 12
-"""Letters of a revision that are shown."""
+"""Most characters of a revision that are shown."""
 
-_OFF = "profile.repair is off, so nothing repairs it"
-_NOWHERE = "this command builds nothing: use `fleetpgo profile repair`, or the DAG"
+_OFF = "profile.repair is off, so it is not repaired"
+_NOWHERE = "this command does not build binaries: use `fleetpgo profile repair`, or the DAG"
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where binaries come from.
+    """What is needed to build the binaries.
 
     Attributes:
-        prometheus: tells which revision each instance runs.
-        forge: has the repository.
+        prometheus: Prometheus with the revision of each instance.
+        forge: forge that hosts the repository.
         cache: directory for Go's caches, kept between runs.
     """
 
@@ -55,12 +55,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Mended:
-    """The records after the repair, and what there is to say.
+    """Result of the repair.
 
     Attributes:
-        records: none of them is repairable any more.
-        figures: what was repaired, for people, by name.
-        warnings: what was not, in sentences.
+        records: the records after the repair; all are fetched, refused or missing, none is repairable.
+        figures: name → formatted figure of what was repaired.
+        warnings: sentences about what was not repaired.
     """
 
     records: list[Record]
@@ -77,18 +77,18 @@ def mend(
     limits: pprof.Limits,
     seconds: int,
 ) -> Mended:
-    """Repair the profiles of a run; a repaired one is kept beside the one that was fetched.
+    """Repair the profiles of a run. The store keeps both the fetched and the repaired profile.
 
     Args:
-        service: whose profiles.
-        store: holds them.
-        records: of all instances that were asked.
-        origin: where binaries come from; None: there are none to be had.
-        limits: what a profile may be.
-        seconds: length that was asked for.
+        service: rules of the service.
+        store: artifacts of the run, with the profiles.
+        records: records of all instances that were asked.
+        origin: what is needed to build binaries; None if this caller cannot build.
+        limits: largest allowed profile.
+        seconds: requested length of a profile.
 
     Raises:
-        PrometheusError: the revisions cannot be asked for.
+        PrometheusError: the query for the revisions fails.
         ForgeError: the forge cannot be reached, or refuses.
     """
     if not service.profile.repair or origin is None:
@@ -99,7 +99,7 @@ def mend(
 
 
 class _Work:
-    """State of one repair: the binaries so far, and what became of each profile."""
+    """State of one repair: the binaries built so far, and the result of each profile."""
 
     def __init__(
         self, service: ServiceRules, store: RunStore, origin: Origin, limits: pprof.Limits, seconds: int
@@ -126,7 +126,7 @@ class _Work:
         return Mended(mended, dict(map(self._figure, self._done)), (*warnings, *self._left()))
 
     def _revisions(self, records: Sequence[Record]) -> tuple[dict[str, str], str]:
-        """Return the revision of each instance, as far as they are known, and why others are not."""
+        """Return the known revisions by instance, and the reason why others are unknown."""
         query = self._service.rollout.revision
         assert query is not None  # noqa: S101 -- the service file's rules ask for it
         label = self._service.selection.instance_label
@@ -145,7 +145,7 @@ class _Work:
         )
 
     def _program(self, revision: str) -> Program | str:
-        """Return the binary of a revision, or why there is none."""
+        """Return the functions of a revision's binary, or why it could not be built."""
         if revision not in self._programs:
             try:
                 self._programs[revision] = build_revision(
@@ -154,7 +154,7 @@ class _Work:
             except (BuildError, RepositoryError, ToolchainError) as error:
                 _log.warning("revision %s: %s", revision, error)
                 first = error.message.splitlines()[0]
-                self._programs[revision] = f"revision {revision[:_SHOWN]} gives no binary: {first}"
+                self._programs[revision] = f"revision {revision[:_SHOWN]} cannot be built: {first}"
         return self._programs[revision]
 
     def _mend(self, record: Record, revision: str) -> Record:
@@ -210,7 +210,7 @@ class _Work:
         return f"Repaired from the binary of revision {revision[:_SHOWN]}", ", ".join(told)
 
     def _left(self) -> list[str]:
-        """Return a sentence for each reason for which something was not repaired, with its largest share."""
+        """Return a sentence per reason why something was not repaired, with the largest share."""
         largest: dict[str, pprof.Left] = {}
         counts: Counter[str] = Counter()
         for left in (left for every in self._done.values() for each in every for left in each.left):
@@ -221,7 +221,7 @@ class _Work:
 
 
 def _refused(record: Record, why: str) -> Record:
-    """Return the record of a profile that nobody repairs: refused, if it cannot be used as it is."""
+    """Return the record of a profile that is not repaired: refused if it cannot be used as it is."""
     if not record.repairable:
         return record
     lacks = record.reason.removeprefix("repairable: ")

@@ -1,8 +1,9 @@
-"""Tell whether one toolchain built all programs that were profiled.
+"""Check that one Go version built all profiled programs.
 
-During a bump of Go a fleet runs two. A function of Go's own packages then starts at another line in each, so
-the merged profile holds it twice. What both call closures may differ as well, and then the merge gives
-closures each other's weight (:mod:`fleetpgo.golang.numbering`).
+During an upgrade of Go a fleet runs two versions. Functions of the standard library then start at different
+lines, so the merged profile holds such a function twice. The two versions may also give the same name to
+different closures; then the merge adds up the weights of different closures
+(:mod:`fleetpgo.golang.numbering`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     from fleetpgo.pprof import Profile
 
 NAMED = 3
-"""Functions that the warning names."""
+"""Most functions named in the warning."""
 
 
 def toolchains(merged: Profile) -> list[str]:
-    """Return a warning if several toolchains built the profiled programs."""
+    """Return one warning if several Go versions built the profiled programs, else an empty list."""
     moved = pprof.moved(merged).std
     edges = pprof.call_edges(merged)
     numbered = numberings({name for edge in edges.weights for name in (edge.caller, edge.callee)})
@@ -29,7 +30,7 @@ def toolchains(merged: Profile) -> list[str]:
     said = "the instances ran programs that were built by several versions of Go"
     if moved:
         named = ", ".join(moved[:NAMED])
-        said += f": {len(moved):,} functions of Go's own packages differ in their line, such as {named}"
+        said += f": {len(moved):,} standard library functions start at different lines, such as {named}"
     if len(numbered) > 1:
-        said += ". Go 1.27 numbers closures otherwise than versions before, so one may have another's weight"
-    return [f"{said}. Run again once all instances run a program of one version"]
+        said += ". Go 1.27 numbers closures differently from earlier versions, so closures may be mixed up"
+    return [f"{said}. Run again when one version of Go has built all running programs"]

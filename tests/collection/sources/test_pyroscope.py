@@ -120,7 +120,7 @@ async def test_an_answer_without_any_profile_is_no_profile(fetch):
         record = await ask(fetch, address)
     assert record.state == "refused"
     assert re.fullmatch(
-        "no-samples: .* has nothing for collection.query in that time: "
+        "no-samples: .* has no profile for collection.query in that time: "
         + re.escape(f'{KIND}{{service_name="api", pod="api-0"}}')
         + rf" from {TIME} to {TIME}",
         record.reason,

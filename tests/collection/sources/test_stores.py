@@ -54,7 +54,7 @@ async def test_nothing_found_names_what_was_asked_and_of_which_time(fetch, sourc
 async def test_parcas_own_page_for_a_wrong_path_is_named(fetch):
     async with serving(http(b"<!doctype html><html></html>")) as store:
         (record,) = await fetch(PODS[0], **asked(store, "parca"))
-    assert record.reason == "html: a web page came: is collection.url the server's base address?"
+    assert record.reason == "html: Parca sent a web page: is collection.url the server's base address?"
 
 
 @pytest.mark.parametrize("source", ["pyroscope", "parca"])

@@ -104,14 +104,14 @@ def test_a_login_page_is_named_by_its_first_words(asking, server):
         b"<html>\n <title>Please log\x1b[1m in</title>",
     )
 
-    with pytest.raises(ForgeError, match=r"is no JSON but begins with: <html> <title>Please log in</title>"):
+    with pytest.raises(ForgeError, match=r"is not JSON; it begins with: <html> <title>Please log in</title>"):
         asking.get(1)
 
 
 def test_an_answer_that_is_too_deep_is_none(asking, server):
     server.body = b"[" * 1_000_000
 
-    with pytest.raises(ForgeError, match=r"is no JSON but begins with: \[\[\["):
+    with pytest.raises(ForgeError, match=r"is not JSON; it begins with: \[\[\["):
         asking.get(1)
 
 

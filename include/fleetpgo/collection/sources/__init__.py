@@ -20,24 +20,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request: no credentials, these are the session's."""
+    """One HTTP request, without credentials: the session adds them."""
 
     url: URL
     method: str = "GET"
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     profiled: str = ""
-    """The host that takes the profile, if it is another one than is asked: a proxy passes the request on."""
+    """The host that is profiled, if it is not the host of `url`: a proxy passes the request on."""
 
     @property
     def host(self) -> str:
-        """The host of which so many profiles may be taken at once."""
+        """The host to which ``collection.per_host`` applies."""
         return self.profiled or self.url.host or ""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a program that prints a profile: its arguments, the program first, and whom it profiles."""
+    """One run of a program that prints a profile.
+
+    Attributes:
+        arguments: the program and its arguments.
+        host: the host that it profiles.
+    """
 
     arguments: tuple[str, ...]
     host: str
@@ -47,38 +52,38 @@ class ProfileSource(Protocol):
     """Builds the request for a CPU profile of a target, and reads the answer."""
 
     whole: ClassVar[bool]
-    """Whether an answer covers all of the time that was asked for; a store may have seen a part of it."""
+    """Whether a profile always covers the whole requested time. A store may have only a part of it."""
 
     def question(self, target: Target, *, seconds: int) -> str:
-        """Return the request without its time. Targets with equal questions get the same profile.
+        """Return the text that identifies the request, without its time: a URL, a query or a file pattern.
+
+        Targets with the same text get the same profile.
 
         Raises:
             NeverError: as :meth:`request`.
         """
 
     def request(self, target: Target, *, seconds: int, until: float) -> Request | Call:
-        """Return what gets a profile of that length.
+        """Return the request or the call that gets one profile of a target.
 
         Args:
-            target: whose.
-            seconds: its length.
-            until: where it ends, in Unix seconds; of an instance that is profiled now, without effect.
+            target: the instance to profile.
+            seconds: length of the profile.
+            until: end of the profile, in Unix seconds. Sources that profile the instance now ignore it.
 
         Raises:
-            NeverError: the target's labels do not make a request that may be sent.
+            NeverError: the target's labels do not give a valid or allowed request.
         """
 
     def profile(self, body: bytes, *, seconds: int, limits: Limits) -> bytes:
-        """The profile in the body of an answer with HTTP 200, or in what a program printed.
-
-        It is protobuf, gzipped or not.
+        """Return the profile in an answer: pprof protobuf, gzipped or not.
 
         Args:
-            body: what was answered, or printed.
-            seconds: the length that was asked for.
-            limits: what the profile may be.
+            body: body of an answer with HTTP 200, or the output of a program.
+            seconds: the requested length.
+            limits: largest allowed profile.
 
         Raises:
-            UnusableError: there is none in it.
-            ProfileError: there is one that is beyond `limits`.
+            UnusableError: the answer holds no profile.
+            ProfileError: the profile exceeds `limits`.
         """

@@ -1,8 +1,12 @@
-"""Profiles that lie in a directory or a bucket, as some other program has put them there.
+"""Profiles in a directory or a bucket, written there by another program.
 
-A pattern names an instance's files: ``s3://profiles/$datacenter/$pod/%Y-%m-%d/*.pb.gz``. Placeholders are the
-instance's labels, ``%Y %m %d %H %M %S`` the parts of a time in UTC and ``%s`` Unix seconds (strftime(3)), and
-``* ? [a-z] **`` as in a shell. A path without a time has that of the file's last change.
+A pattern names the files of an instance: ``s3://profiles/$datacenter/$pod/%Y-%m-%d/*.pb.gz``.
+
+- ``$name`` is a label of the instance.
+- ``%Y %m %d %H %M %S`` are the parts of a time in UTC, ``%s`` is Unix seconds (strftime(3)).
+- ``* ? [a-z] **`` match as in a shell.
+
+If the path holds no time, the file's modification time is used.
 """
 
 from __future__ import annotations
@@ -25,17 +29,17 @@ if TYPE_CHECKING:
     from fleetpgo.selection import Target
 
 DIGITS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2, "s": 10}
-"""Parts of a time in a path, and their number of digits."""
+"""Part of a time in a path → its number of digits."""
 
 _LENGTHS = {"s": 1, "S": 1, "M": 60, "H": 3_600, "d": 86_400}
-"""Part → seconds that a time covers of which it is the finest."""
+"""Finest part of a time → seconds that the time spans: with ``%H`` the finest, an hour."""
 
 _TOKEN = re.compile(r"%(?P<part>[YmdHMSs])|(?P<class>\[[^]/]+\])|(?P<deep>\*\*/?)|(?P<star>\*)|(?P<one>\?)")
 
 
 @dataclass(frozen=True)
 class File:
-    """One file to read. ``host``: of whom so many are read at once."""
+    """One file to read. ``host``: the host to which ``collection.per_host`` applies."""
 
     path: Path | UPath
     host: str
@@ -43,10 +47,10 @@ class File:
 
 @dataclass(frozen=True)
 class Files:
-    """Names the files of each instance.
+    """Finds the files of each instance.
 
     Args:
-        pattern: template of their paths.
+        pattern: pattern of their paths; see the module.
     """
 
     pattern: str
@@ -54,23 +58,23 @@ class Files:
     whole: ClassVar[bool] = False
 
     def question(self, target: Target, *, seconds: int) -> str:
-        """The filled-in pattern; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
+        """Return the pattern with the target's labels filled in."""
         return fill(self.pattern, target, seconds=seconds, quote=glob.escape)
 
     def request(self, target: Target, *, seconds: int, until: float) -> Request:
-        """A pattern is no request: :mod:`fleetpgo.collection.reading` lists the files."""
+        """Not used: :mod:`fleetpgo.collection.reading` lists the files of a pattern."""
         raise NotImplementedError
 
     def profile(self, body: bytes, *, seconds: int, limits: Limits) -> bytes:  # noqa: ARG002  # the protocol's
-        """The file itself."""
+        """Return the file's bytes unchanged: the file is the profile."""
         return body
 
 
 def globs(pattern: str, start: float, end: float) -> list[str]:
-    """Return patterns without times that match all files from start to end, and not many others.
+    """Return shell patterns, one a day, that match all files from start to end, and few others.
 
     Args:
-        pattern: filled in.
+        pattern: pattern of the paths, labels filled in.
         start: Unix seconds.
         end: Unix seconds.
     """
@@ -89,16 +93,16 @@ def globs(pattern: str, start: float, end: float) -> list[str]:
 
 
 def has_time(pattern: str) -> bool:
-    """Whether the paths of a pattern tell their time."""
+    """Return whether the paths of a pattern hold a complete time: a date, or Unix seconds."""
     parts = {match["part"] for match in _TOKEN.finditer(pattern)}
     return "s" in parts or {"Y", "m", "d"} <= parts
 
 
 def span_of(pattern: str, path: str) -> tuple[float, float] | None:
-    """Return the time that a path tells, from when to when in Unix seconds.
+    """Return start and end of the time in a path, in Unix seconds.
 
     Returns:
-        None if it is of no such pattern, or the time is none (a 31st of February).
+        None if the path does not match the pattern, or its time does not exist (31 February).
     """
     seen = set[str]()
 

@@ -2,7 +2,7 @@
 
 ``GET /api/profiles/query`` in mode MODE_MERGE with report type REPORT_TYPE_PPROF answers in JSON, with the
 gzipped profile in base64 as ``pprof``. Source: parca/query/v1alpha1/query.proto (service QueryService, call
-Query) of https://github.com/parca-dev/parca at commit 3b5647cd9e2a, in this as it was in 9e31ee294269; the
+Query) of https://github.com/parca-dev/parca at commit 3b5647cd9e2a (the same as at 9e31ee294269); the
 gateway's description in gen/proto/swagger; and pkg/server/server.go, which mounts the gateway under ``/api``.
 """
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Parca:
-    """Asks Parca for what it has seen of each instance.
+    """Fetches the profiles that Parca has stored for each instance.
 
     Args:
         address: base URL of the server.
-        query: template of the profile type and the label matchers.
+        query: profile type and label matchers, with placeholders for the target's labels.
     """
 
     address: str
@@ -41,11 +41,11 @@ class Parca:
     whole: ClassVar[bool] = False
 
     def question(self, target: Target, *, seconds: int) -> str:
-        """The filled-in query; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
+        """Return the query with the target's labels filled in."""
         return fill(self.query, target, seconds=seconds)
 
     def request(self, target: Target, *, seconds: int, until: float) -> Request:
-        """A query about the time up to `until`; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
+        """Return the query for the `seconds` before `until`."""
         return Request(
             (URL(self.address) / "api/profiles/query").with_query(
                 {
@@ -59,10 +59,10 @@ class Parca:
         )
 
     def profile(self, body: bytes, *, seconds: int, limits: Limits) -> bytes:
-        """Return the profile in ``pprof``, completed."""
+        """Return the profile in the answer's field ``pprof``; missing metadata are filled in."""
         if body.lstrip().startswith(b"<"):
             # Parca answers its own page, with HTTP 200, to every path that it does not know.
-            raise UnusableError("html: a web page came: is collection.url the server's base address?")
+            raise UnusableError("html: Parca sent a web page: is collection.url the server's base address?")
         try:
             packed = base64.b64decode(json.loads(body)["pprof"], validate=True)
         except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -2,8 +2,8 @@
 
 ``POST /querier.v1.QuerierService/SelectMergeProfile`` with a ``SelectMergeProfileRequest`` answers with a
 ``google.v1.Profile``, which is the pprof format. Source: api/querier/v1/querier.proto of
-https://github.com/grafana/pyroscope at commit 0003648bc72d. Messages go in binary: the answer in JSON would
-have to be turned into a profile first.
+https://github.com/grafana/pyroscope at commit 0003648bc72d. Messages are binary protobuf: a JSON answer would
+have to be converted to pprof.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from fleetpgo.selection import Target
 
 _NOTHING = (b"", bytes.fromhex("0a0032005a00"))
-"""What it answers where it knows no such service, and where it knows the service but no such instance."""
+"""Pyroscope's answers if it does not know the service, and if it knows the service but not the instance."""
 
 _MOST_NODES = 1 << 20
-"""The most that a server gives (``max_flamegraph_nodes_max``); its default may cut off what is rare."""
+"""Most nodes that a server returns (``max_flamegraph_nodes_max``); its default may cut off rare stacks."""
 
 _CALL = "querier.v1.QuerierService/SelectMergeProfile"
 
 
 @dataclass(frozen=True)
 class Pyroscope:
-    """Asks Pyroscope for what it has seen of each instance.
+    """Fetches the profiles that Pyroscope has stored for each instance.
 
     Args:
         address: base URL of the server.
-        query: template of the profile type and the label matchers.
+        query: profile type and label matchers, with placeholders for the target's labels.
     """
 
     address: str
@@ -47,11 +47,11 @@ class Pyroscope:
     whole: ClassVar[bool] = False
 
     def question(self, target: Target, *, seconds: int) -> str:
-        """The filled-in query; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
+        """Return the query with the target's labels filled in."""
         return fill(self.query, target, seconds=seconds)
 
     def request(self, target: Target, *, seconds: int, until: float) -> Request:
-        """A call about the time up to `until`; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
+        """Return the call for the `seconds` before `until`."""
         kind, brace, matchers = self.question(target, seconds=seconds).partition("{")
         end = int(until * 1000)
         asked = SelectMergeProfileRequest(
@@ -65,7 +65,11 @@ class Pyroscope:
         return Request(URL(self.address) / _CALL, "POST", asked.SerializeToString(), headers)
 
     def profile(self, body: bytes, *, seconds: int, limits: Limits) -> bytes:
-        """The body, completed; what stands for nothing found is named."""
+        """Return the body, with missing metadata filled in.
+
+        Raises:
+            NothingError: Pyroscope has no profile of that time.
+        """
         if body in _NOTHING:
-            raise NothingError("no-samples: Pyroscope has nothing for collection.query in that time")
+            raise NothingError("no-samples: Pyroscope has no profile for collection.query in that time")
         return completed(body, seconds=seconds, limits=limits)

@@ -1,28 +1,33 @@
-"""S: the saving while the rollout goes from instance to instance; a preliminary answer, hours after it.
+"""S: staggered adoption, a preliminary estimate hours after a rollout that went from instance to instance.
 
-Assumption: the order in which instances went over has nothing to do with how their CPU was about to change;
-instances of a datacenter share what happens at a time; the effect is the same for all, and there at once
-after settling.
+Assumptions:
 
-With instance i of datacenter d at time t, by least squares over the hours around the rollout:
+- The order in which instances were updated is independent of how their CPU was about to change.
+- Instances of a datacenter share the same shocks at the same time.
+- The effect is the same for all instances, and constant after the settling time.
+
+Two-way fixed effects, fitted by least squares over the hours around the rollout, for instance i of datacenter
+d at time t:
 
     ln C_it = τ · new_it + φ · fresh_it + ε · ln Q_it + α_i + γ_dt + noise
 
-new_it: runs the new build; fresh_it: was restarted in this rollout, on whichever build. ε is given where
-history tells it, else found beside; then a load balancer that looks at CPU spoils it, because it makes
-traffic follow cost. φ can be told from τ only where held-back instances were restarted, too; elsewhere it is
-left out, the estimate says so, and its interval reaches down by what a fresh process alone was seen to do.
-The settling time after each instance's own restart is left out.
+C is CPU, Q traffic. new_it is 1 if the instance runs the new build, fresh_it is 1 if it was restarted in this
+rollout, on either build.
 
-Standard errors are clustered by instance (Liang and Zeger, Biometrika 1986), because an instance's noise
-lasts. With G clusters, N points and k parameters the variance is multiplied by G/(G − 1) · (N − 1)/(N − k); k
-counts the slopes and the effects of datacenters and times, but not those of instances, which lie within
-clusters (Cameron and Miller, Journal of Human Resources 2015).
+ε is the elasticity from history. Without history it is fitted here; a load balancer that follows CPU then
+biases it, because it makes traffic depend on cost. φ can be separated from τ only if held-back instances were
+restarted, too. Otherwise φ is left out, the estimate says so, and the lower end of its interval is widened by
+the effect that a fresh process alone has been seen to have. The settling time after each restart is left out.
 
-S never calls a regression: for hours after a restart an instance with cold caches looks like one.
+Standard errors are clustered by instance (Liang and Zeger, Biometrika 1986), because the noise of an instance
+is autocorrelated. With G clusters, N points and k parameters the variance is multiplied by
+G/(G − 1) · (N − 1)/(N − k). k counts the slopes and the datacenter × time effects, but not the instance
+effects, which are nested in clusters (Cameron and Miller, Journal of Human Resources 2015).
 
-The fixed effects α and γ are taken out of both sides by alternating projections, the slopes found on what is
-left (Frisch, Waugh and Lovell).
+S never reports a regression: for hours after a restart, cold caches look like one.
+
+The fixed effects α and γ are removed from both sides by alternating projections; the slopes are fitted to the
+residuals (Frisch, Waugh and Lovell).
 """
 
 from __future__ import annotations
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
     from fleetpgo.measurement.usage import Floats, Panel
 
 FEWEST_INSTANCES = 20
-"""Clustered standard errors need many clusters; with fewer they promise too much."""
+"""Clustered standard errors need many clusters; with few they are too small."""
 
 _TOLERANCE, _MOST_SWEEPS = 1e-9, 500
 
@@ -53,10 +58,11 @@ def estimate(panel: Panel, *, settle: float, elasticity: float | None = None) ->
     Args:
         panel: the instances.
         settle: seconds after each restart that are left out.
-        elasticity: of CPU in traffic; None: to be found from these hours.
+        elasticity: d ln(CPU) / d ln(traffic); None: fit it to these hours.
 
     Raises:
-        NotPossibleError: fewer than 20 instances, or all of a datacenter went over at once.
+        NotPossibleError: fewer than 20 instances; all instances of a datacenter were updated at once; or
+            restart and new build cannot be separated.
     """
     age = panel.times - np.minimum(panel.switched, panel.restarted)[:, None]
     usable = (panel.cpu > 0) & ((age < 0) | (age >= settle))
@@ -65,7 +71,7 @@ def estimate(panel: Panel, *, settle: float, elasticity: float | None = None) ->
     usable &= (usable & (age < 0)).any(axis=1, keepdims=True)  # a newcomer has no before
     count = int(usable.any(axis=1).sum())
     if count < FEWEST_INSTANCES:
-        raise NotPossibleError(f"{count} instances were there throughout; {FEWEST_INSTANCES} are needed")
+        raise NotPossibleError(f"{count} instances have data from before; {FEWEST_INSTANCES} are needed")
     new = (panel.times >= panel.switched[:, None]).astype(float)
     fresh = (age >= 0).astype(float)
     controls_restarted = bool((np.isinf(panel.switched) & np.isfinite(panel.restarted)).any())
@@ -83,7 +89,7 @@ def estimate(panel: Panel, *, settle: float, elasticity: float | None = None) ->
         raise NotPossibleError("all instances of a datacenter were updated at once, and none was held back")
     tau, error = _clustered(y, np.stack(x), usable, panel.datacenter)
     if not math.isfinite(error):
-        raise NotPossibleError("the instances' restarts and their new build cannot be told apart")
+        raise NotPossibleError("the effects of the restart and of the new build cannot be separated")
     settled = np.where(usable & (new > 0), panel.cpu, np.nan)[np.isfinite(panel.switched)]
     settled = settled[np.isfinite(settled).any(axis=1)]
     return from_tau(
@@ -99,7 +105,7 @@ def estimate(panel: Panel, *, settle: float, elasticity: float | None = None) ->
 
 
 def _within(values: Floats, usable: NDArray[np.bool_], datacenter: NDArray[np.int64]) -> Floats:
-    """Return the values less their instance means and datacenter × time means."""
+    """Return the values minus their instance means and datacenter × time means."""
     left: Floats = np.where(usable, values, 0.0)
     per_instance = np.maximum(usable.sum(axis=1, keepdims=True), 1)
     order = np.argsort(datacenter, kind="stable")
@@ -122,7 +128,7 @@ def _within(values: Floats, usable: NDArray[np.bool_], datacenter: NDArray[np.in
 def _clustered(
     y: Floats, x: Floats, usable: NDArray[np.bool_], datacenter: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Return the first slope of y (instances, times) on x (slopes, instances, times); its clustered error."""
+    """Return the first slope of y (instances, times) on x (slopes, instances, times), and its error."""
     bread = np.einsum("ait,bit->ab", x, x)
     if np.linalg.cond(bread) > 1 / _TOLERANCE:
         return math.nan, math.inf

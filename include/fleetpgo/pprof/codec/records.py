@@ -1,7 +1,8 @@
-"""Records that ptars hands over as bytes, read field by field: one step of numpy for all records of a table.
+"""Decode protobuf records that ptars returns as bytes: field by field, for all records of a table at once.
 
-A record is read as Go's runtime, google/pprof and the protobuf runtime write it; any other one, well-formed
-or not, is :class:`UnusualError`, and the profile is to be read by ptars alone.
+Only the encoding that Go's runtime, google/pprof and the protobuf runtime write is understood: fields in
+order, short varints. Any other record, valid or not, raises :class:`UnusualError`; then the caller lets ptars
+decode the whole profile.
 """
 
 from __future__ import annotations
@@ -23,58 +24,61 @@ if TYPE_CHECKING:
 TYPE_BITS = 3
 
 LONGEST, PAIR = 8, 2
-"""Octets of a varint that is usual, and how many of them are read at a time."""
+"""Most octets of a varint, and how many of them are read at a time."""
 
 SEVEN, SEVEN_BITS = 7, 0x7F
-"""What each octet of a varint holds of its number; its highest bit says that more follow."""
+"""Payload bits of each octet of a varint, and their mask. The highest bit says that more octets follow."""
 
 
 class UnusualError(Exception):
-    """A record is not written as usual."""
+    """A record is not encoded as Go's runtime, google/pprof or the protobuf runtime do it."""
 
 
 def tag(field: int, wire_type: int) -> int:
-    """Return the tag that precedes a field of a record."""
+    """Return the protobuf tag of a field."""
     return field << TYPE_BITS | wire_type
 
 
 def offsets(lists: pa.ListArray) -> Ints:
-    """Return (lists + 1,) where each list of a column starts in its values, and where the last one ends."""
+    """Return the offsets of an Arrow list column, (lists + 1,): start of each list, and end of the last."""
     if not len(lists):
         return np.zeros(1, np.int64)
     return np.frombuffer(lists.buffers()[1], np.int32, len(lists) + 1).astype(np.int64)
 
 
 def octets_of(records: pa.Array) -> tuple[Octets, Ints]:
-    """The octets of all records, at least one; and where each record starts, and the last one ends."""
+    """Return the concatenated octets of all records (at least one octet), and the records' offsets.
+
+    The offsets are (records + 1,): the start of each record, and the end of the last.
+    """
     data = records.buffers()[2] if len(records) else None
     return np.frombuffer(data or bytes(1), np.uint8), offsets(records)
 
 
 def require(usual: NDArray[np.bool_]) -> None:
-    """Raise UnusualError unless all are as usual.
+    """Check that all flags are true.
 
     Raises:
-        UnusualError: it is not.
+        UnusualError: a flag is false.
     """
     if not usual.all():
         raise UnusualError
 
 
 def at_places(octets: Octets, at: Ints) -> Octets:
-    """The octet at each place.
+    """Return the octet at each position.
 
-    A record that is cut off leads past the last octet, and from there to the first. Whatever is read there,
-    the record is then found to be longer than it says.
+    In a truncated record a position can be past the last octet; it wraps around to the first. That is safe:
+    the record then ends after its stated end, which is detected.
     """
     return octets.take(at, mode="wrap")
 
 
 def varints(octets: Octets, at: Ints, *, most: int = LONGEST) -> tuple[Ints, Ints]:
-    """The varints that begin at ``at``, as 64 bits with sign, and the places behind them.
+    """Return the varints at positions ``at`` as signed 64-bit numbers, and the positions after them.
 
     Raises:
-        UnusualError: one is longer than ``most`` octets.
+        UnusualError: a varint is longer than ``most`` octets.
     """
     first, after = at_places(octets, at), at + 1
     if first.max(initial=0) <= SEVEN_BITS:
@@ -97,12 +101,12 @@ def varints(octets: Octets, at: Ints, *, most: int = LONGEST) -> tuple[Ints, Int
 
 
 class Cursor:
-    """A place in each record of a table, which moves behind what is read.
+    """One read position per record of a table. Reading a field moves all of them.
 
     Args:
-        octets: of all records.
-        at: (records,) where each is read next.
-        stop: (records,) where each ends.
+        octets: the octets of all records.
+        at: (records,) the position at which each record is read next.
+        stop: (records,) the end of each record.
     """
 
     def __init__(self, octets: Octets, at: Ints, stop: Ints) -> None:
@@ -118,11 +122,11 @@ class Cursor:
         return len(self.at)
 
     def take(self, rows: Ints) -> Cursor:
-        """A cursor of some of the records, at the same places."""
+        """Return a cursor over some of the records, at the same positions."""
         return Cursor(self.octets, self.at.take(rows), self.stop.take(rows))
 
     def tags(self) -> Octets:
-        """(records,) the octet at each place; see :func:`at_places` for records that are at their end."""
+        """Return (records,) the octet at each position; meaningless at a record's end (:meth:`left`)."""
         return at_places(self.octets, self.at)
 
     def left(self) -> NDArray[np.bool_]:
@@ -130,16 +134,16 @@ class Cursor:
         return self.at < self.stop
 
     def pass_tag(self) -> None:
-        """Move behind the tag, which has one octet."""
+        """Skip the tag, which has one octet."""
         self.at = self.at + 1
 
     def varints(self) -> Ints:
-        """Read a varint of each record: (records,) numbers. Raises what :func:`varints` raises."""
+        """Read a varint of each record. Return (records,) numbers; raise UnusualError as :func:`varints`."""
         numbers, self.at = varints(self.octets, self.at)
         return numbers
 
     def optional(self, field: int) -> Ints:
-        """Read an optional field of each record: (records,) numbers, 0 where it is missing."""
+        """Read an optional varint field of each record. Return (records,) numbers, 0 if it is missing."""
         given = self.tags() == tag(field, VARINT)
         given &= self.left()
         if given.all():
@@ -152,7 +156,7 @@ class Cursor:
         return numbers
 
     def enter(self) -> Cursor:
-        """Return a cursor into the length-delimited field that is next, and move this one behind it.
+        """Return a cursor over the content of a length-delimited field, and move this cursor after it.
 
         Raises:
             UnusualError: a field is longer than its record.
@@ -165,9 +169,9 @@ class Cursor:
         return inside
 
     def require_end(self) -> None:
-        """Check that nothing is left.
+        """Check that every record has been read to its end.
 
         Raises:
-            UnusualError: something is.
+            UnusualError: a record has octets left, or was read past its end.
         """
         require(self.at == self.stop)

@@ -1,8 +1,9 @@
-"""HTTP sessions to forges: one policy of retries and limits, and only one address per session.
+"""HTTP sessions to forges, with common retries and limits. A session sends requests to one origin only.
 
-A forge's answers are not trusted. So a call has limits (:func:`one_call`): in time, including all waits and
-retries, and in requests, however many pages a list claims to have. An answer has a limit in bytes and must be
-JSON. A token goes only to the forge's own address, whatever a redirect or the link to a next page says.
+A forge's answers are not trusted. A call (:func:`one_call`) is limited in time, including all waits and
+retries, and in the number of requests, whatever number of pages a list claims to have. An answer is limited
+in bytes and must be JSON. The token is sent only to the forge's own origin, even if a redirect or the link to
+the next page names another.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ if TYPE_CHECKING:
     from urllib3.connectionpool import ConnectionPool
 
 CALL_SECONDS = 300.0
-"""How long one call may take, with all its requests and the waits between them; it holds a worker."""
+"""Most seconds of one call, including all requests and waits; it occupies a worker."""
 
 MOST_REQUESTS = 1000
-"""Requests of one call: pages of a list. At 50 on a page, 50,000 pull requests."""
+"""Most requests of one call: pages of a list. With 50 per page, 50,000 pull requests."""
 
 MOST_BYTES = 32 << 20
-"""Bytes of one answer, unzipped. A hundred pull requests with full bodies are 8 MB."""
+"""Most bytes of one answer, unzipped. A hundred pull requests with full bodies are 8 MB."""
 
 LONGEST_WAIT = 120
-"""Seconds to wait for a rate limit in place; the step's own retry can wait longer and holds no worker."""
+"""Most seconds to wait for a rate limit here. The retry of the task can wait longer, without a worker."""
 
 RETRIED = Retry.DEFAULT_ALLOWED_METHODS | {"PATCH"}
-"""Not POST: a comment whose answer got lost would be there twice. The step that is run again looks for it."""
+"""Not POST: if only the answer is lost, a retry would post a comment twice. A retried step looks for it."""
 
 TIMEOUT = 60.0
 """Seconds without a byte after which a request has failed."""
@@ -53,7 +54,7 @@ _FIRST_WORDS = 100
 
 
 class AnswerError(requests.RequestException):
-    """An answer that cannot be used, or that must not be followed."""
+    """An answer that is too large, too slow, not JSON, or a redirect to another origin."""
 
 
 @dataclass
@@ -69,7 +70,7 @@ _budget: ContextVar[_Budget | None] = ContextVar("budget", default=None)
 
 @contextmanager
 def one_call() -> Iterator[None]:
-    """Hold all requests in the block, and in those inside it, to the limits of one call."""
+    """Apply the limits of one call to all requests in the block. A nested block shares the outer limits."""
     if _budget.get():
         yield
         return
@@ -81,17 +82,18 @@ def one_call() -> Iterator[None]:
 
 
 class BoundedAdapter(HTTPAdapter):
-    """Sends a request within the limits of its call, and reads its answer within those of an answer."""
+    """Transport adapter that enforces the limits of the call and of each answer."""
 
     def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:  # noqa: ANN401  # requests' own
-        """Send a request; its answer is read when this returns.
+        """Send a request, and read the whole answer.
 
         Raises:
-            AnswerError: if the call has used up its limits, or the answer is too large or no JSON.
+            AnswerError: the call has used up its limits, the answer is too large or not JSON, or it redirects
+                to another origin.
         """
         with one_call():
             budget = _budget.get()
-            assert budget is not None  # noqa: S101  # for the reader of types: it is set above
+            assert budget is not None  # noqa: S101  # for mypy: it is set above
             budget.requests -= 1
             if budget.requests < 0:
                 raise AnswerError(f"the answer goes on after {MOST_REQUESTS:,} requests", request=request)
@@ -126,16 +128,16 @@ def _read(answer: requests.Response, deadline: float) -> bytes:
 
 
 def _require_json(answer: requests.Response) -> None:
-    """Raise AnswerError, with its first words, if an answer is no JSON: a login page, a proxy's notice."""
+    """Raise AnswerError, with the answer's first words, if it is not JSON (a login or proxy page)."""
     try:
         json.loads(answer.content)
     except (ValueError, RecursionError) as error:
         words = foreign.line(answer.content, _FIRST_WORDS)
-        raise AnswerError(f"the answer is no JSON but begins with: {words}", response=answer) from error
+        raise AnswerError(f"the answer is not JSON; it begins with: {words}", response=answer) from error
 
 
 class _OwnSession(requests.Session):
-    """Sends requests to one address alone, also those for a next page."""
+    """Session that sends requests to one origin only, including those for further pages."""
 
     def __init__(self, address: str) -> None:
         super().__init__()
@@ -148,9 +150,11 @@ class _OwnSession(requests.Session):
 
 
 def _require_own(address: str, own: tuple[str, str | None, int | None]) -> None:
-    """Raise AnswerError if an address is another one than the forge's."""
+    """Raise AnswerError if a URL has another origin than the forge."""
     if _origin(address) != own:
-        raise AnswerError(f"the answer leads to {urlsplit(address).hostname}, where no token is sent")
+        raise AnswerError(
+            f"the answer redirects to {urlsplit(address).hostname}; the token is not sent there"
+        )
 
 
 def _origin(address: str) -> tuple[str, str | None, int | None]:
@@ -159,9 +163,9 @@ def _origin(address: str) -> tuple[str, str | None, int | None]:
 
 
 def session(address: str) -> requests.Session:
-    """Make a session that sends requests to one address alone, within the limits of this module.
+    """Return a session for one origin, with the limits of this module.
 
-    It asks again after a limit or a server's stumble, but repeats nothing that may be done.
+    It retries after a rate limit and after server errors, but never a request that may have been executed.
     """
     made = _OwnSession(address)
     retry = Patience(
@@ -175,13 +179,13 @@ def session(address: str) -> requests.Session:
 
 
 class Patience(Retry):
-    """Retry policy that also repeats a POST refused by a rate limit, and waits at most LONGEST_WAIT for it.
+    """Retry policy that also retries a POST that a rate limit refused, after a wait of at most LONGEST_WAIT.
 
-    A request before the time that the forge names counts against the token; a wait of hours blocks a worker.
+    A request before the forge's Retry-After counts against the token; a wait of hours would block a worker.
     """
 
     turned_away: ClassVar[AbstractSet[int]] = {requests.codes.too_many_requests}
-    """Statuses which say that a request was not done."""
+    """Statuses of requests that were not executed."""
 
     def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:  # noqa: FBT001, FBT002  # urllib3's
         """Whether to retry the request."""
@@ -197,7 +201,7 @@ class Patience(Retry):
         _pool: ConnectionPool | None = None,
         _stacktrace: TracebackType | None = None,
     ) -> Self:
-        """Return the policy for the next retry; raise if there must be none."""
+        """Return the policy for the next retry; raise MaxRetryError if there must be no retry."""
         asked = (self.get_retry_after(response) if response is not None else None) or 0.0
         if asked > LONGEST_WAIT:
             raise _given_up(_pool, url, f"it asks to wait for {asked:.0f} s")
