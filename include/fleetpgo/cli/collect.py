@@ -6,15 +6,14 @@ import asyncio
 import json
 import os
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fleetpgo.cli.options import (
     json_option,
-    matchers_option,
     new_run,
+    profiling_options,
     prometheus_option,
     run_option,
     service_argument,
@@ -23,38 +22,30 @@ from fleetpgo.cli.options import (
 from fleetpgo.cli.printing import say
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from upath import UPath
 
-_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    from fleetpgo.run.profiled import Manifest
+    from fleetpgo.run.store import RunStore
+    from fleetpgo.service.rules import ServiceRules
 
 
 @click.command()
 @service_argument
 @prometheus_option(required=True)
-@store_option
+@store_option()
 @run_option("a new run. The id of a run that stopped continues it")
-@click.option("--instances", type=click.IntRange(1), help="How many to profile. Default: the service file's.")
-@click.option(
-    "--seconds", type=click.IntRange(1, 600), help="Length of each profile. Default: the service file's."
-)
-@matchers_option
-@click.option("--ca", type=_file, help="Certificate authorities to trust, in PEM. Default: the system's.")
-@click.option("--cert", type=_file, help="Our own certificate, in PEM; its key is in it or in --key.")
-@click.option("--key", type=_file, help="The key of --cert.")
+@profiling_options
 @json_option
 def collect(
     service: str,
     prometheus_address: str,
     store: Path | UPath,
     run: str | None,
-    instances: int | None,
-    seconds: int | None,
-    matchers: str | None,
-    ca: Path | None,
-    cert: Path | None,
-    key: Path | None,
     *,
     as_json: bool,
+    **profiling: Any,  # noqa: ANN401  # see collect_run
 ) -> None:
     """Profile instances, and merge the profiles into one.
 
@@ -63,21 +54,58 @@ def collect(
     Headers for the instances, such as a token, are read from $FLEETPGO_HEADERS: one `Name: value` a line.
     The exit code is 1 if fewer instances than the service's quorum gave a profile.
     """
+    from fleetpgo.run.artifacts import ProposedProfile
+    from fleetpgo.run.store import RunStore
+    from fleetpgo.service.files import load_named
+
+    run_store = RunStore(store, service, run or new_run())
+    manifest = collect_run(load_named(service), run_store, prometheus_address, **profiling)
+    if as_json:
+        say(json.dumps(asdict(manifest), default=str))
+        return
+    say(f"{manifest.used} of {manifest.selected} instances, {manifest.samples:,} samples")
+    for name, figure in manifest.figures.items():
+        say(f"{name}: {figure}")
+    for warning in manifest.warnings:
+        say(f"warning: {warning}", err=True)
+    say(run_store.path(ProposedProfile))
+
+
+def collect_run(
+    described: ServiceRules,
+    run_store: RunStore,
+    prometheus_address: str,
+    *,
+    instances: int | None,
+    seconds: int | None,
+    matchers: str | None,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+) -> Manifest:
+    """Select (unless the run has), profile and merge; say on standard error how far it is.
+
+    Args:
+        described: the service.
+        run_store: of a new run, or of one to continue.
+        prometheus_address: its URL.
+        instances: how many to profile in a round; None: the service file's, likewise the next two.
+        seconds: length of each profile.
+        matchers: of the builds to profile.
+        ca: certificate authorities to trust; None: the system's.
+        cert: our own certificate.
+        key: the key of it, if it is not in it.
+    """
     from fleetpgo.cli.progress import watching
     from fleetpgo.collection import Access
     from fleetpgo.prometheus import Prometheus
-    from fleetpgo.run.artifacts import ProposedProfile
     from fleetpgo.run.selected import Selection
     from fleetpgo.run.stop import forget_stop
-    from fleetpgo.run.store import RunStore
     from fleetpgo.selection import read_selection
-    from fleetpgo.service.files import load_named
     from fleetpgo.steps.collect import collect_profiles, top_up
     from fleetpgo.steps.merge import merge_profiles
     from fleetpgo.steps.select import select_instances
 
-    described = load_named(service)
-    run_store = RunStore(store, service, run or new_run())
     # Somebody who starts a stopped run again has mended what stopped it.
     forget_stop(run_store)
     if not run_store.exists(Selection):
@@ -91,25 +119,16 @@ def collect(
         )
     chosen = read_selection(run_store)
     say(f"profiling {len(chosen.of_round(1))} instances for {chosen.seconds} s …", err=True)
-    access = Access(_headers(os.environ.get("FLEETPGO_HEADERS", "")), ca, cert, key)
+    access = Access(headers(os.environ.get("FLEETPGO_HEADERS", "")), ca, cert, key)
     with watching(chosen.targets) as watch:
         asyncio.run(collect_profiles(described, run_store, chosen.of_round(1), access=access, watch=watch))
         said = asyncio.run(top_up(described, run_store, access=access, watch=watch))
     for verdict in said:
         say(verdict, err=True)
-    manifest = merge_profiles(described, run_store)
-    if as_json:
-        say(json.dumps(asdict(manifest), default=str))
-        return
-    say(f"{manifest.used} of {manifest.selected} instances, {manifest.samples:,} samples")
-    for name, figure in manifest.figures.items():
-        say(f"{name}: {figure}")
-    for warning in manifest.warnings:
-        say(f"warning: {warning}", err=True)
-    say(run_store.path(ProposedProfile))
+    return merge_profiles(described, run_store)
 
 
-def _headers(text: str) -> dict[str, str]:
+def headers(text: str) -> dict[str, str]:
     """Read headers from lines of ``Name: value``."""
     pairs = [line.partition(":") for line in text.splitlines() if line.strip()]
     if any(not (colon and name.strip() and value.strip()) for name, colon, value in pairs):
