@@ -23,6 +23,7 @@ from fleetpgo.errors import FleetPGOError
 COMMANDS = (
     "discover",
     "services",
+    "init",
     "doctor",
     "run",
     "select",

@@ -54,7 +54,8 @@ class PrometheusRules(_Part):
     """The Prometheus or Thanos that has the service's metrics."""
 
     connection: str = Field(
-        description="id of the Airflow connection (type http) that holds the address of Prometheus or Thanos"
+        default="fleetpgo_prometheus",
+        description="id of the Airflow connection (type http) that holds the address of Prometheus or Thanos",
     )
 
 
@@ -316,7 +317,9 @@ class RepositoryRules(_Part):
         "directory of bare repositories",
     )
     connection: str = Field(
-        description="id of the Airflow connection (type Forge, or generic) with the forge's address and token"
+        default="fleetpgo_forge",
+        description="id of the Airflow connection (type Forge, or generic) with the forge's address and "
+        "token",
     )
     project: str = Field(
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$",
@@ -481,7 +484,11 @@ class GuardrailRules(_Part):
 class MeasurementRules(_Part):
     """Measurement of the saving."""
 
-    cpu: PromQL = Field(description="PromQL that returns one series per instance: the CPU it uses, in cores")
+    cpu: PromQL = Field(
+        default="",
+        description="PromQL that returns one series per instance: the CPU it uses, in cores. Default: "
+        "`selection.cpu`",
+    )
     requests: PromQL | None = Field(
         default=None,
         description="PromQL that returns one series per instance: requests per second. Without it CPU is "
@@ -546,7 +553,7 @@ class ServiceRules(_Part):
         "pushed; for teams whose forge requires no review",
     )
     alerts: AlertsRules = AlertsRules()
-    prometheus: PrometheusRules
+    prometheus: PrometheusRules = PrometheusRules()
     selection: SelectionRules
     collection: CollectionRules = CollectionRules()
     profile: ProfileRules = ProfileRules()
@@ -554,7 +561,18 @@ class ServiceRules(_Part):
     review: ReviewRules = ReviewRules()
     build: BuildRules
     rollout: RolloutRules
-    measurement: MeasurementRules
+    measurement: MeasurementRules = MeasurementRules()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _measures_what_it_selects(cls, document: Any) -> Any:  # noqa: ANN401  # whatever the file holds
+        if not isinstance(document, dict):
+            return document
+        selection, measurement = document.get("selection"), document.get("measurement", {})
+        # What is no mapping, or no text, is reported where it stands.
+        if isinstance(selection, dict) and isinstance(measurement, dict) and "cpu" in selection:
+            return document | {"measurement": {"cpu": selection["cpu"], **measurement}}
+        return document
 
     @property
     def branch(self) -> str:

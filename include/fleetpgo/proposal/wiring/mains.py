@@ -15,9 +15,32 @@ from fleetpgo.golang import worktree
 from fleetpgo.proposal.git import git
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fleetpgo.proposal.git import Checkout
 
 _IGNORED = re.compile(rb"^//go:build ignore\b", re.MULTILINE)
+
+
+def main_packages(directory: Path) -> set[str]:
+    """Return the directories of a clone that hold a package main; none if one of its files is no plain file.
+
+    Args:
+        directory: the root of the clone.
+    """
+    try:
+        found = git(
+            directory,
+            *("grep", "-lzE", r"^package main\b", "--", "*.go"),
+            *(":!*_test.go", ":!**/testdata/**", ":!vendor/**", ":!**/vendor/**"),
+        )
+        return {
+            posixpath.dirname(name)
+            for name in found.split("\0")
+            if name and not _IGNORED.search(worktree.read(directory, name) or b"")
+        }
+    except RepositoryError:  # none is found, or one is no plain file
+        return set()
 
 
 def likely_profile(checkout: Checkout, binary: str) -> str | None:
@@ -29,19 +52,7 @@ def likely_profile(checkout: Checkout, binary: str) -> str | None:
         checkout: the clone, which no build has touched.
         binary: path of the binary.
     """
-    try:
-        found = git(
-            checkout.path,
-            *("grep", "-lzE", r"^package main\b", "--", "*.go"),
-            *(":!*_test.go", ":!**/testdata/**", ":!vendor/**", ":!**/vendor/**"),
-        )
-        directories = {
-            posixpath.dirname(name)
-            for name in found.split("\0")
-            if name and not _IGNORED.search(worktree.read(checkout.path, name) or b"")
-        }
-    except RepositoryError:  # none is found, or one is no plain file
-        return None
+    directories = main_packages(checkout.path)
     named = [each for each in directories if posixpath.basename(each) == posixpath.basename(binary)]
     likely = named or list(directories)
     return posixpath.join(likely[0], "default.pgo") if len(likely) == 1 else None
