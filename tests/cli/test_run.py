@@ -31,7 +31,7 @@ collection:
   seconds: 1
 repository: {forge: local, connection: forge, project: tiny, profile: pgo/profile.pprof}
 build: {binary: bin/tiny, explain: false}
-rollout: {started: process_start_time_seconds, complete: 0.5}
+rollout: {started: process_start_time_seconds, treated: 'cpu{instance=~"(a|c):80"}'}
 measurement: {cpu: cpu, step: 10s, settle: 20s, window: 2m, week: 10m}
 """
 
@@ -138,6 +138,8 @@ def test_the_latest_run_is_measured_by_start_times_and_told_in_the_pull_request(
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout)
     assert (record["period"], record["rollout"]["profile"]) == ("week", PROFILE)
+    # Who is held back is stated: no metric names the profile of a build.
+    assert record["groups"].keys() == {"treated", "control"}
     assert "Measured over" in forge.read_comment(1, "measurement")
 
 
@@ -147,7 +149,7 @@ def test_too_early_says_from_when_it_can_be_measured(call, start_prometheus, mer
     done = call("measure", "tiny", "--run", "latest", "--prometheus", prometheus.address)
 
     assert done.exit_code == 3, done.output
-    assert "to 50.0 % of the instances; measurable at " in done.output
+    assert "to 100.0 % of the instances; measurable at " in done.output
 
 
 def test_without_a_pull_request_there_is_nothing_to_measure(call, tmp_path):

@@ -428,13 +428,13 @@ class RolloutRules(_Part):
         default=None,
         description="PromQL that returns one number: the share of instances on the new build. $profile is "
         "the first 12 hex digits of the committed profile's SHA-256. Default: the share that "
-        "`started` since the merge",
+        "`started` since the merge, of those that `treated` states if it has no $profile",
     )
     treated: ProfilePromQL | None = Field(
         default=None,
         description="PromQL that returns one series per instance on the new build; the other instances are "
-        "the control group. Instances must keep their names over a rollout; else choose another "
-        "instance_label",
+        "the control group. Without $profile it states who is not held back. Instances must keep their names "
+        "over a rollout; else choose another instance_label",
     )
     started: PromQL | None = Field(
         default=None,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from string import Template
 from typing import TYPE_CHECKING
 
 from fleetpgo.measurement.estimators.weekly import FEWEST_PLACEBOS
-from fleetpgo.measurement.rollout import expression, fraction_query
+from fleetpgo.measurement.rollout import expression, fraction_query, names_profile
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -92,11 +91,6 @@ def expected_queries(service: ServiceRules, *, now: datetime) -> Iterator[Query]
         yield Query("measurement.hardware", measurement.hardware)
     for guardrail in measurement.guardrails:
         yield Query("measurement.guardrails", guardrail.query)
-
-
-def names_profile(query: str) -> bool:
-    """Whether a query of the service file has the placeholder ``$profile``."""
-    return "profile" in Template(query).get_identifiers()
 
 
 def estimator(service: ServiceRules, *, datacenters: int, weeks: int) -> tuple[bool, str, str]:
