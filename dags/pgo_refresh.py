@@ -23,6 +23,7 @@ from fleetpgo_airflow.operators import (
     FetchProfileOperator,
     MeasureOperator,
     MergeProfilesOperator,
+    PreflightOperator,
     SelectInstancesOperator,
     TopUpOperator,
 )
@@ -42,19 +43,21 @@ DOC = """
 Profiles the busiest instances of **{name}** ({description}), merges the profiles, builds `{project}` without
 and with the result, and opens one pull request. After the rollout it measures the saving.
 
-| stage | what it does | if it fails or is skipped | |---|---|---| | wait_for_window | waits until its window
-opens, if the service has windows | see `selection.windows` | | select_instances | asks Prometheus for the
-busiest instances | the log has the query: paste it into Prometheus | | fetch_profile | fetches profiles; one
-mapped task per pack of instances | skipped: no profile, the log says why | | top_up | profiles further rounds
-while there are too few samples | the log has the figures | | merge_profiles | checks, merges and minimises
-the profiles; applies the quorum | the log names each lost instance | | approve | waits for an approval in
-Airflow, if the service requires one | skipped from here: it was rejected | | build_and_open_pr | builds
-twice; opens or updates the PR of `{branch}` | the log has the build's output | | wait_for_merge | waits until
-the PR is merged | skipped: the PR was closed, or a newer run took it over | | announce_merge | updates the
-asset `fleetpgo://{name}/profile` | the DAGs that follow it do not start | | wait_for_rollout | waits until
-the fleet runs the new build | see `rollout.fraction` in the service file | | measure_rollout | compares CPU
-before and after; comments on the PR | the log has the PromQL | | wait_for_week, measure_week | the same over
-a week (`measurement.week`) | the log has the PromQL |
+| stage | what it does | if it fails or is skipped |
+|---|---|---|
+| preflight | checks the service as `fleetpgo doctor` does | the log says what to change |
+| wait_for_window | waits until its window opens, if the service has windows | see `selection.windows` |
+| select_instances | asks Prometheus for the busiest instances | paste the query of the log into Prometheus |
+| fetch_profile | fetches profiles; one mapped task per pack of instances | skipped: no profile, see the log |
+| top_up | profiles further rounds while there are too few samples | the log has the figures |
+| merge_profiles | checks, merges, minimises; applies the quorum | the log names each lost instance |
+| approve | waits for an approval, if the service requires one | skipped from here: it was rejected |
+| build_and_open_pr | builds twice; opens or updates the PR of `{branch}` | the log has the build's output |
+| wait_for_merge | waits until the PR is merged | skipped: closed, or a newer run took it over |
+| announce_merge | updates the asset `fleetpgo://{name}/profile` | the DAGs that follow it do not start |
+| wait_for_rollout | waits until the fleet runs the new build | see `rollout.fraction` in the service file |
+| measure_rollout | compares CPU before and after; comments on the PR | the log has the PromQL |
+| wait_for_week, measure_week | the same over `measurement.week` | the log has the PromQL |
 
 Trigger the DAG by hand for another number of instances, a longer profile, or a dry run, which does everything
 but push. There is no backfill: a profile shows the fleet as it runs now, so the past cannot be profiled.
@@ -151,8 +154,9 @@ def pgo_refresh(service: ServiceRules) -> DAG:
         },
     ) as dag:
         name = service.name
+        preflight = PreflightOperator(task_id="preflight", service=name)
         chain(
-            fetch_all(service),
+            fetch_all(service, preflight),
             # These two run whether the fetches succeeded or not: the quorum decides.
             TopUpOperator(
                 task_id="top_up", service=name, trigger_rule="all_done", execution_timeout=FETCH_TIME
@@ -206,22 +210,29 @@ def length(service: ServiceRules) -> dict[str, Param]:
     return {"seconds": seconds}
 
 
-def fetch_all(service: ServiceRules) -> list[MappedOperator]:
-    """Select and profile instances, in each window if the service has some."""
+def fetch_all(service: ServiceRules, after: PreflightOperator) -> list[MappedOperator]:
+    """Select and profile instances after a task, in each window if the service has some."""
     names: list[str | None] = [window.name for window in service.selection.windows]
-    selects, fetches = zip(*(select_and_fetch(service.name, name) for name in names or [None]), strict=True)
+    selects, fetches = zip(
+        *(select_and_fetch(service.name, name, after) for name in names or [None]), strict=True
+    )
     if service.collection.past:
         # Nobody waits for these windows to open, and each leaves out whom the others have taken.
         chain(*selects)
     return list(fetches)
 
 
-def select_and_fetch(service: str, window: str | None) -> tuple[SelectInstancesOperator, MappedOperator]:
-    """Select and profile instances; for a window, when it opens and in a task group of its name."""
+def select_and_fetch(
+    service: str, window: str | None, after: PreflightOperator
+) -> tuple[SelectInstancesOperator, MappedOperator]:
+    """Select and profile instances after a task; for a window, when it opens, in a task group of its name."""
     with TaskGroup(window) if window else nullcontext():
         select = SelectInstancesOperator(task_id="select_instances", service=service, window=window)
         if window:
-            chain(WaitForWindowOperator(task_id="wait_for_window", service=service, window=window), select)
+            opens = WaitForWindowOperator(task_id="wait_for_window", service=service, window=window)
+            chain(after, opens, select)
+        else:
+            chain(after, select)
         fetch = FetchProfileOperator.partial(
             task_id="fetch_profile",
             service=service,

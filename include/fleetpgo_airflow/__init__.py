@@ -15,6 +15,7 @@ DAG_PREFIX = "pgo_refresh__"
 """A service's DAG is called this and the service's name."""
 
 STAGES = (
+    "preflight",
     "select_instances",
     "fetch_profile",
     "top_up",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import BaseHook, ObjectStoragePath
+from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.io import has_fs
 from airflow.sdk.log import mask_secret
 from fsspec.config import conf as fsspec_defaults  # type: ignore[import-untyped]  # fsspec has no types
@@ -21,7 +23,7 @@ from fleetpgo.run import address as store_address
 from fleetpgo.run.store import RunStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from airflow.sdk import Connection
     from upath import UPath
@@ -35,8 +37,10 @@ foreign.listeners.append(mask_secret)
 
 def prometheus(service: ServiceRules) -> Prometheus:
     """Return the service's Prometheus, with an ``http`` connection's authentication, headers and TLS."""
-    hook = HttpHook(http_conn_id=service.prometheus.connection)
-    session = hook.get_conn()
+    connection = service.prometheus.connection
+    hook = HttpHook(http_conn_id=connection)
+    with _named("prometheus.connection", connection, "http"):
+        session = hook.get_conn()
     return Prometheus(hook.base_url, session)
 
 
@@ -50,14 +54,16 @@ async def access(service: ServiceRules) -> Access:
 
     if service.collection.connection is None:
         return Access(open_root=storage_root)
-    return _access(await BaseHook.aget_connection(service.collection.connection))
+    with _named("collection.connection", service.collection.connection, "http"):
+        return _access(await BaseHook.aget_connection(service.collection.connection))
 
 
 def access_of_store(service: ServiceRules) -> Access | None:
     """Return what :func:`access` does, if the store of profiles is asked for the instances. Blocks."""
     if service.selection.source != "store" or service.collection.connection is None:
         return None
-    return _access(BaseHook.get_connection(service.collection.connection))
+    with _named("collection.connection", service.collection.connection, "http"):
+        return _access(BaseHook.get_connection(service.collection.connection))
 
 
 def _access(connection: Connection) -> Access:
@@ -86,7 +92,22 @@ def _token(extra: Mapping[str, Any]) -> str:
 
 def forge(service: ServiceRules) -> forges.Forge:
     """Return the service's forge, from a connection of any type; ``fleetpgo_forge`` has a form for it."""
-    return connected(BaseHook.get_connection(service.repository.connection), service.repository)
+    repository = service.repository
+    with _named("repository.connection", repository.connection, "Forge (fleetpgo)"):
+        connection = BaseHook.get_connection(repository.connection)
+    return connected(connection, repository)
+
+
+@contextmanager
+def _named(key: str, connection: str, kind: str) -> Iterator[None]:
+    """Name the key of the service file that names a connection which does not exist."""
+    try:
+        yield
+    except AirflowNotFoundException as error:
+        raise ServiceFileError(
+            f"{key} names the Airflow connection {connection!r}, which does not exist",
+            hint=f"create it in Airflow with the type {kind}, or correct {key}",
+        ) from error
 
 
 def connected(connection: Connection, repository: RepositoryRules) -> forges.Forge:

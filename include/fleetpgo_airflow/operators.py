@@ -11,12 +11,12 @@ from inspect import getdoc
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseAsyncOperator, BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from fleetpgo.run.proposed import Merge, Proposed
 from fleetpgo.run.selected import Target
 from fleetpgo.run.stop import forget_stop
-from fleetpgo.service.files import load_named
+from fleetpgo.service.files import load_named, located, override
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.links import MeasurementQueryLink, ProfileLink, PullRequestLink, SelectionQueryLink
 from fleetpgo_airflow.outcomes import translated
@@ -50,6 +50,40 @@ class RefreshOperator(BaseOperator):
         """Return the service and the run's store. Blocks: an object storage asks for its connection."""
         service = load_named(self.service)
         return service, hooks.run_store(self.service, context["run_id"])
+
+
+class PreflightOperator(RefreshOperator):
+    """Checks the service before production is touched, as `fleetpgo doctor` does; returns a line a check."""
+
+    def execute(self, context: Context) -> list[str]:
+        """Check; params ``instances`` and ``matchers`` override the service file."""
+        from fleetpgo.collection import Access  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.doctor import Parties, examine  # noqa: PLC0415  # likewise
+
+        params = context["params"]
+        with translated(self.service):
+            service = load_named(self.service)
+            rules = override(
+                service.selection, instances=params.get("instances"), matchers=params.get("matchers") or ""
+            )
+            parties = Parties(
+                prometheus=lambda: hooks.prometheus(service),
+                forge=lambda: hooks.forge(service),
+                store=hooks.store_root,
+                access=lambda: (
+                    asyncio.run(hooks.access(service)) if service.collection.connection else Access()
+                ),
+            )
+            checks = examine(service.model_copy(update={"selection": rules}), parties)
+        for check in checks:
+            say = {"ok": self.log.info, "warning": self.log.warning, "failure": self.log.error}[check.outcome]
+            say("%s", located(check.line, self.service))
+        failed = [check for check in checks if check.outcome == "failure"]
+        if failed:
+            # What may pass by itself is tried again.
+            kind = AirflowException if all(check.passing for check in failed) else AirflowFailException
+            raise kind("\n".join(located(check.line, self.service) for check in failed))
+        return [check.line for check in checks]
 
 
 class SelectInstancesOperator(RefreshOperator):

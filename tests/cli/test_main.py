@@ -126,7 +126,7 @@ def test_the_services_are_listed_for_programs():
 
 def test_the_schema_is_a_json_schema_of_a_service_file():
     schema = json.loads(run("services", "schema").output)
-    assert {"selection", "repository", "build", "rollout", "measurement"} <= set(schema["required"])
+    assert {"selection", "repository", "build", "rollout"} <= set(schema["required"])
 
 
 def test_select_shows_who_would_be_profiled(start_prometheus):

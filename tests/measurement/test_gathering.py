@@ -189,6 +189,13 @@ def test_who_was_replaced_in_the_rollout_counts_among_the_treated(fleet, service
     assert shares == {"treated": pytest.approx(0.05), "control": pytest.approx(0, abs=1e-12)}
 
 
+def test_a_hold_back_that_is_stated_needs_no_profile(fleet, service, rollout, comparison):
+    stated = change(service, "rollout", treated='cpu{instance=~"(a1|l1|s1):80"}')
+    found = compare(fleet, stated, replace(rollout, profile=""), period="by hand", window=WINDOW)
+    assert (found.estimate.method, found.estimate.saving) == ("A", comparison.estimate.saving)
+    assert found.groups.keys() == {"treated", "control"}
+
+
 def test_a_profile_that_nobody_runs_is_an_error(fleet, service, rollout):
     unknown = replace(rollout, profile="ffffffffffff")
     with pytest.raises(MeasurementError, match="no instance ran the build with profile ffffffffffff"):

@@ -55,6 +55,22 @@ def test_without_a_metric_that_names_the_build_start_times_tell(fleet, service):
     assert abs(rollout.end - NOON) <= timedelta(seconds=35)
 
 
+def test_where_the_hold_back_is_stated_only_the_others_start_times_count(fleet, service):
+    rules = service.rollout.model_copy(
+        update={
+            "fraction": None,
+            # Those that go over started when they did, the others long ago.
+            "started": f'(build_info{{pgo="{PROFILE}"}} * 0 + {NOON.timestamp() + 60}) '
+            'or on (instance) (build_info{pgo="off"} * 0 + 1)',
+            "treated": 'cpu{instance=~"(a1|l1|s1):80"}',
+            "complete": 1.0,
+        }
+    )
+    now = NOON + timedelta(hours=1)
+    fraction, rollout = find_rollout(fleet, rules, profile=PROFILE, since=NOON, now=now)
+    assert (fraction, rollout is not None) == (1, True)
+
+
 def test_a_fraction_above_one_is_an_error(fleet, service):
     wrong = service.model_copy(
         update={"rollout": service.rollout.model_copy(update={"fraction": "count(cpu)"})}

@@ -19,7 +19,7 @@ import pandas as pd
 
 from fleetpgo.measurement.measuring import measure_table
 from fleetpgo.proposal.forges import PullRequest
-from fleetpgo.run.artifacts import Picture, Report, decode
+from fleetpgo.run.artifacts import Picture, ProposedText, Report, decode
 from fleetpgo.run.measured import PERIODS, Measurement
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Proposed
@@ -165,6 +165,7 @@ def propose(store: RunStore, number: int) -> None:
         source_match=0.97,
     )
     store.write(proposed)
+    store.write(ProposedText(b"# Refresh the PGO profile of edge\n"))
 
 
 def measure(service: ServiceRules, store: RunStore, *, saving: float) -> None:

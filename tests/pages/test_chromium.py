@@ -50,6 +50,8 @@ def test_the_runs_tab_shows_stages_instances_and_a_flame_graph(page, served):
     expect(inside.locator(".stages li.done")).to_have_count(4)
     expect(inside.get_by_role("region", name="Each instance")).to_contain_text("busy: HTTP 500")
     expect(inside.get_by_role("region", name="Functions")).to_contain_text("main.square.area")
+    inside.get_by_role("region", name="Pull request").get_by_text("Its text").click()
+    expect(inside.get_by_text("# Refresh the PGO profile of edge")).to_be_visible()
     viewer = inside.frame_locator("iframe[title='Flame graph']")
     expect(viewer.get_by_text("pgo_refresh__edge: This profile")).to_be_visible()
     inside.get_by_role("button", name="What grew").click()

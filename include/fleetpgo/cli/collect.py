@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fleetpgo.cli.options import (
     access_of,
-    access_options,
     json_option,
-    length_option,
-    matchers_option,
     new_run,
+    profiling_options,
     prometheus_of,
     prometheus_option,
     run_option,
@@ -29,34 +27,26 @@ if TYPE_CHECKING:
 
     from upath import UPath
 
+    from fleetpgo.run.profiled import Manifest
+    from fleetpgo.run.store import RunStore
+    from fleetpgo.service.rules import ServiceRules
+
 
 @click.command()
 @service_argument
 @prometheus_option(required=False)
-@store_option
+@store_option()
 @run_option("a new run. The id of a run that stopped continues it")
-@click.option("--instances", type=click.IntRange(1), help="How many to profile. Default: the service file's.")
-@click.option(
-    "--seconds", type=click.IntRange(1, 600), help="Length of each profile. Default: the service file's."
-)
-@length_option
-@matchers_option
-@access_options
+@profiling_options
 @json_option
 def collect(
     service: str,
     prometheus_address: str | None,
     store: Path | UPath,
     run: str | None,
-    instances: int | None,
-    seconds: int | None,
-    window: str | None,
-    matchers: str | None,
-    ca: Path | None,
-    cert: Path | None,
-    key: Path | None,
     *,
     as_json: bool,
+    **profiling: Any,  # noqa: ANN401  # see collect_run
 ) -> None:
     """Profile instances, and merge the profiles into one.
 
@@ -65,19 +55,58 @@ def collect(
     Headers for the instances, such as a token, are read from $FLEETPGO_HEADERS: one `Name: value` a line.
     The exit code is 1 if fewer instances than the service's quorum gave a profile.
     """
-    from fleetpgo.cli.progress import watching
     from fleetpgo.run.artifacts import ProposedProfile
+    from fleetpgo.run.store import RunStore
+    from fleetpgo.service.files import load_named
+
+    run_store = RunStore(store, service, run or new_run())
+    manifest = collect_run(load_named(service), run_store, prometheus_address, **profiling)
+    if as_json:
+        say(json.dumps(asdict(manifest), default=str))
+        return
+    say(f"{manifest.used} of {manifest.selected} instances, {manifest.samples:,} samples")
+    for name, figure in manifest.figures.items():
+        say(f"{name}: {figure}")
+    for warning in manifest.warnings:
+        say(f"warning: {warning}", err=True)
+    say(run_store.path(ProposedProfile))
+
+
+def collect_run(
+    described: ServiceRules,
+    run_store: RunStore,
+    prometheus_address: str | None,
+    *,
+    instances: int | None,
+    seconds: int | None,
+    window: str | None,
+    matchers: str | None,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+) -> Manifest:
+    """Select (unless the run has), profile and merge; say on standard error how far it is.
+
+    Args:
+        described: the service.
+        run_store: of a new run, or of one to continue.
+        prometheus_address: its URL; None: the store of profiles knows the instances.
+        instances: how many to profile in a round; None: the service file's, likewise the next two.
+        seconds: length of each profile.
+        window: how far back a store of profiles is asked.
+        matchers: of the builds to profile.
+        ca: certificate authorities to trust; None: the system's.
+        cert: our own certificate.
+        key: the key of it, if it is not in it.
+    """
+    from fleetpgo.cli.progress import watching
     from fleetpgo.run.selected import Selection
     from fleetpgo.run.stop import forget_stop
-    from fleetpgo.run.store import RunStore
     from fleetpgo.selection import read_selection
-    from fleetpgo.service.files import load_named
     from fleetpgo.steps.collect import collect_profiles, top_up
     from fleetpgo.steps.merge import merge_profiles
     from fleetpgo.steps.select import select_instances
 
-    described = load_named(service)
-    run_store = RunStore(store, service, run or new_run())
     access = access_of(ca, cert, key)
     # Somebody who starts a stopped run again has mended what stopped it.
     forget_stop(run_store)
@@ -100,13 +129,4 @@ def collect(
         said = asyncio.run(top_up(described, run_store, access=access, watch=watch))
     for verdict in said:
         say(verdict, err=True)
-    manifest = merge_profiles(described, run_store)
-    if as_json:
-        say(json.dumps(asdict(manifest), default=str))
-        return
-    say(f"{manifest.used} of {manifest.selected} instances, {manifest.samples:,} samples")
-    for name, figure in manifest.figures.items():
-        say(f"{name}: {figure}")
-    for warning in manifest.warnings:
-        say(f"warning: {warning}", err=True)
-    say(run_store.path(ProposedProfile))
+    return merge_profiles(described, run_store)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @service_argument
-@store_option
+@store_option()
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, for a spreadsheet or pandas.")
 @json_option
 def history(service: str, store: Path | UPath, *, as_csv: bool, as_json: bool) -> None:

@@ -23,6 +23,9 @@ from fleetpgo.errors import FleetPGOError
 COMMANDS = (
     "discover",
     "services",
+    "init",
+    "doctor",
+    "run",
     "select",
     "collect",
     "propose",
@@ -54,10 +57,13 @@ def cli() -> None:
     """Profile-guided optimisation of a fleet of Go services.
 
     \b
-    A refresh by hand, from the fleet to the pull request:
-      fleetpgo select  wshim --prometheus http://localhost:9090
-      fleetpgo collect wshim --prometheus http://localhost:9090 --store ./store
-      fleetpgo propose wshim --store ./store --forge https://github.com --dry-run
+    A refresh by hand, from the fleet to the pull request, and what it saved:
+      fleetpgo run wshim --prometheus http://localhost:9090 --store ./store \\
+        --forge https://github.com --dry-run
+      fleetpgo measure wshim --run latest --prometheus http://localhost:9090 \\
+        --store ./store --forge https://github.com
+
+    `select`, `collect` and `propose` are the steps of `run`.
 
     Services are described in files: `fleetpgo services schema` explains each key.
     """  # noqa: D301  # \b is click's mark for "do not wrap", not an escape gone wrong

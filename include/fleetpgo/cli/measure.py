@@ -1,4 +1,4 @@
-"""``fleetpgo measure``: the saving of any past deploy."""
+"""``fleetpgo measure``: the saving of a run's profile, or of any past deploy."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleetpgo.cli.options import json_option, prometheus_option, service_argument
+from fleetpgo.cli.options import forge_option, json_option, prometheus_option, service_argument, store_option
 from fleetpgo.cli.printing import say
 
 if TYPE_CHECKING:
+    from upath import UPath
+
     from fleetpgo.measurement.measuring import Measured
     from fleetpgo.service.rules import ServiceRules
 
@@ -94,6 +96,14 @@ class _Length(click.ParamType[timedelta]):
     type=click.Path(file_okay=False, path_type=Path),
     help="Directory to write measurement.json, .md and .svg to.",
 )
+@click.option(
+    "--run",
+    metavar="ID",
+    help="Measure the rollout of this run's profile, or of the `latest` that opened a pull request.",
+)
+@click.option("--wait", is_flag=True, help="With --run: wait for merge, rollout and week, and measure then.")
+@store_option(required=False)
+@forge_option(required=False)
 @json_option
 def measure(
     service: str,
@@ -107,15 +117,25 @@ def measure(
     parquet: Path | None,
     version: str | None,
     out: Path | None,
+    run: str | None,
+    store: Path | UPath | None,
+    address: str | None,
     *,
+    wait: bool,
     as_json: bool,
 ) -> None:
-    """Measure the saving of any past deploy.
+    """Measure the saving of a run's profile, or of any past deploy.
 
-    The deploy may be with PGO or without; a date without a deploy shows the noise of the service. A terminal
-    shows tables; elsewhere the report is Markdown, or JSON with --json.
+    With --run, when it was merged is asked of the forge, and when it was rolled out of Prometheus
+    (`rollout.fraction`, or `rollout.started`); the result goes into the store and the pull request. If it is
+    too early, the command says from when it is possible, and its exit code is 3.
+
+    Without --run, the deploy may be with PGO or without; a date without a deploy shows the noise of the
+    service. A terminal shows tables; elsewhere the report is Markdown, or JSON with --json.
 
     \b
+      fleetpgo measure wshim --run latest --wait --prometheus http://localhost:9090 \\
+        --store ./store --forge https://github.com
       fleetpgo measure wshim --prometheus http://localhost:9090 \\
         --rollout-start 2026-03-02T09:00Z --rollout-end 2026-03-02T11:00Z
       fleetpgo measure wshim --from-csv fleet.csv --window 1d
@@ -129,13 +149,21 @@ def measure(
     from fleetpgo.service.files import load_named
 
     described = load_named(service)
+    if run is not None:
+        from fleetpgo.cli.measure_run import measure_run
+
+        if prometheus_address is None or store is None or address is None:
+            raise click.UsageError("--run needs --prometheus, --store and --forge")
+        measure_run(described, store, run, prometheus_address, address, wait=wait, as_json=as_json)
+        return
     length = window or described.measurement.week
     file = csv or parquet
     if file is not None:
         measured = _measure_file(described, file, length, version, excluded)
     elif prometheus_address is None or rollout_start is None or rollout_end is None:
         raise click.UsageError(
-            "give --prometheus, --rollout-start and --rollout-end, or a file: --from-csv, --from-parquet"
+            "give --run, or --prometheus, --rollout-start and --rollout-end, or a file: --from-csv, "
+            "--from-parquet"
         )
     elif rollout_end < rollout_start:
         raise click.UsageError("--rollout-end is before --rollout-start")

@@ -31,7 +31,9 @@ def _note_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:  # 
     return value
 
 
-def _open_store(_: click.Context, __: click.Parameter, value: str) -> Path | UPath:
+def _open_store(_: click.Context, __: click.Parameter, value: str | None) -> Path | UPath | None:
+    if value is None:
+        return None
     try:
         root = store_address.open_root(value, os.environ)
     except StoreError as error:
@@ -116,18 +118,41 @@ def run_option(default: str) -> Callable[[Any], Any]:
     return click.option("--run", metavar="ID", help=f"Id of the run. Default: {default}.")
 
 
-json_option = click.option(
-    "--json", "as_json", is_flag=True, callback=_note_json, help="Print JSON, for programs."
-)
-store_option = click.option(
-    "--store",
-    metavar="DIR|URL",
-    callback=_open_store,
-    envvar="FLEETPGO_STORE",
+def store_option(*, required: bool = True) -> Callable[[Any], Any]:
+    """Return the option of the store, which the command takes as ``store``: an opened root."""
+    return click.option(
+        "--store",
+        metavar="DIR|URL",
+        callback=_open_store,
+        envvar="FLEETPGO_STORE",
+        show_envvar=True,
+        required=required,
+        help="Store of the artifacts, <store>/<service>/<run>/: a directory, s3://bucket/prefix (with AWS_… "
+        "variables), or s3://ID@bucket/prefix (with the connection AIRFLOW_CONN_<ID>).",
+    )
+
+
+def forge_option(*, required: bool = True) -> Callable[[Any], Any]:
+    """Return the option of the forge's address, which the command takes as ``address``."""
+    return click.option(
+        "--forge",
+        "address",
+        metavar="ADDRESS",
+        envvar="FLEETPGO_FORGE",
+        show_envvar=True,
+        required=required,
+        help="Address of the service's forge; its token is read from $FLEETPGO_TOKEN.",
+    )
+
+
+cache_option = click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="FLEETPGO_CACHE",
     show_envvar=True,
-    required=True,
-    help="Store of the artifacts, <store>/<service>/<run>/: a directory, s3://bucket/prefix (with AWS_… "
-    "variables), or s3://ID@bucket/prefix (with the connection AIRFLOW_CONN_<ID>).",
+    default=Path(click.get_app_dir("fleetpgo")) / "cache",
+    show_default=True,
+    help="Directory of Go's caches, kept between runs.",
 )
 matchers_option = click.option(
     "--matchers",
@@ -138,6 +163,30 @@ length_option = click.option(
     "--window",
     metavar="DURATION",
     help="How far back a store of profiles is asked, such as 24h. Default: the service file's.",
+)
+
+
+def profiling_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of what is profiled, and of TLS with the instances."""
+    for option in (
+        access_options,
+        length_option,
+        matchers_option,
+        click.option(
+            "--seconds",
+            type=click.IntRange(1, 600),
+            help="Length of each profile. Default: the service file's.",
+        ),
+        click.option(
+            "--instances", type=click.IntRange(1), help="How many to profile. Default: the service file's."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, callback=_note_json, help="Print JSON, for programs."
 )
 
 

@@ -6,43 +6,38 @@ import json
 import logging
 import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from fleetpgo.cli.options import json_option, run_option, service_argument, store_option
+from fleetpgo.cli.options import (
+    cache_option,
+    forge_option,
+    json_option,
+    run_option,
+    service_argument,
+    store_option,
+)
 from fleetpgo.cli.printing import say
 from fleetpgo.errors import ArtifactError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from upath import UPath
+
+    from fleetpgo.proposal.forges import Forge
+    from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)
 
 
 @click.command()
 @service_argument
-@store_option
+@store_option()
 @run_option("the latest merged run in the store")
-@click.option(
-    "--forge",
-    "address",
-    metavar="ADDRESS",
-    envvar="FLEETPGO_FORGE",
-    show_envvar=True,
-    required=True,
-    help="Address of the service's forge; its token is read from $FLEETPGO_TOKEN.",
-)
-@click.option(
-    "--cache",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="FLEETPGO_CACHE",
-    show_envvar=True,
-    default=Path(click.get_app_dir("fleetpgo")) / "cache",
-    show_default=True,
-    help="Directory of Go's caches, kept between runs.",
-)
+@forge_option()
+@cache_option
 @click.option("--dry-run", is_flag=True, help="Build, but neither push nor open a pull request.")
 @json_option
 def propose(
@@ -56,24 +51,28 @@ def propose(
     as_json: bool,
 ) -> None:
     """Build with the profile, and open or update the pull request."""
-    from fleetpgo.proposal import forges
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.files import load_named
     from fleetpgo.steps.propose import propose_profile
 
     described = load_named(service)
     run_store = RunStore(store, service, run or _latest(store, service))
-    forge = forges.connect(
-        described.repository.forge,
-        described.repository.project,
-        address=address,
-        token=os.environ.get("FLEETPGO_TOKEN"),
-    )
+    forge = connect_forge(described, address)
     proposed = propose_profile(described, run_store, forge, dry_run=dry_run, cache=cache)
     say(
         json.dumps(asdict(proposed))
         if as_json
         else proposed.url or proposed.reason or "dry run: nothing was pushed"
+    )
+
+
+def connect_forge(described: ServiceRules, address: str) -> Forge:
+    """Return the service's forge at an address, with the token in $FLEETPGO_TOKEN."""
+    from fleetpgo.proposal import forges
+
+    repository = described.repository
+    return forges.connect(
+        repository.forge, repository.project, address=address, token=os.environ.get("FLEETPGO_TOKEN")
     )
 
 

@@ -95,6 +95,6 @@ def _files(directory: Path | None = None) -> list[Path]:
     if not (found := service_files(directory)):
         raise ServiceFileError(
             f"{directory} holds no service file",
-            hint="copy include/services/wshim.yaml into it as <your service>.yaml, or set FLEETPGO_SERVICES",
+            hint="`fleetpgo init SERVICE` writes one; or set FLEETPGO_SERVICES",
         )
     return found

@@ -20,7 +20,7 @@ from fleetpgo.measurement import disturbances
 from fleetpgo.measurement.asking import Asker, grid
 from fleetpgo.measurement.evidence import Amount, Evidence, change
 from fleetpgo.measurement.guardrails import default_guardrails
-from fleetpgo.measurement.rollout import expression
+from fleetpgo.measurement.rollout import names_profile, treated_query
 from fleetpgo.measurement.usage import TREATED, Panel, Usage
 from fleetpgo.measurement.windows import PLACEBOS, WEEK, spans
 from fleetpgo.prometheus import from_timestamp
@@ -65,8 +65,9 @@ def gather(
     needed = list(spans(windows, weeks=PLACEBOS))
     usage = reader.usage(needed, step, rules.cpu, rules.requests)
     if not np.isfinite(usage.cpu[TREATED]).any():
+        build = f"the build with profile {rollout.profile}" if rollout.profile else "the new build"
         raise MeasurementError(
-            f"no instance ran the build with profile {rollout.profile} in the window after the rollout",
+            f"no instance ran {build} in the window after the rollout",
             hint="check the profile, when the rollout was, and that rollout.treated names instances as "
             f"measurement.cpu does, by the label {service.selection.instance_label}",
         )
@@ -205,7 +206,9 @@ class _Reader:
     def panel(self) -> Panel | None:
         """Return the instances around the rollout; None if no metric shows when each got the new build."""
         rules, measured = self.service.rollout, self.service.measurement
-        by_build = rules.treated is not None and bool(self.rollout.profile)
+        treated = treated_query(rules, self.rollout.profile)
+        # Who is stated not to be held back was so before the rollout, too: the restart is the switch.
+        by_build = treated is not None and names_profile(rules.treated or "")
         if not by_build and rules.started is None:
             return None
         start, end = self.windows.rolling[0] - self.windows.length, self.windows.after[1]
@@ -221,11 +224,13 @@ class _Reader:
 
         restarted = self._restarted(names)
         switched = restarted
-        if by_build:
-            new = rows(
-                self._by_instance(expression(rules.treated or "", self.rollout.profile), span, step)[0]
+        if treated is not None:
+            new = np.isfinite(rows(self._by_instance(treated, span, step)[0]))
+            switched = (
+                np.where(new, times, np.inf).min(axis=1, initial=np.inf)
+                if by_build
+                else np.where(new.any(axis=1), restarted, np.inf)
             )
-            switched = np.where(np.isfinite(new), times, np.inf).min(axis=1, initial=np.inf)
         return Panel(
             times=times,
             datacenter=np.unique([datacenters[name] for name in names], return_inverse=True)[1],
@@ -239,12 +244,12 @@ class _Reader:
 
     def _held_back(self) -> list[str]:
         """Return PromQL that restricts an expression to held-back instances; nothing if unknown."""
-        treated = self.service.rollout.treated
-        if treated is None or not self.rollout.profile:
+        treated = treated_query(self.service.rollout, self.rollout.profile)
+        if treated is None:
             return []
         length = self.windows.length
         pinned = f"[{length}s:{max(1, length // 12)}s] @ {self.windows.after[1]}"
-        new = f"last_over_time(({expression(treated, self.rollout.profile)}){pinned})"
+        new = f"last_over_time(({treated}){pinned})"
         by = self.service.selection.instance_label
         there = f"count by ({by}) (last_over_time(({self.service.measurement.cpu}){pinned}))"
         held_back = f"{there} unless on ({by}) {new}"

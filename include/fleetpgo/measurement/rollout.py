@@ -25,16 +25,50 @@ def expression(template: str, profile: str) -> str:
     return Template(template).substitute(profile=profile)
 
 
-def fraction_query(rules: RolloutRules, *, profile: str, since: datetime) -> str:
-    """Return PromQL for the share of instances on the new build, by start times if need be."""
+def names_profile(template: str) -> bool:
+    """Whether PromQL of the service file has the placeholder ``$profile``."""
+    return "profile" in Template(template).get_identifiers()
+
+
+def treated_query(rules: RolloutRules, profile: str) -> str | None:
+    """Return PromQL for the instances on the new build; None if nothing tells who they are.
+
+    Without ``$profile`` it states who is not held back, and needs no profile.
+    """
+    if rules.treated is None or (names_profile(rules.treated) and not profile):
+        return None
+    return expression(rules.treated, profile)
+
+
+def fraction_query(rules: RolloutRules, *, profile: str, since: datetime, instance: str = "instance") -> str:
+    """Return PromQL for the share of instances on the new build.
+
+    Without ``rollout.fraction`` it is the share that started since a time; of those that are not held back,
+    if ``rollout.treated`` states who that is.
+
+    Args:
+        rules: the queries.
+        profile: digest of the new profile.
+        since: a time before which the rollout cannot have begun.
+        instance: the label of an instance's name.
+    """
     if rules.fraction is not None:
         return expression(rules.fraction, profile)
     since_seconds = math.floor(since.timestamp())
-    return f"(count(({rules.started}) > {since_seconds}) or vector(0)) / count({rules.started})"
+    started, of = f"({rules.started})", ""
+    if rules.treated is not None and not names_profile(rules.treated):
+        of = f" and on ({instance}) ({rules.treated})"
+    return f"(count({started} > {since_seconds}{of}) or vector(0)) / count({started}{of})"
 
 
 def find_rollout(
-    prometheus: Prometheus, rules: RolloutRules, *, profile: str, since: datetime, now: datetime
+    prometheus: Prometheus,
+    rules: RolloutRules,
+    *,
+    profile: str,
+    since: datetime,
+    now: datetime,
+    instance: str = "instance",
 ) -> tuple[float, Rollout | None]:
     """Return the fraction that is on the new build now, and the rollout if it is complete.
 
@@ -44,6 +78,7 @@ def find_rollout(
         profile: digest of the new profile, as instances expose it.
         since: a time before which the rollout cannot have begun (the merge).
         now: when to look.
+        instance: the label of an instance's name.
 
     Returns:
         The fraction, 0 to 1. The rollout begins after the last point at which no instance was on the new
@@ -53,7 +88,7 @@ def find_rollout(
         MeasurementError: the query does not give one number, or not a share.
         PrometheusError: unreachable, or the query is refused.
     """
-    query = fraction_query(rules, profile=profile, since=since)
+    query = fraction_query(rules, profile=profile, since=since, instance=instance)
     fraction, _ = prometheus.number(query, at=now)
     if not 0 <= fraction <= 1:
         raise MeasurementError(

@@ -9,7 +9,15 @@ from fleetpgo.overview.fleet import profiles_made, summaries
 from fleetpgo.overview.instances import count_by_datacenter, look_at_instances
 from fleetpgo.overview.measurements import look_at_measurements
 from fleetpgo.overview.stages import look_at_stages
-from fleetpgo.run.artifacts import FILES, MergedProfile, Picture, ProposedProfile, Report
+from fleetpgo.run.artifacts import (
+    FILES,
+    MergedProfile,
+    Picture,
+    ProposedDiff,
+    ProposedProfile,
+    ProposedText,
+    Report,
+)
 from fleetpgo.run.measured import PERIODS, Measurement
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Proposed
@@ -30,6 +38,8 @@ _DOWNLOADS: dict[tuple[type, str], str] = {
     (Manifest, ""): "who gave what, who did not and why, and the figures",
     (Selection, ""): "the query, the targets, what was left out",
     (Proposed, ""): "what was proposed, and the two builds",
+    (ProposedText, ""): "the text of the pull request",
+    (ProposedDiff, ""): "what the pull request changes",
     **{
         (kind, period): f"the {name} over the {period}"
         for period in PERIODS

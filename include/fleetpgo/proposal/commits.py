@@ -108,6 +108,17 @@ def commit(
     return made
 
 
+def difference(checkout: Checkout, head: str) -> str:
+    """Return a commit against the base, as ``git diff`` shows it; of bytes only that they differ.
+
+    Args:
+        checkout: the repository of :func:`start_anew`.
+        head: full SHA of the commit.
+    """
+    plain = ("--no-color", "--no-ext-diff", "--no-textconv")
+    return git(checkout.path, "diff", *plain, checkout.base_commit, head, config=checkout.config)
+
+
 def push(checkout: Checkout, head: str) -> None:
     """Make the branch point to a commit, unless somebody else moved the branch since it was cloned.
 

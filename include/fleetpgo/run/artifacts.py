@@ -44,6 +44,14 @@ class ProposedProfile(bytes):
     """The part of the merged profile that the compiler reads. This is the profile that is committed."""
 
 
+class ProposedText(bytes):
+    """The pull request's title and body, in Markdown, as they were opened or would have been."""
+
+
+class ProposedDiff(bytes):
+    """The pull request's commit against its base, as ``git diff`` shows it."""
+
+
 class Report(bytes):
     """A measurement for people, in Markdown; its key is the period."""
 
@@ -83,6 +91,8 @@ FILES: dict[type, File] = {
     ProposedProfile: File("profile.pprof"),
     Manifest: File("manifest.json", version=1),
     Proposed: File("pull_request.json", version=1),
+    ProposedText: File("pull_request.md"),
+    ProposedDiff: File("pull_request.diff"),
     Merge: File("merge.json", version=1),
     Rollout: File("rollout.json", version=1),
     # For each period.

@@ -36,8 +36,12 @@ _HINT = (
 )
 
 
-def require_rate(cpu: str) -> None:
+def require_rate(cpu: str, key: str = "selection.cpu") -> None:
     """Refuse PromQL that uses a counter without rate().
+
+    Args:
+        cpu: the PromQL.
+        key: of the service file that holds it.
 
     Raises:
         SelectionError: it does.
@@ -45,9 +49,9 @@ def require_rate(cpu: str) -> None:
     bare = _TEXTS.sub(" ", cpu)
     if (counter := _COUNTER.search(bare)) and not _RATE.search(bare):
         raise SelectionError(
-            f"selection.cpu uses {counter[0]} as cores, but it is a counter: it grows as long as a process "
+            f"{key} uses {counter[0]} as cores, but it is a counter: it grows as long as a process "
             f"lives\nquery: {cpu}",
-            hint=_HINT,
+            hint=_HINT.replace("selection.cpu", key),
         )
 
 

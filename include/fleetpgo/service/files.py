@@ -119,10 +119,14 @@ def keys_located(name: str) -> Iterator[None]:
     try:
         yield
     except FleetPGOError as error:
-        file = next((file for file in service_files() if file.stem == name), None)
-        if file is not None:
-            error.message, error.hint = (locate_keys(text, file) for text in (error.message, error.hint))
+        error.message, error.hint = (located(text, name) for text in (error.message, error.hint))
         raise
+
+
+def located(text: str, name: str) -> str:
+    """Add the line number to each key in a text that a service's file holds."""
+    file = next((file for file in service_files() if file.stem == name), None)
+    return text if file is None else locate_keys(text, file)
 
 
 def locate_keys(text: str, file: Path) -> str:

@@ -56,7 +56,8 @@ class PrometheusRules(_Part):
     """The Prometheus or Thanos that has the service's metrics."""
 
     connection: str = Field(
-        description="id of the Airflow connection (type http) that holds the address of Prometheus or Thanos"
+        default="fleetpgo_prometheus",
+        description="id of the Airflow connection (type http) that holds the address of Prometheus or Thanos",
     )
 
 
@@ -378,7 +379,9 @@ class RepositoryRules(_Part):
         "directory of bare repositories",
     )
     connection: str = Field(
-        description="id of the Airflow connection (type Forge, or generic) with the forge's address and token"
+        default="fleetpgo_forge",
+        description="id of the Airflow connection (type Forge, or generic) with the forge's address and "
+        "token",
     )
     project: str = Field(
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$",
@@ -487,13 +490,13 @@ class RolloutRules(_Part):
         default=None,
         description="PromQL that returns one number: the share of instances on the new build. $profile is "
         "the first 12 hex digits of the committed profile's SHA-256. Default: the share that "
-        "`started` since the merge",
+        "`started` since the merge, of those that `treated` states if it has no $profile",
     )
     treated: ProfilePromQL | None = Field(
         default=None,
         description="PromQL that returns one series per instance on the new build; the other instances are "
-        "the control group. Instances must keep their names over a rollout; else choose another "
-        "instance_label",
+        "the control group. Without $profile it states who is not held back. Instances must keep their names "
+        "over a rollout; else choose another instance_label",
     )
     started: PromQL | None = Field(
         default=None,
@@ -544,7 +547,11 @@ class GuardrailRules(_Part):
 class MeasurementRules(_Part):
     """Measurement of the saving."""
 
-    cpu: PromQL = Field(description="PromQL that returns one series per instance: the CPU it uses, in cores")
+    cpu: PromQL = Field(
+        default="",
+        description="PromQL that returns one series per instance: the CPU it uses, in cores. Default: "
+        "`selection.cpu`",
+    )
     requests: PromQL | None = Field(
         default=None,
         description="PromQL that returns one series per instance: requests per second. Without it CPU is "
@@ -609,7 +616,7 @@ class ServiceRules(_Part):
         "pushed; for teams whose forge requires no review",
     )
     alerts: AlertsRules = AlertsRules()
-    prometheus: PrometheusRules
+    prometheus: PrometheusRules = PrometheusRules()
     selection: SelectionRules
     collection: CollectionRules = CollectionRules()
     profile: ProfileRules = ProfileRules()
@@ -617,7 +624,18 @@ class ServiceRules(_Part):
     review: ReviewRules = ReviewRules()
     build: BuildRules
     rollout: RolloutRules
-    measurement: MeasurementRules
+    measurement: MeasurementRules = MeasurementRules()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _measures_what_it_selects(cls, document: Any) -> Any:  # noqa: ANN401  # whatever the file holds
+        if not isinstance(document, dict):
+            return document
+        selection, measurement = document.get("selection"), document.get("measurement", {})
+        # What is no mapping, or no text, is reported where it stands.
+        if isinstance(selection, dict) and isinstance(measurement, dict) and "cpu" in selection:
+            return document | {"measurement": {"cpu": selection["cpu"], **measurement}}
+        return document
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

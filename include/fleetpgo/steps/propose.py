@@ -23,7 +23,7 @@ from fleetpgo.golang.reference import differences, read_reference
 from fleetpgo.measurement.history import latest_savings
 from fleetpgo.proposal.body import Change, Datacenter, FunctionShare, Proposal, Provenance, body, title
 from fleetpgo.proposal.builds import record_build, runner_of
-from fleetpgo.proposal.commits import commit, push, require_committable, start_anew
+from fleetpgo.proposal.commits import commit, difference, push, require_committable, start_anew
 from fleetpgo.proposal.ensure import ensure_pull_request
 from fleetpgo.proposal.etiquette import hands_off, obeying_take_over
 from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, read, require_head
@@ -34,13 +34,13 @@ from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
 from fleetpgo.proposal.wiring.mains import likely_profile, main_directories
 from fleetpgo.proposal.wiring.texts import read_build_texts
-from fleetpgo.run.artifacts import ProposedProfile
+from fleetpgo.run.artifacts import ProposedDiff, ProposedProfile, ProposedText
 from fleetpgo.run.digest import digest
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Proposed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from fleetpgo.proposal.builds import Recorded
@@ -108,8 +108,12 @@ def propose_profile(
         savings=latest_savings(store.root, store.service),
     )
     profile = store.read(ProposedProfile)
+    for kind in (ProposedText, ProposedDiff):
+        store.remove(kind)
     with _room(cache):
-        proposed = propose(service, forge, profile, provenance, dry_run=dry_run, cache=cache)
+        proposed = propose(
+            service, forge, profile, provenance, dry_run=dry_run, cache=cache, keep=store.write
+        )
     store.write(proposed)
     return proposed
 
@@ -154,6 +158,7 @@ def propose(
     *,
     dry_run: bool,
     cache: Path,
+    keep: Callable[[bytes], None] = lambda _: None,
 ) -> Proposed:
     """Propose a profile to a service's repository as a pull request.
 
@@ -167,6 +172,7 @@ def propose(
         provenance: where the profile comes from; shown in the pull request.
         dry_run: do everything but the push and the pull request.
         cache: directory for Go's caches, kept between runs.
+        keep: takes the pull request's text and diff, before anything is pushed.
 
     Raises:
         RepositoryError: git fails, or no change to the repository makes its build use the profile.
@@ -205,6 +211,8 @@ def propose(
                 continue
             with start_anew(checkout) as untouched:
                 head = commit(untouched, files, _message(proposal), exact=proposal.path)
+                keep(ProposedText(f"# {title(proposal)}\n\n{body(proposal)}".encode()))
+                keep(ProposedDiff(f"{difference(untouched, head)}\n".encode()))
                 if dry_run:
                     _log.info("dry run: nothing is pushed and no pull request opened")
                     return proposed
@@ -318,7 +326,7 @@ def _build_base(
         if each.fatal:
             raise BuildError(each.said, hint=each.hint)
         _log.warning("%s (%s)", each.said, each.hint)
-    mains = main_directories(checkout)
+    mains = main_directories(checkout.path)
     likely = service.repository.profile or likely_profile(mains, service.build.binary)
     if likely:
         require_committable(checkout, likely)

@@ -71,7 +71,12 @@ def look_for_rollout(
         profile = store.read(Proposed).profile
         merged_at = _merged_at(store)
         fraction, rollout = find_rollout(
-            prometheus, service.rollout, profile=profile, since=merged_at, now=now
+            prometheus,
+            service.rollout,
+            profile=profile,
+            since=merged_at,
+            now=now,
+            instance=service.selection.instance_label,
         )
         if rollout is None:
             late = now - merged_at > service.rollout.deadline

@@ -16,21 +16,20 @@ from fleetpgo.proposal.git import git
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from fleetpgo.proposal.git import Checkout
+    from pathlib import Path
 
 _IGNORED = re.compile(rb"^//go:build ignore\b", re.MULTILINE)
 
 
-def main_directories(checkout: Checkout) -> list[str]:
+def main_directories(clone: Path) -> list[str]:
     """Return the directories of a repository's main packages, relative to its root.
 
     Args:
-        checkout: the clone, which no build has touched.
+        clone: its root; no build has touched it.
     """
     try:
         found = git(
-            checkout.path,
+            clone,
             *("grep", "-lzE", r"^package main\b", "--", "*.go"),
             *(":!*_test.go", ":!**/testdata/**", ":!vendor/**", ":!**/vendor/**"),
         )
@@ -38,7 +37,7 @@ def main_directories(checkout: Checkout) -> list[str]:
             {
                 posixpath.dirname(name)
                 for name in found.split("\0")
-                if name and not _IGNORED.search(worktree.read(checkout.path, name) or b"")
+                if name and not _IGNORED.search(worktree.read(clone, name) or b"")
             }
         )
     except RepositoryError:  # none is found, or one is no plain file

@@ -133,6 +133,13 @@ function instances({ instances: all, datacenters, stopped }) {
   return [...parts, table("By datacenter", byDatacenter, datacenters, sorted.datacenters), table("Each instance", each, all, sorted.instances)];
 }
 
+/** What is proposed, or would have been in a dry run, as plain text: its Markdown is for the forge. */
+async function proposal(names) {
+  const texts = await Promise.all(names.map(async (name) => (await fetch(artifact(name))).text()));
+  const fold = (name, place) => h("details", {}, h("summary", {}, name === "pull_request.diff" ? "What it changes" : "Its text"), h("pre", {}, texts[place]));
+  return [h("h2", {}, "Pull request"), ...names.map(fold)];
+}
+
 function downloads({ artifacts }) {
   return [h("h2", {}, "Downloads"), h("ul", {}, artifacts.map(({ name, size, about }) => h("li", {}, h("a", { href: artifact(name), download: name }, name), `, ${bytes(size)}: ${about}`)))];
 }
@@ -142,6 +149,9 @@ async function look() {
   document.querySelector("h1").textContent = found.service;
   document.querySelector("#state").textContent = `${run}${found.state ? `: ${found.state}` : ""}`;
   fill("stages", found.stages, () => stages(found));
+  const proposed = found.artifacts.filter(({ name }) => ["pull_request.md", "pull_request.diff"].includes(name));
+  const texts = proposed.length ? await proposal(proposed.map(({ name }) => name)) : [];
+  if (proposed.length) fill("proposal", proposed, () => texts);
   if (found.measurements.length) fill("measurements", found.measurements, () => [h("h2", {}, "What was saved"), h("div", {}, found.measurements.toReversed().map(measurement))]);
   if (found.sufficiency) fill("sufficiency", [found.sufficiency, found.warnings], () => sufficiency(found));
   if (found.instances.length) fill("instances", [found.instances, found.stopped], () => instances(found));

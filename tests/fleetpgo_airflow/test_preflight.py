@@ -1,0 +1,75 @@
+"""The DAG's first task, as a worker calls it: what cannot work fails at once, and is named by its key."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from fleetpgo_airflow.operators import PreflightOperator
+from tests.fleetpgo_airflow.test_operators import context
+from tests.services import NAME, load
+
+
+@pytest.fixture(autouse=True)
+def service(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLEETPGO_STORE", str(tmp_path / "store"))
+    (tmp_path / "services").mkdir()
+    return load(tmp_path / "services", monkeypatch)
+
+
+@pytest.fixture
+def prometheus(start_prometheus, monkeypatch):
+    labels = {"instance": "127.0.0.1:9000", "datacenter": "ams"}
+    address = start_prometheus([("cpu", labels, [(int(time.time()), 1.0)])]).address
+    monkeypatch.setenv("AIRFLOW_CONN_PROMETHEUS", address)
+
+
+@pytest.fixture
+def forge(monkeypatch, origin):
+    (origin / "tiny.git").rename(origin / "api.git")
+    connection = {"conn_type": "generic", "extra": {"path": str(origin)}}
+    monkeypatch.setenv("AIRFLOW_CONN_FORGE", json.dumps(connection))
+
+
+def run(**params):
+    return PreflightOperator(task_id="preflight", service=NAME).execute(context(**params))
+
+
+def test_a_sound_service_passes_with_a_line_for_each_check(prometheus, forge):
+    said = run()
+    assert said[0].startswith("selection.cpu: ok: 1 instances in 1 datacenter(s)")
+
+
+@pytest.mark.parametrize(
+    ("given", "section", "connection", "kind", "line"),
+    [
+        ("prometheus", "repository", "forge", "Forge (fleetpgo)", 12),
+        ("forge", "prometheus", "prometheus", "http", 1),
+    ],
+)
+def test_a_connection_that_is_missing_is_named_by_its_key_and_not_tried_again(
+    request, given, section, connection, kind, line
+):
+    request.getfixturevalue(given)
+    with pytest.raises(AirflowFailException) as failure:
+        run()
+    key = f"{section}.connection (api.yaml:{line})"
+    assert str(failure.value) == (
+        f"{key}: failure: {key} names the Airflow connection '{connection}', which does not exist → "
+        f"create it in Airflow with the type {kind}, or correct {key}"
+    )
+
+
+def test_a_prometheus_that_is_down_is_tried_again(forge, monkeypatch, free_port):
+    monkeypatch.setenv("AIRFLOW_CONN_PROMETHEUS", f"http://127.0.0.1:{free_port}")
+    with pytest.raises(AirflowException) as failure:
+        run()
+    assert not isinstance(failure.value, AirflowFailException)
+
+
+def test_matchers_that_no_instance_has_fail_with_the_reason(prometheus, forge):
+    with pytest.raises(AirflowFailException, match="none that uses CPU has a series api_build_info"):
+        run(matchers='revision="gone"')
