@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from fleetpgo import selection
 from fleetpgo.collection.faults import NeverError, NoProfileError
 from fleetpgo.collection.probing import probe_target
 from fleetpgo.errors import (
@@ -35,6 +34,7 @@ from fleetpgo.run import storage
 from fleetpgo.selection.counters import require_rate
 from fleetpgo.service.files import clashes, load_service, service_files
 from fleetpgo.steps.outlook import estimator, expected_queries
+from fleetpgo.steps.select import choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,7 +122,14 @@ def _failure(name: str, error: FleetPGOError) -> Check:
 def _metrics(service: ServiceRules, prometheus: Prometheus, parties: Parties) -> Iterator[Check]:
     """Check all that Prometheus tells, and what follows from it."""
     try:
-        chosen = selection.select(prometheus, service.selection, seed="doctor")
+        chosen = choose(
+            service.collection,
+            service.selection,
+            prometheus,
+            seed="doctor",
+            end=datetime.now(UTC),
+            access=parties.access() if service.selection.source == "store" else None,
+        )
     except FleetPGOError as error:
         yield _failure("selection.cpu", error)
         return
@@ -144,7 +151,8 @@ def _metrics(service: ServiceRules, prometheus: Prometheus, parties: Parties) ->
             f"no instance has the label {service.selection.datacenter_label}: all count as one datacenter",
             "name the label in selection.datacenter_label",
         )
-    yield _round(service, chosen)
+    if not service.collection.past:  # nobody waits for what is over
+        yield _round(service, chosen)
     yield from _probes(service, parties, chosen)
     yield from _queries(service, prometheus, names)
     weeks = _weeks(service, prometheus)
