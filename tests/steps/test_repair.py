@@ -56,6 +56,11 @@ def repository(tmp_path_factory):
         git(work, "add", ".")
         git(work, "commit", "--quiet", "--allow-empty", "--message", "Edit")
         revisions.append(git(work, "rev-parse", "HEAD"))
+    # Somebody's branch, which is not in the history of the base.
+    git(work, "switch", "--quiet", "--create", "other")
+    git(work, "commit", "--quiet", "--allow-empty", "--message", "Not reviewed")
+    revisions.append(git(work, "rev-parse", "HEAD"))
+    git(work, "switch", "--quiet", "main")
     git(forge, "clone", "--quiet", "--bare", str(work), "repair.git")
     return LocalForge(str(forge), "repair"), revisions
 
@@ -179,6 +184,7 @@ def test_what_runs_another_source_than_it_says_stays_refused(store, merge, repos
         ),
         ([{"revision": "--help"}], "revision --help cannot be built: the repository has no revision --help"),
         ([{"revision": "BROKEN"}], "cannot be built: `go build"),
+        ([{"revision": "ANOTHER BRANCH"}], "cannot be built: the repository has no revision"),
     ],
 )
 def test_without_a_binary_a_profile_is_refused_by_name_and_the_rest_is_merged(
@@ -186,10 +192,8 @@ def test_without_a_binary_a_profile_is_refused_by_name_and_the_rest_is_merged(
 ):
     put(store, "a:80", lacking)
     put(store, "b:80", builds("stripped").profile, repairable=False)
-    named = [
-        {name: repository[1][1] if value == "BROKEN" else value for name, value in each.items()}
-        for each in series
-    ]
+    known = {"BROKEN": repository[1][1], "ANOTHER BRANCH": repository[1][3]}
+    named = [{name: known.get(value, value) for name, value in each.items()} for each in series]
     manifest = merge(["a:80", "b:80"], named)
 
     refused, used = manifest.instances

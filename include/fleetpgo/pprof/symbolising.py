@@ -37,6 +37,9 @@ NOT_GO = b"[not of Go]"
 TRAPS = frozenset((b"runtime.asyncPreempt", b"runtime.sigpanic", b"runtime.debugCallV2"))
 """Functions that a signal makes the interrupted function call (``unwindTrap`` in runtime/traceback.go)."""
 
+_FIRST_FLAG = 5
+"""The column of a mapping from which on it says what is known: functions, files, lines, inlined calls."""
+
 _EVERYWHERE = (0, -1)
 """Limits of a mapping that covers all addresses; its addresses are virtual addresses of the binary's file."""
 
@@ -73,6 +76,9 @@ def symbolise(columns: Columns, binary: Binary, mappings: Ints) -> Symbolised:
         return Symbolised(columns, 0, unnamed)
     addresses = {row: _address(columns, binary, row) for row in rows.tolist()}
     columns, addresses, exact = _apart(columns, binary, addresses)
+    known = columns.mappings.copy()
+    known[mappings, _FIRST_FLAG:] = 1
+    columns = replace(columns, mappings=known)
     frames: dict[int, Sequence[Frame]] = {}
     others: list[int] = []
     counts = np.diff(columns.line_starts)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)
-
-_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def build_revision(service: ServiceRules, forge: Forge, revision: str, cache: Path) -> Program:
@@ -71,22 +68,33 @@ def build_revision(service: ServiceRules, forge: Forge, revision: str, cache: Pa
 
 
 def _switch(checkout: Checkout, revision: str, service: ServiceRules) -> Checkout:
-    """Check out a revision."""
-    if _SHA.fullmatch(revision) and revision != checkout.base_commit:
-        try:
-            git(checkout.path, "fetch", "--quiet", "--depth=1", "origin", revision, config=checkout.config)
-        except RepositoryError as error:  # some servers give no commit by its name
-            _log.info("the forge does not give commit %s by itself: %s", revision, error.message)
-    commit = resolve(checkout.path, revision)
+    """Bring the work tree to a revision of the base or a tag.
+
+    No other commit will do: a label names it, and a forge also gives commits of forks.
+    """
+    commit = _find(checkout, revision)
     if commit is None:
-        fetch_history(checkout)
-        commit = resolve(checkout.path, revision)
+        # With their trees: without, each folder of the revision would be one more request.
+        fetch_history(checkout, without="blob:none")
+        commit = _find(checkout, revision)
     if commit is None:
         raise RepositoryError(
-            f"the repository has no revision {revision} in the history of {checkout.base}",
+            f"the repository has no revision {revision} in the history of {checkout.base} or in a tag",
             hint="the label `revision` of rollout.revision must name a commit or a tag of the repository",
         )
     if commit != checkout.base_commit:
         git(checkout.path, "checkout", "--quiet", "--detach", commit, config=checkout.config)
         fetch_files(checkout.path, checkout.url, checkout.config, service.repository.submodules)
     return replace(checkout, base_commit=commit)
+
+
+def _find(checkout: Checkout, revision: str) -> str | None:
+    """Return the full SHA of a revision in the history of the base, or in a tag, as far as it is here.
+
+    A clone without files asks the forge for whatever it has not, also for a commit of another branch.
+    """
+    commit = resolve(checkout.path, revision)
+    references = (f"refs/remotes/origin/{checkout.base}", "refs/tags")
+    if commit and git(checkout.path, "for-each-ref", "--count=1", "--contains", commit, *references):
+        return commit
+    return None

@@ -239,18 +239,22 @@ def _fetch_large_files(path: Path, url: str, config: Mapping[str, str]) -> None:
         git(path, "lfs", "pull", config={**config, **own})
 
 
-def fetch_history(checkout: Checkout) -> None:
+def fetch_history(checkout: Checkout, *, without: str = "tree:0") -> None:
     """Fetch tags and older commits, for a build that runs ``git describe``.
 
     Their trees and files are not fetched if the server supports filters (``uploadpack.allowFilter``).
 
+    Args:
+        checkout: a clone of one branch.
+        without: what stays out, as ``git fetch --filter`` takes it.
+
     Raises:
         RepositoryError: git fails.
     """
-    _log.info("the build asks git for its history: fetching tags and older commits")
+    _log.info("fetching tags and older commits")
     git(
         checkout.path,
-        *("fetch", "--quiet", _ALL_COMMITS, "--tags", "--filter=tree:0", "origin", checkout.base),
+        *("fetch", "--quiet", _ALL_COMMITS, "--tags", f"--filter={without}", "origin", checkout.base),
         config=checkout.config,
     )
 
