@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import re
 import time
 from dataclasses import asdict, replace
 from types import SimpleNamespace
@@ -210,3 +212,42 @@ async def test_no_token_is_in_an_xcom_a_log_or_the_store(
     written = [file.read_bytes() for file in (tmp_path / "store").rglob("*") if file.is_file()]
     assert len(written) > 4
     assert not any(TOKEN.encode() in content for content in written)
+
+
+def test_a_store_tells_the_instances_through_the_connection_and_the_form_its_window(
+    store, tmp_path, monkeypatch
+):
+    text = (tmp_path / "services" / f"{NAME}.yaml").read_text()
+    query = 'a:b:c:d:e{service_name="api"}'
+    text = re.sub(
+        r"selection: .*", f"selection: {{source: store, cpu: '{query}', instance_label: pod}}", text
+    )
+    seen = {
+        "labelset": {"labels": [{"name": "pod", "value": "api-0"}]},
+        "samples": [{"value": "86400000000000"}],
+    }
+    answered = json.dumps({"series": [seen]}).encode()
+
+    async def select():
+        async with serving(http(answered)) as server:
+            keys = f"""collection:
+  source: parca
+  url: http://{server.target.instance}
+  query: 'a:b:c:d:e{{pod="$pod"}}'
+  window: 1h
+  allow: [127.0.0.1]
+  connection: parca_api
+  plain_http: true
+"""
+            described = re.sub(r"collection:\n(  .*\n)*", keys, text)
+            (tmp_path / "services" / f"{NAME}.yaml").write_text(described)
+            monkeypatch.setenv("AIRFLOW_CONN_PARCA_API", json.dumps({"conn_type": "http", "password": TOKEN}))
+            operator = SelectInstancesOperator(task_id="select_instances", service=NAME)
+            packs = await asyncio.to_thread(operator.execute, context(window="24h"))
+            return packs, server.heard[0]
+
+    packs, heard = asyncio.run(select())
+    assert [target["instance"] for pack in packs for target in pack["targets"]] == ["api-0"]
+    assert f"\r\nAuthorization: Bearer {TOKEN}\r\n".encode() in heard
+    chosen = store.read(Selection)
+    assert (chosen.seconds, chosen.targets[0].cores) == (86_400, 1.0)

@@ -256,6 +256,15 @@ def test_a_window_is_waited_for_by_a_trigger_that_ends_the_task(windows):
     assert (trigger.end_from_trigger, f"{trigger.moment:%H:%M}") == (True, window.at)
 
 
+def test_a_window_of_a_store_is_in_the_past_and_not_waited_for(windows, tmp_path):
+    _, night = windows
+    file = tmp_path / "wshim.yaml"
+    kept = [line for line in file.read_text().splitlines() if not line.startswith(("  url:", "  ports:"))]
+    keys = "collection:\n  source: parca\n  url: http://parca\n  query: 'a:b:c:d:e{pod=\"$host\"}'\n"
+    file.write_text("\n".join(kept).replace("collection:\n", keys))
+    assert night.execute({"params": {"now": False}}) is None
+
+
 def test_a_build_that_promql_cannot_read_is_refused_before_the_window_opens(windows):
     _, night = windows
     with pytest.raises(AirflowFailException, match="write matchers as in PromQL"):

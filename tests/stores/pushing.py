@@ -1,4 +1,4 @@
-"""Pushes raw profiles into a Pyroscope or a Parca, by the APIs that their agents use."""
+"""Pushes raw profiles into a Pyroscope or a Parca, as profilers do."""
 
 from __future__ import annotations
 
