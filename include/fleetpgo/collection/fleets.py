@@ -100,7 +100,7 @@ async def ask_fleet(
                 )
             except NoProfileError as error:
                 raise SelectionError(
-                    f"{collection.source} at collection.url does not tell its instances: {error}\n"
+                    f"{collection.source} at collection.url cannot list its instances: {error}\n"
                     f"query: {query}",
                     hint="check collection.url, collection.connection and selection.cpu",
                 ) from error

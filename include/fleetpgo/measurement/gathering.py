@@ -134,7 +134,7 @@ class _Reader:
                 if lowest < 0:
                     raise MeasurementError(
                         f"{name} of an instance fell to {lowest} in the window {side} the rollout: {of}",
-                        hint="no rate is negative; take rate() of a counter, not deriv() or delta()",
+                        hint="a rate is never negative; take rate() of a counter, not deriv() or delta()",
                     )
             amounts.append(Amount(figures["cpu"] or 0.0, figures["requests"]))
         return change(round(self.ask.number(f"count(count by ({instance}) ({rules.cpu}))", end)), *amounts)

@@ -86,7 +86,7 @@ class Exchange:
             if len(body) > self._max_bytes:
                 raise PrometheusError(
                     f"the answer is larger than {self._max_bytes:,} bytes: {self._form['query']}",
-                    hint="aggregate in the query what need not be told apart",
+                    hint="aggregate in the query, for example with sum by (…)",
                 )
         return body
 

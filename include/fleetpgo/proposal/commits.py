@@ -143,7 +143,7 @@ def _require_file(checkout: Checkout, name: str) -> None:
     mode = git(checkout.path, "ls-tree", checkout.base_commit, "--", name).partition(" ")[0]
     if mode not in ("", "100644", "100755"):
         raise RepositoryError(
-            f"{name} is no file on {checkout.base}, but {'a link' if mode == '120000' else 'a directory'}",
+            f"{name} is not a file on {checkout.base}, but {'a link' if mode == '120000' else 'a directory'}",
             hint="put a file of its own there, or name another path in the service file (repository.profile, "
             "repository.makefile)",
         )

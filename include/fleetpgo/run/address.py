@@ -124,7 +124,7 @@ def _options(connection: str, environment: Mapping[str, str]) -> dict[str, Any]:
     except (ValueError, TypeError, AttributeError):
         # Without the cause, which may quote a password.
         raise StoreError(
-            f"{variable} is no connection", hint='write {"conn_type": "aws", "login": …} or aws://…'
+            f"{variable} does not hold a connection", hint='write {"conn_type": "aws", "login": …} or aws://…'
         ) from None
     if "role_arn" in extra:
         raise StoreError(

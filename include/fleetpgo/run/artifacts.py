@@ -116,7 +116,7 @@ def decode(kind: type[T], data: bytes, where: object) -> T:
     try:
         record = json.loads(data)
     except (ValueError, RecursionError) as error:  # RecursionError: brackets in brackets, thousands deep
-        raise ArtifactError(f"artifact {where} is no JSON: {error}", hint=_REMAKE) from error
+        raise ArtifactError(f"artifact {where} is not JSON: {error}", hint=_REMAKE) from error
     version = record.get("schema_version", 0) if isinstance(record, dict) else 0
     if isinstance(version, int) and version > file.version:
         raise ArtifactError(

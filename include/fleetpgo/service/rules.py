@@ -277,7 +277,9 @@ class CollectionRules(_Part):
         if self.connection and not self.plain_http and urlsplit(self.url).scheme == "http":
             raise ValueError("`connection` sends credentials: write https:// in `url`, or set `plain_http`")
         if self.window and not self.past:
-            raise ValueError(f"`window` is of a store's past; the source {self.source} takes `seconds`")
+            raise ValueError(
+                f"`window` needs a source that stores profiles; the source {self.source} takes `seconds`"
+            )
         if self.query and Template(self.url).get_identifiers():
             raise ValueError("the `url` of pyroscope and parca is the server's address, without placeholders")
         placeholders = Template(urlsplit(self.url).netloc).get_identifiers()
@@ -302,7 +304,7 @@ class CollectionRules(_Part):
                 "login is that of its connection, s3://CONNECTION@bucket/…, or of the environment"
             )
         if self.environment and not self.command:
-            raise ValueError("`environment` is the source command's")
+            raise ValueError("only the source command takes `environment`")
         if self.command and (self.connection or self.allow):
             raise ValueError(
                 "the source command makes no request itself: `connection` and `allow` have no effect; the "

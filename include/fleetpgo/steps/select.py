@@ -113,8 +113,8 @@ def choose(
     if rules.source == "prometheus":
         if prometheus is None:
             raise SelectionError(
-                "Prometheus is asked which instances there are, and none was given",
-                hint="name one, or let a store of profiles tell: selection.source",
+                "the instances are queried from Prometheus, and no Prometheus was given",
+                hint="give one with --prometheus, or select from a profile store: selection.source: store",
             )
         return selection.select(prometheus, rules, seed=seed, share=share, taken=taken, at=at)
     labels, query = fleets.labels_needed(rules, asked), fleets.narrowed(rules.cpu, rules.matchers)

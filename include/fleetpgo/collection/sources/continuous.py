@@ -44,7 +44,7 @@ def completed(profile: bytes, *, seconds: int, limits: Limits) -> bytes:
     raw = message(profile, limits)
     if _ENTRY in raw and _cut_off(raw):
         raise UnusableError(
-            f"cut-off: the store has put what is rare into a function {TRUNCATED!r}: ask about less time "
+            f"cut-off: the store has collapsed rare functions into {TRUNCATED!r}: ask for a shorter time "
             "(collection.window), or raise its limit on nodes (Pyroscope: max_flamegraph_nodes_max)"
         )
     # Of a field that is there twice the last one counts: so does protobuf say.

@@ -60,7 +60,7 @@ class GiteaForge:
         self._address, self._token = checked(address, token)
         if project.count("/") != 1:
             raise ForgeError(
-                f"{project!r} is no repository on Gitea",
+                f"{project!r} is not a repository on Gitea",
                 hint="write owner/name as repository.project in the service file",
             )
         self._project = project

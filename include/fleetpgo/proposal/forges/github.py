@@ -82,7 +82,7 @@ class GitHubForge:
         self._address, token = checked(address, token)
         if project.count("/") != 1:
             raise ForgeError(
-                f"{project!r} is no repository on GitHub",
+                f"{project!r} is not a repository on GitHub",
                 hint="write owner/name as repository.project in the service file",
             )
         self._project = project
@@ -254,7 +254,7 @@ def _as_app(app: App, key: str) -> Auth.AppInstallationAuth:
         _ = auth.token  # signs with it
     except (PyJWTError, ValueError) as error:
         raise ForgeError(
-            f"the connection's password is no private key of the app {app.app}",
+            f"the connection's password is not a private key of the app {app.app}",
             hint="set it to the key that GitHub gave for the app: -----BEGIN RSA PRIVATE KEY----- …",
         ) from error
     return _Installation(auth, app.installation)

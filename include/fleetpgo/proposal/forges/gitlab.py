@@ -60,7 +60,7 @@ class GitLabForge:
         self._address, self._token = checked(address, token)
         if "/" not in project:
             raise ForgeError(
-                f"{project!r} is no repository on GitLab",
+                f"{project!r} is not a repository on GitLab",
                 hint="write group/name as repository.project in the service file",
             )
         self._path = project

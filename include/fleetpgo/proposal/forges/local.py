@@ -144,7 +144,7 @@ class LocalForge:
             ForgeError: always: this forge has no checks to wait for.
         """
         raise RefusedError(
-            f"pull request {number} is not merged by itself ({how}): a local forge has no checks to wait for",
+            f"pull request {number} cannot be merged automatically ({how}): a local forge runs no checks",
             hint="remove review.auto_merge from the service file; `fleetpgo pr merge` merges",
         )
 

@@ -96,7 +96,7 @@ class BoundedAdapter(HTTPAdapter):
             assert budget is not None  # noqa: S101  # for mypy: it is set above
             budget.requests -= 1
             if budget.requests < 0:
-                raise AnswerError(f"the answer goes on after {MOST_REQUESTS:,} requests", request=request)
+                raise AnswerError(f"the list goes on after {MOST_REQUESTS:,} requests", request=request)
             answer = super().send(request, *arguments, **{**options, "stream": True})
             content = _read(answer, budget.deadline)
         if answer.is_redirect:
