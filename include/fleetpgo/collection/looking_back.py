@@ -129,7 +129,7 @@ def _lost(lost: Sequence[str], files: Sequence[object]) -> list[str]:
 
 
 def another_build(one: Profile, other: Profile) -> bool:
-    """Whether two profiles are of different builds; one without a build id may be of any."""
+    """Return whether two profiles have different build ids. A profile without one matches any build."""
     ids = one.facts.build_id, other.facts.build_id
     return all(ids) and ids[0] != ids[1]
 
@@ -140,7 +140,7 @@ def moment(seconds: float) -> str:
 
 
 def _inner(start: float, end: float) -> list[float]:
-    """The moments between start and end at which a query ends and the next begins."""
+    """Return the times at which the range from start to end is split into several queries."""
     parts = max(1, -int(-(end - start) // PART))
     return [end - number * PART for number in range(parts - 1, 0, -1)]
 

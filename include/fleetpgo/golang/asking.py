@@ -69,7 +69,7 @@ def asking(environment: Mapping[str, str], packages: Sequence[str]) -> dict[str,
 
 
 def asked(settings: Mapping[str, str]) -> bool:
-    """Whether a binary was built with our ``-gcflags``. A build command's own ``-gcflags`` come after them.
+    """Return whether a binary was built with our ``-gcflags``; those of the build command override them.
 
     Args:
         settings: as :func:`fleetpgo.golang.toolchain.build_settings` gives them.

@@ -132,7 +132,7 @@ def highest(tables: bytes, offsets: Ints) -> Ints:
 
 
 def _varints(octets: NDArray[np.uint8], at: Ints) -> tuple[Ints, Ints]:
-    """The number that starts at each place, and where the next one does; 0 behind the end."""
+    """Return the varint at each position, and the position after it; 0 past the end."""
     numbers, at, last = np.zeros(len(at), np.int64), at.copy(), len(octets) - 1
     rows = np.arange(len(at))
     for shift in range(0, 35, 7):  # 32 bits, seven at a time

@@ -60,7 +60,7 @@ def build_ids(profiles: Columns) -> list[tuple[str, ...]]:
 
 
 def _run_go(profiles: Columns) -> set[int]:
-    """The rows of the mappings that hold functions of Go's runtime."""
+    """Return the rows of the mappings that hold functions of Go's runtime."""
     names, of_functions = profiles.strings.distinct(profiles.functions[:, 0])
     of_runtime = np.fromiter((name.startswith(RUNTIME) for name in names), np.bool_, len(names))
     of_lines = np.append(of_runtime[of_functions], [False])[profiles.lines[:, 0]]

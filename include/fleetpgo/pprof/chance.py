@@ -63,7 +63,7 @@ def least_by_chance(one: Edges, other: Edges) -> float:
 
 
 def _samples(edges: Edges) -> int:
-    """The edge weights of a profile, counted in samples, together."""
+    """Return the edge weights of a profile, counted in samples, together."""
     in_nanoseconds = math.gcd(*edges.weights.values()) % _PERIOD == 0
     return min(edges.total // (_PERIOD if in_nanoseconds else 1), _MOST)
 

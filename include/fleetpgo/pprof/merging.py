@@ -100,7 +100,7 @@ def merge_edges(
     weights: Weights | Sequence[float] = "none",
     limits: Limits = Limits(),  # noqa: B008 -- frozen
 ) -> Edges:
-    """The call edges of ``merge(profiles)``, without making that profile; arguments and errors as there.
+    """Return the call edges of :func:`merge` without building the profile; same arguments and errors.
 
     That holds for any ``weights``, too: stacks are rounded alike.
     """
@@ -158,7 +158,7 @@ def _read(
 
 
 def _values(part: Columns) -> list[Ints]:
-    """The values of each profile's samples."""
+    """Return the values of each profile's samples."""
     return np.split(part.values, part.sample_starts[1:-1])
 
 
@@ -172,7 +172,7 @@ def _factor(header: Header, values: Ints, weights: Weights | Sequence[float], nu
 
 
 def _parts(profiles: Iterable[bytes], limits: Limits, together: int) -> Iterator[list[bytes]]:
-    """The messages of some profiles at a time, as many as are small enough together."""
+    """Yield the messages of some profiles at a time, as many as are small enough together."""
     part: list[bytes] = []
     for number, data in enumerate(profiles):
         with _numbered(number):
@@ -186,7 +186,7 @@ def _parts(profiles: Iterable[bytes], limits: Limits, together: int) -> Iterator
 
 
 def _ahead(parts: Iterator[list[bytes]]) -> Generator[list[bytes]]:
-    """The same; a thread makes the next part while this one is read.
+    """Yield the same parts; a thread prepares the next part while the current one is read.
 
     Taking and unzipping profiles both let go of Python's lock; decoding does not.
     """

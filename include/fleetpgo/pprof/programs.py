@@ -116,7 +116,7 @@ def marks_of_samples(profiles: Columns) -> Marks:
 
 
 def _any_bits(bits: NDArray[np.signedinteger], starts: Ints) -> NDArray[np.signedinteger]:
-    """(starts - 1,) the bits that are set in any of the numbers from each start up to the next one."""
+    """Return (starts - 1,) the bits that are set in any of the numbers from each start up to the next one."""
     given = starts[1:] > starts[:-1]
     if given.all():
         return np.bitwise_or.reduceat(bits, starts[:-1]) if len(given) else bits[:0]
@@ -127,7 +127,7 @@ def _any_bits(bits: NDArray[np.signedinteger], starts: Ints) -> NDArray[np.signe
 
 
 def _keys(profiles: Columns) -> tuple[list[bytes], Ints]:
-    """The keys of all functions without repetition, and (functions,) the number of each one's."""
+    """Return the keys of all functions without repetition, and (functions,) the number of each one's."""
     names, of_functions = profiles.strings.distinct(profiles.functions[:, 0])
     numbers: Numbering[bytes] = Numbering({b"": 0})
     of_names = numbers.of(map(key_of, [name[:LONGEST_PATH] for name in names]), len(names))

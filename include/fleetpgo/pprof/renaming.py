@@ -135,7 +135,7 @@ class _Places:
         }
 
     def _written(self, row: int) -> tuple[list[bytes], list[int]]:
-        """The names and the lines in a location, as the profile has them."""
+        """Return the names and the lines in a location, as the profile has them."""
         start, stop = self.columns.line_starts[row : row + 2].tolist()
         lines = self.columns.lines[start:stop].tolist()
         return [self._names[function] if function >= 0 else b"" for function, *_ in lines], [
@@ -236,7 +236,7 @@ def _inlined(binary: Binary, written: Sequence[bytes], lines: Sequence[int], out
 
 
 def _fits(stack: Sequence[Frame], whole: Sequence[AbstractSet[bytes]], lines: Sequence[int]) -> bool:
-    """Whether frames of the binary may be those in the profile: the same functions on the same lines."""
+    """Return whether frames of the binary match those in the profile: same functions on the same lines."""
     return len(stack) == len(lines) and all(
         frame.line == line and frame.name in names
         for frame, names, line in zip(stack, whole, lines, strict=True)

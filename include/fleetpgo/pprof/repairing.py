@@ -218,12 +218,12 @@ def _fill(columns: Columns, binary: Binary, *, exact: bool) -> _Filled:
 
 
 def _starts(binary: Binary, name: bytes) -> set[int]:
-    """The lines at which a function may start; all instances of a generic one start at the same."""
+    """Return the lines at which a function may start; all instances of a generic one start at the same."""
     return {line for each in whole_names(binary, name) for line in binary.start_lines.get(each, ())}
 
 
 def _lines_of_functions(columns: Columns) -> Sequence[int]:
-    """(functions,) the least line of each function that the profile has."""
+    """Return (functions,) the least line of each function that the profile has."""
     least = np.full(len(columns.functions) + 1, np.iinfo(np.int64).max)
     np.minimum.at(least, columns.lines[:, 0], columns.lines[:, 1])
     found: list[int] = least[:-1].tolist()
@@ -240,7 +240,7 @@ def _file(columns: Columns, row: int, name: bytes) -> tuple[bytes, bytes]:
 def _of_another_source(
     columns: Columns, binary: Binary, names: Sequence[bytes]
 ) -> AbstractSet[tuple[bytes, bytes]]:
-    """The files of which the binary holds another source than the profile speaks of.
+    """Return the files of which the binary holds another source than the profile speaks of.
 
     A line counts once, wherever it was seen; what the binary does not have inlined there tells nothing.
     """

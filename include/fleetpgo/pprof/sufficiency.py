@@ -148,7 +148,7 @@ class _Fleet:
         return cls(everything, parts)
 
     def sum(self, names: Iterable[str]) -> Ints:
-        """(edges,) the weight of each in some instances."""
+        """Return (edges,) the weight of each in some instances."""
         total = np.zeros_like(self.everything)
         for name in names:
             rows, weights = self.parts[name]
@@ -156,7 +156,7 @@ class _Fleet:
         return total
 
     def without(self, name: str) -> Ints:
-        """(edges,) the weight of each in all instances but one."""
+        """Return (edges,) the weight of each in all instances but one."""
         return self.everything - self.sum([name])
 
 
@@ -174,12 +174,12 @@ def _overlap(one: Ints, other: Ints) -> float:
 
 
 def _heaviest_first(weights: Ints) -> Ints:
-    """The edges by falling weight; of equal weights those come first that do so in the columns."""
+    """Return the edges by falling weight; of equal weights those come first that do so in the columns."""
     return np.argsort(-weights, kind="stable")
 
 
 def _hot(weights: Ints, heaviest_first: Ints) -> Ints:
-    """The edges that :attr:`fleetpgo.pprof.edges.Edges.hot` gives, in that order."""
+    """Return the edges that :attr:`fleetpgo.pprof.edges.Edges.hot` gives, in that order."""
     heaviest_first = heaviest_first[: np.count_nonzero(weights)]
     running = np.cumsum(weights[heaviest_first])
     total = running[-1] if len(running) else 1

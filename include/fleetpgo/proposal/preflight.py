@@ -142,7 +142,7 @@ def _missing(
 
 
 def _first(line: str) -> str:
-    """The program that a line calls, after the variables that it sets."""
+    """Return the program that a line calls, after the variables that it sets."""
     return next((word for word in line.split() if not re.match(r"\w+=", word)), "")
 
 
@@ -181,7 +181,7 @@ def _elsewhere(
 
 
 def _leaves(path: str, repository: BuildTexts) -> bool:
-    """Whether a path, as a shell reads it, is outside of the repository."""
+    """Return whether a path, as a shell reads it, is outside of the repository."""
     if _ELSEWHERE.match(path):
         return True
     inside = posixpath.normpath(path)

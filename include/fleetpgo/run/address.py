@@ -155,7 +155,7 @@ def _from_json(text: str) -> tuple[str | None, str | None, dict[str, Any]]:
 
 
 def _from_uri(text: str) -> tuple[str | None, str | None, dict[str, Any]]:
-    """The same; the extra is the query, whose values may be JSON, or all of it is in ``__extra__``."""
+    """Parse a URI. The extra is its query, whose values may be JSON, or the JSON object in ``__extra__``."""
     parts = urlsplit(text)
     if not parts.scheme:
         raise ValueError("no scheme")

@@ -150,7 +150,7 @@ _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 
 def _adapter(kind: type) -> TypeAdapter[Any]:
-    """The reader of a type. It is made when it is first needed: a task reads a few of them."""
+    """Return the parser of a type, created on first use: a task needs only a few."""
     if kind not in _ADAPTERS:
         _ADAPTERS[kind] = TypeAdapter(kind)
     return _ADAPTERS[kind]

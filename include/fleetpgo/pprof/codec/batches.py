@@ -34,7 +34,7 @@ LEAF_PROFILE = _POOL.get_for_message(profile_pb2.LeafProfile.DESCRIPTOR)
 
 
 def decode(messages: Sequence[bytes], limits: Limits, handler: Any) -> pa.RecordBatch:  # noqa: ANN401 -- ptars exports no type
-    """The messages as a batch of one row each.
+    """Return the messages as a batch of one row each.
 
     Args:
         messages: unzipped, one for each profile.

@@ -70,7 +70,7 @@ def parse_leaves(messages: Sequence[bytes], limits: Limits) -> Columns:
 
 
 def shortened(profiles: Columns, limits: Limits) -> Columns:
-    """The profiles with the two leaf-most locations of each stack.
+    """Return the profiles with the two leaf-most locations of each stack.
 
     Raises:
         ProfileError: these hold too many lines, or too long names (``too-large``).
@@ -105,7 +105,7 @@ def _usual_stacks(batch: pa.RecordBatch, samples: Samples) -> tuple[Ints, Locati
 
 
 def _usual_samples(records: pa.Array, types: int) -> Samples:
-    """The samples; their stacks are ids of locations as yet, not rows."""
+    """Return the samples. Their stacks still hold ids of locations, not rows."""
     cursor = Cursor.of(records)
     tags = cursor.tags()
     values_first = bool(np.all((tags == VALUE) | (tags == VALUES)))
@@ -150,7 +150,7 @@ def _locations(cursor: Cursor) -> tuple[Ints, Ints, Ints]:
 
 
 def _values(cursor: Cursor, types: int) -> Ints:
-    """(samples, types) the values that stand there, all packed or all one by one."""
+    """Read (samples, types) the values, which must be all packed or all one by one."""
     if types > MOST_TYPES:
         raise UnusualError
     packed = bool(np.all(cursor.tags() == VALUES))

@@ -42,7 +42,7 @@ class Numbering(dict[Key, int]):
         return number
 
     def of(self, keys: Iterable[Key], count: int) -> Ints:
-        """(count,) the number of each key."""
+        """Return (count,) the number of each key."""
         return np.fromiter(map(self.__getitem__, keys), np.int64, count)
 
 
@@ -60,7 +60,7 @@ class Distinct:
         return len(self.values)
 
     def of(self, column: pa.Array) -> Ints:
-        """(column,) the number of each value of a column without nulls."""
+        """Return (column,) the number of each value of a column without nulls."""
         if not len(column):
             return np.zeros(0, np.int64)
         numbers = self._find(column)
@@ -71,7 +71,7 @@ class Distinct:
         return np.frombuffer(numbers.buffers()[1], np.int32, len(numbers)).astype(np.int64)
 
     def _find(self, column: pa.Array) -> pa.Array:
-        """The number of each value, null for what is not known."""
+        """Return the number of each value, null for what is not known."""
         return call_function("index_in", [column], SetLookupOptions(value_set=self.values, skip_nulls=False))
 
 
@@ -94,7 +94,7 @@ class Rows:
         return np.frombuffer(data, np.int64, starts[-1]), starts[1:] - starts[:-1]
 
     def of(self, data: Ints, counts: Ints) -> Ints:
-        """The number of each row.
+        """Return the number of each row.
 
         Args:
             data: all rows, one behind the other.
@@ -138,7 +138,7 @@ class Sums:
             np.add.at(sums, rows, of_type)
 
     def of(self, count: int) -> Ints:
-        """(count, value types) the sums of the first rows."""
+        """Return (count, value types) the sums of the first rows."""
         return self._sums[:, :count].T
 
 

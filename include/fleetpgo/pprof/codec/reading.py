@@ -54,7 +54,7 @@ MERGED_LIMITS = Limits(packed_bytes=256 * MIB, message_bytes=1024 * MIB, records
 
 
 def message(data: bytes, limits: Limits) -> bytes:
-    """The protobuf message in ``data``, which is either it or its gzip stream.
+    """Return the protobuf message in ``data``, which is the message itself or gzipped.
 
     Raises:
         ProfileError: ``empty``, ``html``, ``text``, ``too-large``, ``truncated``, ``corrupt`` or
