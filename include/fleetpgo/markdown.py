@@ -1,6 +1,6 @@
-"""Values that come from outside, as Markdown in which they stay what they are: text.
+"""Format untrusted values as Markdown, so that they remain plain text.
 
-Whatever a name holds, it is no markup, no HTML, and mentions nobody, on every forge.
+On every forge, a value becomes neither markup nor HTML, and mentions nobody.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Look back at what a store has seen of an instance, as far as the build reaches that runs at the end.
+"""Read an instance's stored profiles backwards in time, until a deploy of another build.
 
-A store is asked about parts of the window, the newest first: Pyroscope answers about a day at most. A deploy
-in the window is seen by the build ids in an answer. There the window is cut, by halves: the samples before
-the deploy are of other code, and of another release than ``--matchers`` chose the instance for. Files are
-read one by one, the newest first.
+A store is queried for parts of the window, the newest first, because Pyroscope answers for a day at most.
+Several build ids in an answer mean a deploy. The window is then cut at the deploy, found by bisection:
+earlier samples are from other code, and not from the release that ``--matchers`` selected. Files are read one
+by one, the newest first.
 """
 
 from __future__ import annotations

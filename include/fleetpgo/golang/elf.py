@@ -1,7 +1,7 @@
 """An ELF file: its segments, sections, notes and relocations, of either byte order and word size.
 
-Only what is asked for is read from the file, and no more than :data:`MOST_BYTES` at once: the file is
-whatever a build made, or somebody named. What runs past its end is an error.
+The file is not trusted: a build made it, or a user named it. Only requested parts are read, and at most
+:data:`MOST_BYTES` at once. A part that extends past the end of the file is an error.
 
 Sources: the ELF specification (https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html); build ids:
 cmd/link/internal/ld/elf.go. Why it is no library: docs/decisions/0410.

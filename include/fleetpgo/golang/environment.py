@@ -1,9 +1,9 @@
 """The environment of a build: a few variables, and a home and caches for its repository alone.
 
-What a build of one repository leaves in its home, its Go settings or its build cache must not change what a
-build of another one makes. They share only the cache of downloaded modules, and only as a module proxy in a
-directory: Go checks what comes from a proxy against ``go.sum``. A build never sees a password. Where the
-module proxy needs one, fleetpgo itself downloads the modules before the build.
+A build of one repository must not influence a build of another one through its home directory, Go settings or
+build cache. Repositories share only the downloaded modules, in the form of a module proxy in a directory: Go
+checks modules from a proxy against ``go.sum``. A build never sees a password. If the module proxy needs one,
+fleetpgo itself downloads the modules before the build.
 """
 
 from __future__ import annotations

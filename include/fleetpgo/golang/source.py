@@ -1,7 +1,7 @@
 """Functions and calls in Go source.
 
-It is parsed with tree-sitter, not type-checked: a call is known by the name that it is written with. Rows are
-those that the compiler reports: a ``//line`` directive, which generators of code write, moves them.
+The source is parsed with tree-sitter and not type-checked, so only the name in a call is known. Rows are
+those that the compiler reports: a ``//line`` directive, as code generators write it, changes them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is at each address of one Go function: lines, files, and the calls that were inlined there.
+"""Decode the tables of one Go function: address → line, file and inlined calls.
 
 Source: ``step``, ``pcvalue`` and ``funcfile`` in src/runtime/symtab.go, ``inlineUnwinder`` in
 src/runtime/symtabinl.go.

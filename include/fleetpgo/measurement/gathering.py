@@ -1,10 +1,10 @@
-"""Evidence from Prometheus or Thanos, which add up the instances of each datacenter themselves.
+"""Read the evidence from Prometheus or Thanos. The queries sum the instances of each datacenter.
 
-Two thousand instances for a week are four million points in Prometheus and a few thousand in an answer. Who
-is held back is asked once, after the rollout, and pinned with the ``@`` modifier: instances belong to their
-group before it, too. The treated are all others: the fleet's sums less those of the hold-back. To join only
-the few who are held back is what makes the queries cheap. Long ranges are read in pieces, each within the
-limits of one query.
+Two thousand instances for a week are four million points in Prometheus, but a few thousand in an answer. The
+set of held-back instances is evaluated once, after the rollout, and pinned with the ``@`` modifier, so it
+also holds for the time before. All other instances are treated: their sum is the fleet's minus the
+hold-back's. The queries are cheap because they join only the few held-back instances. Long ranges are split,
+so that each part is within the limits of one query.
 """
 
 from __future__ import annotations

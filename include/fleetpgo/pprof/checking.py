@@ -1,4 +1,4 @@
-"""Is this a CPU profile that a build can use? Its facts, or the named reason why not."""
+"""Check that a profile is a CPU profile that a build can use: its facts, or the reason why not."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""Many profiles to one.
+"""Merge many profiles into one.
 
 The contract is that of google/pprof's ``profile.Merge``, for CPU profiles:
 
-- All profiles must count the same things: equal sample types in the same order, equal period type.
-- Samples with the same stack become one, value by value their sum; samples that are all zero are left out.
-- Mappings are one where build id (or file name, without one) and size agree, wherever they were loaded;
-  addresses move along. Locations, functions and strings are one where they are equal. What no sample uses is
-  left out.
-- The period is the largest, the duration the sum, the time the earliest.
+- All profiles must be of the same kind: equal sample types in the same order, equal period type.
+- Samples with the same stack are merged, and their values summed. Samples with only zeros are left out.
+- Mappings are merged if their build id (or file name, if there is no build id) and size are equal, whatever
+  their load address; addresses are adjusted. Equal locations, functions and strings are merged. Records that
+  no sample uses are left out.
+- The period is the maximum, the duration the sum, the time the earliest of the inputs.
 
-Two things differ from it. Labels are dropped unless they are asked for, as they keep equal stacks apart and
-the compiler reads none. And the result does not depend on the order of the inputs: every table is sorted, and
-a header field that the inputs do not agree on is left empty.
+It differs in two ways. Labels are dropped unless requested, because they keep equal stacks apart and the
+compiler does not read them. And the result does not depend on the order of the inputs: every table is sorted,
+and a header field in which the inputs differ is left empty.
 
 Memory: a few inputs at a time and the merged result, however many inputs there are.
 """

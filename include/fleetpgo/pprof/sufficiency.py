@@ -1,10 +1,12 @@
-"""Do these instances together say enough about the program?
+"""Estimate whether the profiles of these instances are enough for the program.
 
-Two halves of the fleet, each drawn by instance, are two independent answers to the same question. Where they
-agree, more instances would change little. Three figures tell it: the overlap of the halves; the share of one
-half's weight that the other half's hot edges cover (what the compiler would have optimised for, against what
-it met); and the overlap of each single instance with all others, which names the ones that run something
-else.
+Two random halves of the instances are two independent samples. If they agree, more instances would change
+little. Three figures show it:
+
+- the overlap of the halves;
+- the share of one half's weight that the hot edges of the other half cover: what the compiler would optimise
+  for, compared with what runs;
+- the overlap of each single instance with all others, which finds instances that run something else.
 """
 
 from __future__ import annotations

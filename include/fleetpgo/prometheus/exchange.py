@@ -1,6 +1,6 @@
-"""One request and its answer, bounded in bytes, after unzipping, and in time, whoever answers.
+"""One HTTP request and its answer, limited in time and in bytes after unzipping. The server is not trusted.
 
-Knows HTTP; refuses to know what is asked and answered.
+This module knows HTTP. It does not know the content of request and answer.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Addresses of a store: a directory, ``s3://bucket/prefix``, or ``s3://CONNECTION@bucket/prefix``.
 
-Airflow opens an object storage through its own connections. The command line does it here: without a
-connection by the AWS_… variables (AWS_ENDPOINT_URL among them), with one by ``AIRFLOW_CONN_<CONNECTION>``, in
-both of the forms that Airflow reads from the environment. Airflow's database of connections is unknown here.
+Airflow opens object storage with its own connections. For the command line, this module does it: without a
+connection from the ``AWS_…`` variables (such as AWS_ENDPOINT_URL), with one from
+``AIRFLOW_CONN_<CONNECTION>``, as JSON or as a URI. It cannot read the connections in Airflow's database.
 """
 
 from __future__ import annotations

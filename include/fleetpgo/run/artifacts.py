@@ -1,9 +1,9 @@
 """Artifacts of a run in its store: the name, the type and the version of each.
 
-No other module spells a name. A JSON artifact is one dataclass; its keys are the fields. ``schema_version``
-stands beside them and rises when a field changes its meaning or goes. What was written before there were
-versions has none; it is read like any earlier version. Fields that an earlier version lacks have a default,
-and keys that are not known are ignored. All other artifacts are bytes.
+Names of artifacts are defined only here. A JSON artifact is one dataclass; its keys are the fields. There is
+also a key ``schema_version``, which is raised when a field is removed or changes its meaning. The oldest
+artifacts have no version; they are read like any earlier version. Fields that an earlier version lacks have a
+default, and unknown keys are ignored. All other artifacts are bytes.
 """
 
 from __future__ import annotations

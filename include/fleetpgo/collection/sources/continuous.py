@@ -1,12 +1,12 @@
 """Common parts of Pyroscope and Parca, which profile continuously and are queried for a past time.
 
 A query names a profile type and label matchers, ``process_cpu:cpu:nanoseconds:cpu:nanoseconds{pod="api-0"}``,
-and the answer is everything of the last so many seconds, merged. No instance notices.
+and the answer is the merge of all profiles in a time range. The instances are not involved.
 
-Both lose the period on the way, the CPU time between two samples: Pyroscope says a second whatever it was
-(``SetProfileMetadata`` in its pkg/pprof/pprof.go), Parca says nothing (``selectMerge`` in its
-pkg/parcacol/querier.go). Without it nanoseconds cannot be counted in samples. So the period of Go's profiler
-is put in, and the duration that was asked for.
+Both lose the period, the CPU time between two samples: Pyroscope always says one second
+(``SetProfileMetadata`` in its pkg/pprof/pprof.go), Parca leaves it out (``selectMerge`` in its
+pkg/parcacol/querier.go). Without the period, nanoseconds cannot be converted to samples. So fleetpgo fills in
+the period of Go's profiler, and the requested duration.
 """
 
 from __future__ import annotations

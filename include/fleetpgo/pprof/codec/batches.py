@@ -1,4 +1,4 @@
-"""From the messages of profiles to an Arrow batch: the part that ptars does, and its errors by name."""
+"""Decode the messages of profiles to an Arrow batch with ptars, and convert its errors to named reasons."""
 
 from __future__ import annotations
 

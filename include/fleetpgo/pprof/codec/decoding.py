@@ -1,8 +1,8 @@
-"""From the bytes of a profile to its columns.
+"""Decode the bytes of a profile to its columns.
 
-ptars reads the message straight into Arrow columns, but for the locations, which numpy reads in less time
-(:mod:`fleetpgo.pprof.codec.locations`). Here all become plain numpy arrays, and every reference in them is
-checked and resolved.
+ptars reads the message directly into Arrow columns, except the locations, for which numpy is faster
+(:mod:`fleetpgo.pprof.codec.locations`). This module converts all of them to numpy arrays, and checks and
+resolves every reference.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Read only the part of each stack that the compiler reads: its two leaf-most locations.
 
-Most of a profile's bytes are the locations of its stacks, and of each stack the compiler reads the two next
-to the leaf. So ptars hands over the samples as they are, and numpy reads the beginning of all of them at
-once. It reads them as Go's runtime and google/pprof write them: location ids in one packed list, or at most
-two of them one by one; before or behind them the values, all packed or all one by one; then labels. Profiles
-with any other sample are read whole, and then shortened.
+Most bytes of a profile are the locations of its stacks, but the compiler reads only two locations of each
+stack. So ptars returns the samples as bytes, and numpy decodes the start of all samples at once. It expects
+the encoding of Go's runtime and google/pprof: location ids in one packed list, or at most two ids unpacked;
+before or after them the values, all packed or all unpacked; then labels. If any sample is encoded in another
+way, the whole profile is decoded, and then shortened.
 
-Locations that no sample has there are left out, too. What is left out is not checked either: a wrong
-reference in it goes unseen.
+Locations that only deeper frames use are left out, too. What is left out is not checked, so a wrong reference
+in it is not detected.
 """
 
 from __future__ import annotations

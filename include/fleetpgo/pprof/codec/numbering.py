@@ -1,8 +1,7 @@
-"""Numbers for records: equal records get equal numbers, in the order in which they arrive.
+"""Number records in the order in which they first occur; equal records get equal numbers.
 
-Arrow finds them, all records of a question at once, in a hash table that it makes of those that are known. A
-dict takes six times as long for the strings of a merge, and a hash table of numpy arrays twice as long for
-its rows of numbers.
+Arrow looks up many records at once in a hash table of the known ones. For the strings of a merge, a dict
+takes six times as long; for its rows of numbers, a hash table in numpy takes twice as long.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Writing a profile, so that equal profiles are equal bytes.
+"""Encode a profile, so that equal profiles have equal bytes.
 
-Every table is sorted by what its records say, not by when they came. Strings are in the order of their bytes,
-then functions, locations and samples in that of the numbers that these give them. Only the mappings stay as
-they are: the first one is the main binary. The gzip stream has fixed settings, no file name and no time.
+Every table is sorted by content, not by order of arrival: strings by their bytes; functions, locations and
+samples by the row numbers in them. Only the mappings keep their order, because the first one is the main
+binary. The gzip stream has fixed settings, no file name and no time.
 
-As in reading, ptars does the protobuf part: the tables become Arrow columns, and these the message.
+ptars encodes the protobuf message from Arrow columns.
 """
 
 from __future__ import annotations
