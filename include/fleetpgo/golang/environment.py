@@ -78,8 +78,8 @@ def repository_cache(cache: Path, repository: str) -> Path:
 def clone_directory(cache: Path, repository: str) -> Iterator[Path]:
     """Yield an empty directory for a clone that is built, the same one in each run; remove it at the end.
 
-    To Go a package that lies elsewhere is another one, and the path stands in the binary. While another run
-    uses the directory, the next one is taken. What a killed run left there is removed.
+    The path must not change, because Go's build cache and the binary depend on it. If another run uses the
+    directory, the next free one is used. Remains of a killed run are removed.
 
     Args:
         cache: as for :func:`build_environment`.

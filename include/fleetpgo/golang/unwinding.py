@@ -78,10 +78,10 @@ def read_steps(tables: bytes, offset: int, size: int, quantum: int) -> Steps:
     """Read one table.
 
     Args:
-        tables: all of them.
-        offset: where this one starts; 0: there is none.
-        size: bytes of the function's code: the table is read no further.
-        quantum: bytes of the smallest instruction.
+        tables: the bytes of all tables.
+        offset: start of this table in them; 0 if there is no table.
+        size: size of the function's code in bytes; the table is read up to that PC.
+        quantum: size of the smallest instruction in bytes.
     """
     ends: list[int] = []
     values: list[int] = []
@@ -150,11 +150,11 @@ class Code:
 
     Args:
         itself: the function.
-        lines: at each place.
-        files: their numbers, at each place.
-        calls: the number of the innermost inlined call, at each place.
-        called: returns the inlined call of a number; None: there is none.
-        file: returns the file of a number.
+        lines: PC → line.
+        files: PC → number of the file.
+        calls: PC → number of the innermost inlined call.
+        called: returns the inlined call with a number; None if there is none.
+        file: returns the file with a number.
     """
 
     def __init__(

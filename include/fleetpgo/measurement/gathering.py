@@ -53,11 +53,11 @@ def step_for(service: ServiceRules, window: timedelta) -> int:
 def gather(
     prometheus: Prometheus, service: ServiceRules, rollout: Rollout, windows: Windows, step: int
 ) -> Evidence:
-    """Ask for everything that the estimators and the report need.
+    """Query everything that the estimators and the report need.
 
     Raises:
-        MeasurementError: a query does not give what it must, or the windows hold no CPU or no requests.
-        PrometheusError: unreachable, or a query is refused.
+        MeasurementError: a query returns unusable data, or there are no CPU or no requests in the windows.
+        PrometheusError: Prometheus is unreachable, or refuses a query.
     """
     rules = service.measurement
     reader = _Reader(Asker(prometheus), service, rollout, windows, step)

@@ -57,9 +57,9 @@ class File:
     """Where an artifact is.
 
     Attributes:
-        name: of the file, if there is one of that kind; "" if there is one for each key.
-        keyed: name of the file for a key, which stands for ``{}``; "" if there is only one.
-        version: newest version that is read, and the one that is written; 0: it is no JSON.
+        name: name of the file, if a run has only one of this type; "" if it has one per key.
+        keyed: name of the file of a key, with ``{}`` for the key; "" if a run has only one file.
+        version: newest version that can be read, and the one that is written; 0 if it is not JSON.
     """
 
     name: str = ""
