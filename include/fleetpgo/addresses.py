@@ -96,7 +96,7 @@ def parse_allow(entries: Iterable[str]) -> Allow:
 
 
 def _unwrapped(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address stands for, if it does."""
+    """Return the IPv4 address that an IPv6 address stands for, if it does."""
     if isinstance(address, ipaddress.IPv6Address):
         return address.ipv4_mapped or address.sixtofour or address
     return address
@@ -110,7 +110,7 @@ def _kind(address: Address) -> str:
 
 
 def _names(network: Network, kind: str) -> bool:
-    """Whether somebody who wrote that network meant addresses of that kind."""
+    """Return whether a network in ``allow`` names such addresses explicitly."""
     if kind == "cloud metadata":
         return network.num_addresses == 1
     return bool(getattr(network, f"is_{kind.replace('-', '_')}"))

@@ -122,12 +122,12 @@ def blotted(text: str) -> str:
 
 
 def knows_any() -> bool:
-    """Whether there is a secret to be looked for."""
+    """Return whether there is a secret to be looked for."""
     return bool(_known)
 
 
 def holds_secret(data: bytes) -> bool:
-    """Whether bytes hold one of the secrets that are remembered."""
+    """Return whether bytes hold one of the secrets that are remembered."""
     return any(form.encode() in data for form in _known)
 
 

@@ -1,6 +1,6 @@
-"""Values that come from outside, as Markdown in which they stay what they are: text.
+"""Format untrusted values as Markdown, so that they remain plain text.
 
-Whatever a name holds, it is no markup, no HTML, and mentions nobody, on every forge.
+On every forge, a value becomes neither markup nor HTML, and mentions nobody.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MOST_LISTED = 20
 
 
 def code(value: str) -> str:
-    """A value as a Markdown code span, in which nothing is markup and nobody is mentioned.
+    """Return a value as a Markdown code span, so it is never markup and mentions nobody.
 
     A code span ends at the first run of as many backticks as it began with; so it begins with more than the
     value has anywhere. Not for table cells: those end at a ``|`` even inside a code span.
@@ -33,7 +33,7 @@ def code(value: str) -> str:
 
 
 def prose(value: str, *, longest: int = _LONGEST_VALUE) -> str:
-    """A sentence as Markdown text: markup in it is escaped, and an invisible space keeps mentions silent.
+    """Return a sentence as Markdown text. Markup is escaped, and mentions notify nobody.
 
     People are mentioned with ``@``, issues with ``#``; GitLab knows ``! $ % & ^ ~`` for more kinds of things,
     and GitHub reads what is between two ``$`` as mathematics.
@@ -43,17 +43,17 @@ def prose(value: str, *, longest: int = _LONGEST_VALUE) -> str:
 
 
 def cell(value: str) -> str:
-    """A value for a table: a code span, unless a ``|`` in it would end the cell."""
+    """Return a value for a table: a code span, unless a ``|`` in it would end the cell."""
     return prose(value) if "|" in value else code(value)
 
 
 def table(head: str, line: str, rows: Sequence[str]) -> str:
-    """A table, with the line under its head and its rows as Markdown; what is beyond 20 rows is counted."""
+    """Return a Markdown table of at most 20 rows, with a count of the rows that are left out."""
     return "\n".join([head, line, *rows[:_MOST_LISTED]]) + _more(rows)
 
 
 def listed(rows: Sequence[str]) -> str:
-    """The lines of a list; what is beyond 20 is counted."""
+    """Return a list of at most 20 lines, with a count of the lines that are left out."""
     return "\n".join(rows[:_MOST_LISTED]) + _more(rows)
 
 
@@ -63,12 +63,12 @@ def _more(rows: Sequence[str]) -> str:
 
 
 def details(summary: str, text: str) -> str:
-    """A part that is folded away. The empty lines are what makes a forge read the inside as Markdown."""
+    """Return a folded section. Forges render its content as Markdown because of the empty lines."""
     return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
 def _line(value: str, longest: int = _LONGEST_VALUE) -> str:
-    """A value on one line, without secrets and control characters, cut where it is too long."""
+    """Return a value on one line, without secrets and control characters, cut where it is too long."""
     return foreign.line(value, longest) or " "
 
 

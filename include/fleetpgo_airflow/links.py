@@ -70,7 +70,7 @@ class ProfileLink(BaseOperatorLink):
 
     @_none_if_unreadable
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """The PGO tab of the run; "" before there is a profile."""
+        """Return the PGO tab of the run; "" before there is a profile."""
         if not _store(operator, ti_key).exists(MergedProfile):
             return ""
         base = conf.get("api", "base_url", fallback="").rstrip("/")

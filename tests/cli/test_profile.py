@@ -217,4 +217,4 @@ def test_what_repair_cannot_mend_is_refused_and_not_written(run, lacking, tmp_pa
 
 def test_repair_of_no_binary_says_what_it_needs(run, lacking, tmp_path):
     done = run("repair", lacking, "--binary", lacking, "-o", tmp_path / "out")
-    assert (done.exit_code, done.stderr.splitlines()[0]) == (1, "error: lacking.pb.gz is no ELF binary")
+    assert (done.exit_code, done.stderr.splitlines()[0]) == (1, "error: lacking.pb.gz is not an ELF binary")

@@ -142,7 +142,7 @@ async def test_two_instances_with_the_same_call_are_called_once(program, call, t
         ({"source": "command", "command": "$host --all $seconds"}, "a label may not choose the program"),
         ({"source": "command", "command": "fetch $host $"}, "a lone \\$ is not a placeholder"),
         ({"source": "command", "command": "fetch $host", "allow": ["*.example"]}, "have no effect"),
-        ({"environment": {"A": "b"}}, "`environment` is the source command's"),
+        ({"environment": {"A": "b"}}, "only the source command takes `environment`"),
         ({"source": "command", "command": "A=b fetch $host"}, "would be taken for a program"),
     ],
 )

@@ -224,11 +224,11 @@ async def test_a_client_certificate_is_shown(fetch, certificates):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("a:99999", "http://a:99999/debug/pprof/profile?seconds=1 is no URL: Port out of range"),
-        ("[1.2.3.4]:8080", "http://[1.2.3.4]:8080/debug/pprof/profile?seconds=1 is no URL: "),
+        ("a:99999", "http://a:99999/debug/pprof/profile?seconds=1 is not a URL: Port out of range"),
+        ("[1.2.3.4]:8080", "http://[1.2.3.4]:8080/debug/pprof/profile?seconds=1 is not a URL: "),
         ("a..b:8080", "a..b cannot be a host's name: "),
         ("a" * 64 + ":8080", "a" * 64 + " cannot be a host's name: "),
-        ("xn--a:8080", "http://xn--a:8080/debug/pprof/profile?seconds=1 is no URL: "),
+        ("xn--a:8080", "http://xn--a:8080/debug/pprof/profile?seconds=1 is not a URL: "),
     ],
     ids=["port", "address in brackets", "empty part", "overlong part", "punycode"],
 )

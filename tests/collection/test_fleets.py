@@ -83,7 +83,7 @@ async def test_parca_is_asked_about_the_window_by_instance():
         (http(b"[]"), "answers with something else"),
         (
             http(b"no org id", "401 Unauthorized"),
-            "does not tell its instances: HTTP 401 Unauthorized: no org id",
+            "cannot list its instances: HTTP 401 Unauthorized: no org id",
         ),
     ],
 )

@@ -52,7 +52,7 @@ def test_an_app_without_its_installation_is_an_error(connection, extra):
 def test_an_app_s_key_is_asked_for(connection):
     connection(host="https://github.com", password=TOKEN, extra={"app_id": 1234, "installation_id": 56})
 
-    with pytest.raises(ForgeError, match="is no private key of the app 1234"):
+    with pytest.raises(ForgeError, match="is not a private key of the app 1234"):
         hooks.forge(service("github"))
 
 

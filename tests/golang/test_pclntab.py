@@ -162,8 +162,8 @@ def test_what_is_no_binary_is_refused(tmp_path):
     (tmp_path / "script").write_text("#!/bin/sh\n" * 10)
     os.mkfifo(tmp_path / "pipe")
     for name, said in (
-        ("script", "is no ELF binary"),
-        ("pipe", "is no ELF binary"),
+        ("script", "is not an ELF binary"),
+        ("pipe", "is not an ELF binary"),
         ("none", "cannot be read"),
     ):
         with pytest.raises(BuildError, match=said):

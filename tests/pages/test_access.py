@@ -105,7 +105,7 @@ def test_a_damaged_artifact_is_named_to_the_user(served):
     answer = served.get(f"/fleetpgo/api/runs/{DAG}/damaged", "edge")
     store.remove(Manifest)
     assert answer.status_code == 500
-    assert "manifest.json is no JSON" in answer.json()["detail"]
+    assert "manifest.json is not JSON" in answer.json()["detail"]
 
 
 def test_a_store_that_cannot_be_read_is_a_sentence_and_no_crash(served):

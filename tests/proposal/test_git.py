@@ -305,7 +305,7 @@ def test_a_link_is_not_replaced_by_a_file(bare, tmp_path):
     git(work, "commit", "--quiet", "--message", "Link")
     git(work, "push", "--quiet", "origin", "main")
 
-    with pytest.raises(RepositoryError, match=f"{PROFILE} is no file on main, but a link"):
+    with pytest.raises(RepositoryError, match=f"{PROFILE} is not a file on main, but a link"):
         proposed(bare)
 
 

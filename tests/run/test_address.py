@@ -101,7 +101,7 @@ def test_a_connection_that_is_not_in_the_environment_is_named():
 
 @pytest.mark.parametrize("text", [SECRET, f'{{"password": "{SECRET}"', '{"extra": "[]"}', '{"extra": 3}'])
 def test_a_connection_that_is_none_is_refused_without_its_secret(text):
-    with pytest.raises(StoreError, match="AIRFLOW_CONN_ART is no connection") as raised:
+    with pytest.raises(StoreError, match="AIRFLOW_CONN_ART does not hold a connection") as raised:
         store_address.open_root("s3://art@bucket", {"AIRFLOW_CONN_ART": text})
     assert SECRET not in str(raised.value)
 

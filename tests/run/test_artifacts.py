@@ -112,7 +112,7 @@ def test_an_artifact_that_does_not_say_what_it_must_is_refused_by_its_field(stor
 def test_what_is_no_record_at_all_is_refused(store, text):
     store.write(manifest())
     store.path(Manifest).write_bytes(text.encode("latin-1"))
-    with pytest.raises(ArtifactError, match=r"manifest\.json (is no JSON|cannot be read)"):
+    with pytest.raises(ArtifactError, match=r"manifest\.json (is not JSON|cannot be read)"):
         store.read(Manifest)
 
 

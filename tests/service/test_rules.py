@@ -158,7 +158,7 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
         (
             "build:",
             "collection: {window: 1h}\nbuild:",
-            "collection: `window` is of a store's past; the source pprof_http takes `seconds`",
+            "collection: `window` is for stored profiles; the source pprof_http takes `seconds`",
         ),
         (
             "build:",

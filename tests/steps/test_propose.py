@@ -513,7 +513,7 @@ def test_a_profile_that_is_a_link_is_refused_before_the_build(run, bare, tmp_pat
     git(work, "push", "--quiet", "origin", "main")
     caplog.set_level(logging.INFO)
 
-    with pytest.raises(RepositoryError, match=r"default\.pgo is no file on main, but a link"):
+    with pytest.raises(RepositoryError, match=r"default\.pgo is not a file on main, but a link"):
         run(profile_path=None)
 
     assert not [message for message in caplog.messages if message.startswith("building")]

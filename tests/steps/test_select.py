@@ -104,7 +104,9 @@ def test_a_window_beyond_what_stores_keep_is_refused(store, length):
 
 
 def test_instances_have_no_past(store):
-    with pytest.raises(ServiceFileError, match="`window` is of a store's past; the source pprof_http takes"):
+    with pytest.raises(
+        ServiceFileError, match="`window` is for stored profiles; the source pprof_http takes"
+    ):
         select_instances(service(), store, FLEET, length="24h")
 
 

@@ -150,5 +150,5 @@ class Asker:
             )
 
     def _may_pass(self, error: BaseException) -> bool:
-        """Whether it is worth asking again."""
+        """Return whether a retry may succeed."""
         return isinstance(error, NotNowError) and not self.guard.stopped

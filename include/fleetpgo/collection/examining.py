@@ -71,11 +71,11 @@ class Examiner:
     """Checks bodies in batches: all that arrived since the last batch.
 
     Args:
-        thread: in which; one thread alone, so that the memory that one check frees serves the next.
-        source: knows where in a body the profile is.
-        limits: what a body may be.
-        seconds: the length that each profile must have; None: a store's has that of its query.
-        repair: whether a profile that lacks start lines is kept: the merge step repairs it.
+        thread: executor with a single thread, so that the next check reuses the memory of the last one.
+        source: takes the profile out of a body.
+        limits: largest allowed profile.
+        seconds: required length of each profile; None for a store, where the query determines it.
+        repair: keep a profile that lacks only start lines, so that the merge step can repair it.
     """
 
     def __init__(

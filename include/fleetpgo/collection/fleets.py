@@ -1,11 +1,12 @@
-"""Ask a store of profiles which instances of a service there are, and how much CPU each uses.
+"""Query a profile store for the instances of a service, and the CPU of each.
 
-For services whose instances no Prometheus knows (``selection.source: store``). Pyroscope answers
+This is for services whose instances are not in Prometheus (``selection.source: store``). Pyroscope answers
 ``SelectSeries`` (api/querier/v1/querier.proto of https://github.com/grafana/pyroscope at commit
 3fe6a457a320), here in the Connect protocol's JSON; Parca answers ``GET /api/profiles/query_range`` with
 ``sumBy`` (parca/query/v1alpha1/query.proto of https://github.com/parca-dev/parca at commit 3b5647cd9e2a).
-Both give nanoseconds of CPU for each step. Added up over the window and divided by its length they are cores;
-as a store sees a part of the time only, of these the same part for each instance.
+Both return nanoseconds of CPU per step. Their sum over the window, divided by its length, is in cores. A
+store that profiles only a part of the time shows the same part for each instance, so the proportions are
+right.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ async def ask_fleet(
                 )
             except NoProfileError as error:
                 raise SelectionError(
-                    f"{collection.source} at collection.url does not tell its instances: {error}\n"
+                    f"{collection.source} at collection.url cannot list its instances: {error}\n"
                     f"query: {query}",
                     hint="check collection.url, collection.connection and selection.cpu",
                 ) from error

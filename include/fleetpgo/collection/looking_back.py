@@ -1,9 +1,9 @@
-"""Look back at what a store has seen of an instance, as far as the build reaches that runs at the end.
+"""Read an instance's stored profiles backwards in time, until a deploy of another build.
 
-A store is asked about parts of the window, the newest first: Pyroscope answers about a day at most. A deploy
-in the window is seen by the build ids in an answer. There the window is cut, by halves: the samples before
-the deploy are of other code, and of another release than ``--matchers`` chose the instance for. Files are
-read one by one, the newest first.
+A store is queried for parts of the window, the newest first, because Pyroscope answers for a day at most.
+Several build ids in an answer mean a deploy. The window is then cut at the deploy, found by bisection:
+earlier samples are from other code, and not from the release that ``--matchers`` selected. Files are read one
+by one, the newest first.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _lost(lost: Sequence[str], files: Sequence[object]) -> list[str]:
 
 
 def another_build(one: Profile, other: Profile) -> bool:
-    """Whether two profiles are of different builds; one without a build id may be of any."""
+    """Return whether two profiles have different build ids. A profile without one matches any build."""
     ids = one.facts.build_id, other.facts.build_id
     return all(ids) and ids[0] != ids[1]
 
@@ -140,7 +140,7 @@ def moment(seconds: float) -> str:
 
 
 def _inner(start: float, end: float) -> list[float]:
-    """The moments between start and end at which a query ends and the next begins."""
+    """Return the times at which the range from start to end is split into several queries."""
     parts = max(1, -int(-(end - start) // PART))
     return [end - number * PART for number in range(parts - 1, 0, -1)]
 

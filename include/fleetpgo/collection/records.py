@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def was_asked(store: RunStore, target: Target) -> bool:
-    """Whether the target has a record."""
+    """Return whether the target has a record."""
     return store.exists(Record, key_of(target.instance))
 
 

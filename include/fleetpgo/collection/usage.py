@@ -3,15 +3,14 @@
 Far less CPU means another process at that address, or an idle moment that shows nothing of the service. Far
 more means a mistake or a forged profile; one with a billion samples would outweigh the fleet.
 
-Prometheus speaks of the minutes before, and the profile of some seconds after. A load that comes in bursts
-puts up to LEAST and MOST between the two: with ``rate(…[5m])`` and 30 s, a tenth of the time may hold all of
-the CPU. Beyond that only chance is left, for a sampled profile counts events: an instance is refused only if
-even at the bound the samples would be so few, or so many, less often than once in a million times. They
-follow a Poisson distribution; its tails are bounded by Chernoff's inequality (Mitzenmacher and Upfal,
-"Probability and Computing", theorem 5.4). So a light instance, of which 30 samples are due, is refused for
-neither 0.05 nor 0.001 cores.
+Prometheus reports the minutes before, the profile some seconds after. With a bursty load the two can differ
+by the factors LEAST and MOST: with ``rate(…[5m])`` and 30 s, all CPU may be used in a tenth of the time.
+Sampling adds random noise. So an instance is refused only if its number of samples has a probability of less
+than one in a million even at these bounds. The number follows a Poisson distribution, whose tails are bounded
+by Chernoff's inequality (Mitzenmacher and Upfal, "Probability and Computing", theorem 5.4). An instance with
+little CPU, of which 30 samples are expected, is therefore accepted with 0.05 and even with 0.001 cores.
 
-How many samples a run needs is another question: the merge's (``selection.target_samples``).
+Whether a run has enough samples is decided later, at the merge (``selection.target_samples``).
 """
 
 from __future__ import annotations

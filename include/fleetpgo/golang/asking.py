@@ -1,11 +1,11 @@
 """Ask the compiler what it does because of the profile: ``-gcflags='-m -d=pgodebug=2'``.
 
-It is asked in a build of its own: the flags are recorded in the binary, so that build cannot be one of the
-two that are compared. Only the packages that hold hot calls are compiled once more. Their code is the same
-with these flags, so all others come from Go's build cache.
+This needs a separate build: the flags are recorded in the binary, so it cannot be one of the two builds that
+are compared. Only the packages with hot calls are compiled again. The flags do not change the code, so all
+other packages come from Go's build cache.
 
-A call is compiled where its caller is. A generic function is compiled where it is instantiated, so the
-packages of its own callers are asked for it.
+A call is compiled in the package of its caller. A generic function is compiled where it is instantiated, so
+the packages of its callers get the flags, too.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def asking(environment: Mapping[str, str], packages: Sequence[str]) -> dict[str,
 
 
 def asked(settings: Mapping[str, str]) -> bool:
-    """Whether a binary was built with our ``-gcflags``. A build command's own ``-gcflags`` come after them.
+    """Return whether a binary was built with our ``-gcflags``; those of the build command override them.
 
     Args:
         settings: as :func:`fleetpgo.golang.toolchain.build_settings` gives them.

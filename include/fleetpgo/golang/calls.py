@@ -1,7 +1,7 @@
-"""Direct calls in machine code, as Go's compiler writes them.
+"""Find direct calls in machine code.
 
-One instruction of one form is looked for, and nothing is disassembled: whoever asks holds each target against
-the starts of functions, which bytes that only look like a call do not hit.
+The code is not disassembled; it is searched for the one call instruction that Go's compiler uses. The caller
+must check that each target is the start of a function: other bytes that look like a call do not hit one.
 
 Sources: Intel 64 Software Developer's Manual, CALL rel32 (E8); Arm A64, BL (imm26).
 """

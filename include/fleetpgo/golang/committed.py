@@ -130,7 +130,7 @@ def check_committed(
 
 
 def _is_pointer(profile: Path) -> bool:
-    """Whether a file stands in for one that Git LFS keeps.
+    """Return whether a file stands in for one that Git LFS keeps.
 
     Source: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md.
     """

@@ -1,13 +1,13 @@
-"""Ends a command with everything that it started.
+"""Kill a command together with all processes that it started, daemons included.
 
-A process whose parent dies becomes a child of the nearest ancestor that is a *subreaper* (prctl(2)). While
-commands run, this process is one, so nothing can leave the tree below it. What of that tree is a command's is
-told by the session: a command starts in a session of its own, and none of its descendants can enter ours. So
-while one runs, no other thread may start a process in a new session, except through
-:mod:`fleetpgo.golang.processes`.
+An orphaned process becomes a child of the nearest ancestor that is a *subreaper* (prctl(2)). While commands
+run, this process is a subreaper, so no descendant can leave its process tree. The session tells which
+processes in the tree belong to a command: a command starts in a new session (setsid(2)), and none of its
+descendants can enter ours. So while a command runs, no other thread may start a process in a new session,
+except through :mod:`fleetpgo.golang.processes`.
 
-Where the system is not Linux, only the process group of the command is ended. Nowhere is ended what another
-program starts on request: ``at``, ``systemd-run``, whoever listens at a container engine's socket.
+On systems other than Linux, only the command's process group is killed. On no system does this reach a
+process that another program starts on request: ``at``, ``systemd-run``, a container engine.
 """
 
 from __future__ import annotations

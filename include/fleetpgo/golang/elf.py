@@ -1,7 +1,7 @@
 """An ELF file: its segments, sections, notes and relocations, of either byte order and word size.
 
-Only what is asked for is read from the file, and no more than :data:`MOST_BYTES` at once: the file is
-whatever a build made, or somebody named. What runs past its end is an error.
+The file is not trusted: a build made it, or a user named it. Only requested parts are read, and at most
+:data:`MOST_BYTES` at once. A part that extends past the end of the file is an error.
 
 Sources: the ELF specification (https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html); build ids:
 cmd/link/internal/ld/elf.go. Why it is no library: docs/decisions/0410.
@@ -101,7 +101,7 @@ class Elf:
         while len(data) < size:
             more = os.pread(self.descriptor, size - len(data), offset + len(data))
             if not more:
-                raise self.damaged("it has become shorter")
+                raise self.damaged("it was truncated while it was read")
             data += more
         return data
 
@@ -154,7 +154,7 @@ class Elf:
     def _table(self, offset: int, size: int, count: int, shape: str) -> Iterator[tuple[int, ...]]:
         own = struct.calcsize(self.order + shape)
         if count > MOST_TABLE or size < own:
-            raise self.damaged("its header says what cannot be")
+            raise self.damaged("its header is invalid")
         data = self.at(offset, size * count)
         for start in range(0, size * count, size):
             yield struct.unpack(self.order + shape, data[start : start + own])
@@ -261,8 +261,8 @@ def open_elf(path: Path) -> Iterator[Elf]:
         begins = os.pread(descriptor, _IDENTITY, 0) if stat.S_ISREG(found.st_mode) else b""
         if not _ELF.match(begins):
             raise BuildError(
-                f"{path.name} is no ELF binary",
-                hint="name what `go build` wrote for Linux; of other systems' binaries fleetpgo reads none",
+                f"{path.name} is not an ELF binary",
+                hint="name what `go build` wrote for Linux; fleetpgo cannot read binaries of other systems",
             )
         order, word = "<" if begins[5] == 1 else ">", 4 if begins[4] == 1 else 8
         yield Elf(descriptor, path.name, found.st_size, order, word)

@@ -1,9 +1,9 @@
 """The environment of a build: a few variables, and a home and caches for its repository alone.
 
-What a build of one repository leaves in its home, its Go settings or its build cache must not change what a
-build of another one makes. They share only the cache of downloaded modules, and only as a module proxy in a
-directory: Go checks what comes from a proxy against ``go.sum``. A build never sees a password. Where the
-module proxy needs one, fleetpgo itself downloads the modules before the build.
+A build of one repository must not influence a build of another one through its home directory, Go settings or
+build cache. Repositories share only the downloaded modules, in the form of a module proxy in a directory: Go
+checks modules from a proxy against ``go.sum``. A build never sees a password. If the module proxy needs one,
+fleetpgo itself downloads the modules before the build.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def repository_cache(cache: Path, repository: str) -> Path:
 def clone_directory(cache: Path, repository: str) -> Iterator[Path]:
     """Yield an empty directory for a clone that is built, the same one in each run; remove it at the end.
 
-    To Go a package that lies elsewhere is another one, and the path stands in the binary. While another run
-    uses the directory, the next one is taken. What a killed run left there is removed.
+    The path must not change, because Go's build cache and the binary depend on it. If another run uses the
+    directory, the next free one is used. Remains of a killed run are removed.
 
     Args:
         cache: as for :func:`build_environment`.

@@ -58,7 +58,7 @@ def packages(
     checkout: Path | None = None,
     tags: str = "",
 ) -> list[Package]:
-    """The packages that a build compiles: those that a pattern names, and all that they need.
+    """Return the packages that a build compiles: those that a pattern names, and all that they need.
 
     Args:
         directory: of the module, or of a part of it.

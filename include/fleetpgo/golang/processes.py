@@ -1,12 +1,12 @@
-"""Starts processes: builds, Go's tools, benchmarks and git. Nothing else of fleetpgo starts one.
+"""Start processes: builds, Go's tools, benchmarks and git. No other module of fleetpgo starts one.
 
-Every command gets the same treatment:
+Every command is run in the same way:
 
-- It sees the environment that it is given, and nothing of ours. Its standard input is empty.
-- It has a time limit. When it ends, or its time is over, everything that it started ends, too, also what left
-  its session (:mod:`fleetpgo.golang.descendants`). Nobody waits for its pipes after that.
-- What it prints is bounded: each line, the whole, and what is kept of standard error. Lines and errors hold
-  neither control characters nor secrets (:mod:`fleetpgo.foreign`).
+- It gets only the environment that it is given, and nothing of fleetpgo's own. Its standard input is empty.
+- It has a time limit. When it ends, or its time is over, all processes that it started are killed, even those
+  that left its session (:mod:`fleetpgo.golang.descendants`). Its pipes are not read after that.
+- Its output is limited: each line, the total, and the part of standard error that is kept. Lines and errors
+  contain neither control characters nor secrets (:mod:`fleetpgo.foreign`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The functions of a Go binary: their names, start lines, and what is at which address.
 
-:mod:`fleetpgo.golang.pclntab` reads it. The records are read all at once, by numpy; the tables of one
-function (:mod:`fleetpgo.golang.unwinding`) when somebody asks for it.
+:mod:`fleetpgo.golang.pclntab` reads them from the binary. numpy decodes the records of all functions at once;
+the tables of one function (:mod:`fleetpgo.golang.unwinding`) are decoded on request.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Functions and calls in Go source.
 
-It is parsed with tree-sitter, not type-checked: a call is known by the name that it is written with. Rows are
-those that the compiler reports: a ``//line`` directive, which generators of code write, moves them.
+The source is parsed with tree-sitter and not type-checked, so only the name in a call is known. Rows are
+those that the compiler reports: a ``//line`` directive, as code generators write it, changes them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Call(NamedTuple):
     deferred: bool = False
 
     def reaches(self, name: str, *, closure: bool) -> bool:
-        """Whether it may be a call of a function or method of that name, or of a closure."""
+        """Return whether this call may call a function or method of that name, or a closure."""
         return self.value or (self.closure if closure else self.name == name)
 
 
@@ -118,7 +118,7 @@ _UNIVERSE = re.findall(
 
 
 def parse(packages: Iterable[Package]) -> Source:
-    """The functions of some packages of one name."""
+    """Parse packages with the same import path, and return their functions."""
     source = Source(defaultdict(list), [], set(), set())
     parser = Parser(_LANGUAGE)
     unread: list[tuple[Function, Node, set[str], _Rows]] = []
@@ -171,7 +171,7 @@ class _Rows:
         self._moved.sort()
 
     def of(self, node: Node) -> int:
-        """The row of a node, from 0."""
+        """Return the row of a node, from 0."""
         before = bisect.bisect_right(self._moved, (node.start_byte, _FAR))
         return node.start_point.row + (self._moved[before - 1][1] if before else 0)
 
@@ -294,7 +294,7 @@ _RECEIVER = re.compile(r"(\w+)\s*(?:\[[^\]]*\])?\s*\)*\s*,?\s*\)\Z")
 
 
 def _imported(node: Node) -> str:
-    """The name by which a file calls a package that it imports."""
+    """Return the name by which a file calls a package that it imports."""
     name, path = node.child_by_field_name("name"), node.child_by_field_name("path")
     if name is not None:
         return _text(name)

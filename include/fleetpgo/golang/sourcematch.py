@@ -215,7 +215,7 @@ class Sources:
         return f"another version of Go than {self._go} built the program that was profiled: {said}"
 
     def _look_up(self, edge: Edge) -> _Finding:
-        """Whether an edge is in the source, or why not."""
+        """Return whether an edge is in the source, or why not."""
         for name in (edge.caller, edge.callee):
             if reason := self._exclusion(name):
                 return _Finding(reason, excluded=True)
@@ -225,7 +225,7 @@ class Sources:
         return found
 
     def _search(self, edge: Edge) -> _Finding:
-        """Whether an edge of two functions that can be compared is in the source, or why not."""
+        """Return whether an edge of two functions that can be compared is in the source, or why not."""
         for name in (edge.caller, edge.callee):
             if (found := self._renumbered(name)).why:
                 return found

@@ -12,7 +12,7 @@ _BRACKET = re.compile(r"([\[\]])")
 
 
 def without_type_arguments(name: str) -> str:
-    """A name without what is in brackets, which may nest; in one pass, for names come from a network."""
+    """Return a symbol without its type arguments: everything in brackets, which may nest. Linear in time."""
     kept, depth = [], 0
     for part in _BRACKET.split(name):
         if part == "[":
@@ -25,5 +25,5 @@ def without_type_arguments(name: str) -> str:
 
 
 def short(name: str) -> str:
-    """A name for people, as pprof shows it: of the package's path the end alone; and no type arguments."""
+    """Return a short name as pprof shows it: the last element of the package path, no type arguments."""
     return unquote(without_type_arguments(name).rpartition("/")[2])

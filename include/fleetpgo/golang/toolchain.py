@@ -189,7 +189,7 @@ def run(
 
 
 def build_settings(binary: Path, *, environment: Mapping[str, str]) -> dict[str, str]:
-    """What a binary was built with, as ``go version -m`` tells it.
+    """Return the build settings of a binary, from ``go version -m``.
 
     Returns:
         ``go`` (the version of Go), ``path`` (of the main package) and each build setting, such as
@@ -197,7 +197,7 @@ def build_settings(binary: Path, *, environment: Mapping[str, str]) -> dict[str,
 
     Raises:
         ToolchainError: if there is no Go on the environment's PATH.
-        BuildError: if the file is no Go binary.
+        BuildError: the file is not a Go binary.
     """
     require_go(environment)
     # GOTOOLCHAIN=local: any Go can read this, so none needs to be fetched for it.

@@ -1,4 +1,4 @@
-"""What is at each address of one Go function: lines, files, and the calls that were inlined there.
+"""Decode the tables of one Go function: address → line, file and inlined calls.
 
 Source: ``step``, ``pcvalue`` and ``funcfile`` in src/runtime/symtab.go, ``inlineUnwinder`` in
 src/runtime/symtabinl.go.
@@ -78,10 +78,10 @@ def read_steps(tables: bytes, offset: int, size: int, quantum: int) -> Steps:
     """Read one table.
 
     Args:
-        tables: all of them.
-        offset: where this one starts; 0: there is none.
-        size: bytes of the function's code: the table is read no further.
-        quantum: bytes of the smallest instruction.
+        tables: the bytes of all tables.
+        offset: start of this table in them; 0 if there is no table.
+        size: size of the function's code in bytes; the table is read up to that PC.
+        quantum: size of the smallest instruction in bytes.
     """
     ends: list[int] = []
     values: list[int] = []
@@ -132,7 +132,7 @@ def highest(tables: bytes, offsets: Ints) -> Ints:
 
 
 def _varints(octets: NDArray[np.uint8], at: Ints) -> tuple[Ints, Ints]:
-    """The number that starts at each place, and where the next one does; 0 behind the end."""
+    """Return the varint at each position, and the position after it; 0 past the end."""
     numbers, at, last = np.zeros(len(at), np.int64), at.copy(), len(octets) - 1
     rows = np.arange(len(at))
     for shift in range(0, 35, 7):  # 32 bits, seven at a time
@@ -150,11 +150,11 @@ class Code:
 
     Args:
         itself: the function.
-        lines: at each place.
-        files: their numbers, at each place.
-        calls: the number of the innermost inlined call, at each place.
-        called: returns the inlined call of a number; None: there is none.
-        file: returns the file of a number.
+        lines: PC → line.
+        files: PC → number of the file.
+        calls: PC → number of the innermost inlined call.
+        called: returns the inlined call with a number; None if there is none.
+        file: returns the file with a number.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Read and write files of a work tree safely: others, such as a build, choose its content.
+"""Read and write files of a work tree whose content is not trusted.
 
-A link in it may lead anywhere; a file may be a device, or have no end. So a path is followed to where it
-leads. That must be in the tree and not in ``.git``. Only plain files of bounded size are read.
+A symbolic link may point anywhere, and a file may be a device or endless. So links are resolved, and the
+result must be inside the tree and outside ``.git``. Only regular files of limited size are read.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def reject_impossible(usage: Usage) -> None:
             group, datacenter, time = wrong[0]
             raise MeasurementError(
                 f"{name} of the {_NAMES[group]} instances in {usage.datacenters[datacenter] or 'all'} is "
-                f"{values[group, datacenter, time]} at Unix time {usage.times[time]}: no rate is",
+                f"{values[group, datacenter, time]} at Unix time {usage.times[time]}: a rate cannot be that",
                 hint="take rate() of a counter, not deriv() or delta(); rate() knows counter resets",
             )
 

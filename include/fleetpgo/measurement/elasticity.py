@@ -72,8 +72,8 @@ def elasticity(usage: Usage, *, until: int) -> float | None:
     """Return the elasticity of the treated group's CPU with respect to traffic; None if history is too short.
 
     Args:
-        usage: of some weeks; None is the answer without a traffic expression.
-        until: Unix seconds; only what lies before it is read.
+        usage: data of some weeks. Without a traffic expression the result is None.
+        until: Unix seconds; only earlier data are used.
     """
     if usage.requests is None or not usage.datacenters:
         return None

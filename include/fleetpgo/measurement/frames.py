@@ -136,7 +136,7 @@ def _reject_impossible(frame: pd.DataFrame, name: str) -> None:
         row = wrong.iloc[0]
         raise MeasurementError(
             f"{name} of instance {row['instance']} is {row[name]} at {from_timestamp(row['timestamp'])}: "
-            "no rate is",
+            "a rate cannot be that",
             hint="leave out what was not measured; a counter's rate is never negative",
         )
 

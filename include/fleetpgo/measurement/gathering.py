@@ -1,10 +1,10 @@
-"""Evidence from Prometheus or Thanos, which add up the instances of each datacenter themselves.
+"""Read the evidence from Prometheus or Thanos. The queries sum the instances of each datacenter.
 
-Two thousand instances for a week are four million points in Prometheus and a few thousand in an answer. Who
-is held back is asked once, after the rollout, and pinned with the ``@`` modifier: instances belong to their
-group before it, too. The treated are all others: the fleet's sums less those of the hold-back. To join only
-the few who are held back is what makes the queries cheap. Long ranges are read in pieces, each within the
-limits of one query.
+Two thousand instances for a week are four million points in Prometheus, but a few thousand in an answer. The
+set of held-back instances is evaluated once, after the rollout, and pinned with the ``@`` modifier, so it
+also holds for the time before. All other instances are treated: their sum is the fleet's minus the
+hold-back's. The queries are cheap because they join only the few held-back instances. Long ranges are split,
+so that each part is within the limits of one query.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ def step_for(service: ServiceRules, window: timedelta) -> int:
 def gather(
     prometheus: Prometheus, service: ServiceRules, rollout: Rollout, windows: Windows, step: int
 ) -> Evidence:
-    """Ask for everything that the estimators and the report need.
+    """Query everything that the estimators and the report need.
 
     Raises:
-        MeasurementError: a query does not give what it must, or the windows hold no CPU or no requests.
-        PrometheusError: unreachable, or a query is refused.
+        MeasurementError: a query returns unusable data, or there are no CPU or no requests in the windows.
+        PrometheusError: Prometheus is unreachable, or refuses a query.
     """
     rules = service.measurement
     reader = _Reader(Asker(prometheus), service, rollout, windows, step)
@@ -135,7 +135,7 @@ class _Reader:
                 if lowest < 0:
                     raise MeasurementError(
                         f"{name} of an instance fell to {lowest} in the window {side} the rollout: {of}",
-                        hint="no rate is negative; take rate() of a counter, not deriv() or delta()",
+                        hint="a rate is never negative; take rate() of a counter, not deriv() or delta()",
                     )
             amounts.append(Amount(figures["cpu"] or 0.0, figures["requests"]))
         return change(round(self.ask.number(f"count(count by ({instance}) ({rules.cpu}))", end)), *amounts)

@@ -1,4 +1,4 @@
-"""What a fleet used over time: the one form that all sources give and all estimators read."""
+"""CPU and requests of a fleet over time: the common form of all data sources and estimators."""
 
 from __future__ import annotations
 

@@ -135,10 +135,10 @@ def around(
     Args:
         rollout: its start and end.
         settle: time left out after its end.
-        length: of each window.
-        step: seconds; the windows lie on its multiples.
+        length: length of each window.
+        step: step in seconds; the windows begin and end at its multiples.
         excluded: spans that are never compared.
-        rollouts: start and end of earlier rollouts; their settling is added.
+        rollouts: start and end of earlier rollouts; they are left out, with their settling time.
     """
     end = math.floor((rollout.end + settle + length).timestamp() / step) * step
     start = end - math.floor(length.total_seconds() / step) * step

@@ -1,11 +1,11 @@
-"""Which builds of a program a profile is of: a store's window across a deploy holds two, and so may a merge.
+"""Find out which builds of a program a profile contains. A store's window across a deploy has two builds.
 
-Two things tell builds apart:
+Two things distinguish builds:
 
-- *Build ids.* Each mapping has one. Only those of Go programs count: mappings with functions of Go's runtime.
-  A C library has an id of its own, and is part of every build.
-- *Start lines.* A function of one name, in one file, that starts at two lines has been compiled from two
-  sources. Of Go's own packages, these are two toolchains.
+- *Build ids.* Each mapping has one. Only mappings with functions of Go's runtime count, because a C library
+  has a build id, too, and can be part of every build.
+- *Start lines.* If a function of one name and file starts at two lines, it was compiled from two versions of
+  the source; for standard library functions, from two versions of Go.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def build_ids(profiles: Columns) -> list[tuple[str, ...]]:
 
 
 def _run_go(profiles: Columns) -> set[int]:
-    """The rows of the mappings that hold functions of Go's runtime."""
+    """Return the rows of the mappings that hold functions of Go's runtime."""
     names, of_functions = profiles.strings.distinct(profiles.functions[:, 0])
     of_runtime = np.fromiter((name.startswith(RUNTIME) for name in names), np.bool_, len(names))
     of_lines = np.append(of_runtime[of_functions], [False])[profiles.lines[:, 0]]

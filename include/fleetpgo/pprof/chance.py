@@ -1,14 +1,14 @@
-"""How little two profiles of one program overlap by chance alone.
+"""Compute how much two profiles of the same program overlap by chance.
 
-Two profiles of few samples overlap little, although nothing has changed: what is rare is in the one or in
-the other. So an overlap says something only beside the one that chance gives. If both profiles are of one
-program, then which of the samples came into which of the two was chance, so any other division of them all
-was as likely. The overlap of many such divisions, of the same two sizes, is what chance gives: a permutation
-test (Fisher, "The Design of Experiments", 1935, section 21). Nothing is assumed about the program, and what
-is too rare to be in both counts as it should.
+Two profiles with few samples overlap little even if nothing has changed, because a rare edge is in only one
+of them. So an overlap must be compared with the overlap expected by chance. If both profiles are from the
+same program, it is chance which sample is in which profile, and every other division of the samples was
+equally likely. The overlaps of many random divisions into the same two sizes give the distribution: a
+permutation test (Fisher, "The Design of Experiments", 1935, section 21). It assumes nothing about the
+program.
 
-A sample may have several edges, one inlined in another. That changes no edge's own chances, and so not the
-mean of the overlap, but its deviation, for which DEVIATIONS leaves room.
+A sample may have several edges, one inlined into another. That does not change the probability of an edge,
+and so not the mean of the overlap. It changes the deviation, for which DEVIATIONS leaves room.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def least_by_chance(one: Edges, other: Edges) -> float:
 
 
 def _samples(edges: Edges) -> int:
-    """The edge weights of a profile, counted in samples, together."""
+    """Return the edge weights of a profile, counted in samples, together."""
     in_nanoseconds = math.gcd(*edges.weights.values()) % _PERIOD == 0
     return min(edges.total // (_PERIOD if in_nanoseconds else 1), _MOST)
 

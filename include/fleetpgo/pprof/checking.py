@@ -1,4 +1,4 @@
-"""Is this a CPU profile that a build can use? Its facts, or the named reason why not."""
+"""Check that a profile is a CPU profile that a build can use: its facts, or the reason why not."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def check_each(
 
 
 def facts(data: bytes, *, limits: Limits = Limits()) -> Facts:  # noqa: B008 -- frozen
-    """The facts of a CPU profile, whether it is any good or not.
+    """Return the facts of a CPU profile, without a check whether it is useful.
 
     Raises:
         ProfileError: it cannot be read, is no CPU profile (``no-cpu-samples``, or ``heap-profile`` and other
@@ -79,7 +79,7 @@ def facts(data: bytes, *, limits: Limits = Limits()) -> Facts:  # noqa: B008 -- 
 
 
 def _facts_of_each(profiles: Sequence[bytes], limits: Limits) -> Iterator[Facts | ProfileError]:
-    """The facts of some profiles, read as many at once as are small enough together."""
+    """Yield the facts of some profiles, read as many at once as are small enough together."""
     sizes: list[int] = []
     messages: list[bytes] = []
     for data in profiles:
@@ -101,7 +101,7 @@ def _facts_of_each(profiles: Sequence[bytes], limits: Limits) -> Iterator[Facts 
 def _each_together(
     sizes: Sequence[int], messages: Sequence[bytes], limits: Limits
 ) -> Iterator[Facts | ProfileError]:
-    """The facts of some profiles, read at once, or one by one if one of them is bad."""
+    """Yield the facts of some profiles, read at once, or one by one if one of them is bad."""
     if len(messages) > 1:
         with suppress(ProfileError):
             yield from facts_together(sizes, messages, limits)
@@ -114,7 +114,7 @@ def _each_together(
 
 
 def _bare(error: ProfileError) -> ProfileError:
-    """The error without where it was raised, which would keep the profile in memory as long as itself."""
+    """Return the error without its traceback, which would keep the profile in memory."""
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
 

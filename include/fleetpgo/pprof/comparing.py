@@ -34,7 +34,7 @@ class Comparison:
     hot_lost: tuple[Edge, ...]
 
     def alike(self, least: float) -> bool:
-        """Whether the overlap is that share, or more, of what chance alone leaves of it."""
+        """Return whether the overlap is at least ``least`` times the overlap expected by chance alone."""
         return self.overlap >= least * self.by_chance
 
 

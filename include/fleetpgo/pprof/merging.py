@@ -1,17 +1,17 @@
-"""Many profiles to one.
+"""Merge many profiles into one.
 
 The contract is that of google/pprof's ``profile.Merge``, for CPU profiles:
 
-- All profiles must count the same things: equal sample types in the same order, equal period type.
-- Samples with the same stack become one, value by value their sum; samples that are all zero are left out.
-- Mappings are one where build id (or file name, without one) and size agree, wherever they were loaded;
-  addresses move along. Locations, functions and strings are one where they are equal. What no sample uses is
-  left out.
-- The period is the largest, the duration the sum, the time the earliest.
+- All profiles must be of the same kind: equal sample types in the same order, equal period type.
+- Samples with the same stack are merged, and their values summed. Samples with only zeros are left out.
+- Mappings are merged if their build id (or file name, if there is no build id) and size are equal, whatever
+  their load address; addresses are adjusted. Equal locations, functions and strings are merged. Records that
+  no sample uses are left out.
+- The period is the maximum, the duration the sum, the time the earliest of the inputs.
 
-Two things differ from it. Labels are dropped unless they are asked for, as they keep equal stacks apart and
-the compiler reads none. And the result does not depend on the order of the inputs: every table is sorted, and
-a header field that the inputs do not agree on is left empty.
+It differs in two ways. Labels are dropped unless requested, because they keep equal stacks apart and the
+compiler does not read them. And the result does not depend on the order of the inputs: every table is sorted,
+and a header field in which the inputs differ is left empty.
 
 Memory: a few inputs at a time and the merged result, however many inputs there are.
 """
@@ -100,7 +100,7 @@ def merge_edges(
     weights: Weights | Sequence[float] = "none",
     limits: Limits = Limits(),  # noqa: B008 -- frozen
 ) -> Edges:
-    """The call edges of ``merge(profiles)``, without making that profile; arguments and errors as there.
+    """Return the call edges of :func:`merge` without building the profile; same arguments and errors.
 
     That holds for any ``weights``, too: stacks are rounded alike.
     """
@@ -158,7 +158,7 @@ def _read(
 
 
 def _values(part: Columns) -> list[Ints]:
-    """The values of each profile's samples."""
+    """Return the values of each profile's samples."""
     return np.split(part.values, part.sample_starts[1:-1])
 
 
@@ -172,7 +172,7 @@ def _factor(header: Header, values: Ints, weights: Weights | Sequence[float], nu
 
 
 def _parts(profiles: Iterable[bytes], limits: Limits, together: int) -> Iterator[list[bytes]]:
-    """The messages of some profiles at a time, as many as are small enough together."""
+    """Yield the messages of some profiles at a time, as many as are small enough together."""
     part: list[bytes] = []
     for number, data in enumerate(profiles):
         with _numbered(number):
@@ -186,7 +186,7 @@ def _parts(profiles: Iterable[bytes], limits: Limits, together: int) -> Iterator
 
 
 def _ahead(parts: Iterator[list[bytes]]) -> Generator[list[bytes]]:
-    """The same; a thread makes the next part while this one is read.
+    """Yield the same parts; a thread prepares the next part while the current one is read.
 
     Taking and unzipping profiles both let go of Python's lock; decoding does not.
     """

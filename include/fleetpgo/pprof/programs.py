@@ -1,19 +1,19 @@
-"""Which program a profile is of, told by functions that only this program's stacks contain.
+"""Find the marks of the program in a profile: functions that only this program's stacks contain.
 
-Two things tell programs apart by the names of functions:
+Two kinds of function names distinguish programs:
 
-- *Modules.* Most servers' stacks hold no function of package main: they begin in net/http, in grpc or in a
-  goroutine of some package. Nearly all of them pass through the program's own module, and no other program's
-  do. Left out are the standard library and whatever the function's file says is a dependency: a module cache
-  has ``@version`` in its paths, with ``-trimpath`` and from a vendor folder as well. Where files do not tell,
-  dependencies count as modules, too.
-- *Functions of package main.* Its import path is not in their names; the functions that ``main`` calls are.
-  ``main.main`` and ``main.init`` are left out: every program has them. Methods count as their type, closures
-  as the function that they are in.
+- *Modules.* The stacks of most servers have no function of package main: they begin in net/http, in grpc or
+  in a goroutine of some package. Nearly all of them contain functions of the program's own module, and stacks
+  of other programs do not. The standard library and dependencies are left out. The file of a function shows
+  that it is a dependency: a module cache has ``@version`` in its paths, with ``-trimpath`` and in a vendor
+  directory as well. If files do not show it, dependencies count as modules, too.
+- *Functions of package main.* Their names do not contain its import path, but they differ between programs.
+  ``main.main`` and ``main.init`` are left out, because every program has them. Methods count as their type,
+  closures as the function that contains them.
 
-A profile does not say where a module's path ends within an import path. fleetpgo takes the first
-three elements where the host is a forge's (``github.com/owner/repo``), else the first two
-(``example.com/app``), and the first one alone where that is no host (``app``).
+A profile does not say where in an import path the module's path ends. fleetpgo takes the first three elements
+if the host is a forge (``github.com/owner/repo``), else the first two (``example.com/app``), and only the
+first one if it is not a host (``app``).
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def marks_of_samples(profiles: Columns) -> Marks:
 
 
 def _any_bits(bits: NDArray[np.signedinteger], starts: Ints) -> NDArray[np.signedinteger]:
-    """(starts - 1,) the bits that are set in any of the numbers from each start up to the next one."""
+    """Return (starts - 1,) the bits that are set in any of the numbers from each start up to the next one."""
     given = starts[1:] > starts[:-1]
     if given.all():
         return np.bitwise_or.reduceat(bits, starts[:-1]) if len(given) else bits[:0]
@@ -127,7 +127,7 @@ def _any_bits(bits: NDArray[np.signedinteger], starts: Ints) -> NDArray[np.signe
 
 
 def _keys(profiles: Columns) -> tuple[list[bytes], Ints]:
-    """The keys of all functions without repetition, and (functions,) the number of each one's."""
+    """Return the keys of all functions without repetition, and (functions,) the number of each one's."""
     names, of_functions = profiles.strings.distinct(profiles.functions[:, 0])
     numbers: Numbering[bytes] = Numbering({b"": 0})
     of_names = numbers.of(map(key_of, [name[:LONGEST_PATH] for name in names]), len(names))

@@ -1,16 +1,16 @@
-"""Give functions the names back that the compiler knows them by, from the binary that was profiled.
+"""Restore the compiler's names of generic functions, from the binary that was profiled.
 
-Some stores take the type arguments (``[go.shape.int]``) out of names; Go's tracebacks write ``[...]``. The
-compiler finds no function of such a name, so each edge from or into a generic function is lost, without a
-word. Names are held against the linker's. One that the binary does not have is restored
+Some profile stores remove the type arguments (``[go.shape.int]``) from names; Go's tracebacks write
+``[...]``. The compiler finds no function with such a name, so it silently ignores every edge from or to a
+generic function. Each name is compared with the linker's. A name that the binary does not have is restored
 
-1. if the binary has one function of that name but for type arguments;
-2. else, for each place by itself, from what the binary has at its address, if their build ids are equal;
-3. else from what is inlined there: the binary says which of them is, on that line of that function;
-4. else from who called it: the binary says which of them is called directly, on that line of the caller. Then
-   a location with several callers may become several.
+1. if the binary has exactly one function with that name and any type arguments;
+2. else, for each location, from the function at its address in the binary, if the build ids are equal;
+3. else from the inlined calls: the binary says which of the candidates is inlined on that line of the caller;
+4. else from the direct calls: the binary says which of the candidates is called on that line of the caller. A
+   location with several callers may then become several locations.
 
-Nothing is guessed: a name that still may be several functions' stays as it is, and is counted.
+Nothing is guessed: if several functions remain possible, the name stays as it is, and is counted.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class _Places:
         }
 
     def _written(self, row: int) -> tuple[list[bytes], list[int]]:
-        """The names and the lines in a location, as the profile has them."""
+        """Return the names and the lines in a location, as the profile has them."""
         start, stop = self.columns.line_starts[row : row + 2].tolist()
         lines = self.columns.lines[start:stop].tolist()
         return [self._names[function] if function >= 0 else b"" for function, *_ in lines], [
@@ -236,7 +236,7 @@ def _inlined(binary: Binary, written: Sequence[bytes], lines: Sequence[int], out
 
 
 def _fits(stack: Sequence[Frame], whole: Sequence[AbstractSet[bytes]], lines: Sequence[int]) -> bool:
-    """Whether frames of the binary may be those in the profile: the same functions on the same lines."""
+    """Return whether frames of the binary match those in the profile: same functions on the same lines."""
     return len(stack) == len(lines) and all(
         frame.line == line and frame.name in names
         for frame, names, line in zip(stack, whole, lines, strict=True)

@@ -1,16 +1,16 @@
-"""Give a profile what the compiler needs and it has lost, from the binary that was profiled.
+"""Restore what a profile has lost and the compiler needs, from the binary that was profiled.
 
-Three things get lost on the way from a process to a build: the functions at addresses
+Profilers and profile stores lose three things: the functions at addresses
 (:mod:`fleetpgo.pprof.symbolising`), type arguments (:mod:`fleetpgo.pprof.renaming`), and start lines. Go's
 linker writes all of them into every binary.
 
-A start line is filled in by the function's name. From another source it would be wrong and nobody would
-notice: so, unless a build id of the profile is the binary's, each function's lines are held against those
-that the binary has for it, physical or inlined. If more than a tenth of a file's lines are not there, the
-binary is of another source of that file, and its functions are left alone.
+A start line is looked up by the function's name. A binary of another version of the source would give a wrong
+line, and nobody would notice. So, unless the build ids are equal, the lines of each function in the profile
+are compared with those in the binary, physical or inlined. If the binary lacks more than a tenth of a file's
+lines, it was built from another version of that file, and the file's functions are not repaired.
 
-Nothing is guessed. What cannot be repaired stays as it was, and :attr:`Repaired.left` counts it by reason:
-whether the rest is enough is decided by :func:`fleetpgo.pprof.check`, as for any other profile.
+Nothing is guessed. What cannot be repaired is left unchanged, and :attr:`Repaired.left` counts it by reason.
+:func:`fleetpgo.pprof.check` then decides whether the profile is good enough, as for any other profile.
 """
 
 from __future__ import annotations
@@ -218,12 +218,12 @@ def _fill(columns: Columns, binary: Binary, *, exact: bool) -> _Filled:
 
 
 def _starts(binary: Binary, name: bytes) -> set[int]:
-    """The lines at which a function may start; all instances of a generic one start at the same."""
+    """Return the lines at which a function may start; all instances of a generic one start at the same."""
     return {line for each in whole_names(binary, name) for line in binary.start_lines.get(each, ())}
 
 
 def _lines_of_functions(columns: Columns) -> Sequence[int]:
-    """(functions,) the least line of each function that the profile has."""
+    """Return (functions,) the least line of each function that the profile has."""
     least = np.full(len(columns.functions) + 1, np.iinfo(np.int64).max)
     np.minimum.at(least, columns.lines[:, 0], columns.lines[:, 1])
     found: list[int] = least[:-1].tolist()
@@ -240,7 +240,7 @@ def _file(columns: Columns, row: int, name: bytes) -> tuple[bytes, bytes]:
 def _of_another_source(
     columns: Columns, binary: Binary, names: Sequence[bytes]
 ) -> AbstractSet[tuple[bytes, bytes]]:
-    """The files of which the binary holds another source than the profile speaks of.
+    """Return the files of which the binary holds another source than the profile speaks of.
 
     A line counts once, wherever it was seen; what the binary does not have inlined there tells nothing.
     """

@@ -1,12 +1,12 @@
-"""Whole numbers for a weighted merge, in which many stacks count for less than one sample each.
+"""Round the values of a weighted merge, in which many stacks have a weight of less than one sample.
 
-Each rounded by itself, rare stacks would all become one sample, or none. So the remainder is carried on: the
-sum of the first n stacks, rounded, is the sum of the first n rounded ones. Then the sum of any stacks that
-follow each other is right within one sample, and so is the total.
+If each value were rounded separately, all rare stacks would become one sample, or none. So the rounding error
+is carried over to the next stack: for every n, the sum of the first n rounded values is the rounded sum of
+the first n values. Then the sum of any consecutive stacks is exact within one sample, and so is the total.
 
-The order is that of the compiler's edges. Stacks follow each other whose two leaf-most locations are the same
-call, then those whose two locations are the same; so each call from one location to another is right within
-one sample, whatever lies deeper. Calls that are inlined into several places are sums of such runs.
+The stacks are sorted by the compiler's edges: first by the call next to the leaf, then by the two leaf-most
+locations. So the weight of each call from one location to another is exact within one sample, whatever the
+deeper frames are. Calls that are inlined into several places are sums of such runs.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def _shares(profile: Columns) -> dict[Stack, float]:
 
 
 def _written(shares: Mapping[Stack, float]) -> bytes:
-    """A profile with one location for each function."""
+    """Return a profile with one location for each function."""
     message = profile_pb2.Profile(string_table=[b"", b"share", b"millionths"])
     message.sample_type.add(type=1, unit=2)
     message.mapping.add(id=1, has_functions=True)
@@ -83,7 +83,7 @@ def _written(shares: Mapping[Stack, float]) -> bytes:
 
 
 def _frames(profile: Columns) -> list[list[str]]:
-    """The function names of each location, innermost call first."""
+    """Return the function names of each location, innermost call first."""
     rows = profile.functions[:, 0].tolist()
     texts = {row: go_name(profile.strings[row]) for row in set(rows)}  # many functions may share one
     names = [texts[row] for row in rows]

@@ -1,4 +1,4 @@
-"""Which samples the compiler places rightly: those whose Go callers all have a ``start_line``.
+"""Find the samples whose call sites the compiler can locate: all Go callers have a ``start_line``.
 
 An edge's offset is the line of the call less the ``start_line`` of the function that it is in. So the callee
 needs none, and a caller in C or in the kernel needs none either: no function of a Go build has its name.
@@ -35,7 +35,7 @@ LONGEST = 512
 
 
 def have_start_lines(profiles: Columns) -> NDArray[np.bool_]:
-    """(samples,) whether every Go function that calls another one next to the leaf has a ``start_line``.
+    """Return (samples,) whether every Go caller next to the leaf has a ``start_line``.
 
     A profile in which no function next to a leaf has one counts as having none at all.
 
@@ -65,14 +65,14 @@ def have_start_lines(profiles: Columns) -> NDArray[np.bool_]:
 
 
 def are_foreign(profiles: Columns, rows: Ints) -> NDArray[np.bool_]:
-    """(rows,) whether the functions of some rows are of another language than Go, by their names."""
+    """Return (rows,) whether the functions of some rows are not Go functions, by their names."""
     names, of_rows = profiles.strings.distinct(profiles.functions[rows, 0])
     foreign = np.array([bool(NOT_OF_GO.match(name[:LONGEST])) for name in names], np.bool_)
     return foreign[of_rows]
 
 
 def _any_at_all(profiles: Columns, lacking: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(samples,) whether any function next to a leaf of the same profile has a ``start_line``."""
+    """Return (samples,) whether any function next to a leaf of the same profile has a ``start_line``."""
     given = np.append(~lacking, [False])[profiles.lines[:, 0]]
     of_locations = any_between(given, profiles.line_starts[:-1], profiles.line_starts[1:])
     ends = np.cumsum(profiles.depths)
@@ -83,7 +83,7 @@ def _any_at_all(profiles: Columns, lacking: NDArray[np.bool_]) -> NDArray[np.boo
 
 
 def any_between(marked: NDArray[np.bool_], starts: Ints, ends: Ints) -> NDArray[np.bool_]:
-    """(starts,) whether one of those from each start up to its end is marked."""
+    """Return (starts,) whether any flag from each start up to its end is true."""
     before = np.zeros(len(marked) + 1, np.int64)
     np.cumsum(marked, out=before[1:])
     found: NDArray[np.bool_] = before[ends] > before[starts]

@@ -1,10 +1,12 @@
-"""Do these instances together say enough about the program?
+"""Estimate whether the profiles of these instances are enough for the program.
 
-Two halves of the fleet, each drawn by instance, are two independent answers to the same question. Where they
-agree, more instances would change little. Three figures tell it: the overlap of the halves; the share of one
-half's weight that the other half's hot edges cover (what the compiler would have optimised for, against what
-it met); and the overlap of each single instance with all others, which names the ones that run something
-else.
+Two random halves of the instances are two independent samples. If they agree, more instances would change
+little. Three figures show it:
+
+- the overlap of the halves;
+- the share of one half's weight that the hot edges of the other half cover: what the compiler would optimise
+  for, compared with what runs;
+- the overlap of each single instance with all others, which finds instances that run something else.
 """
 
 from __future__ import annotations
@@ -148,7 +150,7 @@ class _Fleet:
         return cls(everything, parts)
 
     def sum(self, names: Iterable[str]) -> Ints:
-        """(edges,) the weight of each in some instances."""
+        """Return (edges,) the weight of each in some instances."""
         total = np.zeros_like(self.everything)
         for name in names:
             rows, weights = self.parts[name]
@@ -156,7 +158,7 @@ class _Fleet:
         return total
 
     def without(self, name: str) -> Ints:
-        """(edges,) the weight of each in all instances but one."""
+        """Return (edges,) the weight of each in all instances but one."""
         return self.everything - self.sum([name])
 
 
@@ -174,12 +176,12 @@ def _overlap(one: Ints, other: Ints) -> float:
 
 
 def _heaviest_first(weights: Ints) -> Ints:
-    """The edges by falling weight; of equal weights those come first that do so in the columns."""
+    """Return the edges by falling weight; of equal weights those come first that do so in the columns."""
     return np.argsort(-weights, kind="stable")
 
 
 def _hot(weights: Ints, heaviest_first: Ints) -> Ints:
-    """The edges that :attr:`fleetpgo.pprof.edges.Edges.hot` gives, in that order."""
+    """Return the edges that :attr:`fleetpgo.pprof.edges.Edges.hot` gives, in that order."""
     heaviest_first = heaviest_first[: np.count_nonzero(weights)]
     running = np.cumsum(weights[heaviest_first])
     total = running[-1] if len(running) else 1

@@ -90,7 +90,7 @@ class Tables:
         self.sums.add(rows, values, len(self.stacks))
 
     def profile(self) -> Columns:
-        """The sum of what was added."""
+        """Return the sum of what was added."""
         strings = self._strings()
         stacks, depths = self.stacks.all()
         labels: list[tuple[Label, ...]] = [()] * len(depths)
@@ -134,7 +134,7 @@ class Tables:
         return carried(total) if self.weighted else total
 
     def _strings(self) -> Numbering[bytes]:
-        """The number of each text."""
+        """Return the number of each text."""
         return Numbering({text: number for number, text in enumerate(self.strings.all())})
 
     def _header(self) -> Header:
@@ -160,7 +160,7 @@ class Tables:
         )
 
     def _mappings(self, strings: Numbering[bytes]) -> tuple[Ints, Ints]:
-        """The mappings, the most frequent first one first, and the row of each number in them."""
+        """Return the mappings, the most frequent first one first, and the row of each number in them."""
         records = self.mapping_records
         order = sorted(
             range(len(records)), key=lambda number: (-self.first_mappings[number], records[number])
@@ -245,7 +245,7 @@ def check_compatible(first: Header, other: Header) -> None:
 
 
 def _labels(profile: Columns, samples: Ints) -> list[tuple[Label, ...]]:
-    """The labels of some samples, sorted."""
+    """Return the labels of some samples, sorted."""
     keys, texts, units = (profile.strings.cut(profile.labels[:, column]) for column in (0, 1, 3))
     labels = list(map(Label, keys, texts, profile.labels[:, 2].tolist(), units))
     starts = profile.label_starts.tolist()

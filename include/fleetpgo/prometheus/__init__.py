@@ -245,7 +245,7 @@ def _host(location: str) -> str:
 def _time(when: datetime) -> str:
     """Return a time in the API's format: Unix seconds."""
     if when.tzinfo is None:
-        raise ValueError("times must be aware")
+        raise ValueError("times must have a time zone")
     return str(when.timestamp())
 
 

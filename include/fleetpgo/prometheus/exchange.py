@@ -1,6 +1,6 @@
-"""One request and its answer, bounded in bytes, after unzipping, and in time, whoever answers.
+"""One HTTP request and its answer, limited in time and in bytes after unzipping. The server is not trusted.
 
-Knows HTTP; refuses to know what is asked and answered.
+This module knows HTTP. It does not know the content of request and answer.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Exchange:
             if len(body) > self._max_bytes:
                 raise PrometheusError(
                     f"the answer is larger than {self._max_bytes:,} bytes: {self._form['query']}",
-                    hint="aggregate in the query what need not be told apart",
+                    hint="aggregate in the query, for example with sum by (…)",
                 )
         return body
 

@@ -60,15 +60,15 @@ def commit(
 ) -> str:
     """Commit files on top of the base, signed off, and nothing else that lies in the work tree or the index.
 
-    Where the branch's newest commit has the same parent and the same tree already, that commit is returned
-    instead: to make it anew would only change its date, and start every check on the forge again.
+    If the branch's newest commit already has the same parent and the same tree, that commit is returned: a
+    new one would only have another date, and restart every check on the forge.
 
     Args:
         checkout: the clone; after a build, the repository of :func:`start_anew`.
         files: path and content of each file, written here; None removes it.
         message: the commit message.
-        exact: the one of the files whose very bytes must be committed; the others are text, whose line ends
-            are the repository's business.
+        exact: the file whose bytes must be committed unchanged. The others are text; git may convert their
+        line endings.
 
     Returns:
         Full SHA of the commit.
@@ -154,7 +154,7 @@ def _require_file(checkout: Checkout, name: str) -> None:
     mode = git(checkout.path, "ls-tree", checkout.base_commit, "--", name).partition(" ")[0]
     if mode not in ("", "100644", "100755"):
         raise RepositoryError(
-            f"{name} is no file on {checkout.base}, but {'a link' if mode == '120000' else 'a directory'}",
+            f"{name} is not a file on {checkout.base}, but {'a link' if mode == '120000' else 'a directory'}",
             hint="put a file of its own there, or name another path in the service file (repository.profile, "
             "repository.makefile)",
         )

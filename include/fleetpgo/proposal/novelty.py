@@ -45,7 +45,7 @@ def nothing_new(change: pprof.Comparison, service: ServiceRules) -> str:
 
 
 def rejected(checkout: Checkout, found: PullRequest | None, profile: bytes, service: ServiceRules) -> str:
-    """Why a profile is too much like one whose pull request was closed unmerged; "" if it is not."""
+    """Return why a profile is too similar to one whose pull request was closed unmerged; "" if it is not."""
     if found is None or found.state != "closed" or TAKE_OVER in found.labels:
         return ""
     try:

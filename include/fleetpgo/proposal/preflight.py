@@ -1,8 +1,8 @@
-"""Look for what would make a service's build fail or take long, in seconds and before the first build.
+"""Check within seconds, before the first build, for what would make a service's build fail or take long.
 
-A ``make`` is asked what it would run (``make -n``). It then runs no recipe, except lines that call make or
-begin with ``+``; what the Makefile runs while it is read, it runs. Of a script and of ``go`` itself the text
-is read. All of it is a hint: a line need not run.
+For ``make``, the check runs ``make -n``, which prints the commands. It runs no recipe, except lines that call
+make or begin with ``+``, and commands that the Makefile runs while it is parsed (``$(shell …)``). A script,
+and a ``go`` command line, are only read. All results are hints, because a line need not run.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _missing(
 
 
 def _first(line: str) -> str:
-    """The program that a line calls, after the variables that it sets."""
+    """Return the program that a line calls, after the variables that it sets."""
     return next((word for word in line.split() if not re.match(r"\w+=", word)), "")
 
 
@@ -181,7 +181,7 @@ def _elsewhere(
 
 
 def _leaves(path: str, repository: BuildTexts) -> bool:
-    """Whether a path, as a shell reads it, is outside of the repository."""
+    """Return whether a path, as a shell reads it, is outside of the repository."""
     if _ELSEWHERE.match(path):
         return True
     inside = posixpath.normpath(path)

@@ -1,9 +1,9 @@
-"""Remember the builds without a profile of a repository's commits, each for its command and its environment.
+"""Cache the builds without a profile: one record per commit of a repository, build command and environment.
 
 A record holds each binary that a service of the repository names, so that services share a build.
 
-The records lie beside the repository's build cache, and count as much as that: what a build writes there, it
-can only write about its own repository. A record that cannot be read is no record.
+The records are beside the repository's build cache, and are trusted as much: a build can only write records
+of its own repository. A record that cannot be read is ignored.
 """
 
 from __future__ import annotations

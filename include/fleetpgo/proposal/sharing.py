@@ -1,7 +1,7 @@
-"""Services of one repository that one command builds: their build without a profile is one build.
+"""Share the build without a profile between the services of a repository that one command builds.
 
-Each service's profile is put in place empty, whichever service is proposed for. So the build is the same for
-all of them, and what is remembered of it (:mod:`fleetpgo.proposal.remembered`) serves the others.
+The build has an empty profile for each of these services, whichever service it is for. So it is the same
+build for all of them, and its cached result (:mod:`fleetpgo.proposal.remembered`) can be reused.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Addresses of a store: a directory, ``s3://bucket/prefix``, or ``s3://CONNECTION@bucket/prefix``.
 
-Airflow opens an object storage through its own connections. The command line does it here: without a
-connection by the AWS_… variables (AWS_ENDPOINT_URL among them), with one by ``AIRFLOW_CONN_<CONNECTION>``, in
-both of the forms that Airflow reads from the environment. Airflow's database of connections is unknown here.
+Airflow opens object storage with its own connections. For the command line, this module does it: without a
+connection from the ``AWS_…`` variables (such as AWS_ENDPOINT_URL), with one from
+``AIRFLOW_CONN_<CONNECTION>``, as JSON or as a URI. It cannot read the connections in Airflow's database.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _options(connection: str, environment: Mapping[str, str]) -> dict[str, Any]:
     except (ValueError, TypeError, AttributeError):
         # Without the cause, which may quote a password.
         raise StoreError(
-            f"{variable} is no connection", hint='write {"conn_type": "aws", "login": …} or aws://…'
+            f"{variable} does not hold a connection", hint='write {"conn_type": "aws", "login": …} or aws://…'
         ) from None
     if "role_arn" in extra:
         raise StoreError(
@@ -155,7 +155,7 @@ def _from_json(text: str) -> tuple[str | None, str | None, dict[str, Any]]:
 
 
 def _from_uri(text: str) -> tuple[str | None, str | None, dict[str, Any]]:
-    """The same; the extra is the query, whose values may be JSON, or all of it is in ``__extra__``."""
+    """Parse a URI. The extra is its query, whose values may be JSON, or the JSON object in ``__extra__``."""
     parts = urlsplit(text)
     if not parts.scheme:
         raise ValueError("no scheme")

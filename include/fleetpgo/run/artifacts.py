@@ -1,9 +1,9 @@
 """Artifacts of a run in its store: the name, the type and the version of each.
 
-No other module spells a name. A JSON artifact is one dataclass; its keys are the fields. ``schema_version``
-stands beside them and rises when a field changes its meaning or goes. What was written before there were
-versions has none; it is read like any earlier version. Fields that an earlier version lacks have a default,
-and keys that are not known are ignored. All other artifacts are bytes.
+Names of artifacts are defined only here. A JSON artifact is one dataclass; its keys are the fields. There is
+also a key ``schema_version``, which is raised when a field is removed or changes its meaning. The oldest
+artifacts have no version; they are read like any earlier version. Fields that an earlier version lacks have a
+default, and unknown keys are ignored. All other artifacts are bytes.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class File:
     """Where an artifact is.
 
     Attributes:
-        name: of the file, if there is one of that kind; "" if there is one for each key.
-        keyed: name of the file for a key, which stands for ``{}``; "" if there is only one.
-        version: newest version that is read, and the one that is written; 0: it is no JSON.
+        name: name of the file, if a run has only one of this type; "" if it has one per key.
+        keyed: name of the file of a key, with ``{}`` for the key; "" if a run has only one file.
+        version: newest version that can be read, and the one that is written; 0 if it is not JSON.
     """
 
     name: str = ""
@@ -126,7 +126,7 @@ def decode(kind: type[T], data: bytes, where: object) -> T:
     try:
         record = json.loads(data)
     except (ValueError, RecursionError) as error:  # RecursionError: brackets in brackets, thousands deep
-        raise ArtifactError(f"artifact {where} is no JSON: {error}", hint=_REMAKE) from error
+        raise ArtifactError(f"artifact {where} is not JSON: {error}", hint=_REMAKE) from error
     version = record.get("schema_version", 0) if isinstance(record, dict) else 0
     if isinstance(version, int) and version > file.version:
         raise ArtifactError(
@@ -160,7 +160,7 @@ _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 
 def _adapter(kind: type) -> TypeAdapter[Any]:
-    """The reader of a type. It is made when it is first needed: a task reads a few of them."""
+    """Return the parser of a type, created on first use: a task needs only a few."""
     if kind not in _ADAPTERS:
         _ADAPTERS[kind] = TypeAdapter(kind)
     return _ADAPTERS[kind]

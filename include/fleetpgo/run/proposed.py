@@ -73,10 +73,10 @@ class Merge:
 
 @dataclass(frozen=True)
 class Rollout:
-    """When the fleet switched to the build with the profile, and which share of it did.
+    """Start and end of a rollout, and the share of the instances that run the new build.
 
-    ``profile`` is empty where a deploy without a profile is measured by hand; ``fraction`` is 1 where its
-    times are given and nothing tells how far it went.
+    ``profile`` is empty if a deploy without a profile is measured by hand. ``fraction`` is 1 if the
+    times were given by hand, so the share is not known.
     """
 
     profile: str

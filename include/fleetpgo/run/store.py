@@ -63,7 +63,7 @@ class RunStore:
             return None
 
     def exists(self, kind: type, key: str = "") -> bool:
-        """Whether the artifact is there."""
+        """Return whether the artifact is there."""
         return self.size(kind, key) is not None
 
     def read(self, kind: type[T], key: str = "") -> T:

@@ -2,9 +2,10 @@
 
 A raw counter looks like a fleet of large machines, and the oldest process like the busiest.
 
-Two signs tell. The name: what ends in ``_total`` is a counter (https://prometheus.io/docs/practices/naming/),
-and no client library names a gauge so. The values: where most instances seem to use MANY cores, which few
-machines have, it is looked at the hour before, and a counter never falls.
+There are two signs. The name: a metric that ends in ``_total`` is a counter
+(https://prometheus.io/docs/practices/naming/); no client library gives a gauge such a name. The values: if
+most instances seem to use more than MANY cores, which few machines have, the hour before is queried. If no
+value has fallen, it is a counter.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def pack(
 
 
 def _free(targets: Sequence[Target], limits: Mapping[str, int], per_host: int) -> bool:
-    """Whether all targets may be profiled at the same time."""
+    """Return whether all targets may be profiled at the same time."""
     datacenters = Counter(target.datacenter for target in targets)
     hosts = Counter(found["host"] for target in targets if (found := INSTANCE.fullmatch(target.instance)))
     return all(count <= limits.get(name, 1) for name, count in datacenters.items()) and all(
@@ -77,6 +77,6 @@ def _short_name(target: Target) -> str:
 
 
 def _enumerate(names: Sequence[str], most: int = 3) -> str:
-    """The first names, and how many more."""
+    """Return the first names, and how many more."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -1,12 +1,11 @@
-"""Some of each part of the fleet: of each datacenter, hardware generation, role, or their combinations.
+"""Choose some instances of each stratum: each datacenter, hardware generation, role, or their combinations.
 
-Use it when parts of the fleet do different work, as datacenters with other customers and other hardware do.
-None is left out because its instances happen to be less busy, and the merge gives each the share of the
-profile that it has of the fleet's CPU (:mod:`.weights`). Within a stratum instances are drawn as
-:mod:`.weighted` draws them.
+Use it if parts of the fleet do different work, such as datacenters with different customers and hardware. No
+stratum is left out because its instances are less busy. In the merge each stratum has the weight of its share
+of the fleet's CPU (:mod:`.weights`). Within a stratum, instances are drawn as in :mod:`.weighted`.
 
-``proportional`` (to CPU) is the allocation to start with; ``equal`` is for comparing strata; numbers of
-one's own for a stratum of special interest.
+Start with the allocation ``proportional`` (to CPU). Use ``equal`` to compare strata, and your own numbers for
+a stratum of special interest.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The busiest instances: they are where the CPU goes, and an idle process shows the compiler nothing.
+"""Choose the busiest instances: they use the most CPU, and an idle process shows the compiler nothing.
 
-Use it when the fleet is of one kind, or when the matchers of ``selection.cpu`` (tier, environment) already
-narrow it down to one. Where datacenters or hardware differ, the busiest all tend to be of the same sort, and
-the profile stands for that sort: see :mod:`.stratified`.
+Use it if all instances of the fleet are alike, or if the matchers of ``selection.cpu`` (tier, environment)
+select such a part. If datacenters or hardware differ, the busiest instances tend to be of one kind, and the
+profile represents only that kind: see :mod:`.stratified`.
 """
 
 from __future__ import annotations

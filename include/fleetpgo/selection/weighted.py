@@ -1,7 +1,7 @@
-"""At random, without replacement, each instance with a chance in proportion to its CPU.
+"""Choose at random without replacement, each instance with a probability proportional to its CPU.
 
-Use it when nobody knows by which label a fleet differs: each core of the fleet has the same chance to be
-looked at, whatever kind of instance it is in.
+Use it if you do not know which label distinguishes the parts of the fleet: each used core has the same
+probability of being profiled, whatever kind of instance it belongs to.
 
 The draw is sequential Poisson sampling (Ohlsson, "Sequential Poisson Sampling", Journal of Official
 Statistics 14(2), 1998): instance i with c_i cores gets a number u_i, uniform in (0, 1], and those with the

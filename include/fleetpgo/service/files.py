@@ -1,4 +1,4 @@
-"""Service files: where they are, reading one with the line of every mistake, and the line of a key."""
+"""Find and read service files. Every mistake is reported with its line; so is the line of any key."""
 
 from __future__ import annotations
 

@@ -285,7 +285,7 @@ class CollectionRules(_Part):
                 "login is that of its connection, s3://CONNECTION@bucket/…, or of the environment"
             )
         if self.environment and not self.command:
-            raise ValueError("`environment` is the source command's")
+            raise ValueError("only the source command takes `environment`")
         if self.command and (self.connection or self.allow):
             raise ValueError(
                 "the source command makes no request itself: `connection` and `allow` have no effect; the "

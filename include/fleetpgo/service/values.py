@@ -142,7 +142,7 @@ def _profile_query(value: object) -> object:
 
 
 def is_profile_query(text: str) -> bool:
-    """Whether a text is a profile type with label matchers, and without a placeholder."""
+    """Return whether a text is a profile type with label matchers, and without a placeholder."""
     return bool(_PROFILE_QUERY.fullmatch(text)) and "$" not in text
 
 

@@ -1,8 +1,8 @@
 """The stages of a refresh, one file each, in this order.
 
-Each reads what the earlier ones left in the run's store, and adds its own. Each may be repeated: it finds
-what it left before and brings it up to date. The Airflow operators and the ``fleetpgo`` command call these
-functions and only adapt their input and output.
+Each stage reads the artifacts of earlier stages from the run's store, and writes its own. Each stage may be
+repeated: it finds its earlier artifacts, and updates them. The Airflow operators and the ``fleetpgo`` command
+call these functions and only adapt their input and output.
 
 :mod:`fleetpgo.run.artifacts` has the artifacts' names in the store.
 

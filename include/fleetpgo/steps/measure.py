@@ -76,7 +76,7 @@ def measure_period(
 
 
 def reverts(comparison: Comparison, period: Period) -> bool:
-    """Whether a regression is certain enough to propose a revert of the profile.
+    """Return whether a regression is certain enough to propose a revert of the profile.
 
     Only the week's verdict by estimator A is (docs/measurement.md, "What a regression does").
     """

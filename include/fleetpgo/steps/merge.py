@@ -77,15 +77,15 @@ def merge_run(
     """Merge the profiles that arrived, write both profiles and the manifest.
 
     Args:
-        service: whose profiles.
-        store: holds them.
-        selection: the instances that were to give one; of its later rounds, those that were asked count.
-        seconds: length that was asked for.
-        go: the Go command that proves that the small profile says the same; None: no proof.
-        origin: where the binaries come from by which profiles are repaired (``profile.repair``); None: none.
+        service: rules of the service.
+        store: artifacts of the run, with the profiles.
+        selection: the selected instances; of later rounds only those that were asked count.
+        seconds: requested length of a profile.
+        go: Go command that proves the minimal profile equivalent; None: no proof, the full profile is kept.
+        origin: what is needed to build the binaries for ``profile.repair``; None if this caller cannot build.
 
     Raises:
-        QuorumError: fewer instances than the quorum gave a profile; names those that did not.
+        QuorumError: fewer instances than the quorum gave a profile; the message names the others.
         ProfileError: the merged profile is below ``profile.fail_below`` (reason ``insufficient``).
     """
     asked = [each for each in selection.targets if each.round == 1 or was_asked(store, each)]

@@ -41,15 +41,15 @@ def select_instances(
     """Choose the instances to profile, and pack those of the first round for the tasks that will fetch.
 
     Args:
-        service: whose instances.
-        store: takes the :class:`Selection`; a stop of an earlier attempt is forgotten.
-        prometheus: knows them; None: the store of profiles does (``selection.source: store``).
-        instances: how many in a round; default: the service file's.
-        seconds: length of each profile; default: the service file's.
-        matchers: of the builds to profile; default: the service file's.
-        window: name of the window whose share is chosen; default: all of it.
-        length: of the time that a store is asked about, such as ``24h``; default: the service file's.
-        access: credentials and TLS of such a store.
+        service: rules of the service.
+        store: artifacts of the run; the :class:`Selection` is written, a stop of an earlier attempt removed.
+        prometheus: Prometheus with the instances; None for ``selection.source: store``.
+        instances: number of instances per round; default: as in the service file.
+        seconds: length of each profile; default: as in the service file.
+        matchers: label matchers of the builds to profile; default: as in the service file.
+        window: name of the window to select for; default: select for the whole run.
+        length: length of a profile store's window, such as ``24h``; default: as in the service file.
+        access: credentials and TLS settings for the profile store.
     """
     if service.collection.past and seconds and length is None:
         length = timedelta(seconds=seconds)
@@ -113,8 +113,8 @@ def choose(
     if rules.source == "prometheus":
         if prometheus is None:
             raise SelectionError(
-                "Prometheus is asked which instances there are, and none was given",
-                hint="name one, or let a store of profiles tell: selection.source",
+                "the instances are queried from Prometheus, and no Prometheus was given",
+                hint="give one with --prometheus, or select from a profile store: selection.source: store",
             )
         return selection.select(prometheus, rules, seed=seed, share=share, taken=taken, at=at)
     labels, query = fleets.labels_needed(rules, asked), fleets.narrowed(rules.cpu, rules.matchers)

@@ -34,7 +34,7 @@ class Outcome:
 
 
 def look_for_merge(store: RunStore, forge: Forge) -> Outcome:
-    """Whether the run's pull request has been merged, closed, or taken over by a newer run."""
+    """Check whether the run's pull request was merged, closed, or taken over by a newer run."""
     proposed = store.read(Proposed)
     if proposed.unchanged:
         return _skip(store, f"nothing was proposed: {proposed.reason}")
@@ -65,7 +65,7 @@ def _skip(store: RunStore, reason: str) -> Outcome:
 def look_for_rollout(
     service: ServiceRules, store: RunStore, prometheus: Prometheus, now: datetime
 ) -> Outcome:
-    """Whether the fleet runs the new build, and has done so for long enough to be measured."""
+    """Check whether the fleet runs the new build, and has run it for long enough to be measured."""
     rollout = store.find(Rollout)
     if rollout is None:
         profile = store.read(Proposed).profile
@@ -106,7 +106,7 @@ def _merged_at(store: RunStore) -> datetime:
 
 
 def look_for_week(service: ServiceRules, store: RunStore, now: datetime) -> Outcome:
-    """Whether the long period after the rollout has passed."""
+    """Check whether the long period after the rollout (``measurement.week``) has passed."""
     moment = measurable_at(service, store, "week")
     return Outcome("done" if now >= moment else "waiting", f"measurable at {moment}")
 

@@ -112,7 +112,7 @@ def run(store: Store, dag_id: str, run_id: str) -> RunAnswer:
 
 @runs.get("/difference")
 def difference(store: Store) -> DifferenceAnswer | None:
-    """The run's profile against the one merged before it; null if there is none."""
+    """Return the run's profile against the one merged before it; null if there is none."""
     found = overview.previous_run(store)
     if found is None:
         return None

@@ -102,7 +102,7 @@ async def test_an_answer_without_a_profile_is_refused(fetch, body):
         record = await ask(fetch, address)
     assert (record.state, record.reason) == (
         "refused",
-        "not-a-profile: Parca's answer is no JSON with a `pprof` in base64",
+        "not-a-profile: Parca's answer is not JSON with a `pprof` in base64",
     )
 
 

@@ -92,7 +92,7 @@ async def test_a_profile_that_the_store_cut_off_is_refused_by_that_name(fetch, s
     async with serving(http(body)) as store:
         (record,) = await fetch(PODS[0], **asked(store, source))
     assert record.state == "refused"
-    assert record.reason.startswith("cut-off: the store has put what is rare into a function 'other'")
+    assert record.reason.startswith("cut-off: the store has collapsed rare functions into 'other'")
 
 
 async def test_a_window_in_the_past_is_asked_about_in_parts_of_a_day(fetch, store):

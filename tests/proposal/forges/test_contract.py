@@ -330,7 +330,7 @@ def test_an_app_of_github_s_proposes_with_tokens_that_run_out(serve, key, go_pro
     "token", ["ghp_t0ken", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----"]
 )
 def test_an_app_without_its_key_is_an_error_that_does_not_show_it(token):
-    with pytest.raises(ForgeError, match="password is no private key of the app 1234") as error:
+    with pytest.raises(ForgeError, match="password is not a private key of the app 1234") as error:
         connect("github", PROJECT, address="https://github.com", token=token, app=App(APP, int(INSTALLATION)))
     assert "t0ken" not in f"{error.value} {error.value.__cause__}"
 

@@ -23,7 +23,7 @@ def test_github_is_reached_with_a_token():
         ("http://github.com", "acme/tiny", "s3cret", "the forge's address is no https:// URL"),
         ("github.com", "acme/tiny", "s3cret", "the forge's address is no https:// URL"),
         ("https://bot:s3cret@github.com", "acme/tiny", "s3cret", "the forge's address is no https:// URL"),
-        ("https://github.com", "tiny", "s3cret", "'tiny' is no repository on GitHub"),
+        ("https://github.com", "tiny", "s3cret", "'tiny' is not a repository on GitHub"),
         ("https://github.com", "acme/tiny", None, "the forge's connection holds no token"),
     ],
 )

@@ -233,7 +233,7 @@ def test_nothing_is_merged_by_itself_without_checks_to_wait_for(forge):
     push_branch(forge)
     create(forge)
 
-    with pytest.raises(ForgeError, match="has no checks to wait for"):
+    with pytest.raises(ForgeError, match="a local forge runs no checks"):
         forge.merge_once_ready(1, "merge")
 
 

@@ -138,7 +138,7 @@ def test_a_list_without_an_end_is_left(asking, server, kind, monkeypatch):
     foreign = {"head": {"label": "other", "repo": None}, "source_project_id": 1, "target_project_id": 2}
     server.body = json.dumps([foreign]).encode()
 
-    with pytest.raises(ForgeError, match="the answer goes on after 7 requests"):
+    with pytest.raises(ForgeError, match="the list goes on after 7 requests"):
         asking.find(BRANCH)
     assert len(server.asked) == 7
 

@@ -33,14 +33,14 @@ class Command:
     whole: ClassVar[bool] = True
 
     def question(self, target: Target, *, seconds: int) -> str:
-        """The filled-in command line; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
+        """Return the command line with the target's labels filled in."""
         return shlex.join(self.request(target, seconds=seconds).arguments)
 
     def request(self, target: Target, *, seconds: int, until: float = 0) -> Call:  # noqa: ARG002  # the protocol's
-        """The filled-in command; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
+        """Return the program and its arguments, with the target's labels filled in."""
         arguments = tuple(fill(each, target, seconds=seconds) for each in self.command)
         return Call(arguments, fill("$host", target, seconds=seconds))
 
     def profile(self, body: bytes, *, seconds: int, limits: Limits) -> bytes:  # noqa: ARG002  # the protocol's
-        """What was printed itself."""
+        """Return the output unchanged: it is the profile."""
         return body

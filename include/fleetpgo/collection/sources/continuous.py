@@ -1,12 +1,12 @@
-"""Common parts of Pyroscope and Parca, which profile continuously and are asked for a past time.
+"""Common parts of Pyroscope and Parca, which profile continuously and are queried for a past time.
 
 A query names a profile type and label matchers, ``process_cpu:cpu:nanoseconds:cpu:nanoseconds{pod="api-0"}``,
-and the answer is everything of the last so many seconds, merged. No instance notices.
+and the answer is the merge of all profiles in a time range. The instances are not involved.
 
-Both lose the period on the way, the CPU time between two samples: Pyroscope says a second whatever it was
-(``SetProfileMetadata`` in its pkg/pprof/pprof.go), Parca says nothing (``selectMerge`` in its
-pkg/parcacol/querier.go). Without it nanoseconds cannot be counted in samples. So the period of Go's profiler
-is put in, and the duration that was asked for.
+Both lose the period, the CPU time between two samples: Pyroscope always says one second
+(``SetProfileMetadata`` in its pkg/pprof/pprof.go), Parca leaves it out (``selectMerge`` in its
+pkg/parcacol/querier.go). Without the period, nanoseconds cannot be converted to samples. So fleetpgo fills in
+the period of Go's profiler, and the requested duration.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ GO_PERIOD = 10_000_000
 """Nanoseconds of CPU time between two samples: runtime/pprof takes 100 a second."""
 
 TRUNCATED = "other"
-"""Name of the function that stands for what a store left out. A Go function's has a dot in it."""
+"""Name of the function into which a store collapses rare ones. The name of a Go function has a dot."""
 
 _ENTRY = b"\x32\x05other"
-"""The name in a profile's table of strings: field 6, five bytes."""
+"""TRUNCATED as an entry of a profile's string table: field 6, length 5."""
 
 
 def completed(profile: bytes, *, seconds: int, limits: Limits) -> bytes:
-    """A stored profile, gzipped, that says its period and how long a time it covers.
+    """Return a stored profile with its period and its duration filled in, gzipped.
 
     Args:
-        profile: as it was answered, gzipped or not.
-        seconds: the time that was asked for.
-        limits: what the profile may be.
+        profile: the profile as the store sent it, gzipped or not.
+        seconds: the requested length, which becomes the duration.
+        limits: largest allowed profile.
 
     Raises:
-        UnusableError: the store has left out a part of it.
-        ProfileError: it is larger, or no message at all.
+        UnusableError: the store has collapsed rare functions into TRUNCATED.
+        ProfileError: the profile exceeds `limits`, or is not protobuf.
     """
     raw = message(profile, limits)
     if _ENTRY in raw and _cut_off(raw):
         raise UnusableError(
-            f"cut-off: the store has put what is rare into a function {TRUNCATED!r}: ask about less time "
+            f"cut-off: the store has collapsed rare functions into {TRUNCATED!r}: ask for a shorter time "
             "(collection.window), or raise its limit on nodes (Pyroscope: max_flamegraph_nodes_max)"
         )
     # Of a field that is there twice the last one counts: so does protobuf say.
@@ -53,7 +53,7 @@ def completed(profile: bytes, *, seconds: int, limits: Limits) -> bytes:
 
 
 def _cut_off(raw: bytes) -> bool:
-    """Whether one of the functions stands for what was left out."""
+    """Return whether a function of the profile is named TRUNCATED."""
     try:
         profile = profile_pb2.Profile.FromString(raw)
     except DecodeError:  # the check names what is wrong with it

@@ -67,6 +67,6 @@ class Parca:
             packed = base64.b64decode(json.loads(body)["pprof"], validate=True)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UnusableError(
-                "not-a-profile: Parca's answer is no JSON with a `pprof` in base64"
+                "not-a-profile: Parca's answer is not JSON with a `pprof` in base64"
             ) from error
         return completed(packed, seconds=seconds, limits=limits)

@@ -28,7 +28,7 @@ class PprofHttp:
 
     Args:
         url: template of the URL.
-        ports: lowest and highest port that a label may give; None: the template fixes it.
+        ports: lowest and highest allowed port, if a label gives the port; None: the template fixes it.
     """
 
     url: str
@@ -37,17 +37,17 @@ class PprofHttp:
     whole: ClassVar[bool] = True
 
     def question(self, target: Target, *, seconds: int) -> str:
-        """The filled-in URL; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
+        """Return the URL with the target's labels filled in."""
         return fill(self.url, target, seconds=seconds)
 
     def request(self, target: Target, *, seconds: int, until: float = 0) -> Request:  # noqa: ARG002  # the protocol's
-        """A GET of the filled-in URL; see :class:`~fleetpgo.collection.sources.ProfileSource`."""
+        """Return a GET request for the URL with the target's labels filled in."""
         filled = self.question(target, seconds=seconds)
         try:
             url = URL(filled)
             _ = url.host  # reads xn--…
         except ValueError as error:  # a port beyond 65535, an address that is none, what is no xn--…
-            raise NeverError(f"{filled} is no URL: {error}") from error
+            raise NeverError(f"{filled} is not a URL: {error}") from error
         asked = set(Template(urlsplit(self.url).netloc).get_identifiers())
         from_label = {"instance", "port"} & asked
         if from_label and not (self.ports and url.port and self.ports[0] <= url.port <= self.ports[1]):
@@ -56,5 +56,5 @@ class PprofHttp:
         return Request(url, profiled="" if asked else fill("$host", target, seconds=seconds))
 
     def profile(self, body: bytes, *, seconds: int, limits: Limits) -> bytes:  # noqa: ARG002  # the protocol's
-        """The body itself."""
+        """Return the body unchanged: it is the profile."""
         return body

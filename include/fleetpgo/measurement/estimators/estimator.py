@@ -18,10 +18,10 @@ class Inputs:
     """Everything that an estimator may read.
 
     Attributes:
-        usage: the windows, and the same windows of earlier weeks as far as history reaches.
-        windows: what is compared.
-        elasticity: of CPU in traffic; None if history does not tell it.
-        panel: single instances around the rollout; None if they were not read.
+        usage: data of the windows, and of the same windows in earlier weeks as far as history reaches.
+        windows: the times to compare.
+        elasticity: d ln(CPU) / d ln(traffic); None if it cannot be estimated from history.
+        panel: data of each instance around the rollout; None if they were not queried.
         settle: seconds after a restart that are left out.
     """
 

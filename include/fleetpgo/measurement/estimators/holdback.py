@@ -8,44 +8,48 @@ look like a saving.
 For datacenter d and part b of the window (a day of a week), with C the CPU in cores and Q the requests per
 second, both summed over the group, ε the elasticity of CPU in traffic, and the parts 1 … m by time:
 
-    A_db = [ln C − ε ln Q] of the treated − that of the hold-back, after the rollout;  B_db likewise before
+    A_db = [ln C − ε ln Q] of the treated − the same of the hold-back, after the rollout;  B_db: before it
     D_d  = Σ_b w_b A_db − Σ_b w_(m+1−b) B_db      τ = Σ_d v_d D_d
 
-v_d is the datacenter's share of the treated instances' CPU before the rollout, so that τ is the fleet's
-change: a datacenter of ten times the size counts ten times.
+v_d is the datacenter's share of the treated instances' CPU before the rollout. So τ is the change of the
+whole fleet: a datacenter of ten times the size counts ten times.
 
-The weights w_b fall with the distance from the rollout: what two groups cost drifts apart, so the days next
-to it tell most. They are those of a level that does a random walk under noise (Muth, JASA 1960),
+*Weights.* w_b falls with the distance from the rollout, because the costs of the two groups drift apart, so
+the days next to the rollout are the most informative. They are the optimal weights for a random walk with
+noise (Muth, JASA 1960),
 
     w_b ∝ (1 − λ)^(b−1),   λ = 2/(1 + √(1 + 4r/q))
 
-with the walk's variance q in a day and the noise's r from the weeks before: differences of neighbouring days
-have the variance 2r + q, those of days a week apart 2r + 7q. Where nothing drifts (q = 0), where history is
-short, and for windows of hours the weights are equal. They do not touch the interval's validity:
+where q is the variance of the walk per day, and r that of the noise. Both are estimated from the weeks
+before: differences of neighbouring days have the variance 2r + q, of days a week apart 2r + 7q. The weights
+are equal without drift (q = 0), with a short history, and for windows of hours. The interval is valid for any
+weights:
 
     half-width = t(97.5 %, f) · s · √(Σ_d v_d²)
 
-D_d is taken to be equally noisy in each datacenter. s² is the variance of the n datacenters' D_d. The same
-comparison k = 1 … K weeks earlier gives K more such variances, of what nobody changed; s² is the mean of all
-K + 1, with f = (n − 1)(K + 1)²/(1.5 K + 1) degrees of freedom: neighbouring weeks share one, and their
-differences correlate by −0.5 where weeks are independent. If this week's variance is larger than theirs allow
-(F test, 95 %), they do not speak for it: then it stands alone, with f = n − 1, as it does where history is
-short.
+*Spread between datacenters.* D_d is assumed to be equally noisy in each datacenter. s² is the variance of D_d
+over the n datacenters. The same comparison k = 1 … K weeks earlier gives K more variances, of times without a
+rollout. s² is the mean of all K + 1, with f = (n − 1)(K + 1)²/(1.5 K + 1) degrees of freedom: neighbouring
+comparisons share a week, so their differences have a correlation of −0.5 if weeks are independent. If this
+week's variance is significantly larger than the earlier ones (F test, 95 %), or if history is short, s² is
+this week's variance alone, with f = n − 1.
 
-That is the spread between datacenters. What all held-back instances do alike, against all treated ones, is
-not in it. It is in the placebos themselves: τ_k = Σ_d v_d D_dk of K ≥ 3 earlier weeks, which should be zero.
-Where their mean square is larger than s² Σ_d v_d², it takes that one's place:
+*Common drift.* A drift that all held-back instances share, against all treated ones, is not in that spread.
+It shows in the placebos τ_k = Σ_d v_d D_dk of K ≥ 3 earlier weeks, which should be zero. If their mean square
+is larger than s² Σ_d v_d², it is used instead:
 
     half-width = t(97.5 %, 0.84 K) · √(mean of τ_k²)
 
-with the degrees of freedom of B's placebos. In a simulation of normal noise (four and ten datacenters, five
-weeks, a common drift of none to four times the other error) such intervals cover 95.4 to 98.3 %. Without
-the τ_k they cover 75 % at one and a half times and 50 % at three times. The price: where nothing drifts,
-intervals are 27 to 29 % wider.
+with the degrees of freedom of B's placebos. In a simulation with normal noise (four and ten datacenters, five
+weeks, a common drift of zero to four times the other error) the coverage of these intervals is 95.4 to 98.3
+%. Without the τ_k it is 75 % for a drift of 1.5 times, and 50 % for 3 times the other error. The price:
+without drift, intervals are 27 to 29 % wider.
 
-Alone, few datacenters may agree by chance better than their own noise over time allows: then the half-width
-is at least t(97.5 %, m − 1) · s_b/√m, with s_b² the variance over b of Σ_d v_d (A_db − B_db).
-ε is 1 (CPU per request) where history does not tell it.
+*Few datacenters.* If s² is this week's variance alone, few datacenters may agree by chance better than their
+own noise over time allows. Then the half-width is at least t(97.5 %, m − 1) · s_b/√m, where s_b² is the
+variance over b of Σ_d v_d (A_db − B_db).
+
+ε is 1 (CPU per request) if it cannot be estimated from history.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
             jumped across this rollout as in no week before.
     """
     if not windows.across_rollout:
-        raise NotPossibleError("the windows are longer than a jump")
+        raise NotPossibleError("E needs windows shorter than a day")
     total = usage.total()
     jumps, traffic = [], []
     for week in range(PLACEBOS + 1):

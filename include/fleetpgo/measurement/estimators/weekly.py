@@ -1,20 +1,23 @@
 """B: the saving week on week, adjusted for traffic, with an interval from the weeks before.
 
-Assumption: but for the build and its traffic, this week differs from the last as the weeks before differed
-from theirs; CPU follows traffic with one elasticity.
+Assumption: apart from the build and traffic, this week differs from the last as earlier weeks differed from
+their predecessors; CPU follows traffic with one elasticity.
 
 Over the fleet's hours, with C the CPU in cores and Q the requests per second of all instances:
 
     r_h = ln(C_h/C_{h−168}) − ε · ln(Q_h/Q_{h−168})      τ = median of r_h over the window after the rollout
 
-The same with the rollout thought k = 1 … K weeks earlier gives placebos: changes that no rollout made.
-Those between them, a day apart, are placebos as well. Half-width: t(97.5 %, 0.84 K) · root of the mean of
-all their squares. They overlap, so they are far from independent: by the autocorrelation of such
-differences, the 29 over five weeks are worth 4.2 where cost drifts as a random walk, and 6.9 where each
-week is a matter of its own (the equivalent degrees of freedom, as for the overlapping Allan variance). The
-lesser is taken. Their mean is not estimated: it is zero if nothing drifts, and if something drifts, that is
-doubt. The median lets an attack of hours pass by. What only some datacenters did, as they never did in those
-weeks, is not the build's doing: then there is no estimate.
+The same computation for an imagined rollout k = 1 … K weeks earlier gives placebos: changes without a
+rollout. The weeks that start on the days in between are placebos, too. The interval is
+
+    half-width = t(97.5 %, 0.84 K) · √(mean of all squared placebos)
+
+The placebos overlap, so they are not independent. From the autocorrelation of such differences, the 29
+placebos over five weeks have 4.2 equivalent degrees of freedom if cost drifts as a random walk, and 6.9 if
+weeks are independent (computed as for the overlapping Allan variance). The smaller number is used. The mean
+of the placebos is not subtracted: without drift it is zero, and a drift must widen the interval. The median
+is robust against an attack of some hours. If CPU per request changed in only some datacenters, by more than
+in any earlier week, the cause is not the build: then there is no estimate.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The bytes of profiles ⇄ columns of numbers. What the columns say is not known here.
+"""Convert the bytes of profiles to columns of numbers, and back, without regard to their meaning.
 
-Reading goes from :mod:`reading` (gzip, limits) by :mod:`batches` (ptars' Arrow columns) to :mod:`decoding`
-(numpy columns, every reference checked). Of some records numpy reads the bytes itself: :mod:`locations`, and
-:mod:`leaves` for who needs no more of a stack than a compiler does. :mod:`writing` goes back. The columns
-are :mod:`columns`, of :mod:`arrays` and :mod:`texts`; :mod:`numbering` gives equal records equal numbers.
+Reading goes from :mod:`reading` (gzip, limits) through :mod:`batches` (ptars' Arrow columns) to
+:mod:`decoding` (numpy columns, every reference checked). numpy itself decodes some records: :mod:`locations`,
+and the two leaf-most locations of each stack (:mod:`leaves`), which are all that a compiler needs.
+:mod:`writing` goes back. :mod:`columns` defines the columns, which consist of :mod:`arrays` and :mod:`texts`;
+:mod:`numbering` gives equal records equal numbers.
 """

@@ -27,7 +27,7 @@ def renumbered(rows: Ints, count: int, number: Callable[[Ints], Ints]) -> Ints:
 
 
 def used_rows(rows: Ints, count: int) -> Ints:
-    """The rows of a table of ``count`` rows that occur in ``rows``, rising."""
+    """Return the rows of a table of ``count`` rows that occur in ``rows``, rising."""
     marks = np.zeros(count, np.bool_)
     marks[rows] = True
     return np.flatnonzero(marks)

@@ -1,4 +1,4 @@
-"""From the messages of profiles to an Arrow batch: the part that ptars does, and its errors by name."""
+"""Decode the messages of profiles to an Arrow batch with ptars, and convert its errors to named reasons."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LEAF_PROFILE = _POOL.get_for_message(profile_pb2.LeafProfile.DESCRIPTOR)
 
 
 def decode(messages: Sequence[bytes], limits: Limits, handler: Any) -> pa.RecordBatch:  # noqa: ANN401 -- ptars exports no type
-    """The messages as a batch of one row each.
+    """Return the messages as a batch of one row each.
 
     Args:
         messages: unzipped, one for each profile.

@@ -1,8 +1,8 @@
-"""Profiles as columns: what the message ``Profile`` of profile.proto holds, as numpy arrays.
+"""Profiles as columns: the content of the message ``Profile`` (profile.proto) as numpy arrays.
 
-Ids of the message are row numbers here, and nothing refers outside its table: whoever holds a
-:class:`Columns` may index without checking. Several profiles may lie in one :class:`Columns`, one behind the
-other in every table: what numpy does once for eight costs little more than once for one. Why columns:
+The ids of the message are replaced by row numbers, and every reference is valid, so callers may index without
+checking. One :class:`Columns` can hold several profiles, one after the other in every table, because one
+numpy call for eight profiles costs little more than for one. Why columns:
 docs/decisions/0100-profiles-as-columns.md.
 """
 

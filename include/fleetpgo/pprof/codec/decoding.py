@@ -1,8 +1,8 @@
-"""From the bytes of a profile to its columns.
+"""Decode the bytes of a profile to its columns.
 
-ptars reads the message straight into Arrow columns, but for the locations, which numpy reads in less time
-(:mod:`fleetpgo.pprof.codec.locations`). Here all become plain numpy arrays, and every reference in them is
-checked and resolved.
+ptars reads the message directly into Arrow columns, except the locations, for which numpy is faster
+(:mod:`fleetpgo.pprof.codec.locations`). This module converts all of them to numpy arrays, and checks and
+resolves every reference.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Samples(NamedTuple):
 def resolved(
     batch: pa.RecordBatch, messages: Sequence[bytes], samples: Samples, locations: Locations
 ) -> Columns:
-    """The columns of a batch from :func:`decode`, every reference in it checked and resolved.
+    """Return the columns of a batch from :func:`decode`, every reference in it checked and resolved.
 
     Fields of a function that the batch's message does not have are taken as not given. The arrays of
     ``samples`` and ``locations`` are used for it and change.
@@ -154,7 +154,7 @@ class Records:
         self.counts = np.diff(starts)
 
     def rows(self, numbers: Ints, starts: Ints, *, lowest: int = 0) -> Ints:
-        """The row of each number.
+        """Return the row of each number.
 
         Args:
             numbers: (n,) or (n, some): one profile's behind the other's.
@@ -183,14 +183,14 @@ def _require_line_numbers(lines: Ints) -> None:
 
 
 def _numbers(column: pa.Array) -> Ints:
-    """A column without nulls, as 64 bits with sign. ``to_numpy`` imports pandas: a second."""
+    """Return a column without nulls, as 64 bits with sign. ``to_numpy`` imports pandas: a second."""
     if not len(column):
         return np.zeros(0, np.int64)
     return np.frombuffer(column.buffers()[1], np.int64, len(column))
 
 
 def _table(records: pa.StructArray, *fields: str, flags: tuple[str, ...] = ()) -> Ints:
-    """(records, fields and flags) of a struct column, as 64 bits with sign."""
+    """Return (records, fields and flags) of a struct column, as 64 bits with sign."""
     table = np.zeros((len(records), len(fields) + len(flags)), np.int64, order="F")
     given = {field.name for field in records.type}
     for index, field in enumerate(fields):
@@ -220,7 +220,7 @@ class _Ids:
         )
 
     def rows(self, ids: Ints, starts: Ints) -> Ints:
-        """The row of each id; arguments as of ``Records.rows``."""
+        """Return the row of each id; arguments as of ``Records.rows``."""
         if self.dense:
             return self.table.rows(ids, starts, lowest=1)
         rows = np.empty_like(ids)
@@ -230,7 +230,7 @@ class _Ids:
         return rows
 
     def rows_or_none(self, ids: Ints, starts: Ints) -> Ints:
-        """The row of each id, and NONE for id 0."""
+        """Return the row of each id, and NONE for id 0."""
         given = ids != 0
         if given.all():
             return self.rows(ids, starts)

@@ -1,13 +1,13 @@
 """Read only the part of each stack that the compiler reads: its two leaf-most locations.
 
-Most of a profile's bytes are the locations of its stacks, and of each stack the compiler reads the two next
-to the leaf. So ptars hands over the samples as they are, and numpy reads the beginning of all of them at
-once. It reads them as Go's runtime and google/pprof write them: location ids in one packed list, or at most
-two of them one by one; before or behind them the values, all packed or all one by one; then labels. Profiles
-with any other sample are read whole, and then shortened.
+Most bytes of a profile are the locations of its stacks, but the compiler reads only two locations of each
+stack. So ptars returns the samples as bytes, and numpy decodes the start of all samples at once. It expects
+the encoding of Go's runtime and google/pprof: location ids in one packed list, or at most two ids unpacked;
+before or after them the values, all packed or all unpacked; then labels. If any sample is encoded in another
+way, the whole profile is decoded, and then shortened.
 
-Locations that no sample has there are left out, too. What is left out is not checked either: a wrong
-reference in it goes unseen.
+Locations that only deeper frames use are left out, too. What is left out is not checked, so a wrong reference
+in it is not detected.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def parse_leaves(messages: Sequence[bytes], limits: Limits) -> Columns:
 
 
 def shortened(profiles: Columns, limits: Limits) -> Columns:
-    """The profiles with the two leaf-most locations of each stack.
+    """Return the profiles with the two leaf-most locations of each stack.
 
     Raises:
         ProfileError: these hold too many lines, or too long names (``too-large``).
@@ -105,7 +105,7 @@ def _usual_stacks(batch: pa.RecordBatch, samples: Samples) -> tuple[Ints, Locati
 
 
 def _usual_samples(records: pa.Array, types: int) -> Samples:
-    """The samples; their stacks are ids of locations as yet, not rows."""
+    """Return the samples. Their stacks still hold ids of locations, not rows."""
     cursor = Cursor.of(records)
     tags = cursor.tags()
     values_first = bool(np.all((tags == VALUE) | (tags == VALUES)))
@@ -150,7 +150,7 @@ def _locations(cursor: Cursor) -> tuple[Ints, Ints, Ints]:
 
 
 def _values(cursor: Cursor, types: int) -> Ints:
-    """(samples, types) the values that stand there, all packed or all one by one."""
+    """Read (samples, types) the values, which must be all packed or all one by one."""
     if types > MOST_TYPES:
         raise UnusualError
     packed = bool(np.all(cursor.tags() == VALUES))

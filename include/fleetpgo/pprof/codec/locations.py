@@ -70,7 +70,7 @@ def usual_locations(column: pa.ListArray, rows: Ints | None = None) -> Locations
 
 
 def _lines(cursor: Cursor) -> tuple[Ints, Ints]:
-    """The lines that stand there: where each location's start, and all of them."""
+    """Read the lines: return where the lines of each location start, and all lines."""
     counts = np.zeros(len(cursor), np.int64)
     steps: list[tuple[Ints, list[Ints]]] = []
     rows, after = np.arange(len(cursor)), cursor.at.copy()

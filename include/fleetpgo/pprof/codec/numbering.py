@@ -1,8 +1,7 @@
-"""Numbers for records: equal records get equal numbers, in the order in which they arrive.
+"""Number records in the order in which they first occur; equal records get equal numbers.
 
-Arrow finds them, all records of a question at once, in a hash table that it makes of those that are known. A
-dict takes six times as long for the strings of a merge, and a hash table of numpy arrays twice as long for
-its rows of numbers.
+Arrow looks up many records at once in a hash table of the known ones. For the strings of a merge, a dict
+takes six times as long; for its rows of numbers, a hash table in numpy takes twice as long.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Numbering(dict[Key, int]):
         return number
 
     def of(self, keys: Iterable[Key], count: int) -> Ints:
-        """(count,) the number of each key."""
+        """Return (count,) the number of each key."""
         return np.fromiter(map(self.__getitem__, keys), np.int64, count)
 
 
@@ -60,7 +59,7 @@ class Distinct:
         return len(self.values)
 
     def of(self, column: pa.Array) -> Ints:
-        """(column,) the number of each value of a column without nulls."""
+        """Return (column,) the number of each value of a column without nulls."""
         if not len(column):
             return np.zeros(0, np.int64)
         numbers = self._find(column)
@@ -71,7 +70,7 @@ class Distinct:
         return np.frombuffer(numbers.buffers()[1], np.int32, len(numbers)).astype(np.int64)
 
     def _find(self, column: pa.Array) -> pa.Array:
-        """The number of each value, null for what is not known."""
+        """Return the number of each value, null for what is not known."""
         return call_function("index_in", [column], SetLookupOptions(value_set=self.values, skip_nulls=False))
 
 
@@ -94,7 +93,7 @@ class Rows:
         return np.frombuffer(data, np.int64, starts[-1]), starts[1:] - starts[:-1]
 
     def of(self, data: Ints, counts: Ints) -> Ints:
-        """The number of each row.
+        """Return the number of each row.
 
         Args:
             data: all rows, one behind the other.
@@ -138,7 +137,7 @@ class Sums:
             np.add.at(sums, rows, of_type)
 
     def of(self, count: int) -> Ints:
-        """(count, value types) the sums of the first rows."""
+        """Return (count, value types) the sums of the first rows."""
         return self._sums[:, :count].T
 
 

@@ -1,8 +1,8 @@
-"""From the bytes that somebody sent to the bytes of one protobuf message, within limits.
+"""Unpack received bytes to one protobuf message, within limits.
 
-A profile comes from a network, so nothing about it is believed: the size of what is unpacked, the number of
-records, the depth of a stack each have a bound, and each refusal has a name. This module knows gzip and what
-is commonly sent instead of a profile; it does not know what is in the message.
+A profile comes from a network, so it is not trusted: the unpacked size, the number of records and the depth
+of a stack are limited, and each refusal has a named reason. This module knows gzip, and what servers commonly
+send instead of a profile. It does not know the content of the message.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ MERGED_LIMITS = Limits(packed_bytes=256 * MIB, message_bytes=1024 * MIB, records
 
 
 def message(data: bytes, limits: Limits) -> bytes:
-    """The protobuf message in ``data``, which is either it or its gzip stream.
+    """Return the protobuf message in ``data``, which is the message itself or gzipped.
 
     Raises:
         ProfileError: ``empty``, ``html``, ``text``, ``too-large``, ``truncated``, ``corrupt`` or

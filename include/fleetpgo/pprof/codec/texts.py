@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def go_bytes(name: str) -> bytes:
-    """The bytes of a name, by which Go orders names; the inverse of :func:`go_name`."""
+    """Return the bytes of a name, by which Go orders names; the inverse of :func:`go_name`."""
     return name.encode("utf-8", "surrogateescape")
 
 
 def go_name(name: bytes) -> str:
-    """The name as text. Bytes that are not UTF-8 survive the way there and back."""
+    """Return the name as text. Bytes that are not UTF-8 survive the round trip to :func:`go_bytes`."""
     return name.decode("utf-8", "surrogateescape")
 
 
@@ -56,17 +56,17 @@ class Texts(Sequence[bytes]):
         return (octets[start:end] for start, end in pairwise(self._ends.tolist()))
 
     def sizes(self) -> Ints:
-        """(texts,) how many bytes each has."""
+        """Return (texts,) the size of each text in bytes."""
         return np.diff(np.asarray(self._ends)).astype(np.int64)
 
     def cut(self, rows: Ints) -> list[bytes]:
-        """The text of each row. A text is cut out once, however many rows name it."""
+        """Return the text of each row. A text is cut out once, however many rows name it."""
         of_rows = rows.tolist()
         texts = {row: self[row] for row in set(of_rows)}
         return [texts[row] for row in of_rows]
 
     def distinct(self, rows: Ints) -> tuple[list[bytes], Ints]:
-        """The different texts of the rows, and (rows,) the number of each one's among them."""
+        """Return the different texts of the rows, and (rows,) the number of each one's among them."""
         used = used_rows(rows, len(self))
         encoded = call_function("dictionary_encode", [self.column.take(_column(used))])
         numbers = np.zeros(len(self), np.int64)
@@ -75,7 +75,7 @@ class Texts(Sequence[bytes]):
         return list(Texts(encoded.dictionary)), numbers.take(rows)
 
     def are_utf8(self) -> bool:
-        """Whether all of them are UTF-8: together they are, and none begins in the middle of a letter."""
+        """Return whether all texts are UTF-8: their concatenation is, and none starts inside a character."""
         octets = bytes(self._octets)
         if octets.isascii():
             return True
@@ -88,7 +88,7 @@ class Texts(Sequence[bytes]):
         return not bool(np.any(firsts & 0xC0 == 0x80))  # noqa: PLR2004 -- what every octet but a letter's first is
 
     def may_hold(self, octet: bytes) -> bool:
-        """Whether any text may hold the octet. The octet may also be in a text outside these rows."""
+        """Return whether any text may hold the octet. The octet may also be in a text outside these rows."""
         return octet in bytes(self._octets)
 
 
@@ -104,13 +104,13 @@ class TextNumbers:
         self._distinct = Distinct(Texts.of([b""]).column)
 
     def of(self, texts: Texts) -> Ints:
-        """(texts,) the number of each."""
+        """Return (texts,) the number of each."""
         return self._distinct.of(texts.column)
 
     def some(self, texts: Texts, rows: Ints) -> Ints:
-        """The number of the text of each row; other texts get none, and are not kept."""
+        """Return the number of the text of each row; other texts get none, and are not kept."""
         return renumbered(rows, len(texts), lambda used: self._distinct.of(texts.column.take(_column(used))))
 
     def all(self) -> Texts:
-        """All texts by number."""
+        """Return all texts by number."""
         return Texts(self._distinct.values)

@@ -58,7 +58,7 @@ def walk(message: bytes, most: int) -> Walk:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """The varint at ``at`` and the index after it; past the end of ``data`` if it is cut off or too long."""
+    """Return the varint at ``at`` and the index after it; past the end if it is truncated or too long."""
     value = 0
     for place, octet in enumerate(data[at : at + MOST_VARINT_BYTES]):
         value |= (octet & 0x7F) << 7 * place

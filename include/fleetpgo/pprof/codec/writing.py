@@ -1,10 +1,10 @@
-"""Writing a profile, so that equal profiles are equal bytes.
+"""Encode a profile, so that equal profiles have equal bytes.
 
-Every table is sorted by what its records say, not by when they came. Strings are in the order of their bytes,
-then functions, locations and samples in that of the numbers that these give them. Only the mappings stay as
-they are: the first one is the main binary. The gzip stream has fixed settings, no file name and no time.
+Every table is sorted by content, not by order of arrival: strings by their bytes; functions, locations and
+samples by the row numbers in them. Only the mappings keep their order, because the first one is the main
+binary. The gzip stream has fixed settings, no file name and no time.
 
-As in reading, ptars does the protobuf part: the tables become Arrow columns, and these the message.
+ptars encodes the protobuf message from Arrow columns.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def sort_tables(profile: Columns) -> Sorted:
 
 
 def write(profile: Columns) -> bytes:
-    """The profile, gzipped."""
+    """Return the profile, gzipped."""
     header = profile.header
     texts, text_rows, functions, locations, location_ids = sort_tables(profile)
     row_of = {text: row for row, text in enumerate(texts)}
@@ -107,7 +107,7 @@ def _header_texts(header: Header) -> list[str]:
 
 
 def _strings(profile: Columns) -> tuple[list[bytes], Ints]:
-    """The string table, and where in it each row of ``profile.strings`` is now, or NONE."""
+    """Return the string table, and where in it each row of ``profile.strings`` is now, or NONE."""
     used = np.concatenate(
         [
             profile.functions[:, :3].ravel(),
@@ -125,7 +125,7 @@ def _strings(profile: Columns) -> tuple[list[bytes], Ints]:
 
 
 def _functions(profile: Columns, text_rows: Ints) -> tuple[Table, Ints]:
-    """The functions; and the id of each row of ``profile.functions``, 0 for NONE."""
+    """Return the functions; and the id of each row of ``profile.functions``, 0 for NONE."""
     table = profile.functions.copy()
     table[:, :3] = text_rows[table[:, :3]]
     order = np.lexsort(table.T[::-1])
@@ -140,7 +140,7 @@ def _mappings(profile: Columns, text_rows: Ints) -> Table:
 
 
 def _locations(profile: Columns, function_ids: Ints) -> tuple[Table, Ints]:
-    """The locations; and the id of each row of ``profile.locations``."""
+    """Return the locations; and the id of each row of ``profile.locations``."""
     heads = profile.locations.copy()
     heads[:, 0] += 1  # ids of mappings; 0 for NONE
     lines = profile.lines.copy()
@@ -233,7 +233,7 @@ def _ids(order: Ints) -> Ints:
 
 
 def _one(kind: pa.DataType, value: Any) -> pa.Array:  # noqa: ANN401  # what a field holds depends on its type
-    """A column of one row: what the message says in that field."""
+    """Return a column of one row: what the message says in that field."""
     if pa.types.is_list(kind):
         column = next(iter(value.values())) if isinstance(value, dict) else value
         count = len(column[0]) - 1 if isinstance(column, tuple) else len(column)

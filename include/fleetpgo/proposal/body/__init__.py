@@ -34,12 +34,12 @@ _SECTIONS = (profile, build, benchmarks, provenance, compiler, functions, source
 
 
 def title(proposal: Proposal) -> str:
-    """The title of a pull request; the same every week, so that it can be searched for and filtered by."""
+    """Return the title of a pull request; the same every week, so people can search and filter by it."""
     return f"Refresh the PGO profile of {proposal.service}"
 
 
 def body(proposal: Proposal) -> str:
-    """The body of a pull request, in Markdown that every forge renders alike.
+    """Return the body of a pull request, in Markdown that all forges render in the same way.
 
     It has at most LONGEST_BODY characters. Where that is not enough for everything, whole sections are left
     out, the least needed first, and named.

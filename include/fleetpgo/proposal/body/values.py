@@ -36,10 +36,10 @@ class Provenance:
         run: id of the run.
         query: PromQL that selected the instances.
         selected: how many instances were selected.
-        missing: the selected instances whose profile is not in it, each with the reason.
+        missing: selected instance whose profile is not in the merge → the reason.
         samples: CPU samples in the profile.
-        run_url: where a person looks at the run, if anywhere.
-        datacenters: where the instances are.
+        run_url: URL of the run's page; None if it has none.
+        datacenters: what the instances of each datacenter contributed.
         figures: further named figures of the profile, such as ``{"edges": "1,204"}``.
         notes: sentences that the reviewer must read.
         guarded: functions that are kept from inlining, each with the link that says why.
@@ -95,19 +95,19 @@ class Proposal:
 
     Attributes:
         service: name of the service.
-        branch: that the pull request comes from.
-        path: where the profile is in the repository.
+        branch: head branch of the pull request.
+        path: path of the profile in the repository.
         profile: first 12 hex digits of the SHA-256 of the profile.
-        size: its bytes.
-        current: the same digits of the profile on the base branch; None where there is none.
-        current_size: the bytes of that profile.
-        change: from that profile to this one; None where there is none that can be read.
+        size: size of the profile in bytes.
+        current: the same digits of the profile on the base branch; None if there is none.
+        current_size: size of that profile in bytes.
+        change: difference from that profile to this one; None if there is none, or it cannot be read.
         command: the service's build command.
-        binary: the path of what it makes.
-        wired: other files that the pull request edits, so that they pass the profile on.
+        binary: path of the binary that the command makes.
+        wired: other files that the pull request edits, so that the build uses the profile.
         unaware: files that build something without the profile, and are not edited.
-        images: a sentence for each container image that the profile does not reach.
-        verified: what was found out in the clone.
+        images: a sentence for each container image whose build does not get the profile.
+        verified: results of the builds and checks in the clone.
         match_below: source match below which the reviewer is warned.
         functions: the functions with the most weight, and how that changed.
         provenance: where the profile comes from.

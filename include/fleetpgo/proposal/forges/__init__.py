@@ -86,10 +86,10 @@ class Forge(Protocol):
         """Check that the repository exists, has that base, and that the token can push to it."""
 
     def find(self, branch: str) -> PullRequest | None:
-        """The open pull request from a branch, whatever its base; where none is open, the newest."""
+        """Return the open pull request from a branch, with any base; if none is open, the newest one."""
 
     def get(self, number: int) -> PullRequest:
-        """The pull request of that number, whatever its state."""
+        """Return the pull request of that number, whatever its state."""
 
     def create(self, branch: str, base: str, title: str, body: str, *, draft: bool = False) -> PullRequest:
         """Open a pull request; an error if one is open for the same branch and base."""
@@ -125,12 +125,12 @@ class Forge(Protocol):
 
 
 def current(pull_requests: Iterable[PullRequest]) -> PullRequest | None:
-    """The open one of a branch's pull requests; where none is open, the newest."""
+    """Return the open one of a branch's pull requests; if none is open, the newest one."""
     return max(pull_requests, key=lambda each: (each.state == "open", each.number), default=None)
 
 
 def comment_marker(key: str) -> str:
-    """The invisible line by which a comment is found again."""
+    """Return the invisible line by which a comment is found again."""
     return f"<!-- fleetpgo:{key} -->"
 
 

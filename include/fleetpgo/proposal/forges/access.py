@@ -33,7 +33,7 @@ ELSE = "see whether the forge is well and its limits on requests are kept, then 
 
 
 def checked(address: str, token: str | None) -> tuple[str, str]:
-    """An address without a slash at its end, and a token.
+    """Return an address without a slash at its end, and a token.
 
     Raises:
         ForgeError: if one of them cannot be right.

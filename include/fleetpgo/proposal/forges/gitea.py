@@ -60,7 +60,7 @@ class GiteaForge:
         self._address, self._token = checked(address, token)
         if project.count("/") != 1:
             raise ForgeError(
-                f"{project!r} is no repository on Gitea",
+                f"{project!r} is not a repository on Gitea",
                 hint="write owner/name as repository.project in the service file",
             )
         self._project = project
@@ -73,7 +73,7 @@ class GiteaForge:
         return f"{self._address}/{self._project}.git"
 
     def git_config(self) -> dict[str, str]:
-        """The token as an HTTP header for this server alone; its addresses for SSH as those for HTTPS."""
+        """Return the token as an HTTP header for this server only, and rewrite its SSH URLs to HTTPS."""
         return git_access(self._address, "x-access-token", self._token)
 
     def check(self, base: str) -> None:
@@ -84,7 +84,7 @@ class GiteaForge:
         require_base(base, there["default_branch"], there=branch is not None)
 
     def find(self, branch: str) -> PullRequest | None:
-        """The open pull request from a branch, whatever its base; where none is open, the newest."""
+        """Return the open pull request from a branch, with any base; if none is open, the newest one."""
         # The API cannot filter by branch; it gives the newest first.
         doing = f"looking for a pull request from {branch}"
         with one_call():
@@ -97,7 +97,7 @@ class GiteaForge:
         return None
 
     def get(self, number: int) -> PullRequest:
-        """The pull request of that number, whatever its state."""
+        """Return the pull request of that number, whatever its state."""
         return _read(self._ask("GET", f"/pulls/{number}", f"reading pull request {number}"))
 
     def create(self, branch: str, base: str, title: str, body: str, *, draft: bool = False) -> PullRequest:
@@ -175,7 +175,7 @@ class GiteaForge:
         return next((each for each in marked if (each["user"] or {}).get("id") == own), None)
 
     def _own_id(self) -> int:
-        """The id of the account that the token belongs to."""
+        """Return the id of the account that the token belongs to."""
         try:
             return int(self._ask("GET", "/user", "asking whose the token is", below="")["id"])
         except RefusedError as error:
@@ -186,7 +186,7 @@ class GiteaForge:
             ) from error
 
     def _label_ids(self, names: Sequence[str], doing: str) -> list[int]:
-        """The ids of labels: the repository's own, else the organisation's; made where there is neither."""
+        """Return the ids of labels of the repository, else of the organisation; create missing ones."""
         ids = {each["name"]: each["id"] for each in self._pages("/labels", doing)}
         if not ids.keys() >= set(names):
             ids = self._organisation_labels(doing) | ids
@@ -196,7 +196,7 @@ class GiteaForge:
         return [ids[name] for name in names]
 
     def _organisation_labels(self, doing: str) -> dict[str, int]:
-        """The ids of the labels that the repository has from its organisation."""
+        """Return the ids of the labels that the repository has from its organisation."""
         owner = self._project.partition("/")[0]
         try:
             found = self._pages("/labels", doing, below=f"/orgs/{owner}", absent=True)
@@ -213,7 +213,7 @@ class GiteaForge:
     def _pages(
         self, path: str, doing: str, *, below: str | None = None, absent: bool = False, **query: str
     ) -> Iterator[Any]:
-        """All that a list holds, page after page; for the arguments see :meth:`_ask`."""
+        """Yield all entries of a list, page by page; arguments as :meth:`_ask`."""
         page = 1
         while answers := self._ask(
             "GET", path, doing, query={**query, "page": page, "limit": _PAGE}, below=below, absent=absent
@@ -263,7 +263,7 @@ class GiteaForge:
 
 @understanding()
 def _read(answer: Mapping[str, Any]) -> PullRequest:
-    """A pull request as Gitea's API describes it, in our words."""
+    """Convert a pull request from the format of Gitea's API."""
     merged = answer["merged"]
     return PullRequest(
         number=answer["number"],

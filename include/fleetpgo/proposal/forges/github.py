@@ -82,7 +82,7 @@ class GitHubForge:
         self._address, token = checked(address, token)
         if project.count("/") != 1:
             raise ForgeError(
-                f"{project!r} is no repository on GitHub",
+                f"{project!r} is not a repository on GitHub",
                 hint="write owner/name as repository.project in the service file",
             )
         self._project = project
@@ -105,7 +105,7 @@ class GitHubForge:
         return f"{self._address}/{self._project}.git"
 
     def git_config(self) -> dict[str, str]:
-        """The token as an HTTP header for this server alone; its addresses for SSH as those for HTTPS."""
+        """Return the token as an HTTP header for this server only, and rewrite its SSH URLs to HTTPS."""
         with self._errors("getting a token"):
             auth = self._github.requester.auth
             assert auth is not None  # noqa: S101  # for the reader of types: it was given one above
@@ -120,7 +120,7 @@ class GitHubForge:
             require_base(base, there.default_branch, there=_has(there, base))
 
     def find(self, branch: str) -> PullRequest | None:
-        """The open pull request from a branch, whatever its base; where none is open, the newest."""
+        """Return the open pull request from a branch, with any base; if none is open, the newest one."""
         owner = self._project.partition("/")[0]
         with self._errors(f"looking for a pull request from {branch}"):
             answers = self._repository.get_pulls(state="all", head=f"{owner}:{branch}")
@@ -129,12 +129,12 @@ class GitHubForge:
                 return current(_read(each) for each in answers if self._is_own(each))
 
     def _is_own(self, answer: Answer) -> bool:
-        """Whether a pull request comes from this repository; a fork that is gone has no name any more."""
+        """Return whether a pull request comes from this repository. A deleted fork has no name."""
         there = answer.head.repo
         return there is not None and there.full_name.lower() == self._project.lower()
 
     def get(self, number: int) -> PullRequest:
-        """The pull request of that number, whatever its state."""
+        """Return the pull request of that number, whatever its state."""
         with self._errors(f"reading pull request {number}"):
             return _read(self._repository.get_pull(number))
 
@@ -222,7 +222,7 @@ class GitHubForge:
         return next((each for each in marked if each.user and each.user.id == own), None)
 
     def _own_id(self) -> int:
-        """The id of the account that the token belongs to; an app's has one, too."""
+        """Return the id of the account that the token belongs to; an app's has one, too."""
         _, answer = self._github.requester.graphql_query("query { viewer { databaseId } }", {})
         return int(answer["data"]["viewer"]["databaseId"])
 
@@ -254,7 +254,7 @@ def _as_app(app: App, key: str) -> Auth.AppInstallationAuth:
         _ = auth.token  # signs with it
     except (PyJWTError, ValueError) as error:
         raise ForgeError(
-            f"the connection's password is no private key of the app {app.app}",
+            f"the connection's password is not a private key of the app {app.app}",
             hint="set it to the key that GitHub gave for the app: -----BEGIN RSA PRIVATE KEY----- …",
         ) from error
     return _Installation(auth, app.installation)
@@ -285,7 +285,7 @@ def _has(repository: Repository, branch: str) -> bool:
 
 @understanding()
 def _read(answer: Answer) -> PullRequest:
-    """A pull request as GitHub's API describes it, in our words."""
+    """Convert a pull request from the format of GitHub's API."""
     merged = answer.merged_at is not None
     return PullRequest(
         number=answer.number,

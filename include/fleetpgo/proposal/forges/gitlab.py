@@ -60,7 +60,7 @@ class GitLabForge:
         self._address, self._token = checked(address, token)
         if "/" not in project:
             raise ForgeError(
-                f"{project!r} is no repository on GitLab",
+                f"{project!r} is not a repository on GitLab",
                 hint="write group/name as repository.project in the service file",
             )
         self._path = project
@@ -75,7 +75,7 @@ class GitLabForge:
         return f"{self._address}/{self._path}.git"
 
     def git_config(self) -> dict[str, str]:
-        """The token as an HTTP header for this server alone; its addresses for SSH as those for HTTPS."""
+        """Return the token as an HTTP header for this server only, and rewrite its SSH URLs to HTTPS."""
         return git_access(self._address, "oauth2", self._token)
 
     def check(self, base: str) -> None:
@@ -86,7 +86,7 @@ class GitLabForge:
             require_base(base, there.default_branch, there=self._has(base))
 
     def find(self, branch: str) -> PullRequest | None:
-        """The open pull request from a branch, whatever its base; where none is open, the newest."""
+        """Return the open pull request from a branch, with any base; if none is open, the newest one."""
         with self._errors(f"looking for a merge request from {branch}"):
             answers = self._project.mergerequests.list(
                 state="all", source_branch=branch, get_all=True, per_page=100
@@ -97,7 +97,7 @@ class GitLabForge:
             )
 
     def get(self, number: int) -> PullRequest:
-        """The pull request of that number, whatever its state."""
+        """Return the pull request of that number, whatever its state."""
         with self._errors(f"reading merge request {number}"):
             return _read(self._project.mergerequests.get(number))
 
@@ -190,7 +190,7 @@ class GitLabForge:
         return next((each for each in marked if each.author["id"] == self._own_id()), None)
 
     def _own_id(self) -> int:
-        """The id of the account that the token belongs to."""
+        """Return the id of the account that the token belongs to."""
         if self._gitlab.user is None:
             self._gitlab.auth()
         return int(self._gitlab.user.id)  # type: ignore[union-attr]
@@ -205,7 +205,7 @@ class GitLabForge:
         return True
 
     def _user(self, name: str) -> int:
-        """The id of a user, by which alone GitLab takes them."""
+        """Return the id of a user; GitLab's API takes users by id only."""
         for user in self._gitlab.users.list(username=name, get_all=False):
             return int(user.id)
         raise RefusedError(
@@ -230,7 +230,7 @@ class GitLabForge:
 
 @understanding()
 def _read(answer: Any) -> PullRequest:  # noqa: ANN401  # python-gitlab's objects have the answer's attributes
-    """A merge request as GitLab's API describes it, in our words."""
+    """Convert a merge request from the format of GitLab's API."""
     merged = answer.state == "merged"
     return PullRequest(
         number=answer.iid,

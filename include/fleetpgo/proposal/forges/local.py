@@ -82,15 +82,15 @@ class LocalForge:
             ) from error
 
     def find(self, branch: str) -> PullRequest | None:
-        """The open pull request from a branch, whatever its base; where none is open, the newest."""
+        """Return the open pull request from a branch, with any base; if none is open, the newest one."""
         return current(each for each in self.pull_requests() if each.branch == branch)
 
     def get(self, number: int) -> PullRequest:
-        """The pull request of that number, whatever its state."""
+        """Return the pull request of that number, whatever its state."""
         return self._read(number).pull_request
 
     def pull_requests(self) -> list[PullRequest]:
-        """All pull requests, the oldest first."""
+        """Return all pull requests, the oldest first."""
         numbers = sorted(int(file.stem) for file in self._pulls.glob("*.json") if file.stem.isdecimal())
         return [self.get(number) for number in numbers]
 
@@ -144,7 +144,7 @@ class LocalForge:
             ForgeError: always: this forge has no checks to wait for.
         """
         raise RefusedError(
-            f"pull request {number} is not merged by itself ({how}): a local forge has no checks to wait for",
+            f"pull request {number} cannot be merged automatically ({how}): a local forge runs no checks",
             hint="remove review.auto_merge from the service file; `fleetpgo pr merge` merges",
         )
 
@@ -167,11 +167,11 @@ class LocalForge:
         return self._read(number).comments.get(key, "")
 
     def comments(self, number: int) -> dict[str, str]:
-        """The comments of a pull request by their keys, the oldest first."""
+        """Return the comments of a pull request by their keys, the oldest first."""
         return self._read(number).comments
 
     def people(self, number: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The reviewers and the assignees of a pull request."""
+        """Return the reviewers and the assignees of a pull request."""
         record = self._read(number)
         return record.reviewers, record.assignees
 
@@ -313,7 +313,7 @@ class LocalForge:
 
 
 def _page(record: _Record) -> str:
-    """A pull request as a page of Markdown."""
+    """Return a pull request as a page of Markdown."""
     pull_request = record.pull_request
     parts = [
         f"# {pull_request.title} (#{pull_request.number}, {pull_request.state})",

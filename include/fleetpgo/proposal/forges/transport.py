@@ -96,7 +96,7 @@ class BoundedAdapter(HTTPAdapter):
             assert budget is not None  # noqa: S101  # for mypy: it is set above
             budget.requests -= 1
             if budget.requests < 0:
-                raise AnswerError(f"the answer goes on after {MOST_REQUESTS:,} requests", request=request)
+                raise AnswerError(f"the list goes on after {MOST_REQUESTS:,} requests", request=request)
             answer = super().send(request, *arguments, **{**options, "stream": True})
             content = _read(answer, budget.deadline)
         if answer.is_redirect:
@@ -188,7 +188,7 @@ class Patience(Retry):
     """Statuses of requests that were not executed."""
 
     def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:  # noqa: FBT001, FBT002  # urllib3's
-        """Whether to retry the request."""
+        """Return whether to retry the request."""
         limited = status_code in self.turned_away and bool(self.total)
         return limited or super().is_retry(method, status_code, has_retry_after)
 

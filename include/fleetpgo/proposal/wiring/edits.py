@@ -132,7 +132,7 @@ def find_wiring(repository: BuildTexts, service: ServiceRules, base: BaseBuild) 
 
 
 def _passes(maker: GoBuild | None) -> bool:
-    """Whether the call that made the binary passes ``-pgo`` with a path."""
+    """Return whether the call that made the binary passes ``-pgo`` with a path."""
     return maker is not None and maker.pgo not in ("", "auto")
 
 
@@ -186,7 +186,7 @@ def _taken(
 
 
 def is_elsewhere(repository: BuildTexts, told: str, path: str, maker: GoBuild | None) -> bool:
-    """Whether a build in a container, where the repository is at another place, used a path of it.
+    """Return whether a build in a container, where the repository is at another place, used a path of it.
 
     Args:
         repository: its build files.

@@ -77,7 +77,7 @@ def _unreached(
 
 
 def _may_build(words: str, main: str) -> bool:
-    """Whether a RUN may build the main package in a directory; if it names others alone, it does not."""
+    """Return whether a RUN may build the main package in a directory; not if it names only others."""
     for build in command_lines(words):
         named = [word.strip("\"'") for word in build.words]
         packages = [posixpath.normpath(word) for word in named if re.match(r"\.{1,2}(?:/|\Z)", word)]
@@ -104,7 +104,7 @@ def _instructions(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _runs(words: str, command: Sequence[str]) -> bool:
-    """Whether a RUN runs the service's build command, whatever else is in it."""
+    """Return whether a RUN runs the service's build command, whatever else is in it."""
     program, *arguments = command
     if posixpath.basename(program) == "make":
         targets = {word for word in arguments if not word.startswith("-") and "=" not in word}
@@ -126,7 +126,7 @@ def _sources(words: str) -> list[str]:
 
 
 def _covers(source: str, path: str) -> bool:
-    """Whether a source of COPY holds a path: it, or a directory above it."""
+    """Return whether a source of COPY holds a path: it, or a directory above it."""
     pattern = posixpath.normpath(source.lstrip("/") or ".")
     parts = path.split("/")
     above = ["/".join(parts[: count + 1]) for count in range(len(parts))]
@@ -136,7 +136,7 @@ def _covers(source: str, path: str) -> bool:
 
 
 def _ignored(repository: BuildTexts, dockerfile: str, path: str, context: str) -> str:
-    """The .dockerignore that leaves a path of a build context out; "" if none does."""
+    """Return the .dockerignore that leaves a path of a build context out; "" if none does."""
     for name in (f"{dockerfile}.dockerignore", posixpath.join(context, ".dockerignore")):
         if name not in repository.ignored:
             continue
@@ -153,7 +153,7 @@ def _ignored(repository: BuildTexts, dockerfile: str, path: str, context: str) -
 
 
 def _matches(pattern: str, path: str) -> bool:
-    """Whether a rule of a .dockerignore is about a path, or a directory above it."""
+    """Return whether a rule of a .dockerignore is about a path, or a directory above it."""
     expression = ""
     for part in re.split(r"(\*\*/|\*\*|\*|\?)", pattern):
         expression += {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part) or re.escape(part)

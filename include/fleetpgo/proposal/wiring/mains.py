@@ -1,7 +1,7 @@
 """Guess, before any build, where the profile of a binary will belong.
 
-A right guess spares a build: the first one has the empty file in place already. A wrong one costs nothing but
-that; the build says what is right.
+A right guess saves a build, because the empty profile is in place for the first one. After a wrong guess the
+build shows the right path, and is run once more.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class BuildLine:
     canned: bool = False
 
     def may_be(self, call: GoBuild) -> bool:
-        """Whether it may have made a call."""
+        """Return whether it may have made a call."""
         # Without white space: a variable may hold any number of words.
         text, made = "".join("".join(self.words).split()), "".join("".join(call.arguments).split())
         first, *others = [re.sub(r"[\"'\\]", "", piece) for piece in _UNKNOWN.split(text)]
@@ -123,7 +123,7 @@ class BuildLine:
         return f"it ran in {ran}/, and may run in other directories"
 
     def _directory(self) -> Sequence[str]:
-        """The words of ``-C``."""
+        """Return the words of ``-C``."""
         if not self.words or not re.fullmatch(r"--?C(=.*)?", self.words[0]):
             return ()
         return self.words[:1] if "=" in self.words[0] else self.words[:2]

@@ -80,7 +80,7 @@ class GoBuild:
         return self.flags.get("pgo", "")
 
     def makes(self, binary: Path) -> bool:
-        """Whether it writes a file, given by its absolute path; others may come out of it, too."""
+        """Return whether it writes a file, given by its absolute path; others may come out of it, too."""
         if self.installs:
             return bool(self.into) and Path(self.into) == binary.parent
         output = self.flags.get("o")
@@ -90,7 +90,7 @@ class GoBuild:
         return place == binary or (place == binary.parent and output.endswith("/"))
 
     def builds(self, directory: Path, package: str) -> bool:
-        """Whether it may build a main package.
+        """Return whether it may build a main package.
 
         Args:
             directory: absolute path of the package's directory.

@@ -77,7 +77,7 @@ class BuildTexts:
                     yield name, line
 
     def passes_profile(self, profile: str) -> bool:
-        """Whether a build may use the profile: through a ``-pgo`` flag, or as Go's ``default.pgo``."""
+        """Return whether a build may use the profile: through a ``-pgo`` flag, or as Go's ``default.pgo``."""
         if Path(profile).name == "default.pgo":
             return True
         name = Path(profile).name
