@@ -10,6 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from fleetpgo.cli.main import cli
+from fleetpgo.errors import SelectionError
+from fleetpgo.prometheus import Answer
+from fleetpgo.selection.discovery import discover_seen
 
 PPROF = b"<html><head><title>/debug/pprof/</title></head><a href='profile?debug=1'>profile</a></html>"
 
@@ -172,6 +175,11 @@ def test_a_store_of_profiles_tells_its_services(option, label, tmp_path):
         ("worker", 1, 5.0),
         ("api", 2, 3.0),
     ]
+
+
+def test_a_store_that_has_seen_nothing_is_an_error():
+    with pytest.raises(SelectionError, match="has seen no service in the last hour"):
+        discover_seen(Answer("cpu{}", ()), "job")
 
 
 def test_without_a_server_the_options_are_named():

@@ -215,6 +215,26 @@ def test_what_repair_cannot_mend_is_refused_and_not_written(run, lacking, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+def test_repair_takes_one_binary(run, lacking, program, tmp_path):
+    done = run("repair", lacking, "--binary", lacking, "--binary", program, "-o", tmp_path / "out")
+    assert (done.exit_code, (tmp_path / "out").exists()) == (2, False)
+    assert "--binary: name one" in done.stderr
+
+
+def test_repair_does_not_overwrite_the_binary(run, lacking, tmp_path):
+    binary = tmp_path / "api"
+    binary.write_bytes(b"\x7fELF")
+    done = run("repair", lacking, "--binary", binary, "-o", binary)
+    assert (done.exit_code, binary.read_bytes()) == (2, b"\x7fELF")
+    assert "--output would overwrite the binary" in done.stderr
+
+
+def test_a_file_that_cannot_be_written_is_named(run, lacking, tmp_path):
+    done = run("merge", lacking, "-o", tmp_path / "nowhere" / "out")
+    assert done.exit_code == 2
+    assert f"{tmp_path}/nowhere/out: No such file or directory" in done.stderr
+
+
 def test_repair_of_no_binary_says_what_it_needs(run, lacking, tmp_path):
     done = run("repair", lacking, "--binary", lacking, "-o", tmp_path / "out")
     assert (done.exit_code, done.stderr.splitlines()[0]) == (1, "error: lacking.pb.gz is not an ELF binary")

@@ -74,7 +74,7 @@ def test_a_directory_is_no_package_of_go_s_own(verify, tmp_path):
 def test_a_package_that_is_no_program_is_named(verify, tmp_path):
     done = verify("--no-build", source=SOURCE.replace("package main", "package other"))
 
-    assert f"`go list` finds no main package . in {tmp_path}" in str(done.exception)
+    assert f"`go list` finds no main package . in {tmp_path}" in done.stderr
 
 
 def test_an_empty_file_is_no_profile(verify):
@@ -138,3 +138,37 @@ def test_github_gets_annotations(verify, tmp_path):
     assert annotation.startswith(
         f"::error file={tmp_path}/default.pgo,title=PGO profile::source match 0.00, of 100 %25 of the weight"
     )
+
+
+def test_annotations_stay_out_of_the_document(verify):
+    done = verify("--no-build", "--json", "--github", calls=[(GONE, 300)])
+
+    assert json.loads(done.stdout)["findings"][1]["failed"]
+    assert done.stderr.splitlines()[-1].startswith("::error file=")
+
+
+def test_a_path_of_many_lines_is_one_annotation(verify, tmp_path):
+    file = tmp_path / "a%b:c,d\nx.pgo"
+    file.write_bytes(b"<html>")
+    done = verify("--no-build", "--github", "--profile", str(file))
+
+    assert "/a%25b%3Ac%2Cd%0Ax.pgo,title=PGO profile::the profile cannot be read" in done.stdout
+
+
+def test_what_cannot_be_checked_has_its_own_exit_code_and_document(verify, tmp_path):
+    done = verify(
+        "--no-build", "--json", "--github", "--package", "./nothere", "--profile", f"{tmp_path}/default.pgo"
+    )
+
+    assert done.exit_code == 5
+    assert "no main package ./nothere" in json.loads(done.stdout)["error"]
+    assert done.stderr.splitlines()[-1].startswith(
+        f"::error file={tmp_path}/default.pgo,title=PGO profile::`go list`"
+    )
+
+
+def test_a_link_to_a_device_is_no_profile(verify):
+    done = verify("--no-build", "--profile", "/dev/zero")
+
+    assert done.exit_code == 1
+    assert "the profile cannot be read: /dev/zero is no file" in done.stdout

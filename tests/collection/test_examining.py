@@ -16,6 +16,7 @@ from fleetpgo.collection.fetching import Limits
 from fleetpgo.collection.sources.pprof_http import PprofHttp
 from fleetpgo.collection.spool import Spool
 from tests.collection.instances import PROFILE, SECONDS, cpu_profile
+from tests.repairing import damaged, start_lines
 
 PAGE = b"<html>Sign in</html>"
 
@@ -38,7 +39,7 @@ def examining(*contents: bytes, packed_bytes: int = 1 << 20):
         bodies = [stack.enter_context(spool.body()) for _ in contents]
         for body, content in zip(bodies, contents, strict=True):
             body.write(content)
-        yield lambda: [asyncio.create_task(examiner.profile(body)) for body in bodies]
+        yield lambda: [asyncio.create_task(examiner.profile(body, seconds=SECONDS)) for body in bodies]
 
 
 async def outcomes(tasks) -> list[object]:
@@ -109,3 +110,14 @@ async def test_a_body_of_which_nobody_wants_to_know_is_not_checked(checks):
         found = await outcomes([first, last])
     assert [type(each) for each in found] == [Profile, Profile]
     assert list(map(len, checks)) == [1, 1]
+
+
+async def test_parts_that_lack_only_what_is_repaired_are_kept_as_one():
+    lacking = damaged(PROFILE, start_lines)
+    with ThreadPoolExecutor(1) as thread:
+        limits = Limits(9, 1 << 20, 1 << 20)
+        examiner = Examiner(thread, Source("http://$instance"), limits=limits, seconds=None, repair=True)
+        part = Profile(lacking, pprof.facts(lacking), "no-start-line: None has one.")
+        joined = await examiner.joined([part, part])
+    assert joined.lacks.startswith("no-start-line: ")
+    assert joined.facts.samples == 2 * part.facts.samples

@@ -74,6 +74,13 @@ async def test_parca_is_asked_about_the_window_by_instance():
     ]
 
 
+def series_of(value: str) -> bytes:
+    """A series with one value, as either store writes it."""
+    values = f'[{{"value": {value}}}]'
+    text = f'"labels": [], "points": {values}, "labelset": {{"labels": []}}, "samples": {values}'
+    return f'{{"series": [{{{text}}}]}}'.encode()
+
+
 @pytest.mark.parametrize("source", ["pyroscope", "parca"])
 @pytest.mark.parametrize(
     ("answer", "said"),
@@ -81,6 +88,10 @@ async def test_parca_is_asked_about_the_window_by_instance():
         (http(b"<!doctype html>"), "answers with a web page, not with series"),
         (http(b'{"series": [{}]}'), "answers with something else, not with series"),
         (http(b"[]"), "answers with something else"),
+        *(
+            (http(series_of(value)), "answers with something else")
+            for value in ("NaN", "1e999", "-1", "9" * 400)
+        ),
         (
             http(b"no org id", "401 Unauthorized"),
             "cannot list its instances: HTTP 401 Unauthorized: no org id",

@@ -154,6 +154,72 @@ async def test_more_than_may_be_read_is_said(read, put):
     assert record.reason == "the newest 2 of 3 files are used (collection.max_bytes)"
 
 
+async def test_more_files_than_are_read_is_said(read, put, monkeypatch):
+    monkeypatch.setattr("fleetpgo.collection.reading.MOST", 2)
+    put(*((hours, cpu_profile(80 + hours)) for hours in (1, 2, 3)))
+    (record,) = await read()
+    assert record.reason == "the newest 2 of 3 files are used (no more are read of an instance)"
+
+
+async def test_a_file_that_goes_while_others_are_read_costs_itself(read, put, tmp_path, monkeypatch):
+    put((1, cpu_profile(80)), (2, cpu_profile(90)))
+    listed = storage.matching
+
+    def clean_up(*arguments):
+        found = listed(*arguments)
+        for each in found:
+            if at(1) in each.name:
+                (tmp_path / "a" / f"{at(1)}.pb.gz").unlink()
+        return found
+
+    monkeypatch.setattr(storage, "matching", clean_up)
+    (record,) = await read()
+    assert (record.state, record.samples) == ("fetched", 90)
+    assert record.reason == f"1 of 2 files cannot be used: {at(1)}.pb.gz: it is no longer there"
+
+
+async def test_a_file_that_cannot_be_read_costs_itself(read, put, tmp_path, monkeypatch):
+    put((1, cpu_profile(80)), (2, cpu_profile(90)))
+    read_bytes = Path.read_bytes
+
+    def refuse(file):
+        if file.name.startswith(at(1)):
+            raise PermissionError(13, "Permission denied")
+        return read_bytes(file)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    (record,) = await read()
+    assert (record.state, record.samples) == ("fetched", 90)
+    assert record.reason == f"1 of 2 files cannot be used: {at(1)}.pb.gz: Permission denied"
+
+
+async def test_a_link_in_a_circle_is_no_file(read, put, tmp_path):
+    put((1, cpu_profile(80)))
+    (tmp_path / "a" / f"{at(2)}.pb.gz").symlink_to(f"{at(2)}.pb.gz")
+    (record,) = await read()
+    assert (record.state, record.samples) == ("fetched", 80)
+
+
+async def test_a_name_is_told_on_one_line_without_control_characters(read, put, tmp_path):
+    put((1, b"<html>"), (2, cpu_profile(90)))
+    hours_ago = NOW - HOUR
+    file = (tmp_path / "a" / f"{at(1)}.pb.gz").rename(tmp_path / "a" / "a\n\x1b[31mb.pb.gz")
+    for each in file.parent.iterdir():
+        os.utime(each, (hours_ago, hours_ago))
+    (record,) = await read(files=f"{tmp_path}/$pod/*.pb.gz")
+    assert record.samples == 90
+    assert record.reason.startswith("1 of 2 files cannot be used: a b.pb.gz: html")
+
+
+async def test_a_path_with_an_impossible_time_is_told(read, put, tmp_path):
+    put((1, cpu_profile(80)))
+    wrong = tmp_path / "a" / "2026-03-01T25-00-00.pb.gz"
+    wrong.write_bytes(PROFILE)
+    (record,) = await read()
+    assert record.samples == 80
+    assert record.reason == f"the paths of 1 files tell no time, such as {wrong.name}"
+
+
 @pytest.mark.parametrize(("samples", "state"), [(80, "refused"), (3_000, "fetched")])
 async def test_files_are_held_against_prometheus_by_their_own_length(read, put, samples, state):
     put((1, cpu_profile(samples)), (2, cpu_profile(samples + 1)))

@@ -179,6 +179,10 @@ def test_what_runs_another_source_than_it_says_stays_refused(store, merge, repos
         ),
         ([{"revision": "a", "instance": "other:80"}], "rollout.revision names no revision of this instance"),
         (
+            [{"revision": name, "instance": "a:80"} for name in ("a", "b")],
+            "rollout.revision names no revision of this instance, or several",
+        ),
+        (
             [{"revision": "0000000"}],
             "revision 0000000 cannot be built: the repository has no revision 0000000",
         ),

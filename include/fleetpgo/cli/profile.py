@@ -54,6 +54,11 @@ class _Group(click.Group):
             else:
                 say(f"error: {error}", err=True)
             ctx.exit(REFUSED)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            # The profile is not refused: a path is wrong, or may not be used.
+            raise click.UsageError(f"{error.filename}: {error.strerror}") from error
 
 
 @click.group(cls=_Group)
@@ -278,13 +283,15 @@ def match(path: str, source: Path, *, package: str, tags: str, as_json: bool) ->
 @click.argument("path", metavar="PROFILE", type=PROFILE)
 @click.option(
     "--binary",
+    "binaries",
     required=True,
+    multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The program that was profiled, as `go build` wrote it; it may be stripped.",
 )
 @output
 @json_option
-def repair(path: str, *, binary: Path, output: str, as_json: bool) -> None:
+def repair(path: str, *, binaries: tuple[Path, ...], output: str, as_json: bool) -> None:
     """Give a profile what the compiler needs and it has lost, from the program's binary.
 
     Three things get lost on the way to a build. Each of them is in every Go binary of Go 1.20 or newer (ELF),
@@ -310,6 +317,11 @@ def repair(path: str, *, binary: Path, output: str, as_json: bool) -> None:
     from fleetpgo import pprof
     from fleetpgo.golang.pclntab import read_program
 
+    binary, *others = binaries
+    if others:
+        raise click.UsageError("--binary: name one; repair the profiles of each program first, then merge")
+    if output != STDIN and Path(output).exists() and binary.samefile(output):
+        raise click.UsageError("--output would overwrite the binary: name another file")
     repaired = pprof.repair(pprof.decode(_read(path)), read_program(binary))
     repaired.require_useful()
     _write(output, repaired.profile.data)

@@ -6,14 +6,21 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fleetpgo.cli.options import json_option
 from fleetpgo.cli.printing import say
 
+if TYPE_CHECKING:
+    from fleetpgo.errors import ToolchainError
+
 _EXIT = {"profile": 1, "match": 3, "build": 4}
 """Exit code of the first check that failed. 2 is click's: a wrong command line."""
+
+_UNCHECKED = 5
+"""Exit code if nothing can be checked."""
 
 
 @click.command()
@@ -54,27 +61,33 @@ def verify(
     """Check the profile that the Go module in SOURCE holds: still readable, matching, and building?
 
     Exit codes: 0, all is well; 1, the profile cannot be read; 3, it no longer matches the source; 4, the
-    program does not build with it.
+    program does not build with it; 5, nothing can be checked: Go, the module or the package is missing.
     """
+    from fleetpgo.errors import ToolchainError
     from fleetpgo.golang.committed import check_committed, default_profile
 
     # To Go "cmd/api" is a package of its own library.
     if (source / package).is_dir() and not package.startswith((".", "/")):
         package = f"./{package}"
-    file = profile or default_profile(source, package, environment=os.environ, tags=tags)
+    file = profile or source / package / "default.pgo"
     builds: list[list[str]] = (
         [] if no_build else [[], *([["-race"]] if race else []), *([["-cover"]] if cover else [])]
     )
-    found = check_committed(
-        source,
-        package,
-        file,
-        least=least,
-        builds=builds,
-        environment=os.environ,
-        tags=tags,
-        seen=lambda line: say(line, err=True),
-    )
+    try:
+        file = profile or default_profile(source, package, environment=os.environ, tags=tags)
+        found = check_committed(
+            source,
+            package,
+            file,
+            least=least,
+            builds=builds,
+            environment=os.environ,
+            tags=tags,
+            seen=lambda line: say(line, err=True),
+        )
+    except ToolchainError as error:
+        _say_unchecked(error, file, as_json=as_json, github=github)
+        raise SystemExit(_UNCHECKED) from error
     failed = [each for each in found if each.failed]
     if as_json:
         say(json.dumps({"profile": str(file), "findings": [asdict(each) for each in found]}))
@@ -84,10 +97,27 @@ def verify(
             if each.hint:
                 say(f"       {each.hint}")
     if github:
-        place = str(file).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
         for each in failed:
-            # Source: actions/toolkit, packages/core/src/command.ts.
-            said = each.said.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-            say(f"::error file={place},title=PGO profile::{said}")
+            _annotate(file, each.said, err=as_json)
     if failed:
         raise SystemExit(_EXIT[failed[0].check])
+
+
+def _say_unchecked(error: ToolchainError, file: Path, *, as_json: bool, github: bool) -> None:
+    if as_json:
+        say(json.dumps({"profile": str(file), "error": error.message, "hint": error.hint}))
+    else:
+        say(f"error: {error}", err=True)
+    if github:
+        _annotate(file, error.message, err=as_json)
+
+
+def _annotate(file: Path, said: str, *, err: bool) -> None:
+    """Print an annotation of GitHub Actions, whose runner reads both streams.
+
+    Source: actions/toolkit, packages/core/src/command.ts.
+    """
+    said = said.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    place = str(file).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    place = place.replace(":", "%3A").replace(",", "%2C")
+    say(f"::error file={place},title=PGO profile::{said}", err=err)

@@ -148,9 +148,13 @@ class Examiner:
     def _join(self, profiles: Sequence[Profile]) -> Profile:
         try:
             data = pprof.merge((each.data for each in profiles), limits=self._limits).data
-            return Profile(data, pprof.check(data, limits=self._limits))
+            (facts,) = pprof.check_each([data], limits=self._limits)
+            found = self._judged(data, facts)
         except ProfileError as error:
             raise UnusableError(f"{error.reason}: {foreign.line(error.message, _LONGEST_REASON)}") from error
+        if isinstance(found, NoProfileError):
+            raise found
+        return found
 
     def _examine(self, waiting: Sequence[_Waiting]) -> list[Profile | NoProfileError]:
         found = list(map(self._taken, waiting))
@@ -158,22 +162,25 @@ class Examiner:
         facts = iter(pprof.check_each(profiles, limits=self._limits, seconds=self._seconds))
 
         def checked(data: bytes) -> Profile | NoProfileError:
-            said = next(facts)
-            lacks = ""
-            if isinstance(said, ProfileError):
-                if not (self._repair and said.reason in REPAIRABLE):
-                    return self._refusal(said)
-                lacks = f"{said.reason}: {foreign.line(said.message, _LONGEST_REASON)}"
-                said = pprof.facts(data, limits=self._limits)
+            judged = self._judged(data, next(facts))
             # Names in a profile reach the repository, whose readers are many more than those of a log.
             if foreign.knows_any() and foreign.holds_secret(message(data, self._limits)):
                 return UnusableError(
                     "credentials: names in it repeat a secret that was sent to it; does it put headers into "
                     "labels (pprof.Do)?"
                 )
-            return Profile(data, said, lacks)
+            return judged
 
         return [checked(data) if isinstance(data, bytes) else data for data in found]
+
+    def _judged(self, data: bytes, said: pprof.Facts | ProfileError) -> Profile | NoProfileError:
+        """Return a checked profile, also one that lacks only what is repaired later; or why it is refused."""
+        if isinstance(said, pprof.Facts):
+            return Profile(data, said)
+        if not (self._repair and said.reason in REPAIRABLE):
+            return self._refusal(said)
+        lacks = f"{said.reason}: {foreign.line(said.message, _LONGEST_REASON)}"
+        return Profile(data, pprof.facts(data, limits=self._limits), lacks)
 
     def _taken(self, waiting: _Waiting) -> bytes | NoProfileError:
         """Return the profile that the source finds in a body."""

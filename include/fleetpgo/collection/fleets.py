@@ -12,6 +12,7 @@ right.
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from datetime import UTC, datetime
 from string import Template
@@ -108,9 +109,9 @@ async def ask_fleet(
             answered = body.read()
     try:
         found = [
-            (labels_, nanoseconds / 1e9 / seconds) for labels_, nanoseconds in read(json.loads(answered))
+            (labels_, _cores(nanoseconds, seconds)) for labels_, nanoseconds in read(json.loads(answered))
         ]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         kind = "a web page" if answered.lstrip().startswith(b"<") else "something else"
         raise SelectionError(
             f"{collection.source} at collection.url answers with {kind}, not with series\nquery: {query}",
@@ -118,6 +119,12 @@ async def ask_fleet(
         ) from error
     when = end.timestamp()
     return Answer(query, tuple(Series(labels_, ((when, cores),)) for labels_, cores in found))
+
+
+def _cores(nanoseconds: float, seconds: float) -> float:
+    if not 0 <= nanoseconds < math.inf:
+        raise ValueError("CPU time is neither negative nor endless")
+    return nanoseconds / 1e9 / seconds
 
 
 def _of_pyroscope(address: URL, query: str, labels: list[str], end: float, seconds: float) -> Request:

@@ -103,13 +103,13 @@ async def use_newest(read: Callable[[File], Awaitable[Profile]], files: Sequence
         except NotNowError as error:
             if not str(error).startswith("truncated"):
                 raise
-            lost.append(f"{file.path.name}: {error}")
+            lost.append(f"{file.shown}: {error}")
             continue
         except (UnusableError, NeverError) as error:
-            lost.append(f"{file.path.name}: {error}")
+            lost.append(f"{file.shown}: {error}")
             continue
         if profile.facts.other_builds:
-            lost.append(f"{file.path.name}: two-builds: it holds two Go programs")
+            lost.append(f"{file.shown}: two-builds: it holds two Go programs")
         elif found and another_build(profile, found[0]):
             said = _said(found[0], since, files[0][0])
             return Seen(found, since, "; ".join([said, *_lost(lost, files)]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetpgo.collection.faults import NeverError, NotNowError
@@ -12,7 +13,6 @@ from fleetpgo.run import storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from upath import UPath
 
@@ -61,36 +61,55 @@ class Reader:
         if root is None:
             raise NeverError("collection.files names no files")
         found: dict[str, tuple[float, storage.Found]] = {}
+        odd = set[str]()
         timed = has_time(pattern)
         with _told():
             for each in globs(pattern, start, end):
                 for file in storage.matching(root, each.removeprefix(self._root_text).lstrip("/")):
                     path = f"{self._root_text.rstrip('/')}/{file.name}"
                     span = span_of(pattern, path) if timed else (file.changed, file.changed + 1)
-                    if span and span[0] < end and span[1] > start:
+                    if not span:
+                        odd.add(file.name)
+                    elif span[0] < end and span[1] > start:
                         found[path] = span[0], file
+        said = (
+            f"the paths of {len(odd):,} files tell no time, such as {File(root / min(odd), host).shown}"
+            if odd
+            else ""
+        )
         newest = sorted(found.values(), key=lambda each: (-each[0], each[1].name))
         taken: list[tuple[float, File]] = []
         size = 0
         for moment, file in newest:
-            size += file.size if file.size <= self._most else 0  # reading it says that it is too large
-            if taken and (size > self._most or len(taken) == MOST):
-                said = f"the newest {len(taken):,} of {len(newest):,} files are used (collection.max_bytes)"
-                return taken, said
+            # What is too large by itself is not read.
+            size += file.size if file.size <= self._most else 0
+            if size > self._most or len(taken) == MOST:
+                why = "collection.max_bytes" if size > self._most else "no more are read of an instance"
+                kept = f"the newest {len(taken):,} of {len(newest):,} files are used ({why})"
+                return taken, "; ".join(filter(None, (kept, said)))
             taken.append((moment, File(root / file.name, host)))
-        return taken, ""
+        return taken, said
 
     def read(self, file: File) -> bytes:
         """Return the bytes of a file.
 
         Raises:
-            NeverError: it is too large, or gone by now.
-            NotNowError: it cannot be read.
+            NeverError: it is too large, no longer there, or may not be read.
+            NotNowError: the bucket does not answer.
         """
-        with _told():
-            if storage.size(file.path) > self._most:
-                raise NeverError(f"larger than {self._most:,} bytes (collection.max_bytes)")
-            return storage.read(file.path)
+        try:
+            with _told():
+                if storage.size(file.path) > self._most:
+                    raise NeverError(f"larger than {self._most:,} bytes (collection.max_bytes)")
+                return storage.read(file.path)
+        except NotThereError as error:
+            raise NeverError("it is no longer there") from error
+        except NotNowError as error:
+            cause = error.__cause__.__cause__ if error.__cause__ else None
+            # Of a directory that can be listed, it is this file's own fault.
+            if isinstance(file.path, Path) and isinstance(cause, OSError):
+                raise NeverError(f"{cause.strerror}") from error
+            raise
 
 
 @contextmanager

@@ -185,7 +185,8 @@ class _Round:
             if isinstance(error, StoppedError) and target.round > 1:
                 return record
         else:
-            record = replace(record, state="fetched", reason=note, **asdict(kept))
+            note = "; ".join(filter(None, (kept.reason, note)))
+            record = replace(record, **asdict(kept) | {"state": "fetched", "reason": note})
             said = f"{kept.samples:,} samples in {kept.size:,} bytes" + (f"; {note}" if note else "")
             self._tell(target, said, logging.INFO)
         await asyncio.to_thread(write_record, self._store, record)

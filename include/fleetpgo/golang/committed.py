@@ -5,6 +5,7 @@ It knows a work tree, a main package and a profile: no service file, no forge an
 
 from __future__ import annotations
 
+import stat
 import tempfile
 from dataclasses import dataclass
 from datetime import timedelta
@@ -101,7 +102,7 @@ def check_committed(
         ToolchainError: if there is no Go, not the one that the source asks for, or no such main package.
     """
     try:
-        content = profile.read_bytes()
+        content = _read(profile)
         edges = pprof.call_edges(pprof.decode(content))
     except (OSError, ProfileError) as error:
         said = error.message if isinstance(error, ProfileError) else f"{profile}: {error.strerror}"
@@ -127,6 +128,22 @@ def check_committed(
     match = Sources(listed).match(edges)
     found.append(_judge(match, least))
     return found + [_build(source, package, profile, flags, tags, environment, seen) for flags in builds]
+
+
+def _read(profile: Path) -> bytes:
+    """Return the bytes of a profile that a repository holds, as a file or a link to anything.
+
+    Raises:
+        OSError: it is not there.
+        ProfileError: it is no file, or too large to be a profile.
+    """
+    about = profile.stat()
+    most = pprof.Limits().packed_bytes
+    if not stat.S_ISREG(about.st_mode):
+        raise ProfileError(f"{profile} is no file", reason="not-a-profile")
+    if about.st_size > most:
+        raise ProfileError(f"{profile} is larger than {most:,} bytes", reason="too-large")
+    return profile.read_bytes()
 
 
 def _is_pointer(profile: Path) -> bool:

@@ -84,7 +84,7 @@ def packages(
     if told.failed:
         raise ToolchainError(
             f"`go list {pattern}` {told.stopped or f'failed: {told.errors.strip()}'}",
-            hint="run it in a fresh clone",
+            hint="run it in a fresh clone, in the directory of the module (go.mod) or of a part of it",
         )
     found, text = [], told.output.decode(errors="replace").strip()
     decoder = json.JSONDecoder()

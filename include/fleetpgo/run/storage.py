@@ -145,7 +145,7 @@ def _local(root: Path, pattern: str) -> Iterator[Found]:
     for name in glob.iglob(pattern, root_dir=root, recursive=True):  # noqa: PTH207  # it leaves out hidden ones
         try:
             about = (root / name).stat()
-        except FileNotFoundError:  # it was there a moment ago
+        except OSError:  # it was there a moment ago; it is a link to itself
             continue
         if stat.S_ISREG(about.st_mode):  # a pipe would be waited for without an end
             yield Found(name, about.st_size, about.st_mtime)

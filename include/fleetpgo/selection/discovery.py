@@ -114,7 +114,15 @@ def discover_seen(answer: Answer, label: str) -> Discovered:
     Args:
         answer: one series for each instance: the CPU it uses.
         label: tells services apart.
+
+    Raises:
+        SelectionError: it has seen none.
     """
+    if not answer.series:
+        raise SelectionError(
+            f"the store of profiles has seen no service in the last hour\nquery: {answer.query}",
+            hint="is this the server that profilers upload to? It may need a tenant ($FLEETPGO_HEADERS)",
+        )
     cores: dict[str, list[float]] = {}
     for series in answer.series:
         cores.setdefault(series.labels.get(label, ""), []).append(series.value)

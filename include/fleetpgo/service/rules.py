@@ -300,7 +300,7 @@ class CollectionRules(_Part):
         if self.connection and not self.plain_http and urlsplit(self.url).scheme == "http":
             raise ValueError("`connection` sends credentials: write https:// in `url`, or set `plain_http`")
         if self.window and not self.past:
-            raise ValueError(f"`window` is of a store's past; the source {self.source} takes `seconds`")
+            raise ValueError(f"`window` is for stored profiles; the source {self.source} takes `seconds`")
         if self.query and Template(self.url).get_identifiers():
             raise ValueError("the `url` of pyroscope and parca is the server's address, without placeholders")
         placeholders = Template(urlsplit(self.url).netloc).get_identifiers()

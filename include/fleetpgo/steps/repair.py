@@ -131,10 +131,14 @@ class _Work:
         assert query is not None  # noqa: S101 -- the service file's rules ask for it
         label = self._service.selection.instance_label
         series = [each.labels for each in self._origin.prometheus.instant(query).series]
-        named = {each[label]: each["revision"] for each in series if each.get(label) and each.get("revision")}
+        named: dict[str, set[str]] = defaultdict(set)
+        for each in series:
+            if each.get(label) and each.get("revision"):
+                named[each[label]].add(each["revision"])
         every = sorted({each["revision"] for each in series if each.get("revision")})
-        if named:
-            return named, "rollout.revision names no revision of this instance"
+        if named:  # of an instance with two, which was just replaced, nobody knows which was profiled
+            known = {name: min(found) for name, found in named.items() if len(found) == 1}
+            return known, "rollout.revision names no revision of this instance, or several"
         if len(every) == 1:
             return {each.instance: every[0] for each in records}, ""
         if not every:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
+from fleetpgo import foreign
 from fleetpgo.collection.sources.labels import fill
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ DIGITS = {"Y": 4, "m": 2, "d": 2, "H": 2, "M": 2, "S": 2, "s": 10}
 _LENGTHS = {"s": 1, "S": 1, "M": 60, "H": 3_600, "d": 86_400}
 """Finest part of a time → seconds that the time spans: with ``%H`` the finest, an hour."""
 
+_LONGEST_NAME = 100
+"""Characters of a file's name that messages show."""
+
 _TOKEN = re.compile(r"%(?P<part>[YmdHMSs])|(?P<class>\[[^]/]+\])|(?P<deep>\*\*/?)|(?P<star>\*)|(?P<one>\?)")
 
 
@@ -43,6 +47,11 @@ class File:
 
     path: Path | UPath
     host: str
+
+    @property
+    def shown(self) -> str:
+        """The file's name for messages; whoever puts files there chooses it."""
+        return foreign.line(self.path.name, _LONGEST_NAME)
 
 
 @dataclass(frozen=True)
@@ -113,14 +122,15 @@ def span_of(pattern: str, path: str) -> tuple[float, float] | None:
             seen.add(name)
             return rf"(?P<{name}>[0-9]{{{DIGITS[name]}}})"
         if match["class"]:
-            return "[" + match["class"][1:-1].replace("\\", "\\\\").replace("[", "\\[") + "]"
+            letters = match["class"][1:-1].replace("\\", "\\\\").replace("[", "\\[")
+            return "[" + re.sub("^!", "^", re.sub(r"^\^", r"\\^", letters)) + "]"
         return ".*" if match["deep"] else "[^/]*" if match["star"] else "[^/]"
 
     parts, at = [], 0
     for match in _TOKEN.finditer(pattern):
         parts += [re.escape(pattern[at : match.start()]), regex(match)]
         at = match.end()
-    found = re.fullmatch("".join([*parts, re.escape(pattern[at:])]), path)
+    found = re.fullmatch("".join([*parts, re.escape(pattern[at:])]), path, re.DOTALL)
     if not found:
         return None
     told = {name: int(value) for name, value in found.groupdict().items()}
