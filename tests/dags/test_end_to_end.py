@@ -137,7 +137,7 @@ def test_below_the_quorum_the_run_fails_and_names_who_is_missing(fleet, dag, kil
         rf"{fetched} of 6 instances gave a usable profile; collection\.quorum .*is 34\.0 %", said
     )
     for address in dead:
-        assert re.search(rf"{address} \((ams|lhr|sjc)\): unreachable", said)
+        assert re.search(rf"{address} \((ams|lhr|sjc)\).*: unreachable", said)
 
 
 @pytest.mark.timeout(600)  # four builds of Go's standard library, if its cache is cold

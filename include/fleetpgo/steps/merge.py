@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 _NAMED = 3
 """Instances that a warning names."""
 
+_LISTED = 10
+"""Instances that are named with the reason why they gave no profile."""
+
 
 class _Profiles(Mapping[str, bytes]):
     """The used profiles by instance, read from the store one at a time."""
@@ -245,10 +248,28 @@ def _require_quorum(service: ServiceRules, instances: Sequence[Contribution]) ->
     if not used or used < quorum * len(asked):
         raise QuorumError(
             f"{used} of {len(asked)} instances gave a usable profile; collection.quorum is "
-            f"{percent(quorum)}. Without a profile:\n"
-            + "\n".join(f"  {each.instance} ({each.datacenter}): {each.reason}" for each in lost),
-            hint="repair these instances and trigger a new run, or lower collection.quorum",
+            f"{percent(quorum)}. Without a profile:\n" + "\n".join(_grouped(lost)),
+            hint="correct collection.url: none could be reached there, or allow it in the network"
+            if lost and not used and all(each.reason.startswith("unreachable") for each in lost)
+            else "repair these instances and trigger a new run, or lower collection.quorum",
         )
+
+
+def _grouped(lost: Sequence[Contribution]) -> Iterator[str]:
+    """Yield a line for each reason, with the instances that have it, whatever names of theirs are in it."""
+    groups: dict[str, list[Contribution]] = {}
+    for each in lost:
+        host, _, port = each.instance.rpartition(":")
+        alike = (
+            each.reason.replace(each.instance, "…")
+            .replace(f"'{host}', {port}", "…")
+            .replace(f"port {port} ", "its port ")
+        )
+        groups.setdefault(alike, []).append(each)
+    for alike, own in groups.items():
+        named = ", ".join(f"{each.instance} ({each.datacenter})" for each in own[:_LISTED])
+        more = f" and {len(own) - _LISTED:,} more" if len(own) > _LISTED else ""
+        yield f"  {named}{more}: {alike if len(own) > 1 else own[0].reason}"
 
 
 def _counted_once(instances: Sequence[Contribution]) -> list[str]:
