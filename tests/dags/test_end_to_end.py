@@ -18,6 +18,7 @@ from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.run.artifacts import FetchedProfile, MergedProfile, ProposedProfile
 from fleetpgo.run.measured import Measurement
 from fleetpgo.run.profiled import Manifest
+from fleetpgo.run.proposed import Failed
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import services_directory
 from tests.readme import commands
@@ -132,6 +133,7 @@ def test_below_the_quorum_the_run_fails_and_names_who_is_missing(fleet, dag, kil
     assert (run.state, found["fetch_profile"].count("skipped")) == ("failed", 6 - fetched)
     assert found["merge_profiles"] == ["failed"]
     assert found["build_and_open_pr"] == ["upstream_failed"]
+    assert run_store(fleet, run).read(Failed, "merge_profiles").reason.startswith(f"{fetched} of 6 instances")
     said = "".join(capsys.readouterr())
     assert re.search(
         rf"{fetched} of 6 instances gave a usable profile; collection\.quorum .*is 34\.0 %", said
