@@ -39,6 +39,8 @@ def test_the_navigation_leads_to_the_fleet(page, served):
     expect(rows).to_have_count(3)
     edge = rows.filter(has_text="edge-team")
     expect(edge).to_contain_text("saved")
+    dag = edge.get_by_role("link", name="edge", exact=True)
+    expect(dag).to_have_attribute("href", f"{served.url}/dags/pgo_refresh__edge")
     expect(edge).to_contain_text(re.compile(r"\d\.\d % \[\d\.\d, \d\.\d\]"))
     expect(chromium.frame(page).locator("#plot canvas")).to_be_visible()
     assert heard == []
