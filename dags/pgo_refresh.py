@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import DAG, Asset, Param, TaskGroup, chain, get_parsing_context
+from airflow.sdk import (
+    DAG,
+    Asset,
+    CronTriggerTimetable,
+    Param,
+    TaskGroup,
+    chain,
+    get_parsing_context,
+)
 from airflow.utils.types import DagRunType
 
 from fleetpgo.errors import ServiceFileError
@@ -104,6 +112,17 @@ def dag_id(name: str) -> str:
     return f"{DAG_PREFIX}{re.sub('[^A-Za-z0-9_.-]', '_', name)}"
 
 
+def at_times(schedule: str | None) -> CronTriggerTimetable | str | None:
+    """Return a schedule whose first run is at its next time: to unpause a DAG must not profile production.
+
+    A start date in the past, or a plain cron expression, would start a run for the time that has passed last
+    (docs/decisions/0464).
+    """
+    if schedule is None or schedule in ("@once", "@continuous"):
+        return schedule
+    return CronTriggerTimetable(schedule, timezone="UTC", run_immediately=timedelta(milliseconds=1))
+
+
 def pgo_refresh(service: ServiceRules) -> DAG:
     """Return the DAG of one service."""
     with DAG(
@@ -115,8 +134,7 @@ def pgo_refresh(service: ServiceRules) -> DAG:
             project=service.repository.project,
             branch=service.branch,
         ),
-        schedule=service.schedule,
-        start_date=datetime(2025, 1, 1),  # noqa: DTZ001  # Airflow takes it in its own default time zone
+        schedule=at_times(service.schedule),
         catchup=False,
         # A run waits for days (review, rollout, week); next week's must not wait for it.
         max_active_runs=8,
@@ -266,8 +284,7 @@ def broken_service(name: str, mistakes: str) -> DAG:
         dag_id=dag_id(name),
         description=f"The service file of {name} has a mistake",
         doc_md=f"The service file has a mistake:\n```\n{mistakes}\n```",
-        schedule="@weekly",
-        start_date=datetime(2025, 1, 1),  # noqa: DTZ001  # as above
+        schedule=at_times("@weekly"),
         catchup=False,
         allowed_run_types=RUN_TYPES,
         tags=["fleetpgo", "broken service file"],

@@ -19,7 +19,7 @@ from fleetpgo.run.stop import forget_stop
 from fleetpgo.service.files import load_named, located, override
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.links import MeasurementQueryLink, ProfileLink, PullRequestLink, SelectionQueryLink
-from fleetpgo_airflow.outcomes import translated
+from fleetpgo_airflow.outcomes import forget_failure, keep_failure, translated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +43,9 @@ class RefreshOperator(BaseOperator):
     def __init__(self, *, service: str, **kwargs: Any) -> None:  # noqa: ANN401  # BaseOperator's own
         # What the class says of itself stands on the task's page.
         kwargs.setdefault("doc_md", (getdoc(type(self)) or "").partition("\n\n")[0])
+        # The run's page shows the failed stage, and why.
+        kwargs.setdefault("on_failure_callback", keep_failure)
+        kwargs.setdefault("on_success_callback", forget_failure)
         super().__init__(**kwargs)
         self.service = service
 

@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 
 from fleetpgo.errors import FleetPGOError, StoreError
+from fleetpgo.run.proposed import Failed
 from fleetpgo.service.files import keys_located, load_named, override
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.operators import RefreshOperator
@@ -95,9 +96,17 @@ class LookTrigger(BaseTrigger):
                         yield TaskSkippedEvent()
                         return
                     case "failed":
+                        await asyncio.to_thread(self._keep_failure, outcome.message)
                         yield TaskFailedEvent()
                         return
             await asyncio.sleep(self.poll)
+
+    def _keep_failure(self, reason: str) -> None:
+        """Keep why the wait failed, for the run's page: no callback of the task runs here."""
+        try:
+            hooks.run_store(self.service, self.run_id).write(Failed(reason), f"wait_for_{self.what}")
+        except FleetPGOError as error:
+            self.log.warning("the run's page will not show why this wait failed: %s", error)
 
 
 class WaitOperator(RefreshOperator):

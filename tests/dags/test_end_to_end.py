@@ -18,6 +18,7 @@ from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.run.artifacts import FetchedProfile, MergedProfile, ProposedProfile
 from fleetpgo.run.measured import Measurement
 from fleetpgo.run.profiled import Manifest
+from fleetpgo.run.proposed import Failed
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import services_directory
 from tests.readme import commands
@@ -132,12 +133,13 @@ def test_below_the_quorum_the_run_fails_and_names_who_is_missing(fleet, dag, kil
     assert (run.state, found["fetch_profile"].count("skipped")) == ("failed", 6 - fetched)
     assert found["merge_profiles"] == ["failed"]
     assert found["build_and_open_pr"] == ["upstream_failed"]
+    assert run_store(fleet, run).read(Failed, "merge_profiles").reason.startswith(f"{fetched} of 6 instances")
     said = "".join(capsys.readouterr())
     assert re.search(
         rf"{fetched} of 6 instances gave a usable profile; collection\.quorum .*is 34\.0 %", said
     )
     for address in dead:
-        assert re.search(rf"{address} \((ams|lhr|sjc)\): unreachable", said)
+        assert re.search(rf"{address} \((ams|lhr|sjc)\).*: unreachable", said)
 
 
 @pytest.mark.timeout(600)  # four builds of Go's standard library, if its cache is cold
@@ -216,7 +218,8 @@ def test_the_whole_loop(fleet, dag, killed):
 def test_the_commands_of_the_readme(fleet, dag, tmp_path):
     addresses = {"FLEETPGO_PROMETHEUS": fleet.prometheus_url, "FLEETPGO_FORGE": str(fleet.origin.parent)}
     for line in commands():
-        if line.startswith("fleetpgo "):
+        # The fleet has its file, and exports no go_info: tests/cli has discover and init.
+        if line.startswith("fleetpgo ") and line.split()[1] not in ("discover", "init"):
             done = subprocess.run(
                 shlex.split(line),
                 cwd=tmp_path,

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
@@ -118,8 +119,18 @@ def test_the_merge_runs_whatever_became_of_the_fetches(dag):
 
 
 def test_runs_are_weekly_never_caught_up_and_may_overlap(dag):
-    assert (dag.schedule, dag.catchup) == ("@weekly", False)
+    assert (dag.schedule.expression, dag.catchup) == ("0 0 * * 0", False)
     assert dag.max_active_runs > 1
+
+
+def test_unpausing_starts_nothing_before_the_schedules_next_time(dag):
+    """What the scheduler reckons for a DAG that has never run."""
+    from airflow.serialization.serialized_objects import DagSerialization  # noqa: PLC0415  # imports Airflow
+
+    known = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    first = known.next_dagrun_info(last_automated_run_info=None)
+    assert first.run_after > datetime.now(UTC)
+    assert (first.run_after.weekday(), first.run_after.hour) == (6, 0)
 
 
 def test_the_form_starts_from_the_service_file(dag):

@@ -8,6 +8,8 @@ import time
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from fleetpgo.run.proposed import Failed
+from fleetpgo.run.store import RunStore
 from fleetpgo_airflow.operators import PreflightOperator
 from tests.fleetpgo_airflow.test_operators import context
 from tests.services import NAME, load
@@ -73,3 +75,17 @@ def test_a_prometheus_that_is_down_is_tried_again(forge, monkeypatch, free_port)
 def test_matchers_that_no_instance_has_fail_with_the_reason(prometheus, forge):
     with pytest.raises(AirflowFailException, match="none that uses CPU has a series api_build_info"):
         run(matchers='revision="gone"')
+
+
+def test_why_a_task_failed_is_kept_until_a_later_try_succeeds(tmp_path):
+    task = PreflightOperator(task_id="preflight", service=NAME)
+    given = {**context(try_number=2), "task": task, "exception": AirflowFailException("no connection")}
+    store = RunStore(tmp_path / "store", NAME, given["run_id"])
+
+    for call in task.on_failure_callback:
+        call(given)
+    assert store.read(Failed, "preflight") == Failed("no connection")
+
+    for call in task.on_success_callback:
+        call(given)
+    assert store.find(Failed, "preflight") is None

@@ -7,6 +7,7 @@ import pytest
 
 from fleetpgo import overview
 from fleetpgo.run.profiled import Manifest
+from fleetpgo.run.proposed import Failed
 from fleetpgo.run.store import RunStore
 from fleetpgo.steps.wait import look_for_merge
 from tests.pages import fleet
@@ -50,6 +51,14 @@ def test_stages_show_how_far_the_run_has_come(fleet_root):
         "Measure: week": "waiting",
     }
     assert set(states(look(fleet_root, "edge", fleet.FIRST)).values()) == {"done"}
+
+
+def test_a_failed_stage_says_which_task_failed_and_why(tmp_path):
+    store = RunStore(tmp_path, "edge", "run")
+    store.write(Failed("there is no connection"), "peak.select_instances")
+    found = next(iter(overview.look_at_run(store).stages))
+    assert (found.name, found.state) == ("Select", "failed")
+    assert found.figures == {"task": "peak.select_instances", "why": "there is no connection"}
 
 
 def test_a_merge_that_was_refused_says_why_before_its_figures(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from fleetpgo.run.artifacts import ProposedProfile
+from fleetpgo.run.proposed import Failed
 from fleetpgo.run.store import RunStore
 from tests.pages import browser as chromium
 from tests.pages import fleet
@@ -38,6 +39,8 @@ def test_the_navigation_leads_to_the_fleet(page, served):
     expect(rows).to_have_count(3)
     edge = rows.filter(has_text="edge-team")
     expect(edge).to_contain_text("saved")
+    dag = edge.get_by_role("link", name="edge", exact=True)
+    expect(dag).to_have_attribute("href", f"{served.url}/dags/pgo_refresh__edge")
     expect(edge).to_contain_text(re.compile(r"\d\.\d % \[\d\.\d, \d\.\d\]"))
     expect(chromium.frame(page).locator("#plot canvas")).to_be_visible()
     assert heard == []
@@ -197,6 +200,16 @@ def test_a_link_to_the_forge_leaves_airflows_frame(page, served):
     with page.context.expect_page() as opened:
         chromium.frame(page).get_by_role("link", name="#2").click()
     opened.value.wait_for_url(fleet.url(2))
+
+
+def test_a_failed_runs_page_shows_the_failed_stage_and_why(page, served):
+    store = RunStore(served.store, "gateway", fleet.LIVE)
+    store.write(Failed("Prometheus refuses the query: parse error"), "preflight")
+    page.goto(chromium.run_url(served, "gateway", fleet.LIVE))
+    failed = chromium.frame(page).locator(".stages li.failed")
+    expect(failed).to_have_count(1)
+    expect(failed).to_contain_text("Prometheus refuses the query: parse error")
+    store.remove(Failed, "preflight")
 
 
 def test_a_download_is_the_artifact(page, served):

@@ -50,6 +50,12 @@ def test_nothing_is_said_of_a_build_that_only_builds(ahead, recipe):
     assert ahead(makefile(recipe)) == []
 
 
+def test_a_make_without_a_makefile_cannot_succeed(ahead):
+    said = "build.command is `make build`, and the repository has no Makefile"
+
+    assert ahead({"main.go": "package main\n"}) == [(True, said)]
+
+
 @pytest.mark.parametrize(
     ("recipe", "line"),
     [

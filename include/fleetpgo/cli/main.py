@@ -86,9 +86,13 @@ def _start_logging() -> None:
     from rich.console import Console
     from rich.logging import RichHandler
 
-    handler = RichHandler(show_path=False, console=Console(stderr=True))
+    console = Console(stderr=True)
+    handler: logging.Handler = RichHandler(show_path=False, console=console)
+    form = "%(message)s"
+    if not console.is_terminal:  # a file's lines are never wrapped
+        handler, form = logging.StreamHandler(), "%(asctime)s %(levelname)s %(message)s"
     handler.addFilter(clean_record)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", datefmt="%X", handlers=[handler])
+    logging.basicConfig(level=logging.INFO, format=form, datefmt="%X", handlers=[handler])
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries end in our own error
     logging.getLogger("aiobotocore").setLevel(logging.WARNING)  # it says where it found credentials
     logging.getLogger("botocore").setLevel(logging.WARNING)  # likewise

@@ -43,6 +43,12 @@ def _open_store(_: click.Context, __: click.Parameter, value: str | None) -> Pat
     return root
 
 
+def _http(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{value} is no URL; write http://{value} or https://{value}")
+    return value
+
+
 def service_argument(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the argument SERVICE; its errors name the lines of the service file to look at."""
 
@@ -65,6 +71,7 @@ def prometheus_option(*, required: bool) -> Callable[[Any], Any]:
         envvar="FLEETPGO_PROMETHEUS",
         show_envvar=True,
         required=required,
+        callback=_http,
         help="Prometheus or Thanos that has the service's metrics.",
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from fleetpgo.measurement.figures import percent, saving
 from fleetpgo.overview.instances import GIVEN
 from fleetpgo.run.measured import PERIODS
-from fleetpgo.run.proposed import Merge, Proposed, Rollout
+from fleetpgo.run.proposed import Failed, Merge, Proposed, Rollout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,12 +21,29 @@ if TYPE_CHECKING:
     from fleetpgo.run.store import RunStore
 
 
+TASKS = {
+    "preflight": "Select",
+    "wait_for_window": "Select",
+    "select_instances": "Select",
+    "fetch_profile": "Fetch",
+    "top_up": "Fetch",
+    "merge_profiles": "Merge",
+    "build_and_open_pr": "Pull request",
+    "wait_for_merge": "Review",
+    "wait_for_rollout": "Rollout",
+    "measure_rollout": "Measure: rollout",
+    "wait_for_week": "Measure: week",
+    "measure_week": "Measure: week",
+}
+"""The stage of each task that may fail."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """A step of the run. ``figures``: name → formatted figure for the page, the most important first."""
 
     name: str
-    state: Literal["waiting", "done", "skipped"]
+    state: Literal["waiting", "done", "skipped", "failed"]
     figures: Mapping[str, str]
 
 
@@ -36,7 +53,7 @@ def look_at_stages(
     manifest: Manifest | None,
     measurements: Sequence[MeasuredPeriod],
 ) -> Iterator[Stage]:
-    """Return the steps of a run, in order.
+    """Return the steps of a run, in order. A step whose task failed is failed, and says why.
 
     Args:
         store: artifacts of the run.
@@ -44,6 +61,22 @@ def look_at_stages(
         manifest: record of the merge; None if there was no merge yet.
         measurements: measurements so far.
     """
+    why = {}
+    for task in store.keys(Failed):
+        # In a window's group, a task has the window's name before its own.
+        if stage := TASKS.get(task.rpartition(".")[2]):
+            why[stage] = {"task": task, "why": store.read(Failed, task).reason}
+    for each in _succeeded(store, instances, manifest, measurements):
+        yield Stage(each.name, "failed", {**why[each.name], **each.figures}) if each.name in why else each
+
+
+def _succeeded(
+    store: RunStore,
+    instances: Sequence[Instance],
+    manifest: Manifest | None,
+    measurements: Sequence[MeasuredPeriod],
+) -> Iterator[Stage]:
+    """Return the steps as their artifacts show them."""
     given = [each for each in instances if each.state in GIVEN]
     answered = [each for each in instances if each.state != "waiting"]
     yield _stage("Select", {"instances": f"{len(instances):,}"} if instances else None)

@@ -81,6 +81,7 @@ def look_ahead(repository: BuildTexts, rules: BuildRules, environment: Mapping[s
     shown = shlex.join(rules.command)
     lines = list(_lines(repository, rules.command, environment))
     found = [
+        *_no_makefile(repository, rules),
         *_missing(lines, repository, shown, environment),
         *_elsewhere(lines, repository, rules, environment),
         *_rebuilds(lines, shown),
@@ -117,6 +118,21 @@ def _lines(repository: BuildTexts, command: Sequence[str], environment: Mapping[
             for line in repository.texts[name].replace("\\\n", " ").splitlines():
                 if not line.lstrip().startswith("#"):
                     yield line.strip()
+
+
+def _no_makefile(repository: BuildTexts, rules: BuildRules) -> Iterator[Objection]:
+    """A make without a Makefile, where none is named."""
+    program, *words = rules.command
+    if posixpath.basename(program) not in ("make", "gmake") or any(
+        word[:2] in ("-f", "-C") for word in words
+    ):
+        return
+    if not any((repository.root / name).exists() for name in ("GNUmakefile", "makefile", "Makefile")):
+        yield Objection(
+            f"build.command is `{shlex.join(rules.command)}`, and the repository has no Makefile",
+            hint=f"name in build.command what builds it, such as `go build -o {rules.binary} PACKAGE`",
+            fatal=True,
+        )
 
 
 def _missing(

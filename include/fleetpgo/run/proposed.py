@@ -55,6 +55,13 @@ class Proposed:
 
 
 @dataclass(frozen=True)
+class Failed:
+    """Why a task of the run failed. Its key is the task; it goes when a later try of the task succeeds."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Merge:
     """Result of waiting for the merge of the pull request.
 

@@ -192,9 +192,12 @@ def _ask(prometheus: Prometheus, query: str, rules: SelectionRules, at: datetime
     try:
         answer = prometheus.instant(query, partial_response=rules.partial_response, **when)
     except QueryError as error:
-        raise QueryError(
-            error.message, hint="correct selection.cpu, or selection.builds and selection.matchers"
-        ) from error
+        try:
+            # In its writer's own text, if that alone is what cannot be read.
+            prometheus.instant(rules.cpu, partial_response=rules.partial_response)
+        except QueryError as own:
+            raise QueryError(own.message, hint="correct selection.cpu") from error
+        raise QueryError(error.message, hint="correct selection.builds or selection.matchers") from error
     # PromQL's own remarks are no sign that something is missing, nor is a series without a number.
     partial = [warning for warning in answer.warnings if not warning.startswith(("PromQL ", LEFT_OUT))]
     if partial and not rules.partial_response:

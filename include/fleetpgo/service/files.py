@@ -260,7 +260,9 @@ def _say(mistake: Any) -> str:  # noqa: ANN401  # pydantic's ErrorDetails
         case "missing":
             return "this key is required"
         case _:
-            return f"{mistake['msg'].removeprefix('Value error, ')} (found: {mistake['input']!r})"
+            said = mistake["msg"].removeprefix("Value error, ")
+            # A whole section says nothing that its line does not show.
+            return said if isinstance(mistake["input"], dict) else f"{said} (found: {mistake['input']!r})"
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:

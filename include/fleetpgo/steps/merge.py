@@ -47,6 +47,9 @@ HELD = (
 )
 """What to do if every instance was busy."""
 
+_LISTED = 10
+"""Instances that are named with the reason why they gave no profile."""
+
 
 class _Profiles(Mapping[str, bytes]):
     """The used profiles by instance, read from the store one at a time."""
@@ -266,12 +269,22 @@ def _require_quorum(service: ServiceRules, instances: Sequence[Contribution]) ->
     if not used or used < quorum * len(asked):
         raise QuorumError(
             f"{used} of {len(asked)} instances gave a usable profile; collection.quorum is "
-            f"{percent(quorum)}. Without a profile:\n"
-            + "\n".join(f"  {each.instance} ({each.datacenter}): {each.reason}" for each in lost),
-            hint=HELD
-            if lost and len(lost) == len(asked) and all(each.reason.startswith("busy:") for each in lost)
-            else "repair these instances and trigger a new run, or lower collection.quorum",
+            f"{percent(quorum)}. Without a profile:\n" + "\n".join(_grouped(lost)),
+            hint=_hint(lost, used=used),
         )
+
+
+def _hint(lost: Sequence[Contribution], *, used: int) -> str:
+    """Return what to do about instances that gave no profile."""
+
+    def all_are(reason: str) -> bool:
+        return bool(lost) and not used and all(each.reason.startswith(reason) for each in lost)
+
+    if all_are("busy:"):
+        return HELD
+    if all_are("unreachable"):
+        return "correct collection.url: none could be reached there, or allow it in the network"
+    return "repair these instances and trigger a new run, or lower collection.quorum"
 
 
 def _in_part(instances: Sequence[Contribution]) -> list[str]:
@@ -281,6 +294,23 @@ def _in_part(instances: Sequence[Contribution]) -> list[str]:
         return []
     first, why = found[0].instance, found[0].reason.removeprefix("cut: ")
     return [f"of {len(found):,} of {len(instances):,} instances only a part is used, as of {first}: {why}"]
+
+
+def _grouped(lost: Sequence[Contribution]) -> Iterator[str]:
+    """Yield a line for each reason, with the instances that have it, whatever names of theirs are in it."""
+    groups: dict[str, list[Contribution]] = {}
+    for each in lost:
+        host, _, port = each.instance.rpartition(":")
+        alike = (
+            each.reason.replace(each.instance, "…")
+            .replace(f"'{host}', {port}", "…")
+            .replace(f"port {port} ", "its port ")
+        )
+        groups.setdefault(alike, []).append(each)
+    for alike, own in groups.items():
+        named = ", ".join(f"{each.instance} ({each.datacenter})" for each in own[:_LISTED])
+        more = f" and {len(own) - _LISTED:,} more" if len(own) > _LISTED else ""
+        yield f"  {named}{more}: {alike if len(own) > 1 else own[0].reason}"
 
 
 def _counted_once(instances: Sequence[Contribution]) -> list[str]:

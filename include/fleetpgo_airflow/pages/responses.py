@@ -121,7 +121,7 @@ class StageAnswer(Answer):
     """See :class:`fleetpgo.overview.stages.Stage`."""
 
     name: str
-    state: Literal["waiting", "done", "skipped"]
+    state: Literal["waiting", "done", "skipped", "failed"]
     figures: dict[str, str]
 
 

@@ -28,7 +28,7 @@ function cores(sum) {
 
 function services({ services: rows, now }) {
   const columns = [
-    { name: "Service", text: true, value: (row) => row.service, cell: (row) => row.service },
+    { name: "Service", text: true, value: (row) => row.service, cell: (row) => outside(new URL(`../dags/${encodeURIComponent(row.dag_id)}`, document.baseURI).href, row.service) },
     { name: "Owner", text: true, value: (row) => row.owners, cell: (row) => row.owners || none },
     { name: "Profile's age", title: "since the profile on the base branch was made", value: (row) => row.profile && -new Date(row.profile.made_at), cell: (row) => profile(row, now) },
     { name: "Size", value: (row) => row.profile?.size, cell: (row) => bytes(row.profile?.size) },
