@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -210,3 +211,19 @@ def test_a_binary_that_is_cut_off_ends_as_one_error(builds, tmp_path):
         (tmp_path / "cut").write_bytes(whole[:part])
         with pytest.raises(BuildError):
             read_program(tmp_path / "cut")
+
+
+@pytest.mark.parametrize("parts", ["segments", "sections"])
+def test_a_binary_whose_parts_lie_on_each_other_is_not_read_again_and_again(tmp_path, parts):
+    data = bytearray(10_000)
+    data[:7] = b"\x7fELF\2\1\1"
+    ends = (64, 0, 0, 64, 56, 3, 64, 0) if parts == "segments" else (0, 64, 0, 64, 56, 0, 64, 3)
+    struct.pack_into("<HHIQQQIHHHHHH", data, 16, 2, 62, 1, 0, *ends, 0)
+    for number in range(3):
+        if parts == "segments":
+            struct.pack_into("<IIQQQQQQ", data, 64 + 56 * number, 1, 2, 0, 0, 0, len(data), len(data), 0)
+        else:
+            struct.pack_into("<IIQQQQIIQQ", data, 64 + 64 * number, 0, 1, 0, 0, 0, len(data), 0, 0, 8, 0)
+    (tmp_path / "api").write_bytes(data)
+    with pytest.raises(BuildError, match="api is damaged: its parts overlap"):
+        read_program(tmp_path / "api")

@@ -16,14 +16,14 @@ import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
 from fleetpgo.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -33,6 +33,9 @@ MOST_BYTES = 1 << 30
 
 MOST_TABLE = 4096
 """Segments, and sections, that are looked at."""
+
+_LONGEST_NAME = 64
+"""Bytes of a section's name that are read."""
 
 _IDENTITY = 16
 _ELF = re.compile(rb"\x7fELF[\1\2][\1\2].{10}", re.DOTALL)
@@ -64,6 +67,9 @@ class Section(NamedTuple):
     address: int
     offset: int
     size: int
+
+
+Part = TypeVar("Part", Segment, Section)
 
 
 @dataclass(frozen=True)
@@ -133,11 +139,11 @@ class Elf:
         found = (
             Segment(*(record[place] for place in order)) for record in self._table(offset, size, count, shape)
         )
-        return tuple(each for each in found if each.kind in (_LOAD, _NOTE))
+        return self._apart([each for each in found if each.kind in (_LOAD, _NOTE)])
 
     @cached_property
     def sections(self) -> tuple[Section, ...]:
-        """The sections; none where they were stripped."""
+        """The sections that have bytes in the file; none where they were stripped."""
         offset, size, count, names = self._header[5], *self._header[10:13]
         if not offset or not count:
             return ()
@@ -146,10 +152,20 @@ class Elf:
         if names >= len(records):
             return ()
         texts = self.at(records[names][4], records[names][5])
-        return tuple(
-            Section(texts[record[0] :].partition(b"\0")[0], *(record[place] for place in (1, 3, 4, 5)))
+        found = (
+            Section(
+                texts[record[0] : record[0] + _LONGEST_NAME].partition(b"\0")[0],
+                *(record[place] for place in (1, 3, 4, 5)),
+            )
             for record in records
         )
+        return self._apart([each for each in found if each.kind != _NO_BITS])
+
+    def _apart(self, parts: Sequence[Part]) -> tuple[Part, ...]:
+        """Return parts of the file unless they overlap so much that to read them all would have no end."""
+        if sum(each.size for each in parts) > 2 * self.length:
+            raise self.damaged("its parts overlap")
+        return tuple(parts)
 
     def _table(self, offset: int, size: int, count: int, shape: str) -> Iterator[tuple[int, ...]]:
         own = struct.calcsize(self.order + shape)
@@ -161,7 +177,7 @@ class Elf:
 
     def section(self, *names: bytes) -> Section | None:
         """Return the first section with one of these names that has bytes in the file."""
-        return next((each for each in self.sections if each.name in names and each.kind != _NO_BITS), None)
+        return next((each for each in self.sections if each.name in names), None)
 
     @property
     def loaded(self) -> tuple[Segment, ...]:
