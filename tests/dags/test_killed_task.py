@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -53,19 +54,27 @@ def wait_until(condition, airflow, seconds=300):
     return found
 
 
-def test_a_killed_task_fetches_only_the_rest_when_it_is_retried(start_prometheus, tmp_path, monkeypatch):
+def test_a_killed_task_fetches_only_the_rest_when_it_is_retried(
+    start_prometheus, tmp_path, monkeypatch, origin
+):
+    (origin / "tiny.git").rename(origin / "api.git")
     (tmp_path / "services").mkdir()
     described = services.load(tmp_path / "services", monkeypatch, max_tasks=1, grace="10m")
     answers = [http(cpu_profile(50 + number)) for number in range(4)]
     with served((answers[0],), (answers[1],), (hold, answers[2]), (hold, answers[3])) as instances:
         now = int(time.time())
         labels = [{"instance": each.target.instance, "datacenter": "ams"} for each in instances]
-        points = [(now + 60 * minute, 1.0) for minute in range(20)]
-        prometheus = start_prometheus([("cpu", each, points) for each in labels])
+        # The first is the busiest: the preflight asks it, and it alone.
+        series = [
+            ("cpu", each, [(now + 60 * minute, 4.0 - place) for minute in range(20)])
+            for place, each in enumerate(labels)
+        ]
+        prometheus = start_prometheus(series)
         variables = {
             "FLEETPGO_SERVICES": str(tmp_path / "services"),
             "FLEETPGO_STORE": str(tmp_path / "store"),
             "AIRFLOW_CONN_PROMETHEUS": prometheus.address,
+            "AIRFLOW_CONN_FORGE": json.dumps({"conn_type": "generic", "extra": {"path": str(origin)}}),
         }
         with Airflow(tmp_path, free_port(), variables) as airflow:
             airflow.wait_ready(DAG_ID)
@@ -77,7 +86,7 @@ def test_a_killed_task_fetches_only_the_rest_when_it_is_retried(start_prometheus
             wait_until(lambda: store.exists(Manifest), airflow)
             tries = {each["task_id"]: each["try_number"] for each in airflow.task_instances(DAG_ID, run)}
         assert tries["fetch_profile"] == 2
-        assert [len(each.heard) for each in instances] == [1, 1, 2, 2]
+        assert [len(each.heard) for each in instances] == [2, 1, 2, 2]
 
         undisturbed = RunStore(tmp_path / "undisturbed", services.NAME, run)
         chosen, _ = select_instances(described, undisturbed, prometheus, instances=4)

@@ -20,8 +20,9 @@ ECHO = http(f"who is Bearer {TOKEN} with {SECRET}?".encode(), "503 Service Unava
 
 
 @pytest.fixture
-def dag_and_instances(airflow_database, start_prometheus, tmp_path, monkeypatch):
+def dag_and_instances(airflow_database, start_prometheus, tmp_path, monkeypatch, origin):
     """The DAG up to the merge, and its two instances: one is fine, one repeats what it was sent."""
+    (origin / "tiny.git").rename(origin / "api.git")
     (tmp_path / "services").mkdir()
     services.load(tmp_path / "services", monkeypatch, connection="api_pprof", max_tasks=1)
     connection = {"conn_type": "http", "password": TOKEN, "extra": {"headers": {"X-Client-Secret": SECRET}}}
@@ -32,6 +33,7 @@ def dag_and_instances(airflow_database, start_prometheus, tmp_path, monkeypatch)
         variables = {
             "FLEETPGO_STORE": str(tmp_path / "store"),
             "AIRFLOW_CONN_PROMETHEUS": prometheus.address,
+            "AIRFLOW_CONN_FORGE": json.dumps({"conn_type": "generic", "extra": {"path": str(origin)}}),
             "AIRFLOW_CONN_API_PPROF": json.dumps(connection),
         }
         for name, value in variables.items():

@@ -14,7 +14,7 @@ from aiohttp import ThreadedResolver
 
 from fleetpgo.addresses import parse_allow
 from fleetpgo.collection.access import Access, open_session
-from fleetpgo.collection.faults import NotNowError
+from fleetpgo.collection.faults import NotNowError, UnusableError
 from fleetpgo.collection.resolving import check_literal
 from fleetpgo.collection.sources.pprof_http import PprofHttp
 
@@ -60,7 +60,8 @@ def probe_target(target: Target, rules: CollectionRules, access: Access) -> str:
 
     Raises:
         NeverError: no request may go there.
-        NotNowError: it did not answer, or with something else; it may serve its profile all the same.
+        NotNowError: it did not answer.
+        UnusableError: it answered with something else; it may serve its profile all the same.
         ServiceFileError: credentials may not be sent in that way.
     """
     url = PprofHttp(rules.url, rules.ports).request(target, seconds=rules.seconds).url
@@ -82,7 +83,7 @@ def probe_target(target: Target, rules: CollectionRules, access: Access) -> str:
     except (aiohttp.ClientError, OSError) as error:
         raise NotNowError(f"{index}: unreachable") from error
     if status != requests.codes.ok:
-        raise NotNowError(f"{index}: HTTP {status}")
+        raise UnusableError(f"{index}: HTTP {status}")
     if b"pprof" not in text:
-        raise NotNowError(f"{index}: another page than that of net/http/pprof")
+        raise UnusableError(f"{index}: another page than that of net/http/pprof")
     return str(index)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from fleetpgo.collection.faults import NeverError, NoProfileError
+from fleetpgo.collection.faults import NeverError, NoProfileError, NotNowError
 from fleetpgo.collection.probing import probe_target
 from fleetpgo.errors import (
     FleetPGOError,
@@ -217,8 +217,11 @@ def _probes(service: ServiceRules, parties: Parties, chosen: Selection) -> Itera
                 "collection.ports",
             )
             return
-        except NoProfileError as error:
+        except NotNowError as error:
             reasons.append(str(error))
+        except NoProfileError as error:
+            reasons = [str(error)]
+            break
         except FleetPGOError as error:
             yield _failure("collection.url", error)
             return
@@ -228,7 +231,7 @@ def _probes(service: ServiceRules, parties: Parties, chosen: Selection) -> Itera
     yield Check(
         "collection.url",
         "warning",
-        f"none of {len(reasons)} instances lists its profiles: {'; '.join(reasons)}",
+        f"{len(reasons)} instance(s) asked, none lists its profiles: {'; '.join(reasons)}",
         "does the service import net/http/pprof, and at the host, port and path of collection.url?",
     )
 
