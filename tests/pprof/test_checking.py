@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import weakref
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -230,3 +231,15 @@ def test_many_comments_of_one_text_are_one_text():
 def test_a_field_from_a_later_format_is_passed_over():
     raw = good().SerializeToString() + b"\xf2\x3f\x03new"
     assert check(gzip.compress(raw)).samples == 1000
+
+
+def test_a_week_of_a_whole_datacenter_is_not_too_much():
+    cores, week = 200, timedelta(days=7)
+
+    def long(p):
+        p.duration_nanos = int(week.total_seconds() * 1e9)
+        nanoseconds = sum(sample.value[1] for sample in p.sample)
+        for sample in p.sample:
+            sample.value[1] *= cores * p.duration_nanos // nanoseconds
+
+    assert checking.facts(changed(long)).cores == pytest.approx(cores, rel=0.01)

@@ -40,9 +40,9 @@ ON_A_DISK = re.compile(rb"[/.\\]|[A-Za-z]:")
 MOST_LINES = 40
 """Most lines, over all stacks, per record that the limits allow. A profile of the Go compiler has four."""
 
-ROOM = 1 << 9
+ROOM = 1 << 5
 """Number of profiles of the largest allowed total whose sum must still fit into 64 bits. So one profile may
-count about 2⁵³ nanoseconds: 3.5 cores for a month."""
+count about 2⁵⁷ nanoseconds: a datacenter's 238 cores for a week, which a store may answer with."""
 
 MOST_TYPES, MOST_COMMENTS = 16, 100
 """Most sample types and comments that are reported. Go writes two sample types and no comments."""
