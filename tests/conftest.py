@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 from fleetpgo import foreign
 from fleetpgo.golang.environment import repository_cache
@@ -186,18 +187,24 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     return compare
 
 
-LONGEST = "test_end_to_end.py"
+LONGEST, PAGES = "test_end_to_end.py", "tests/pages/"
 
 
-@pytest.hookimpl(tryfirst=True)
+class Parts(LoadFileScheduling):
+    """Has the tests of a file, and all of the pages, run in one process: it makes once what they share."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return PAGES if file.startswith(PAGES) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Parts:
+    return Parts(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have what shares costly parts run in one process, and what takes longest begin first.
-
-    A file stays with one process, and the pages' files do together: they ask one API server.
-    """
-    for item in items:
-        part = item.path.parent if item.path.parent.name == "pages" else item.path
-        item.add_marker(pytest.mark.xdist_group(str(part.relative_to(ROOT))))
+    """Have what takes longest begin first."""
     items.sort(key=lambda item: item.path.name != LONGEST)
 
 
