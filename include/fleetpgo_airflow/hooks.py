@@ -50,12 +50,27 @@ async def access(service: ServiceRules) -> Access:
     Its extra may hold ``headers`` (a mapping), ``ca``, ``cert`` and ``key`` (files on the worker); its
     password becomes a bearer token.
     """
+    connection = service.collection.connection
+    if connection is None:
+        return _access(None)
+    with _named("collection.connection", connection, "http"):
+        return _access(await BaseHook.aget_connection(connection))
+
+
+def blocking_access(service: ServiceRules) -> Access:
+    """Return what :func:`access` returns, to a task that runs no event loop."""
+    connection = service.collection.connection
+    if connection is None:
+        return _access(None)
+    with _named("collection.connection", connection, "http"):
+        return _access(BaseHook.get_connection(connection))
+
+
+def _access(connection: Connection | None) -> Access:
     from fleetpgo.collection import Access  # noqa: PLC0415  # not when the DAG file is parsed
 
-    if service.collection.connection is None:
+    if connection is None:
         return Access()
-    with _named("collection.connection", service.collection.connection, "http"):
-        connection = await BaseHook.aget_connection(service.collection.connection)
     extra = connection.extra_dejson
     headers = dict(extra.get("headers", {}))
     if connection.password:

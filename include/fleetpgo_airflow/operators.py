@@ -60,8 +60,7 @@ class PreflightOperator(RefreshOperator):
 
     def execute(self, context: Context) -> list[str]:
         """Check; params ``instances`` and ``matchers`` override the service file."""
-        from fleetpgo.collection import Access  # noqa: PLC0415  # not when the DAG file is parsed
-        from fleetpgo.steps.doctor import Parties, examine  # noqa: PLC0415  # likewise
+        from fleetpgo.steps.doctor import Parties, examine  # noqa: PLC0415  # not when the DAG file is parsed
 
         params = context["params"]
         with translated(self.service):
@@ -73,9 +72,7 @@ class PreflightOperator(RefreshOperator):
                 prometheus=lambda: hooks.prometheus(service),
                 forge=lambda: hooks.forge(service),
                 store=hooks.store_root,
-                access=lambda: (
-                    asyncio.run(hooks.access(service)) if service.collection.connection else Access()
-                ),
+                access=lambda: hooks.blocking_access(service),
             )
             checks = examine(service.model_copy(update={"selection": rules}), parties)
         for check in checks:
