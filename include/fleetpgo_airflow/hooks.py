@@ -50,25 +50,27 @@ async def access(service: ServiceRules) -> Access:
     Its extra may hold ``headers`` (a mapping), ``ca``, ``cert``, ``key`` and ``token`` (files on the worker);
     its password, or what is in the file `token`, becomes a bearer token.
     """
+    connection = service.collection.connection
+    if connection is None:
+        return _access(None)
+    with _named("collection.connection", connection, "http"):
+        return _access(await BaseHook.aget_connection(connection))
+
+
+def blocking_access(service: ServiceRules) -> Access:
+    """Return what :func:`access` returns, to a task that runs no event loop."""
+    connection = service.collection.connection
+    if connection is None:
+        return _access(None)
+    with _named("collection.connection", connection, "http"):
+        return _access(BaseHook.get_connection(connection))
+
+
+def _access(connection: Connection | None) -> Access:
     from fleetpgo.collection import Access  # noqa: PLC0415  # not when the DAG file is parsed
 
-    if service.collection.connection is None:
+    if connection is None:
         return Access(open_root=storage_root)
-    with _named("collection.connection", service.collection.connection, "http"):
-        return _access(await BaseHook.aget_connection(service.collection.connection))
-
-
-def access_of_store(service: ServiceRules) -> Access | None:
-    """Return what :func:`access` does, if the store of profiles is asked for the instances. Blocks."""
-    if service.selection.source != "store" or service.collection.connection is None:
-        return None
-    with _named("collection.connection", service.collection.connection, "http"):
-        return _access(BaseHook.get_connection(service.collection.connection))
-
-
-def _access(connection: Connection) -> Access:
-    from fleetpgo.collection import Access  # noqa: PLC0415  # not when the DAG file is parsed
-
     extra = connection.extra_dejson
     headers = dict(extra.get("headers", {}))
     if token := connection.password or _token(extra):

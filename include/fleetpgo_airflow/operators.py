@@ -72,7 +72,7 @@ class PreflightOperator(RefreshOperator):
                 prometheus=lambda: hooks.prometheus(service),
                 forge=lambda: hooks.forge(service),
                 store=hooks.store_root,
-                access=lambda: asyncio.run(hooks.access(service)),
+                access=lambda: hooks.blocking_access(service),
             )
             checks = examine(service.model_copy(update={"selection": rules}), parties)
         for check in checks:
@@ -118,7 +118,7 @@ class SelectInstancesOperator(RefreshOperator):
                 instances=params["instances"],
                 seconds=params.get("seconds"),
                 length=params.get("window"),
-                access=hooks.access_of_store(service),
+                access=hooks.blocking_access(service) if service.selection.source == "store" else None,
                 # The form sends null for a field that somebody has cleared.
                 matchers=params["matchers"] or "",
                 window=None if params.get("now") else self.window,
