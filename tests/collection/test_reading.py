@@ -161,23 +161,6 @@ async def test_more_files_than_are_read_is_said(read, put, monkeypatch):
     assert record.reason == "the newest 2 of 3 files are used (no more are read of an instance)"
 
 
-async def test_a_file_that_goes_while_others_are_read_costs_itself(read, put, tmp_path, monkeypatch):
-    put((1, cpu_profile(80)), (2, cpu_profile(90)))
-    listed = storage.matching
-
-    def clean_up(*arguments):
-        found = listed(*arguments)
-        for each in found:
-            if at(1) in each.name:
-                (tmp_path / "a" / f"{at(1)}.pb.gz").unlink()
-        return found
-
-    monkeypatch.setattr(storage, "matching", clean_up)
-    (record,) = await read()
-    assert (record.state, record.samples) == ("fetched", 90)
-    assert record.reason == f"1 of 2 files cannot be used: {at(1)}.pb.gz: it is no longer there"
-
-
 async def test_a_file_that_cannot_be_read_costs_itself(read, put, tmp_path, monkeypatch):
     put((1, cpu_profile(80)), (2, cpu_profile(90)))
     read_bytes = Path.read_bytes

@@ -163,6 +163,8 @@ class Examiner:
 
         def checked(data: bytes) -> Profile | NoProfileError:
             judged = self._judged(data, next(facts))
+            if isinstance(judged, NoProfileError):
+                return judged
             # Names in a profile reach the repository, whose readers are many more than those of a log.
             if foreign.knows_any() and foreign.holds_secret(message(data, self._limits)):
                 return UnusableError(

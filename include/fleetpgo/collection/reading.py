@@ -102,8 +102,6 @@ class Reader:
                 if storage.size(file.path) > self._most:
                     raise NeverError(f"larger than {self._most:,} bytes (collection.max_bytes)")
                 return storage.read(file.path)
-        except NotThereError as error:
-            raise NeverError("it is no longer there") from error
         except NotNowError as error:
             cause = error.__cause__.__cause__ if error.__cause__ else None
             # Of a directory that can be listed, it is this file's own fault.
