@@ -177,7 +177,7 @@ async def test_the_merge_asks_which_revision_to_repair_from(tmp_path, store, sta
     assert (record["state"], record["repairable"]) == ("fetched", True)
     with pytest.raises(AirflowFailException) as failed:
         MergeProfilesOperator(task_id="merge_profiles", service=NAME).execute(context())
-    assert "revision none-such gives no binary: the repository has no revision none-such" in str(failed.value)
+    assert "revision none-such cannot be built: the repository has no revision none-such" in str(failed.value)
 
 
 async def test_no_token_is_in_an_xcom_a_log_or_the_store(
