@@ -178,7 +178,7 @@ def test_a_binary_of_another_language_is_refused():
 
 @pytest.mark.parametrize(
     ("magic", "said"),
-    [(b"\xf0\xff\xff\xff", "built by a Go before 1.20"), (b"\xf7\xff\xff\xff", "does not know")],
+    [(b"\xf0\xff\xff\xff", "built with a Go version before 1.20"), (b"\xf7\xff\xff\xff", "of an unknown format")],
 )
 def test_other_versions_of_the_table_are_refused(builds, tmp_path, magic, said):
     # An older and a newer table begin otherwise (internal/abi/symtab.go).

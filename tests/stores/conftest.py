@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.repairing import builds
 from tests.stores.pushing import Server
+
+__all__ = ["builds"]
 
 DOUBLE = Path(__file__).parent / "double"
 REAL = {"pyroscope": "PYROSCOPE", "parca": "PARCA"}

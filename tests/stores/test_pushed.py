@@ -24,6 +24,7 @@ from fleetpgo.run.store import RunStore
 from fleetpgo.service.rules import CollectionRules, ServiceRules
 from fleetpgo.steps.contributions import builds, contributions
 from fleetpgo.steps.select import select_instances
+from tests.pprof.messages import packed, unpacked
 from tests.stores.pushing import NEW, NEW_TOO, OLD, raw
 
 pytestmark = pytest.mark.slow
@@ -158,6 +159,22 @@ async def test_edges_are_those_of_the_raw_profiles(ask, pushed, server):
     assert (found.keys() == edges_of(sent).keys()) == (server.kind == "parca")
     # Both change addresses, so two edges of one recursive function in one stack may count once.
     assert sum(min(found[edge], due[edge]) for edge in due) > 0.99
+
+
+async def test_names_that_the_store_changed_come_back_from_the_binary(ask, pushed, server, builds):
+    service, _, now = pushed
+    built = builds("stripped")
+    profile = unpacked(built.profile)
+    profile.time_nanos, profile.duration_nanos = int((now - 5 * MINUTE) * 1e9), 10**9
+    sent = packed(profile)
+    server.push({"service_name": service, "pod": "gen-0", "job": service}, sent)
+
+    store, (record,) = await eventually(ask, ("gen-0",), lambda each: each.state == "fetched")
+    found = pprof.decode(store.read(FetchedProfile, record.sha256))
+
+    assert (edges_of([found.data]).keys() == edges_of([sent]).keys()) == (server.kind == "parca")
+    repaired = pprof.repair(found, built.program).profile
+    assert edges_of([repaired.data]).keys() == edges_of([sent]).keys()
 
 
 async def test_a_window_of_which_the_store_has_seen_a_part_is_accepted(ask):

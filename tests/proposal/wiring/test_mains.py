@@ -25,6 +25,6 @@ def test_the_profile_likely_belongs_beside_the_main_package_of_that_name(tmp_pat
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", ".")
 
-    mains = main_directories(Checkout(tmp_path, "", "main", "", "bot", None, "", {}))
+    mains = main_directories(Checkout(tmp_path, "", "main", "", "bot", None, "", {}).path)
 
     assert likely_profile(mains, binary) == expected
