@@ -243,3 +243,9 @@ def test_a_week_of_a_whole_datacenter_is_not_too_much():
             sample.value[1] *= cores * p.duration_nanos // nanoseconds
 
     assert checking.facts(changed(long)).cores == pytest.approx(cores, rel=0.01)
+
+
+def test_a_text_that_no_name_has_the_length_of_is_refused():
+    with pytest.raises(ProfileError) as caught:
+        check(changed(lambda p: p.string_table.append(b"x" * ((1 << 20) + 1))))
+    assert caught.value.reason == "too-large"

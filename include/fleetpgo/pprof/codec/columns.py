@@ -26,6 +26,9 @@ NOT_A_PROFILE = "Go's CPU profile is at /debug/pprof/profile."
 CPU_VALUE_TYPES = (("samples", "count"), ("cpu", "nanoseconds"))
 """Value types of a CPU profile for the compiler (cmd/internal/pgo/pprof.go); the first one counts."""
 
+LONGEST_TEXT = 1 << 20
+"""Bytes of the longest text that a profile may have. Go's longest names have some thousand."""
+
 
 class ValueType(NamedTuple):
     """A quantity and its unit."""
@@ -113,6 +116,21 @@ class Columns:
         counted = listed(types, len(types)) or "nothing"
         raise ProfileError(
             f"The profile counts {counted}: no CPU samples.", reason="no-cpu-samples", hint=NOT_A_PROFILE
+        )
+
+
+def require_short_texts(texts: Texts) -> None:
+    """Require texts that a step can copy a few times: names, paths and comments are short.
+
+    Raises:
+        ProfileError: one is longer than LONGEST_TEXT (``too-large``).
+    """
+    longest = int(texts.sizes().max(initial=0))
+    if longest > LONGEST_TEXT:
+        raise ProfileError(
+            f"The profile has a text of {longest:,} bytes; the limit is {LONGEST_TEXT:,}.",
+            reason="too-large",
+            hint="Names of functions and files are shorter: check where the profile comes from.",
         )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.codec.arrays import NONE
 from fleetpgo.pprof.codec.batches import LOCATIONS_AS_BYTES, PROFILE, decode
-from fleetpgo.pprof.codec.columns import Columns, Header, ValueType
+from fleetpgo.pprof.codec.columns import Columns, Header, ValueType, require_short_texts
 from fleetpgo.pprof.codec.locations import Locations, usual_locations
 from fleetpgo.pprof.codec.reading import message
 from fleetpgo.pprof.codec.records import UnusualError, offsets
@@ -92,6 +92,7 @@ def resolved(
     strings = Records(offsets(batch.column("string_table")), "string")
     functions, mappings = (Records(offsets(batch.column(name)), name) for name in ("function", "mapping"))
     texts = Texts(batch.column("string_table").values)
+    require_short_texts(texts)
     headers = _headers(batch, texts, strings)
     if len({(header.sample_types, header.period_type) for header in headers}) > 1:
         raise ProfileError(
