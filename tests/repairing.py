@@ -66,7 +66,8 @@ def builds(tmp_path_factory, go_cache):
     return build
 
 
-@pytest.fixture(params=BUILDS)
+# For PIE, Go builds the standard library anew.
+@pytest.fixture(params=["stripped", pytest.param("pie", marks=pytest.mark.slow), "cgo"])
 def built(request, builds) -> Built:
     """The program, built in each way in turn."""
     return builds(request.param)

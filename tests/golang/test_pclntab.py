@@ -107,6 +107,7 @@ def test_a_binary_of_the_other_byte_order_is_read(tiny, go_cache):
     assert starts_of(binary) == STARTS
 
 
+@pytest.mark.slow  # Go builds the standard library anew for it
 def test_pointers_that_only_the_loader_writes_are_read(builds, tmp_path):
     # GNU ld and Go's linker leave the pointers in their places as well; LLVM's lld does not.
     built = builds("pie")
@@ -178,7 +179,10 @@ def test_a_binary_of_another_language_is_refused():
 
 @pytest.mark.parametrize(
     ("magic", "said"),
-    [(b"\xf0\xff\xff\xff", "built with a Go version before 1.20"), (b"\xf7\xff\xff\xff", "of an unknown format")],
+    [
+        (b"\xf0\xff\xff\xff", "built with a Go version before 1.20"),
+        (b"\xf7\xff\xff\xff", "of an unknown format"),
+    ],
 )
 def test_other_versions_of_the_table_are_refused(builds, tmp_path, magic, said):
     # An older and a newer table begin otherwise (internal/abi/symtab.go).
