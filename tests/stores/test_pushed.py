@@ -161,16 +161,21 @@ async def test_edges_are_those_of_the_raw_profiles(ask, pushed, server):
     assert sum(min(found[edge], due[edge]) for edge in due) > 0.99
 
 
-async def test_names_that_the_store_changed_come_back_from_the_binary(ask, pushed, server, builds):
+async def test_names_that_the_store_changed_come_back_from_the_binary(pushed, server, builds, tmp_path):
     service, _, now = pushed
+    generic = f"{service}-generic"
     built = builds("stripped")
     profile = unpacked(built.profile)
     profile.time_nanos, profile.duration_nanos = int((now - 5 * MINUTE) * 1e9), 10**9
     sent = packed(profile)
-    server.push({"service_name": service, "pod": "gen-0", "job": service}, sent)
+    server.push({"service_name": generic, "pod": "gen-0", "job": generic}, sent)
+    own, chosen = RunStore(tmp_path, "api", "run"), rules(server, generic)
 
-    store, (record,) = await eventually(ask, ("gen-0",), lambda each: each.state == "fetched")
-    found = pprof.decode(store.read(FetchedProfile, record.sha256))
+    async def ask(*pods):
+        return own, await collect(targets(pods, now), chosen, own, seconds=WINDOW, limits={})
+
+    _, (record,) = await eventually(ask, ("gen-0",), lambda each: each.state == "fetched")
+    found = pprof.decode(own.read(FetchedProfile, record.sha256))
 
     assert (edges_of([found.data]).keys() == edges_of([sent]).keys()) == (server.kind == "parca")
     repaired = pprof.repair(found, built.program).profile
