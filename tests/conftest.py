@@ -22,6 +22,7 @@ from fleetpgo.golang.environment import repository_cache
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import git
+from tests.s3 import S3
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,6 +47,20 @@ if TYPE_CHECKING:
 
     Points = Iterable[tuple[float, float]]
     Data = Iterable[tuple[str, Mapping[str, str], Points]]
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    server = S3()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: S3) -> Iterator[S3]:
+    """An S3 that is well when the test begins; a test may make it ill."""
+    yield s3_server
+    s3_server.heal()
 
 
 TESTDATA = Path(__file__).parent / "testdata"

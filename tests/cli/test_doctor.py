@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from fleetpgo.cli.main import cli
-from tests.cli.test_discover import PPROF, instance
 
 SERVICE = """\
 prometheus: {connection: prometheus}
@@ -27,12 +26,6 @@ rollout:
   started: process_start_time_seconds
 measurement: {cpu: cpu}
 """
-
-
-@pytest.fixture(scope="module")
-def serving():
-    with instance(200, PPROF) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")

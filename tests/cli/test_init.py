@@ -10,15 +10,8 @@ from click.testing import CliRunner
 from fleetpgo.cli.main import cli
 from fleetpgo.proposal.git import git
 from fleetpgo.service.files import load_service
-from tests.cli.test_discover import PPROF, instance
 
 MAIN = "package main\n\nfunc main() {}\n"
-
-
-@pytest.fixture(scope="module")
-def serving():
-    with instance(200, PPROF) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")

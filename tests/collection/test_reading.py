@@ -17,7 +17,7 @@ from fleetpgo.errors import ServiceFileError
 from fleetpgo.pprof import facts
 from fleetpgo.run import storage
 from tests.collection.instances import PROFILE, cpu_profile, target_at
-from tests.s3 import BUCKET, KEYS, S3
+from tests.s3 import BUCKET, KEYS
 
 BUILDS = [
     each.read_bytes() for each in sorted((Path(__file__).parents[1] / "testdata/profiles").glob("*.pb.gz"))
@@ -224,19 +224,6 @@ async def test_two_instances_with_the_same_files_are_read_once(read, put, tmp_pa
     first, second = await read("a", "b", files=pattern, labels={"datacenter": "ams"})
     assert first.state == "fetched"
     assert "collection.files needs a label that tells them apart" in second.reason
-
-
-@pytest.fixture(scope="module")
-def server():
-    server = S3()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def s3(server):
-    yield server
-    server.heal()
 
 
 def bucket(server, text):

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
-import requests
 
 from fleetpgo import pprof
 from fleetpgo.golang.pclntab import read_program
 from fleetpgo.golang.preprofile import preprofile
 from tests.repairing import addresses, build_ids, damaged, functions, go_build, start_lines, type_arguments
+from tests.wshim import profile_under_load
 
 pytestmark = pytest.mark.slow
 
@@ -80,25 +78,7 @@ def cgo(folder, install, go_cache):
         pytest.skip("there is no C compiler")
     binary = go_build(go_cache, DEMO / "wshim", folder / "wshim", CGO_ENABLED="1")
     loadgen = go_build(go_cache, DEMO / "loadgen", folder / "loadgen")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    server = subprocess.Popen([binary, "-listen", address], stderr=subprocess.DEVNULL)
-    load = subprocess.Popen([loadgen, "-rate", "60", f"http://{address}/push"], stderr=subprocess.DEVNULL)
-    try:
-        while True:
-            try:
-                requests.get(f"http://{address}/metrics", timeout=60)
-                break
-            except requests.ConnectionError:
-                assert server.poll() is None
-                time.sleep(0.1)
-        url = f"http://{address}/debug/pprof/profile?seconds={SECONDS}"
-        return binary, requests.get(url, timeout=600).content
-    finally:
-        for process in (load, server):
-            process.kill()
-            process.wait()
+    return binary, profile_under_load(binary, loadgen, SECONDS)
 
 
 @pytest.fixture(

@@ -27,19 +27,6 @@ OPERATIONS = {
 }
 
 
-@pytest.fixture(scope="module")
-def server():
-    server = S3()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def s3(server):
-    yield server
-    server.heal()
-
-
 def root_at(s3):
     return UPath(
         f"s3://{BUCKET}/store",
@@ -52,9 +39,9 @@ def root_at(s3):
 
 
 @pytest.fixture(scope="module")
-def root(server):
+def root(s3_server):
     # A client of S3 takes half a second to make: all tests share one.
-    return root_at(server)
+    return root_at(s3_server)
 
 
 @pytest.fixture

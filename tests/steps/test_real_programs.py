@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import requests
 
 from fleetpgo import pprof
 from fleetpgo.golang.packages import packages
@@ -19,6 +16,7 @@ from fleetpgo.golang.sourcematch import Sources
 from fleetpgo.run.profiled import Record
 from fleetpgo.steps.contributions import builds, contributions
 from fleetpgo.steps.toolchains import toolchains
+from tests.wshim import profile_under_load
 
 pytestmark = pytest.mark.slow
 
@@ -56,25 +54,7 @@ def wshim(folder, environment):
         binary = folder / workspace / f"wshim-{workspace}"
         build = {**environment, "GOTOOLCHAIN": toolchain}
         run(build, "go", "build", "-ldflags", "-B gobuildid", "-o", binary, ".", cwd=source)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
-        server = subprocess.Popen([binary, "-listen", address], stderr=subprocess.DEVNULL)
-        load = subprocess.Popen([loadgen, "-rate", "60", f"http://{address}/push"], stderr=subprocess.DEVNULL)
-        try:
-            while True:
-                try:
-                    requests.get(f"http://{address}/metrics", timeout=60)
-                    break
-                except requests.ConnectionError:
-                    assert server.poll() is None
-                    time.sleep(0.1)
-            url = f"http://{address}/debug/pprof/profile?seconds={SECONDS}"
-            return requests.get(url, timeout=600).content
-        finally:
-            for process in (load, server):
-                process.kill()
-                process.wait()
+        return profile_under_load(binary, loadgen, SECONDS)
 
     return profile
 

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import RepositoryError
-from fleetpgo.golang.environment import clone_directory, download_modules
+from fleetpgo.golang.environment import download_modules
 from fleetpgo.golang.pclntab import read_program
-from fleetpgo.proposal.builds import runner_of
-from fleetpgo.proposal.git import clone, fetch_files, fetch_history, git
+from fleetpgo.proposal.builds import clone_to_build, runner_of
+from fleetpgo.proposal.git import fetch_files, fetch_history, git
 from fleetpgo.proposal.merge_alone import resolve
 from fleetpgo.proposal.wiring.texts import read_build_texts
 
@@ -45,18 +45,7 @@ def build_revision(service: ServiceRules, forge: Forge, revision: str, cache: Pa
         BuildError: the revision does not build, or its binary cannot be read.
         ForgeError: the forge cannot be reached, or refuses.
     """
-    repository = service.repository
-    with (
-        clone_directory(cache, repository.identity) as directory,
-        clone(
-            forge.clone_url,
-            repository.base,
-            service.branch,
-            config=forge.git_config(),
-            submodules=repository.submodules,
-            directory=directory,
-        ) as checkout,
-    ):
+    with clone_to_build(service, forge, cache) as checkout:
         at = _switch(checkout, revision, service)
         texts = read_build_texts(at)
         if texts.history:

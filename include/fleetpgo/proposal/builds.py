@@ -9,28 +9,63 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import BuildError, RepositoryError
 from fleetpgo.golang import worktree
-from fleetpgo.golang.environment import build_environment, download_modules, repository_cache
+from fleetpgo.golang.environment import (
+    build_environment,
+    clone_directory,
+    download_modules,
+    repository_cache,
+)
 from fleetpgo.golang.processes import MOST_LINES
 from fleetpgo.golang.toolchain import Built, build, build_settings, log_line, run, version
-from fleetpgo.proposal.git import read, write
+from fleetpgo.proposal.git import clone, read, write
 from fleetpgo.proposal.remembered import Plain, recall, remember
 from fleetpgo.proposal.sharing import Beside
 from fleetpgo.proposal.wiring.edits import BaseBuild
 from fleetpgo.proposal.wiring.recording import recording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from fleetpgo.proposal.forges import Forge
     from fleetpgo.proposal.git import Checkout
     from fleetpgo.service.rules import BuildRules, ServiceRules
 
 _log = logging.getLogger(__name__)
+
+
+@contextmanager
+def clone_to_build(service: ServiceRules, forge: Forge, cache: Path) -> Iterator[Checkout]:
+    """Yield a clone of the service's base, at the path of all of its builds; remove it at the end.
+
+    Args:
+        service: rules of the service.
+        forge: forge that hosts the repository.
+        cache: directory for Go's caches, kept between runs.
+
+    Raises:
+        RepositoryError: git fails.
+        ForgeError: the forge gives no credentials.
+    """
+    repository = service.repository
+    with (
+        clone_directory(cache, repository.identity) as directory,
+        clone(
+            forge.clone_url,
+            repository.base,
+            service.branch,
+            config=forge.git_config(),
+            submodules=repository.submodules,
+            directory=directory,
+        ) as checkout,
+    ):
+        yield checkout
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
 from fleetpgo.errors import BuildError, ProfileError, RepositoryError
-from fleetpgo.golang.environment import clone_directory
 from fleetpgo.golang.reference import differences, read_reference
 from fleetpgo.measurement.history import latest_savings
 from fleetpgo.proposal.body import Change, Datacenter, FunctionShare, Proposal, Provenance, body, title
-from fleetpgo.proposal.builds import record_build, runner_of
+from fleetpgo.proposal.builds import clone_to_build, record_build, runner_of
 from fleetpgo.proposal.commits import commit, difference, push, require_committable, start_anew
 from fleetpgo.proposal.ensure import ensure_pull_request
 from fleetpgo.proposal.etiquette import hands_off, obeying_take_over
-from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, read, require_head
+from fleetpgo.proposal.git import Checkout, base_moved, fetch_history, read, require_head
 from fleetpgo.proposal.novelty import compare, nothing_new, rejected
 from fleetpgo.proposal.preflight import look_ahead
 from fleetpgo.proposal.sharing import built_alike, find_beside
@@ -185,17 +184,7 @@ def propose(
     forge.check(repository.base)
     moved = False
     while True:
-        with (
-            clone_directory(cache, repository.identity) as directory,
-            clone(
-                forge.clone_url,
-                repository.base,
-                service.branch,
-                config=forge.git_config(),
-                submodules=repository.submodules,
-                directory=directory,
-            ) as checkout,
-        ):
+        with clone_to_build(service, forge, cache) as checkout:
             # A dry run asks nothing of the forge's pull requests, so it needs no right to see them.
             found = None if dry_run else forge.find(service.branch)
             proposed, proposal, files = _prepare(
