@@ -34,7 +34,7 @@ from fleetpgo.collection import collect
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.run.store import RunStore
 from fleetpgo.selection import Target, select
-from fleetpgo.service.rules import CollectionRules, SelectionRules
+from fleetpgo.service.profiling import CollectionRules, SelectionRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

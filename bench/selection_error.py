@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.selection import Target, merge_weights, stratified, topk, weighted
-from fleetpgo.service.rules import SelectionRules
+from fleetpgo.service.profiling import SelectionRules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

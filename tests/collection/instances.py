@@ -13,7 +13,7 @@ import trustme
 
 from fleetpgo.pprof import profile_pb2
 from fleetpgo.selection import Target
-from fleetpgo.service.rules import CollectionRules
+from fleetpgo.service.profiling import CollectionRules
 
 SECONDS = 1
 """Length of the profiles in these tests."""

@@ -10,7 +10,7 @@ import pytest
 
 from fleetpgo.collection.fleets import ask_fleet, labels_needed, narrowed
 from fleetpgo.errors import SelectionError
-from fleetpgo.service.rules import SelectionRules
+from fleetpgo.service.profiling import SelectionRules
 from tests.collection.instances import http, port_of, rules, serving
 
 QUERY = 'process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name="api"}'

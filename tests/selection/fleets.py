@@ -8,7 +8,7 @@ from collections import Counter
 
 from fleetpgo.prometheus import Answer, Series
 from fleetpgo.selection import Target
-from fleetpgo.service.rules import SelectionRules
+from fleetpgo.service.profiling import SelectionRules
 
 
 class Answering:

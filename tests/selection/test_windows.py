@@ -6,7 +6,7 @@ import pytest
 
 from fleetpgo.errors import SelectionError, ServiceFileError
 from fleetpgo.selection import Selection, combined, find_window, opening, past_end, select
-from fleetpgo.service.rules import WindowRules
+from fleetpgo.service.profiling import WindowRules
 from tests.selection.fleets import Answering, rules, target
 
 WINDOWS = [

@@ -21,7 +21,8 @@ from fleetpgo.collection import collect
 from fleetpgo.run.artifacts import FetchedProfile
 from fleetpgo.run.selected import Target
 from fleetpgo.run.store import RunStore
-from fleetpgo.service.rules import CollectionRules, ServiceRules
+from fleetpgo.service.profiling import CollectionRules
+from fleetpgo.service.rules import ServiceRules
 from fleetpgo.steps.contributions import builds, contributions
 from fleetpgo.steps.select import select_instances
 from tests.pprof.messages import packed, unpacked

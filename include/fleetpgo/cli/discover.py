@@ -96,7 +96,7 @@ def _seen(kind: str, address: str) -> Discovered:
 
     from fleetpgo.collection.fleets import ask_fleet
     from fleetpgo.selection.discovery import discover_seen
-    from fleetpgo.service.rules import CollectionRules
+    from fleetpgo.service.profiling import CollectionRules
 
     query, label = STORES[kind]
     each = query.replace("{}", '{instance="$instance"}')

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver
     from upath import UPath
 
-    from fleetpgo.service.rules import CollectionRules
+    from fleetpgo.service.profiling import CollectionRules
 
 CONNECT_SECONDS = 10.0
 

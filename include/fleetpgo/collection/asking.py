@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fleetpgo.collection.sources import Request
     from fleetpgo.collection.spool import Body, Spool
     from fleetpgo.selection import Target
-    from fleetpgo.service.rules import CollectionRules
+    from fleetpgo.service.profiling import CollectionRules
 
 T = TypeVar("T")
 

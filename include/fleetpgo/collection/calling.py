@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fleetpgo.collection.fetching import Limits
     from fleetpgo.collection.sources import Call
     from fleetpgo.collection.spool import Body
-    from fleetpgo.service.rules import CollectionRules
+    from fleetpgo.service.profiling import CollectionRules
 
 _SAID = 200  # characters of its last line that are worth repeating
 

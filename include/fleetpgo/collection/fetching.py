@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fleetpgo.addresses import Allow
     from fleetpgo.collection.sources import Request
     from fleetpgo.collection.spool import Body
-    from fleetpgo.service.rules import CollectionRules
+    from fleetpgo.service.profiling import CollectionRules
 
 _SAID = 200  # characters of an error's body that are worth repeating
 _READ = 1 << 14  # bytes of it that are read: all of a secret must be there to be blotted out

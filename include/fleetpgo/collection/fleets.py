@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from aiohttp.abc import AbstractResolver
 
-    from fleetpgo.service.rules import CollectionRules, SelectionRules
+    from fleetpgo.service.profiling import CollectionRules, SelectionRules
 
 _OURS = {"instance", "host", "seconds"}
 """Placeholders of a query that are no labels of a store."""

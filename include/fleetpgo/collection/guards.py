@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from fleetpgo.run.store import RunStore
-    from fleetpgo.service.rules import CollectionRules
+    from fleetpgo.service.profiling import CollectionRules
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from fleetpgo.collection.sources.pprof_http import PprofHttp
 
 if TYPE_CHECKING:
     from fleetpgo.run.selected import Target
-    from fleetpgo.service.rules import CollectionRules
+    from fleetpgo.service.profiling import CollectionRules
 
 INDEX = "/debug/pprof/"
 """Where ``net/http/pprof`` lists the profiles (https://pkg.go.dev/net/http/pprof). Reading it starts none."""

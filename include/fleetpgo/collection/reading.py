@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
     from fleetpgo.collection.access import Access
-    from fleetpgo.service.rules import CollectionRules
+    from fleetpgo.service.profiling import CollectionRules
 
 MOST = 2_000
 """Files of an instance that are read: one for each five minutes of a week."""

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from fleetpgo.collection.sources import ProfileSource
     from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Target
-    from fleetpgo.service.rules import CollectionRules
+    from fleetpgo.service.profiling import CollectionRules
 
 T = TypeVar("T")
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from fleetpgo.prometheus import Answer, Prometheus
-    from fleetpgo.service.rules import SelectionRules
+    from fleetpgo.service.profiling import SelectionRules
 
 __all__ = [
     "Pack",

@@ -14,7 +14,7 @@ from fleetpgo.run.selected import Target
 
 if TYPE_CHECKING:
     from fleetpgo.prometheus import Answer, Series
-    from fleetpgo.service.rules import SelectionRules
+    from fleetpgo.service.profiling import SelectionRules
 
 
 MOST_LABELS = 10_000

@@ -21,7 +21,7 @@ from fleetpgo.selection.weighted import draw
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from fleetpgo.service.rules import SelectionRules
+    from fleetpgo.service.profiling import SelectionRules
 
 
 MOST_STRATA = 10

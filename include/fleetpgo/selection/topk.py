@@ -15,7 +15,7 @@ from fleetpgo.run.selected import Selection, Target
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from fleetpgo.service.rules import SelectionRules
+    from fleetpgo.service.profiling import SelectionRules
 
 
 def choose(fleet: Sequence[Target], rules: SelectionRules, *, taken: Collection[str] = ()) -> Selection:

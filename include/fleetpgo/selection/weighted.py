@@ -21,7 +21,7 @@ from fleetpgo.run.selected import Selection, Target
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from fleetpgo.service.rules import SelectionRules
+    from fleetpgo.service.profiling import SelectionRules
 
 EVERYTHING = "the fleet"
 """The one stratum that there is when the whole fleet is drawn from."""

@@ -26,7 +26,7 @@ from fleetpgo.service.values import Day
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fleetpgo.service.rules import SelectionRules, WindowRules
+    from fleetpgo.service.profiling import SelectionRules, WindowRules
 
 OPEN = timedelta(hours=1)
 """How long a window stays open. A task retried in that time continues; later it waits for the next one."""

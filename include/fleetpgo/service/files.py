@@ -17,8 +17,9 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from fleetpgo.errors import FleetPGOError, ServiceFileError
+from fleetpgo.service.profiling import CollectionRules, SelectionRules
 from fleetpgo.service.reference import mapping_of
-from fleetpgo.service.rules import NAME, CollectionRules, SelectionRules, ServiceRules
+from fleetpgo.service.rules import NAME, ServiceRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

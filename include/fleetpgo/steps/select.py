@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from fleetpgo.prometheus import Prometheus
     from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Pack, Selection
-    from fleetpgo.service.rules import CollectionRules, SelectionRules, ServiceRules
+    from fleetpgo.service.profiling import CollectionRules, SelectionRules
+    from fleetpgo.service.rules import ServiceRules
 
 RETENTION = timedelta(days=7, minutes=1)
 """How far back Pyroscope looks by default (``max_query_lookback``); it says nothing of what it leaves out."""
