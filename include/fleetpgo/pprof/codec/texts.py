@@ -111,6 +111,10 @@ class TextNumbers:
         """Return the number of the text of each row; other texts get none, and are not kept."""
         return renumbered(rows, len(texts), lambda used: self._distinct.of(texts.column.take(_column(used))))
 
+    def size(self) -> int:
+        """Return the size of all texts in bytes."""
+        return int(self._distinct.values.nbytes)
+
     def all(self) -> Texts:
         """Return all texts by number."""
         return Texts(self._distinct.values)
