@@ -66,7 +66,7 @@ MOST_MODULES, MOST_MAIN = 40, 22
 """Modules, and functions of package main, that count in a profile. A stack's are bits of one number."""
 
 MOST_KNOWN = 1 << 22
-"""Bytes of names beyond which all are forgotten. Those in profiles of a large program have a tenth of that."""
+"""Bytes of names beyond which all are forgotten. Those in a large program's profiles have a tenth of that."""
 
 IN_MAIN = 1
 """The lowest bit of a stack's number: it holds a function of package main, whichever."""
