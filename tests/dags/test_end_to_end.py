@@ -52,7 +52,7 @@ def environment():
 def fleet(environment, go_cache, tmp_path_factory):
     """Eight instances, six of them in tier 1, where the service file looks."""
     environment.setenv("GOCACHE", str(go_cache / "go-build"))
-    with Fleet(tmp_path_factory.mktemp("fleet"), instances=8, requests_per_second=12) as running:
+    with Fleet(tmp_path_factory.mktemp("fleet"), instances=8, requests_per_second=6) as running:
         running.wait_ready()
         yield running
 
