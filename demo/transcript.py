@@ -1,4 +1,4 @@
-"""A newcomer's first hour, as it is typed: from ``fleetpgo discover`` to a merged pull request that is measured.
+"""A newcomer's first hour as it is typed, from ``fleetpgo discover`` to a pull request that is measured.
 
     python -m demo.transcript --write docs/first-hour.md
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SERVICE = "catalog"
 
 _HISTORY_S = 11 * 60
-"""Seconds of metrics before the deploy and after it: a window of five minutes and the five minutes of a rate."""
+"""Seconds of metrics before the deploy and after it: five minutes of a window, and five of a rate in it."""
 
 _LONGEST = 170
 """Lines of one command's output that the page shows."""
