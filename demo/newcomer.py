@@ -21,6 +21,7 @@ import requests
 from demo import processes
 from demo.fleet import GIT_ENV, HERE, answers
 from demo.processes import HOST, Process, Running, run, wait_until
+from fleetpgo.proposal.forges.local import LocalForge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,11 +87,11 @@ class Shop(Running):
         self._others.clear()
         self._serving.clear()
 
-    def merge(self, branch: str) -> None:
-        """Merge a branch of the origin, as a reviewer would."""
-        run(["git", "fetch", "--quiet", "origin"], self._source, GIT_ENV)
-        run(["git", "merge", "--quiet", "--no-ff", "--no-edit", f"origin/{branch}"], self._source, GIT_ENV)
-        run(["git", "push", "--quiet", "origin", "HEAD:main"], self._source, GIT_ENV)
+    def merge(self) -> None:
+        """Merge the pull request that is open, as a reviewer would."""
+        forge = LocalForge(str(self.origin.parent), self.origin.stem)
+        (waiting,) = (each for each in forge.pull_requests() if each.state == "open")
+        forge.merge(waiting.number)
 
     def wait_ready(self) -> None:
         """Wait until Prometheus can tell each instance's CPU: a rate takes two scrapes."""
