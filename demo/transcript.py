@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SERVICE = "catalog"
 
 _BEFORE_S, _AFTER_S = 11 * 60, 21 * 60
-"""Seconds of metrics: a window and a rate of five minutes each, after the deploy once it has settled (15 min)."""
+"""Seconds of metrics: windows and rates of five minutes; the deploy needs a quarter of an hour to settle."""
 
 _LONGEST = 170
 """Lines of one command's output that the page shows."""
