@@ -169,8 +169,8 @@ def measure(
         raise click.UsageError("--rollout-end is before --rollout-start")
     elif (seen := rollout_end + described.measurement.settle + length) > datetime.now(UTC):
         say(
-            f"fleetpgo: too early: the window after the rollout ends at {seen.astimezone(UTC):%Y-%m-%d %H:%M} "
-            "UTC\n→ ask again then; it begins measurement.settle after --rollout-end, and is as long as "
+            "fleetpgo: too early: the window after the rollout ends at "
+            f"{seen.astimezone(UTC):%Y-%m-%d %H:%M} UTC\n→ ask again then; it begins measurement.settle after --rollout-end, and is as long as "
             "--window or measurement.week",
             err=True,
         )
