@@ -1,12 +1,13 @@
-"""A fleet that never was, with everything that makes a saving hard to see, and its saving known.
+"""Simulated fleets, with everything that makes a saving hard to see; their saving is known.
 
-500 instances in 10 datacenters, a tenth of each held back; 3,000 cores at 5-minute points over seven weeks.
-Traffic has a day (±32 %), a weekend (−15 %), growth, weather (autoregressive noise of the fleet and of each
-datacenter) and attacks. CPU follows it with an elasticity of 0.85; what a request costs drifts, for the
-fleet, for a datacenter and for an instance, and has weather of its own. Groups of instances are drawn as
-sums: their noise is an instance's divided by the root of their number.
+Fleets of three sizes (:class:`Size`), measured every five minutes over seven weeks. Traffic has a day (±32
+%), a weekend (−15 %), growth, weather (autoregressive noise of the fleet and of each datacenter) and
+attacks. CPU follows it with an elasticity of 0.85. The cost of a request drifts, for the fleet, for a
+datacenter and for an instance, and has weather of its own; an instance's weather has heavy tails (Student's
+t with four degrees of freedom). Groups of instances are drawn as sums: their noise is an instance's divided
+by the root of their number.
 
-`draw` gives the fleet with no saving at all. A saving is applied after (`saved`): it multiplies CPU.
+`draw` gives a fleet without a saving. `saved` applies a saving: it multiplies CPU.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.signal import lfilter
 
+from fleetpgo.measurement.estimators.level import Standing
 from fleetpgo.measurement.usage import CONTROL, TREATED, Floats, Panel, Usage
 from fleetpgo.measurement.windows import DAY, WEEK
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STEP = 300
-DATACENTERS, INSTANCES, HELD_BACK = 10, 50, 5  # instances and hold-back of each datacenter
 CORES = 6.0  # of an instance, on average
 ELASTICITY = 0.85
 ROLL_START = int(datetime(2026, 3, 2, 9, tzinfo=UTC).timestamp())  # a Monday, at opening time
@@ -38,7 +39,26 @@ TRAFFIC_FLEET, TRAFFIC_DATACENTER = 0.03, 0.03  # standard deviation of weather,
 COST_FLEET, COST_DATACENTER, COST_INSTANCE = 0.006, 0.01, 0.05  # likewise, over 12 h, 12 h and 1 h
 DRIFT_FLEET, DRIFT_DATACENTER, DRIFT_INSTANCE = 0.0052, 0.005, 0.014  # random walk: deviation after a week
 ATTACKS = 2.0  # a week
+_TAIL = 4  # degrees of freedom of an instance's noise
 DAY_POINTS, HALF_DAY, HOUR_POINTS = DAY // STEP, DAY // STEP // 2, 3_600 // STEP
+
+
+@dataclass(frozen=True)
+class Size:
+    """Number of datacenters, and in each the number of instances and of those held back."""
+
+    datacenters: int
+    instances: int
+    held_back: int
+
+    @property
+    def total(self) -> int:
+        """Number of instances of the fleet."""
+        return self.datacenters * self.instances
+
+
+SMALL, MIDDLE, LARGE, HUGE = Size(3, 2, 1), Size(4, 12, 1), Size(10, 50, 5), Size(20, 100, 10)
+"""6, 48, 500 and 2,000 instances."""
 
 
 @dataclass(frozen=True)
@@ -49,23 +69,36 @@ class Draw:
     effective: Floats  # shape (times,): share of the treated instances on the new build
 
 
-def _weather(random: np.random.Generator, shape: tuple[int, ...], deviation: float, points: float) -> Floats:
-    """Stationary autoregressive noise with that correlation length."""
+def weather(
+    random: np.random.Generator,
+    shape: tuple[int, ...],
+    deviation: float,
+    points: float,
+    *,
+    heavy: bool = False,
+) -> Floats:
+    """Stationary autoregressive noise with that correlation length; its innovations may have heavy tails."""
     rho = np.exp(-1 / points)
-    noise = random.standard_normal(shape) * deviation * np.sqrt(1 - rho**2)
+    white = (
+        random.standard_t(_TAIL, shape) * np.sqrt(1 - 2 / _TAIL) if heavy else random.standard_normal(shape)
+    )
+    noise = white * deviation * np.sqrt(1 - rho**2)
     noise[..., 0] = random.standard_normal(shape[:-1]) * deviation
-    weather: Floats = lfilter([1.0], [1.0, -rho], noise, axis=-1)
-    return weather
+    filtered: Floats = lfilter([1.0], [1.0, -rho], noise, axis=-1)
+    return filtered
 
 
-def _drift(random: np.random.Generator, shape: tuple[int, ...], weekly: float) -> Floats:
+def drift(random: np.random.Generator, shape: tuple[int, ...], weekly: float) -> Floats:
+    """Return a random walk with that standard deviation after a week."""
     walk: Floats = np.cumsum(random.standard_normal(shape) * weekly * np.sqrt(STEP / WEEK), axis=-1)
     return walk
 
 
-def _attacks(random: np.random.Generator, times: Floats, rate: float) -> tuple[Floats, Floats]:
+def _attacks(
+    random: np.random.Generator, times: Floats, rate: float, datacenters: int
+) -> tuple[Floats, Floats]:
     """Factors on a datacenter's traffic and on its cost per request, shape (datacenters, times)."""
-    traffic, cost = np.ones((2, DATACENTERS, len(times)))
+    traffic, cost = np.ones((2, datacenters, len(times)))
     for _ in range(random.poisson(rate * (times[-1] - times[0]) / WEEK)):
         strike(
             traffic,
@@ -73,7 +106,7 @@ def _attacks(random: np.random.Generator, times: Floats, rate: float) -> tuple[F
             times,
             start=random.uniform(times[0], times[-1]),
             hours=random.uniform(1, 6),
-            datacenters=random.random(DATACENTERS) < 0.3,  # noqa: PLR2004  # a handful of them
+            datacenters=random.random(datacenters) < 0.3,  # noqa: PLR2004  # a handful of them
         )
     return traffic, cost
 
@@ -93,45 +126,51 @@ def strike(
     cost[hit] *= 0.8
 
 
-def draw(random: np.random.Generator) -> Draw:
-    """One fleet, measured over seven weeks and a bit, with no saving in it."""
+def draw(random: np.random.Generator, size: Size = LARGE) -> Draw:
+    """One fleet of that size, measured over seven weeks and a bit, with no saving in it."""
     start = ROLL_START - HISTORY * WEEK - DAY
     times = np.arange(start, ROLL_END + SETTLE + WEEK + STEP, STEP)
     t = times.astype(float)
-    shape = (2, DATACENTERS, len(times))
-    sizes = np.array([INSTANCES - HELD_BACK, HELD_BACK], dtype=float)[:, None, None]
-    zone = np.arange(DATACENTERS)[:, None] * 2 * 3_600  # ten time zones
+    datacenters = size.datacenters
+    shape = (2, datacenters, len(times))
+    sizes = np.array([size.instances - size.held_back, size.held_back], dtype=float)[:, None, None]
+    zone = np.arange(datacenters)[:, None] * 2 * 3_600  # ten time zones
     local = t + zone
     day = DAILY * np.sin(2 * np.pi * (local / DAY - 0.3)) + 0.08 * np.sin(4 * np.pi * local / DAY)
     weekday = ((local // DAY) + 3) % 7  # the epoch was a Thursday
-    attack_traffic, attack_cost = _attacks(random, t, ATTACKS)
+    attack_traffic, attack_cost = _attacks(random, t, ATTACKS, datacenters)
     log_traffic = (
         np.log1p(day)
         + np.where(weekday >= 5, np.log1p(-WEEKEND), 0.0)  # noqa: PLR2004  # Saturday
         + GROWTH * (t - t[0]) / WEEK
-        + _weather(random, (len(t),), TRAFFIC_FLEET, DAY_POINTS)
-        + _weather(random, shape[1:], TRAFFIC_DATACENTER, DAY_POINTS)
+        + weather(random, (len(t),), TRAFFIC_FLEET, DAY_POINTS)
+        + weather(random, shape[1:], TRAFFIC_DATACENTER, DAY_POINTS)
         + np.log(attack_traffic)
-        + random.normal(0, 0.5, (DATACENTERS, 1))  # datacenters differ in size of traffic
+        + random.normal(0, 0.5, (datacenters, 1))  # datacenters differ in size of traffic
     )
     log_cost = (
-        _weather(random, (len(t),), COST_FLEET, HALF_DAY)
-        + _drift(random, (len(t),), DRIFT_FLEET)
-        + _weather(random, shape[1:], COST_DATACENTER, HALF_DAY)
-        + _drift(random, shape[1:], DRIFT_DATACENTER)
+        weather(random, (len(t),), COST_FLEET, HALF_DAY)
+        + drift(random, (len(t),), DRIFT_FLEET)
+        + weather(random, shape[1:], COST_DATACENTER, HALF_DAY)
+        + drift(random, shape[1:], DRIFT_DATACENTER)
         + np.log(attack_cost)
-        + (_weather(random, shape, COST_INSTANCE, HOUR_POINTS) + _drift(random, shape, DRIFT_INSTANCE))
+        + (
+            weather(random, shape, COST_INSTANCE, HOUR_POINTS, heavy=True)
+            + drift(random, shape, DRIFT_INSTANCE)
+        )
         / np.sqrt(sizes)
     )
     per_instance = np.exp(log_traffic + random.normal(0, 0.01, shape))  # in units of the average
+    counts = np.broadcast_to(sizes, shape).copy()
     return Draw(
         Usage(
             times=times,
             step=STEP,
-            datacenters=tuple(f"dc{d}" for d in range(DATACENTERS)),
+            datacenters=tuple(f"dc{d}" for d in range(datacenters)),
             cpu=sizes * CORES * np.exp(log_cost) * per_instance**ELASTICITY,
             requests=sizes * 1_000 * per_instance,
-            instances=np.broadcast_to(sizes, shape).copy(),
+            instances=counts,
+            serving=counts.copy(),
         ),
         effective=np.clip((t - ROLL_START) / (ROLL_END - ROLL_START), 0.0, 1.0),
     )
@@ -144,23 +183,34 @@ def saved(drawn: Draw, share: float) -> Usage:
     return replace(drawn.usage, cpu=cpu)
 
 
-def staggered(random: np.random.Generator, share: float) -> Panel:
-    """The fleet's instances around a rollout in random order, none held back, with a saving of that share."""
+def staggered(
+    random: np.random.Generator, share: float, size: Size = LARGE, *, held_back: bool = False
+) -> Panel:
+    """The fleet's instances around a rollout in random order, with a saving of that share.
+
+    Args:
+        random: source of the noise.
+        share: the saving.
+        size: of the fleet.
+        held_back: whether the size's hold-back stays on the old build, and is not restarted.
+    """
     times = np.arange(ROLL_START - 3_600, ROLL_END + SETTLE + 3_600, STEP)
-    count = DATACENTERS * INSTANCES
+    count = size.total
     shape = (count, len(times))
-    datacenter = np.repeat(np.arange(DATACENTERS), INSTANCES)
-    shared = random.standard_normal((DATACENTERS, 1)) + _weather(
-        random, (DATACENTERS, len(times)), TRAFFIC_DATACENTER, DAY_POINTS
+    datacenter = np.repeat(np.arange(size.datacenters), size.instances)
+    shared = random.standard_normal((size.datacenters, 1)) + weather(
+        random, (size.datacenters, len(times)), TRAFFIC_DATACENTER, DAY_POINTS
     )
     day = np.log1p(DAILY * np.sin(2 * np.pi * (times / DAY - 0.3)))
-    log_requests = (shared + day)[datacenter] + _weather(random, shape, 0.03, HOUR_POINTS)
+    log_requests = (shared + day)[datacenter] + weather(random, shape, 0.03, HOUR_POINTS)
     log_cost = (
         random.normal(0, 0.05, (count, 1))  # machines differ
-        + _weather(random, (DATACENTERS, len(times)), COST_DATACENTER, HALF_DAY)[datacenter]
-        + _weather(random, shape, COST_INSTANCE, HOUR_POINTS)
+        + weather(random, (size.datacenters, len(times)), COST_DATACENTER, HALF_DAY)[datacenter]
+        + weather(random, shape, COST_INSTANCE, HOUR_POINTS, heavy=True)
     )
     switched = random.permutation(np.linspace(ROLL_START, ROLL_END, count))
+    if held_back:
+        switched[np.arange(count) % size.instances < size.held_back] = np.inf
     new = times >= switched[:, None]
     return Panel(
         times=times,
@@ -181,6 +231,7 @@ def since(usage: Usage, start: int) -> Usage:
         cpu=usage.cpu[..., kept],
         requests=None if usage.requests is None else usage.requests[..., kept],
         instances=usage.instances[..., kept],
+        serving=None if usage.serving is None else usage.serving[..., kept],
     )
 
 
@@ -191,4 +242,50 @@ def without_control(usage: Usage) -> Usage:
         cpu=usage.cpu[:CONTROL],
         requests=None if usage.requests is None else usage.requests[:CONTROL],
         instances=usage.instances[:CONTROL],
+        serving=None if usage.serving is None else usage.serving[:CONTROL],
+    )
+
+
+BASELINE_WEEKS = 4
+
+
+def standing(random: np.random.Generator, share: float, size: Size, *, rotated: bool = True) -> Standing:
+    """The fleet's instances over four weeks, a point every hour; the size's hold-back runs without a profile.
+
+    Args:
+        random: source of the noise.
+        share: what all others save.
+        size: of the fleet.
+        rotated: whether other instances are in the baseline each week.
+    """
+    step = 3_600
+    times = np.arange(ROLL_START - BASELINE_WEEKS * WEEK, ROLL_START, step)
+    shape = (size.total, len(times))
+    datacenter = np.repeat(np.arange(size.datacenters), size.instances)
+    place = np.arange(size.total) % size.instances
+    week = (times - times[0]) // WEEK if rotated else np.zeros(len(times), dtype=np.int64)
+    turns = size.instances // size.held_back
+    baseline = (place // size.held_back)[:, None] == (week % turns)[None, :]
+    day = np.log1p(DAILY * np.sin(2 * np.pi * (times / DAY - 0.3)))
+    shared = weather(random, (size.datacenters, len(times)), TRAFFIC_DATACENTER, 24)
+    log_requests = (
+        (shared + day)[datacenter]
+        + random.normal(0, 0.05, (size.total, 1))
+        + weather(random, shape, 0.03, 3, heavy=True)
+    )
+    walk = np.cumsum(random.standard_normal(shape) * DRIFT_INSTANCE * np.sqrt(step / WEEK), axis=-1)
+    log_cost = (
+        random.normal(0, 0.05, (size.total, 1))  # machines differ
+        + weather(random, (size.datacenters, len(times)), COST_DATACENTER, 12)[datacenter]
+        + weather(random, shape, COST_INSTANCE, 1, heavy=True)
+        + walk
+    )
+    return Standing(
+        times=times,
+        step=step,
+        names=tuple(f"i{i}" for i in range(size.total)),
+        datacenter=datacenter,
+        cpu=CORES * np.exp(log_cost + ELASTICITY * log_requests) * np.where(baseline, 1.0, 1 - share),
+        requests=1_000 * np.exp(log_requests),
+        baseline=baseline,
     )

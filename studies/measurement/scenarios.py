@@ -13,7 +13,6 @@ import numpy as np
 
 from fleetpgo.measurement.usage import CONTROL, Panel, Usage
 from studies.measurement.fleet import (
-    DATACENTERS,
     ELASTICITY,
     ROLL_END,
     ROLL_START,
@@ -86,7 +85,8 @@ def missing_scrapes(usage: Usage, random: Random) -> Usage:
     """A fifth of the scrapes of each instance is missing."""
     kept = random.binomial(usage.instances.astype(int), 0.8) / usage.instances
     requests = None if usage.requests is None else usage.requests * kept
-    return replace(usage, cpu=usage.cpu * kept, requests=requests, instances=usage.instances * kept)
+    counts = usage.instances * kept
+    return replace(usage, cpu=usage.cpu * kept, requests=requests, instances=counts, serving=counts.copy())
 
 
 def counter_resets(usage: Usage, random: Random) -> Usage:
@@ -110,13 +110,15 @@ def datacenter_lost(usage: Usage, random: Random) -> Usage:
     gone = usage.times >= ROLL_END + DAY
     lost = random.integers(len(usage.datacenters))
     stays = np.where(gone & (np.arange(len(usage.datacenters)) == lost)[:, None], np.nan, 1.0)
-    more = np.where(gone, DATACENTERS / (DATACENTERS - 1), 1.0)
+    datacenters = len(usage.datacenters)
+    more = np.where(gone, datacenters / (datacenters - 1), 1.0)
     requests = None if usage.requests is None else usage.requests * more * stays
     return replace(
         usage,
         cpu=usage.cpu * more**ELASTICITY * stays,
         requests=requests,
         instances=usage.instances * stays,
+        serving=None if usage.serving is None else usage.serving * stays,
     )
 
 
@@ -180,7 +182,7 @@ def panel_traffic_step(panel: Panel, _: Random) -> Panel:
 
 def panel_attack(panel: Panel, random: Random) -> Panel:
     """Half of the datacenters under attack from the middle of the rollout on."""
-    hit = (random.random(DATACENTERS) < 0.5)[panel.datacenter][:, None]  # noqa: PLR2004  # half
+    hit = (random.random(panel.datacenter.max() + 1) < 0.5)[panel.datacenter][:, None]  # noqa: PLR2004  # half
     struck = hit & (panel.times >= (ROLL_START + ROLL_END) / 2)
     return _panel_traffic(panel, np.where(struck, 1.4, 1.0), np.where(struck, 0.8, 1.0))
 
@@ -197,7 +199,7 @@ def panel_balancer(panel: Panel, _: Random) -> Panel:
     cost = panel.cpu / panel.requests**ELASTICITY
     share = cost ** (-1 / ELASTICITY)
     requests, cpu = np.empty_like(panel.cpu), np.empty_like(panel.cpu)
-    for d in range(DATACENTERS):
+    for d in np.unique(panel.datacenter):
         own = panel.datacenter == d
         requests[own] = share[own] * panel.requests[own].sum(axis=0) / share[own].sum(axis=0)
         cpu[own] = cost[own] * requests[own] ** ELASTICITY
@@ -237,8 +239,9 @@ def panel_counter_resets(panel: Panel, random: Random) -> Panel:
 def panel_datacenter_lost(panel: Panel, random: Random) -> Panel:
     """One datacenter is gone from the middle of the rollout on; its traffic goes to the others."""
     gone = panel.times >= (ROLL_START + ROLL_END) / 2
-    lost = (panel.datacenter == random.integers(DATACENTERS))[:, None] & gone
-    more = np.where(gone, DATACENTERS / (DATACENTERS - 1), 1.0)
+    datacenters = panel.datacenter.max() + 1
+    lost = (panel.datacenter == random.integers(datacenters))[:, None] & gone
+    more = np.where(gone, datacenters / (datacenters - 1), 1.0)
     moved = _panel_traffic(panel, np.broadcast_to(more, panel.cpu.shape), 1.0)
     return replace(moved, cpu=np.where(lost, np.nan, moved.cpu))
 
@@ -261,54 +264,3 @@ def panel_clock_skew(panel: Panel, random: Random) -> Panel:
     before = np.concatenate([panel.cpu[:, :1], panel.cpu[:, :-1]], axis=1)
     weight = (random.random(len(panel.times)) < 0.5) * 120 / STEP  # noqa: PLR2004  # either
     return replace(panel, cpu=(1 - weight) * panel.cpu + weight * before)
-
-
-WEEKLY: dict[str, Scenario] = {
-    "traffic step": traffic_step,
-    "holiday before": holiday,
-    "attack after": attack,
-    "balancer": balancer,
-    "fresh process": fresh_process,
-    "20 % of scrapes missing": missing_scrapes,
-    "counter resets": counter_resets,
-    "instance churn": churn,
-    "one datacenter lost": datacenter_lost,
-    "clock skew": clock_skew,
-    "second deploy": second_deploy,
-    "second deploy, unseen": second_deploy,
-    "new machines": new_machines,
-    "new machines everywhere": new_machines_everywhere,
-    "new machines everywhere, unseen": new_machines_everywhere,
-    "no traffic metric": no_traffic_metric,
-    "three datacenters": three_datacenters,
-    "short history": short_history,
-}
-SEEN = {
-    "second deploy": "95 % of the instances were started in the window after the rollout: another deploy",
-    "new machines everywhere": "100 % of the instances came onto another kind of machine around the rollout",
-}
-"""What `rollout.started` and `measurement.hardware` tell of a scenario."""
-
-HOURLY = (
-    "traffic step",
-    "attack after",
-    "fresh process",
-    "20 % of scrapes missing",
-    "counter resets",
-    "instance churn",
-    "clock skew",
-)
-"""The scenarios of WEEKLY that touch the hours around the rollout."""
-
-STAGGERED: dict[str, PanelScenario] = {
-    "traffic step": panel_traffic_step,
-    "attack after": panel_attack,
-    "balancer": panel_balancer,
-    "fresh process": panel_fresh_process,
-    "20 % of scrapes missing": panel_missing_scrapes,
-    "counter resets": panel_counter_resets,
-    "instance churn": panel_churn,
-    "one datacenter lost": panel_datacenter_lost,
-    "clock skew": panel_clock_skew,
-    "second deploy": panel_second_deploy,
-}

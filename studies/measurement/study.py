@@ -1,199 +1,152 @@
 """How far the estimators can be believed: simulated fleets, known savings, counted answers.
 
-    python -m studies.measurement.study --runs 1000 --write docs/measurement.md
+    python -m studies.measurement.study --write docs
 
-Each run draws one fleet from its own seed and asks every estimator about it, without and with each scenario.
-The tables are written between the marks in docs/measurement.md. A row that misses its bound says so.
+Each block draws fleets of one size from seeds of its own and asks every estimator under every effect
+(:mod:`.cells`). A finished block is a file in the directory ``--into``; the command skips what it finds
+there, so it can be stopped at any time and started again. The files carry a digest of the code that made
+them: a changed estimator starts anew. The seeds of the tables are used for nothing else; `TUNING` is where
+others begin.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import hashlib
 import platform
-import re
 import time
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from fleetpgo.measurement import windows
-from fleetpgo.measurement.checking import defects
-from fleetpgo.measurement.elasticity import elasticity
-from fleetpgo.measurement.estimate import NotPossibleError
-from fleetpgo.measurement.estimators import holdback, weekly
-from fleetpgo.measurement.estimators.estimator import Inputs
-from fleetpgo.measurement.estimators.registry import ESTIMATORS
-from fleetpgo.measurement.verdict import judge
-from fleetpgo.prometheus import from_timestamp
-from fleetpgo.run.proposed import Rollout
-from studies.measurement import fleet, scenarios, tables
+from studies.measurement import cells, tables, year
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-TRUTHS = (0.0, 0.01, 0.02, 0.035, -0.01)
-STRESS_TRUTHS = (0.0, 0.02, -0.01)
-MATERIAL = 0.005
+TABLE, POWER, YEARS, TUNING = 110_000_000, 130_000_000, 150_000_000, 50_000_000
+"""First seeds: of the table, of the power table, of the years; and of whatever is tried out."""
 
-SEEDS, CALIBRATION_SEEDS = 70_000_000, 90_000_000
+RUNS = {6: 1_000, 48: 1_000, 500: 200}
+POWER_RUNS = {6: 200, 48: 200, 500: 100, 2_000: 50}
+YEAR_RUNS = 20
+_APART = 10  # a run draws from its seed and the nine after it
 
-ROLLOUT = Rollout("", from_timestamp(fleet.ROLL_START), from_timestamp(fleet.ROLL_END), 1.0)
-
-
-def _around(length: timedelta) -> windows.Windows:
-    return windows.around(ROLLOUT, settle=timedelta(seconds=fleet.SETTLE), length=length, step=fleet.STEP)
-
-
-WEEK, HOUR = _around(timedelta(days=7)), _around(timedelta(hours=1))
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one estimator said of one fleet."""
-
-    estimator: str
-    scenario: str
-    truth: float
-    call: str
-    saving: float = np.nan
-    low: float = np.nan
-    high: float = np.nan
+_ROOT = Path(__file__).resolve().parents[2]
+_PACKAGE = _ROOT / "include" / "fleetpgo" / "measurement"
+_CODE = (
+    *sorted((_PACKAGE / "estimators").glob("*.py")),
+    *(
+        _PACKAGE / f"{name}.py"
+        for name in ("checking", "elasticity", "estimate", "usage", "verdict", "windows")
+    ),
+    *(
+        _ROOT / "studies" / "measurement" / f"{name}.py"
+        for name in ("cells", "effects", "fleet", "scenarios", "year")
+    ),
+)
 
 
-_BY_LETTER = {each.letter: each for each in ESTIMATORS}
+def digest(files: Sequence[Path] = _CODE) -> str:
+    """Return eight hex digits of the code that makes the answers."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
 
 
-def _answer(
-    estimator: str,
-    scenario: str,
-    truth: float,
-    inputs: Inputs,
-    wrong: tuple[str, ...] = (),
-    *,
-    watched: bool = True,
-) -> Answer:
-    try:
-        found = _BY_LETTER[estimator].run(inputs)
-    except NotPossibleError:
-        found = None
-    call, _ = judge(found, (), wrong, material=MATERIAL, watched=watched)
-    if found is None:
-        return Answer(estimator, scenario, truth, call)
-    return Answer(estimator, scenario, truth, call, found.saving, found.low, found.high)
+def jobs(into: Path) -> Iterator[tuple[Path, Callable[[], Sequence[Any]]]]:
+    """Yield file and work of each block: all sizes in turn, so that whatever is there is a whole table."""
+    for at in range(0, max(RUNS.values()), cells.BLOCK):
+        for size, runs in RUNS.items():
+            if at < runs:
+                yield (
+                    into / f"table-{size}-{at:05}.csv",
+                    partial(cells.block, size, _seeds(TABLE + size * 100_000, at)),
+                )
+        if at == 0:
+            yield from _power(into)
+        if at // cells.BLOCK < YEAR_RUNS:
+            for kind in year.KINDS:
+                number = at // cells.BLOCK
+                yield (
+                    into / f"year-{kind}-{number:02}.csv",
+                    partial(year.one, kind, YEARS + number * 1_000_000),
+                )
 
 
-def run(seed: int, stress: bool) -> list[Answer]:  # noqa: FBT001  # mapped over seeds
-    """Every estimator's answer about the fleet of that seed."""
-    drawn = fleet.draw(np.random.default_rng(seed))
-    slope = elasticity(drawn.usage, until=fleet.ROLL_START)
-    return [*_of_groups(drawn, seed, stress), *_of_instances(drawn, seed, stress, slope)]
+def _power(into: Path) -> Iterator[tuple[Path, Callable[[], Sequence[Any]]]]:
+    for size, runs in POWER_RUNS.items():
+        for at in range(0, runs, cells.BLOCK):
+            yield (
+                into / f"power-{size}-{at:05}.csv",
+                partial(cells.power, size, _seeds(POWER + size * 10_000, at)),
+            )
 
 
-def _of_groups(drawn: fleet.Draw, seed: int, stress: bool) -> Iterator[Answer]:  # noqa: FBT001
-    """A, B and E."""
-    named = {tables.NO_SCENARIO: scenarios.nothing, **(scenarios.WEEKLY if stress else {})}
-    for name, scenario in named.items():
-        slope = None
-        for truth in TRUTHS if name == tables.NO_SCENARIO else STRESS_TRUTHS:
-            usage = scenario(fleet.saved(drawn, truth), np.random.default_rng(seed + 1))
-            if slope is None:  # what lies before the rollout knows no saving
-                found = elasticity(usage, until=fleet.ROLL_START)
-                slope = 1.0 if found is None else found
-            watched = name != "second deploy, unseen"
-            told = [scenarios.SEEN[name]] if name in scenarios.SEEN else []
-            wrong = (*told, *defects(usage, WEEK))
-            inputs = Inputs(usage, WEEK, slope, panel=None, settle=fleet.SETTLE)
-            yield _answer("A", name, truth, inputs, wrong, watched=watched)
-            treated = replace(inputs, usage=fleet.without_control(usage))
-            yield _answer("B", name, truth, treated, wrong, watched=watched)
-            if name == tables.NO_SCENARIO or name in scenarios.HOURLY:
-                wrong = tuple(defects(treated.usage, HOUR))
-                yield _answer("E", name, truth, replace(treated, windows=HOUR), wrong)
+def _seeds(first: int, at: int) -> range:
+    return range(first + at * _APART, first + (at + cells.BLOCK) * _APART, _APART)
 
 
-def _of_instances(
-    drawn: fleet.Draw,
-    seed: int,
-    stress: bool,  # noqa: FBT001
-    slope: float | None,
-) -> Iterator[Answer]:
-    """S."""
-    named = {tables.NO_SCENARIO: scenarios.panel_nothing, **(scenarios.STAGGERED if stress else {})}
-    for (name, scenario), truth in itertools.product(named.items(), TRUTHS):
-        if name != tables.NO_SCENARIO and truth not in STRESS_TRUTHS:
+def run(into: Path) -> None:
+    """Run the blocks that are not there yet."""
+    into.mkdir(parents=True, exist_ok=True)
+    for file, work in jobs(into):
+        if file.exists():
             continue
-        panel = fleet.staggered(np.random.default_rng(seed), truth)
-        panel = scenario(panel, np.random.default_rng(seed + 1))
-        yield _answer("S", name, truth, Inputs(drawn.usage, HOUR, slope, panel, fleet.SETTLE))
+        began = time.monotonic()
+        frame = pd.DataFrame([asdict(each) for each in work()])
+        unfinished = file.with_suffix(".part")
+        frame.to_csv(unfinished, index=False)
+        unfinished.rename(file)
+        print(f"{file.name}: {time.monotonic() - began:.0f} s", flush=True)
 
 
-def calibrate(runs: int, processes: int) -> None:
-    """Print the standard deviation of A and B where nothing changes, in percentage points."""
-    seeds = (CALIBRATION_SEEDS + 1_000 * s for s in range(runs))
-    with ProcessPoolExecutor(processes) as pool:
-        savings = pd.DataFrame(pool.map(_unchanged, seeds, chunksize=4))
-    print((100 * savings.std()).round(3).to_string())
+def read(into: Path, kind: str) -> pd.DataFrame:
+    """Return all finished blocks of a kind as one table."""
+    found = sorted(into.glob(f"{kind}-*.csv"))
+    return pd.concat(map(pd.read_csv, found)) if found else pd.DataFrame()
 
 
-def _unchanged(seed: int) -> dict[str, float]:
-    drawn = fleet.draw(np.random.default_rng(seed))
-    usage = fleet.saved(drawn, 0.0)
-    slope = elasticity(usage, until=fleet.ROLL_START)
-    slope = 1.0 if slope is None else slope
-    # Of two weeks alone: without history all days weigh alike, as they did where 0.21 was found.
-    held_back = holdback.estimate(fleet.since(usage, WEEK.before[0]), WEEK, elasticity=slope)
-    week = weekly.estimate(fleet.without_control(usage), WEEK, elasticity=slope)
-    return {"A": held_back.saving, "B": week.saving}
+def pages(into: Path, before: Path | None) -> dict[str, str]:
+    """Return the Markdown that goes between the marks of each name."""
+    made = (
+        f"Made by `make study-measurement` on {datetime.now(UTC):%Y-%m-%d}, {platform.machine()} "
+        f"{platform.system()}, Python {platform.python_version()}."
+    )
+    found = {}
+    if not (answers := read(into, "table")).empty:
+        old = pd.read_csv(before) if before is not None and before.exists() else None
+        found["table"] = "\n".join([made, "", *tables.rows(tables.tabulate(answers), old)])
+    if not (seen := read(into, "power")).empty:
+        found["power"] = "\n".join(tables.power(seen))
+    if not (years := read(into, "year")).empty:
+        found["year"] = "\n".join(tables.years(years))
+    return found
 
 
 def main() -> None:
     """Run the study and write its tables."""
     parser = argparse.ArgumentParser(prog="python -m studies.measurement.study", description=__doc__)
-    parser.add_argument("--runs", type=int, default=1_000, help="fleets without a scenario")
-    parser.add_argument("--stress-runs", type=int, default=200, help="those of them that meet the scenarios")
+    parser.add_argument("--into", type=Path, default=Path(".local/study/measurement"), help="finished blocks")
+    parser.add_argument("--before", type=Path, default=Path("studies/measurement/before.csv"))
+    parser.add_argument("--only-write", action="store_true", help="write the tables of what is finished")
     parser.add_argument(
-        "--calibrate",
-        type=int,
-        metavar="RUNS",
-        help="print the SD of A and B over other fleets than the study's: what the noise in fleet.py "
-        "is set by",
+        "--write", type=Path, help="directory of the Markdown files whose marked parts are replaced"
     )
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--write", type=Path, help="Markdown file whose marked part is replaced")
     arguments = parser.parse_args()
-
-    if arguments.calibrate:
-        calibrate(arguments.calibrate, arguments.processes)
-        return
-    began = time.monotonic()
-    seeds = range(arguments.runs)
-    stress = [seed < arguments.stress_runs for seed in seeds]
-    with ProcessPoolExecutor(arguments.processes) as pool:
-        answers = [
-            answer
-            for each in pool.map(run, (SEEDS + 1_000 * s for s in seeds), stress, chunksize=4)
-            for answer in each
-        ]
-    table = tables.tabulate(pd.DataFrame(answers))
-    minutes = (time.monotonic() - began) / 60
-    made = (
-        f"Made by `make study-measurement` on {datetime.now(UTC):%Y-%m-%d}, {platform.machine()} "
-        f"{platform.system()}, Python {platform.python_version()}, {arguments.processes} processes, "
-        f"{minutes:.0f} minutes. Bias, SD and width in percentage points."
-    )
-    text = "\n".join([made, "", *tables.base(table), "", *tables.stress(table)])
-    print(text)
-    if arguments.write:
-        old = arguments.write.read_text(encoding="utf-8")
-        marked = re.compile(r"(<!-- study:begin -->\n).*(<!-- study:end -->)", re.DOTALL)
-        new = marked.sub(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", old)
-        arguments.write.write_text(new, encoding="utf-8")
+    into = arguments.into / digest()
+    if not arguments.only_write:
+        run(into)
+    for name, text in pages(into, arguments.before).items():
+        print(text)
+        for file in arguments.write.glob("measurement*.md") if arguments.write else ():
+            old = file.read_text(encoding="utf-8")
+            start, end = f"<!-- study:{name} -->\n", "<!-- study:end -->"
+            if start in old:
+                head, rest = old.split(start, 1)
+                file.write_text(f"{head}{start}\n{text}\n\n{end}{rest.split(end, 1)[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,116 +1,167 @@
-"""From the answers of many runs to the tables of docs/measurement.md."""
+"""From the answers of many runs to the tables of the documentation."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
+from studies.measurement.effects import BASE
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-NO_SCENARIO = "–"
-
-COVERAGE = (0.92, 0.98)
+COVERAGE, TOO_WIDE = 0.92, 0.98
 FALSE_CALLS = 0.05
-POWER = {("A", 0.01): 0.99, ("B", 0.02): 0.70, ("S", 0.02): 0.95}
-STRESS_COVERAGE = 0.90
-WRONG_SIGN = 0.025
-"""How often a 95 % interval errs to one side, of itself."""
+MOST_REFUSED = 0.05
+FEWEST_FOR_S = 20
+ERRORS = 2
+"""A bound counts as missed only beyond so many Monte-Carlo errors."""
+
+REASONS = {
+    ("B", "2 % faster everywhere, unseen"): "compares two times; `measurement.hardware` would show it",
+    ("B", "the same, and 10 % more traffic"): "its elasticity is that of a smaller load",
+    ("E", "attack after"): "refused unless traffic jumps as usual",
+}
+"""Rows that are known to be wrong, and why."""
+
+KEY = ["estimator", "effect", "instances"]
 
 
 def tabulate(answers: pd.DataFrame) -> pd.DataFrame:
-    """One row per estimator, scenario and true saving; shares are of all runs, the rest percentage points."""
-    confident = answers["call"].isin(["saved", "regression", "no material change"])
-    answered = answers["saving"].notna()
+    """Return one row for each estimator, effect and size; shares of 1, widths as shares.
+
+    ``refused`` is the share of runs that are invalid or without an estimate, ``coverage`` that of intervals
+    that hold the truth among the rest, ``false`` that of wrong calls where nothing was saved; ``power_2`` and
+    ``power_35`` are shares of runs called *saved* at these true savings.
+    """
+    given = answers["saving"].notna() & (answers["call"] != "invalid")
     covered = (answers["low"] <= answers["truth"]) & (answers["truth"] <= answers["high"])
-    sign = answers["call"].map({"saved": 1, "regression": -1}).fillna(0)
     frame = answers.assign(
-        error=100 * (answers["saving"] - answers["truth"]),
-        width=100 * (answers["high"] - answers["low"]),
-        covered=covered.where(answered),
-        held=covered | ~confident,
+        refused=~given,
+        covered=covered.where(given),
+        width=(answers["high"] - answers["low"]).where(given),
         saved=answers["call"] == "saved",
-        regression=answers["call"] == "regression",
-        invalid=answers["call"] == "invalid",
-        wrong_sign=sign * np.sign(answers["truth"]) < 0,
+        called=answers["call"].isin(["saved", "regression"]),
     )
-    grouped = frame.groupby(["estimator", "scenario", "truth"], sort=False)
-    return grouped.agg(
-        runs=("call", "size"),
-        bias=("error", "mean"),
-        sd=("error", "std"),
-        coverage=("covered", "mean"),
-        width=("width", "mean"),
-        held=("held", "mean"),
-        saved=("saved", "mean"),
-        regression=("regression", "mean"),
-        invalid=("invalid", "mean"),
-        wrong_sign=("wrong_sign", "mean"),
-    ).reset_index()
-
-
-def base(table: pd.DataFrame) -> Iterator[str]:
-    """Markdown of the rows without a scenario, with the bounds that they must meet."""
-    yield "| estimator | true saving | runs | bias | SD | coverage | width | saved | regression | bounds |"
-    yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|---|"
-    for row in table[table["scenario"] == NO_SCENARIO].to_dict("records"):
-        yield _line(
-            row["estimator"],
-            _percent(row["truth"], 1),
-            str(row["runs"]),
-            f"{row['bias']:+.2f}",
-            f"{row['sd']:.2f}",
-            _percent(row["coverage"], 1),
-            f"{row['width']:.2f}",
-            _percent(row["saved"], 1),
-            _percent(row["regression"], 1),
-            "; ".join(_missed(row)) or "met",
+    rows = []
+    for key, each in frame.groupby(KEY, sort=False):
+        at = dict(iter(each.groupby("wanted")))
+        none = at[0.0]
+        coverages = {wanted: part["covered"].mean() for wanted, part in at.items()}
+        rows.append(
+            dict(zip(KEY, key, strict=True))
+            | {
+                "runs": len(none),
+                "refused": none["refused"].mean(),
+                "answered": int((~none["refused"]).sum()),
+                "coverage": min(coverages.values()) if none["covered"].notna().any() else math.nan,
+                "false": none["called"].mean(),
+                "width": none["width"].median(),
+                "power_2": at[0.02]["saved"].mean(),
+                "power_35": at[0.035]["saved"].mean(),
+            }
         )
+    return pd.DataFrame(rows)
 
 
-def _missed(row: dict[Any, Any]) -> Iterator[str]:
-    if not COVERAGE[0] <= row["coverage"] <= COVERAGE[1]:
-        yield f"coverage outside {_percent(COVERAGE[0])} to {_percent(COVERAGE[1])}"
-    if row["truth"] == 0 and row["saved"] + row["regression"] > FALSE_CALLS:
-        yield f"more than {_percent(FALSE_CALLS)} false calls"
-    if row["saved"] < (least := POWER.get((row["estimator"], row["truth"]), 0.0)):
-        yield f"power below {_percent(least)}"
+def error(share: float, runs: int) -> float:
+    """Return the Monte-Carlo standard error of a share, not less than that of one run in all."""
+    if not runs or math.isnan(share):
+        return math.nan
+    inside = min(max(share, 1 / runs), 1 - 1 / runs) if runs > 1 else share
+    return math.sqrt(inside * (1 - inside) / runs)
 
 
-def stress(table: pd.DataFrame) -> Iterator[str]:
-    """Markdown of the scenarios: one row each, its true savings side by side."""
-    rows = table[table["scenario"] != NO_SCENARIO]
-    truths = ", ".join(_percent(truth) for truth in rows["truth"].unique())
+def remarks(row: Mapping[Any, Any]) -> Iterator[str]:
+    """Yield what of a row misses its bounds, or is wider than it needs to be."""
+    runs, answered = row["runs"], row["answered"]
+    if answered:
+        doubt = ERRORS * error(row["coverage"], answered)
+        if row["coverage"] + doubt < COVERAGE:
+            yield "covers too little"
+        if row["coverage"] - doubt > TOO_WIDE:
+            yield "too wide"
+    if row["false"] - ERRORS * error(row["false"], runs) > FALSE_CALLS:
+        yield "false calls"
+    small = row["estimator"] == "S" and row["instances"] < FEWEST_FOR_S
+    if row["effect"] == BASE and row["refused"] > MOST_REFUSED and not small:
+        yield "refused too often"
+
+
+def rows(table: pd.DataFrame, before: pd.DataFrame | None) -> Iterator[str]:
+    """Yield the Markdown of the table, with coverage and power before where it is known."""
     yield (
-        f"| estimator | scenario | bias at {truths} | coverage | covered, or not called | false calls at 0 % "
-        "| invalid | wrong sign | bounds |"
+        "| | effect | instances | runs | refused | coverage | false calls | width | power at 2 % | at 3.5 % "
+        "| before: coverage, false, power | remarks |"
     )
-    yield "|---|---|---|---|---|--:|--:|--:|---|"
-    for (estimator, scenario), each in rows.groupby(["estimator", "scenario"], sort=False):
-        at_zero = each[each["truth"] == 0].iloc[0]
-        missed = []
-        if each["held"].min() < STRESS_COVERAGE:
-            missed.append("called, and not covered")
-        if each["wrong_sign"].max() > WRONG_SIGN:
-            missed.append("wrong sign")
+    yield "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|---|"
+    known = {} if before is None else {tuple(row[k] for k in KEY): row for row in before.to_dict("records")}
+    for row in table.sort_values(["estimator", "effect", "instances"], key=_order).to_dict("records"):
+        said = list(remarks(row))
+        key = (row["estimator"], row["effect"])
+        if said and said != ["too wide"] and key in REASONS:
+            said.append(REASONS[key])
+        old = known.get(tuple(row[k] for k in KEY))
         yield _line(
-            str(estimator),
-            str(scenario),
-            " / ".join("–" if pd.isna(value) else f"{value:+.2f}" for value in each["bias"]),
-            " / ".join("–" if pd.isna(value) else _percent(value) for value in each["coverage"]),
-            " / ".join(map(_percent, each["held"])),
-            _percent(at_zero["saved"] + at_zero["regression"], 1),
-            _percent(each["invalid"].mean()),
-            _percent(each["wrong_sign"].max(), 1),
-            "; ".join(missed) or "met",
+            str(row["estimator"]),
+            str(row["effect"]),
+            f"{row['instances']:,}",
+            f"{row['runs']:,}",
+            _share(row["refused"], row["runs"]),
+            _share(row["coverage"], row["answered"]),
+            _share(row["false"], row["runs"]),
+            "–" if math.isnan(row["width"]) else f"{100 * row['width']:.1f}",
+            _share(row["power_2"], row["runs"]),
+            _share(row["power_35"], row["runs"]),
+            "–" if old is None else _before(old),
+            "; ".join(said) or "met",
         )
+
+
+def _order(values: pd.Series[Any]) -> pd.Series[Any]:
+    if values.name == "estimator":
+        return values.map("ABSEL".index)
+    if values.name == "effect":
+        order = list(dict.fromkeys(values))
+        return values.map(lambda name: -1 if name == BASE else order.index(name))
+    return values
+
+
+def _before(old: Mapping[Any, Any]) -> str:
+    shares = (old["coverage"], old["false"], old["power_2"], old["power_35"])
+    return ", ".join("–" if math.isnan(each) else f"{100 * each:.0f}" for each in shares)
+
+
+def power(seen: pd.DataFrame) -> Iterator[str]:
+    """Yield the Markdown of the smallest saving that is called in 80 % of the runs."""
+    yield "| instances | hold-back | after 1 hour | after 1 day | after 7 days |"
+    yield "|--:|---|--:|--:|--:|"
+    for (instances, held_back), each in seen.groupby(["instances", "held_back"], sort=True):
+        cells = []
+        for after in ("1 hour", "1 day", "7 days"):
+            part = each[each["after"] == after]
+            letter = part["estimator"].mode()[0]
+            cells.append(f"{_smallest(part['smallest'])} ({letter})")
+        yield _line(f"{instances:,}", "yes" if held_back else "no", *cells)
+
+
+def smallest(values: pd.Series[float]) -> float:
+    """Return the saving that 80 % of the runs would have called; infinite: more than 20 % refused."""
+    return float(values.sort_values().iloc[math.ceil(0.8 * len(values)) - 1])
+
+
+def _smallest(values: pd.Series[float]) -> str:
+    found = smallest(values)
+    return f"{100 * found:.1f} %" if math.isfinite(found) else "none"
+
+
+def _share(share: float, runs: int) -> str:
+    if math.isnan(share):
+        return "–"
+    return f"{100 * share:.1f} ± {100 * error(share, runs):.1f}"
 
 
 def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _percent(share: float, digits: int = 0) -> str:
-    return f"{100 * share:.{digits}f} %"

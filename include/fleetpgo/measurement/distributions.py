@@ -9,12 +9,12 @@ from __future__ import annotations
 CONFIDENCE = 0.95
 
 
-def t_quantile(degrees: float) -> float:
-    """Return how many standard errors the two-sided 95 % interval reaches to each side."""
+def t_quantile(degrees: float, confidence: float = CONFIDENCE) -> float:
+    """Return how many standard errors the two-sided interval reaches to each side."""
     from scipy import special  # noqa: PLC0415  # see the module's docstring
 
     # As scipy.stats.t.ppf; importing scipy.stats takes a second more.
-    return float(special.stdtrit(degrees, (1 + CONFIDENCE) / 2))
+    return float(special.stdtrit(degrees, (1 + confidence) / 2))
 
 
 def f_quantile(numerator: float, denominator: float) -> float:

@@ -70,10 +70,12 @@ def from_tau(
     placebos: tuple[float, ...] = (),
     notes: tuple[str, ...] = (),
     allowance: float = 0.0,
+    raised: float = 0.0,
 ) -> Estimate:
     """Return the estimate of a change of `tau` ± `half` in the logarithm, less an allowance at its lower end.
 
-    `placebos` are changes of the logarithm, too.
+    `placebos` are changes of the logarithm, too. `raised` is added to the upper end, in the logarithm: how
+    much dearer the new processes may be only because they are new.
     """
     share = saving(tau)
     return Estimate(
@@ -81,7 +83,7 @@ def from_tau(
         basis=basis,
         saving=share,
         low=saving(tau + half) - allowance,
-        high=saving(tau - half),
+        high=saving(tau - half - raised),
         cores=cores_after * share / (1 - share),
         degrees=degrees,
         placebos=tuple(saving(placebo) for placebo in placebos),

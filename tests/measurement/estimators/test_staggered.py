@@ -28,25 +28,49 @@ def fleet(saving=0.03, *, fresh=0.0, controls=0, seed=1):
     return Panel(times, datacenter, cpu, requests, switched, restarted)
 
 
-def test_slope_and_error_are_those_of_statsmodels():
+def test_estimate_and_error_are_those_of_dense_matrices():
     panel = fleet()
     count, points = panel.cpu.shape
     instance = np.repeat(np.arange(count), points)
     moment = np.tile(np.arange(points), count) + points * panel.datacenter[instance]
-    new = (panel.times >= panel.switched[:, None]).ravel().astype(float)
+    new = panel.times >= panel.switched[:, None]
     design = np.column_stack(
-        [new, np.log(panel.requests).ravel(), np.eye(count)[instance][:, 2:], np.eye(2 * points)[moment]]
+        [np.log(panel.requests).ravel(), np.eye(count)[instance], np.eye(2 * points)[moment]]
     )
-    fit = sm.OLS(np.log(panel.cpu).ravel(), design).fit(
-        cov_type="cluster", cov_kwds={"groups": instance, "use_correction": False}
-    )
+    old, y = ~new.ravel(), np.log(panel.cpu).ravel()
+    controls = np.array([(~new)[panel.datacenter == d].mean(axis=0) for d in range(2)])[panel.datacenter]
+    weights = (new * controls).ravel() / (new * controls).sum()
+    prediction = design @ sm.OLS(y[old], design[old]).fit().params
     found = estimate(panel, settle=0)
-    half = np.log1p(-found.saving) - np.log1p(-found.high)
-    assert np.log1p(-found.saving) == pytest.approx(fit.params[0], abs=1e-7)
-    parameters = 2 + 2 * points  # slopes, and datacenters times moments
-    factor = count / (count - 1) * (count * points - 1) / (count * points - parameters)
-    correction = np.sqrt(factor) * 2.045230  # t(97.5 %, 29)
-    assert half == pytest.approx(fit.bse[0] * correction, rel=1e-3)
+    tau = weights @ (y - prediction)
+    assert np.log1p(-found.saving) == pytest.approx(tau, abs=1e-7)
+
+    combined = weights.copy()
+    combined[old] = -np.linalg.pinv(design[old].T) @ (design.T @ weights)
+    residuals = np.where(old, y - prediction, y - prediction - tau)
+    scores = np.bincount(instance, weights=combined * residuals)
+    cells = len(np.unique(moment[old]))
+    sample = int(old.sum() + (weights > 0).sum())
+    factor = count / (count - 1) * (sample - 1) / (sample - cells - 2)  # a slope and the effect
+    half = np.log1p(-found.low - found.allowance) - tau
+    assert half == pytest.approx(2.045230 * np.sqrt(factor * scores @ scores), rel=1e-3)  # t(97.5 %, 29)
+
+
+def test_a_cold_cache_is_in_the_interval():
+    panel = fleet(0.0)
+    age = np.maximum(panel.times - panel.switched[:, None], 0)
+    warming = panel.cpu * (1 + 0.05 * np.exp(-age / 1_800) * (age > 0))
+    found = estimate(replace(panel, cpu=warming), settle=900, elasticity=0.85)
+    assert found.saving < -0.005
+    assert found.low < 0 < found.high
+
+
+def test_who_went_over_early_is_no_control():
+    """An effect that grows with age: as controls, the early ones would make the late ones look dearer."""
+    panel = fleet(0.0)
+    age = np.maximum(panel.times - panel.switched[:, None], 0)
+    growing = replace(panel, cpu=panel.cpu * np.exp(-0.04 * age / 6_000))
+    assert estimate(growing, settle=0, elasticity=0.85).saving > 0.004
 
 
 @settings(max_examples=10)

@@ -8,11 +8,31 @@ look like a saving.
 For datacenter d and part b of the window (a day of a week), with C the CPU in cores and Q the requests per
 second, both summed over the group, ε the elasticity of CPU in traffic, and the parts 1 … m by time:
 
-    A_db = [ln C − ε ln Q] of the treated − the same of the hold-back, after the rollout;  B_db: before it
+    A_db = mean of [ln C − ε ln Q] of the treated − the same of the hold-back, after the rollout
+    B_db = the same before it
     D_d  = Σ_b w_b A_db − Σ_b w_(m+1−b) B_db      τ = Σ_d v_d D_d
 
 v_d is the datacenter's share of the treated instances' CPU before the rollout. So τ is the change of the
-whole fleet: a datacenter of ten times the size counts ten times.
+whole fleet: a datacenter of ten times the size counts ten times. The mean is taken over the hours of a day
+(the points of a shorter part) that lie between the quartiles, so bursts in less than a quarter of the time
+do not count.
+
+*One odd instance.* A datacenter holds few instances back, and one of them may change for a reason of its
+own. A datacenter is left out, and a note names it, if both its D_d and the change of its hold-back alone are
+more than five times as far from the other datacenters' median as they usually are (root mean square over the
+earlier weeks, of the datacenter or of all, whichever is larger). So one held-back instance can move τ by at
+most five times that distance times v_d. Treated instances are never left out: where they change, the fleet
+did.
+
+*Load.* A process with some work that no request causes has an elasticity that depends on its load. If it is ε
+at the treated instances' load, CPU is proportional to 1 − ε + ε·load near it. At ρ times that load the
+elasticity is
+
+    ε_c = ρ ε/(1 − ε + ρ ε)
+
+The hold-back's levels use ε_c if its requests per instance differ from those of the treated by more than a
+quarter. The formula is an assumption, so the whole correction, (ε − ε_c) times the change of ln Q, is added
+to the half-width in quadrature. If it is larger than half a point there is no estimate.
 
 *Weights.* w_b falls with the distance from the rollout, because the costs of the two groups drift apart, so
 the days next to the rollout are the most informative. They are the optimal weights for a random walk with
@@ -27,12 +47,12 @@ weights:
 
     half-width = t(97.5 %, f) · s · √(Σ_d v_d²)
 
-*Spread between datacenters.* D_d is assumed to be equally noisy in each datacenter. s² is the variance of D_d
-over the n datacenters. The same comparison k = 1 … K weeks earlier gives K more variances, of times without a
-rollout. s² is the mean of all K + 1, with f = (n − 1)(K + 1)²/(1.5 K + 1) degrees of freedom: neighbouring
-comparisons share a week, so their differences have a correlation of −0.5 if weeks are independent. If this
-week's variance is significantly larger than the earlier ones (F test, 95 %), or if history is short, s² is
-this week's variance alone, with f = n − 1.
+*Spread between datacenters.* D_d is assumed to be equally noisy in each datacenter. s² is the variance of
+D_d over the n datacenters. The same comparison k = 1 … K weeks earlier gives K more variances; a rollout in
+those weeks changed all datacenters, so their spread counts even then. s² is the mean of all K + 1, with f =
+(n − 1)(K + 1)²/(1.5 K + 1) degrees of freedom: neighbouring comparisons share a week, so their differences
+have a correlation of −0.5 if weeks are independent. If this week's variance is significantly larger than the
+earlier ones (F test, 95 %), or if history is short, s² is this week's variance alone, with f = n − 1.
 
 *Common drift.* A drift that all held-back instances share, against all treated ones, is not in that spread.
 It shows in the placebos τ_k = Σ_d v_d D_dk of K ≥ 3 earlier weeks, which should be zero. If their mean square
@@ -70,11 +90,19 @@ from fleetpgo.measurement.windows import DAY, PLACEBOS, WEEK, WORTH, loud
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from fleetpgo.measurement.usage import Floats, Positions, Usage
     from fleetpgo.measurement.windows import Windows
 
 FEWEST_DATACENTERS = 2
 _MOST_NAMED = 5
+APART = 5.0
+"""A hold-back that moved so many times its usual distance from the others is left out."""
+_SAME_LOAD = 1.25
+_MOST_CORRECTED = 0.005
+_HOURS = 24
+_DAYS = 1_000  # more than the hours of a part
 _DOMINANT = 0.6
 """Share of the fleet's CPU from which on a note says that one datacenter has it."""
 
@@ -83,11 +111,17 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     """Estimate the saving against the control group.
 
     Raises:
-        NotPossibleError: no control group, or in fewer than two datacenters.
+        NotPossibleError: no control group, or in fewer than two datacenters; or its load per instance differs
+            from that of the others, and traffic changed.
     """
     if not usage.has_control:
         raise NotPossibleError("no instance stayed on the old build: there is no control group")
-    levels = _levels(usage, windows, elasticity)
+    slopes, corrected = _slopes(usage, windows, elasticity)
+    levels = _levels(usage, windows, slopes)
+    weeks = _earlier(usage, windows, slopes)
+    odd = _odd(levels, [each for _, each in weeks])
+    everywhere = levels.datacenters
+    levels = levels.only(np.setdiff1d(everywhere, odd))
     n, m = levels.after.shape
     if n < FEWEST_DATACENTERS:
         raise NotPossibleError(
@@ -95,19 +129,19 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
             f"an interval needs at least {FEWEST_DATACENTERS}. {_lacking(usage, windows, levels)}"
         )
     earlier = [
-        each
-        for each in _earlier(usage, windows, elasticity)
-        if np.array_equal(each.datacenters, levels.datacenters)
+        (quiet, each.only(levels.datacenters))
+        for quiet, each in weeks
+        if np.isin(levels.datacenters, each.datacenters).all()
     ]
-    weights = _weights(earlier, windows)
+    weights = _weights([each for _, each in earlier], windows)
     differences = levels.differences(weights)
-    placebos = [each.differences(weights) for each in earlier]
-    variance, degrees = _variance(differences, placebos)
+    others = [(quiet, each.differences(weights)) for quiet, each in earlier]
+    variance, degrees = _variance(differences, [each for _, each in others])
     after, before = windows.pairs(usage.times)
     shares = _mean_cores(usage, before)[levels.datacenters]
     shares /= shares.sum()
     spread = variance * float(np.square(shares).sum())
-    moved = [float(shares @ each) for each in placebos]
+    moved = [float(shares @ each) for quiet, each in others if quiet]
     drift = float(np.mean(np.square(moved))) if len(moved) >= FEWEST_WEEKS else 0.0
     shared = drift > spread
     half = (
@@ -124,12 +158,71 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
         else f"t interval over {n} datacenters, weighted by CPU"
         + (", and the weeks before" if degrees > n - 1 else ""),
         float(shares @ differences),
-        float(half),
+        math.hypot(half, corrected),
         cores_after=_mean_cores(usage, after).sum(),
         degrees=math.floor(WORTH * len(moved)) if shared else degrees,
         placebos=tuple(moved),
-        notes=tuple(_notes(n, degrees, len(placebos), windows, largest=float(shares.max()))),
+        notes=(
+            *(
+                f"{usage.datacenters[d] or 'the one datacenter'} is left out: its held-back instances "
+                "changed as never before against those of the other datacenters. Does one of them do "
+                "something else?"
+                for d in odd
+            ),
+            *_notes(n, degrees, len(moved), windows, largest=float(shares.max())),
+        ),
     )
+
+
+def _slopes(usage: Usage, windows: Windows, elasticity: float) -> tuple[tuple[float, float], float]:
+    """Return the elasticity of the treated and of the control group, and how much the latter corrects.
+
+    Raises:
+        NotPossibleError: it corrects more than can be trusted.
+    """
+    if usage.requests is None:
+        return (elasticity, elasticity), 0.0
+    after, before = windows.pairs(usage.times)
+    both = np.concatenate([after, before])
+    counts = usage.instances if usage.serving is None else usage.serving
+    work = usage.requests[..., both]
+    there = np.isfinite(work).all(axis=0)  # both groups, so that the time of day is the same
+    loads = [
+        np.where(there, work[group], 0.0).sum() / max(np.where(there, counts[group][:, both], 0.0).sum(), 1.0)
+        for group in (TREATED, CONTROL)
+    ]
+    ratio = loads[1] / loads[0] if min(loads) > 0 else 1.0
+    if 1 / _SAME_LOAD <= ratio <= _SAME_LOAD:
+        return (elasticity, elasticity), 0.0
+    # More than proportional is no work without a request; then both groups follow traffic alike.
+    follow = min(elasticity, 1.0)
+    control = elasticity - follow + ratio * follow / (1 - follow + ratio * follow)
+    change = [np.nansum(usage.requests[CONTROL][:, at]) for at in (after, before)]
+    corrected = abs((elasticity - control) * math.log(change[0] / change[1])) if min(change) > 0 else 0.0
+    if corrected > _MOST_CORRECTED:
+        raise NotPossibleError(
+            f"held-back instances get {ratio:.2g} times the requests of the others, and traffic changed by "
+            f"{percent(change[0] / change[1] - 1)}: at another load CPU follows traffic in another way. Give "
+            "them the load of the others"
+        )
+    return (elasticity, control), corrected
+
+
+def _odd(levels: _Levels, weeks: list[_Levels]) -> Positions:
+    """Return the datacenters in which the hold-back alone changed as never before against the others."""
+    weeks = [each for each in weeks if np.array_equal(each.datacenters, levels.datacenters)]
+    if len(weeks) < FEWEST_WEEKS or len(levels.datacenters) <= FEWEST_DATACENTERS:
+        return levels.datacenters[:0]
+
+    def far(values: list[Floats]) -> NDArray[np.bool_]:
+        apart = np.array([each - np.median(each) for each in values])
+        squares = np.square(apart[1:])
+        usual = np.sqrt(np.maximum(squares.mean(), squares.mean(axis=0)))
+        return np.asarray(np.abs(apart[0]) > APART * usual)
+
+    every = [levels, *weeks]
+    both = far([each.changes.mean(axis=1) for each in every]) & far([each.control for each in every])
+    return levels.datacenters[both]
 
 
 def _mean_cores(usage: Usage, at: Positions) -> Floats:
@@ -190,13 +283,15 @@ class _Levels:
     """ln C − ε ln Q of the treated less that of the hold-back; both of shape (datacenters, parts).
 
     ``parts`` are the numbers, from 0, of the window's parts that were measured on both sides; ``datacenters``
-    are the positions in :class:`.usage.Usage` of those that were measured in all of these parts.
+    are the positions in :class:`.usage.Usage` of those that were measured in all of these parts. ``control``
+    is the change of the hold-back alone, a mean over the parts; of shape (datacenters,).
     """
 
     parts: Positions
     datacenters: Positions
     after: Floats
     before: Floats
+    control: Floats
 
     @property
     def changes(self) -> Floats:
@@ -208,41 +303,79 @@ class _Levels:
         near, far = weights[self.parts], weights[::-1][self.parts]
         return np.asarray(self.after @ near / near.sum() - self.before @ far / far.sum())
 
+    def only(self, datacenters: Positions) -> _Levels:
+        """Return the levels of these datacenters."""
+        at = np.isin(self.datacenters, datacenters)
+        return _Levels(self.parts, self.datacenters[at], self.after[at], self.before[at], self.control[at])
 
-def _levels(usage: Usage, windows: Windows, elasticity: float) -> _Levels:
+
+def _levels(usage: Usage, windows: Windows, slopes: tuple[float, float]) -> _Levels:
     """Return the levels of the measured parts, in the datacenters that were measured in all of these."""
     after, before = windows.pairs(usage.times)
+    datacenters = len(usage.datacenters)
+    if not len(after):
+        none = np.zeros((0, 0))
+        nobody = np.zeros(0, dtype=np.intp)
+        return _Levels(nobody, nobody, none, none, np.zeros(0))
     there = np.isfinite(usage.cpu + usage.work)
     there = there[..., after] & there[..., before]
-    part = (usage.times[after] - windows.after[0]) // windows.block
-    parts, starts = np.unique(part, return_index=True)
+    since = usage.times[after] - windows.after[0]
+    unit = max(usage.step, windows.block // _HOURS // usage.step * usage.step)
+    hours, starts = np.unique(
+        since // windows.block * _DAYS + since % windows.block // unit, return_index=True
+    )
+    parts, place = np.unique(hours // _DAYS, return_inverse=True)
+    follow = np.array(slopes)[:, None, None]
 
     def level(at: Positions) -> Floats:
+        """Return ln C − ε ln Q of both groups, shape (groups, datacenters, parts)."""
         cpu, work = (
-            np.add.reduceat(np.where(there, values[..., at], 0.0), starts, axis=-1) if len(starts) else empty
+            np.add.reduceat(np.where(there, values[..., at], 0.0), starts, axis=-1)
             for values in (usage.cpu, usage.work)
         )
         with np.errstate(divide="ignore", invalid="ignore"):  # nothing was measured: no level
-            log = np.log(cpu) - elasticity * np.log(work)
-            difference: Floats = log[TREATED] - log[CONTROL]
-        return difference
+            log: Floats = np.log(cpu) - follow * np.log(work)
+        return np.where(np.isfinite(log), log, np.nan)
 
-    empty = np.zeros((*usage.cpu.shape[:2], 0))
-    sides = level(after), level(before)
+    levels = level(after), level(before)
+    differences = [each[TREATED] - each[CONTROL] for each in levels]
+    complete = np.isfinite(differences[0] + differences[1])
+    sides = []
+    for values in (*differences, levels[0][CONTROL] - levels[1][CONTROL]):
+        padded = np.full((datacenters, len(parts), int(np.bincount(place).max())), np.nan)
+        padded[:, place, np.arange(len(hours)) - np.searchsorted(place, place)] = np.where(
+            complete, values, np.nan
+        )
+        sides.append(_between_quartiles(padded))
     finite = np.isfinite(sides[0] + sides[1])
     measured = finite.any(axis=0)
-    complete = finite[:, measured].all(axis=1) & finite.any(axis=1)
-    return _Levels(
-        parts[measured], np.flatnonzero(complete), *(each[:, measured][complete] for each in sides)
-    )
+    whole = finite[:, measured].all(axis=1) & finite.any(axis=1)
+    chosen = [each[:, measured][whole] for each in sides]
+    alone = chosen[2].sum(axis=1) / max(int(measured.sum()), 1)
+    return _Levels(parts[measured], np.flatnonzero(whole), chosen[0], chosen[1], alone)
 
 
-def _earlier(usage: Usage, windows: Windows, elasticity: float) -> list[_Levels]:
-    """Return the levels of earlier weeks without a rollout, if they were measured in all parts."""
+def _between_quartiles(values: Floats) -> Floats:
+    """Return the mean of the values between the quartiles along the last axis; NaN are left out."""
+    ordered = np.sort(values, axis=-1)  # NaN last
+    count = np.isfinite(values).sum(axis=-1, keepdims=True)
+    cut = count // 4
+    at = np.arange(values.shape[-1])
+    chosen = (at >= cut) & (at < count - cut)
+    total = np.where(chosen, ordered, 0.0).sum(axis=-1)
+    return np.asarray(np.where(count[..., 0] > 0, total / np.maximum(chosen.sum(axis=-1), 1), np.nan))
+
+
+def _earlier(usage: Usage, windows: Windows, slopes: tuple[float, float]) -> list[tuple[bool, _Levels]]:
+    """Return the levels of earlier weeks that were measured in all parts, and whether each had no rollout."""
     placebos = (windows.placebo(k) for k in range(1, PLACEBOS + 1))
-    weeks = (_levels(usage, each, elasticity) for each in placebos if each.quiet)
+    weeks = ((each.quiet, _levels(usage, each, slopes)) for each in placebos)
     count = _count(windows)
-    return [each for each in weeks if len(each.after) >= FEWEST_DATACENTERS and len(each.parts) == count]
+    return [
+        (quiet, each)
+        for quiet, each in weeks
+        if len(each.after) >= FEWEST_DATACENTERS and len(each.parts) == count
+    ]
 
 
 def _count(windows: Windows) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleetpgo.measurement.estimators import holdback, jump, staggered, weekly
+from fleetpgo.measurement.estimators import holdback, jump, level, staggered, weekly
 
 ESTIMATORS = (holdback.ESTIMATOR, weekly.ESTIMATOR, staggered.ESTIMATOR, jump.ESTIMATOR)
 
@@ -15,6 +15,8 @@ def label(letter: str) -> str:
     A record may come from another version of fleetpgo and name an estimator that this one does not have; the
     label says so.
     """
+    if letter == level.LETTER:  # measured outside any rollout, so it is none of ESTIMATORS
+        return level.LABEL
     known = _BY_LETTER.get(letter)
     return known.label if known else f"by estimator {letter}, which this version of fleetpgo does not have"
 

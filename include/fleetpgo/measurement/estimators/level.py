@@ -1,0 +1,231 @@
+"""L: what PGO saves now, against a standing baseline of instances that run a build without the profile.
+
+Assumptions: the baseline's members are chosen without regard to how their CPU is about to change, and change
+in turn (*rotation*); instances of a datacenter share the same shocks at the same time; an instance keeps its
+name when it joins or leaves the baseline.
+
+For instance i of datacenter d at time t, over some weeks:
+
+    ln C_it − ε ln Q_it = −τ · baseline_it + α_i + γ_dt + noise
+
+C is CPU, Q requests, ε the elasticity. τ is the change of ln CPU by the profile; a saving is 1 − exp(τ). The
+effects of instances and of datacenter × time are removed by alternating projections. What is left of a value
+is limited to ± 5 robust standard deviations, so one value of one instance moves τ by a bounded amount.
+
+Machines differ by several percent, so the difference between a fixed baseline and the others says nothing: it
+drops out with α_i. Only instances that were seen with both builds count, so fewer than three memberships are
+refused.
+
+*Interval.* Errors are clustered by instance, with each cluster's residual divided by one minus its share h_i
+of the regressor's variation (the jackknife, CR3: MacKinnon, Nielsen and Webb, Journal of Applied
+Econometrics 2023):
+
+    se² = Σ_i n_i/(n_i − 1) · (Σ_t x_it e_it/(1 − h_i))²/(Σ_it x_it²)²
+
+x is the baseline's indicator after projection, e the residual, n_i the number of instances of i's
+datacenter: what one of them has too much, the others have too little, so of two instances one tells what
+both tell. The t quantile has G* − 1 degrees of freedom, where G* = 1/Σ_i h_i² n_i/(n_i − 1) is the effective
+number of clusters (Carter, Schnepel and Steigerwald, Review of Economics and Statistics 2017).
+
+*Load.* If baseline instances get other loads than the rest, as canaries may, their elasticity differs: see
+:mod:`.holdback`. Then there is no estimate beyond a quarter more or less.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fleetpgo.measurement.distributions import t_quantile
+from fleetpgo.measurement.estimate import Estimate, NotPossibleError, from_tau
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fleetpgo.measurement.usage import Floats, Times
+
+    Flags = NDArray[np.bool_]
+
+LETTER = "L"
+LABEL = "against a standing baseline without the profile"
+
+FEWEST_MEMBERSHIPS = 3
+FEWEST_DATACENTERS = 2
+_FEWEST_CLUSTERS = 3
+_SAME_LOAD = 1.25
+_LIMIT = 5.0
+_MAD_TO_SIGMA = 1.4826
+_MOST_OF_A_DAY = 0.5
+_MOST_SHARE = 0.9  # of the regressor's variation, in the jackknife
+_TOLERANCE, _MOST_SWEEPS = 1e-7, 200
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Instances over some weeks, some of them in the baseline. Arrays have the shape (instances, times).
+
+    Attributes:
+        times: Unix seconds, ascending multiples of `step`.
+        step: seconds.
+        names: of the instances.
+        datacenter: number of each instance's datacenter.
+        cpu: cores; NaN: not measured.
+        requests: per second; None if the service has no traffic expression.
+        baseline: whether the instance runs the build without the profile.
+    """
+
+    times: Times
+    step: int
+    names: tuple[str, ...]
+    datacenter: NDArray[np.int64]
+    cpu: Floats
+    requests: Floats | None
+    baseline: Flags
+
+
+def memberships(standing: Standing) -> int:
+    """Return how many sets of members the baseline had, one after the other; a gap is no change."""
+    present = standing.baseline & np.isfinite(standing.cpu)
+    days = standing.times // 86_400
+    sets = [
+        frozenset(np.flatnonzero(present[:, days == day].mean(axis=1) > _MOST_OF_A_DAY))
+        for day in np.unique(days)
+    ]
+    sets = [each for each in sets if each]
+    changes = sum(not (before <= after or after <= before) for before, after in itertools.pairwise(sets))
+    return changes + 1 if sets else 0
+
+
+def estimate(standing: Standing, *, elasticity: float = 1.0, settle: float = 0.0) -> Estimate:
+    """Estimate what PGO saves, as a mean over the times given.
+
+    Args:
+        standing: the instances.
+        elasticity: d ln(CPU) / d ln(traffic); 1 compares CPU per request.
+        settle: seconds that are left out after an instance joins or leaves the baseline.
+
+    Raises:
+        NotPossibleError: fewer than three memberships or two datacenters with a baseline; too few instances
+            were seen with both builds; or the baseline gets another load.
+    """
+    count = memberships(standing)
+    if count < FEWEST_MEMBERSHIPS:
+        raise NotPossibleError(
+            f"the baseline had {count} membership(s); {FEWEST_MEMBERSHIPS} are needed, because machines "
+            "differ. Rotate it: every week other instances of each datacenter (fleetpgo services says which)"
+        )
+    usable = (standing.cpu > 0) & ~_changing(standing, settle)
+    if standing.requests is not None:
+        usable &= standing.requests > 0
+    baseline = standing.baseline & usable
+    here = np.array([baseline[standing.datacenter == d].any() for d in range(standing.datacenter.max() + 1)])
+    if here.sum() < FEWEST_DATACENTERS:
+        raise NotPossibleError(
+            f"{here.sum()} datacenter(s) with a baseline; an interval needs at least {FEWEST_DATACENTERS}"
+        )
+    usable &= here[standing.datacenter][:, None]
+    _reject_load(standing, usable)
+    with np.errstate(divide="ignore", invalid="ignore"):  # what is not usable is never read
+        y = np.where(usable, np.log(standing.cpu), 0.0)
+        if standing.requests is not None:
+            y -= elasticity * np.where(usable, np.log(standing.requests), 0.0)
+    x = _within(baseline.astype(float), usable, standing.datacenter)
+    y = _within(y, usable, standing.datacenter)
+    y = _within(_limited(y, x, usable), usable, standing.datacenter)
+    squares = np.square(x).sum(axis=1)
+    total = float(squares.sum())
+    both = (
+        (squares > _TOLERANCE * max(total, _TOLERANCE))
+        & baseline.any(axis=1)
+        & (usable & ~baseline).any(axis=1)
+    )
+    if both.sum() < _FEWEST_CLUSTERS:
+        raise NotPossibleError(
+            f"{both.sum()} instances were seen with both builds; {_FEWEST_CLUSTERS} are needed. If instances "
+            "get new names when they restart, set selection.instance_label to that of the machine or slot"
+        )
+    shares = squares / total
+    slope = float((x * y).sum()) / total
+    scores = (x * (y - slope * x)).sum(axis=1) / (1 - np.minimum(shares, _MOST_SHARE))
+    together = np.array(
+        [int(usable[standing.datacenter == d].any(axis=1).sum()) for d in standing.datacenter]
+    )
+    mirrored = together / np.maximum(together - 1, 1)
+    error = math.sqrt(float((mirrored * np.square(scores)).sum())) / total
+    effective = 1 / float((mirrored * np.square(shares)).sum())
+    degrees = max(effective - 1, 1.0)
+    cpu = np.where(usable & ~baseline, standing.cpu, np.nan)
+    return from_tau(
+        LETTER,
+        f"{both.sum()} instances that ran both builds in {count} memberships, errors clustered by instance",
+        -slope,
+        t_quantile(degrees) * error,
+        cores_after=float(
+            np.nansum(np.where(usable & ~baseline, cpu, 0.0)) / max(usable.any(axis=0).sum(), 1)
+        ),
+        degrees=round(degrees),
+    )
+
+
+def _changing(standing: Standing, settle: float) -> Flags:
+    """Return the points within the settling time after an instance joined or left the baseline."""
+    joined = np.zeros(standing.baseline.shape, dtype=bool)
+    joined[:, 1:] = standing.baseline[:, 1:] != standing.baseline[:, :-1]
+    # The point at which it is first seen is an average over the step before it: always left out.
+    changing = joined.copy()
+    for later in range(1, math.ceil(settle / standing.step) + 1):
+        changing[:, later:] |= joined[:, :-later]
+    return changing
+
+
+def _reject_load(standing: Standing, usable: Flags) -> None:
+    """Refuse a baseline whose requests per instance are not those of the others."""
+    if standing.requests is None:
+        return
+    logs = []
+    for d in np.unique(standing.datacenter):
+        own = standing.datacenter == d
+        requests, there = standing.requests[own], usable[own]
+        sides = [there & standing.baseline[own], there & ~standing.baseline[own]]
+        at = sides[0].any(axis=0) & sides[1].any(axis=0)
+        means = [np.where(side, requests, 0.0)[:, at].sum(axis=0) / side[:, at].sum(axis=0) for side in sides]
+        if at.any():
+            logs.append(float(np.median(np.log(means[0] / means[1]))))
+    if logs and abs(mean := float(np.mean(logs))) > math.log(_SAME_LOAD):
+        raise NotPossibleError(
+            f"the baseline gets {math.exp(mean):.2g} times the requests of the other instances: at another "
+            "load CPU follows traffic in another way. Give it the load of the others"
+        )
+
+
+def _limited(y: Floats, x: Floats, usable: Flags) -> Floats:
+    """Return y with residuals of more than five robust standard deviations cut down to that."""
+    slope = float((x * y).sum() / max(float(np.square(x).sum()), _TOLERANCE))
+    residuals = y - slope * x
+    limit = _LIMIT * _MAD_TO_SIGMA * float(np.median(np.abs(residuals[usable])))
+    return np.asarray(slope * x + np.clip(residuals, -limit, limit))
+
+
+def _within(values: Floats, usable: Flags, datacenter: NDArray[np.int64]) -> Floats:
+    """Return the values minus their instance means and datacenter × time means."""
+    order = np.argsort(datacenter, kind="stable")
+    usable = usable[order]
+    left: Floats = np.where(usable, values[order], 0.0)
+    per_instance = np.maximum(usable.sum(axis=1, keepdims=True), 1)
+    names, starts = np.unique(datacenter[order], return_index=True)
+    row = np.searchsorted(names, datacenter[order])
+    per_time = np.maximum(np.add.reduceat(usable, starts, axis=0, dtype=float), 1)
+    for _ in range(_MOST_SWEEPS):
+        means = left.sum(axis=1, keepdims=True) / per_instance
+        left = np.where(usable, left - means, 0.0)
+        time_means = np.add.reduceat(left, starts, axis=0) / per_time
+        left = np.where(usable, left - time_means[row], 0.0)
+        if max(np.abs(means).max(), np.abs(time_means).max()) < _TOLERANCE:
+            break
+    restored = np.empty_like(left)
+    restored[order] = left
+    return restored
