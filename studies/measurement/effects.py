@@ -10,15 +10,18 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fleetpgo.measurement.estimators.level import Standing
 from fleetpgo.measurement.usage import CONTROL, TREATED, Floats, Panel, Usage
 from studies.measurement import scenarios
 from studies.measurement.fleet import ELASTICITY, HISTORY, ROLL_END, ROLL_START, SETTLE, drift
 from studies.measurement.scenarios import DAY, Random
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 WEEK = 7 * DAY
 BASE = "base"

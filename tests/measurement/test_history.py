@@ -13,6 +13,7 @@ from fleetpgo.measurement.history import (
     history,
     latest_savings,
     reclaimed,
+    refreshes,
     rollouts,
 )
 
@@ -51,10 +52,12 @@ def test_the_longer_measurement_of_a_run_counts(store):
     assert history(store, "api", now=NOW).loc["run-a", "period"] == "week"
 
 
-def test_core_hours_run_from_rollout_to_rollout_and_only_for_what_could_be_told(store):
+def test_core_hours_go_on_after_the_next_rollout(store):
     frame = history(store, "api", now=NOW)
-    assert frame["core_hours"].tolist() == [10.0 * 31 * 24, 0, 0]
-    assert frame["core_hours_total"].iloc[-1] == 10.0 * 31 * 24
+    sums = [each.cores for each in reclaimed(refreshes(store, "api"))]
+    hours = [sums[0] * 31 * 24, sums[1] * 14 * 24, sums[1] * 14 * 24]  # run-c has no estimate
+    assert frame["core_hours"].tolist() == pytest.approx(hours)
+    assert frame["core_hours_total"].iloc[-1] == pytest.approx(sum(hours))
 
 
 def test_a_service_without_a_measurement_has_no_rows(tmp_path):
@@ -75,24 +78,26 @@ def refresh(day, cores, half, verdict="saved"):
 
 def test_cores_add_up_and_their_errors_as_independent_ones_do():
     points = reclaimed([refresh(2, 5.0, 4.0), refresh(1, 10.0, 3.0)])
-    assert [(each.at.day, each.cores, each.low, each.high) for each in points] == [
-        (1, 10.0, 7.0, 13.0),
-        (2, 15.0, 10.0, 20.0),
-    ]
+    assert [(each.at.day, each.low, each.high) for each in points] == [(1, 7.0, 13.0), (2, 10.0, 20.0)]
+    assert points[1].cores == pytest.approx(15 * (1 - (5 / 1.96 / 15) ** 2))
 
 
-def test_a_regression_takes_away_and_what_cannot_be_told_adds_nothing():
-    points = reclaimed(
-        [refresh(1, 10.0, 1.0), refresh(2, 4.0, 9.0, "inconclusive"), refresh(3, -2.0, 1.0, "regression")]
-    )
-    assert [(each.at.day, each.cores) for each in points] == [(1, 10.0), (3, 8.0)]
+def test_a_sum_that_noise_alone_could_give_is_shrunk_to_nothing():
+    (point,) = reclaimed([refresh(1, 1.0, 4.0)])
+    assert (point.cores, point.low, point.high) == (0.0, -3.0, 5.0)
+
+
+def test_every_valid_change_is_added_whatever_its_verdict():
+    rows = [refresh(1, 10.0, 0.1), refresh(2, 4.0, 0.1, "inconclusive"), refresh(3, 9.0, 0.1, "invalid")]
+    points = reclaimed([*rows, refresh(4, -2.0, 0.1, "regression")])
+    assert [(each.at.day, round(each.cores, 1)) for each in points] == [(1, 10.0), (2, 14.0), (4, 12.0)]
 
 
 def test_what_a_release_saved_together_with_the_profile_is_not_counted():
     together = replace(refresh(2, 600.0, 60.0), attribution="release")
-    rows = [refresh(1, 10.0, 1.0), together, refresh(3, 5.0, 1.0)]
-    assert [each.cores for each in reclaimed(rows)] == [10.0, 15.0]
-    assert core_hours(rows, now=datetime(2026, 1, 4, tzinfo=UTC)) == [240.0, 0.0, 120.0]
+    rows = [refresh(1, 10.0, 0.001), together, refresh(3, 5.0, 0.001)]
+    assert [each.cores for each in reclaimed(rows)] == pytest.approx([10.0, 15.0])
+    assert core_hours(rows, now=datetime(2026, 1, 4, tzinfo=UTC)) == pytest.approx([240.0, 240.0, 360.0])
 
 
 def test_the_next_pull_request_does_not_quote_what_a_release_saved(store):

@@ -300,6 +300,19 @@ def test_the_short_look_says_a_regression_and_reverts_nothing(weeks, service, me
     assert (forge.find(f"{described.branch}-revert"), store.exists(Reverted)) == (None, False)
 
 
+def test_a_revert_that_the_week_does_not_confirm_is_withdrawn_with_a_comment(weeks, service, merged_run):
+    described, store, forge = merged_run(service)  # it saved
+    opened = forge.create(f"{described.branch}-revert", "main", "Revert", "Body")
+    store.write(Reverted(opened.number, opened.url))
+
+    comparison = measure_period(described, store, weeks, forge, period="week")
+
+    assert comparison.verdict.call == "saved"
+    assert forge.get(opened.number).state == "closed"
+    assert "withdraws this" in forge.comments(opened.number)["withdrawn"]
+    assert store.read(Reverted).pull_request is None
+
+
 def test_a_regression_over_the_week_without_a_hold_back_reverts_nothing(weeks, service, merged_run):
     edge = {"cpu": 'requests{role="edge"} * requests{role="edge"} / cpu{role="edge"}'}
     described, store, forge = merged_run(changed(edges_only(service), "measurement", **edge))

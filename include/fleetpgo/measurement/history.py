@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from fleetpgo.run.measured import Saving
     from fleetpgo.run.store import RunStore
 
-COUNTED = ("saved", "regression")
-"""Verdicts whose cores are summed; inconclusive ones count as 0."""
-
 TOGETHER = "release and PGO together"
 
 
@@ -60,8 +57,12 @@ class Refresh:
 
     @property
     def counts(self) -> bool:
-        """Whether its cores count as PGO's: a saving or a regression, and no release in the same rollout."""
-        return self.verdict in COUNTED and self.attribution == "PGO"
+        """Whether its cores count: the measurement is valid, and no release went out in the same rollout.
+
+        Whatever the verdict: a sum of only the changes that were called is a sum of the larger errors.
+        """
+        ends = (self.cores, self.cores_low, self.cores_high)
+        return self.verdict != "invalid" and self.attribution == "PGO" and None not in ends
 
 
 COLUMNS = (
@@ -73,7 +74,10 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Reclaimed:
-    """Sum of the cores that all counted refreshes up to a time saved, with its 95 % interval."""
+    """Sum of the measured changes of all refreshes up to a time, in cores, with its 95 % interval.
+
+    It is not what PGO saves now: what a stale profile had lost and a refresh regained is in it each time.
+    """
 
     at: datetime
     cores: float
@@ -150,23 +154,31 @@ def in_order(refreshes: Iterable[Refresh]) -> list[Refresh]:
 
 
 def core_hours(refreshes: Sequence[Refresh], *, now: datetime) -> list[float]:
-    """Return the core-hours that each refresh saved until the next rollout; for the last one, until `now`.
+    """Return the core-hours saved from each rollout to the next; for the last one, until `now`.
 
-    Only savings and regressions of PGO alone count; all others are 0.
+    What a refresh saved goes on after the next one. So these are the sum of the changes up to the rollout
+    (:func:`reclaimed`) times the hours.
+
+    Args:
+        refreshes: of one service, by the time of their rollout.
+        now: end of the last one's hours.
     """
     ends = [refresh.rollout_end for refresh in refreshes]
-    return [
-        refresh.cores * (until - refresh.rollout_end).total_seconds() / 3_600
-        if refresh.cores is not None and refresh.counts
-        else 0.0
-        for refresh, until in zip(refreshes, [*ends[1:], now], strict=False)  # of none, no end is used
-    ]
+    sums = {point.at: point.cores for point in reclaimed(refreshes)}
+    hours, cores = [], 0.0
+    for end, until in zip(ends, [*ends[1:], now], strict=False):  # of none, no end is used
+        cores = sums.get(end, cores)
+        hours.append(cores * (until - end).total_seconds() / 3_600)
+    return hours
 
 
 def reclaimed(refreshes: Iterable[Refresh]) -> list[Reclaimed]:
-    """Return the cumulative sum of saved cores after each counted refresh, over any number of services.
+    """Return the cumulative sum of measured changes after each counted refresh, over any number of services.
 
-    Errors are assumed to be independent, so the interval's half-widths are added in quadrature.
+    Errors are assumed to be independent, so the interval's half-widths are added in quadrature. The sum is
+    shrunk towards zero by its own noise, as James and Stein (1961) do: with h the half-width towards zero,
+    the sum is multiplied by 1 − (h/1.96)²/sum², and is zero if that is negative. The interval is that of the
+    plain sum.
     """
     cores = below = above = 0.0
     points = []
@@ -174,14 +186,30 @@ def reclaimed(refreshes: Iterable[Refresh]) -> list[Reclaimed]:
         if not refresh.counts:
             continue
         if refresh.cores is None or refresh.cores_low is None or refresh.cores_high is None:
-            continue  # no such verdict is given without an estimate
+            continue  # they do not count; for the types
         cores += refresh.cores
         below += (refresh.cores - refresh.cores_low) ** 2
         above += (refresh.cores_high - refresh.cores) ** 2
         points.append(
-            Reclaimed(refresh.rollout_end, cores, cores - math.sqrt(below), cores + math.sqrt(above))
+            Reclaimed(
+                refresh.rollout_end,
+                _shrunk(cores, below if cores > 0 else above),
+                cores - math.sqrt(below),
+                cores + math.sqrt(above),
+            )
         )
     return points
+
+
+def _shrunk(total: float, squared_half: float) -> float:
+    """Return the sum, shrunk by its noise; `squared_half` is the square of its half-width."""
+    if total == 0:
+        return 0.0
+    return total * max(0.0, 1 - squared_half / (_NORMAL * total) ** 2)
+
+
+_NORMAL = 1.96
+"""Standard deviations from the middle of a 95 % interval to its end."""
 
 
 def _refresh(run: str, measured: Measurement) -> Refresh:

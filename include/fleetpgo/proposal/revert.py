@@ -49,6 +49,7 @@ def propose_revert(
     measured: Comparison,
     report: str,
     path: str | None = None,
+    draft: bool = False,
 ) -> Reverted:
     """Propose to restore the files that a pull request of fleetpgo changed.
 
@@ -67,6 +68,7 @@ def propose_revert(
         measured: the comparison with the regression.
         report: the whole comparison, in Markdown.
         path: path of the committed profile; None if the run did not record it.
+        draft: whether to propose a draft, whatever `review.revert` says.
 
     Raises:
         RepositoryError: git fails, or another person's commit blocks the branch and there is no pull request
@@ -103,12 +105,30 @@ def propose_revert(
                 title,
                 _body(service, restored, commit, brought_by, measured, suspects, report),
                 service.review.model_copy(
-                    update={"draft": service.review.revert == "draft", "auto_merge": None}
+                    update={"draft": draft or service.review.revert == "draft", "auto_merge": None}
                 ),
                 require_head=partial(require_head, checkout, made_head, forge.git_config),
             )
     _log.info("pull request %d reverts the profile: %s", made.number, made.url)
     return Reverted(made.number, made.url)
+
+
+def withdraw_revert(forge: Forge, number: int, measured: Comparison) -> Reverted:
+    """Close a revert that the week does not confirm, with a comment; people's own decision is left alone.
+
+    Raises:
+        ForgeError: the forge cannot be reached, or refuses.
+    """
+    if forge.get(number).state == "open":
+        forge.comment(
+            number,
+            f"fleetpgo withdraws this: over the week it measured no regression that is certain enough. "
+            f"{quoted_headline(measured)}",
+            "withdrawn",
+        )
+        forge.close(number)
+        _log.info("pull request %d is withdrawn: the week shows no certain regression", number)
+    return Reverted(reason=f"pull request {number} was withdrawn: the week shows no certain regression")
 
 
 def _commit(checkout: Checkout, restored: Restored, title: str, head: str) -> str:

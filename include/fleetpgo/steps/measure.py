@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fleetpgo.errors import ArtifactError
 from fleetpgo.measurement import measuring
+from fleetpgo.measurement.certainty import REVERT_LEVEL, chance_of_loss
 from fleetpgo.measurement.history import rollouts
 from fleetpgo.proposal.merge_alone import what_else
-from fleetpgo.proposal.revert import propose_revert
+from fleetpgo.proposal.revert import propose_revert, withdraw_revert
 from fleetpgo.run.artifacts import Picture, Report, decode
 from fleetpgo.run.measured import PERIODS, Measurement
 from fleetpgo.run.proposed import Merge, Proposed, Reverted, Rollout
@@ -29,8 +30,9 @@ def measure_period(
 ) -> Comparison:
     """Measure the saving over a period, draw the chart, and write the pull request's comment.
 
-    After a regression that :func:`reverts` trusts, a pull request that reverts the profile is opened or
-    brought up to date, as the service file says.
+    After a regression that :func:`revert_as` trusts, a pull request that reverts the profile is opened or
+    brought up to date, as the service file says. If the week shows none, an open one of this run is
+    withdrawn.
     """
     commit, proposed = store.read(Merge).commit, store.read(Proposed)
     if proposed.pull_request is None or proposed.head is None or proposed.url is None:
@@ -54,7 +56,12 @@ def measure_period(
     reports = (store.find(Report, each) for each in PERIODS)
     text = "\n".join(report.decode() for report in reports if report is not None)
     forge.comment(proposed.pull_request, text, "measurement")
-    if reverts(measured.comparison, period):
+    how = revert_as(measured.comparison, period)
+    if how is None and period == "week":
+        before = store.find(Reverted)
+        if before is not None and before.pull_request is not None:
+            store.write(withdraw_revert(forge, before.pull_request, measured.comparison))
+    if how is not None:
         reverted = Reverted(
             reason="the forge does not say which commit merged the profile: revert it by hand"
         )
@@ -70,16 +77,25 @@ def measure_period(
                 measured=measured.comparison,
                 report=text,
                 path=proposed.path,
+                draft=how == "draft",
             )
         store.write(reverted)
     return measured.comparison
 
 
-def reverts(comparison: Comparison, period: Period) -> bool:
-    """Return whether a regression is certain enough to propose a revert of the profile.
+def revert_as(comparison: Comparison, period: Period) -> Literal["open", "draft"] | None:
+    """Return how a revert of the profile is proposed; None if the regression is not certain enough.
 
-    Only the week's verdict by estimator A is (docs/measurement.md, "What a regression does").
+    Only the week's verdict counts, and only if the chance of such a loss is below `REVERT_LEVEL`: of many
+    services, one in twenty shows some regression by chance (docs/measurement.md, "What a regression does").
+    Estimator B compares two times, between which more changes than the build: it proposes a draft.
     """
     estimate = comparison.estimate
-    by_a = estimate is not None and estimate.method == "A"
-    return period == "week" and by_a and comparison.verdict.call == "regression"
+    if period != "week" or estimate is None or comparison.verdict.call != "regression":
+        return None
+    if chance_of_loss(estimate) > REVERT_LEVEL:
+        return None
+    return _REVERTS.get(estimate.method)
+
+
+_REVERTS: dict[str, Literal["open", "draft"]] = {"A": "open", "B": "draft"}

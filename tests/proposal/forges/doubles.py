@@ -511,6 +511,8 @@ class GitLabDouble(Double):
         pull.title = sent.get("title", pull.title)
         pull.body = sent.get("description", pull.body)
         pull.base = sent.get("target_branch", pull.base)
+        if sent.get("state_event") == "close":
+            pull.state = "closed"
         for role, people in (("reviewer_ids", "reviewers"), ("assignee_ids", "assignees")):
             if role in sent:
                 # Whom it will not have is left out without a word.

@@ -145,7 +145,7 @@ GITLAB: dict[str, Any] = {
         "/projects/{id}/merge_requests/{iid}": {
             "parameters": path("id", "iid"),
             "get": operation(MERGE_REQUEST),
-            "put": operation(MERGE_REQUEST, sent=CHANGES),
+            "put": operation(MERGE_REQUEST, sent={"state_event": TEXT, **CHANGES}),
         },
         "/projects/{id}/merge_requests/{iid}/merge": {
             "parameters": path("id", "iid"),

@@ -138,6 +138,11 @@ def test_none_is_found_where_there_is_none(forge, there):
     assert forge.find(BRANCH) is None
 
 
+def test_one_is_closed_unmerged(forge, opened):
+    assert forge.close(opened.number).state == "closed"
+    assert forge.get(opened.number).state == "closed"
+
+
 def test_a_second_one_is_refused(forge, there, opened):
     with pytest.raises(ForgeError, match="already"):
         forge.create(BRANCH, "main", "Title", "Body")

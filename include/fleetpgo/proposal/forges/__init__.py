@@ -97,6 +97,9 @@ class Forge(Protocol):
     def update(self, number: int, title: str, body: str, base: str | None = None) -> PullRequest:
         """Replace the title and the body of a pull request, and its base if another is given."""
 
+    def close(self, number: int) -> PullRequest:
+        """Close an open pull request unmerged."""
+
     def ask(self, number: int, reviewer: str) -> None:
         """Ask one person, or one team (`acme/perf`), for a review; nothing changes if it was asked before.
 

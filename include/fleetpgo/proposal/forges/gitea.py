@@ -112,6 +112,11 @@ class GiteaForge:
             sent["base"] = base
         return _read(self._ask("PATCH", f"/pulls/{number}", f"updating pull request {number}", sent))
 
+    def close(self, number: int) -> PullRequest:
+        """Close an open pull request unmerged."""
+        sent = {"state": "closed"}
+        return _read(self._ask("PATCH", f"/pulls/{number}", f"closing pull request {number}", sent))
+
     def ask(self, number: int, reviewer: str) -> None:
         """Ask one person, or one team, for a review."""
         team, name = "/" in reviewer, reviewer.rpartition("/")[2]

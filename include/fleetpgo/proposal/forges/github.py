@@ -150,6 +150,13 @@ class GitHubForge:
             answer.edit(title=title, body=body, base=base or NotSet)
             return _read(answer)
 
+    def close(self, number: int) -> PullRequest:
+        """Close an open pull request unmerged."""
+        with self._errors(f"closing pull request {number}"):
+            answer = self._repository.get_pull(number)
+            answer.edit(state="closed")
+            return _read(answer)
+
     def ask(self, number: int, reviewer: str) -> None:
         """Ask one person, or one team, for a review."""
         team, name = "/" in reviewer, reviewer.rpartition("/")[2]

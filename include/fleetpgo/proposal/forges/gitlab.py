@@ -124,6 +124,12 @@ class GitLabForge:
             self._project.mergerequests.update(number, sent)
         return self.get(number)
 
+    def close(self, number: int) -> PullRequest:
+        """Close an open merge request unmerged."""
+        with self._errors(f"closing merge request {number}"):
+            self._project.mergerequests.update(number, {"state_event": "close"})
+        return self.get(number)
+
     def ask(self, number: int, reviewer: str) -> None:
         """Ask one person for a review; GitLab asks no teams."""
         self._add(number, "reviewer", reviewer, f"asking {reviewer} for a review of merge request {number}")
