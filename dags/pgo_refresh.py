@@ -1,4 +1,7 @@
-"""One DAG for each service file: every week from CPU profiles of the fleet to a measured saving."""
+"""One DAG for each service file: every week from CPU profiles of the fleet to a measured saving.
+
+A service with a standing baseline has a second one, which measures every week what PGO saves.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,14 @@ from airflow.utils.types import DagRunType
 from fleetpgo.errors import ServiceFileError
 from fleetpgo.service.files import load_service, service_files
 from fleetpgo.service.values import written
-from fleetpgo_airflow import DAG_PREFIX
+from fleetpgo_airflow import DAG_PREFIX, LEVEL_PREFIX
 from fleetpgo_airflow.alerts import alerting
 from fleetpgo_airflow.operators import (
     AnnounceMergeOperator,
     BrokenServiceOperator,
     BuildAndOpenPROperator,
     FetchProfileOperator,
+    LevelOperator,
     MeasureOperator,
     MergeProfilesOperator,
     PreflightOperator,
@@ -107,9 +111,9 @@ Approve to build `{project}` with the profile and to open the pull request from 
 FETCH_TIME = timedelta(hours=2)
 
 
-def dag_id(name: str) -> str:
+def dag_id(name: str, prefix: str = DAG_PREFIX) -> str:
     """Return the id of a service's DAG, whatever the name of its file."""
-    return f"{DAG_PREFIX}{re.sub('[^A-Za-z0-9_.-]', '_', name)}"
+    return f"{prefix}{re.sub('[^A-Za-z0-9_.-]', '_', name)}"
 
 
 def at_times(schedule: str | None) -> CronTriggerTimetable | str | None:
@@ -278,6 +282,25 @@ def approval(service: ServiceRules) -> list[ApprovalOperator]:
     ]
 
 
+def pgo_level(service: ServiceRules) -> DAG:
+    """Return the DAG that measures what PGO saves now, against the service's baseline."""
+    with DAG(
+        dag_id=dag_id(service.name, LEVEL_PREFIX),
+        description=f"What PGO saves now in {service.name}, against a baseline without it",
+        doc_md=f"Compares the instances of **{service.name}** that run the profile with those of "
+        "`rollout.baseline`, over four weeks. The fleet's page shows the result.",
+        schedule=at_times("@weekly"),
+        catchup=False,
+        max_active_runs=1,
+        allowed_run_types=RUN_TYPES,
+        tags=["fleetpgo", "pgo", service.owner],
+        default_args={**DEFAULTS, "owner": service.owner},
+        **alerting(service.alerts),
+    ) as dag:
+        LevelOperator(task_id="measure_level", service=service.name)
+    return dag
+
+
 def broken_service(name: str, mistakes: str) -> DAG:
     """Return a DAG that shows what is wrong with a service file, on its page and when it runs."""
     with DAG(
@@ -297,9 +320,12 @@ def broken_service(name: str, mistakes: str) -> DAG:
 wanted = get_parsing_context().dag_id
 
 for file in service_files():
-    if wanted and wanted != dag_id(file.stem):
+    if wanted and wanted not in (dag_id(file.stem), dag_id(file.stem, LEVEL_PREFIX)):
         continue
     try:
-        pgo_refresh(load_service(file))
+        loaded = load_service(file)
+        pgo_refresh(loaded)
+        if loaded.rollout.baseline is not None:
+            pgo_level(loaded)
     except ServiceFileError as mistake:
         broken_service(file.stem, str(mistake))

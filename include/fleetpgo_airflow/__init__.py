@@ -14,6 +14,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 DAG_PREFIX = "pgo_refresh__"
 """A service's DAG is called this and the service's name."""
 
+LEVEL_PREFIX = "pgo_level__"
+"""The DAG that measures the level of a service with a baseline is called this and the service's name."""
+
 STAGES = (
     "preflight",
     "select_instances",

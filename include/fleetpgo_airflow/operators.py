@@ -282,6 +282,22 @@ class MeasureOperator(RefreshOperator):
         return headline(comparison)
 
 
+class LevelOperator(RefreshOperator):
+    """Measures what PGO saves now, against the service's standing baseline; returns the headline."""
+
+    def execute(self, context: Context) -> str:
+        """Measure and store; a level that cannot be said is no failure, but a warning with its reason."""
+        from fleetpgo.measurement.standing import headline  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.level import keep_level  # noqa: PLC0415
+
+        with translated(self.service):
+            service = load_named(self.service)
+            found = keep_level(service, hooks.store_root(), hooks.prometheus(service), run=context["run_id"])
+        said = headline(found)
+        (self.log.warning if found.saving is None else self.log.info)("%s", said)
+        return said
+
+
 class BrokenServiceOperator(BaseOperator):
     """Fails with the mistakes of a service file.
 

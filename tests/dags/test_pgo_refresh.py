@@ -51,6 +51,13 @@ def test_there_is_one_dag_per_service_file(dags):
     assert sorted(dags) == [f"pgo_refresh__{file.stem}" for file in service_files()]
 
 
+def test_a_service_with_a_baseline_has_a_dag_that_measures_its_level(tmp_path):
+    text = (services_directory() / "wshim.yaml").read_text()
+    (tmp_path / "wshim.yaml").write_text(text.replace("rollout:\n", "rollout:\n  baseline: up\n", 1))
+    found = load(tmp_path)
+    assert (sorted(found["docs"]), found["errors"]) == (["pgo_level__wshim", "pgo_refresh__wshim"], {})
+
+
 def test_the_stages_follow_each_other(dag):
     graph = {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}
     chain = {

@@ -55,7 +55,7 @@ def test_each_route_says_how_it_fails(described):
 
 
 def test_a_field_that_is_missing_is_no_answer(described):
-    with pytest.raises(jsonschema.ValidationError, match="'reclaimed' is a required property"):
+    with pytest.raises(jsonschema.ValidationError, match="'level' is a required property"):
         jsonschema.validate({"services": [], "now": "x"}, schema_of(described, "/api/fleet"))
 
 

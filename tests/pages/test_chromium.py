@@ -75,7 +75,9 @@ def test_without_the_plots_library_the_page_says_so_and_shows_the_rest(page, ser
     expect(page.locator("#plot .warning")).to_have_text("uplot is not installed")
     expect(page.get_by_role("region", name="Services").locator("tbody tr")).to_have_count(3)
     page.get_by_text("The figures of this picture").click()
-    expect(page.get_by_role("region", name="Cores reclaimed, by day").locator("tbody tr")).to_have_count(1)
+    expect(
+        page.get_by_role("region", name="Sum of measured changes, by day").locator("tbody tr")
+    ).to_have_count(1)
 
 
 def test_without_the_flame_graphs_library_the_page_says_so_and_shows_the_rest(page, served):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fleetpgo.cli.options import json_option
+from fleetpgo.cli.options import json_option, prometheus_option, service_argument
 from fleetpgo.cli.printing import plain, say
 
 
@@ -68,6 +68,32 @@ def check(paths: tuple[Path, ...]) -> None:
         say(clash, err=True)
     if mistakes:
         raise SystemExit(1)
+
+
+@services.command()
+@service_argument
+@prometheus_option(required=True)
+@json_option
+def rotation(service: str, prometheus_address: str, *, as_json: bool) -> None:
+    """Say which instances should run the baseline next, without the profile.
+
+    In each datacenter as many as do now: those that never did first, then those whose turn is longest ago.
+    Rotate them every week: what PGO saves cannot be told from a baseline that always has the same machines.
+    """
+    from datetime import UTC, datetime
+
+    from fleetpgo.measurement.standing import next_members, read_standing
+    from fleetpgo.prometheus import Prometheus
+    from fleetpgo.service.files import load_named
+
+    standing, _ = read_standing(Prometheus(prometheus_address), load_named(service), now=datetime.now(UTC))
+    turns = next_members(standing)
+    if as_json:
+        say(json.dumps({"service": service, "next": [{"in": new, "out": old} for new, old in turns.items()]}))
+    elif not turns:
+        say("every instance is in the baseline: add instances")
+    for new, old in turns.items() if not as_json else ():
+        say(f"{new} in, {old} out")
 
 
 @services.command()

@@ -22,7 +22,8 @@ def chance_of_loss(found: Estimate) -> float:
     """
     from scipy import special  # noqa: PLC0415  # as in fleetpgo.measurement.distributions
 
-    if min(1 - found.saving, 1 - found.low, 1 - found.high) <= 0:
+    ends = found.saving, found.low + found.allowance, found.high
+    if not all(math.isfinite(each) and each < 1 for each in ends):
         return 1.0
     half = (math.log1p(-found.low - found.allowance) - math.log1p(-found.high)) / 2
     if half <= 0:

@@ -26,5 +26,13 @@ def saving(share: float, low: float, high: float) -> str:
     return f"{percent(share)} {interval(low, high)}"
 
 
+def number(value: float | None) -> str:
+    """Return an amount, such as cores, with about three digits: ``1,204``, ``93``, ``1.2``, ``0.034``."""
+    if value is None:
+        return "–"
+    digits = 0 if abs(value) >= 10 else 1 if abs(value) >= 1 else 3  # noqa: PLR2004
+    return f"{round(value, digits) + 0.0:,.{digits}f}"
+
+
 def _points(share: float, sign: str = "") -> str:
     return f"{round(100 * share, 1) + 0.0:{sign}.1f}"  # + 0.0: never "-0.0"

@@ -10,7 +10,7 @@ These modules only read the store, unfinished runs included. They ask neither Pr
 """
 
 from fleetpgo.overview.difference import Difference, compare_runs, compare_stacks
-from fleetpgo.overview.fleet import Row, look_at_service, reclaimed_by_day
+from fleetpgo.overview.fleet import Row, level_of, look_at_service, reclaimed_by_day
 from fleetpgo.overview.run import Overview, find_download, look_at_run, previous_run
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "compare_runs",
     "compare_stacks",
     "find_download",
+    "level_of",
     "look_at_run",
     "look_at_service",
     "previous_run",

@@ -7,6 +7,7 @@ over the week is complete and not read again; any other run is read again after 
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from fleetpgo.measurement.history import (
     reclaimed,
 )
 from fleetpgo.run import storage
-from fleetpgo.run.measured import Measurement
+from fleetpgo.run.measured import Level, Measurement
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Merge, Proposed
 from fleetpgo.run.store import RunStore, runs_of
@@ -94,6 +95,7 @@ class Summary:
     profile: Profile | None = None
     pull_request: PullRequest | None = None
     refresh: Refresh | None = None
+    level: Level | None = None
     problem: str = ""
 
     @property
@@ -112,8 +114,9 @@ class Row:
         source_match: source match of that profile when a run last compared it, 0 … 1; None if no run did.
         waiting: the open pull request; None if there is none.
         last: the last measured refresh.
-        cores: cores saved by all refreshes whose verdict counts, with the interval; None if there is none.
+        cores: sum of the measured changes of all refreshes, with the interval; None if there is none.
         core_hours: core-hours saved so far; see :func:`fleetpgo.measurement.history.core_hours`.
+        level: what PGO saves now, from the newest measurement against a baseline; None without a baseline.
         refreshes: all measured refreshes, by the time of their rollout.
         problems: artifacts that could not be read.
     """
@@ -125,6 +128,7 @@ class Row:
     last: Refresh | None
     cores: Reclaimed | None
     core_hours: float
+    level: Level | None
     refreshes: tuple[Refresh, ...]
     problems: tuple[str, ...]
 
@@ -153,10 +157,42 @@ def profiles_made(runs: Iterable[Summary]) -> list[tuple[Profile, Summary]]:
 
 
 def reclaimed_by_day(rows: Iterable[Row]) -> list[Reclaimed]:
-    """Return the cores that all services have saved: the last value of each day with a change."""
+    """Return the sum of all services' measured changes: the last value of each day with a change."""
     points = reclaimed(refresh for row in rows for refresh in row.refreshes)
     last_of_day = [one for one, following in pairwise(points) if one.at.date() != following.at.date()]
     return [*last_of_day, *points[-1:]]
+
+
+def level_of(rows: Iterable[Row]) -> Level | None:
+    """Return what PGO saves now in all services whose level is known; None if it is known of none.
+
+    The errors of services are independent: half-widths are added in quadrature.
+    """
+    cores = used = below = above = 0.0
+    found = [row.level for row in rows if row.level is not None and row.level.saving is not None]
+    for each in found:
+        if each.cores is None or each.cores_low is None or each.cores_high is None or each.used is None:
+            continue  # they come together
+        cores += each.cores
+        used += each.used
+        below += (each.cores - each.cores_low) ** 2
+        above += (each.cores_high - each.cores) ** 2
+    if not found or used <= 0:
+        return None
+    ends = cores - math.sqrt(below), cores, cores + math.sqrt(above)
+    low, share, high = (end / (used + end) for end in ends)
+    return Level(
+        at=max(each.at for each in found),
+        memberships=min(each.memberships for each in found),
+        saving=share,
+        low=low,
+        high=high,
+        cores=cores,
+        cores_low=ends[0],
+        cores_high=ends[2],
+        used=used,
+        basis=f"{len(found)} services with a baseline",
+    )
 
 
 def _stamps(store: Path | UPath, service: str) -> tuple[tuple[RunStore, int], ...]:
@@ -194,6 +230,7 @@ def _row(stamps: tuple[tuple[RunStore, int], ...], service: str) -> Row:
         last=refreshes[-1] if refreshes else None,
         cores=sums[-1] if sums else None,
         core_hours=0.0,
+        level=max((run.level for run in runs if run.level), key=lambda level: level.at, default=None),
         refreshes=tuple(refreshes),
         problems=tuple(run.problem for run in runs if run.problem),
     )
@@ -217,6 +254,7 @@ def _summary(run: RunStore, stamp: int) -> Summary:  # noqa: ARG001  # what is r
     try:
         found = replace(found, profile=_profile(run))
         found = replace(found, pull_request=_pull_request(run))
+        found = replace(found, level=run.find(Level))
         return replace(found, refresh=read_refresh(run))
     except ArtifactError as error:
         # One damaged file must not hide 199 services.

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from fleetpgo.errors import ArtifactError
-from fleetpgo.run.measured import Measurement
+from fleetpgo.run.measured import Level, Measurement
 from fleetpgo.run.profiled import Manifest, Record, Stop
 from fleetpgo.run.proposed import Failed, Merge, Proposed, Reverted, Rollout
 from fleetpgo.run.selected import Selection
@@ -101,6 +101,8 @@ FILES: dict[type, File] = {
     Report: File(keyed="measure_{}.md"),
     Picture: File(keyed="measure_{}.svg"),
     Reverted: File("revert.json", version=1),
+    # In a run of its own.
+    Level: File("level.json", version=1),
     # For each task that failed.
     Failed: File(keyed="failed/{}.json", version=1),
 }

@@ -37,6 +37,35 @@ class Saving:
 
 
 @dataclass(frozen=True)
+class Level:
+    """What PGO saves at a time, against a standing baseline; or why that cannot be said.
+
+    Attributes:
+        at: end of the weeks that were looked at.
+        memberships: sets of members that the baseline had in them, one after the other.
+        members: instances in the baseline last.
+        reason: why there is no figure; "" if there is one.
+        saving: share of CPU saved, with the ends of its 95 % interval; None if there is none.
+        cores: the same in cores, with its interval.
+        used: cores that the instances with the profile used.
+        basis: what the interval is derived from.
+    """
+
+    at: AwareDatetime
+    memberships: int
+    members: tuple[str, ...] = ()
+    reason: str = ""
+    saving: float | None = None
+    low: float | None = None
+    high: float | None = None
+    cores: float | None = None
+    cores_low: float | None = None
+    cores_high: float | None = None
+    used: float | None = None
+    basis: str = ""
+
+
+@dataclass(frozen=True)
 class Judgement:
     """Verdict on a measurement; see :class:`fleetpgo.measurement.verdict.Verdict`."""
 

@@ -223,6 +223,12 @@ class RolloutRules(Part):
         "`revision`. `profile.repair` also needs the label that names the instance, where there are several "
         "revisions",
     )
+    baseline: PromQL | None = Field(
+        default=None,
+        description="PromQL that returns one series per instance that runs a build without the profile, "
+        "always and beside the others. fleetpgo measures weekly what PGO saves against them. Rotate them: "
+        "every week other instances (docs/measurement.md)",
+    )
     complete: Share = Field(
         default=0.95, description="share of instances at which the rollout counts as complete"
     )

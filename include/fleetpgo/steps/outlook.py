@@ -84,6 +84,8 @@ def expected_queries(service: ServiceRules, *, now: datetime) -> Iterator[Query]
         yield Query("rollout.started", rollout.started, instances=True)
     if rollout.revision is not None:
         yield Query("rollout.revision", rollout.revision, label="revision")
+    if rollout.baseline is not None:
+        yield Query("rollout.baseline", rollout.baseline, instances=True)
     yield Query("measurement.cpu", measurement.cpu, cpu=True, instances=True)
     if measurement.requests is not None:
         yield Query("measurement.requests", measurement.requests, instances=True)

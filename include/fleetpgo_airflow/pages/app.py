@@ -97,6 +97,7 @@ def fleet(dags: ReadableDags) -> FleetAnswer:
                 {**vars(dag), **vars(row), "refreshes": len(row.refreshes)}
                 for dag, row in zip(dags, rows, strict=True)
             ],
+            "level": overview.level_of(rows),
             "reclaimed": overview.reclaimed_by_day(rows),
             "now": now,
         }

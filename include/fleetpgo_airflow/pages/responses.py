@@ -86,6 +86,21 @@ class ReclaimedAnswer(Answer):
     high: float
 
 
+class LevelAnswer(Answer):
+    """See :class:`fleetpgo.run.measured.Level`."""
+
+    at: datetime
+    memberships: NonNegativeInt
+    reason: str
+    saving: float | None
+    low: float | None
+    high: float | None
+    cores: float | None
+    cores_low: float | None
+    cores_high: float | None
+    basis: str
+
+
 class ServiceAnswer(Answer):
     """A service: what Airflow knows of its DAG, and what its runs have left.
 
@@ -105,6 +120,7 @@ class ServiceAnswer(Answer):
     last: RefreshAnswer | None
     cores: ReclaimedAnswer | None
     core_hours: float
+    level: LevelAnswer | None
     refreshes: NonNegativeInt
     problems: tuple[str, ...]
 
@@ -113,6 +129,7 @@ class FleetAnswer(Answer):
     """The fleet's page."""
 
     services: tuple[ServiceAnswer, ...]
+    level: LevelAnswer | None
     reclaimed: tuple[ReclaimedAnswer, ...]
     now: datetime
 

@@ -1,4 +1,4 @@
-// The fleet: one row per service, and what all of them have reclaimed.
+// The fleet: what PGO saves now, one row per service, and the sum of what was measured.
 import { age, bytes, day, get, h, interval, need, none, number, outside, saving, say, table, verdict } from "./page.js";
 
 const HEIGHT = 260;
@@ -26,6 +26,25 @@ function cores(sum) {
   return sum ? interval(...[sum.cores, sum.low, sum.high].map((value) => number(value, digits(sum.cores)))) : none;
 }
 
+/** What PGO saves now, measured against a baseline; or why that is not known. */
+function levelOf({ level }) {
+  if (!level) return none;
+  if (level.saving === null) return h("span", { class: "note", title: level.reason }, "not known");
+  return saving(level);
+}
+
+function levelCores(level) {
+  return interval(...[level.cores, level.cores_low, level.cores_high].map((value) => number(value, digits(level.cores))));
+}
+
+/** The headline: what PGO saves now. It is known of services with a baseline alone. */
+function headline({ level, services: rows }) {
+  if (!level) return [];
+  const known = rows.filter((row) => row.level && row.level.saving !== null).length;
+  const of = known < rows.length ? ` in the ${known} of ${rows.length} services with a baseline` : "";
+  return [h("p", { class: "headline" }, "PGO saves ", saving(level), ", ", levelCores(level), ` cores, now${of}`)];
+}
+
 function services({ services: rows, now }) {
   const columns = [
     { name: "Service", text: true, value: (row) => row.service, cell: (row) => outside(new URL(`../dags/${encodeURIComponent(row.dag_id)}`, document.baseURI).href, row.service) },
@@ -36,7 +55,8 @@ function services({ services: rows, now }) {
     { name: "Source match", title: "share of the profile's weight that the base branch still had when a run last compared them", value: (row) => row.source_match, cell: (row) => number(row.source_match, 2) },
     { name: "Last verdict", text: true, value: (row) => row.last?.verdict, cell: (row) => (row.last ? verdict(row.last.verdict) : none) },
     { name: "Last saving", title: "share of the CPU, 95 % interval", value: (row) => row.last?.saving, cell: lastSaving },
-    { name: "Cores reclaimed", title: "all refreshes whose verdict counts, 95 % interval", value: (row) => row.cores?.cores, cell: (row) => cores(row.cores) },
+    { name: "PGO saves now", title: "share of the CPU against a baseline without the profile, 95 % interval", value: (row) => row.level?.saving, cell: levelOf },
+    { name: "Sum of changes", title: "cores; the sum of measured changes, not what PGO saves now; 95 % interval", value: (row) => row.cores?.cores, cell: (row) => cores(row.cores) },
     { name: "Core-hours", value: (row) => row.core_hours, cell: (row) => number(row.core_hours) },
     { name: "Waiting", title: "pull request that waits for its merge", value: (row) => row.waiting?.number, cell: waiting },
     { name: "Last run", text: true, value: (row) => row.last_run_state, cell: (row) => (row.last_run ? h("a", { href: runPage(row.dag_id, row.last_run), title: row.last_run }, row.last_run_state) : none) },
@@ -51,8 +71,8 @@ function summary({ services: rows, reclaimed }) {
     ["services", number(rows.length)],
     ["with a profile", number(rows.filter((row) => row.profile).length)],
     ["pull requests waiting", number(rows.filter((row) => row.waiting).length)],
-    ["cores reclaimed", cores(sum)],
-    ["core-hours reclaimed", number(rows.reduce((total, row) => total + row.core_hours, 0))],
+    ["sum of measured changes, cores", cores(sum)],
+    ["core-hours of these changes", number(rows.reduce((total, row) => total + row.core_hours, 0))],
   ];
   return h("dl", { class: "figures" }, figures.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
@@ -104,7 +124,7 @@ function draw(uPlot, place, points, now) {
         { value: (_plot, at) => (at === null ? none : dayOf(at)), label: "day" },
         { ...edge, label: "97.5 %", value: show },
         { ...edge, label: "2.5 %", value: show },
-        { stroke: line, width: 2, paths: stepped, points: { show: false }, label: "cores reclaimed", value: show },
+        { stroke: line, width: 2, paths: stepped, points: { show: false }, label: "sum of changes", value: show },
       ],
       bands: [{ series: [1, 2], fill: band }],
     },
@@ -115,9 +135,9 @@ function draw(uPlot, place, points, now) {
 
 async function plot({ reclaimed, now }) {
   const section = document.querySelector("#plot");
-  section.replaceChildren(h("h2", {}, "Cores reclaimed"));
+  section.replaceChildren(h("h2", {}, "Sum of measured changes, not what PGO saves now"));
   if (!reclaimed.length) {
-    section.append(h("p", {}, "No refresh has been measured yet whose verdict counts."));
+    section.append(h("p", {}, "No refresh has a valid measurement yet."));
     return;
   }
   const place = h("div", { class: "plot", "aria-hidden": "true" });
@@ -129,8 +149,8 @@ async function plot({ reclaimed, now }) {
     { name: "97.5 %", value: (row) => row.high, cell: (row) => number(row.high, digits(row.cores)) },
   ];
   // A picture says nothing to a screen reader: the figures are there as well, made when they are asked for.
-  const details = h("details", { ontoggle: () => details.open && details.childElementCount === 1 && details.append(table("Cores reclaimed, by day", columns, reclaimed, { column: 0, down: true })) }, h("summary", {}, "The figures of this picture"));
-  section.append(h("p", { class: "note" }, "The sum of all refreshes whose verdict is “saved” or “regression”, each on top of those before; the band is its 95 % interval."), place, details);
+  const details = h("details", { ontoggle: () => details.open && details.childElementCount === 1 && details.append(table("Sum of measured changes, by day", columns, reclaimed, { column: 0, down: true })) }, h("summary", {}, "The figures of this picture"));
+  section.append(h("p", { class: "note" }, "The measured changes of all valid refreshes, each on top of those before, shrunk by their noise; the band is the 95 % interval. What a profile lost with age and a refresh regained is counted each time."), place, details);
   let uPlot;
   try {
     uPlot = await drawer();
@@ -145,7 +165,7 @@ async function plot({ reclaimed, now }) {
 
 try {
   const fleet = await get("api/fleet");
-  document.querySelector("#summary").replaceChildren(summary(fleet), ...problems(fleet));
+  document.querySelector("#summary").replaceChildren(...headline(fleet), summary(fleet), ...problems(fleet));
   document.querySelector("#services").replaceChildren(services(fleet));
   await plot(fleet);
 } catch (error) {

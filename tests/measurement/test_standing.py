@@ -1,0 +1,91 @@
+"""The level from a real Prometheus: six instances, of which others run the baseline each week."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from fleetpgo.errors import MeasurementError
+from fleetpgo.measurement.standing import headline, measure_level, next_members, read_standing
+from fleetpgo.run.measured import Level
+from fleetpgo.service.rules import ServiceRules
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+WEEK, STEP = 604_800, 300
+SAVING = 0.05
+
+
+@pytest.fixture(scope="module")
+def prometheus(start_prometheus):
+    random = np.random.default_rng(3)
+    end = int(NOW.timestamp())
+    hours = np.arange(end - 4 * WEEK, end + 1, 3_600)
+    # A sample a few seconds before each hour: Prometheus looks back five minutes.
+    times = hours - 60
+    data = []
+    for d in range(3):
+        for i in range(3):
+            labels = {"instance": f"i{i}.dc{d}:80", "datacenter": f"dc{d}"}
+            baseline = (hours - hours[0]) // WEEK % 3 == i
+            requests = 100 * (1 + 0.3 * np.sin(2 * np.pi * hours / 86_400))
+            cpu = 0.02 * requests * np.where(baseline, 1, 1 - SAVING)
+            cpu = cpu * np.exp(random.normal(0, 0.1) + random.normal(0, 0.01, len(hours)))
+            for name, values in (("cpu", cpu), ("requests", requests)):
+                data.append((name, labels, zip(times.tolist(), values.tolist(), strict=True)))
+            data.append(("baseline", labels, [(at, 1) for at in times[baseline].tolist()]))
+    return start_prometheus(data)
+
+
+@pytest.fixture
+def service():
+    return ServiceRules.model_validate(
+        {
+            "name": "api",
+            "selection": {"cpu": "cpu"},
+            "repository": {"forge": "local", "connection": "forge", "project": "api"},
+            "build": {"binary": "bin/api"},
+            "rollout": {"fraction": "vector(1)", "baseline": "baseline"},
+            "measurement": {"cpu": "cpu", "requests": "requests"},
+        }
+    )
+
+
+def test_the_level_is_the_known_saving_with_its_interval(prometheus, service):
+    found = measure_level(prometheus, service, now=NOW)
+    assert found.reason == ""
+    assert found.low < SAVING < found.high
+    assert found.memberships == 4
+    assert found.cores == pytest.approx(found.used * found.saving / (1 - found.saving))
+    assert headline(found).startswith(f"PGO saves {100 * found.saving:.1f} % [")
+
+
+def test_who_waited_longest_is_next(prometheus, service):
+    standing, _ = read_standing(prometheus, service, now=NOW)
+    # The fourth week is the first instance's again; the second had its turn before the third.
+    assert next_members(standing) == {f"i1.dc{d}:80": f"i0.dc{d}:80" for d in range(3)}
+
+
+def test_too_few_memberships_are_said_and_are_no_error(prometheus, service):
+    found = measure_level(prometheus, service, now=NOW - timedelta(weeks=2))
+    assert found.saving is None
+    assert "membership(s); 3 are needed" in found.reason
+    assert headline(found).startswith("What PGO saves now is not known: the baseline had")
+
+
+def test_a_baseline_of_nobody_is_an_error_that_names_the_key(prometheus, service):
+    rules = service.rollout.model_copy(update={"baseline": 'baseline{instance="nobody"}'})
+    with pytest.raises(MeasurementError, match=r"rollout\.baseline names no instance"):
+        measure_level(prometheus, service.model_copy(update={"rollout": rules}), now=NOW)
+
+
+def test_a_service_without_a_baseline_is_told_what_to_set(prometheus, service):
+    rules = service.rollout.model_copy(update={"baseline": None})
+    with pytest.raises(MeasurementError, match="api has no baseline"):
+        measure_level(prometheus, service.model_copy(update={"rollout": rules}), now=NOW)
+
+
+def test_the_headline_has_cores_with_their_interval():
+    found = Level(NOW, 4, saving=0.031, low=0.027, high=0.035, cores=93.2, cores_low=81.0, cores_high=105.4)
+    assert headline(found) == "PGO saves 3.1 % [2.7, 3.5], 93 cores [81, 105], now"
