@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import platform
 import time
 from dataclasses import asdict
@@ -139,6 +140,9 @@ def main() -> None:
     into = arguments.into / digest()
     if not arguments.only_write:
         run(into)
+    if arguments.write and not (seen := read(into, "power")).empty:
+        lines = json.dumps(tables.power_lines(seen), indent=1)
+        (_PACKAGE / "power.json").write_text(f"{lines}\n", encoding="utf-8")
     for name, text in pages(into, arguments.before).items():
         print(text)
         for file in arguments.write.glob("measurement*.md") if arguments.write else ():

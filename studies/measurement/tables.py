@@ -94,7 +94,11 @@ def remarks(row: Mapping[Any, Any]) -> Iterator[str]:
     if row["false"] - ERRORS * error(row["false"], runs) > FALSE_CALLS:
         yield "false calls"
     small = row["estimator"] == "S" and row["instances"] < FEWEST_FOR_S
-    if row["effect"] == BASE and row["refused"] > MOST_REFUSED and not small:
+    if (
+        row["effect"] == BASE
+        and not small
+        and row["refused"] - ERRORS * error(row["refused"], runs) > MOST_REFUSED
+    ):
         yield "refused too often"
 
 
@@ -155,6 +159,19 @@ def power(seen: pd.DataFrame) -> Iterator[str]:
         yield _line(f"{instances:,}", "yes" if held_back else "no", *cells)
 
 
+def power_lines(seen: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the same table as records of :class:`fleetpgo.measurement.power.Line`."""
+    lines = []
+    for (instances, held_back), each in seen.groupby(["instances", "held_back"], sort=True):
+        found = {after: smallest(part["smallest"]) for after, part in each.groupby("after")}
+        shares = {
+            name: round(found[after], 4) if math.isfinite(found[after]) else None
+            for name, after in (("hour", "1 hour"), ("day", "1 day"), ("week", "7 days"))
+        }
+        lines.append({"instances": int(instances), "held_back": bool(held_back), **shares})
+    return lines
+
+
 def smallest(values: pd.Series[float]) -> float:
     """Return the saving that 80 % of the runs would have called; infinite: more than 20 % refused."""
     return float(values.sort_values().iloc[math.ceil(0.8 * len(values)) - 1])
@@ -205,24 +222,27 @@ def _year(rows: pd.DataFrame) -> _Year:
     """Count one year of all services, by the code that counts in the store."""
     end = _REFRESHED + timedelta(weeks=int(rows["week"].max()) + 1)
     false = found = losses = 0
-    covered, everything, hours, true_hours, true_sum = [], [], 0.0, 0.0, 0.0
+    covered: list[bool] = []
+    everything: list[Refresh] = []
+    hours = true_hours = true_sum = 0.0
     for _, service in rows.groupby("service"):
-        refreshes, truth = [], 0.0
-        for row in service.sort_values("week").itertuples():
-            at = _REFRESHED + timedelta(weeks=int(row.week))
-            losses += row.truth < 0
-            change = row.used * row.truth / (1 - row.truth)
-            truth += change
+        refreshes: list[Refresh] = []
+        truth = 0.0
+        for row in service.sort_values("week").to_dict("records"):
+            at = _REFRESHED + timedelta(weeks=int(row["week"]))
+            losses += row["truth"] < 0
+            truth += row["used"] * row["truth"] / (1 - row["truth"])
             true_hours += truth * _HOURS
-            if math.isnan(row.saving):
+            shares = row["saving"], row["low"], row["high"]
+            if math.isnan(shares[0]):
                 continue
-            estimate = Estimate("A", "", row.saving, row.low, row.high, row.cores, int(row.degrees))
-            if row.call == "regression" and chance_of_loss(estimate) <= REVERT_LEVEL:
-                found += row.truth < 0
-                false += row.truth >= 0
-            ends = [row.used * share / (1 - share) for share in (row.low, row.high)]
-            shares = (row.saving, row.low, row.high, row.cores, *ends)
-            refreshes.append(Refresh(f"{row.week}", at, "", "week", row.call, "PGO", "A", *shares))
+            estimate = Estimate("A", "", *shares, row["cores"], int(row["degrees"]))
+            if row["call"] == "regression" and chance_of_loss(estimate) <= REVERT_LEVEL:
+                found += row["truth"] < 0
+                false += row["truth"] >= 0
+            ends = [row["used"] * share / (1 - share) for share in shares[1:]]
+            figures = (*shares, row["cores"], *ends)
+            refreshes.append(Refresh(str(row["week"]), at, "", "week", row["call"], "PGO", "A", *figures))
         last = reclaimed(refreshes)[-1]
         covered.append(last.low <= truth <= last.high)
         hours += sum(core_hours(refreshes, now=end))

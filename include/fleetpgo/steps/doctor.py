@@ -30,6 +30,7 @@ from fleetpgo.errors import (
     StoreError,
 )
 from fleetpgo.golang import processes, toolchain
+from fleetpgo.measurement.power import expected
 from fleetpgo.run import storage
 from fleetpgo.selection.counters import require_rate
 from fleetpgo.service.files import clashes, load_service, service_files
@@ -168,6 +169,9 @@ def _metrics(service: ServiceRules, prometheus: Prometheus, parties: Parties) ->
         )
         possible, said, hint = estimator(service, datacenters=len(sizes), weeks=weeks)
         yield Check("estimator", "ok" if possible else "warning", said, hint)
+        held_back = service.rollout.treated is not None and len(sizes) > 1
+        seen = expected(sum(sizes.values()), held_back=held_back)
+        yield Check("power", "ok", f"{seen} (docs/measurement.md)")
 
 
 def _round(service: ServiceRules, chosen: Selection) -> Check:

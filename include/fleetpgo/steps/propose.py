@@ -20,6 +20,7 @@ from fleetpgo import pprof
 from fleetpgo.errors import BuildError, ProfileError, RepositoryError
 from fleetpgo.golang.reference import differences, read_reference
 from fleetpgo.measurement.history import latest_savings
+from fleetpgo.measurement.power import expected
 from fleetpgo.proposal.body import Change, Datacenter, FunctionShare, Proposal, Provenance, body, title
 from fleetpgo.proposal.builds import clone_to_build, record_build, runner_of
 from fleetpgo.proposal.commits import commit, difference, push, require_committable, start_anew
@@ -37,6 +38,7 @@ from fleetpgo.run.artifacts import ProposedDiff, ProposedProfile, ProposedText
 from fleetpgo.run.digest import digest
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Proposed
+from fleetpgo.run.selected import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -105,6 +107,7 @@ def propose_profile(
         notes=manifest.warnings,
         guarded={name: reasons.get(name, "") for name in manifest.renamed},
         savings=latest_savings(store.root, store.service),
+        power=_power(service, store),
     )
     profile = store.read(ProposedProfile)
     for kind in (ProposedText, ProposedDiff):
@@ -115,6 +118,16 @@ def propose_profile(
         )
     store.write(proposed)
     return proposed
+
+
+def _power(service: ServiceRules, store: RunStore) -> str:
+    """Return how small a saving a fleet of this size can show; "" if the run did not record its size."""
+    selections = [store.find(Selection, key) for key in ("", *store.keys(Selection))]
+    sizes = next((each.datacenters for each in selections if each is not None and each.datacenters), {})
+    if not sizes:
+        return ""
+    held_back = service.rollout.treated is not None and len(sizes) > 1
+    return expected(sum(sizes.values()), held_back=held_back)
 
 
 @contextmanager

@@ -36,4 +36,6 @@ def decision(proposal: Proposal) -> str:
         sentences.append(f"It also makes {files} pass the profile to `go build`.")
     if where.savings:
         sentences.append(f"The latest refreshes that were measured: {prose('; '.join(where.savings))}.")
+    if where.power:
+        sentences.append(f"What the measurement can see: {where.power}.")
     return " ".join(sentences)

@@ -44,6 +44,8 @@ class Provenance:
         notes: sentences that the reviewer must read.
         guarded: functions that are kept from inlining, each with the link that says why.
         savings: what the latest refreshes saved, the oldest first, each in a few words.
+        power: how small a saving a fleet of this size can show, in a sentence without its first capital; "":
+            the size is not known.
     """
 
     run: str
@@ -57,6 +59,7 @@ class Provenance:
     notes: Sequence[str] = ()
     guarded: Mapping[str, str] = field(default_factory=dict)
     savings: Sequence[str] = ()
+    power: str = ""
 
 
 @dataclass(frozen=True)
