@@ -161,14 +161,14 @@ def power(seen: pd.DataFrame) -> Iterator[str]:
 
 def power_lines(seen: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the same table as records of :class:`fleetpgo.measurement.power.Line`."""
-    lines = []
+    lines: list[dict[str, Any]] = []
     for (instances, held_back), each in seen.groupby(["instances", "held_back"], sort=True):
         found = {after: smallest(part["smallest"]) for after, part in each.groupby("after")}
         shares = {
             name: round(found[after], 4) if math.isfinite(found[after]) else None
             for name, after in (("hour", "1 hour"), ("day", "1 day"), ("week", "7 days"))
         }
-        lines.append({"instances": int(instances), "held_back": bool(held_back), **shares})
+        lines.append({"instances": int(str(instances)), "held_back": bool(held_back), **shares})
     return lines
 
 
