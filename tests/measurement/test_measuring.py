@@ -146,7 +146,7 @@ def test_s_recovers_the_known_saving(over_hours, service):
     found = comparison.estimate
     assert found.method == "S"
     assert found.low < SAVING < found.high
-    assert found.high - found.low < 0.03
+    assert found.high - found.low < 0.04
 
 
 def test_s_tells_a_fresh_process_from_a_new_build_by_restarted_controls(over_hours):
@@ -302,7 +302,10 @@ def test_the_short_look_says_a_regression_and_reverts_nothing(weeks, service, me
 
 def test_a_revert_that_the_week_does_not_confirm_is_withdrawn_with_a_comment(weeks, service, merged_run):
     described, store, forge = merged_run(service)  # it saved
-    opened = forge.create(f"{described.branch}-revert", "main", "Revert", "Body")
+    branch = described.revert_branch
+    with clone(forge.clone_url, "main", branch, config={}) as checkout:
+        push(checkout, commit(checkout, {"default.pgo": b"other"}, "Revert", exact="default.pgo"))
+    opened = forge.create(branch, "main", "Revert", "Body")
     store.write(Reverted(opened.number, opened.url))
 
     comparison = measure_period(described, store, weeks, forge, period="week")
@@ -313,11 +316,12 @@ def test_a_revert_that_the_week_does_not_confirm_is_withdrawn_with_a_comment(wee
     assert store.read(Reverted).pull_request is None
 
 
-def test_a_regression_over_the_week_without_a_hold_back_reverts_nothing(weeks, service, merged_run):
+def test_a_regression_over_the_week_without_a_hold_back_is_reverted_by_a_draft(weeks, service, merged_run):
     edge = {"cpu": 'requests{role="edge"} * requests{role="edge"} / cpu{role="edge"}'}
     described, store, forge = merged_run(changed(edges_only(service), "measurement", **edge))
 
     comparison = measure_period(described, store, weeks, forge, period="week")
 
     assert (comparison.verdict.call, comparison.estimate.method) == ("regression", "B")
-    assert (forge.find(f"{described.branch}-revert"), store.exists(Reverted)) == (None, False)
+    reverting = forge.find(described.revert_branch)
+    assert (reverting.draft, store.read(Reverted)) == (True, Reverted(reverting.number, reverting.url))

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from fleetpgo.measurement.estimate import FRESH_PROCESS, NotPossibleError
-from fleetpgo.measurement.estimators.jump import estimate
+from fleetpgo.measurement.estimators.jump import COLD, estimate
 from fleetpgo.measurement.usage import Usage
 from fleetpgo.measurement.windows import WEEK, Windows
 
@@ -34,7 +34,7 @@ def test_the_clock_s_own_jump_is_no_saving():
     half = stats.t.ppf(0.975, 4) * np.std(JUMPS, ddof=1) * np.sqrt(1 + 1 / 5)
     assert found.saving == pytest.approx(1 - np.exp(tau))
     assert found.low == pytest.approx(1 - np.exp(tau + half) - FRESH_PROCESS)
-    assert found.high == pytest.approx(1 - np.exp(tau - half))
+    assert found.high == pytest.approx(1 - np.exp(tau - half - COLD))
 
 
 def test_a_fresh_process_is_allowed_for():
