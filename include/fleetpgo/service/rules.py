@@ -150,8 +150,8 @@ class ReviewRules(Part):
     )
     revert: Literal["open", "draft", "off"] = Field(
         default="open",
-        description="what a regression leads to that estimator A (hold-back group) finds over the week: a "
-        "pull request that reverts the profile (open), a draft of one (draft), or nothing (off)",
+        description="what a certain regression over the week leads to: a pull request that reverts the "
+        "profile (open; a draft if no hold-back group shows it), always a draft (draft), or nothing (off)",
     )
 
 
