@@ -6,13 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from fleetpgo.cli.main import cli
 from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement.standing import headline, measure_level, next_members, read_standing
 from fleetpgo.run.measured import Level
 from fleetpgo.service.rules import ServiceRules
 
-NOW = datetime(2026, 3, 2, tzinfo=UTC)
+NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)  # the command asks for now
 WEEK, STEP = 604_800, 300
 SAVING = 0.05
 
@@ -65,6 +67,23 @@ def test_who_waited_longest_is_next(prometheus, service):
     standing, _ = read_standing(prometheus, service, now=NOW)
     # The fourth week is the first instance's again; the second had its turn before the third.
     assert next_members(standing) == {f"i1.dc{d}:80": f"i0.dc{d}:80" for d in range(3)}
+
+
+SERVICE = """\
+prometheus: {connection: prometheus}
+selection: {cpu: cpu}
+repository: {forge: local, connection: forge, project: api}
+build: {binary: bin/api}
+rollout: {fraction: "vector(1)", baseline: baseline}
+"""
+
+
+def test_the_command_says_who_goes_in_and_who_comes_out(prometheus, tmp_path):
+    (tmp_path / "api.yaml").write_text(SERVICE)
+    runner = CliRunner(env={"FLEETPGO_SERVICES": str(tmp_path)})
+    done = runner.invoke(cli, ["services", "rotation", "api", "--prometheus", prometheus.address])
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines() == [f"i1.dc{d}:80 in, i0.dc{d}:80 out" for d in range(3)]
 
 
 def test_too_few_memberships_are_said_and_are_no_error(prometheus, service):

@@ -151,4 +151,4 @@ def test_the_levels_of_services_add_up_and_their_errors_as_independent_ones_do(s
 
 
 def test_without_a_baseline_there_is_no_level(store):
-    assert overview.level_of([row(store)]) is None
+    assert overview.level_of([row(store, "gateway"), row(store, "quiet")]) is None

@@ -34,7 +34,9 @@ function levelOf({ level }) {
 }
 
 function levelCores(level) {
-  return interval(...[level.cores, level.cores_low, level.cores_high].map((value) => number(value, digits(level.cores))));
+  const count = Math.abs(level.cores) < 10 ? digits(level.cores) : 0;
+  const [cores, low, high] = [level.cores, level.cores_low, level.cores_high].map((value) => number(value, count));
+  return `${cores} cores [${low}, ${high}]`;
 }
 
 /** The headline: what PGO saves now. It is known of services with a baseline alone. */
@@ -42,7 +44,7 @@ function headline({ level, services: rows }) {
   if (!level) return [];
   const known = rows.filter((row) => row.level && row.level.saving !== null).length;
   const of = known < rows.length ? ` in the ${known} of ${rows.length} services with a baseline` : "";
-  return [h("p", { class: "headline" }, "PGO saves ", saving(level), ", ", levelCores(level), ` cores, now${of}`)];
+  return [h("p", { class: "headline" }, "PGO saves ", saving(level), ", ", levelCores(level), `, now${of}`)];
 }
 
 function services({ services: rows, now }) {
