@@ -270,3 +270,67 @@ def test_few_datacenters_and_a_short_history_are_noted():
 
 def test_nothing_is_noted_of_many_datacenters_with_history():
     assert estimate(*days(WALK, NOISE)).notes == ()
+
+
+def noisy_weeks(datacenters=4, *, seed=5):
+    """Seven weeks of datacenters with noise of their own in both groups."""
+    levels = np.random.default_rng(seed).normal(0, 0.01, (7, datacenters))
+    return weeks(levels)
+
+
+def test_bursts_of_one_held_back_instance_do_not_count():
+    usage, windows = noisy_weeks()
+    burst = (usage.times // STEP % 6 == 0) & (usage.times >= windows.after[0])  # four hours of each day
+    cpu = usage.cpu.copy()
+    cpu[1, 0, burst] *= 30
+    undisturbed, disturbed = estimate(usage, windows), estimate(replace(usage, cpu=cpu), windows)
+    assert disturbed.saving == pytest.approx(undisturbed.saving, abs=1e-6)
+    assert disturbed.high - disturbed.low == pytest.approx(undisturbed.high - undisturbed.low, rel=1e-6)
+
+
+def test_a_datacenter_whose_hold_back_alone_changed_is_left_out_by_name():
+    usage, windows = noisy_weeks()
+    cpu = usage.cpu.copy()
+    cpu[1, 2, usage.times >= windows.after[0]] *= 2
+    undisturbed, found = estimate(usage, windows), estimate(replace(usage, cpu=cpu), windows)
+    assert "dc2 is left out: its held-back instances changed" in found.notes[0]
+    assert found.high - found.low < 2 * (undisturbed.high - undisturbed.low)
+
+
+def test_a_datacenter_in_which_the_build_saves_more_is_not_left_out():
+    usage, windows = noisy_weeks()
+    cpu = usage.cpu.copy()
+    cpu[0, 2, usage.times >= windows.after[0]] *= 0.5
+    found = estimate(replace(usage, cpu=cpu), windows)
+    assert not [note for note in found.notes if "left out" in note]
+    assert found.saving > 0.1
+
+
+def at_another_load(traffic):
+    """Datacenters whose hold-back gets 30 % of the requests, of which some CPU does not depend."""
+    usage = fleet([0.0, 0.0, 0.0])
+    load = np.ones_like(usage.cpu) * np.where(usage.times >= WINDOWS.after[0], 1 + traffic, 1.0)
+    load[1] *= 0.3
+    return replace(usage, cpu=5 * (0.15 + 0.85 * load), requests=500 * load)
+
+
+def test_a_hold_back_at_another_load_follows_traffic_in_another_way():
+    usage = at_another_load(0.02)
+    found = estimate(usage, WINDOWS, elasticity=0.85)
+    assert found.saving == pytest.approx(0, abs=2e-4)  # 0.43 points, if both groups had one elasticity
+    assert found.low < 0 < found.high
+
+
+def test_more_traffic_at_another_load_is_refused_with_both_figures():
+    with pytest.raises(NotPossibleError, match=r"0\.3 times the requests.*traffic changed by 10\.0 %"):
+        estimate(at_another_load(0.1), WINDOWS, elasticity=0.85)
+
+
+def test_weekly_rollouts_still_tell_the_spread_between_datacenters():
+    levels = np.random.default_rng(5).normal(0, 0.01, (7, 4))
+    levels -= 0.02 * np.arange(7)[:, None]  # each week's refresh saves
+    usage, windows = weeks(levels)
+    known = tuple((week * WEEK - 7_200, week * WEEK) for week in range(1, 6))
+    found = estimate(usage, replace(windows, rollouts=known))
+    assert (found.degrees, found.placebos) == (12, ())
+    assert "a drift that all held-back instances share is not in the interval" in " ".join(found.notes)
