@@ -123,9 +123,9 @@ transcript: setup $(PROMETHEUS) ## Type a newcomer's first hour on a fleet of it
 screenshots: setup $(CHROMIUM) ## Take the pictures of the pages for the docs, into docs/images/
 	@$(RUN) python -m tests.pages.screenshots
 
-study-measurement: setup ## Simulate fleets with known savings; tables into docs/measurement.md (minutes)
+study-measurement: setup ## Simulate fleets with known savings; tables into the docs (hours; resumes from what is finished)
 	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
-	  python -m studies.measurement.study --write docs/measurement.md
+	  python -m studies.measurement.study --write docs
 
 study-unchanged: setup ## Simulate fleets week by week: what is proposed by chance, and what change is noticed (minutes)
 	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \

@@ -23,5 +23,6 @@ stage               what it leaves
 :mod:`.measure`     for each period a ``Measurement``, a ``Report``, a ``Picture``; after a
                     regression over the week ``Reverted``: the pull request that reverts it, or
                     why there is none
+:mod:`.level`       outside any refresh: a ``Level``
 ==================  ========================================================================
 """
