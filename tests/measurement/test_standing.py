@@ -12,7 +12,9 @@ from fleetpgo.cli.main import cli
 from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement.standing import headline, measure_level, next_members, read_standing
 from fleetpgo.run.measured import Level
+from fleetpgo.run.store import RunStore
 from fleetpgo.service.rules import ServiceRules
+from fleetpgo.steps.level import keep_level
 
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)  # the command asks for now
 WEEK, STEP = 604_800, 300
@@ -84,6 +86,12 @@ def test_the_command_says_who_goes_in_and_who_comes_out(prometheus, tmp_path):
     done = runner.invoke(cli, ["services", "rotation", "api", "--prometheus", prometheus.address])
     assert done.exit_code == 0, done.output
     assert done.output.splitlines() == [f"i1.dc{d}:80 in, i0.dc{d}:80 out" for d in range(3)]
+
+
+def test_the_level_is_kept_in_a_run_of_its_own(prometheus, service, tmp_path):
+    found = keep_level(service, tmp_path, prometheus, run="scheduled__2026-03-02")
+    assert RunStore(tmp_path, "api", "level__scheduled__2026-03-02").read(Level) == found
+    assert found.saving is not None
 
 
 def test_too_few_memberships_are_said_and_are_no_error(prometheus, service):

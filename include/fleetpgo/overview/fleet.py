@@ -2,7 +2,7 @@
 
 A run is read again only if its directory's modification time has changed; every new artifact changes it,
 because it is renamed into the directory. Object stores have no such time. There, a run with a measurement
-over the week is complete and not read again; any other run is read again after a minute.
+over the week, or of the level, is complete and not read again; any other run is read again after a minute.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fleetpgo.measurement.history import (
     reclaimed,
 )
 from fleetpgo.run import storage
-from fleetpgo.run.measured import Level, Measurement
+from fleetpgo.run.measured import LEVEL_RUN, Level, Measurement
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Merge, Proposed
 from fleetpgo.run.store import RunStore, runs_of
@@ -200,7 +200,11 @@ def _stamps(store: Path | UPath, service: str) -> tuple[tuple[RunStore, int], ..
     if isinstance(store, Path):
         return _changes(store, service)
     minute = int(time.time() // _FRESH_S)
-    return tuple((run, 0 if run.exists(Measurement, "week") else minute) for run in runs_of(store, service))
+    return tuple((run, 0 if _complete(run) else minute) for run in runs_of(store, service))
+
+
+def _complete(run: RunStore) -> bool:
+    return run.run.startswith(LEVEL_RUN) or run.exists(Measurement, "week")
 
 
 def _changes(store: Path, service: str) -> tuple[tuple[RunStore, int], ...]:

@@ -17,6 +17,10 @@ PERIODS: tuple[Period, ...] = ("rollout", "week")
 """After the rollout, the shorter first."""
 
 
+LEVEL_RUN = "level__"
+"""Begins the name of a run that measures the level: a refresh may have the same id in Airflow."""
+
+
 @dataclass(frozen=True)
 class RolledOut:
     """Digest of the profile that was rolled out, "" by hand; when the new build was out."""

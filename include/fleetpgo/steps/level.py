@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from fleetpgo.measurement.standing import measure_level
+from fleetpgo.run.measured import LEVEL_RUN
 from fleetpgo.run.store import RunStore
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from fleetpgo.prometheus import Prometheus
     from fleetpgo.run.measured import Level
     from fleetpgo.service.rules import ServiceRules
-
-RUN_PREFIX = "level__"
-"""Begins the name of the run in the store: a refresh may have the same id in Airflow."""
 
 
 def keep_level(service: ServiceRules, root: Path | UPath, prometheus: Prometheus, *, run: str) -> Level:
@@ -31,5 +29,5 @@ def keep_level(service: ServiceRules, root: Path | UPath, prometheus: Prometheus
         run: id of the run that measures it.
     """
     found = measure_level(prometheus, service, now=datetime.now(UTC))
-    RunStore(root, service.name, f"{RUN_PREFIX}{run}").write(found)
+    RunStore(root, service.name, f"{LEVEL_RUN}{run}").write(found)
     return found
