@@ -79,6 +79,14 @@ def look_at_instances(store: RunStore, manifest: Manifest | None) -> tuple[Insta
     return tuple(instances)
 
 
+def selection_warnings(store: RunStore) -> tuple[str, ...]:
+    """Return what the selection warns of; () if nothing was chosen yet."""
+    try:
+        return read_selection(store).warnings
+    except NotThereError:
+        return ()
+
+
 def count_by_datacenter(instances: Sequence[Instance]) -> tuple[DatacenterCount, ...]:
     """Count the instances by datacenter, sorted by name."""
     rows = []

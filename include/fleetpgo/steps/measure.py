@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from fleetpgo.errors import ArtifactError
+from fleetpgo.errors import ArtifactError, NotThereError
 from fleetpgo.measurement import measuring
 from fleetpgo.measurement.history import rollouts
 from fleetpgo.proposal.merge_alone import what_else
@@ -13,6 +13,7 @@ from fleetpgo.proposal.revert import propose_revert
 from fleetpgo.run.artifacts import Picture, Report, decode
 from fleetpgo.run.measured import PERIODS, Measurement
 from fleetpgo.run.proposed import Merge, Proposed, Reverted, Rollout
+from fleetpgo.selection import read_selection
 from fleetpgo.steps.wait import window_of
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def measure_period(
         window=window_of(service, period),
         what_else=partial(what_else, service, forge, commit),
         rollouts=rollouts(store.root, store.service),
+        datacenters=_datacenters(store),
     )
     files = measured.files()
     store.write(decode(Measurement, files["json"], store.path(Measurement, period)), period)
@@ -73,6 +75,14 @@ def measure_period(
             )
         store.write(reverted)
     return measured.comparison
+
+
+def _datacenters(store: RunStore) -> list[str]:
+    """Return the datacenters of the fleet that was selected from; none if the selection is gone."""
+    try:
+        return list(read_selection(store).datacenters)
+    except NotThereError:  # pruned
+        return []
 
 
 def reverts(comparison: Comparison, period: Period) -> bool:
