@@ -90,8 +90,9 @@ def compare(now: Selection, before: Selection | None, rules: SelectionRules) -> 
     share = sum(gone.values()) / total if total else 0.0
     if rules.missing_above is not None and share > rules.missing_above:
         raise SelectionError(
-            f"{_percent(share)} of the last run's instances are not in the answer; selection.missing_above is "
-            f"{_percent(rules.missing_above)}" + "".join(f"\n{each}" for each in said),
+            f"{_percent(share)} of the last run's instances are not in the answer; "
+            f"selection.missing_above is {_percent(rules.missing_above)}"
+            + "".join(f"\n{each}" for each in said),
             hint=_HINT,
         )
     return said
@@ -100,7 +101,8 @@ def compare(now: Selection, before: Selection | None, rules: SelectionRules) -> 
 def _sentence(name: str, lost: int, before: Mapping[str, int], now: Mapping[str, int], total: int) -> str:
     known = name or "(no datacenter)"
     if not now.get(name):
-        return f"{known}, {_percent(before[name] / total)} of the last run, is not there: is it switched off, or lost?"
+        share = _percent(before[name] / total)
+        return f"{known}, {share} of the last run, is not there: is it switched off, or lost?"
     return (
         f"{known} had {before[name]:,} instances in the last run and has {now[name]:,}: {lost:,} are missing"
     )
