@@ -125,7 +125,7 @@ def look_at_run(store: RunStore) -> Overview:
 def previous_run(store: RunStore) -> tuple[RunStore, Profile, Profile] | None:
     """Return the run whose profile was merged last before this run's, that profile, and this run's.
 
-    None if no profile was merged before, or this run has not made one yet.
+    None if no profile was merged before, if this run has not made one yet, or if one of them was pruned.
     """
     made = profiles_made(summaries(store.root, store.service))
 
@@ -136,4 +136,6 @@ def previous_run(store: RunStore) -> tuple[RunStore, Profile, Profile] | None:
     if own is None:
         return None
     merged = [profile for profile, run in made if run.merged and profile.made_at < own.made_at]
-    return (of(merged[-1]), merged[-1], own) if merged else None
+    if not merged or not store.exists(MergedProfile) or not of(merged[-1]).exists(MergedProfile):
+        return None
+    return of(merged[-1]), merged[-1], own

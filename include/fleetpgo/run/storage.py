@@ -10,7 +10,7 @@ from __future__ import annotations
 import glob
 import secrets
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -105,6 +105,15 @@ def names(path: Path | UPath, *, limit: float = LIMIT_S) -> list[str]:
     return [name.rpartition("/")[2] for name in found if name.strip("/") != path.path.strip("/")]
 
 
+def remove_empty(directory: Path | UPath) -> None:
+    """Remove a directory's empty directories, and itself if it is empty; object storage has none."""
+    if not isinstance(directory, Path):
+        return
+    for folder in sorted(directory.glob("**/"), reverse=True):
+        with suppress(OSError):  # it is not empty
+            folder.rmdir()
+
+
 @dataclass(frozen=True)
 class Found:
     """A file: its path relative to the root, size in bytes, and last change (Unix seconds; 0 if unknown)."""
@@ -114,13 +123,16 @@ class Found:
     changed: float
 
 
-def matching(root: Path | UPath, pattern: str, *, limit: float = LIMIT_S) -> list[Found]:
-    """List the files that match a shell pattern, unsorted. Hidden files and directories never match.
+def matching(
+    root: Path | UPath, pattern: str, *, limit: float = LIMIT_S, hidden: bool = False
+) -> list[Found]:
+    """List the files that match a shell pattern, unsorted. Directories never match.
 
     Args:
         root: a directory, or a bucket.
         pattern: pattern relative to the root.
         limit: seconds that the listing may take.
+        hidden: whether hidden files of a directory match, too; those of object storage do.
 
     Raises:
         StoreError: the storage does not answer or refuses, or the bucket does not exist.
@@ -128,7 +140,7 @@ def matching(root: Path | UPath, pattern: str, *, limit: float = LIMIT_S) -> lis
     try:
         with reaching(root, "list", limit=limit):
             if isinstance(root, Path):
-                return list(_local(root, pattern))
+                return list(_local(root, pattern, hidden=hidden))
             system, bounds = _connected(root, limit)
             above = f"{root.path.strip('/')}/"
             listed = system.glob(above + pattern, detail=True, **bounds)
@@ -141,8 +153,8 @@ def matching(root: Path | UPath, pattern: str, *, limit: float = LIMIT_S) -> lis
         return []
 
 
-def _local(root: Path, pattern: str) -> Iterator[Found]:
-    for name in glob.iglob(pattern, root_dir=root, recursive=True):  # noqa: PTH207  # it leaves out hidden ones
+def _local(root: Path, pattern: str, *, hidden: bool) -> Iterator[Found]:
+    for name in glob.iglob(pattern, root_dir=root, recursive=True, include_hidden=hidden):  # noqa: PTH207  # pathlib's has no such choice
         try:
             about = (root / name).stat()
         except OSError:  # it was there a moment ago; it is a link to itself
