@@ -17,7 +17,7 @@ from fleetpgo.run.proposed import Merge, Proposed
 from fleetpgo.run.selected import Target
 from fleetpgo.run.stop import forget_stop
 from fleetpgo.service.files import load_named, located, override
-from fleetpgo_airflow import hooks
+from fleetpgo_airflow import hooks, queues
 from fleetpgo_airflow.links import MeasurementQueryLink, ProfileLink, PullRequestLink, SelectionQueryLink
 from fleetpgo_airflow.outcomes import forget_failure, keep_failure, translated
 
@@ -75,6 +75,7 @@ class PreflightOperator(RefreshOperator):
                 access=lambda: hooks.blocking_access(service),
             )
             checks = examine(service.model_copy(update={"selection": rules}), parties)
+            checks += [*queues.check_executor(), *queues.check_queue(service)]
         for check in checks:
             say = {"ok": self.log.info, "warning": self.log.warning, "failure": self.log.error}[check.outcome]
             say("%s", located(check.line, self.service))
