@@ -25,10 +25,11 @@ RUN apt-get update \
 
 USER airflow
 COPY requirements-production.txt ${AIRFLOW_HOME}/
-COPY --chmod=755 tools/slim-packages /usr/local/bin/slim-packages
-# In one step: what a later one removes stays in the image. Each package must have the digest that the lock names.
-RUN pip install --no-cache-dir --require-hashes --requirement ${AIRFLOW_HOME}/requirements-production.txt \
-    && slim-packages
+COPY tools/slim-packages ${AIRFLOW_HOME}/tools/
+# In one step: what a later one removes stays in the image. Each package must have the digest that the lock names,
+# and the lock names all of them.
+RUN pip install --no-cache-dir --no-deps --require-hashes --requirement ${AIRFLOW_HOME}/requirements-production.txt \
+    && ${AIRFLOW_HOME}/tools/slim-packages
 
 COPY --chown=airflow:root pyproject.toml README.md ${AIRFLOW_HOME}/
 COPY --chown=airflow:root include ${AIRFLOW_HOME}/include

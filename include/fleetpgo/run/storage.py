@@ -10,11 +10,12 @@ from __future__ import annotations
 import glob
 import secrets
 import stat
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fleetpgo import foreign
 from fleetpgo.errors import FleetPGOError, NotThereError, StoreError
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 
 LIMIT_S = 60.0
 """Seconds that one operation on object storage may take, its own retries included."""
+
+
+class Observer(Protocol):
+    """Is told of each operation: the verb, its seconds, and whether the storage answered."""
+
+    def __call__(self, verb: str, seconds: float, *, well: bool) -> None:
+        """Note an operation."""
+
+
+observers: list[Observer] = []
 
 _LONGEST_REASON = 300
 """Most characters of a server's message in an error."""
@@ -178,8 +189,10 @@ def reaching(path: Path | UPath, verb: str, *, limit: float = LIMIT_S) -> Iterat
         verb: what is done to it, for the message. With ``write`` a missing path is a StoreError.
         limit: seconds that the operation may take, for the message.
     """
+    begin, well = time.monotonic(), False
     try:
         yield
+        well = True
     except FleetPGOError:
         raise
     # Besides OSError: botocore's and aiohttp's own, IndexError (a cut body), ValueError (a bad endpoint),
@@ -190,6 +203,7 @@ def reaching(path: Path | UPath, verb: str, *, limit: float = LIMIT_S) -> Iterat
         codes = _codes(error)
         absent = isinstance(error, (FileNotFoundError, NotADirectoryError)) and "NoSuchBucket" not in codes
         if absent and verb != "write":
+            well = True
             raise NotThereError(
                 f"artifact {path} is not in the store",
                 hint="clear the task that writes it, and its downstream tasks",
@@ -198,6 +212,9 @@ def reaching(path: Path | UPath, verb: str, *, limit: float = LIMIT_S) -> Iterat
             f"the store cannot {verb} {path}{_endpoint(path)}: {_why(error, codes, limit)}",
             hint=_advice(path, error, codes),
         ) from error
+    finally:
+        for observer in observers:
+            observer(verb, time.monotonic() - begin, well=well)
 
 
 def _connected(path: UPath, limit: float) -> tuple[Any, dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import resource
 import shlex
 import tempfile
 from contextlib import contextmanager
@@ -106,6 +107,7 @@ def propose_profile(
         guarded={name: reasons.get(name, "") for name in manifest.renamed},
         savings=latest_savings(store.root, store.service),
     )
+    begun = _children()
     profile = store.read(ProposedProfile)
     for kind in (ProposedText, ProposedDiff):
         store.remove(kind)
@@ -113,8 +115,15 @@ def propose_profile(
         proposed = propose(
             service, forge, profile, provenance, dry_run=dry_run, cache=cache, keep=store.write
         )
+    proposed = replace(proposed, cpu_seconds=round(_children() - begun, 3))
     store.write(proposed)
     return proposed
+
+
+def _children() -> float:
+    """Return the CPU seconds of all processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @contextmanager
