@@ -22,7 +22,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE \
   PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH:$(LOCAL)/npm/bin"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow test-distributed test-stores test-helm test-containers image sbom lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
+.PHONY: help dashboard setup test test-slow test-distributed test-stores test-helm test-containers image sbom lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -122,6 +122,10 @@ bench-pages: setup $(CHROMIUM) ## Time the fleet's page with 200 services of 52 
 
 screenshots: setup $(CHROMIUM) ## Take the pictures of the pages for the docs, into docs/images/
 	@$(RUN) python -m tests.pages.screenshots
+
+dashboard: setup ## Make the dashboard for Grafana, docs/monitoring/dashboard.json, and draw its panels (docs/images/monitoring.png)
+	@$(RUN) tools/make-dashboard
+	@$(RUN) python -m tests.monitoring.picture
 
 study-measurement: setup ## Simulate fleets with known savings; tables into docs/measurement.md (minutes)
 	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
