@@ -53,7 +53,8 @@ ENTRYPOINT ["/entrypoint"]
 RUN apt-get update && apt-get install -y --no-install-recommends redis-server && rm -rf /var/lib/apt/lists/*
 """,
     "docker.io/prom/prometheus:v3.14.0": """\
-COPY prometheus /usr/local/bin/
+RUN apt-get update && apt-get install -y --no-install-recommends prometheus && rm -rf /var/lib/apt/lists/* \
+    && mkdir /prometheus && chown 65534 /prometheus
 USER 65534
 ENTRYPOINT ["prometheus"]
 """,
@@ -145,9 +146,6 @@ def _gather(context: Path) -> None:
     shutil.copy(CERTIFICATES, context)
     for name in ("airflow-entrypoint", "postgres-entrypoint"):
         shutil.copy(HERE / name, context)
-    prometheus = shutil.which("prometheus")
-    assert prometheus is not None
-    shutil.copy(Path(prometheus).resolve(), context / "prometheus")
     environment = {**os.environ, "CGO_ENABLED": "0", "GOBIN": str(context)}
     if not (context / "versitygw").exists():
         subprocess.run(["go", "install", VERSITYGW], env=environment, check=True)
