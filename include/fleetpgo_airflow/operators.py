@@ -17,7 +17,7 @@ from fleetpgo.run.proposed import Merge, Proposed
 from fleetpgo.run.selected import Target
 from fleetpgo.run.stop import forget_stop
 from fleetpgo.service.files import load_named, located, override
-from fleetpgo_airflow import hooks, queues, stats
+from fleetpgo_airflow import hooks, stats
 from fleetpgo_airflow.links import MeasurementQueryLink, ProfileLink, PullRequestLink, SelectionQueryLink
 from fleetpgo_airflow.outcomes import forget_failure, keep_failure, translated
 
@@ -62,6 +62,7 @@ class PreflightOperator(RefreshOperator):
     def execute(self, context: Context) -> list[str]:
         """Check; params ``instances`` and ``matchers`` override the service file."""
         from fleetpgo.steps.doctor import Parties, examine  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo_airflow import queues  # noqa: PLC0415  # likewise
 
         params = context["params"]
         with translated(self.service):
