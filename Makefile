@@ -22,7 +22,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE \
   PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH:$(LOCAL)/npm/bin"
 
 .DEFAULT_GOAL := help
-.PHONY: help dashboard setup test test-slow test-distributed test-stores test-helm test-containers image sbom lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
+.PHONY: transcript help dashboard setup test test-slow test-distributed test-stores test-helm test-containers image sbom lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -119,6 +119,9 @@ bench-measure: setup ## Time the measurement of a week of 2,000 instances (minut
 
 bench-pages: setup $(CHROMIUM) ## Time the fleet's page with 200 services of 52 runs each (minutes)
 	@$(RUN) python -m bench.pages
+
+transcript: setup $(PROMETHEUS) ## Type a newcomer's first hour on a fleet of its own, into docs/first-hour.md (half an hour)
+	@$(RUN) python -m demo.transcript --write docs/first-hour.md
 
 screenshots: setup $(CHROMIUM) ## Take the pictures of the pages for the docs, into docs/images/
 	@$(RUN) python -m tests.pages.screenshots

@@ -1,17 +1,16 @@
-"""The merge against Go's own: CPU time, wall time and peak memory, both timed in turn in one run.
+"""The merge against Go's own: CPU time, wall time and peak memory, all timed in turn in one run.
 
 Peer: ``cmd/pprof`` of the Go toolchain, built once, run as ``pprof -proto -symbolize=none``. Inputs:
-bench/inputs.py. Each side runs as a process of its own, so start and imports count; what the imports take
-is shown apart. Python's modules are compiled before the first round, as those of an installed program are,
-wherever the environment says not to keep them. The least of some rounds stands for each figure: noise only
-ever adds.
+bench/inputs.py. The first table times the command as it is typed, its start and the proof included; the
+second one the library's functions alone, in a process of their own, without the proof. Python's modules are
+compiled before the first round, as those of an installed program are, wherever the environment says not to
+keep them. The least of some rounds stands for each figure: noise only ever adds.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import time
@@ -28,72 +27,68 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",  # as the command sets it
 }
 
-OURS = """
-import resource, sys, time
+LIBRARY = """
+import sys
 from pathlib import Path
 from fleetpgo.pprof import merge, merge_edges
 from fleetpgo.pprof.minimising import from_edges
-used = resource.getrusage(resource.RUSAGE_SELF)
-print("imports", used.ru_utime + used.ru_stime)
 profiles = (Path(path).read_bytes() for path in sys.argv[3:])
 merged = merge(profiles).data if sys.argv[1] == "full" else from_edges(merge_edges(profiles))
 Path(sys.argv[2]).write_bytes(merged)
-# Not ru_maxrss: a child inherits that of the process that started it.
-print(Path("/proc/self/status").read_text())
 """
+
+# A child inherits the peak of the process that started it: this one is small.
+WATCH = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+Side = tuple[list[str], Path]
+"""A command and what it writes."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: CPU and wall seconds, peak memory in MB, CPU seconds of the imports, bytes of the result."""
+    """One run: CPU and wall seconds, peak memory in MB, bytes of the result."""
 
     cpu: float
     wall: float
     memory: float
-    imports: float
     size: int
 
 
-def run(command: list[str], output: Path) -> Run:
-    """Run a command that writes ``output``."""
+def run(side: Side) -> Run:
+    """Run a command that writes a file."""
+    command, output = side
+    watched = [sys.executable, "-I", "-S", "-c", WATCH, *command]
     start, before = time.perf_counter(), os.times()
-    process = subprocess.Popen(
-        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    said, _ = process.communicate()
+    done = subprocess.run(watched, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True, check=False)
     wall, after = time.perf_counter() - start, os.times()
-    if process.returncode:
+    if done.returncode:
         raise SystemExit(f"{command[0]} failed")
     cpu = after.children_user - before.children_user + after.children_system - before.children_system
-    imports = re.search(r"imports ([\d.]+)", said)
-    peak = re.search(r"VmHWM:\s*(\d+) kB", said) or re.search(r"peak (\d+)", said)
-    return Run(
-        cpu=cpu,
-        wall=wall,
-        memory=int(peak[1]) / 1024 if peak else 0.0,
-        imports=float(imports[1]) if imports else 0.0,
-        size=output.stat().st_size,
-    )
+    return Run(cpu, wall, int(done.stdout) / 1024, output.stat().st_size)
 
 
-def peer(paths: list[str]) -> tuple[list[str], Path]:
-    """Go's pprof, under a shell that reports the peak memory of its child."""
+def peer(paths: list[str]) -> Side:
+    """Go's pprof."""
     binary, output = FOLDER / "pprof", FOLDER / "peer.pb.gz"
     if not binary.exists():
         subprocess.run(["go", "build", "-o", binary, "cmd/pprof"], check=True)
-    watch = (
-        "import resource, subprocess, sys; "
-        "subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL); "
-        "print('peak', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    )
-    command = [sys.executable, "-S", "-c", watch]
-    return [*command, str(binary), "-proto", "-symbolize=none", f"-output={output}", *paths], output
+    return [str(binary), "-proto", "-symbolize=none", f"-output={output}", *paths], output
 
 
-def ours(kind: str, paths: list[str]) -> tuple[list[str], Path]:
-    """Our merge, to the full or to the minimal profile."""
+def typed(paths: list[str], *options: str) -> Side:
+    """The command, as it is typed."""
+    output = FOLDER / "typed.pb.gz"
+    return ["fleetpgo", "profile", "merge", *options, "--output", str(output), *paths], output
+
+
+def library(kind: str, paths: list[str]) -> Side:
+    """The functions alone, to the full or to the minimal profile."""
     output = FOLDER / f"{kind}.pb.gz"
-    return [sys.executable, "-c", OURS, kind, str(output), *paths], output
+    return [sys.executable, "-c", LIBRARY, kind, str(output), *paths], output
 
 
 def least(runs: list[Run]) -> Run:
@@ -115,34 +110,38 @@ def main() -> None:
     megabytes = sum(Path(path).stat().st_size for path in paths) / 1e6
     print(f"{len(paths)} profiles, {megabytes:.0f} MB gzipped; least of {asked.rounds} rounds\n")
     sides = {
-        "go tool pprof": peer(paths),
-        "merge": ours("full", paths),
-        "merge, minimal": ours("minimal", paths),
+        "`go tool pprof -proto`": peer(paths),
+        "`fleetpgo profile merge`": typed(paths),
+        "`fleetpgo profile merge --minimise`": typed(paths, "--minimise"),
+        "library: merge": library("full", paths),
+        "library: merge, straight to the minimal profile": library("minimal", paths),
     }
     runs: dict[str, list[Run]] = {name: [] for name in sides}
-    for kind in ("full", "minimal"):
-        run(*ours(kind, paths[:1]))
-    for _ in range(asked.rounds):
-        for name, (command, output) in sides.items():
-            runs[name].append(run(command, output))
+    for side in (typed(paths[:1], "--minimise"), library("minimal", paths[:1])):
+        run(side)
+    for number in range(asked.rounds):
+        for name, side in sides.items():
+            runs[name].append(run(side))
+        print(f"round {number + 1} of {asked.rounds}", file=sys.stderr)
     best = {name: least(of_side) for name, of_side in runs.items()}
-    reference = best["go tool pprof"]
-    print("| | CPU s | ratio | of it imports | wall s | ratio | peak MB | ratio | result bytes |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for name, figures in best.items():
-        print(
-            f"| {name} | {figures.cpu:.2f} | {figures.cpu / reference.cpu:.2f} | {figures.imports:.2f} "
-            f"| {figures.wall:.2f} | {figures.wall / reference.wall:.2f} "
-            f"| {figures.memory:.0f} | {figures.memory / reference.memory:.2f} | {figures.size:,} |"
-        )
+    reference = next(iter(best.values()))
+    for title, library_s in (("As typed", False), ("The library's functions alone, without the proof", True)):
+        print(f"{title}:\n")
+        print("| | CPU s | ratio | wall s | ratio | peak MB | ratio | result bytes |")
+        print("|---|---:|---:|---:|---:|---:|---:|---:|")
+        for name, figures in best.items():
+            if figures is reference or name.startswith("library") == library_s:
+                print(
+                    f"| {name} | {figures.cpu:.2f} | {figures.cpu / reference.cpu:.2f} "
+                    f"| {figures.wall:.2f} | {figures.wall / reference.wall:.2f} "
+                    f"| {figures.memory:.0f} | {figures.memory / reference.memory:.2f} | {figures.size:,} |"
+                )
+        print()
     if asked.many:
         many = [str(path) for path in make(FOLDER / "inputs", asked.many)]
-        print()
-        for name, kind in (("merge", "full"), ("merge, minimal", "minimal")):
-            command, output = ours(kind, many)
-            memory = run(command, output).memory
-            ratio = memory / best[name].memory
-            print(f"{name}: {asked.many} inputs take {memory:.0f} MB, {ratio:.2f} of {len(paths)}'s")
+        for name, options in (("merge", []), ("merge --minimise", ["--minimise"])):
+            memory, few = run(typed(many, *options)).memory, best[f"`fleetpgo profile {name}`"].memory
+            print(f"{name}: {asked.many} inputs take {memory:.0f} MB, {memory / few:.2f} of {len(paths)}'s")
 
 
 if __name__ == "__main__":

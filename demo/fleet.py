@@ -221,7 +221,7 @@ class Fleet(Running):
 
     def _wait_healthy(self, instances: list[Instance]) -> None:
         wait_until(
-            lambda: all(_answers(f"http://{instance.address}/healthz") for instance in instances),
+            lambda: all(answers(f"http://{instance.address}/healthz") for instance in instances),
             "every instance of wshim answers /healthz",
             [instance.process for instance in instances],
             timeout_s=15,
@@ -249,7 +249,7 @@ class Fleet(Running):
         prometheus = processes.start("prometheus", ["prometheus", *flags], self._logs)
         self._others.append(prometheus)
         wait_until(
-            lambda: _answers(f"{self.prometheus_url}/-/ready"),
+            lambda: answers(f"{self.prometheus_url}/-/ready"),
             "Prometheus is ready",
             [prometheus],
             timeout_s=30,
@@ -265,7 +265,8 @@ class Fleet(Running):
         return {series["metric"]["instance"] for series in answer["data"]["result"]}
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Return whether a GET succeeds."""
     try:
         return requests.get(url, timeout=2).ok
     except requests.RequestException:

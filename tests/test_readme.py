@@ -15,7 +15,7 @@ def test_every_make_command_is_one_that_ci_or_a_slow_test_runs():
 
 
 def test_every_other_command_is_run_against_a_real_fleet():
-    # tests/dags/test_end_to_end.py runs these, with the fleet's own addresses for the exported ones.
+    # tests/demo/test_newcomer.py runs these, with the fleet's own addresses for the exported ones.
     others = [line for line in commands() if not line.startswith(("make ", "fleetpgo ", "export "))]
     assert others == []
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _LONGEST_VALUE = 300
 """Characters of one name or reason that are shown."""
 
-_MOST_LISTED = 20
+MOST_LISTED = 20
 """Rows of a table or a list; how many more there are is said."""
 
 
@@ -47,18 +47,25 @@ def cell(value: str) -> str:
     return prose(value) if "|" in value else code(value)
 
 
-def table(head: str, line: str, rows: Sequence[str]) -> str:
-    """Return a Markdown table of at most 20 rows, with a count of the rows that are left out."""
-    return "\n".join([head, line, *rows[:_MOST_LISTED]]) + _more(rows)
+def table(head: str, line: str, rows: Sequence[str], *, of: int | None = None) -> str:
+    """Return a Markdown table of at most 20 rows, with a count of the rows that are left out.
+
+    Args:
+        head: the row of titles.
+        line: the row below it.
+        rows: all rows, or the first 20.
+        of: number of all rows; default: those given.
+    """
+    return "\n".join([head, line, *rows[:MOST_LISTED]]) + _more(len(rows) if of is None else of)
 
 
 def listed(rows: Sequence[str]) -> str:
     """Return a list of at most 20 lines, with a count of the lines that are left out."""
-    return "\n".join(rows[:_MOST_LISTED]) + _more(rows)
+    return "\n".join(rows[:MOST_LISTED]) + _more(len(rows))
 
 
-def _more(rows: Sequence[str]) -> str:
-    hidden = len(rows) - _MOST_LISTED
+def _more(rows: int) -> str:
+    hidden = rows - MOST_LISTED
     return f"\n\nand {hidden:,} more; the run's artifacts have them all" if hidden > 0 else ""
 
 

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,14 @@ def test_what_is_missing_or_unreadable_is_said(run, options, message):
     result = run("measure", "wshim", *options)
     assert result.exit_code == 2
     assert message in result.output
+
+
+def test_a_window_that_is_not_over_is_too_early(run):
+    end = datetime.now(UTC)
+    times = ("--rollout-start", end.isoformat(), "--rollout-end", end.isoformat())
+    result = run("measure", "wshim", "--prometheus", "http://localhost:1", *times, "--window", "5m")
+    assert result.exit_code == 3
+    assert "too early: the window after the rollout ends at" in result.output
 
 
 def test_history_prints_each_refresh_and_no_warning(run, tmp_path, recwarn):

@@ -11,7 +11,7 @@ DEMO = Path(__file__).parents[2] / "demo"
 pytestmark = pytest.mark.skipif(not shutil.which("go"), reason="needs go on PATH")
 
 
-@pytest.mark.parametrize("program", ["wshim", "loadgen"])
+@pytest.mark.parametrize("program", ["wshim", "loadgen", "newcomer"])
 @pytest.mark.parametrize("check", ["vet", "test"])
 def test_go_has_nothing_to_say_against(program, check):
     done = subprocess.run(

@@ -13,7 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof import Facts, call_edges, check, check_each, checking, decode, describing, merge
+from fleetpgo.pprof import (
+    Facts,
+    KnownNames,
+    call_edges,
+    check,
+    check_each,
+    checking,
+    decode,
+    describing,
+    merge,
+    programs,
+)
 from tests.pprof.corpus import LEAF, changed, corpus, good
 from tests.pprof.messages import message, packed
 
@@ -112,6 +123,27 @@ def test_the_facts_of_a_profile():
         functions=2,
         comments=(),
     )
+
+
+NAMES = [
+    "main.main",
+    "main.serve",
+    "main.(*server).serve",
+    "example.com/a/b.F",
+    "github.com/x/y/z.G",
+    "fmt.Print",
+]
+
+
+@pytest.mark.parametrize("room", [0, 40, 1 << 20])
+@given(names=st.lists(st.lists(st.sampled_from(NAMES), min_size=1, max_size=3), min_size=1, max_size=6))
+def test_names_seen_before_change_no_facts(room, names):
+    profiles = [packed(message([([[(name, 1, 2)] for name in each], 5)])) for each in names]
+    known = KnownNames()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(programs, "MOST_KNOWN", room)
+        found = [fact for each in profiles for fact in check_each([each], known=known)]
+    assert found == [check(each) for each in profiles]
 
 
 def test_a_real_profile_passes(real):

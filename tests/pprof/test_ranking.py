@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import subprocess
 
-from fleetpgo.pprof import Rank, decode, top
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetpgo.pprof import Rank, decode, ranking, top
 from tests.pprof.messages import message, packed
 
 
@@ -17,6 +21,30 @@ def test_flat_is_the_leafs_and_cum_is_everyones():
 def test_a_recursive_function_counts_once_a_sample():
     frame = [("main.f", 1, 2)]
     assert top(decode(packed(message([([frame, frame, frame], 2)])))) == (Rank("main.f", 2, 2, 1.0, 1.0),)
+
+
+calls = st.lists(
+    st.sampled_from([("main.f", 1, 2), ("main.g", 3, 4), ("", 0, 0), ("main.h", 5, 6)]), max_size=3
+)
+
+
+@pytest.mark.parametrize("together", [1, 2, 1 << 15])
+@given(samples=st.lists(st.tuples(st.lists(calls, max_size=4), st.integers(0, 9)), min_size=1, max_size=5))
+def test_every_call_of_every_stack_counts(together, samples):
+    profile = decode(packed(message(samples)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "_TOGETHER", together)
+        found = {rank.function: (rank.flat, rank.cum) for rank in top(profile, 100)}
+    stacks = [([name for lines in stack for name, _, _ in lines or [("", 0, 0)]], n) for stack, n in samples]
+    wanted = {
+        name: (
+            sum(n for stack, n in stacks if stack[:1] == [name]),
+            sum(n for stack, n in stacks if name in stack),
+        )
+        for stack, _ in stacks
+        for name in stack
+    }
+    assert found == wanted
 
 
 def test_only_so_many_are_given(real):

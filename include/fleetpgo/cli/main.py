@@ -84,14 +84,13 @@ def main() -> Any:  # noqa: ANN401  # click's own
 
 
 def _start_logging() -> None:
-    from rich.console import Console
-    from rich.logging import RichHandler
+    handler: logging.Handler = logging.StreamHandler()
+    form = "%(asctime)s %(levelname)s %(message)s"
+    if sys.stderr.isatty():  # a file's lines are never wrapped
+        from rich.console import Console
+        from rich.logging import RichHandler
 
-    console = Console(stderr=True)
-    handler: logging.Handler = RichHandler(show_path=False, console=console)
-    form = "%(message)s"
-    if not console.is_terminal:  # a file's lines are never wrapped
-        handler, form = logging.StreamHandler(), "%(asctime)s %(levelname)s %(message)s"
+        handler, form = RichHandler(show_path=False, console=Console(stderr=True)), "%(message)s"
     handler.addFilter(clean_record)
     logging.basicConfig(level=logging.INFO, format=form, datefmt="%X", handlers=[handler])
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries end in our own error

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from fleetpgo.cli.options import forge_option, json_option, prometheus_option, service_argument, store_option
-from fleetpgo.cli.printing import say
+from fleetpgo.cli.printing import TOO_EARLY, say
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -167,6 +167,14 @@ def measure(
         )
     elif rollout_end < rollout_start:
         raise click.UsageError("--rollout-end is before --rollout-start")
+    elif (seen := rollout_end + described.measurement.settle + length) > datetime.now(UTC):
+        say(
+            "fleetpgo: too early: the window after the rollout ends at "
+            f"{seen.astimezone(UTC):%Y-%m-%d %H:%M} UTC\n→ ask again then; it begins measurement.settle after "
+            "--rollout-end, and is as long as --window or measurement.week",
+            err=True,
+        )
+        raise SystemExit(TOO_EARLY)
     else:
         prometheus = Prometheus(prometheus_address)
         rollout = given(
@@ -175,7 +183,7 @@ def measure(
             profile=profile,
             start=rollout_start,
             end=rollout_end,
-            seen=rollout_end + described.measurement.settle + length,
+            seen=seen,
         )
         measured = measuring.measure(
             prometheus,

@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from fleetpgo.cli.printing import say
+from fleetpgo.cli.printing import TOO_EARLY, say
 from fleetpgo.cli.propose import connect_forge
 from fleetpgo.errors import ArtifactError
 from fleetpgo.overview.fleet import profiles_made, summaries
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from upath import UPath
 
     from fleetpgo.service.rules import ServiceRules
-
-TOO_EARLY = 3
-"""Exit code where nothing can be measured yet."""
 
 
 def measure_run(
@@ -50,7 +47,7 @@ def measure_run(
         as_json: print the measurement's record.
 
     Raises:
-        SystemExit: nothing can be measured yet (:data:`TOO_EARLY`) or ever (1).
+        SystemExit: nothing can be measured yet (:data:`fleetpgo.cli.printing.TOO_EARLY`) or ever (1).
     """
     run_store = RunStore(store, described.name, _latest(store, described.name) if run == "latest" else run)
     prometheus = Prometheus(prometheus_address)

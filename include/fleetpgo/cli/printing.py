@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
+TOO_EARLY = 3
+"""Exit code where nothing can be measured yet."""
+
+
 def say(text: object, *, err: bool = False, nl: bool = True) -> None:
     """Print a text of any number of lines; `err`: on standard error; `nl`: with a newline after it."""
     click.echo(foreign.safe(str(text)), err=err, nl=nl)

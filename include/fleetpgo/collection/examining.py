@@ -91,6 +91,7 @@ class Examiner:
         self._thread, self._source, self._seconds = thread, source, seconds
         self._limits = limits.of_profiles
         self._waiting: list[_Waiting] = []
+        self._known = pprof.KnownNames()
         self._turn = asyncio.Lock()
         _keep_freed_memory()
 
@@ -159,7 +160,9 @@ class Examiner:
     def _examine(self, waiting: Sequence[_Waiting]) -> list[Profile | NoProfileError]:
         found = list(map(self._taken, waiting))
         profiles = [data for data in found if isinstance(data, bytes)]
-        facts = iter(pprof.check_each(profiles, limits=self._limits, seconds=self._seconds))
+        facts = iter(
+            pprof.check_each(profiles, limits=self._limits, seconds=self._seconds, known=self._known)
+        )
 
         def checked(data: bytes) -> Profile | NoProfileError:
             judged = self._judged(data, next(facts))

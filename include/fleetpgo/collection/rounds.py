@@ -14,7 +14,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -186,7 +186,7 @@ class _Round:
                 return record
         else:
             note = "; ".join(filter(None, (kept.reason, note)))
-            record = replace(record, **asdict(kept) | {"state": "fetched", "reason": note})
+            record = replace(record, **vars(kept) | {"state": "fetched", "reason": note})
             said = f"{kept.samples:,} samples in {kept.size:,} bytes" + (f"; {note}" if note else "")
             self._tell(target, said, logging.INFO)
         await asyncio.to_thread(write_record, self._store, record)

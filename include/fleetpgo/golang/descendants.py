@@ -20,7 +20,6 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ def _left_behind(process: subprocess.Popen[bytes]) -> tuple[list[_Process], int]
     Returns:
         those that live, and how many were reaped.
     """
-    if not _LINUX:
+    if not _LINUX or not _has_children():
         return [], 0
     me, session = os.getpid(), os.getsid(0)
     with _changing:
@@ -145,9 +144,18 @@ def _reap(pid: int) -> bool:
         return True
 
 
+def _has_children() -> bool:
+    """Return whether this process has a child, dead or alive. One that has none has no descendants either."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def _processes() -> Iterator[_Process]:
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and (found := _stat(int(entry.name))):
+    for name in os.listdir("/proc"):  # noqa: PTH208  # a path for each of thousands of processes takes longer
+        if name.isdecimal() and (found := _stat(int(name))):
             yield found
 
 
@@ -155,7 +163,8 @@ def _stat(pid: int) -> _Process | None:
     """What the system tells about a process; None if there is none (any more)."""
     try:
         # A program's name may hold blanks and parentheses; the fields after it are numbers.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123  # as above
+            fields = file.read().rpartition(b")")[2].split()
     except OSError:
         return None
     return _Process(pid, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))

@@ -32,6 +32,7 @@ from fleetpgo.pprof.guarding import GUARDS, Guard, guard
 from fleetpgo.pprof.merging import merge, merge_edges
 from fleetpgo.pprof.minimising import Minimised, minimise, minimise_edges
 from fleetpgo.pprof.profile import MERGED_LIMITS, Profile, decode
+from fleetpgo.pprof.programs import KnownNames
 from fleetpgo.pprof.ranking import Rank, top
 from fleetpgo.pprof.repairing import Left, Repaired, repair
 from fleetpgo.pprof.stacks import stack_difference
@@ -45,6 +46,7 @@ __all__ = [
     "Edges",
     "Facts",
     "Guard",
+    "KnownNames",
     "Left",
     "Limits",
     "Minimised",

@@ -9,6 +9,7 @@ from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.codec.reading import JOINT_BYTES, Limits, message
 from fleetpgo.pprof.codec.showing import shown
 from fleetpgo.pprof.describing import Facts, facts_together
+from fleetpgo.pprof.programs import KnownNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,6 +45,7 @@ def check_each(
     *,
     limits: Limits = Limits(),  # noqa: B008 -- frozen
     seconds: float | None = None,
+    known: KnownNames | None = None,
 ) -> list[Facts | ProfileError]:
     """Check some profiles; those that are read at once take less time than each by itself.
 
@@ -51,12 +53,14 @@ def check_each(
         profiles: gzipped or not. They are read at once as far as they have JOINT_BYTES together, unzipped.
         limits: what each may be.
         seconds: the duration that was asked for; None: any.
+        known: names of functions in earlier profiles; whoever checks many profiles saves time by giving it
+            again. It is for one thread at a time.
 
     Returns:
         For each its facts, or the error that :func:`check` raises, without where it was raised.
     """
     found: list[Facts | ProfileError] = []
-    for each in _facts_of_each(profiles, limits):
+    for each in _facts_of_each(profiles, limits, known or KnownNames()):
         try:
             if isinstance(each, Facts):
                 _require_useful(each, limits, seconds)
@@ -74,11 +78,13 @@ def facts(data: bytes, *, limits: Limits = Limits()) -> Facts:  # noqa: B008 -- 
         kinds),
             has ``no-samples``, ``negative-values``, or a function with a ``bad-name``.
     """
-    (found,) = facts_together([len(data)], [message(data, limits)], limits)
+    (found,) = facts_together([len(data)], [message(data, limits)], limits, KnownNames())
     return found
 
 
-def _facts_of_each(profiles: Sequence[bytes], limits: Limits) -> Iterator[Facts | ProfileError]:
+def _facts_of_each(
+    profiles: Sequence[bytes], limits: Limits, known: KnownNames
+) -> Iterator[Facts | ProfileError]:
     """Yield the facts of some profiles, read as many at once as are small enough together."""
     sizes: list[int] = []
     messages: list[bytes] = []
@@ -86,29 +92,29 @@ def _facts_of_each(profiles: Sequence[bytes], limits: Limits) -> Iterator[Facts 
         try:
             raw = message(data, limits)
         except ProfileError as error:
-            yield from _each_together(sizes, messages, limits)
+            yield from _each_together(sizes, messages, limits, known)
             yield _bare(error)
             sizes, messages = [], []
             continue
         if sum(map(len, messages)) + len(raw) > JOINT_BYTES:
-            yield from _each_together(sizes, messages, limits)
+            yield from _each_together(sizes, messages, limits, known)
             sizes, messages = [], []
         sizes.append(len(data))
         messages.append(raw)
-    yield from _each_together(sizes, messages, limits)
+    yield from _each_together(sizes, messages, limits, known)
 
 
 def _each_together(
-    sizes: Sequence[int], messages: Sequence[bytes], limits: Limits
+    sizes: Sequence[int], messages: Sequence[bytes], limits: Limits, known: KnownNames
 ) -> Iterator[Facts | ProfileError]:
     """Yield the facts of some profiles, read at once, or one by one if one of them is bad."""
     if len(messages) > 1:
         with suppress(ProfileError):
-            yield from facts_together(sizes, messages, limits)
+            yield from facts_together(sizes, messages, limits, known)
             return
     for size, raw in zip(sizes, messages, strict=True):
         try:
-            yield from facts_together([size], [raw], limits)
+            yield from facts_together([size], [raw], limits, known)
         except ProfileError as error:
             yield _bare(error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from fleetpgo.pprof.sampling import count
 from fleetpgo.pprof.startlines import have_start_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from fleetpgo.pprof.codec.columns import Columns
     from fleetpgo.pprof.codec.reading import Limits
     from fleetpgo.pprof.codec.texts import Texts
-    from fleetpgo.pprof.programs import Marks
+    from fleetpgo.pprof.programs import KnownNames, Marks
 
 SECONDS = 1e-9
 """Seconds in a nanosecond."""
@@ -116,13 +117,16 @@ class Facts:
     comments: tuple[str, ...]
 
 
-def facts_together(sizes: Sequence[int], messages: Sequence[bytes], limits: Limits) -> list[Facts]:
+def facts_together(
+    sizes: Sequence[int], messages: Sequence[bytes], limits: Limits, known: KnownNames
+) -> list[Facts]:
     """Return the facts of several profiles, parsed together.
 
     Args:
         sizes: size of each profile as given, in bytes.
         messages: the unzipped profiles.
         limits: largest allowed profile.
+        known: names of functions of earlier profiles; it saves time to use it again.
 
     Raises:
         ProfileError: as :func:`fleetpgo.pprof.facts`, if any profile is bad.
@@ -133,9 +137,11 @@ def facts_together(sizes: Sequence[int], messages: Sequence[bytes], limits: Limi
     _require_countable(columns)
     _require_names(columns)
     placed = have_start_lines(shortened(columns, limits))
-    marks, builds = marks_of_samples(columns), build_ids(columns)
+    marks, builds = marks_of_samples(columns, known), build_ids(columns)
+    show = cache(shown)  # a program's instances share nearly all texts
     return [
-        _facts_of(columns, number, marks, placed, builds[number], size) for number, size in enumerate(sizes)
+        _facts_of(columns, number, marks, placed, builds[number], size, show)
+        for number, size in enumerate(sizes)
     ]
 
 
@@ -182,6 +188,7 @@ def _facts_of(
     placed: NDArray[np.bool_],
     builds: Sequence[str],
     size: int,
+    show: Callable[[bytes | str], str],
 ) -> Facts:
     """Return the facts of one of the profiles."""
     samples_of, functions_of, mappings_of = (
@@ -200,7 +207,7 @@ def _facts_of(
     counts = count(header, values)
     seconds = header.duration * SECONDS
     binary = next(iter(columns.mappings[mappings_of][:1].tolist()), None)
-    build_id = shown(columns.strings[binary[4]]) if binary else ""
+    build_id = show(columns.strings[binary[4]]) if binary else ""
     files = columns.functions[functions_of, 2][marks.main[functions_of]]
     bits = marks.bits[samples_of]
 
@@ -213,11 +220,10 @@ def _facts_of(
 
     modules, main_functions = marks.modules[number], marks.main_functions[number]
     of_types = listed(header.sample_types, len(header.sample_types))
-    shown_comments = {comment: shown(comment) for comment in set(header.comments[:MOST_COMMENTS])}
     return Facts(
         bytes=size,
         message_bytes=columns.message_bytes[number],
-        sample_types=tuple((shown(kind.type), shown(kind.unit)) for kind in header.sample_types[:MOST_TYPES]),
+        sample_types=tuple((show(kind.type), show(kind.unit)) for kind in header.sample_types[:MOST_TYPES]),
         samples=counts.samples,
         stacks=len(weights),
         weight=weight,
@@ -226,16 +232,16 @@ def _facts_of(
         cores=counts.nanoseconds * SECONDS / seconds if seconds > 0 else 0.0,
         build_id=build_id,
         other_builds=tuple(each for each in builds if each != build_id),
-        binary=shown(columns.strings[binary[3]].rpartition(b"/")[2]) if binary else "",
-        main_package=shown(_import_path(columns.strings, files)),
-        kind=f"{of_types} each {shown(str(header.period_type))}",
+        binary=show(columns.strings[binary[3]].rpartition(b"/")[2]) if binary else "",
+        main_package=show(_import_path(columns.strings, files)),
+        kind=f"{of_types} each {show(str(header.period_type))}",
         modules=by_samples(modules, 1),
         main_functions=by_samples(main_functions, 1 + len(modules)),
         outside=counted_in(~IN_MAIN),
         main_share=_share(weights, bits & IN_MAIN != 0),
         start_line_share=_share(weights, placed[samples_of]),
         functions=functions_of.stop - functions_of.start,
-        comments=tuple(shown_comments[comment] for comment in header.comments[:MOST_COMMENTS]),
+        comments=tuple(map(show, header.comments[:MOST_COMMENTS])),
     )
 
 

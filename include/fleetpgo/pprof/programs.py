@@ -18,7 +18,6 @@ first one if it is not a host (``app``).
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,6 +26,7 @@ import numpy as np
 from fleetpgo.pprof.codec.arrays import starts_of
 from fleetpgo.pprof.codec.numbering import Numbering
 from fleetpgo.pprof.codec.showing import shown
+from fleetpgo.pprof.codec.texts import TextNumbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,6 +65,9 @@ OF_EVERY_PROGRAM = (b"main.main", b"main.init")
 MOST_MODULES, MOST_MAIN = 40, 22
 """Modules, and functions of package main, that count in a profile. A stack's are bits of one number."""
 
+MOST_KNOWN = 1 << 22
+"""Bytes of names beyond which all are forgotten. Those in a large program's profiles have a tenth of that."""
+
 IN_MAIN = 1
 """The lowest bit of a stack's number: it holds a function of package main, whichever."""
 
@@ -88,9 +91,32 @@ class Marks(NamedTuple):
     main_functions: Sequence[Sequence[str]]
 
 
-def marks_of_samples(profiles: Columns) -> Marks:
+class KnownNames:
+    """Function names seen before, with the key of each. Instances of one program have the same names."""
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self._names = TextNumbers()
+        self._keys: Numbering[bytes] = Numbering({b"": 0})
+        self._of_names = np.zeros(1, np.int64)
+
+    def keys_of(self, profiles: Columns) -> tuple[list[bytes], Ints]:
+        """Return all keys seen so far, and (functions,) the number of the key of each function's name."""
+        if self._names.size() > MOST_KNOWN:
+            self._forget()
+        numbers = self._names.some(profiles.strings, profiles.functions[:, 0])
+        first, names = len(self._of_names), self._names.all()
+        new = (key_of(names[row][:LONGEST_PATH]) for row in range(first, len(names)))
+        of_new = self._keys.of(new, len(names) - first)
+        self._of_names = np.concatenate((self._of_names, of_new))
+        return list(self._keys), self._of_names[numbers]
+
+
+def marks_of_samples(profiles: Columns, known: KnownNames) -> Marks:
     """Return which modules' and which main functions are in each sample's stack."""
-    keys, of_functions = _keys(profiles)
+    keys, of_functions = _keys(profiles, known)
     in_main = np.fromiter((key.startswith(MAIN) for key in keys), np.bool_, len(keys))
     bits = np.zeros(len(of_functions) + 1, np.int64)  # the last one is that of NONE
     modules, main_functions, longest = [], [], 0
@@ -126,19 +152,16 @@ def _any_bits(bits: NDArray[np.signedinteger], starts: Ints) -> NDArray[np.signe
     return found
 
 
-def _keys(profiles: Columns) -> tuple[list[bytes], Ints]:
-    """Return the keys of all functions without repetition, and (functions,) the number of each one's."""
-    names, of_functions = profiles.strings.distinct(profiles.functions[:, 0])
-    numbers: Numbering[bytes] = Numbering({b"": 0})
-    of_names = numbers.of(map(key_of, [name[:LONGEST_PATH] for name in names]), len(names))
-    numbers_of = of_names[of_functions]
-    modules = _are_modules(numbers)
+def _keys(profiles: Columns, known: KnownNames) -> tuple[list[bytes], Ints]:
+    """Return keys without repetition, and (functions,) the number of each function's key."""
+    keys, numbers_of = known.keys_of(profiles)
+    modules = _are_modules(keys)
     if modules.any():
         rows = np.flatnonzero(modules[numbers_of])
         files, of_rows = profiles.strings.distinct(profiles.functions[rows, 2])
         foreign = (any(mark in file for mark in OF_A_DEPENDENCY) for file in files)
         numbers_of[rows[np.fromiter(foreign, np.bool_, len(files))[of_rows]]] = 0
-    return list(numbers), numbers_of
+    return keys, numbers_of
 
 
 def _are_modules(keys: Iterable[bytes]) -> NDArray[np.bool_]:
@@ -152,7 +175,6 @@ def is_std(name: bytes) -> bool:
     return end > 0 and path[:end].partition(b"/")[0] in STD - NO_PACKAGES
 
 
-@lru_cache(maxsize=1 << 15)  # instances of one program have the same names
 def key_of(name: bytes) -> bytes:
     """Return what tells a function's program apart.
 

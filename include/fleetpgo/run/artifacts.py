@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from fleetpgo.errors import ArtifactError
 from fleetpgo.run.measured import Measurement
@@ -153,9 +154,14 @@ def encode(value: object) -> bytes:
     """Return an artifact's bytes; JSON for people as well as for programs."""
     if isinstance(value, bytes):
         return value
-    record: dict[str, Any] = dict(value.whole) if isinstance(value, Measurement) else asdict(value)  # type: ignore[call-overload]  # all types with a version are dataclasses
-    record["schema_version"] = FILES[type(value)].version
-    return json.dumps(record, indent=2, ensure_ascii=False, default=str).encode() + b"\n"
+    record = value.whole if isinstance(value, Measurement) else _fields(value)
+    versioned = {**record, "schema_version": FILES[type(value)].version}
+    return to_json(versioned, indent=2, inf_nan_mode="constants", fallback=str) + b"\n"
+
+
+def _fields(value: object) -> dict[str, Any]:
+    """Return a dataclass's fields, not copied: a round encodes thousands."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}  # type: ignore[arg-type]  # all types with a version are dataclasses
 
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}

@@ -62,16 +62,18 @@ class Distinct:
         """Return (column,) the number of each value of a column without nulls."""
         if not len(column):
             return np.zeros(0, np.int64)
-        numbers = self._find(column)
-        if numbers.null_count:
-            unknown = call_function("array_filter", [column, call_function("is_null", [numbers])])
-            self.values = pa.concat_arrays([self.values, call_function("unique", [unknown])])
-            numbers = self._find(column)
-        return np.frombuffer(numbers.buffers()[1], np.int32, len(numbers)).astype(np.int64)
-
-    def _find(self, column: pa.Array) -> pa.Array:
-        """Return the number of each value, null for what is not known."""
-        return call_function("index_in", [column], SetLookupOptions(value_set=self.values, skip_nulls=False))
+        known = SetLookupOptions(value_set=self.values, skip_nulls=False)
+        found = call_function("index_in", [column], known)  # null for what is not known
+        validity, numbers = found.buffers()
+        of_values = np.frombuffer(numbers, np.int32, len(column)).astype(np.int64)
+        if found.null_count:
+            new = np.unpackbits(np.frombuffer(validity, np.uint8), count=len(column), bitorder="little") == 0
+            unknown = call_function("array_filter", [column, call_function("is_null", [found])])
+            encoded = call_function("dictionary_encode", [unknown])
+            indices = np.frombuffer(encoded.indices.buffers()[1], np.int32, len(unknown))
+            of_values[new] = len(self.values) + indices
+            self.values = pa.concat_arrays([self.values, encoded.dictionary])
+        return of_values
 
 
 class Rows:

@@ -68,7 +68,7 @@ class Texts(Sequence[bytes]):
     def distinct(self, rows: Ints) -> tuple[list[bytes], Ints]:
         """Return the different texts of the rows, and (rows,) the number of each one's among them."""
         used = used_rows(rows, len(self))
-        encoded = call_function("dictionary_encode", [self.column.take(_column(used))])
+        encoded = call_function("dictionary_encode", [_taken(self.column, used)])
         numbers = np.zeros(len(self), np.int64)
         if len(used):
             numbers[used] = np.frombuffer(encoded.indices.buffers()[1], np.int32, len(used))
@@ -92,9 +92,13 @@ class Texts(Sequence[bytes]):
         return octet in bytes(self._octets)
 
 
-def _column(rows: Ints) -> pa.Array:
-    """Row numbers as Arrow takes them. ``pa.array`` of a numpy array would import pandas: a second."""
-    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
+def _taken(column: pa.Array, rows: Ints) -> pa.Array:
+    """Return some rows of a column.
+
+    ``pa.array`` of a numpy array would import pandas, a second; ``column.take`` all of ``pyarrow.compute``.
+    """
+    numbers = pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
+    return call_function("take", [column, numbers])
 
 
 class TextNumbers:
@@ -109,7 +113,11 @@ class TextNumbers:
 
     def some(self, texts: Texts, rows: Ints) -> Ints:
         """Return the number of the text of each row; other texts get none, and are not kept."""
-        return renumbered(rows, len(texts), lambda used: self._distinct.of(texts.column.take(_column(used))))
+        return renumbered(rows, len(texts), lambda used: self._distinct.of(_taken(texts.column, used)))
+
+    def size(self) -> int:
+        """Return the size of all texts in bytes."""
+        return int(self._distinct.values.nbytes)
 
     def all(self) -> Texts:
         """Return all texts by number."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleetpgo.markdown import cell, details, table
+from fleetpgo.markdown import MOST_LISTED, cell, details, table
 from fleetpgo.proposal.body.figures import percent
 from fleetpgo.proposal.body.section import Section
 
@@ -26,12 +26,13 @@ def source(proposal: Proposal) -> Section | None:
         rows = [
             f"| {cell(each.edge.caller)} | {each.edge.offset} | {cell(each.edge.callee)} | {each.why} | "
             f"{percent(each.share, sign='')} |"
-            for each in match.lost
+            for each in match.lost[:MOST_LISTED]
         ]
         calls = table(
             "| caller | line in it | callee | gone is | of the compared weight |",
             "|---|---:|---|---|---:|",
             rows,
+            of=len(match.lost),
         )
         text += "\n\n" + details(f"Calls that the source does not have: {len(match.lost):,}", calls)
     return Section("Source match", text)
