@@ -1,23 +1,35 @@
 # fleetpgo on Airflow: what every component of docker-compose.yaml and of the Helm chart runs.
+#
+#   make image                                       with Docker or Podman, and with a list of what is in it (SBOM)
+#   make image BASE=apache/airflow@sha256:…          on a base that nobody can exchange
+#   make image CGO=1                                 with a C compiler, for services that are built with cgo
+ARG NODE=node:24.11.1-slim
+# The slim image holds Airflow's core and no providers; our own lock says which of them are installed. It is compiled
+# for Python 3.11, which the tests run, too.
+ARG BASE=apache/airflow:slim-3.3.2-python3.11
 
 # What the pages draw with; npm itself stays behind.
-FROM node:24.11.1-slim AS pages
+FROM ${NODE} AS pages
 WORKDIR /pages
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 
-# The slim image holds Airflow's core and no providers; which of them are installed is said by our own lock.
-FROM apache/airflow:slim-3.3.2-python3.12
+FROM ${BASE}
 
 USER root
+ARG CGO=
 # A service's own build command is most often make; its repository may keep files in Git LFS.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends git git-lfs make \
-    && rm -rf /var/lib/apt/lists/*
+    && apt-get install --yes --no-install-recommends git git-lfs make ${CGO:+gcc libc6-dev} \
+    && rm -rf /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/share/locale
 
 USER airflow
 COPY requirements-production.txt ${AIRFLOW_HOME}/
-RUN pip install --no-cache-dir --requirement ${AIRFLOW_HOME}/requirements-production.txt
+COPY tools/slim-packages ${AIRFLOW_HOME}/tools/
+# In one step: what a later one removes stays in the image. Each package must have the digest that the lock names,
+# and the lock names all of them.
+RUN pip install --no-cache-dir --no-deps --require-hashes --requirement ${AIRFLOW_HOME}/requirements-production.txt \
+    && ${AIRFLOW_HOME}/tools/slim-packages
 
 COPY --chown=airflow:root pyproject.toml README.md ${AIRFLOW_HOME}/
 COPY --chown=airflow:root include ${AIRFLOW_HOME}/include
@@ -33,3 +45,13 @@ RUN pip install --no-cache-dir --no-deps --editable ${AIRFLOW_HOME} \
 # Volumes take owner and mode from these. Any user of group 0 may write: clusters choose the user.
 RUN mkdir --parents --mode 775 ${AIRFLOW_HOME}/cache ${AIRFLOW_HOME}/logs
 ENV FLEETPGO_CACHE=${AIRFLOW_HOME}/cache
+
+# Last: they change with each build, and would make all that follows new.
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG CREATED=unknown
+LABEL org.opencontainers.image.title="fleetpgo" \
+    org.opencontainers.image.description="Profile-guided optimisation of Go services, on Apache Airflow" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}" \
+    org.opencontainers.image.created="${CREATED}"

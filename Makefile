@@ -22,7 +22,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE \
   PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH:$(LOCAL)/npm/bin"
 
 .DEFAULT_GOAL := help
-.PHONY: transcript help setup test test-slow test-distributed test-stores test-helm lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
+.PHONY: transcript help dashboard setup test test-slow test-distributed test-stores test-helm test-containers image sbom lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ test-distributed: setup $(SERVERS) ## Run the loop on two Celery workers, Postgr
 test-stores: setup ## Push profiles into a real store and read them (PYROSCOPE=URL PARCA=URL; neither: into their double)
 	@$(RUN) PYROSCOPE=$(PYROSCOPE) PARCA=$(PARCA) python -m pytest tests/stores -m slow -n0 -v --timeout 600
 
+test-containers: setup ## Run docker-compose.yaml on podman, as root, and take parts away (half an hour; KEEP=1: leave it up)
+	@$(RUN) python -m tests.containers.run $(if $(KEEP),--keep)
+
 test-helm: setup ## Render docs/values.yaml with Airflow's Helm chart, and check the result (CHART=FILE: a copy of the chart)
 	@$(RUN) tools/get-helm .local/helm
 	@$(RUN) tools/get-chart .local/helm/airflow.tgz $(CHART)
@@ -123,6 +126,10 @@ transcript: setup $(PROMETHEUS) ## Type a newcomer's first hour on a fleet of it
 screenshots: setup $(CHROMIUM) ## Take the pictures of the pages for the docs, into docs/images/
 	@$(RUN) python -m tests.pages.screenshots
 
+dashboard: setup ## Make the dashboard for Grafana, docs/monitoring/dashboard.json, and draw its panels (docs/images/monitoring.png)
+	@$(RUN) tools/make-dashboard
+	@$(RUN) python -m tests.monitoring.picture
+
 study-measurement: setup ## Simulate fleets with known savings; tables into the docs (hours; resumes from what is finished)
 	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	  python -m studies.measurement.study --write docs
@@ -147,15 +154,30 @@ proto: setup ## Generate the Python code of the messages from their .proto files
 bench-collect: setup ## Measure what collecting from 1,000 instances costs
 	@$(RUN) python -m bench.collect
 
+# Each package by its digest: what a registry serves tomorrow is what was tested, or is refused.
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes \
+  --custom-compile-command 'make lock'
+
 lock: $(UV) ## Compile the pinned requirements from pyproject.toml
-	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
-	  --custom-compile-command 'make lock' --extra airflow pyproject.toml -o requirements.txt
-	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
-	  --custom-compile-command 'make lock' --extra airflow --extra production -c requirements.txt pyproject.toml \
-	  -o requirements-production.txt
-	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url \
-	  --custom-compile-command 'make lock' --extra airflow --extra production --group dev -c requirements-production.txt \
-	  pyproject.toml -o requirements-dev.txt
+	$(COMPILE) --extra airflow pyproject.toml -o requirements.txt
+	$(COMPILE) --extra airflow --extra production -c requirements.txt pyproject.toml -o requirements-production.txt
+	$(COMPILE) --extra airflow --extra production --group dev -c requirements-production.txt pyproject.toml \
+	  -o requirements-dev.txt
+
+ENGINE ?= $(shell command -v docker || command -v podman)
+IMAGE ?= fleetpgo:0.1.0
+
+image: setup ## Build the image, and list what is in it (ENGINE=podman, BASE=, NODE=, CGO=1, IMAGE=); SBOM in dist/
+	$(ENGINE) build --tag $(IMAGE) $(if $(BASE),--build-arg BASE=$(BASE)) $(if $(NODE),--build-arg NODE=$(NODE)) \
+	  $(if $(CGO),--build-arg CGO=$(CGO)) --build-arg REVISION=$$(git rev-parse HEAD) \
+	  --build-arg CREATED=$$(date --utc +%Y-%m-%dT%H:%M:%SZ) $(BUILD_FLAGS) .
+	@mkdir -p dist
+	@$(RUN) tools/sbom dist/fleetpgo.cdx.json
+	@echo "dist/fleetpgo.cdx.json lists the Python and npm packages of $(IMAGE)"
+
+sbom: setup ## List what is in the image, as CycloneDX, in dist/fleetpgo.cdx.json
+	@mkdir -p dist
+	@$(RUN) tools/sbom dist/fleetpgo.cdx.json
 
 dist: setup ## Build the wheel, and try it in an empty environment without Airflow
 	@rm -rf dist

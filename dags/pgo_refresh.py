@@ -188,13 +188,13 @@ def pgo_refresh(service: ServiceRules) -> DAG:
                 service=name,
                 trigger_rule="all_done",
                 # To repair profiles it builds what the instances run.
-                **({"pool": service.build.pool} if service.profile.repair else {}),
+                **(builds(service) if service.profile.repair else {}),
             ),
             *approval(service),
             BuildAndOpenPROperator(
                 task_id="build_and_open_pr",
                 service=name,
-                pool=service.build.pool,
+                **builds(service),
                 # Two builds, tests, benchmarks, an explanation; all of it again if the base has moved.
                 execution_timeout=2 * 5 * service.build.timeout + timedelta(minutes=15),
             ),
@@ -208,6 +208,12 @@ def pgo_refresh(service: ServiceRules) -> DAG:
         profile = Asset(f"{name} profile", uri=f"fleetpgo://{name}/profile")
         chain(merged, AnnounceMergeOperator(task_id="announce_merge", service=name, outlets=[profile]))
     return dag
+
+
+def builds(service: ServiceRules) -> dict[str, str]:
+    """Return the arguments of a task that builds: where it runs, and with how many others."""
+    queue = {"queue": service.build.queue} if service.build.queue else {}
+    return {"pool": service.build.pool, **queue}
 
 
 def length(service: ServiceRules) -> dict[str, Param]:

@@ -30,7 +30,11 @@ class FleetPGOPlugin(AirflowPlugin):
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]  # made when first asked for
-        """The application, below ``/fleetpgo``."""
-        from fleetpgo_airflow.pages.app import app  # noqa: PLC0415  # see above
+        """The pages below ``/fleetpgo``; metrics and health below ``/fleetpgo-monitoring``."""
+        from fleetpgo_airflow import monitoring  # noqa: PLC0415  # see above
+        from fleetpgo_airflow.pages.app import app  # noqa: PLC0415  # likewise
 
-        return [{"app": app, "url_prefix": "/fleetpgo", "name": "fleetpgo"}]
+        return [
+            {"app": app, "url_prefix": "/fleetpgo", "name": "fleetpgo"},
+            {"app": monitoring.app, "url_prefix": "/fleetpgo-monitoring", "name": "fleetpgo monitoring"},
+        ]

@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, code = ANSWERS[illness]
             self._answer(status, f"<Error><Code>{code}</Code><Message>told</Message></Error>".encode())
         elif not key:
-            self._answer(200, _listing(objects, query["prefix"][0]))
+            self._answer(200, _listing(objects, query.get("prefix", [""])[0]))
         elif self.command == "PUT":
             objects[key] = data
             self._answer(200)

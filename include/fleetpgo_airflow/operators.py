@@ -17,7 +17,7 @@ from fleetpgo.run.proposed import Merge, Proposed
 from fleetpgo.run.selected import Target
 from fleetpgo.run.stop import forget_stop
 from fleetpgo.service.files import load_named, located, override
-from fleetpgo_airflow import hooks
+from fleetpgo_airflow import hooks, stats
 from fleetpgo_airflow.links import MeasurementQueryLink, ProfileLink, PullRequestLink, SelectionQueryLink
 from fleetpgo_airflow.outcomes import forget_failure, keep_failure, translated
 
@@ -51,6 +51,7 @@ class RefreshOperator(BaseOperator):
 
     def opened(self, context: Context) -> tuple[ServiceRules, RunStore]:
         """Return the service and the run's store. Blocks: an object storage asks for its connection."""
+        stats.watch_store()
         service = load_named(self.service)
         return service, hooks.run_store(self.service, context["run_id"])
 
@@ -61,6 +62,7 @@ class PreflightOperator(RefreshOperator):
     def execute(self, context: Context) -> list[str]:
         """Check; params ``instances`` and ``matchers`` override the service file."""
         from fleetpgo.steps.doctor import Parties, examine  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo_airflow import queues  # noqa: PLC0415  # likewise
 
         params = context["params"]
         with translated(self.service):
@@ -75,6 +77,7 @@ class PreflightOperator(RefreshOperator):
                 access=lambda: hooks.blocking_access(service),
             )
             checks = examine(service.model_copy(update={"selection": rules}), parties)
+            checks += [*queues.check_executor(), *queues.check_queue(service)]
         for check in checks:
             say = {"ok": self.log.info, "warning": self.log.warning, "failure": self.log.error}[check.outcome]
             say("%s", located(check.line, self.service))
@@ -160,6 +163,7 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
             service, store = await asyncio.to_thread(self.opened, context)
             await _forget_mended_stop(context, store)
             records = await collect_profiles(service, store, targets, access=await hooks.access(service))
+        stats.fetched(self.service, records)
         if all(record.state != "fetched" for record in records):
             reasons = "; ".join(f"{record.instance}: {record.reason}" for record in records)
             raise AirflowSkipException(f"no profile from {self.pack['name']}: {reasons}")
@@ -204,6 +208,7 @@ class MergeProfilesOperator(RefreshOperator):
             if service.profile.repair:
                 origin = Origin(hooks.prometheus(service), hooks.forge(service), hooks.cache())
             manifest = merge_profiles(service, store, origin=origin)
+        stats.merged(self.service, manifest)
         for warning in manifest.warnings:
             self.log.warning("%s", warning)
         self.log.info("%d of %d instances, %s samples", manifest.used, manifest.selected, manifest.samples)
@@ -219,10 +224,12 @@ class BuildAndOpenPROperator(RefreshOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Propose; param ``dry_run``: everything but the push and the pull request."""
-        from fleetpgo.steps.propose import propose_profile  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.golang import caches  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.propose import propose_profile  # noqa: PLC0415  # likewise
 
         with translated(self.service):
             service, store = self.opened(context)
+            caches.bound(hooks.cache(), hooks.cache_limit())
             proposed = propose_profile(
                 service,
                 store,
@@ -231,6 +238,7 @@ class BuildAndOpenPROperator(RefreshOperator):
                 cache=hooks.cache(),
                 run_url=context["task_instance"].log_url,
             )
+        stats.proposed(self.service, proposed)
         self.log.info("pull request: %s", proposed.url or f"none: {proposed.reason or 'dry run'}")
         return asdict(proposed)
 
@@ -278,6 +286,7 @@ class MeasureOperator(RefreshOperator):
             comparison = measure_period(
                 service, store, hooks.prometheus(service), hooks.forge(service), period=self.period
             )
+        stats.measured(self.service, comparison)
         self.log.info("\n%s", markdown(comparison))
         return headline(comparison)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -48,7 +49,8 @@ def load(services) -> dict:
 
 
 def test_there_is_one_dag_per_service_file(dags):
-    assert sorted(dags) == [f"pgo_refresh__{file.stem}" for file in service_files()]
+    refreshes = [name for name in sorted(dags) if name != "pgo_store"]
+    assert refreshes == [f"pgo_refresh__{file.stem}" for file in service_files()]
 
 
 def test_a_service_with_a_baseline_has_a_dag_that_measures_its_level(tmp_path):
@@ -167,7 +169,10 @@ def test_a_broken_service_file_keeps_its_dag_and_no_other_is_touched(tmp_path):
     shutil.copy(good, tmp_path)
     (tmp_path / "broken.yaml").write_text(good.read_text().replace("quorum:", "quorom:"))
     found = load(tmp_path)
-    assert (sorted(found["docs"]), found["errors"]) == (["pgo_refresh__broken", "pgo_refresh__wshim"], {})
+    assert (sorted(found["docs"]), found["errors"]) == (
+        ["pgo_refresh__broken", "pgo_refresh__wshim", "pgo_store"],
+        {},
+    )
     page = found["docs"]["pgo_refresh__broken"]
     line = good.read_text().splitlines().index("  quorum: 0.5") + 1
     assert f"{tmp_path / 'broken.yaml'}:{line}: collection.quorom: unknown key" in page
@@ -181,3 +186,21 @@ def test_a_broken_service_file_fails_its_run_with_the_mistake():
     task = BrokenServiceOperator(task_id="read_service_file", mistakes="api.yaml:3: unknown key")
     with pytest.raises(AirflowFailException, match=r"api\.yaml:3: unknown key"):
         task.execute({})
+
+
+def test_builds_run_on_the_queue_of_the_service_file(tmp_path):
+    good = services_directory() / "wshim.yaml"
+    (tmp_path / "wshim.yaml").write_text(good.read_text().replace("build:\n", "build:\n  queue: builds\n"))
+    script = (
+        "import sys; from airflow.dag_processing.dagbag import DagBag; bag = DagBag(sys.argv[1]); "
+        "print({task.task_id: task.queue for task in bag.dags['pgo_refresh__wshim'].tasks}, file=sys.stderr)"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", script, os.environ["AIRFLOW__CORE__DAGS_FOLDER"]],
+        env={**os.environ, "FLEETPGO_SERVICES": str(tmp_path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    queues = ast.literal_eval(process.stderr.splitlines()[-1])
+    assert [task for task, queue in queues.items() if queue == "builds"] == ["build_and_open_pr"]

@@ -11,8 +11,8 @@ import json, sys
 from airflow import plugins_manager
 plugins_manager.ensure_plugins_loaded()
 loaded = sorted(name for name in sys.modules if name.startswith("fleetpgo"))
-(app,), _ = plugins_manager.get_fastapi_plugins()
-print(json.dumps([plugins_manager.get_import_errors(), loaded, app["url_prefix"]]))
+apps, _ = plugins_manager.get_fastapi_plugins()
+print(json.dumps([plugins_manager.get_import_errors(), loaded, [app["url_prefix"] for app in apps]]))
 """
 
 
@@ -21,4 +21,8 @@ def test_only_who_asks_for_the_application_imports_it():
     errors, loaded, prefix = json.loads(process.stdout.splitlines()[-1])
     # Airflow asks each installed package for its provider's description.
     described = ["fleetpgo_airflow", "fleetpgo_airflow.provider"]
-    assert (errors, loaded, prefix) == ({}, [*described, "fleetpgo_plugin"], "/fleetpgo")
+    assert (errors, loaded, prefix) == (
+        {},
+        [*described, "fleetpgo_plugin"],
+        ["/fleetpgo", "/fleetpgo-monitoring"],
+    )

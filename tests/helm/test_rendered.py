@@ -16,19 +16,28 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.helm
 
 
-@pytest.fixture(scope="module")
-def objects():
-    """Every object that the chart makes of the values."""
-    done = subprocess.run(
+def template(*arguments):
+    """What the chart makes of the values, as YAML."""
+    return subprocess.run(
         [
-            *(os.environ["HELM"], "template", "fleetpgo", os.environ["CHART"]),
+            *(os.environ["HELM"], "template", "fleetpgo", os.environ["CHART"], *arguments),
             *("--namespace", "fleetpgo", "--values", ROOT / "docs/values.yaml"),
         ],
         check=True,
         capture_output=True,
         text=True,
-    )
-    return [each for each in YAML(typ="safe").load_all(done.stdout) if each]
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    return template()
+
+
+@pytest.fixture(scope="module")
+def objects(rendered):
+    """Every object that the chart makes of the values."""
+    return [each for each in YAML(typ="safe").load_all(rendered) if each]
 
 
 def of_kind(objects, *kinds):
@@ -91,3 +100,118 @@ def test_the_committed_keys_are_those_of_the_chart():
         text=True,
     )
     assert (ROOT / "tests/testdata/helm/keys.txt").read_text() == listed.stdout
+
+
+WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
+
+
+def pods(objects):
+    """Name and pod of each workload."""
+    for each in of_kind(objects, *WORKLOADS):
+        spec = each["spec"]
+        yield each["metadata"]["name"], spec.get("jobTemplate", {}).get("spec", spec)["template"]["spec"]
+
+
+def test_every_object_is_one_that_kubernetes_takes(rendered):
+    done = subprocess.run(
+        ["kubernetes-validate", "--strict", "--no-warn", "-"],
+        input=rendered,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+def test_an_object_that_kubernetes_does_not_take_is_found(rendered):
+    broken = rendered.replace("automountServiceAccountToken", "autoMountServiceAccountToken", 1)
+    done = subprocess.run(
+        ["kubernetes-validate", "--strict", "--no-warn", "-"],
+        input=broken,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+
+
+def test_no_pod_holds_a_token_for_the_cluster(objects):
+    accounts = of_kind(objects, "ServiceAccount")
+    assert [each["metadata"]["name"] for each in accounts if each["automountServiceAccountToken"]] == []
+    own = {each["metadata"]["name"] for each in accounts}
+    used = {pod.get("serviceAccountName") for _, pod in pods(objects)}
+    assert used <= own
+    assert [name for name, pod in pods(objects) if pod.get("automountServiceAccountToken")] == []
+
+
+def test_no_pod_runs_as_root_or_gains_rights(objects):
+    wrong = []
+    for name, pod in pods(objects):
+        rules = pod["securityContext"]
+        if not (rules["runAsNonRoot"] and rules["runAsUser"] and rules["seccompProfile"]["type"]):
+            wrong.append(name)
+        for container in (*pod["containers"], *pod.get("initContainers", ())):
+            rules = container["securityContext"]
+            if rules["allowPrivilegeEscalation"] or rules["capabilities"] != {"drop": ["ALL"]}:
+                wrong.append(f"{name}/{container['name']}")
+    assert wrong == []
+
+
+def test_there_is_a_group_of_workers_for_builds_alone(objects):
+    queues = {}
+    for name, pod in pods(objects):
+        for container in pod["containers"]:
+            command = " ".join(container.get("args") or ())
+            if "celery worker" in command.replace("\\\n", ""):
+                found = re.search(r"-q (\S+)", command)
+                queues[name] = found[1] if found else "default"
+    assert queues == {"fleetpgo-worker": "default", "fleetpgo-worker-builds": "builds"}
+
+
+def test_the_group_for_builds_has_the_cache_of_builds(objects):
+    (pod,) = (pod for name, pod in pods(objects) if name == "fleetpgo-worker-builds")
+    (worker,) = (each for each in pod["containers"] if each["name"] == "worker")
+    assert "/opt/airflow/cache" in {each["mountPath"] for each in worker["volumeMounts"]}
+    assert worker["resources"]["limits"] == {"cpu": "4", "memory": "8Gi"}
+    assert pod["terminationGracePeriodSeconds"] == 1_800
+
+
+def test_the_network_and_disruptions_are_bounded(objects):
+    def selected(kind, *keys):
+        return {each["metadata"]["name"] for each in of_kind(objects, kind)}
+
+    assert {"fleetpgo-worker-policy", "fleetpgo-scheduler-policy"} <= selected("NetworkPolicy")
+    assert len(selected("NetworkPolicy")) >= 5
+    assert len(selected("PodDisruptionBudget")) == 5
+
+
+def test_no_probe_imports_airflow_every_minute(objects):
+    often = [
+        (name, container["name"])
+        for name, pod in pods(objects)
+        for container in pod["containers"]
+        for probe in [container.get("livenessProbe") or {}]
+        if "airflow jobs check" in str(probe) or "celery" in str(probe.get("exec"))
+        if probe["periodSeconds"] < 300
+    ]
+    assert often == []
+
+
+def test_the_database_is_cleaned_and_no_run_that_waits_is(objects):
+    (job,) = of_kind(objects, "CronJob")
+    assert job["metadata"]["name"] == "fleetpgo-database-cleanup"
+    assert "-180 days" in str(job) or "180" in str(job)
+
+
+def test_pods_for_single_tasks_would_need_the_right_to_create_pods():
+    """Why the KubernetesExecutor is refused (docs/decisions/0624): this is what it would ask for."""
+    given = ["--set", "executor=KubernetesExecutor", "--set", "allowPodLaunching=true"]
+    objects = [each for each in YAML(typ="safe").load_all(template(*given)) if each]
+    verbs = {
+        verb
+        for role in of_kind(objects, "Role")
+        for rule in role["rules"]
+        if "pods" in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert "create" in verbs

@@ -21,6 +21,11 @@ class Answering:
         self.series = tuple(Series(labels, ((0.0, value),)) for labels, value in series)
         self.warnings = warnings
 
+    lost: tuple[str, ...] = ()
+
+    def lost_stores(self):
+        return self.lost
+
     def instant(self, query, *, partial_response):
         if query.startswith("count by"):
             series = self._sizes()

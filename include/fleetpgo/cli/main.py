@@ -31,6 +31,7 @@ COMMANDS = (
     "propose",
     "measure",
     "history",
+    "store",
     "pr",
     "verify",
     "profile",

@@ -170,8 +170,8 @@ def measure(
     elif (seen := rollout_end + described.measurement.settle + length) > datetime.now(UTC):
         say(
             "fleetpgo: too early: the window after the rollout ends at "
-            f"{seen.astimezone(UTC):%Y-%m-%d %H:%M} UTC\n→ ask again then; it begins measurement.settle after "
-            "--rollout-end, and is as long as --window or measurement.week",
+            f"{seen.astimezone(UTC):%Y-%m-%d %H:%M} UTC\n→ ask again then; it begins measurement.settle "
+            "after --rollout-end, and is as long as --window or measurement.week",
             err=True,
         )
         raise SystemExit(TOO_EARLY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,14 @@ from fleetpgo.cli.options import (
     prometheus_of,
     prometheus_option,
     service_argument,
+    store_option,
 )
 from fleetpgo.cli.printing import plain, say
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from upath import UPath
 
 
 @click.command()
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 @prometheus_option(required=False)
 @click.option("--instances", type=click.IntRange(1), help="How many to choose. Default: the service file's.")
 @matchers_option
+@store_option(required=False)
 @access_options
 @json_option
 def select(
@@ -37,6 +41,7 @@ def select(
     prometheus_address: str | None,
     instances: int | None,
     matchers: str | None,
+    store: Path | UPath | None,
     ca: Path | None,
     cert: Path | None,
     key: Path | None,
@@ -46,25 +51,30 @@ def select(
     """Show which instances would be profiled, and why.
 
     Nothing is profiled. Instances of a round after the first are asked only if the earlier rounds gave too
-    few samples.
+    few samples. With a store, the fleet is compared with that of the last run.
     """
     import rich
     from rich.table import Table
 
+    from fleetpgo.run.store import RunStore
+    from fleetpgo.selection import absence
     from fleetpgo.service.files import load_named, override
     from fleetpgo.steps.select import choose
 
-    described = load_named(service)
+    described, run = load_named(service), new_run()
     rules = override(described.selection, instances=instances, matchers=matchers)
     prometheus = prometheus_of(described, prometheus_address)
     chosen = choose(
         described.collection,
         rules,
         prometheus,
-        seed=new_run(),
+        seed=run,
         end=datetime.now(UTC),
         access=access_of(ca, cert, key),
     )
+    if store is not None:
+        last = absence.last_fleet(RunStore(store, service, run))
+        chosen = replace(chosen, warnings=(*absence.compare(chosen, last, rules), *chosen.warnings))
     if as_json:
         say(json.dumps(asdict(chosen)))
         return

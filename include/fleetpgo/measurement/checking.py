@@ -10,7 +10,7 @@ from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement.usage import LEAST_MEASURED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from fleetpgo.measurement.usage import Floats, Positions, Usage
     from fleetpgo.measurement.windows import Windows
@@ -73,6 +73,20 @@ def defects(usage: Usage, windows: Windows) -> Iterator[str]:
         sizes = [np.nan_to_num(usage.instances[group][:, at]).mean(axis=1).sum() for at in (before, after)]
         if sizes[0] > 0 and abs(sizes[1] / sizes[0] - 1) > MOST_RESIZED:
             yield f"{name} instances: {sizes[0]:.0f} before and {sizes[1]:.0f} after; nothing explains that"
+
+
+def absent(usage: Usage, expected: Collection[str]) -> Iterator[str]:
+    """Yield a sentence for each datacenter of which there is not one value, although it is expected.
+
+    A store that Thanos has dropped takes all of its history along, so no gap shows that it is gone. Nothing
+    is yielded if the series have no datacenters at all.
+    """
+    there = {name for d, name in enumerate(usage.datacenters) if np.isfinite(usage.cpu[:, d]).any()}
+    if there <= {""}:
+        return
+    for name in sorted(expected):
+        if name and name not in there:
+            yield f"{name}: no value at all, and the fleet has instances there: does Prometheus not reach it?"
 
 
 def unpaired(usage: Usage, windows: Windows, *, material: float) -> Iterator[str]:

@@ -88,6 +88,7 @@ def gather(
         *disturbances.restarts(reader.ask, service, windows, reader.queries),
         *disturbances.hardware(reader.ask, service, windows, reader.queries),
         *(f"Prometheus warns: {warning}" for warning in reader.ask.warnings),
+        *prometheus.lost_stores(),
     ]
     return Evidence(
         usage=usage,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from fleetpgo.measurement.checking import absent
 from fleetpgo.measurement.comparison import Comparison, as_json, conclude
 from fleetpgo.measurement.gathering import gather, step_for
 from fleetpgo.measurement.plot import mermaid, svg
@@ -53,6 +54,7 @@ def measure(
     excluded: Iterable[tuple[datetime, datetime]] = (),
     what_else: WhatElse | None = None,
     rollouts: Iterable[tuple[datetime, datetime]] = (),
+    datacenters: Iterable[str] = (),
 ) -> Measured:
     """Compare CPU in windows of that length before and after a rollout.
 
@@ -65,6 +67,8 @@ def measure(
         excluded: spans to leave out, besides those of the service file.
         what_else: see :func:`.comparison.conclude`.
         rollouts: start and end of earlier rollouts, whose weeks give no placebos.
+        datacenters: where instances were when they were selected, besides `selection.expect`; a measurement
+            without one of them is invalid.
 
     Raises:
         MeasurementError: the metrics cannot be compared.
@@ -77,6 +81,8 @@ def measure(
         rollout, settle=rules.settle, length=window, step=step, excluded=spans, rollouts=rollouts
     )
     evidence = gather(prometheus, service, rollout, windows, step)
+    gone = absent(evidence.usage, {*service.selection.expect, *datacenters})
+    evidence = replace(evidence, defects=(*gone, *evidence.defects))
     comparison = conclude(evidence, windows, rollout, rules, period=period, what_else=what_else)
     return Measured(comparison, evidence.usage, windows)
 

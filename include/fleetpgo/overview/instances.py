@@ -53,8 +53,8 @@ def look_at_instances(store: RunStore, manifest: Manifest | None) -> tuple[Insta
     """Return the instances of the first round, and of later rounds those that were asked."""
     try:
         chosen = read_selection(store)
-    except NotThereError:  # nothing was chosen yet
-        return ()
+    except NotThereError:  # nothing was chosen yet, or the selection was pruned
+        return tuple(map(_remembered, manifest.instances)) if manifest else ()
     final = {each.instance: each for each in manifest.instances} if manifest else {}
     instances = []
     for target in chosen.targets:
@@ -77,6 +77,21 @@ def look_at_instances(store: RunStore, manifest: Manifest | None) -> tuple[Insta
             )
         )
     return tuple(instances)
+
+
+def _remembered(each: Contribution) -> Instance:
+    """Return the result of an instance whose selection was pruned; its round is not known."""
+    return Instance(
+        each.instance, each.datacenter, 1, each.cores, each.state, each.reason, each.samples, each.size
+    )
+
+
+def selection_warnings(store: RunStore) -> tuple[str, ...]:
+    """Return what the selection warns of; () if nothing was chosen yet."""
+    try:
+        return read_selection(store).warnings
+    except NotThereError:
+        return ()
 
 
 def count_by_datacenter(instances: Sequence[Instance]) -> tuple[DatacenterCount, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleetpgo.overview.fleet import profiles_made, summaries
-from fleetpgo.overview.instances import count_by_datacenter, look_at_instances
+from fleetpgo.overview.instances import count_by_datacenter, look_at_instances, selection_warnings
 from fleetpgo.overview.measurements import look_at_measurements
 from fleetpgo.overview.stages import look_at_stages
 from fleetpgo.run.artifacts import (
@@ -72,7 +72,7 @@ class Overview:
         datacenters: counts of these instances by datacenter.
         stopped: why the round was stopped; "" if it was not.
         sufficiency: how far the instances agree, as the manifest has it; None before the merge.
-        warnings: sentences that a reviewer must read.
+        warnings: sentences that a reviewer must read; before the merge, those of the selection.
         measurements: the finished measurements.
         artifacts: the artifacts that can be downloaded.
         has_profile: whether there is a merged profile to look at.
@@ -111,7 +111,7 @@ def look_at_run(store: RunStore) -> Overview:
         datacenters=count_by_datacenter(instances),
         stopped=why_stopped(store),
         sufficiency=manifest.sufficiency if manifest else None,
-        warnings=manifest.warnings if manifest else (),
+        warnings=manifest.warnings if manifest else selection_warnings(store),
         measurements=measurements,
         artifacts=tuple(
             Download(FILES[kind].path(key), size, about)
@@ -125,7 +125,7 @@ def look_at_run(store: RunStore) -> Overview:
 def previous_run(store: RunStore) -> tuple[RunStore, Profile, Profile] | None:
     """Return the run whose profile was merged last before this run's, that profile, and this run's.
 
-    None if no profile was merged before, or this run has not made one yet.
+    None if no profile was merged before, if this run has not made one yet, or if one of them was pruned.
     """
     made = profiles_made(summaries(store.root, store.service))
 
@@ -136,4 +136,6 @@ def previous_run(store: RunStore) -> tuple[RunStore, Profile, Profile] | None:
     if own is None:
         return None
     merged = [profile for profile, run in made if run.merged and profile.made_at < own.made_at]
-    return (of(merged[-1]), merged[-1], own) if merged else None
+    if not merged or not store.exists(MergedProfile) or not of(merged[-1]).exists(MergedProfile):
+        return None
+    return of(merged[-1]), merged[-1], own

@@ -8,6 +8,9 @@ A partial answer has status 200, too, and carries ``warnings``. They are part of
 caller decides whether to accept it. A series whose sample is a native histogram has no number. It is left
 out, and a warning that begins with LEFT_OUT names it.
 
+Thanos drops a store that does not answer, and then answers without it and without a warning. Only its list of
+stores tells (:meth:`Prometheus.lost_stores`), for the five minutes until it forgets the store.
+
 The server is not trusted. Its answers are limited in time and in bytes (after unzipping), and checked against
 the API's schema. Anything else raises :class:`~fleetpgo.errors.PrometheusError`.
 """
@@ -17,6 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -27,7 +31,7 @@ from urllib3.util import Retry
 
 from fleetpgo import foreign
 from fleetpgo.errors import MeasurementError, PrometheusError, QueryError
-from fleetpgo.prometheus.exchange import Exchange, within
+from fleetpgo.prometheus.exchange import Exchange, Received, within
 from fleetpgo.prometheus.replies import (
     LEFT_OUT,
     MatrixData,
@@ -35,6 +39,7 @@ from fleetpgo.prometheus.replies import (
     Success,
     VectorData,
     clean,
+    faults_of_stores,
     first_fault,
     read_reply,
     warnings_of,
@@ -48,6 +53,8 @@ __all__ = ["LEFT_OUT", "MAX_POINTS", "Answer", "Prometheus", "Series", "from_tim
 
 MAX_POINTS = 11_000
 """Prometheus refuses range queries with more points per series."""
+
+_MOST_OF_STORES = 16 << 20  # bytes of the list of Thanos' stores; one has some hundred
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,25 +177,23 @@ class Prometheus:
             raise MeasurementError(f"the query returned {value}; it must return a finite number: {query}")
         return value, answer.warnings
 
+    def lost_stores(self) -> tuple[str, ...]:
+        """Return a sentence for each store that Thanos cannot reach; () for any other server.
+
+        Raises:
+            PrometheusError: the server is unreachable.
+        """
+        url = f"{self.address.rstrip('/')}/api/v1/stores"
+        received = self._exchange(Exchange(self.session, url, None, max_bytes=_MOST_OF_STORES), "its stores")
+        return faults_of_stores(received.body) if received.status == HTTPStatus.OK else ()
+
     def _post(self, endpoint: str, form: dict[str, str], *, partial_response: bool) -> Success:
         """Send a query and return the data of a successful answer."""
         form |= {"dedup": "true", "partial_response": str(partial_response).lower()}
         # Thanos would answer long ranges from downsampled data: another resolution than that of short ones.
         form["max_source_resolution"] = "0s"
         url = f"{self.address.rstrip('/')}/api/v1/{endpoint}"
-        exchange = Exchange(self.session, url, form, max_bytes=self.max_bytes)
-        try:
-            received = within(self.seconds, exchange.run, exchange.abandon)
-        except TimeoutError as error:
-            raise PrometheusError(
-                f"Prometheus at {self.address} has not answered within {self.seconds:g} s: {form['query']}",
-                hint="paste the query into Prometheus: how long does it take there?",
-            ) from error
-        except (requests.RequestException, HTTPError, OSError) as error:
-            raise PrometheusError(
-                f"cannot reach Prometheus at {self.address}: {_cause(error)}",
-                hint="is the address in the connection right, and reachable from here?",
-            ) from error
+        received = self._exchange(Exchange(self.session, url, form, max_bytes=self.max_bytes), form["query"])
         try:
             reply = read_reply(received.body)
         except ValueError as error:
@@ -203,6 +208,20 @@ class Prometheus:
         kind = QueryError if reply.errorType == "bad_data" else PrometheusError
         complaint = clean(f"{reply.errorType}: {reply.error}")
         raise kind(f"Prometheus refuses the query: {complaint}\nquery: {form['query']}")
+
+    def _exchange(self, exchange: Exchange, what: str) -> Received:
+        try:
+            return within(self.seconds, exchange.run, exchange.abandon)
+        except TimeoutError as error:
+            raise PrometheusError(
+                f"Prometheus at {self.address} has not answered within {self.seconds:g} s: {what}",
+                hint="paste the query into Prometheus: how long does it take there?",
+            ) from error
+        except (requests.RequestException, HTTPError, OSError) as error:
+            raise PrometheusError(
+                f"cannot reach Prometheus at {self.address}: {_cause(error)}",
+                hint="is the address in the connection right, and reachable from here?",
+            ) from error
 
 
 def _labels(metric: Mapping[str, str]) -> Mapping[str, str]:

@@ -42,12 +42,12 @@ class Exchange:
     Args:
         session: carries authentication, headers and TLS settings.
         url: where to.
-        form: what to ask.
+        form: what to ask; None: nothing, so the request is a GET.
         max_bytes: most bytes of the answer, unzipped.
     """
 
     def __init__(
-        self, session: requests.Session, url: str, form: Mapping[str, str], *, max_bytes: int
+        self, session: requests.Session, url: str, form: Mapping[str, str] | None, *, max_bytes: int
     ) -> None:
         self._session, self._url, self._form, self._max_bytes = session, url, form, max_bytes
         self._response: requests.Response | None = None
@@ -57,7 +57,8 @@ class Exchange:
     def run(self) -> Received:
         """Ask, and read the answer; a server that says "later" is asked again."""
         for pause in (*_PAUSES, None):
-            self._response = response = self._session.post(
+            self._response = response = self._session.request(
+                "GET" if self._form is None else "POST",
                 self._url,
                 data=self._form,
                 timeout=(_CONNECT_TIMEOUT, _READ_TIMEOUT),
@@ -84,8 +85,9 @@ class Exchange:
         while not self._abandoned and (chunk := response.raw.read1(_CHUNK, decode_content=True)):
             body += chunk
             if len(body) > self._max_bytes:
+                asked = (self._form or {}).get("query", self._url)
                 raise PrometheusError(
-                    f"the answer is larger than {self._max_bytes:,} bytes: {self._form['query']}",
+                    f"the answer is larger than {self._max_bytes:,} bytes: {asked}",
                     hint="aggregate in the query, for example with sum by (…)",
                 )
         return body

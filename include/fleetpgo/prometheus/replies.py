@@ -125,6 +125,43 @@ def without_number(metrics: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
     return (clean(f"{LEFT_OUT}a native histogram is no number: {dict(first)}") + more,)
 
 
+class _Store(BaseModel):
+    """One of the stores that Thanos asks: `GET /api/v1/stores`, since Thanos 0.8."""
+
+    name: str
+    lastError: str | dict[str, Any] | None = None  # noqa: N815  # an object in old versions
+    labelSets: list[dict[str, str]] | None = None  # noqa: N815
+
+
+class _Stores(BaseModel):
+    data: dict[str, list[_Store] | None]
+
+
+def faults_of_stores(body: bytes | bytearray) -> tuple[str, ...]:
+    """Return a sentence for each store that Thanos cannot reach; () if the body is no list of stores."""
+    try:
+        stores = _Stores.model_validate_json(body)
+    except ValidationError:
+        return ()
+    lost = [
+        clean(f"Thanos has lost the store {each.name}{_holds(each)}: {each.lastError}")
+        for kind in stores.data.values()
+        for each in kind or ()
+        if each.lastError
+    ]
+    if more := len(lost) - _WARNINGS:
+        lost = [*lost[:_WARNINGS], f"and {more:,} more stores"] if more > 0 else lost
+    return tuple(lost)
+
+
+def _holds(store: _Store) -> str:
+    """Return the labels of what a store holds, which is missing in each answer."""
+    sets = [
+        "{" + ", ".join(f'{k}="{v}"' for k, v in sorted(each.items())) + "}" for each in store.labelSets or ()
+    ]
+    return f", which holds {' and '.join(sets)}" if sets else ""
+
+
 def first_fault(error: ValueError) -> str:
     """Return where and how an answer deviates from the API's format, without the answer's own values."""
     if not isinstance(error, ValidationError):

@@ -32,6 +32,7 @@ class Proposed:
         seconds_with: how long the build with this profile took.
         source_match: share of the profile's weight that the source still has; None if nothing was compared.
         current_match: the same of the profile on the base branch.
+        cpu_seconds: CPU of all processes that the step started: builds, tests, benchmarks, git.
     """
 
     branch: str
@@ -52,6 +53,7 @@ class Proposed:
     seconds_with: float | None = None
     source_match: float | None = None
     current_match: float | None = None
+    cpu_seconds: float | None = None
 
 
 @dataclass(frozen=True)

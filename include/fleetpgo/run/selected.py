@@ -43,6 +43,7 @@ class Selection:
         datacenters: datacenter → how many instances the fleet has there.
         seconds: length of each profile, or of the time that a store is asked about; 0: not decided yet.
         matchers: label matchers that a store's profiles must have as well; "": none.
+        candidates: the PromQL that gives the whole fleet, of which `query` may ask the busiest only.
     """
 
     targets: tuple[Target, ...]
@@ -52,6 +53,7 @@ class Selection:
     datacenters: Mapping[str, int] = field(default_factory=dict)
     seconds: int = 0
     matchers: str = ""
+    candidates: str = ""
 
     def of_round(self, number: int) -> tuple[Target, ...]:
         """Return the targets of a round."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 import glob
 import secrets
 import stat
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fleetpgo import foreign
 from fleetpgo.errors import FleetPGOError, NotThereError, StoreError
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 
 LIMIT_S = 60.0
 """Seconds that one operation on object storage may take, its own retries included."""
+
+
+class Observer(Protocol):
+    """Is told of each operation: the verb, its seconds, and whether the storage answered."""
+
+    def __call__(self, verb: str, seconds: float, *, well: bool) -> None:
+        """Note an operation."""
+
+
+observers: list[Observer] = []
 
 _LONGEST_REASON = 300
 """Most characters of a server's message in an error."""
@@ -105,6 +116,15 @@ def names(path: Path | UPath, *, limit: float = LIMIT_S) -> list[str]:
     return [name.rpartition("/")[2] for name in found if name.strip("/") != path.path.strip("/")]
 
 
+def remove_empty(directory: Path | UPath) -> None:
+    """Remove a directory's empty directories, and itself if it is empty; object storage has none."""
+    if not isinstance(directory, Path):
+        return
+    for folder in sorted(directory.glob("**/"), reverse=True):
+        with suppress(OSError):  # it is not empty
+            folder.rmdir()
+
+
 @dataclass(frozen=True)
 class Found:
     """A file: its path relative to the root, size in bytes, and last change (Unix seconds; 0 if unknown)."""
@@ -114,13 +134,16 @@ class Found:
     changed: float
 
 
-def matching(root: Path | UPath, pattern: str, *, limit: float = LIMIT_S) -> list[Found]:
-    """List the files that match a shell pattern, unsorted. Hidden files and directories never match.
+def matching(
+    root: Path | UPath, pattern: str, *, limit: float = LIMIT_S, hidden: bool = False
+) -> list[Found]:
+    """List the files that match a shell pattern, unsorted. Directories never match.
 
     Args:
         root: a directory, or a bucket.
         pattern: pattern relative to the root.
         limit: seconds that the listing may take.
+        hidden: whether hidden files of a directory match, too; those of object storage do.
 
     Raises:
         StoreError: the storage does not answer or refuses, or the bucket does not exist.
@@ -128,7 +151,7 @@ def matching(root: Path | UPath, pattern: str, *, limit: float = LIMIT_S) -> lis
     try:
         with reaching(root, "list", limit=limit):
             if isinstance(root, Path):
-                return list(_local(root, pattern))
+                return list(_local(root, pattern, hidden=hidden))
             system, bounds = _connected(root, limit)
             above = f"{root.path.strip('/')}/"
             listed = system.glob(above + pattern, detail=True, **bounds)
@@ -141,8 +164,8 @@ def matching(root: Path | UPath, pattern: str, *, limit: float = LIMIT_S) -> lis
         return []
 
 
-def _local(root: Path, pattern: str) -> Iterator[Found]:
-    for name in glob.iglob(pattern, root_dir=root, recursive=True):  # noqa: PTH207  # it leaves out hidden ones
+def _local(root: Path, pattern: str, *, hidden: bool) -> Iterator[Found]:
+    for name in glob.iglob(pattern, root_dir=root, recursive=True, include_hidden=hidden):  # noqa: PTH207  # pathlib's has no such choice
         try:
             about = (root / name).stat()
         except OSError:  # it was there a moment ago; it is a link to itself
@@ -166,8 +189,10 @@ def reaching(path: Path | UPath, verb: str, *, limit: float = LIMIT_S) -> Iterat
         verb: what is done to it, for the message. With ``write`` a missing path is a StoreError.
         limit: seconds that the operation may take, for the message.
     """
+    begin, well = time.monotonic(), False
     try:
         yield
+        well = True
     except FleetPGOError:
         raise
     # Besides OSError: botocore's and aiohttp's own, IndexError (a cut body), ValueError (a bad endpoint),
@@ -178,6 +203,7 @@ def reaching(path: Path | UPath, verb: str, *, limit: float = LIMIT_S) -> Iterat
         codes = _codes(error)
         absent = isinstance(error, (FileNotFoundError, NotADirectoryError)) and "NoSuchBucket" not in codes
         if absent and verb != "write":
+            well = True
             raise NotThereError(
                 f"artifact {path} is not in the store",
                 hint="clear the task that writes it, and its downstream tasks",
@@ -186,6 +212,9 @@ def reaching(path: Path | UPath, verb: str, *, limit: float = LIMIT_S) -> Iterat
             f"the store cannot {verb} {path}{_endpoint(path)}: {_why(error, codes, limit)}",
             hint=_advice(path, error, codes),
         ) from error
+    finally:
+        for observer in observers:
+            observer(verb, time.monotonic() - begin, well=well)
 
 
 def _connected(path: UPath, limit: float) -> tuple[Any, dict[str, Any]]:

@@ -8,8 +8,8 @@ One instant query gives the size of each datacenter, another the CPU of the cand
 
 Instances for later rounds are chosen together with those of the first. A later round runs only if the samples
 so far are too few. :mod:`.weights` corrects the merge for unequal probabilities of selection. :mod:`.packing`
-distributes the targets over tasks. :mod:`.windows` spreads a run over phases of the day. :mod:`.counters`
-detects a CPU counter that is used without rate().
+distributes the targets over tasks. :mod:`.windows` spreads a run over phases of the day. :mod:`.absence`
+tells which datacenters an answer lacks. :mod:`.counters` detects a CPU counter that is used without rate().
 
 Labels are not trusted: anyone who can push a metric controls them. A value that becomes part of a URL is
 checked here, and again before the request is sent.
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.errors import QueryError, SelectionError
 from fleetpgo.prometheus import LEFT_OUT
 from fleetpgo.run.selected import Selection, Target
-from fleetpgo.selection import counters, stratified, topk, weighted
+from fleetpgo.selection import absence, counters, stratified, topk, weighted
 from fleetpgo.selection.fleet import read_fleet
 from fleetpgo.selection.packing import Pack, pack
 from fleetpgo.selection.stored import read_selection
@@ -97,12 +97,16 @@ def select(
         for each in sizes.series
         if math.isfinite(each.value)  # a count is, unless something else than Prometheus answers
     }
+    absence.require_expected(datacenters, rules)
     rules = _shared(rules, share, datacenters)
     if rules.strategy == "topk":
         query = f"topk({rules.instances * rules.max_rounds + len(taken)}, {query})"
     answer = _ask(prometheus, query, rules, at)
     fleet, left_out = read_fleet(answer, rules)
-    warnings = (*dict.fromkeys(sizes.warnings + answer.warnings), *left_out)
+    lost = prometheus.lost_stores()
+    if lost and not rules.partial_response:
+        raise _partial(lost)
+    warnings = (*dict.fromkeys(sizes.warnings + answer.warnings), *lost, *left_out)
     if not fleet:
         what = "the query returns no usable series"
         if rules.matchers:
@@ -113,7 +117,7 @@ def select(
         )
     counters.require_no_counter(prometheus, query_of(rules), fleet)
     chosen = _choose(fleet, rules, seed, taken, datacenters)
-    return replace(chosen, query=query, warnings=(*warnings, *chosen.warnings))
+    return replace(chosen, query=query, candidates=query_of(rules), warnings=(*warnings, *chosen.warnings))
 
 
 def select_seen(
@@ -145,8 +149,11 @@ def select_seen(
             "have that label?",
         )
     datacenters = dict(Counter(target.datacenter for target in fleet))
+    absence.require_expected(datacenters, rules)
     chosen = _choose(fleet, _shared(rules, share, datacenters), seed, taken, datacenters)
-    return replace(chosen, query=answer.query, warnings=(*left_out, *chosen.warnings))
+    return replace(
+        chosen, query=answer.query, candidates=answer.query, warnings=(*left_out, *chosen.warnings)
+    )
 
 
 def _shared(rules: SelectionRules, share: float, datacenters: Mapping[str, int]) -> SelectionRules:
@@ -201,8 +208,12 @@ def _ask(prometheus: Prometheus, query: str, rules: SelectionRules, at: datetime
     # PromQL's own remarks are no sign that something is missing, nor is a series without a number.
     partial = [warning for warning in answer.warnings if not warning.startswith(("PromQL ", LEFT_OUT))]
     if partial and not rules.partial_response:
-        raise SelectionError(
-            "the answer is partial: " + "; ".join(partial),
-            hint="retry when all stores answer, or accept partial answers: selection.partial_response: true",
-        )
+        raise _partial(partial)
     return answer
+
+
+def _partial(why: Sequence[str]) -> SelectionError:
+    return SelectionError(
+        "the answer is partial: " + "; ".join(why),
+        hint="retry when all stores answer, or accept partial answers: selection.partial_response: true",
+    )

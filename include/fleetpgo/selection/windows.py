@@ -112,4 +112,5 @@ def combined(selections: Mapping[str, Selection]) -> Selection:
             for stratum, cores in selection.strata.items()
         },
         datacenters=datacenters,
+        candidates=next((each.candidates for each in selections.values()), ""),
     )

@@ -119,6 +119,16 @@ class SelectionRules(Part):
     partial_response: bool = Field(
         default=True, description="whether to accept partial answers from Thanos; a warning is recorded"
     )
+    expect: tuple[str, ...] = Field(
+        default=(),
+        description="datacenters that must be in every answer: `[ams, fra, lis]`. Without one of them "
+        "selection fails, and a measurement is invalid: Thanos leaves out what it has lost, and says nothing",
+    )
+    missing_above: Share | None = Field(
+        default=None,
+        description="largest share of the last run's instances that may be missing; beyond it selection "
+        "fails. null: a warning names each datacenter that has lost more than a quarter of them",
+    )
     instance_label: str = Field(
         default="instance", description="label that holds an instance's name (host:port)"
     )

@@ -191,6 +191,12 @@ class BuildRules(Part):
     memory: int = Field(
         default=8 << 30, ge=1 << 28, description="memory limit of each process of a build, in bytes"
     )
+    queue: str | None = Field(
+        default=None,
+        pattern=r"^[\w.-]{1,100}$",
+        description="queue of Celery's workers on which builds run, apart from all other tasks; null: "
+        "Airflow's default queue. A worker must listen to it, or builds wait for ever: preflight says so",
+    )
     pool: str = Field(
         default="default_pool",
         description="Airflow pool that limits how many builds run at once; create it in Airflow",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from fleetpgo.errors import ArtifactError
+from fleetpgo.errors import ArtifactError, NotThereError
 from fleetpgo.measurement import measuring
 from fleetpgo.measurement.certainty import REVERT_LEVEL, chance_of_loss
 from fleetpgo.measurement.history import rollouts
@@ -14,6 +14,7 @@ from fleetpgo.proposal.revert import propose_revert, withdraw_revert
 from fleetpgo.run.artifacts import Picture, Report, decode
 from fleetpgo.run.measured import PERIODS, Measurement
 from fleetpgo.run.proposed import Merge, Proposed, Reverted, Rollout
+from fleetpgo.selection import read_selection
 from fleetpgo.steps.wait import window_of
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def measure_period(
         window=window_of(service, period),
         what_else=partial(what_else, service, forge, commit),
         rollouts=rollouts(store.root, store.service),
+        datacenters=_datacenters(store),
     )
     files = measured.files()
     store.write(decode(Measurement, files["json"], store.path(Measurement, period)), period)
@@ -81,6 +83,14 @@ def measure_period(
             )
         store.write(reverted)
     return measured.comparison
+
+
+def _datacenters(store: RunStore) -> list[str]:
+    """Return the datacenters of the fleet that was selected from; none if the selection is gone."""
+    try:
+        return list(read_selection(store).datacenters)
+    except NotThereError:  # pruned
+        return []
 
 
 def revert_as(comparison: Comparison, period: Period) -> Literal["open", "draft"] | None:

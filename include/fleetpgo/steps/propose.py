@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import resource
 import shlex
 import tempfile
 from contextlib import contextmanager
@@ -109,6 +110,7 @@ def propose_profile(
         savings=latest_savings(store.root, store.service),
         power=_power(service, store),
     )
+    begun = _children()
     profile = store.read(ProposedProfile)
     for kind in (ProposedText, ProposedDiff):
         store.remove(kind)
@@ -116,6 +118,7 @@ def propose_profile(
         proposed = propose(
             service, forge, profile, provenance, dry_run=dry_run, cache=cache, keep=store.write
         )
+    proposed = replace(proposed, cpu_seconds=round(_children() - begun, 3))
     store.write(proposed)
     return proposed
 
@@ -128,6 +131,12 @@ def _power(service: ServiceRules, store: RunStore) -> str:
         return ""
     held_back = service.rollout.treated is not None and len(sizes) > 1
     return expected(sum(sizes.values()), held_back=held_back)
+
+
+def _children() -> float:
+    """Return the CPU seconds of all processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from fleetpgo import selection
 from fleetpgo.collection import Access, fleets
 from fleetpgo.errors import SelectionError
 from fleetpgo.run.stop import forget_stop
+from fleetpgo.selection import absence
 from fleetpgo.selection.stored import read_windows
 from fleetpgo.service.files import override
 
@@ -72,7 +73,8 @@ def select_instances(
     chosen = choose(
         asked, rules, prometheus, seed=store.run, share=share, taken=taken, end=now, at=then, access=access
     )
-    chosen = replace(chosen, seconds=asked.length)
+    missing = absence.compare(chosen, absence.last_fleet(store), rules)
+    chosen = replace(chosen, seconds=asked.length, warnings=(*missing, *chosen.warnings))
     if asked.past:
         chosen = _about_the_past(chosen, now)
     forget_stop(store)
