@@ -22,7 +22,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE \
   PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH:$(LOCAL)/npm/bin"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow test-distributed test-stores test-helm lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
+.PHONY: help setup test test-slow test-distributed test-stores test-forge test-helm lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,12 @@ test-distributed: setup $(SERVERS) ## Run the loop on two Celery workers, Postgr
 
 test-stores: setup ## Push profiles into a real store and read them (PYROSCOPE=URL PARCA=URL; neither: into their double)
 	@$(RUN) PYROSCOPE=$(PYROSCOPE) PARCA=$(PARCA) python -m pytest tests/stores -m slow -n0 -v --timeout 600
+
+test-forge: setup ## Run the suite of behaviours on a real forge (FORGE=gitea FORGE_URL=… FORGE_TOKEN=… FORGE_ADMIN_TOKEN=…)
+	@test -n "$(FORGE_URL)" || { cat docs/test-forge.txt >&2; exit 1; }
+	@$(RUN) FORGE=$(or $(FORGE),gitea) FORGE_URL=$(FORGE_URL) FORGE_TOKEN=$(FORGE_TOKEN) \
+	  FORGE_ADMIN_TOKEN=$(FORGE_ADMIN_TOKEN) FORGE_CA=$(FORGE_CA) \
+	  python -m pytest tests/proposal/forges/test_behaviours.py -m real -n0 -v --timeout 600
 
 test-helm: setup ## Render docs/values.yaml with Airflow's Helm chart, and check the result (CHART=FILE: a copy of the chart)
 	@$(RUN) tools/get-helm .local/helm

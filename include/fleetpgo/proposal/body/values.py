@@ -44,6 +44,7 @@ class Provenance:
         notes: sentences that the reviewer must read.
         guarded: functions that are kept from inlining, each with the link that says why.
         savings: what the latest refreshes saved, the oldest first, each in a few words.
+        expected: what a further one is expected to save, with its interval; "" if that is not known.
     """
 
     run: str
@@ -57,6 +58,7 @@ class Provenance:
     notes: Sequence[str] = ()
     guarded: Mapping[str, str] = field(default_factory=dict)
     savings: Sequence[str] = ()
+    expected: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,9 @@ class Proposal:
         binary: path of the binary that the command makes.
         wired: other files that the pull request edits, so that the build uses the profile.
         unaware: files that build something without the profile, and are not edited.
+        since: difference from the profile that the open pull request proposed before; None: it is new.
+        title: template of the title and of the commit's first line (:class:`CommitRules`).
+        message: template of the rest of the commit's message.
         images: a sentence for each container image whose build does not get the profile.
         verified: results of the builds and checks in the clone.
         match_below: source match below which the reviewer is warned.
@@ -130,3 +135,6 @@ class Proposal:
     functions: Sequence[FunctionShare]
     provenance: Provenance
     images: Sequence[str] = ()
+    since: Change | None = None
+    title: str = "$title"
+    message: str = "$path (SHA-256 $profile…)"
