@@ -22,7 +22,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE \
   PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH:$(LOCAL)/npm/bin"
 
 .DEFAULT_GOAL := help
-.PHONY: transcript help dashboard setup test test-slow test-distributed test-stores test-helm test-containers image sbom lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
+.PHONY: transcript help dashboard setup test test-slow test-distributed test-stores test-forge test-helm test-containers image sbom lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,12 @@ test-stores: setup ## Push profiles into a real store and read them (PYROSCOPE=U
 
 test-containers: setup ## Run docker-compose.yaml on podman, as root, and take parts away (half an hour; KEEP=1: leave it up)
 	@$(RUN) python -m tests.containers.run $(if $(KEEP),--keep)
+
+test-forge: setup ## Run the suite of behaviours on a real forge (FORGE=gitea FORGE_URL=… FORGE_TOKEN=… FORGE_ADMIN_TOKEN=…)
+	@test -n "$(FORGE_URL)" || { cat docs/test-forge.txt >&2; exit 1; }
+	@$(RUN) FORGE=$(or $(FORGE),gitea) FORGE_URL=$(FORGE_URL) FORGE_TOKEN=$(FORGE_TOKEN) \
+	  FORGE_ADMIN_TOKEN=$(FORGE_ADMIN_TOKEN) FORGE_CA=$(FORGE_CA) \
+	  python -m pytest tests/proposal/forges/test_behaviours.py -m real -n0 -v --timeout 600
 
 test-helm: setup ## Render docs/values.yaml with Airflow's Helm chart, and check the result (CHART=FILE: a copy of the chart)
 	@$(RUN) tools/get-helm .local/helm

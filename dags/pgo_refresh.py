@@ -65,8 +65,8 @@ and with the result, and opens one pull request. After the rollout it measures t
 | merge_profiles | checks, merges, minimises; applies the quorum | the log names each lost instance |
 | approve | waits for an approval, if the service requires one | skipped from here: it was rejected |
 | build_and_open_pr | builds twice; opens or updates the PR of `{branch}` | the log has the build's output |
-| wait_for_merge | waits until the PR is merged | skipped: closed, or a newer run took it over |
-| announce_merge | updates the asset `fleetpgo://{name}/profile` | the DAGs that follow it do not start |
+| wait_for_merge | waits until the PR is merged; rebases it where needed | skipped: closed, or taken over |
+| announce_merge | updates `fleetpgo://{name}/profile`, deletes our branch | no DAG that follows it starts |
 | wait_for_rollout | waits until the fleet runs the new build | see `rollout.fraction` in the service file |
 | measure_rollout | compares CPU before and after; comments on the PR | the log has the PromQL |
 | wait_for_week, measure_week | the same over `measurement.week` | the log has the PromQL |
@@ -195,10 +195,15 @@ def pgo_refresh(service: ServiceRules) -> DAG:
                 task_id="build_and_open_pr",
                 service=name,
                 **builds(service),
-                # Two builds, tests, benchmarks, an explanation; all of it again if the base has moved.
-                execution_timeout=2 * 5 * service.build.timeout + timedelta(minutes=15),
+                execution_timeout=build_time(service),
             ),
-            merged := WaitForMergeOperator(task_id="wait_for_merge", service=name),
+            merged := WaitForMergeOperator(
+                task_id="wait_for_merge",
+                service=name,
+                # While it waits it holds no slot; where it resumes to build, one of the builds'.
+                **builds(service),
+                execution_timeout=build_time(service),
+            ),
             WaitForRolloutOperator(task_id="wait_for_rollout", service=name),
             MeasureOperator(task_id="measure_rollout", service=name, period="rollout"),
             WaitForWeekOperator(task_id="wait_for_week", service=name),
@@ -214,6 +219,11 @@ def builds(service: ServiceRules) -> dict[str, str]:
     """Return the arguments of a task that builds: where it runs, and with how many others."""
     queue = {"queue": service.build.queue} if service.build.queue else {}
     return {"pool": service.build.pool, **queue}
+
+
+def build_time(service: ServiceRules) -> timedelta:
+    """Return the most time of two builds, tests, benchmarks, an explanation; twice, if the base has moved."""
+    return 2 * 5 * service.build.timeout + timedelta(minutes=15)
 
 
 def length(service: ServiceRules) -> dict[str, Param]:

@@ -311,7 +311,18 @@ def origin(tmp_path: Path, go_module: Path) -> Path:
     (go_module / ".gitignore").write_text("bin/\n*.pprof\n")
     git(go_module, "init", "--quiet", "--initial-branch=main")
     git(go_module, "add", ".")
-    git(go_module, "commit", "--quiet", "--message", "Begin")
+    # At a set time: the commit is the same in each test, and is built once without a profile.
+    subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--message", "Begin"],
+        cwd=go_module,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": os.devnull,
+            "GIT_AUTHOR_DATE": "2026-01-05T06:00:00Z",
+            "GIT_COMMITTER_DATE": "2026-01-05T06:00:00Z",
+        },
+        check=True,
+    )
     git(forge, "clone", "--quiet", "--bare", str(go_module), "tiny.git")
     return forge
 

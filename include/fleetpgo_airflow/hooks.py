@@ -36,12 +36,23 @@ foreign.listeners.append(mask_secret)
 
 
 def prometheus(service: ServiceRules) -> Prometheus:
-    """Return the service's Prometheus, with an ``http`` connection's authentication, headers and TLS."""
+    """Return the service's Prometheus, with an ``http`` connection's authentication, headers and TLS.
+
+    Its extra may name a file of certificate authorities, ``ca``.
+    """
     connection = service.prometheus.connection
     hook = HttpHook(http_conn_id=connection)
     with _named("prometheus.connection", connection, "http"):
         session = hook.get_conn()
-    return Prometheus(hook.base_url, session)
+        ca = _ca(BaseHook.get_connection(connection).extra_dejson)
+    # The hook makes a header of each entry of the extra that it does not know.
+    session.headers.pop("ca", None)
+    return Prometheus(hook.base_url, session, ca=ca)
+
+
+def _ca(extra: Mapping[str, Any]) -> Path | None:
+    """Return the file of certificate authorities that a connection names."""
+    return Path(extra["ca"]) if extra.get("ca") else None
 
 
 async def access(service: ServiceRules) -> Access:
@@ -117,7 +128,8 @@ def connected(connection: Connection, repository: RepositoryRules) -> forges.For
 
     The connection's host is the forge's address (for the ``local`` forge: its extra ``path``, a directory),
     and its password the token. With the extras ``app_id`` and ``installation_id`` it is an app of GitHub's,
-    and the password its private key.
+    and the password its private key. The extra ``ca`` is a file of certificate authorities on the worker, and
+    ``signing_key`` the private key that signs commits.
     """
     extra = connection.extra_dejson
     return forges.connect(
@@ -126,6 +138,8 @@ def connected(connection: Connection, repository: RepositoryRules) -> forges.For
         address=extra.get("path") or connection.host or "",
         token=connection.password,
         app=_app(extra),
+        ca=_ca(extra),
+        signing_key=extra.get("signing_key"),
     )
 
 

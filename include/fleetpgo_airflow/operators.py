@@ -109,11 +109,15 @@ class SelectInstancesOperator(RefreshOperator):
 
         Param ``now``: choose all instances, whatever the window.
         """
-        from fleetpgo.steps.select import select_instances  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.doctor import require_rights  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.select import select_instances  # noqa: PLC0415  # likewise
 
         params = context["params"]
         with translated(self.service):
             service, store = self.opened(context)
+            if self.window and not params["now"] and not params.get("dry_run"):
+                # The window may have opened days after the preflight.
+                require_rights(service, hooks.forge(service))
             chosen, packs = select_instances(
                 service,
                 store,
@@ -251,10 +255,13 @@ class AnnounceMergeOperator(RefreshOperator):
     """
 
     def execute(self, context: Context) -> None:
-        """Emit the asset, with the profile, the pull request and the merge's commit."""
+        """Emit the asset, with the profile, the pull request and the merge's commit; delete our branch."""
+        from fleetpgo.steps.refresh import clean_up  # noqa: PLC0415  # not when the DAG file is parsed
+
         with translated(self.service):
-            _, store = self.opened(context)
+            service, store = self.opened(context)
             proposed, merge = store.read(Proposed), store.read(Merge)
+            clean_up(store, lambda: hooks.forge(service))
         (asset,) = self.outlets
         context["outlet_events"][asset].extra = {
             "profile": proposed.profile,

@@ -41,6 +41,18 @@ def get_provider_info() -> dict[str, Any]:
                         "description": "number at the end of the address of the installation's settings",
                         "schema": {"type": ["string", "null"]},
                     },
+                    "ca": {
+                        "label": "Certificate authorities",
+                        "description": "file on the workers, in PEM, of the authorities to trust; by default "
+                        "the system's",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "signing_key": {
+                        "label": "Signing key",
+                        "description": "private key for `commit.sign`, without a passphrase: SSH, or GPG as "
+                        "`gpg --armor --export-secret-keys` prints it",
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    },
                     "service": {
                         "label": "Service to test with",
                         "description": "*Test* looks for the open pull request of this service",

@@ -1,7 +1,8 @@
 """Waits of days that occupy no worker: an operator checks once, then the triggerer keeps checking.
 
 The trigger itself ends the task (success or skip): to resume on a worker costs a process, and sometimes fails
-(docs/decisions/0003). The run's store holds what a look found, so a restarted triggerer simply looks again.
+(docs/decisions/0003). Only for work, a clone with builds, is the task resumed: it does that and defers again
+(docs/decisions/0484). The run's store holds what a look found, so a restarted triggerer simply looks again.
 An error while looking is logged, and the look repeated: if Prometheus or the store is down for an hour, a run
 that waits for a week must not fail.
 """
@@ -9,15 +10,22 @@ that waits for a week must not fail.
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from airflow.triggers.base import BaseTrigger, TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
+from airflow.triggers.base import (
+    BaseTrigger,
+    TaskFailedEvent,
+    TaskSkippedEvent,
+    TaskSuccessEvent,
+    TriggerEvent,
+)
 
-from fleetpgo.errors import FleetPGOError, StoreError
+from fleetpgo.errors import FleetPGOError, ForgeError, StoreError
 from fleetpgo.run.proposed import Failed
 from fleetpgo.service.files import keys_located, load_named, override
 from fleetpgo_airflow import hooks
@@ -28,14 +36,20 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from airflow.sdk import Context
-    from airflow.triggers.base import TriggerEvent
 
-    from fleetpgo.steps.wait import Outcome
+    from fleetpgo.steps.watch import Outcome
 
 What = Literal["merge", "rollout", "week"]
 
 PATIENCE = timedelta(days=60)
 """Longest wait; after it the task fails, so that somebody looks."""
+
+
+REOPENED = timedelta(days=7)
+"""For so long a closed pull request may be reopened; after it the run is skipped."""
+
+BLIND = timedelta(days=1)
+"""For so long the forge may give no answer, as with a revoked token; then the task fails, as an alert."""
 
 
 def look(what: What, service_name: str, run: str) -> Outcome:
@@ -47,7 +61,7 @@ def look(what: What, service_name: str, run: str) -> Outcome:
         store = hooks.run_store(service_name, run)
         match what:
             case "merge":
-                return look_for_merge(store, hooks.forge(service))
+                return look_for_merge(store, hooks.forge(service), service, patience=REOPENED)
             case "rollout":
                 return look_for_rollout(service, store, hooks.prometheus(service), datetime.now(UTC))
             case "week":
@@ -78,28 +92,43 @@ class LookTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, sleep, look again."""
-        said = ""
+        said, blind = "", None
         while True:
+            event = None
             try:
                 outcome = await asyncio.to_thread(look, self.what, self.service, self.run_id)
+                message, blind = outcome.message, None
+                event = await self._event(outcome)
             except FleetPGOError as error:
-                self.log.warning("cannot look now; will try again: %s", error)
-            else:
-                if outcome.message != said:
-                    self.log.info("%s", outcome.message)
-                    said = outcome.message
-                match outcome.state:
-                    case "done":
-                        yield TaskSuccessEvent()
-                        return
-                    case "skipped":
-                        yield TaskSkippedEvent()
-                        return
-                    case "failed":
-                        await asyncio.to_thread(self._keep_failure, outcome.message)
-                        yield TaskFailedEvent()
-                        return
+                message = f"cannot look now; will try again: {error}"
+                blind = blind or time.monotonic()
+                if isinstance(error, ForgeError) and time.monotonic() - blind >= BLIND.total_seconds():
+                    event = await self._failed(str(error))
+            if message != said:
+                self.log.info("%s", message)
+                said = message
+            if event is not None:
+                yield event
+                return
             await asyncio.sleep(self.poll)
+
+    async def _event(self, outcome: Outcome) -> TriggerEvent | None:
+        """Return the event that ends or resumes the task; None: the wait goes on."""
+        match outcome.state:
+            case "done":
+                return TaskSuccessEvent()
+            case "skipped":
+                return TaskSkippedEvent()
+            case "failed":
+                return await self._failed(outcome.message)
+            case "work":
+                return TriggerEvent({"work": outcome.message})  # type: ignore[no-untyped-call]  # Airflow's
+            case _:
+                return None
+
+    async def _failed(self, reason: str) -> TriggerEvent:
+        await asyncio.to_thread(self._keep_failure, reason)
+        return TaskFailedEvent()
 
     def _keep_failure(self, reason: str) -> None:
         """Keep why the wait failed, for the run's page: no callback of the task runs here."""
@@ -129,11 +158,15 @@ class WaitOperator(RefreshOperator):
 
     def execute(self, context: Context) -> None:
         """Look; skip with the reason, or defer."""
-        from fleetpgo.steps.wait import Outcome  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.watch import Outcome  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated(self.service):
             try:
                 outcome = look(self.what, self.service, context["run_id"])
+                if outcome.state == "work":
+                    self.log.info("%s", outcome.message)
+                    self.log.info("%s", self.work(context))
+                    outcome = look(self.what, self.service, context["run_id"])
             except StoreError as error:
                 # Its retries would be over within minutes.
                 outcome = Outcome("waiting", f"cannot look now, the trigger will try again: {error}")
@@ -143,7 +176,7 @@ class WaitOperator(RefreshOperator):
                 raise AirflowSkipException(outcome.message)
             case "failed":
                 raise AirflowFailException(outcome.message)
-            case "waiting":
+            case "waiting" | "work":
                 self.defer(
                     trigger=LookTrigger(
                         what=self.what,
@@ -156,14 +189,31 @@ class WaitOperator(RefreshOperator):
                 )
 
     def execute_again(self, context: Context, event: object = None) -> None:  # noqa: ARG002
-        """Never called by a scheduler: `dag.test` resumes even tasks whose trigger has ended them."""
+        """Resume for work. `dag.test` resumes even tasks whose trigger has ended them."""
         self.execute(context)
+
+    def work(self, context: Context) -> str:
+        """Do what is due before the wait goes on; return what was done."""
+        raise NotImplementedError
 
 
 class WaitForMergeOperator(WaitOperator):
-    """Waits until the pull request is merged; skips if it is closed or a newer run takes it over."""
+    """Waits until the pull request is merged; meanwhile makes its branch anew where the base requires it."""
 
     what: What = "merge"
+
+    def work(self, context: Context) -> str:
+        """Propose the run's profile again, or merge by rule."""
+        from fleetpgo.steps.refresh import refresh  # noqa: PLC0415  # not when the DAG file is parsed
+
+        service, store = self.opened(context)
+        return refresh(
+            service,
+            store,
+            hooks.forge(service),
+            cache=hooks.cache(),
+            run_url=context["task_instance"].log_url,
+        )
 
 
 class WaitForRolloutOperator(WaitOperator):

@@ -26,9 +26,11 @@ def test_airflow_finds_the_form():
     assert name == "Forge (fleetpgo)"
     assert [field.rpartition("__")[2] for field in fields] == [
         "app_id",
+        "ca",
         "installation_id",
         "path",
         "service",
+        "signing_key",
     ]
     assert behaviour["relabeling"] == {"host": "Address", "password": "Token"}
 

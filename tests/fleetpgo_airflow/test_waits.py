@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
 
 from fleetpgo.proposal.forges.local import LocalForge
-from fleetpgo.run.proposed import Merge, Proposed, Rollout
+from fleetpgo.run.proposed import Failed, Merge, Proposed, Rollout, Watched
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import load_named, services_directory
 from tests.run.artifacts import proposed
@@ -82,9 +82,13 @@ async def test_a_merge_ends_the_task_in_success_and_is_remembered(forge, store):
     assert store.read(Merge) == Merge("merged", merged.merged_at, merged.merge_commit)
 
 
-async def test_a_closed_pull_request_skips_the_rest_with_its_reason(forge, store):
+async def test_a_closed_pull_request_may_be_reopened_for_a_week_then_skips_the_rest(forge, store):
     forge.close(1)
-    event = await first_event(trigger())
+    waiting = asyncio.create_task(first_event(trigger()))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    store.write(Watched(closed_at=datetime.now(UTC) - timedelta(days=8)))
+    event = await waiting
     assert event.payload == "skipped"
     assert "was closed without a merge" in store.read(Merge).reason
 
@@ -94,6 +98,36 @@ async def test_a_pull_request_that_a_newer_run_took_over_skips_the_rest(forge, s
     event = await first_event(trigger())
     assert event.payload == "skipped"
     assert "superseded by run manual__2" in store.read(Merge).reason
+
+
+async def test_what_is_to_be_done_resumes_the_task_on_a_worker(forge):
+    forge.label(1, add=("fleetpgo/rebase",))
+    event = await first_event(trigger())
+    assert "somebody asks to have its branch made anew" in event.payload["work"]
+
+
+def test_a_resumed_task_does_it_and_waits_again(forge, store, monkeypatch):
+    done = []
+
+    def refresh(service, its_store, its_forge, **_):
+        done.append((service.name, its_store.run))
+        its_forge.label(1, remove="fleetpgo/rebase")
+        return "made anew"
+
+    monkeypatch.setattr("fleetpgo.steps.refresh.refresh", refresh)
+    forge.label(1, add=("fleetpgo/rebase",))
+    task = type("Task", (), {"log_url": "https://airflow.example"})
+    with pytest.raises(TaskDeferred):
+        operator("WaitForMergeOperator").execute_again({"run_id": RUN, "task_instance": task}, {})
+    assert done == [("wshim", RUN)]
+
+
+async def test_a_forge_that_gives_no_answer_for_a_day_fails_the_task(forge, store, tmp_path, monkeypatch):
+    monkeypatch.setattr("fleetpgo_airflow.waits.BLIND", timedelta(seconds=0.05))
+    (tmp_path / "forge" / "wshim.git").rename(tmp_path / "elsewhere")
+    event = await first_event(trigger())
+    assert event.payload == "failed"
+    assert "there is no bare repository" in store.read(Failed, "wait_for_merge").reason
 
 
 async def test_a_dry_run_waits_for_nothing(forge, store):

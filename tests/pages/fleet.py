@@ -158,6 +158,15 @@ class Forge:
             "e" * 40,
         )
 
+    def read_comment(self, number: int, key: str) -> str:
+        return ""
+
+    def find(self, branch: str) -> None:
+        return None
+
+    def lost_branch(self, number: int) -> bool:
+        return False
+
 
 def url(number: int) -> str:
     return f"https://forge.example/edge/pulls/{number}"

@@ -20,9 +20,11 @@ from fleetpgo.proposal.body import (
     Proposal,
     Provenance,
     body,
+    message,
     title,
 )
 from fleetpgo.proposal.ensure import Marker, marker
+from fleetpgo.proposal.etiquette import REBASE_BOX
 from fleetpgo.proposal.verify import Verified
 
 FIRST = Proposal(
@@ -98,6 +100,7 @@ REFRESH = dataclasses.replace(
         notes=("Thanos answered only in part: 1 store is down",),
         guarded={"runtime.gopark": "https://github.com/golang/go/issues/74045"},
         savings=["saved 3.1 % [2.2, 4.0]", "inconclusive", "saved 1.2 % [0.9, 1.5]"],
+        expected="1.2 % [-0.5, 4.0] of the CPU, as the last 3 that were measured",
     ),
 )
 
@@ -136,8 +139,46 @@ def test_the_body_is_the_golden_one(name, proposal, golden):
     golden(f"pullrequest/{name}.md", body(proposal) + "\n")
 
 
-def test_the_title_names_the_service():
-    assert title(FIRST) == "Refresh the PGO profile of wshim"
+def test_the_title_says_what_changes():
+    assert title(FIRST) == "Add the PGO profile of wshim"
+    assert title(REFRESH) == "Refresh the PGO profile of wshim: 71 hot calls gained, 12 lost"
+
+
+def test_title_and_message_follow_their_templates():
+    proposal = dataclasses.replace(
+        REFRESH, title="perf($service): $change", message="$title\n\n$path at $profile, for $$0."
+    )
+
+    assert message(proposal) == (
+        "perf(wshim): 71 hot calls gained, 12 lost\n\n"
+        "Refresh the PGO profile of wshim: 71 hot calls gained, 12 lost\n\n"
+        "pgo/profile.pprof at 0123456789ab, for $0.\n"
+    )
+
+
+@pytest.mark.parametrize("proposal", [FIRST, REFRESH])
+def test_what_is_not_folded_is_read_in_two_minutes(proposal):
+    before, *_ = body(proposal).split("<details>", 1)
+
+    assert len(before.split()) <= 350
+
+
+def test_what_it_is_expected_to_bring_is_said_or_that_it_is_unknown():
+    assert "**Expected of this merge:** unknown, as this is the first profile." in body(FIRST)
+    unmeasured = dataclasses.replace(REFRESH.provenance, expected="", savings=[])
+    assert "unknown, as no refresh has a measured saving yet" in body(
+        dataclasses.replace(REFRESH, provenance=unmeasured)
+    )
+
+
+def test_what_changed_since_readers_last_looked_is_a_line():
+    since = Change(overlap=0.91, gained=12, lost=3)
+
+    assert (
+        "**Since the last update** of this pull request: 12 hot calls gained, 3 lost, overlap 0.91.\n"
+        in body(dataclasses.replace(REFRESH, since=since))
+    )
+    assert "Since the last update" not in body(REFRESH)
 
 
 @pytest.mark.parametrize("proposal", [FIRST, REFRESH, HOSTILE])
@@ -182,7 +223,7 @@ def test_no_name_anywhere_in_a_body_is_markup_or_a_mention(value):
 
     tokens = MarkdownIt().enable("table").parse(body(proposal))
     inside = [part for token in tokens for part in token.children or ()]
-    assert {"image", "html_inline"}.isdisjoint(part.type for part in inside)
+    assert [REBASE_BOX] == [part.content for part in inside if part.type in ("image", "html_inline")]
     assert {part.attrs["href"] for part in inside if part.type == "link_open"} == {RUN_URL}
     assert not [part for part in inside if part.type == "text" and MENTION.search(part.content)]
     html = {token.content.strip() for token in tokens if token.type == "html_block"}

@@ -4,8 +4,8 @@ import pytest
 
 from fleetpgo.errors import RefusedError, RepositoryError
 from fleetpgo.proposal.ensure import ensure_pull_request, marker
-from fleetpgo.proposal.forges import PullRequest
-from fleetpgo.service.rules import ReviewRules
+from fleetpgo.proposal.forges import PullRequest, Standing
+from fleetpgo.service.review import ReviewRules
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,8 @@ def test_a_body_without_a_readable_marker_has_none(text):
 
 class OneForge:
     """A forge that holds at most one pull request and remembers what it was told."""
+
+    standing_at = Standing("0" * 40, "1" * 40, checks=("test",), guarded=True, waiting=("the check test",))
 
     def __init__(self, found, *, refuses=(), said=""):
         self.found = found
@@ -45,15 +47,28 @@ class OneForge:
     def assign(self, number, person):
         self.told.append(("assign", number, person))
 
+    def standing(self, number):
+        return self.standing_at
+
     def merge_once_ready(self, number, how):
         self.told.append(("merge_once_ready", number, how))
+
+    def merge(self, number, how, head):
+        self.told.append(("merge", number, how, head))
+
+    def stop_merging(self, number):
+        self.told.append(("stop_merging", number))
+
+    def set_milestone(self, number, title):
+        self.told.append(("set_milestone", number, title))
 
     def label(self, number, *, add):
         self.told.append(("label", number, add))
 
     def comment(self, number, body, key):
         self.told.append(("comment", number, key))
-        self.said = body
+        if key == "not-asked":
+            self.said = body
 
     def read_comment(self, number, key):
         return self.said
@@ -75,6 +90,7 @@ HAND_OVER = [
     ("ask", 7, "acme/perf"),
     ("assign", 7, "grace"),
     ("merge_once_ready", 7, "squash"),
+    ("comment", 7, "auto-merge"),
     ("label", 7, ("fleetpgo",)),
 ]
 

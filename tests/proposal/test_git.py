@@ -138,7 +138,7 @@ def test_a_private_submodule_is_cloned_with_the_token_if_the_service_file_says_s
 
 
 def test_without_the_token_git_still_finds_the_way_to_an_address_for_ssh():
-    access = git_access("https://forge.example", "bot", "s3cret")
+    access = git_access("https://forge.example", "bot", "s3cret", None)
 
     assert repository._public(access) == {
         "url.https://forge.example/.insteadOf": "git@forge.example:",

@@ -394,7 +394,7 @@ class Faulty:
 
     def __getattr__(self, name):
         found = getattr(self.forge, name)
-        if name in ("clone_url", "git_config"):
+        if name in ("clone_url", "git_config", "signing_key"):
             return found
 
         def call(*arguments, **named):

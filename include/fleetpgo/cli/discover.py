@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleetpgo.cli.options import access_of, json_option, prometheus_option
+from fleetpgo.cli.options import access_of, ca_option, json_option, prometheus_option, trusted_ca
 from fleetpgo.cli.printing import plain, say
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ STORES = {
 @click.option("--pyroscope", metavar="URL", help="Query Pyroscope instead, for the last hour.")
 @click.option("--parca", metavar="URL", help="Query Parca instead, for the last hour.")
 @click.option("--probe/--no-probe", default=True, help="Test /debug/pprof/ on one instance of each service.")
+@ca_option
 @json_option
 def discover(
     prometheus_address: str | None, pyroscope: str | None, parca: str | None, *, probe: bool, as_json: bool
@@ -54,7 +55,7 @@ def discover(
     if pyroscope or parca:
         found = _seen("pyroscope" if pyroscope else "parca", pyroscope or parca or "")
     elif prometheus_address:
-        found = find(Prometheus(prometheus_address))
+        found = find(Prometheus(prometheus_address, ca=trusted_ca()))
     else:
         raise click.UsageError("name a server: --prometheus, --pyroscope or --parca")
     files = _service_files()
@@ -108,7 +109,7 @@ def _seen(kind: str, address: str) -> Discovered:
         raise click.UsageError(f"{address} is not the URL of a server") from error
     labels = sorted({label, "instance", "pod", "namespace"})
     answer = asyncio.run(
-        ask_fleet(query, labels, rules, end=datetime.now(UTC), access=access_of(None, None, None))
+        ask_fleet(query, labels, rules, end=datetime.now(UTC), access=access_of(trusted_ca(), None, None))
     )
     return discover_seen(answer, label)
 

@@ -10,11 +10,13 @@ import click
 
 from fleetpgo.cli.options import (
     access_of,
+    ca_option,
     forge_option,
     json_option,
     prometheus_option,
     service_argument,
     store_option,
+    trusted_ca,
 )
 from fleetpgo.cli.printing import plain, say
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 @prometheus_option(required=True)
 @store_option(required=False)
 @forge_option(required=False)
+@ca_option
 @json_option
 def doctor(
     service: str, prometheus_address: str, store: Path | UPath | None, address: str | None, *, as_json: bool
@@ -51,8 +54,8 @@ def doctor(
     checks = examine(
         described,
         Parties(
-            prometheus=lambda: Prometheus(prometheus_address),
-            access=lambda: access_of(None, None, None),
+            prometheus=lambda: Prometheus(prometheus_address, ca=trusted_ca()),
+            access=lambda: access_of(trusted_ca(), None, None),
             forge=None if address is None else lambda: connect_forge(described, address),
             store=None if store is None else lambda: store,
         ),

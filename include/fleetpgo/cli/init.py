@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from fleetpgo.cli.options import prometheus_option
+from fleetpgo.cli.options import ca_option, prometheus_option, trusted_ca
 from fleetpgo.cli.printing import say
 from fleetpgo.errors import FleetPGOError, ServiceFileError
 
@@ -31,6 +31,7 @@ _KINDS = ("github", "gitlab", "gitea")
 
 @click.command()
 @click.argument("service", metavar="SERVICE")
+@ca_option
 @prometheus_option(required=True)
 @click.option(
     "--repository",
@@ -60,7 +61,7 @@ def init(service: str, prometheus_address: str, repository: str, job: str | None
         if there.exists():
             raise ServiceFileError(f"{there} exists already", hint="remove it first, or edit it")
     ask: Ask = _nobody if yes or not sys.stdin.isatty() else _terminal
-    prometheus = Prometheus(prometheus_address)
+    prometheus = Prometheus(prometheus_address, ca=trusted_ca())
     try:
         own = _job(prometheus, service, job, ask)
         with _cloned(repository, ask) as cloned:
@@ -135,8 +136,16 @@ def _cloned(url: str, ask: Ask) -> Iterator[Repository]:
         kind = _kind(parts.hostname, ask)
         origin = f"the host {parts.hostname}"
         source = url
+        if ca := trusted_ca():
+            config = {"http.sslCAInfo": str(ca)}
         if token:
-            forge = forges.connect(kind, project, address=f"https://{parts.netloc}", token=token)  # type: ignore[arg-type]  # one of _KINDS
+            forge = forges.connect(
+                kind,  # type: ignore[arg-type]  # one of _KINDS
+                project,
+                address=f"https://{parts.netloc}",
+                token=token,
+                ca=trusted_ca(),
+            )
             source, config = forge.clone_url, dict(forge.git_config())
     with tempfile.TemporaryDirectory(prefix="fleetpgo-", ignore_cleanup_errors=True) as place:
         clone = Path(place) / "clone"

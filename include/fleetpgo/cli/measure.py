@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleetpgo.cli.options import forge_option, json_option, prometheus_option, service_argument, store_option
+from fleetpgo.cli.options import (
+    ca_option,
+    forge_option,
+    json_option,
+    prometheus_option,
+    service_argument,
+    store_option,
+    trusted_ca,
+)
 from fleetpgo.cli.printing import TOO_EARLY, say
 
 if TYPE_CHECKING:
@@ -104,6 +112,7 @@ class _Length(click.ParamType[timedelta]):
 @click.option("--wait", is_flag=True, help="With --run: wait for merge, rollout and week, and measure then.")
 @store_option(required=False)
 @forge_option(required=False)
+@ca_option
 @json_option
 def measure(
     service: str,
@@ -176,7 +185,7 @@ def measure(
         )
         raise SystemExit(TOO_EARLY)
     else:
-        prometheus = Prometheus(prometheus_address)
+        prometheus = Prometheus(prometheus_address, ca=trusted_ca())
         rollout = given(
             prometheus,
             described.rollout,

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from fleetpgo.cli.options import trusted_ca
 from fleetpgo.cli.printing import TOO_EARLY, say
 from fleetpgo.cli.propose import connect_forge
 from fleetpgo.errors import ArtifactError
@@ -50,7 +51,7 @@ def measure_run(
         SystemExit: nothing can be measured yet (:data:`fleetpgo.cli.printing.TOO_EARLY`) or ever (1).
     """
     run_store = RunStore(store, described.name, _latest(store, described.name) if run == "latest" else run)
-    prometheus = Prometheus(prometheus_address)
+    prometheus = Prometheus(prometheus_address, ca=trusted_ca())
     forge = connect_forge(described, forge_address)
     said = ""
     while True:

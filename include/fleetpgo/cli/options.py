@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from fleetpgo.prometheus import Prometheus
     from fleetpgo.service.rules import ServiceRules
 
+CA = "fleetpgo.ca"
+"""Key of click's shared ``ctx.meta`` that holds the file of certificate authorities, if one was given."""
+
 JSON = "fleetpgo.json"
 """Key of click's shared ``ctx.meta`` that holds whether ``--json`` was given."""
 
@@ -29,6 +32,17 @@ JSON = "fleetpgo.json"
 def _note_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:  # noqa: FBT001  # as click calls it
     ctx.meta[JSON] = value
     return value
+
+
+def _note_ca(ctx: click.Context, _: click.Parameter, value: Path | None) -> Path | None:
+    ctx.meta[CA] = value
+    return value
+
+
+def trusted_ca() -> Path | None:
+    """Return the certificate authorities of --ca or $FLEETPGO_CA; None: the system's."""
+    context = click.get_current_context(silent=True)
+    return context.meta.get(CA) if context else None
 
 
 def _open_store(_: click.Context, __: click.Parameter, value: str | None) -> Path | UPath | None:
@@ -88,7 +102,7 @@ def prometheus_of(service: ServiceRules, address: str | None) -> Prometheus | No
         return None
     if address is None:
         raise click.UsageError("Missing option '--prometheus' (env var: 'FLEETPGO_PROMETHEUS')")
-    return Prometheus(address)
+    return Prometheus(address, ca=trusted_ca())
 
 
 def access_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -97,12 +111,28 @@ def access_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--key", type=file, help="The key of --cert."),
         click.option("--cert", type=file, help="Our own certificate, in PEM; its key is in it or in --key."),
-        click.option(
-            "--ca", type=file, help="Certificate authorities to trust, in PEM. Default: the system's."
-        ),
+        _ca_option(expose_value=True),
     ):
         command = option(command)
     return command
+
+
+def _ca_option(*, expose_value: bool) -> Callable[[Any], Any]:
+    return click.option(
+        "--ca",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        envvar="FLEETPGO_CA",
+        show_envvar=True,
+        callback=_note_ca,
+        is_eager=True,
+        expose_value=expose_value,
+        help="Certificate authorities to trust, in PEM: of the instances, Prometheus and the forge. Default: "
+        "the system's.",
+    )
+
+
+ca_option = _ca_option(expose_value=False)
+"""Gives a command the option --ca, which :func:`trusted_ca` reads."""
 
 
 def access_of(ca: Path | None, cert: Path | None, key: Path | None) -> Access:

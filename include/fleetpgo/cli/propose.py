@@ -6,24 +6,25 @@ import json
 import logging
 import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from fleetpgo.cli.options import (
+    ca_option,
     cache_option,
     forge_option,
     json_option,
     run_option,
     service_argument,
     store_option,
+    trusted_ca,
 )
 from fleetpgo.cli.printing import say
-from fleetpgo.errors import ArtifactError
+from fleetpgo.errors import ArtifactError, ForgeError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from upath import UPath
 
     from fleetpgo.proposal.forges import Forge
@@ -39,6 +40,7 @@ _log = logging.getLogger(__name__)
 @forge_option()
 @cache_option
 @click.option("--dry-run", is_flag=True, help="Build, but neither push nor open a pull request.")
+@ca_option
 @json_option
 def propose(
     service: str,
@@ -72,8 +74,24 @@ def connect_forge(described: ServiceRules, address: str) -> Forge:
 
     repository = described.repository
     return forges.connect(
-        repository.forge, repository.project, address=address, token=os.environ.get("FLEETPGO_TOKEN")
+        repository.forge,
+        repository.project,
+        address=address,
+        token=os.environ.get("FLEETPGO_TOKEN"),
+        ca=trusted_ca(),
+        signing_key=_signing_key(),
     )
+
+
+def _signing_key() -> str | None:
+    """Return what is in the file that $FLEETPGO_SIGNING_KEY names."""
+    name = os.environ.get("FLEETPGO_SIGNING_KEY")
+    try:
+        return Path(name).read_text(encoding="utf-8") if name else None
+    except (OSError, ValueError) as error:
+        raise ForgeError(
+            f"the signing key {name} cannot be read: {error}", hint="correct FLEETPGO_SIGNING_KEY"
+        ) from error
 
 
 def _latest(store: Path | UPath, service: str) -> str:

@@ -65,12 +65,16 @@ def run(
     from fleetpgo.run.artifacts import ProposedDiff, ProposedText
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.files import load_named
+    from fleetpgo.steps.doctor import require_rights
     from fleetpgo.steps.propose import propose_profile
 
     described = load_named(service)
     # What is wrong with its address is said before anybody is profiled.
     forge = connect_forge(described, address)
-    forge.check(described.repository.base)
+    if dry_run:
+        forge.check(described.repository.base)
+    else:
+        require_rights(described, forge)
     run_store = RunStore(store, service, run or new_run())
     manifest = collect_run(described, run_store, prometheus_address, **profiling)
     say(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
+from statistics import median
 from typing import TYPE_CHECKING
 
 from fleetpgo.measurement.figures import saving
@@ -124,6 +125,32 @@ def latest_savings(store: Path | UPath, service: str, *, count: int = 3) -> list
         count: most refreshes to return.
     """
     return [_told(each) for each in refreshes(store, service)[-count:]]
+
+
+def expected_saving(store: Path | UPath, service: str, *, count: int = 3) -> str:
+    """Return what a further refresh is expected to save: ``2.1 % [0.9, 4.0] of the CPU, …``; "" if unknown.
+
+    It is the median of the latest refreshes that PGO alone accounts for, inconclusive ones too, in the span
+    of their 95 % intervals: what to expect of the next one, which is another profile, not a mean of these.
+
+    Args:
+        store: root of the artifact store.
+        service: name of the service.
+        count: most refreshes to take.
+    """
+    found = [
+        (each.saving, each.low, each.high)
+        for each in refreshes(store, service)
+        if each.attribution == "PGO"
+        and each.verdict != "invalid"
+        and not (each.saving is None or each.low is None or each.high is None)
+    ][-count:]
+    if not found:
+        return ""
+    middle = median(saved for saved, _, _ in found)
+    figures = saving(middle, min(low for _, low, _ in found), max(high for _, _, high in found))
+    how = "as the last one" if len(found) == 1 else f"as the last {len(found)}"
+    return f"{figures} of the CPU, {how} that {'was' if len(found) == 1 else 'were'} measured"
 
 
 def _told(each: Refresh) -> str:

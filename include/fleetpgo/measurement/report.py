@@ -55,7 +55,9 @@ def _called(comparison: Comparison) -> str:
     if found is None:
         return f"No result: {why}."
     figures = saving(found.saving, found.low, found.high)
-    basis = f"(95 % interval), {found.cores:+,.2f} cores, {label(found.method)}"
+    # What a sentence calls more is positive in all of its figures.
+    cores = -found.cores if verdict.call == "regression" else found.cores
+    basis = f"(95 % interval), {cores:+,.2f} cores, {label(found.method)}"
     match verdict.call:
         case "saved":
             but = f", but: {'; '.join(_worse(each) for each in comparison.guardrails if each.weakens)}"

@@ -25,11 +25,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
-from urllib3.util import Retry
 
-from fleetpgo import foreign
+from fleetpgo import foreign, trust
 from fleetpgo.errors import MeasurementError, PrometheusError, QueryError
 from fleetpgo.prometheus.exchange import Exchange, Received, within
 from fleetpgo.prometheus.replies import (
@@ -48,6 +46,7 @@ from fleetpgo.prometheus.replies import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 __all__ = ["LEFT_OUT", "MAX_POINTS", "Answer", "Prometheus", "Series", "from_timestamp"]
 
@@ -89,21 +88,23 @@ class Prometheus:
         seconds: limit of one query, including its retries.
         max_bytes: limit of one answer after unzipping. fleetpgo splits long ranges into queries whose answers
             are far smaller.
+        ca: file of the certificate authorities to trust; None: as the session does.
     """
 
     address: str
     session: requests.Session = field(default_factory=requests.Session, repr=False)
     seconds: float = 300.0
     max_bytes: int = 128 << 20
+    ca: Path | None = None
 
     def __post_init__(self) -> None:
         _remember_credentials(self.session, self.address)
         # Only of what breaks off. Where the status says "later", urllib3 would first read the whole body.
-        retry = Retry(
+        retry = trust.PromptRetry(
             total=3, backoff_factor=0.5, status=0, allowed_methods=None, respect_retry_after_header=False
         )
         for scheme in ("http://", "https://"):
-            self.session.mount(scheme, HTTPAdapter(max_retries=retry))
+            self.session.mount(scheme, trust.TrustingAdapter(self.ca, retry))
 
     def instant(self, query: str, *, at: datetime | None = None, partial_response: bool = False) -> Answer:
         """Evaluate a query at one time (default: now).
@@ -216,6 +217,12 @@ class Prometheus:
             raise PrometheusError(
                 f"Prometheus at {self.address} has not answered within {self.seconds:g} s: {what}",
                 hint="paste the query into Prometheus: how long does it take there?",
+            ) from error
+        except requests.exceptions.SSLError as error:
+            raise PrometheusError(
+                f"Prometheus at {self.address} shows a certificate that is not trusted: "
+                f"{clean(trust.refused_certificate(error))}",
+                hint=trust.HINT,
             ) from error
         except (requests.RequestException, HTTPError, OSError) as error:
             raise PrometheusError(

@@ -26,6 +26,7 @@ from fleetpgo.golang.toolchain import Built, build, build_settings, log_line, ru
 from fleetpgo.proposal.git import clone, read, write
 from fleetpgo.proposal.remembered import Plain, recall, remember
 from fleetpgo.proposal.sharing import Beside
+from fleetpgo.proposal.signing import identity_of
 from fleetpgo.proposal.wiring.edits import BaseBuild
 from fleetpgo.proposal.wiring.recording import recording
 
@@ -63,6 +64,7 @@ def clone_to_build(service: ServiceRules, forge: Forge, cache: Path) -> Iterator
             config=forge.git_config(),
             submodules=repository.submodules,
             directory=directory,
+            identity=identity_of(service.commit, forge.signing_key),
         ) as checkout,
     ):
         yield checkout

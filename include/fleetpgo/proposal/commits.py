@@ -7,6 +7,7 @@ index. So the commit is made and pushed in a repository of its own, which is mad
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import RepositoryError
-from fleetpgo.proposal.git import BOT_EMAIL, BOT_NAME, changed_files, content_of, git, write
+from fleetpgo.proposal.git import changed_files, content_of, git, write
+from fleetpgo.proposal.signing import signing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -61,7 +63,8 @@ def commit(
     """Commit files on top of the base, signed off, and nothing else that lies in the work tree or the index.
 
     If the branch's newest commit already has the same parent and the same tree, that commit is returned: a
-    new one would only have another date, and restart every check on the forge.
+    new one would only have another date, and restart every check on the forge. A signed commit is made anew:
+    the one that is there may not be signed.
 
     Args:
         checkout: the clone; after a build, the repository of :func:`start_anew`.
@@ -96,14 +99,20 @@ def commit(
             f"{', '.join(files)} would be the same as on {checkout.base}: there is nothing to commit",
             hint="nothing needs to be done",
         )
-    signed = f"{message.rstrip()}\n\nSigned-off-by: {BOT_NAME} <{BOT_EMAIL}>"
-    made = git(path, "commit-tree", "-p", base, "-m", signed, tree)
+    identity = checkout.identity
+    signed = f"{message.rstrip()}\n\n{identity.signature}"
+    with signing(identity) as config:
+        made = git(
+            path,
+            *("commit-tree", *(["-S"] if identity.sign else []), "-p", base, "-m", signed, tree),
+            config=config,
+        )
     if others := changed_files(checkout, base, made) - files.keys():
         raise RepositoryError(
             f"the commit would change {', '.join(sorted(others))}, too, so it is not pushed",
             hint="report this as a bug of fleetpgo",
         )
-    if checkout.seen and checkout.content == content_of(path, made):
+    if checkout.seen and not identity.sign and checkout.content == content_of(path, made):
         return checkout.seen
     return made
 
@@ -137,16 +146,52 @@ def push(checkout: Checkout, head: str) -> None:
             config=checkout.config,
         )
     except RepositoryError as error:
-        stale = "stale info" in error.message
         raise RepositoryError(
             f"the push to {checkout.branch} was refused: {error.message}",
-            hint="somebody else, most likely another run, moved the branch since it was cloned, and nothing "
-            "of theirs was overwritten: run again"
-            if stale
-            else "let the token write to this branch, and let no branch protection or ruleset cover "
-            f"{checkout.branch.partition('/')[0]}/*: the branch is made anew from its base at each run",
+            hint=_mended_by(error.message, checkout.branch),
         ) from error
     _log.info("pushed %s to %s", head, checkout.branch)
+
+
+_CAUSES = (
+    (
+        "stale info|fetch first|non-fast-forward",
+        "somebody else, most likely another run, moved the branch meanwhile; nothing is lost: run again",
+    ),
+    (
+        r"returned error: 5\d\d|HTTP 5\d\d",
+        "the forge, or a proxy before it, stumbled: see whether it is well, then run again",
+    ),
+    (
+        r"returned error: 401|HTTP 401|Authentication failed|could not read Username",
+        "the connection's token is wrong or has expired: make a new one",
+    ),
+    (
+        r"unverified commit|must have (?:verified|valid) signatures|not signed|unsigned",
+        "sign commits (commit.sign), or let no rule that requires signatures cover {branch}",
+    ),
+    (
+        r"protected|GH006|GH013|rule violations|force.push",
+        "let no branch protection or ruleset cover {all}/*: each run makes the branch anew from its base",
+    ),
+    (
+        r"returned error: 403|HTTP 403|[Pp]ermission .*denied|not allowed to push",
+        "let the token write to the contents of this repository",
+    ),
+    (
+        r"No space left|no space left|quota",
+        "the forge has no room: free some, then run again",
+    ),
+)
+"""What git or the forge says of a push that is refused, and what to do. The first that fits counts."""
+
+
+def _mended_by(words: str, branch: str) -> str:
+    """Return what to do about a push that was refused."""
+    for pattern, hint in _CAUSES:
+        if re.search(pattern, words):
+            return hint.format(branch=branch, all=branch.partition("/")[0])
+    return f"the words above are the forge's own: let it take pushes to {branch}, then run again"
 
 
 def _require_file(checkout: Checkout, name: str) -> None:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from fleetpgo.errors import RefusedError
 from fleetpgo.markdown import code, listed
+from fleetpgo.proposal.automerge import Figures, merge_by_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fleetpgo.proposal.forges import Forge, PullRequest
-    from fleetpgo.service.rules import ReviewRules
+    from fleetpgo.service.review import ReviewRules
 
 
 _log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ def ensure_pull_request(
     review: ReviewRules,
     *,
     require_head: Callable[[], None],
+    figures: Figures = Figures(),  # noqa: B008 -- it is frozen
 ) -> PullRequest:
     """Find, update or open the one pull request of a branch, with this base, title and body.
 
@@ -86,6 +88,7 @@ def ensure_pull_request(
         title: of the pull request.
         body: of the pull request, about the commit that was pushed.
         review: people and labels.
+        figures: of the profile, for the rule by which it is merged without a person.
         require_head: raises RepositoryError if the branch does not point to that commit any more.
 
     Raises:
@@ -102,16 +105,20 @@ def ensure_pull_request(
         require_head()
         found = forge.update(found.number, title, body, base if found.base != base else None)
         require_head()
+    rule = review.merge_rule
     if HANDED_OVER not in found.labels:
-        _hand_over(forge, found.number, review)
+        _hand_over(forge, found, review, figures)
+    elif rule is not None and not isinstance(review.auto_merge, str):
+        merge_by_rule(forge, found, rule, figures)
     return found
 
 
-def _hand_over(forge: Forge, number: int, review: ReviewRules) -> None:
+def _hand_over(forge: Forge, made: PullRequest, review: ReviewRules, figures: Figures) -> None:
     """Label a pull request, ask each of its people, and have it merged by itself if the file says so.
 
     Each is asked alone: a forge refuses a whole request for one bad name in it.
     """
+    number = made.number
     if review.labels:
         forge.label(number, add=review.labels)
     asked: list[tuple[str, Callable[[int, str], None], str]] = [
@@ -125,11 +132,17 @@ def _hand_over(forge: Forge, number: int, review: ReviewRules) -> None:
         except RefusedError as error:
             _log.warning("pull request %d goes on without %s of review.%s: %s", number, name, role, error)
             refused.append(f"- {code(name)} (`review.{role}`): {code(error.message)}")
+    if review.milestone:
+        try:
+            forge.set_milestone(number, review.milestone)
+        except RefusedError as error:
+            _log.warning("pull request %d goes on without review.milestone: %s", number, error)
+            refused.append(f"- {code(review.milestone)} (`review.milestone`): {code(error.message)}")
     # One from an earlier try may have to be taken back.
     if refused or forge.read_comment(number, _NOT_ASKED):
         forge.comment(number, _not_asked(refused), _NOT_ASKED)
-    if review.auto_merge:
-        forge.merge_once_ready(number, review.auto_merge)
+    if review.merge_rule:
+        merge_by_rule(forge, made, review.merge_rule, figures)
     forge.label(number, add=(HANDED_OVER,))
 
 

@@ -6,10 +6,12 @@ fleetpgo reads both from the forge at each run and stores them nowhere else.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import FleetPGOError, ForgeError, RepositoryError
+from fleetpgo.proposal.updating import only_updated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +24,12 @@ TAKE_OVER = "fleetpgo/take-over"
 
 DO_NOT_UPDATE = "fleetpgo/do-not-update"
 """The label that stops all updates."""
+
+REBASE = "fleetpgo/rebase"
+"""The label that has the branch made anew from its base now."""
+
+REBASE_BOX = "<!-- fleetpgo:rebase -->"
+"""Stands after the box in a pull request's text that does the same."""
 
 _FOREIGN_COMMIT = "foreign-commit"
 """The comment that says whose commit stops the updates, and how to resume."""
@@ -45,7 +53,8 @@ def hands_off(forge: Forge, checkout: Checkout, found: PullRequest | None) -> st
     """
     if found and found.state != "merged" and DO_NOT_UPDATE in found.labels:
         return f"pull request {found.number} has the label {DO_NOT_UPDATE}"
-    if not checkout.foreign:
+    # The forge's "Update branch" merges the base in a person's name: nobody's work is lost with it.
+    if not checkout.foreign or only_updated(checkout):
         return ""
     stopped = f"the newest commit of {checkout.branch} is by {checkout.foreign}"
     if found is None:
@@ -85,6 +94,23 @@ def obeying_take_over(forge: Forge, found: PullRequest | None) -> Iterator[None]
         with suppress(ForgeError):
             forge.label(found.number, add=(TAKE_OVER,))
         raise
+
+
+def wants_rebase(found: PullRequest) -> bool:
+    """Return whether somebody asks, by the label or the box, to have the branch made anew now."""
+    return (
+        REBASE in found.labels
+        or re.search(rf"^- \[[xX]\] {REBASE_BOX}", found.body, re.MULTILINE) is not None
+    )
+
+
+def without_rebase(forge: Forge, found: PullRequest) -> None:
+    """Take the label off and untick the box: what was asked for is done, or cannot be."""
+    if REBASE in found.labels:
+        forge.label(found.number, remove=REBASE)
+    body = re.sub(rf"^- \[[xX]\] {REBASE_BOX}", f"- [ ] {REBASE_BOX}", found.body, flags=re.MULTILINE)
+    if body != found.body:
+        forge.update(found.number, found.title, body)
 
 
 def _stopped(checkout: Checkout) -> str:

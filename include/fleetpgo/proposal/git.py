@@ -25,15 +25,12 @@ from typing import TYPE_CHECKING, Literal
 from fleetpgo import foreign
 from fleetpgo.errors import RepositoryError
 from fleetpgo.golang import processes, worktree
+from fleetpgo.proposal.signing import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 _log = logging.getLogger(__name__)
-
-BOT_NAME = "fleetpgo"
-BOT_EMAIL = "fleetpgo@localhost.invalid"
-"""Author of the commits. The address can never exist (RFC 2606), so it belongs to no person."""
 
 _TIMEOUT = 600.0
 """Most seconds of one git command: enough for a clone over a slow line."""
@@ -46,9 +43,11 @@ _LONGEST_NAME = 200
 
 _CONFIGURATION = Path(__file__).with_name("gitconfig")
 
+_US = Identity()
+
 _ALWAYS = {
-    "user.name": BOT_NAME,
-    "user.email": BOT_EMAIL,
+    "user.name": _US.name,
+    "user.email": _US.email,
     # Ahead of what a repository's own configuration says. ext:: would run a program.
     "core.hooksPath": os.devnull,
     "protocol.allow": "never",
@@ -117,6 +116,7 @@ class Checkout:
         foreign: name of the person who made the commit `seen`; "" if fleetpgo made it, or there is none.
         config: git configuration with the credentials; left out of the repr.
         content: tree and parents of `seen`; "" if there is none.
+        identity: who makes our commits.
     """
 
     path: Path
@@ -128,6 +128,7 @@ class Checkout:
     foreign: str
     config: Mapping[str, str] = field(repr=False)
     content: str = ""
+    identity: Identity = _US
 
 
 @contextmanager
@@ -139,6 +140,7 @@ def clone(
     config: Mapping[str, str],
     submodules: Literal["public", "token"] | None = None,
     directory: Path | None = None,
+    identity: Identity = _US,
 ) -> Iterator[Checkout]:
     """Clone the newest commit of a base branch into a temporary directory, removed when the block ends.
 
@@ -152,6 +154,7 @@ def clone(
         submodules: clone submodules without the credentials (``public``) or with them (``token``), and fetch
             Git LFS files. None: neither; enough for everything but builds.
         directory: an empty directory to clone into, which the caller removes; None: a temporary one.
+        identity: who makes our commits.
 
     Raises:
         RepositoryError: the clone fails (with git's own message), Git LFS is needed and not installed, or the
@@ -177,9 +180,10 @@ def clone(
             ) from error
         if submodules:
             fetch_files(path, url, config, submodules)
-        seen, other = _seen(path, branch, config)
+        seen, other = _seen(path, branch, config, identity.addresses)
         content = content_of(path, seen) if seen else ""
-        yield Checkout(path, url, base, git(path, "rev-parse", "HEAD"), branch, seen, other, config, content)
+        head = git(path, "rev-parse", "HEAD")
+        yield Checkout(path, url, base, head, branch, seen, other, config, content, identity)
 
 
 def fetch_files(
@@ -326,10 +330,10 @@ def read_at(checkout: Checkout, sha: str, name: str) -> bytes | None:
 
 def read_blob(checkout: Checkout, sha: str, name: str) -> bytes | None:
     """Return a file in a commit that has been fetched before; None if the commit has no such file."""
-    if not git(checkout.path, "ls-tree", sha, "--", name):
+    if not git(checkout.path, "ls-tree", sha, "--", name, config=checkout.config):
         return None
     # Writes the very bytes to a file; what other commands print is text to us.
-    path = checkout.path / git(checkout.path, "unpack-file", f"{sha}:{name}")
+    path = checkout.path / git(checkout.path, "unpack-file", f"{sha}:{name}", config=checkout.config)
     content = path.read_bytes()
     path.unlink()
     return content
@@ -347,7 +351,9 @@ def _references(
     return {name: sha for sha, _, name in (line.partition("\t") for line in lines)}
 
 
-def _seen(path: Path, branch: str, config: Mapping[str, str]) -> tuple[str | None, str]:
+def _seen(
+    path: Path, branch: str, config: Mapping[str, str], ours: Collection[str]
+) -> tuple[str | None, str]:
     """Fetch a branch's newest commit and its parent. Return its SHA, and who made it if not fleetpgo."""
     reference = f"refs/heads/{branch}"
     above = {str(each) for each in PurePosixPath(reference).parents} - {"refs/heads", "refs", "."}
@@ -365,9 +371,32 @@ def _seen(path: Path, branch: str, config: Mapping[str, str]) -> tuple[str | Non
     git(path, "fetch", "--quiet", "--depth=2", "origin", reference, config=config)
     # The committer too: an amended commit keeps its author.
     people = git(path, "show", "--no-patch", "--format=%ae%x09%an%n%ce%x09%cn", "FETCH_HEAD").splitlines()
-    others = [name for email, _, name in (line.partition("\t") for line in people) if email != BOT_EMAIL]
+    others = [name for email, _, name in (line.partition("\t") for line in people) if email not in ours]
     who = foreign.line(others[0], _LONGEST_NAME) if others else ""
     return git(path, "rev-parse", "FETCH_HEAD"), who
+
+
+def delete_branch(url: str, branch: str, head: str, config: Mapping[str, str]) -> None:
+    """Delete a branch of the origin, if it still points to a commit; else leave it to whoever moved it.
+
+    Args:
+        url: URL of the origin.
+        branch: the branch.
+        head: full SHA of the commit.
+        config: git configuration with the credentials.
+
+    Raises:
+        RepositoryError: git fails, or the forge refuses.
+    """
+    reference = f"refs/heads/{branch}"
+    with tempfile.TemporaryDirectory(prefix="fleetpgo-") as directory:
+        place = Path(directory)
+        if _references(place, url, config, reference).get(reference) != head:
+            return
+        git(place, "init", "--quiet", "--template=")
+        lease = f"--force-with-lease={reference}:{head}"
+        git(place, "push", "--quiet", lease, url, f":{reference}", config=config)
+    _log.info("deleted the branch %s, which is merged", branch)
 
 
 def content_of(path: Path, sha: str) -> str:

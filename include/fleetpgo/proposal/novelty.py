@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
 from fleetpgo.errors import ProfileError, RepositoryError
+from fleetpgo.markdown import prose
 from fleetpgo.proposal.ensure import marker
-from fleetpgo.proposal.etiquette import TAKE_OVER
+from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, TAKE_OVER, hands_off, wants_rebase
 from fleetpgo.proposal.git import changed_files, git, read_at, read_blob
 from fleetpgo.run.digest import digest
 
 if TYPE_CHECKING:
-    from fleetpgo.proposal.forges import PullRequest
+    from fleetpgo.proposal.forges import Forge, PullRequest
     from fleetpgo.proposal.git import Checkout
     from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)
+
+POINTLESS = "pointless"
+"""The comment with which fleetpgo closes a pull request."""
 
 
 def compare(current: bytes | None, profile: bytes) -> pprof.Comparison | None:
@@ -44,12 +48,44 @@ def nothing_new(change: pprof.Comparison, service: ServiceRules) -> str:
     return ""
 
 
-def rejected(checkout: Checkout, found: PullRequest | None, profile: bytes, service: ServiceRules) -> str:
-    """Return why a profile is too similar to one whose pull request was closed unmerged; "" if it is not."""
+def left_alone(
+    forge: Forge,
+    checkout: Checkout,
+    found: PullRequest | None,
+    profile: bytes,
+    service: ServiceRules,
+    *,
+    again: bool,
+) -> str:
+    """Return why people, or what they did, have the branch left alone; "" if it may be changed."""
+    # In this order: on a rejected pull request nobody needs to be told of a foreign commit.
+    return (
+        _rejected(forge, checkout, found, profile, service)
+        or hands_off(forge, checkout, found)
+        or ("" if again else _good_as_approved(forge, checkout, found, profile, service))
+    )
+
+
+def pointless(forge: Forge, checkout: Checkout, found: PullRequest | None, why: str) -> str:
+    """Close the open pull request if the base holds as good a profile; return why it does, "" if not."""
+    if why:
+        _close_pointless(forge, checkout, found, why)
+    return why
+
+
+def _rejected(
+    forge: Forge, checkout: Checkout, found: PullRequest | None, profile: bytes, service: ServiceRules
+) -> str:
+    """Return why a profile is too similar to one whose pull request was closed unmerged; "" if it is not.
+
+    To delete its branch is no rejection, and neither is that fleetpgo closed it because it was pointless.
+    """
     if found is None or found.state != "closed" or TAKE_OVER in found.labels:
         return ""
+    if forge.lost_branch(found.number) or forge.read_comment(found.number, POINTLESS):
+        return ""
     try:
-        before = _profile_of(checkout, found, service.repository.profile)
+        before = proposed_before(checkout, found, service.repository.profile)
     except RepositoryError as error:
         raise RepositoryError(
             f"the profile that pull request {found.number} proposed, which was closed unmerged, cannot be "
@@ -68,8 +104,53 @@ def rejected(checkout: Checkout, found: PullRequest | None, profile: bytes, serv
     )
 
 
-def _profile_of(checkout: Checkout, found: PullRequest, path: str | None) -> bytes | None:
-    """Return the profile that a pull request of ours proposed, at its path or known by its digest."""
+def _close_pointless(forge: Forge, checkout: Checkout, found: PullRequest | None, why: str) -> None:
+    """Close a pull request of ours whose profile the base needs no more, with a sentence.
+
+    One that people have asked to be left alone, or committed to, stays as it is.
+    """
+    if found is None or found.state != "open" or DO_NOT_UPDATE in found.labels or checkout.foreign:
+        return
+    forge.comment(
+        found.number,
+        f"fleetpgo closes this: {prose(why)}. It proposes a profile again as soon as one would change the "
+        "build.",
+        POINTLESS,
+    )
+    forge.close(found.number)
+    _log.info("pull request %d is closed: %s", found.number, why)
+
+
+def _good_as_approved(
+    forge: Forge, checkout: Checkout, found: PullRequest | None, profile: bytes, service: ServiceRules
+) -> str:
+    """Return why an approved pull request is left as it is; "" if it is not, or the profile is better.
+
+    A push may cost the approval. The measure is the one by which a profile counts as new:
+    ``profile.unchanged_above``.
+    """
+    if found is None or found.state != "open" or checkout.seen is None:
+        return ""
+    if found.base != checkout.base or TAKE_OVER in found.labels or wants_rebase(found):
+        return ""
+    standing = forge.standing(found.number)
+    if not standing.approved or standing.conflict or standing.behind:
+        return ""
+    change = compare(proposed_before(checkout, found, service.repository.profile), profile)
+    if change is None or not (change.unchanged or change.alike(service.profile.unchanged_above)):
+        return ""
+    return (
+        f"pull request {found.number} is approved, and the overlap of its profile with this one is "
+        f"{change.overlap:.3f}: it is left as it is"
+    )
+
+
+def proposed_before(checkout: Checkout, found: PullRequest, path: str | None) -> bytes | None:
+    """Return the profile that a pull request of ours proposed, at its path or known by its digest.
+
+    Raises:
+        RepositoryError: its commit is not there any more.
+    """
     if path is not None:
         return read_at(checkout, found.head, path)
     about = marker(found.body)

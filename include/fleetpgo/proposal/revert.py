@@ -23,6 +23,7 @@ from fleetpgo.proposal.ensure import ensure_pull_request
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, TAKE_OVER, hands_off, obeying_take_over
 from fleetpgo.proposal.git import clone, require_head
 from fleetpgo.proposal.restore import ByHandError, require_gone, restore
+from fleetpgo.proposal.signing import identity_of
 from fleetpgo.run.proposed import Reverted
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ def propose_revert(
     base, branch = service.repository.base, service.revert_branch
     forge.check(base)
     title = f"Revert the PGO profile of {service.name}"
-    with clone(forge.clone_url, base, branch, config=forge.git_config()) as checkout:
+    identity = identity_of(service.commit, forge.signing_key)
+    config = forge.git_config()
+    with clone(forge.clone_url, base, branch, config=config, identity=identity) as checkout:
         found = forge.find(branch)
         if why := _rejected(found, commit) or hands_off(forge, checkout, found):
             return _none(why)

@@ -20,7 +20,7 @@ from pydantic_core import to_json
 from fleetpgo.errors import ArtifactError
 from fleetpgo.run.measured import Level, Measurement
 from fleetpgo.run.profiled import Manifest, Record, Stop
-from fleetpgo.run.proposed import Failed, Merge, Proposed, Reverted, Rollout
+from fleetpgo.run.proposed import Failed, Merge, Proposed, Reverted, Rollout, Watched
 from fleetpgo.run.selected import Selection
 
 T = TypeVar("T")
@@ -95,6 +95,7 @@ FILES: dict[type, File] = {
     ProposedText: File("pull_request.md"),
     ProposedDiff: File("pull_request.diff"),
     Merge: File("merge.json", version=1),
+    Watched: File("watched.json", version=1),
     Rollout: File("rollout.json", version=1),
     # For each period.
     Measurement: File(keyed="measure_{}.json", version=1),

@@ -81,6 +81,25 @@ class Merge:
 
 
 @dataclass(frozen=True)
+class Watched:
+    """What the wait for the merge has seen and done of its pull request.
+
+    Attributes:
+        closed_at: when it was first seen closed; None: it is open.
+        failing: required checks that fail, since `failing_since`; empty if none does.
+        failing_since: when they were first seen failing.
+        tried: why, and from which commits, it was last brought up to date; "": never.
+        again_at: when that may be tried again without anything new; None: not at all.
+    """
+
+    closed_at: AwareDatetime | None = None
+    failing: tuple[str, ...] = ()
+    failing_since: AwareDatetime | None = None
+    tried: str = ""
+    again_at: AwareDatetime | None = None
+
+
+@dataclass(frozen=True)
 class Rollout:
     """Start and end of a rollout, and the share of the instances that run the new build.
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, Field, model_validator
 
 from fleetpgo.service.profiling import CollectionRules, PrometheusRules, SelectionRules
+from fleetpgo.service.review import CommitRules, ReviewRules
 from fleetpgo.service.values import (
     Command,
     Duration,
@@ -123,36 +124,6 @@ class RepositoryRules(Part):
     def identity(self) -> str:
         """Key of the repository: equal for two service files if they name the same one."""
         return f"{self.forge}/{self.connection}/{self.project}"
-
-
-class ReviewRules(Part):
-    """Review of the pull requests, and when a rejected profile is proposed again."""
-
-    reviewers: tuple[str, ...] = Field(
-        default=(),
-        description="users on the forge who are asked for a review; on github and gitea also teams: "
-        "`acme/perf`",
-    )
-    assignees: tuple[str, ...] = Field(
-        default=(), description="users on the forge to whom the pull request is assigned"
-    )
-    labels: tuple[str, ...] = Field(default=(), description="labels of the pull request, besides `fleetpgo`")
-    draft: bool = Field(default=False, description="whether to open pull requests as drafts")
-    auto_merge: Literal["merge", "squash", "rebase"] | None = Field(
-        default=None,
-        description="let the forge merge in that way once its own checks and rules pass; null: a person "
-        "merges. Without such rules on the base, GitLab and Gitea merge at once",
-    )
-    propose_again_below: Share = Field(
-        default=0.8,
-        description="after a pull request was closed unmerged, a new profile is proposed only if its overlap "
-        "with the rejected one is below this share of the overlap that chance alone gives",
-    )
-    revert: Literal["open", "draft", "off"] = Field(
-        default="open",
-        description="what a certain regression over the week leads to: a pull request that reverts the "
-        "profile (open; a draft if no hold-back group shows it), always a draft (draft), or nothing (off)",
-    )
 
 
 class BuildRules(Part):
@@ -348,6 +319,7 @@ class ServiceRules(Part):
     profile: ProfileRules = ProfileRules()
     repository: RepositoryRules
     review: ReviewRules = ReviewRules()
+    commit: CommitRules = CommitRules()
     build: BuildRules
     rollout: RolloutRules
     measurement: MeasurementRules = MeasurementRules()

@@ -10,11 +10,14 @@ import shlex
 from datetime import timedelta
 from pathlib import PurePosixPath
 from string import Template
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _DURATION_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _DURATION = re.compile("".join(rf"(?:(?P<{name}>\d+){unit})?" for unit, name in _DURATION_UNITS.items()))
@@ -63,6 +66,21 @@ def _profile_template(value: object) -> object:
         if unknown := sorted(set(template.get_identifiers()) - {"profile"}):
             raise ValueError(f"unknown placeholder ${unknown[0]}; this query takes only $profile")
     return value
+
+
+def template_with(*names: str, lines: int | None = None) -> Callable[[object], object]:
+    """Return a validator of texts that may hold only these placeholders, and at most so many lines."""
+
+    def validate(value: object) -> object:
+        if isinstance(value, str):
+            if unknown := sorted(set(_template(value).get_identifiers()) - set(names)):
+                known = ", ".join(f"${name}" for name in names)
+                raise ValueError(f"unknown placeholder ${unknown[0]}; there are {known}")
+            if lines is not None and len(value.splitlines()) > lines:
+                raise ValueError("write it on one line")
+        return value
+
+    return validate
 
 
 def _matchers(value: object) -> object:

@@ -31,6 +31,8 @@ from fleetpgo.errors import (
 )
 from fleetpgo.golang import processes, toolchain
 from fleetpgo.measurement.power import expected
+from fleetpgo.proposal.forges import Intent
+from fleetpgo.proposal.signing import identity_of
 from fleetpgo.run import storage
 from fleetpgo.selection.counters import require_rate
 from fleetpgo.service.files import clashes, load_service, service_files
@@ -295,9 +297,16 @@ def _forge(service: ServiceRules, parties: Parties) -> Iterator[Check]:
         yield Check("repository.connection", "warning", "the forge is not checked", "give --forge")
         return
     try:
-        parties.forge().check(repository.base)
+        forge = parties.forge()
+        forge.check(repository.base)
+        found = forge.obstacles(intent_of(service))
+        identity_of(service.commit, forge.signing_key)
     except FleetPGOError as error:
         yield _failure("repository.connection", error)
+        return
+    for each in found:
+        yield Check("repository.rights", "failure" if each.fatal else "warning", each.said, each.hint)
+    if any(each.fatal for each in found):
         return
     yield Check(
         "repository.connection",
@@ -305,6 +314,29 @@ def _forge(service: ServiceRules, parties: Parties) -> Iterator[Check]:
         f"{repository.project} on the forge ({repository.forge}) has the branch {repository.base} and can be "
         "pushed to",
     )
+
+
+def intent_of(service: ServiceRules) -> Intent:
+    """Return what the service is going to propose."""
+    repository = service.repository
+    return Intent(repository.base, service.branch, repository.profile, signed=service.commit.sign is not None)
+
+
+def require_rights(service: ServiceRules, forge: Forge) -> None:
+    """Check that the repository and its base are there, and that nothing known keeps a proposal from them.
+
+    It takes a few requests, so it comes before anything is profiled or built.
+
+    Raises:
+        RefusedError: something does, in the forge's own words.
+        ForgeError: the forge cannot be reached.
+    """
+    forge.check(service.repository.base)
+    fatal = [each for each in forge.obstacles(intent_of(service)) if each.fatal]
+    if fatal:
+        raise RefusedError(
+            "; ".join(each.said for each in fatal), hint="; ".join(each.hint for each in fatal)
+        )
 
 
 def _store(parties: Parties) -> Iterator[Check]:

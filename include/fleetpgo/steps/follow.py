@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.run.measured import Measurement
 from fleetpgo.run.proposed import Merge
 from fleetpgo.steps.measure import measure_period
+from fleetpgo.steps.refresh import clean_up
 from fleetpgo.steps.wait import look_for_merge, look_for_rollout, look_for_week
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from fleetpgo.run.measured import Period
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import ServiceRules
-    from fleetpgo.steps.wait import Outcome
+    from fleetpgo.steps.watch import Outcome
 
 
 def follow(
@@ -39,6 +40,7 @@ def follow(
         outcome = look_for_merge(store, forge)
         if outcome.state != "done":
             return outcome
+        clean_up(store, lambda: forge)
     outcome = look_for_rollout(service, store, prometheus, now)
     if outcome.state != "done":
         return outcome

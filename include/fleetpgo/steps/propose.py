@@ -20,15 +20,26 @@ from typing import TYPE_CHECKING
 from fleetpgo import pprof
 from fleetpgo.errors import BuildError, ProfileError, RepositoryError
 from fleetpgo.golang.reference import differences, read_reference
-from fleetpgo.measurement.history import latest_savings
+from fleetpgo.measurement.history import expected_saving, latest_savings
 from fleetpgo.measurement.power import expected
-from fleetpgo.proposal.body import Change, Datacenter, FunctionShare, Proposal, Provenance, body, title
+from fleetpgo.proposal.automerge import Figures
+from fleetpgo.proposal.body import (
+    Change,
+    Datacenter,
+    FunctionShare,
+    Proposal,
+    Provenance,
+    body,
+    message,
+    title,
+)
 from fleetpgo.proposal.builds import clone_to_build, record_build, runner_of
+from fleetpgo.proposal.codeowners import with_owners
 from fleetpgo.proposal.commits import commit, difference, push, require_committable, start_anew
 from fleetpgo.proposal.ensure import ensure_pull_request
-from fleetpgo.proposal.etiquette import hands_off, obeying_take_over
+from fleetpgo.proposal.etiquette import obeying_take_over
 from fleetpgo.proposal.git import Checkout, base_moved, fetch_history, read, require_head
-from fleetpgo.proposal.novelty import compare, nothing_new, rejected
+from fleetpgo.proposal.novelty import compare, left_alone, nothing_new, pointless, proposed_before
 from fleetpgo.proposal.preflight import look_ahead
 from fleetpgo.proposal.sharing import built_alike, find_beside
 from fleetpgo.proposal.verify import verify
@@ -70,6 +81,7 @@ def propose_profile(
     dry_run: bool,
     cache: Path,
     run_url: str | None = None,
+    again: bool = False,
 ) -> Proposed:
     """Build with and without the run's profile, and open or update the pull request.
 
@@ -80,6 +92,7 @@ def propose_profile(
         dry_run: do everything but the push and the pull request.
         cache: directory for Go's caches, kept between runs.
         run_url: URL of the run's page.
+        again: as :func:`propose`.
 
     Raises:
         ProfileError: the merge refused the profile (``profile.fail_below``).
@@ -109,17 +122,28 @@ def propose_profile(
         guarded={name: reasons.get(name, "") for name in manifest.renamed},
         savings=latest_savings(store.root, store.service),
         power=_power(service, store),
+        expected=expected_saving(store.root, store.service),
     )
     begun = _children()
     profile = store.read(ProposedProfile)
-    for kind in (ProposedText, ProposedDiff):
-        store.remove(kind)
+    if not again:
+        for kind in (ProposedText, ProposedDiff):
+            store.remove(kind)
     with _room(cache):
         proposed = propose(
-            service, forge, profile, provenance, dry_run=dry_run, cache=cache, keep=store.write
+            service,
+            forge,
+            profile,
+            provenance,
+            dry_run=dry_run,
+            cache=cache,
+            keep=store.write,
+            again=again,
         )
     proposed = replace(proposed, cpu_seconds=round(_children() - begun, 3))
-    store.write(proposed)
+    # A pull request that is left as it is stays what the run waits for.
+    if not (again and proposed.unchanged):
+        store.write(proposed)
     return proposed
 
 
@@ -180,6 +204,7 @@ def propose(
     dry_run: bool,
     cache: Path,
     keep: Callable[[bytes], None] = lambda _: None,
+    again: bool = False,
 ) -> Proposed:
     """Propose a profile to a service's repository as a pull request.
 
@@ -194,6 +219,7 @@ def propose(
         dry_run: do everything but the push and the pull request.
         cache: directory for Go's caches, kept between runs.
         keep: takes the pull request's text and diff, before anything is pushed.
+        again: the same profile is proposed again because the base has moved: also over an approval.
 
     Raises:
         RepositoryError: git fails, or no change to the repository makes its build use the profile.
@@ -210,7 +236,15 @@ def propose(
             # A dry run asks nothing of the forge's pull requests, so it needs no right to see them.
             found = None if dry_run else forge.find(service.branch)
             proposed, proposal, files = _prepare(
-                checkout, service, forge, found, profile, provenance, dry_run=dry_run, cache=cache
+                checkout,
+                service,
+                forge,
+                found,
+                profile,
+                provenance,
+                dry_run=dry_run,
+                again=again,
+                cache=cache,
             )
             if proposal is None:
                 return proposed
@@ -221,7 +255,7 @@ def propose(
                 moved = True
                 continue
             with start_anew(checkout) as untouched:
-                head = commit(untouched, files, _message(proposal), exact=proposal.path)
+                head = commit(untouched, files, message(proposal), exact=proposal.path)
                 keep(ProposedText(f"# {title(proposal)}\n\n{body(proposal)}".encode()))
                 keep(ProposedDiff(f"{difference(untouched, head)}\n".encode()))
                 if dry_run:
@@ -235,8 +269,9 @@ def propose(
                         repository.base,
                         title(proposal),
                         body(proposal),
-                        service.review,
+                        with_owners(service, untouched, proposal.path),
                         require_head=partial(require_head, untouched, head, forge.git_config),
+                        figures=Figures(proposed.overlap, proposed.source_match),
                     )
         _log.info("pull request %d: %s", made.number, made.url)
         return replace(proposed, head=head, pull_request=made.number, url=made.url)
@@ -251,6 +286,7 @@ def _prepare(
     provenance: Provenance,
     *,
     dry_run: bool,
+    again: bool,
     cache: Path,
 ) -> tuple[Proposed, Proposal | None, Mapping[str, bytes]]:
     """Return the result so far, the proposal (None if there is none), and the files to commit."""
@@ -258,14 +294,14 @@ def _prepare(
     proposed = Proposed(service.branch, repository.base, digest(profile), unchanged=False, dry_run=dry_run)
     path = repository.profile
     texts = read_build_texts(checkout)
+    before = _proposed_before(checkout, found, path)
     current = read(checkout, path) if path else None
     change = compare(current, profile)
-    # In this order: on a rejected pull request nobody needs to be told of a foreign commit.
-    why = "" if dry_run else rejected(checkout, found, profile, service) or hands_off(forge, checkout, found)
+    why = "" if dry_run else left_alone(forge, checkout, found, profile, service, again=again)
     if change is not None:
         proposed = replace(proposed, overlap=change.overlap)
         if path and texts.passes_profile(path):
-            why = why or nothing_new(change, service)
+            why = why or pointless(forge, checkout, found, nothing_new(change, service))
     if why:
         return _nothing(proposed, why), None, {}
 
@@ -280,7 +316,7 @@ def _prepare(
     if wiring.off:
         why = f"the repository builds without a profile on purpose: {wiring.off}"
     elif change is not None and not wiring.files:
-        why = nothing_new(change, service)
+        why = pointless(forge, checkout, found, nothing_new(change, service))
     if why:
         return _nothing(proposed, why), None, {}
 
@@ -324,6 +360,9 @@ def _prepare(
         verified=verified,
         match_below=service.profile.match_below,
         functions=_functions(readable, profile),
+        since=_since(before, profile),
+        title=service.commit.title,
+        message=service.commit.message,
         provenance=provenance,
     )
     return proposed, proposal, {**wiring.files, wiring.path: profile}
@@ -354,6 +393,21 @@ def _build_base(
     return recorded, differs
 
 
+def _proposed_before(checkout: Checkout, found: PullRequest | None, path: str | None) -> bytes | None:
+    """Return what an open pull request proposes so far; before any build, as git has the credentials here."""
+    if found is None or found.state != "open" or checkout.seen is None:
+        return None
+    return proposed_before(checkout, found, path)
+
+
+def _since(before: bytes | None, profile: bytes) -> Change | None:
+    """Return what changes for readers of an open pull request; None: nothing, or it is new."""
+    change = compare(before, profile)
+    if change is None or change.unchanged:
+        return None
+    return Change(change.overlap, len(change.hot_gained), len(change.hot_lost))
+
+
 def _nothing(proposed: Proposed, why: str) -> Proposed:
     _log.info("nothing is proposed: %s", why)
     return replace(proposed, unchanged=True, reason=why)
@@ -370,12 +424,3 @@ def _functions(current: bytes | None, profile: bytes) -> list[FunctionShare]:
         )
         for rank in pprof.top(pprof.decode(profile), _NAMED)
     ]
-
-
-def _message(proposal: Proposal) -> str:
-    """Return the commit message. It names no run, so the same change gives the same commit."""
-    return (
-        f"{title(proposal)}\n\n"
-        f"{proposal.path} (SHA-256 {proposal.profile}…) is what {proposal.service} spent its CPU time on, "
-        "for `go build -pgo`.\n"
-    )

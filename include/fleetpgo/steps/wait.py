@@ -1,23 +1,22 @@
 """The waits: check once whether the pull request is merged, the build is rolled out, or a period has passed.
 
-A check blocks while it asks the forge or Prometheus. The caller decides when to check again.
+A check blocks while it asks the forge or Prometheus. The caller decides when to check again. It builds and
+pushes nothing: what is to be done about a pull request is done by :mod:`.refresh`, on a worker.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from fleetpgo.errors import ArtifactError
 from fleetpgo.measurement.figures import percent
 from fleetpgo.measurement.rollout import find_rollout, ready_at
 from fleetpgo.proposal.ensure import marker
 from fleetpgo.run.proposed import Merge, Proposed, Rollout
+from fleetpgo.steps.watch import Outcome, look_at_closed, look_at_open, skip
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from fleetpgo.prometheus import Prometheus
     from fleetpgo.proposal.forges import Forge
     from fleetpgo.run.measured import Period
@@ -25,41 +24,50 @@ if TYPE_CHECKING:
     from fleetpgo.service.rules import ServiceRules
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """Result of one check, and a sentence that describes it."""
+def look_for_merge(  # noqa: PLR0911  # one for each ending
+    store: RunStore,
+    forge: Forge,
+    service: ServiceRules | None = None,
+    *,
+    now: datetime | None = None,
+    patience: timedelta = timedelta(0),
+) -> Outcome:
+    """Check whether the run's pull request was merged, closed, or taken over by a newer run.
 
-    state: Literal["waiting", "done", "skipped", "failed"]
-    message: str
+    Args:
+        store: artifacts of the run.
+        forge: where the pull request is.
+        service: its rules; None: no work is looked for.
+        now: the time; default: the clock's.
+        patience: how long a closed one may be reopened.
 
-
-def look_for_merge(store: RunStore, forge: Forge) -> Outcome:
-    """Check whether the run's pull request was merged, closed, or taken over by a newer run."""
+    Returns:
+        ``work`` if somebody has asked for something, or the base requires it: :mod:`.refresh` does it.
+    """
+    now = now or datetime.now(UTC)
     proposed = store.read(Proposed)
     if proposed.unchanged:
-        return _skip(store, f"nothing was proposed: {proposed.reason}")
+        return skip(store, f"nothing was proposed: {proposed.reason}")
     if proposed.pull_request is None:
-        return _skip(store, "dry run: no pull request was opened")
+        return skip(store, "dry run: no pull request was opened")
     pull_request = forge.get(proposed.pull_request)
     name = f"pull request #{pull_request.number} ({pull_request.url})"
     about = marker(pull_request.body)
     if about is not None and about.profile != proposed.profile:
-        return _skip(store, f"superseded by run {about.run}, which took over {name}")
+        return skip(store, f"superseded by run {about.run}, which took over {name}")
     match pull_request.state:
         case "open":
-            return Outcome("waiting", f"{name} is open")
+            return look_at_open(store, forge, service, proposed, pull_request, now)
         case "closed":
-            return _skip(store, f"{name} was closed without a merge")
+            return look_at_closed(store, forge, pull_request, now, patience)
         case "merged":
-            merged_at = pull_request.merged_at or datetime.now(UTC)
+            if pull_request.base != proposed.base:
+                return skip(
+                    store, f"{name} was merged into {pull_request.base}, and not into {proposed.base}"
+                )
+            merged_at = pull_request.merged_at or now
             store.write(Merge("merged", merged_at, pull_request.merge_commit))
             return Outcome("done", f"{name} was merged at {merged_at:%Y-%m-%d %H:%M:%S %Z}")
-
-
-def _skip(store: RunStore, reason: str) -> Outcome:
-    """End the run without a failure, and store the reason."""
-    store.write(Merge("skipped", reason=reason))
-    return Outcome("skipped", reason)
 
 
 def look_for_rollout(

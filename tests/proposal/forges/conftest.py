@@ -1,6 +1,7 @@
 """Forges that are servers, each a double held against its published description."""
 
 import functools
+import os
 import ssl
 
 import pytest
@@ -10,8 +11,9 @@ from github.Requester import Requester
 from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.forges import connect
 from fleetpgo.proposal.git import clone, git
+from tests.proposal.forges import real
 from tests.proposal.forges.doubles import KINDS, PROJECT, TOKEN, Served
-from tests.proposal.forges.sides import BRANCH, Local
+from tests.proposal.forges.sides import BRANCH, Doubled, Local
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +72,18 @@ def there(kind, serve, origin):
 def forge(kind, there):
     """Our side of it."""
     return there.forge if kind == "local" else connect(kind, PROJECT, address=there.address, token=TOKEN)
+
+
+@pytest.fixture
+def side(request, serve, tmp_path):
+    """A forge as the suite of behaviours looks at it: a double, or the real one of `make test-forge`."""
+    if os.environ.get("FORGE"):
+        if os.environ["FORGE"] != request.param:
+            pytest.skip("another kind of forge is asked")
+        with real.throw_away(request.param) as there:
+            yield there
+        return
+    yield Doubled(request.param, serve(request.param), tmp_path / "ca.pem")
 
 
 @pytest.fixture

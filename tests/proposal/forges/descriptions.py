@@ -93,11 +93,14 @@ class Generated:
         self, method: str, path: str, query: Mapping[str, str], sent: bytes, status: int, answer: bytes
     ) -> None:
         """Hold one request with its answer against the description; an exception says what differs."""
-        source, caller = next(
-            found
+        # Of several, that with the fewest parameters: `/pulls/{index}/reviews`, not `/pulls/{base}/{head}`.
+        matching = [
+            (template.count("{"), found)
             for (verb, template), found in self._operations.items()
-            if verb == method and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path)
-        )
+            if verb == method
+            and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template.replace(".", r"\.")), path)
+        ]
+        source, caller = min(matching, key=lambda each: each[0])[1]
         named = set(re.findall(r"_query_params\.append\(\('(\w+)'", source))
         assert set(query) <= named, f"{method} {path}: {set(query) - named} are no parameters"
         if sent:

@@ -15,6 +15,7 @@ import threading
 from base64 import b64decode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import graphql
 import jwt
 import requests
 
+from fleetpgo.errors import RepositoryError
 from fleetpgo.proposal.git import git
 from tests.proposal.forges import descriptions
 
@@ -62,6 +64,41 @@ class Pull:
     merged_at: str | None = None
     merge_commit: str | None = None
     auto_merge: Any = None
+    """How the forge is to merge it once its checks succeed; None: not at all."""
+    approvals: list[str] = field(default_factory=list)
+    milestone: int | None = None
+    events: list[str] = field(default_factory=list)
+    """Of ``closed`` and ``head_ref_deleted``, in their order."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A branch protection, in the words of no forge."""
+
+    pattern: str
+    checks: tuple[str, ...] = ()
+    approvals: int = 0
+    force_push: bool = False
+    signed: bool = False
+    files: str = ""
+    outdated: bool = False
+
+    def covers(self, branch: str) -> bool:
+        """Whether it covers a branch."""
+        return fnmatchcase(branch, self.pattern)
+
+
+PROTECTED = """#!/bin/sh
+# As Forgejo: a new branch may be pushed, a force-push to any protected branch may not.
+case "$1" in {pattern}) ;; *) exit 0 ;; esac
+{signed}
+case "$2" in 000000*) exit 0 ;; esac
+{force}git merge-base --is-ancestor "$2" "$3" && exit 0
+echo "Forgejo: branch ${{1#refs/heads/}} is protected from force push" >&2
+exit 1
+"""
+UNSIGNED = """git cat-file commit "$3" | grep -q ^gpgsig || {{
+echo "Forgejo: branch ${{1#refs/heads/}} is protected from unverified commit $3" >&2; exit 1; }}"""
 
 
 class Double:
@@ -90,6 +127,81 @@ class Double:
         self.lost: list[str] = []
         self.forbidden: list[str] = []
         self.differences: list[str] = []
+        self.may_push = True
+        self.takes_pulls = True
+        self.scopes: list[str] | None = None
+        self.rules: list[Rule] = []
+        self.git_status = 0
+        """What git is answered to a push; 0: git's own answer."""
+        self.statuses: dict[str, str] = {}
+        """States of checks, on every commit: success, failure, pending."""
+        self.milestones: dict[str, int] = {"2026": 7}
+
+    def protect(self, rule: Rule) -> None:
+        """Protect branches, for git, too."""
+        self.rules.append(rule)
+        hook = self.bare / "hooks" / "update"
+        hook.parent.mkdir(exist_ok=True)
+        signed = UNSIGNED.format() if rule.signed else ""
+        force = "exit 0; " if rule.force_push else ""
+        hook.write_text(PROTECTED.format(pattern=f"refs/heads/{rule.pattern}", signed=signed, force=force))
+        hook.chmod(0o755)
+
+    def rule(self, branch: str) -> Rule | None:
+        """The protection of a branch."""
+        return next((each for each in self.rules if each.covers(branch)), None)
+
+    def hindered(self, pull: Pull) -> str:
+        """Why a pull request cannot be merged now; "" if it can."""
+        rule = self.rule(pull.base)
+        if self.conflicts(pull):
+            return "conflict"
+        if rule is None:
+            return ""
+        if any(self.statuses.get(check) != "success" for check in rule.checks):
+            return "checks"
+        if len(pull.approvals) < rule.approvals:
+            return "approvals"
+        names = git(self.bare, "diff", "--name-only", f"{pull.base}...{pull.head}").split()
+        if rule.files and any(fnmatchcase(name, rule.files) for name in names):
+            return "files"
+        return "outdated" if rule.outdated and self.behind(pull) else ""
+
+    def behind(self, pull: Pull) -> bool:
+        """Whether the base has moved."""
+        return self.merge_base(pull) != self.tip(pull.base)
+
+    def merge_base(self, pull: Pull) -> str:
+        """The newest commit of the base that the branch has."""
+        return git(self.bare, "merge-base", pull.base, pull.head)
+
+    def conflicts(self, pull: Pull) -> bool:
+        """Whether git cannot merge it."""
+        try:
+            git(self.bare, "merge-tree", "--write-tree", pull.base, pull.head)
+        except RepositoryError:
+            return True
+        return False
+
+    def react(self) -> None:
+        """Merge what the forge was asked to, where the base requires something, and that is there now."""
+        for pull in self.pulls:
+            rule = self.rule(pull.base)
+            if pull.state == "open" and pull.auto_merge and rule and not self.hindered(pull):
+                self.merge(pull.number)
+
+    def close(self, number: int) -> None:
+        """Close without a merge, as a person does."""
+        self.pull(number).state = "closed"
+        self.pull(number).events.append("closed")
+
+    def delete_branch(self, branch: str) -> None:
+        """Delete a branch, as the button on a pull request does."""
+        for each in self.pulls:
+            if each.branch == branch:
+                self.pull(each.number)
+                each.events.append("head_ref_deleted")
+        git(self.bare, "update-ref", "-d", f"refs/heads/{branch}")
 
     @property
     def bare(self) -> Path:
@@ -120,6 +232,7 @@ class Double:
                 git(self.bare, "update-ref", f"refs/pull/{number}/head", head)
             elif self.closes_with_branch:
                 found.state = "closed"
+                found.events.append("closed")
         return found
 
     def tip(self, branch: str) -> str:
@@ -143,6 +256,8 @@ class Double:
     def merge(self, number: int) -> None:
         """Merge, as a reviewer: the base goes to the head, without a merge commit."""
         pull = self.pull(number)
+        if why := self.hindered(pull):
+            raise RefusedError(409 if why == "outdated" else 405, f"pull request is not mergeable: {why}")
         git(self.bare, "update-ref", f"refs/heads/{pull.base}", pull.head)
         pull.state, pull.merged_at = (
             "merged",
@@ -178,8 +293,13 @@ class Double:
         for place, (verb, status, headers) in enumerate(self.stumbles):
             if verb in (method, "*"):
                 del self.stumbles[place]
-                return status, Stumble(headers)
-        status, content = self._routed(method, path, query, json.loads(sent) if sent else {})
+                said = headers.get("x-words")
+                return status, {"message": said} if said else Stumble(headers)
+        try:
+            status, content = self._routed(method, path, query, json.loads(sent) if sent else {})
+        except Exception as error:  # noqa: BLE001  # a mistake of the double: at once, and not tried again
+            self.differences.append(f"{method} {path}: {type(error).__name__} {error}")
+            return 418, {"message": f"the double is mistaken: {error}"}
         if method in self.lost:
             # It is done, and the answer says otherwise.
             self.lost.remove(method)
@@ -244,6 +364,11 @@ class GitHubDouble(Double):
         ("GET", rf"{REPOSITORY}/issues/(\d+)/comments", "comments"),
         ("POST", rf"{REPOSITORY}/issues/(\d+)/comments", "make_comment"),
         ("PATCH", rf"{REPOSITORY}/issues/comments/(\d+)", "change_comment"),
+        ("GET", rf"{REPOSITORY}/rules/branches/([^/]+)", "rules_of"),
+        ("PUT", rf"{REPOSITORY}/pulls/(\d+)/merge", "merge_now"),
+        ("GET", rf"{REPOSITORY}/issues/(\d+)/events", "events"),
+        ("GET", rf"{REPOSITORY}/milestones", "list_milestones"),
+        ("PATCH", rf"{REPOSITORY}/issues/(\d+)", "change_issue"),
         ("POST", GRAPHQL, "graphql"),
         ("POST", r"/app/installations/(\d+)/access_tokens", "make_token"),
     )
@@ -277,6 +402,8 @@ class GitHubDouble(Double):
         return {
             **{name: value for name, value in example.items() if name not in related},
             "language": None,
+            "permissions": {"admin": False, "push": self.may_push, "pull": True},
+            "has_pull_requests": self.takes_pulls,
             "url": self.api,
             "full_name": self.project,
             "archived": self.archived,
@@ -286,7 +413,51 @@ class GitHubDouble(Double):
     def branch(self, name: str, *, query: Any) -> Any:
         if not self.tip(name):
             raise RefusedError(404, "Branch not found")
-        return {**self.example("branch-get"), "name": name}
+        example = self.example("branch-get")
+        # Classic protection: our rules are a ruleset's.
+        commit = {**example["commit"], "sha": self.tip(name)}
+        return {**example, "name": name, "protected": False, "commit": commit}
+
+    def rules_of(self, branch: str, *, query: Any) -> Any:
+        origin = {"ruleset_source_type": "Repository", "ruleset_source": PROJECT, "ruleset_id": 42}
+        found: list[Any] = []
+        for rule in self.rules:
+            if not rule.covers(branch):
+                continue
+            if not rule.force_push:
+                found.append({"type": "non_fast_forward"})
+            if rule.signed:
+                found.append({"type": "required_signatures"})
+            if rule.checks:
+                checks = [{"context": name} for name in rule.checks]
+                parameters = {
+                    "required_status_checks": checks,
+                    "strict_required_status_checks_policy": rule.outdated,
+                }
+                found.append({"type": "required_status_checks", "parameters": parameters})
+            if rule.files:
+                parameters = {"restricted_file_paths": [rule.files]}
+                found.append({"type": "file_path_restriction", "parameters": parameters})
+        return [{**each, **origin} for each in found]
+
+    def merge_now(self, number: str, *, sent: Any) -> Any:
+        if sent.get("sha", self.pull(number).head) != self.pull(number).head:
+            raise RefusedError(409, "Head branch was modified. Review and try the merge again.")
+        self.merge(int(number))
+        return {"sha": self.pull(number).merge_commit, "merged": True, "message": "merged"}
+
+    def events(self, number: str, *, query: Any) -> Any:
+        self.pull(number)
+        (example, *_) = self.example("issue-event-for-issue-items")
+        return [{**example, "event": each} for each in self.pull(number).events]
+
+    def list_milestones(self, *, query: Any) -> Any:
+        (example, *_) = self.example("milestone-items")
+        return [{**example, "title": title, "number": key} for title, key in self.milestones.items()]
+
+    def change_issue(self, number: str, *, sent: Any) -> Any:
+        self.pull(number).milestone = sent["milestone"]
+        return self.example("issue")
 
     def describe(self, pull: Pull, example: Any) -> Any:
         repo = example["base"]["repo"]
@@ -313,6 +484,14 @@ class GitHubDouble(Double):
             "merged_at": pull.merged_at,
             # Before the merge: a trial merge that no branch holds.
             "merge_commit_sha": pull.merge_commit or "d" * 40,
+            "auto_merge": {
+                "enabled_by": example["user"],
+                "merge_method": pull.auto_merge.lower(),
+                "commit_title": "",
+                "commit_message": "",
+            }
+            if pull.auto_merge
+            else None,
         }
 
     def listed(self, *, query: Any) -> Any:
@@ -337,6 +516,8 @@ class GitHubDouble(Double):
 
     def update(self, number: str, *, sent: Any) -> Any:
         pull = self.pull(number)
+        if sent.get("state") == "closed":
+            self.close(pull.number)
         for name, value in sent.items():
             setattr(pull, name, value)
         return self.shown(number, query={})
@@ -405,16 +586,53 @@ class GitHubDouble(Double):
 
     def graphql(self, *, sent: Any) -> Any:
         viewer = {"databaseId": self.account("bot")}
-        root = {"enablePullRequestAutoMerge": self.enable_auto_merge, "viewer": viewer}
+        root = {
+            "enablePullRequestAutoMerge": self.enable_auto_merge,
+            "disablePullRequestAutoMerge": self.disable_auto_merge,
+            "viewer": viewer,
+            "repository": lambda _info, **_: {"pullRequest": self.standing},
+        }
         done = graphql.graphql_sync(descriptions.GITHUB_GRAPHQL, sent["query"], root, None, sent["variables"])
         return done.formatted
 
     def enable_auto_merge(self, _info: Any, *, input: dict[str, str]) -> Any:  # noqa: A002  # GitHub's name
         if not self.allows_auto_merge:
             raise graphql.GraphQLError("Pull request Auto merge is not allowed for this repository")
-        self.pull(input["pullRequestId"].removeprefix("PR_")).auto_merge = input["mergeMethod"]
+        pull = self.pull(input["pullRequestId"].removeprefix("PR_"))
+        if not self.hindered(pull):
+            raise graphql.GraphQLError("Pull request Pull request is in clean status")
+        pull.auto_merge = input["mergeMethod"]
         actor = {"__typename": "User", "login": "bot", "avatarUrl": "a", "resourcePath": "b", "url": "c"}
         return {"actor": actor}
+
+    def disable_auto_merge(self, _info: Any, *, input: dict[str, str]) -> Any:  # noqa: A002  # GitHub's name
+        self.pull(input["pullRequestId"].removeprefix("PR_")).auto_merge = None
+        return {"actor": None}
+
+    def standing(self, _info: Any, *, number: int) -> Any:
+        """Where a pull request stands."""
+        pull = self.pull(number)
+        rule, why = self.rule(pull.base), self.hindered(pull)
+        states = {"conflict": "DIRTY", "outdated": "BEHIND", "": "CLEAN"}
+        runs = [
+            {
+                "__typename": "CheckRun",
+                "name": name,
+                "status": "COMPLETED",
+                "conclusion": state.upper(),
+                "isRequired": lambda _info, _name=name, **_: bool(rule and _name in rule.checks),
+            }
+            for name, state in self.statuses.items()
+            if state != "pending"
+        ]
+        needed = rule.approvals if rule else 0
+        review = "APPROVED" if pull.approvals else "REVIEW_REQUIRED" if needed else None
+        return {
+            "mergeStateStatus": states.get(why, "BLOCKED"),
+            "mergeable": "CONFLICTING" if why == "conflict" else "MERGEABLE",
+            "reviewDecision": review,
+            "statusCheckRollup": {"contexts": lambda _info, **_: {"nodes": runs}} if runs else None,
+        }
 
 
 class GitLabDouble(Double):
@@ -423,7 +641,7 @@ class GitLabDouble(Double):
     prefix = "/api/v4"
     closes_with_branch = False
     users = (*Double.members, *Double.strangers)
-    base_path = r"/projects/acme%2Ftiny"
+    base_path = r"/projects/(?:acme%2Ftiny|1)"
     routes = (
         ("GET", "/users", "user"),
         ("GET", "/user", "own_user"),
@@ -434,6 +652,12 @@ class GitLabDouble(Double):
         ("GET", rf"{base_path}/merge_requests/(\d+)", "shown"),
         ("PUT", rf"{base_path}/merge_requests/(\d+)", "update"),
         ("PUT", rf"{base_path}/merge_requests/(\d+)/merge", "accept"),
+        ("POST", rf"{base_path}/merge_requests/(\d+)/cancel_merge_when_pipeline_succeeds", "cancel"),
+        ("GET", rf"{base_path}/merge_requests/(\d+)/approvals", "approvals"),
+        ("GET", rf"{base_path}/protected_branches", "protected_branches"),
+        ("GET", rf"{base_path}/push_rule", "push_rule"),
+        ("GET", rf"{base_path}/milestones", "list_milestones"),
+        ("GET", "/personal_access_tokens/self", "own_token"),
         ("GET", rf"{base_path}/merge_requests/(\d+)/notes", "notes"),
         ("POST", rf"{base_path}/merge_requests/(\d+)/notes", "make_note"),
         ("PUT", rf"{base_path}/merge_requests/(\d+)/notes/(\d+)", "change_note"),
@@ -455,12 +679,51 @@ class GitLabDouble(Double):
 
     def repository(self, *, query: Any) -> Any:
         default = git(self.bare, "symbolic-ref", "--short", "HEAD")
+        rule = self.rule(default)
         return {
             "id": 1,
             "path_with_namespace": self.project,
             "default_branch": default,
             "archived": self.archived,
+            "permissions": {
+                "project_access": {"access_level": 30 if self.may_push else 20, "notification_level": 3},
+                "group_access": None,
+            },
+            "merge_requests_access_level": "enabled" if self.takes_pulls else "disabled",
+            "only_allow_merge_if_pipeline_succeeds": bool(rule and rule.checks),
         }
+
+    def protected_branches(self, *, query: Any) -> Any:
+        return [
+            {"id": key, "name": rule.pattern, "allow_force_push": rule.force_push}
+            for key, rule in enumerate(self.rules, 1)
+        ]
+
+    def push_rule(self, *, query: Any) -> Any:
+        # Of a paid edition; without it the path is not there.
+        raise RefusedError(404, "404 Not Found")
+
+    def own_token(self, *, query: Any) -> Any:
+        return {"id": 1, "name": "bot", "scopes": self.scopes or ["api"], "active": True, "revoked": False}
+
+    def approvals(self, number: str, *, query: Any) -> Any:
+        pull, rule = self.pull(number), self.rule(self.pull(number).base)
+        needed = rule.approvals if rule else 0
+        return {
+            "id": 1000 + pull.number,
+            "iid": pull.number,
+            "approvals_required": needed,
+            "approvals_left": max(0, needed - len(pull.approvals)),
+            "approved_by": [{"user": self.describe_user(name)} for name in pull.approvals],
+        }
+
+    def list_milestones(self, *, query: Any) -> Any:
+        found = [(title, key) for title, key in self.milestones.items() if title == query["title"]]
+        return [{"id": key, "iid": key, "title": title, "state": "active"} for title, key in found]
+
+    def cancel(self, number: str, *, sent: Any) -> Any:
+        self.pull(number).auto_merge = None
+        return CREATED, self.describe(self.pull(number))
 
     def branch(self, name: str, *, query: Any) -> Any:
         if not self.tip(name):
@@ -486,9 +749,23 @@ class GitLabDouble(Double):
             "reviewers": [self.describe_user(name) for name in pull.reviewers],
             "assignees": [self.describe_user(name) for name in pull.assignees],
             "merged_at": pull.merged_at,
+            "merge_when_pipeline_succeeds": bool(pull.auto_merge),
+            **self.describe_standing(pull),
             # A fast-forward makes no merge commit.
             "merge_commit_sha": None,
             "squash_commit_sha": None,
+        }
+
+    def describe_standing(self, pull: Pull) -> Any:
+        rule = self.rule(pull.base)
+        why = self.hindered(pull) if pull.state == "open" else ""
+        names = {"conflict": "conflict", "checks": "ci_must_pass", "approvals": "not_approved"}
+        states = {self.statuses.get(check, "pending") for check in rule.checks} if rule else set()
+        pipeline = {"failure": "failed"}.get(min(states, default=""), min(states, default=""))
+        return {
+            "has_conflicts": why == "conflict",
+            "detailed_merge_status": {**names, "outdated": "need_rebase"}.get(why, "mergeable"),
+            "head_pipeline": {"id": 1, "status": pipeline} if states else None,
         }
 
     def listed(self, *, query: Any) -> Any:
@@ -517,14 +794,23 @@ class GitLabDouble(Double):
             if role in sent:
                 # Whom it will not have is left out without a word.
                 setattr(pull, people, [names[each] for each in sent[role] if names[each] in self.members])
+        pull.milestone = sent.get("milestone_id", pull.milestone)
+        if sent.get("state_event") == "close":
+            self.close(pull.number)
         added, removed = (sent.get(name, "").split(",") for name in ("add_labels", "remove_labels"))
         labels = dict.fromkeys([*pull.labels, *filter(None, added)])
         pull.labels = [each for each in labels if each not in removed]
         return self.describe(pull)
 
     def accept(self, number: str, *, sent: Any) -> Any:
-        self.pull(number).auto_merge = sent
-        return self.describe(self.pull(number))
+        pull = self.pull(number)
+        if sent.get("sha", pull.head) != pull.head:
+            raise RefusedError(409, "SHA does not match HEAD of source branch")
+        if sent.get("merge_when_pipeline_succeeds") and self.hindered(pull) == "checks":
+            pull.auto_merge = sent
+        else:
+            self.merge(pull.number)
+        return self.describe(pull)
 
     def describe_note(self, key: int, body: str) -> Any:
         author = {"id": self.author(key), "username": self.commented(str(key)).authors[key]}
@@ -541,7 +827,16 @@ class GitLabDouble(Double):
         return self.describe_note(int(key), sent["body"])
 
 
-NOT_GITEAS = ("assign", "remove_label", "graphql", "make_token")
+NOT_GITEAS = (
+    "assign",
+    "remove_label",
+    "graphql",
+    "make_token",
+    "rules_of",
+    "merge_now",
+    "events",
+    "change_issue",
+)
 
 
 class GiteaDouble(Double):
@@ -559,6 +854,12 @@ class GiteaDouble(Double):
         ("GET", rf"{REPOSITORY}/labels", "labels"),
         ("POST", rf"{REPOSITORY}/labels", "make_label"),
         ("POST", rf"{REPOSITORY}/pulls/(\d+)/merge", "accept"),
+        ("DELETE", rf"{REPOSITORY}/pulls/(\d+)/merge", "cancel"),
+        ("GET", rf"{REPOSITORY}/pulls/(\d+)/reviews", "reviews"),
+        ("GET", rf"{REPOSITORY}/commits/([^/]+)/status", "status"),
+        ("GET", rf"{REPOSITORY}/branch_protections", "protections"),
+        ("GET", rf"{REPOSITORY}/branch_protections/([^/]+)", "protection"),
+        ("GET", rf"{REPOSITORY}/issues/(\d+)/timeline", "timeline"),
     )
 
     def __init__(self, root: Path, description: Any) -> None:
@@ -578,12 +879,70 @@ class GiteaDouble(Double):
 
     def repository(self, *, query: Any) -> Any:
         default = git(self.bare, "symbolic-ref", "--short", "HEAD")
-        return {"id": 1, "full_name": self.project, "archived": self.archived, "default_branch": default}
+        return {
+            "id": 1,
+            "full_name": self.project,
+            "archived": self.archived,
+            "default_branch": default,
+            "permissions": {"admin": False, "push": self.may_push, "pull": True},
+            "has_pull_requests": self.takes_pulls,
+        }
 
     def branch(self, name: str, *, query: Any) -> Any:
         if not self.tip(name):
             raise RefusedError(404, "branch does not exist")
-        return {"name": name, "protected": False, "commit": {"id": self.tip(name)}}
+        rule = self.rule(name)
+        return {
+            "name": name,
+            "protected": rule is not None,
+            "effective_branch_protection_name": rule.pattern if rule else "",
+            "enable_status_check": bool(rule and rule.checks),
+            "status_check_contexts": list(rule.checks) if rule else [],
+            "required_approvals": rule.approvals if rule else 0,
+            "commit": {"id": self.tip(name)},
+        }
+
+    def protections(self, *, query: Any) -> Any:
+        return [self.describe_rule(rule) for rule in self.rules]
+
+    def protection(self, name: str, *, query: Any) -> Any:
+        return next(self.describe_rule(rule) for rule in self.rules if rule.pattern == name)
+
+    def describe_rule(self, rule: Rule) -> Any:
+        return {
+            "rule_name": rule.pattern,
+            "enable_force_push": rule.force_push,
+            "require_signed_commits": rule.signed,
+            "protected_file_patterns": rule.files,
+            "block_on_outdated_branch": rule.outdated,
+        }
+
+    def reviews(self, number: str, *, query: Any) -> Any:
+        return [
+            {"id": key, "state": "APPROVED", "user": self.describe_user(name), "stale": False}
+            for key, name in enumerate(self.pull(number).approvals, 1)
+        ]
+
+    def status(self, commit: str, *, query: Any) -> Any:
+        statuses = [{"context": name, "status": state} for name, state in self.statuses.items()]
+        return {"sha": commit, "state": "pending", "statuses": statuses}
+
+    def timeline(self, number: str, *, query: Any) -> Any:
+        names = {"closed": "close", "head_ref_deleted": "delete_branch"}
+        pull = self.pull(number)
+        # Only what was deleted after the closing is on the page.
+        said = [each for each in pull.events if each == "closed" or pull.events[0] == "closed"]
+        return self.paged([{"id": key, "type": names[each]} for key, each in enumerate(said, 1)], query)
+
+    def list_milestones(self, *, query: Any) -> Any:
+        found = [(title, key) for title, key in self.milestones.items() if query["name"] in title]
+        return [{"id": key, "title": title, "state": "open"} for title, key in found]
+
+    def cancel(self, number: str, *, sent: Any) -> Any:
+        if not self.pull(number).auto_merge:
+            raise RefusedError(404, "the pull request is not scheduled to merge")
+        self.pull(number).auto_merge = None
+        return 204, None
 
     def describe(self, pull: Pull) -> Any:
         there = self.tip(pull.branch)
@@ -598,6 +957,8 @@ class GiteaDouble(Double):
             "merged": pull.state == "merged",
             "merged_at": pull.merged_at,
             "merge_commit_sha": pull.merge_commit,
+            "mergeable": pull.state == "open" and not self.conflicts(pull),
+            "merge_base": self.merge_base(pull),
             "labels": self.own_labels(str(pull.number), query={}),
             "assignees": [self.describe_user(name) for name in pull.assignees] or None,
             "head": {
@@ -610,8 +971,8 @@ class GiteaDouble(Double):
         }
 
     def paged(self, answers: list[Any], query: Any) -> list[Any]:
-        size = min(int(query["limit"]), self.page)
-        first = (int(query["page"]) - 1) * size
+        size = min(int(query.get("limit", self.page)), self.page)
+        first = (int(query.get("page", 1)) - 1) * size
         return answers[first : first + size]
 
     def listed(self, *, query: Any) -> Any:
@@ -634,6 +995,8 @@ class GiteaDouble(Double):
                 raise RefusedError(500, "user does not have access to the repository")
             if name not in self.members:
                 raise RefusedError(422, f"assignee does not exist: [name: {name}]")
+        if sent.get("state") == "closed":
+            self.close(pull.number)
         for name, value in sent.items():
             setattr(pull, name, value)
         return CREATED, self.describe(pull)
@@ -664,7 +1027,14 @@ class GiteaDouble(Double):
         return [self.describe_user(name) for name in self.members]
 
     def accept(self, number: str, *, sent: Any) -> Any:
-        self.pull(number).auto_merge = sent
+        pull = self.pull(number)
+        if sent.get("merge_when_checks_succeed"):
+            # Only noted: where the base requires nothing, nothing ever triggers it.
+            pull.auto_merge = sent["do"]
+            return 200, None
+        if sent.get("head_commit_id", pull.head) != pull.head:
+            raise RefusedError(409, "head out of date")
+        self.merge(pull.number)
         return 200, None
 
     def labels(self, *, query: Any) -> Any:
@@ -742,6 +1112,9 @@ class Handler(BaseHTTPRequestHandler):
     def git(self, sent: bytes) -> None:
         """Let git answer."""
         path, _, query = self.path.partition("?")
+        if self.double.git_status and "receive-pack" in self.path:
+            self.send(self.double.git_status, b"", {})
+            return
         done = subprocess.run(
             ["git", "http-backend"],
             input=sent,

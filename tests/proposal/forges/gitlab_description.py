@@ -1,7 +1,8 @@
 """GitLab's REST API as its documentation has it, as far as fleetpgo uses it.
 
-After https://docs.gitlab.com/api/projects/, …/branches/, …/merge_requests/, …/notes/ and …/users/. The
-paths are those below ``/api/v4``.
+After https://docs.gitlab.com/api/projects/, …/branches/, …/merge_requests/, …/merge_request_approvals/,
+…/protected_branches/, …/project_push_rules/, …/milestones/, …/personal_access_tokens/, …/notes/ and …/users/.
+The paths are those below ``/api/v4``.
 """
 
 from typing import Any
@@ -39,6 +40,14 @@ MERGE_REQUEST = {
         "merged_at": MAYBE_TIME,
         "merge_commit_sha": MAYBE_SHA,
         "squash_commit_sha": MAYBE_SHA,
+        "merge_when_pipeline_succeeds": YES_NO,
+        "has_conflicts": YES_NO,
+        "detailed_merge_status": TEXT,
+        "head_pipeline": {
+            "type": "object",
+            "nullable": True,
+            "properties": {"id": WHOLE, "status": TEXT},
+        },
     },
 }
 MERGE_REQUEST["required"] = list(MERGE_REQUEST["properties"])
@@ -49,10 +58,61 @@ NOTE = {
     "properties": {"id": WHOLE, "body": TEXT, "system": YES_NO, "author": USER},
 }
 
+ROLE = {
+    "type": "object",
+    "nullable": True,
+    "properties": {"access_level": WHOLE, "notification_level": WHOLE},
+}
+
 PROJECT = {
     "type": "object",
     "required": ["id", "path_with_namespace", "default_branch", "archived"],
-    "properties": {"id": WHOLE, "path_with_namespace": TEXT, "default_branch": TEXT, "archived": YES_NO},
+    "properties": {
+        "id": WHOLE,
+        "path_with_namespace": TEXT,
+        "default_branch": TEXT,
+        "archived": YES_NO,
+        "permissions": {"type": "object", "properties": {"project_access": ROLE, "group_access": ROLE}},
+        "merge_requests_access_level": {"type": "string", "enum": ["disabled", "private", "enabled"]},
+        "only_allow_merge_if_pipeline_succeeds": YES_NO,
+    },
+}
+
+APPROVALS = {
+    "type": "object",
+    "properties": {
+        "id": WHOLE,
+        "iid": WHOLE,
+        "approvals_required": WHOLE,
+        "approvals_left": WHOLE,
+        "approved_by": {"type": "array", "items": {"type": "object", "properties": {"user": USER}}},
+    },
+}
+
+PROTECTED_BRANCH = {
+    "type": "object",
+    "required": ["id", "name", "allow_force_push"],
+    "properties": {"id": WHOLE, "name": TEXT, "allow_force_push": YES_NO},
+}
+
+PUSH_RULE = {"type": "object", "properties": {"reject_unsigned_commits": YES_NO}}
+
+MILESTONE = {
+    "type": "object",
+    "required": ["id", "title"],
+    "properties": {"id": WHOLE, "iid": WHOLE, "title": TEXT, "state": TEXT},
+}
+
+OWN_TOKEN = {
+    "type": "object",
+    "required": ["scopes"],
+    "properties": {
+        "id": WHOLE,
+        "name": TEXT,
+        "scopes": {"type": "array", "items": TEXT},
+        "active": YES_NO,
+        "revoked": YES_NO,
+    },
 }
 
 BRANCH = {
@@ -90,7 +150,7 @@ def operation(
             "default": {"description": "", "content": {"application/json": {"schema": ERROR}}},
         },
     }
-    if sent:
+    if sent is not None:
         schema: dict[str, Any] = {"type": "object", "properties": sent}
         if required:
             schema["required"] = list(required)
@@ -111,6 +171,8 @@ CHANGES = {
     "remove_labels": TEXT,
     "reviewer_ids": IDS,
     "assignee_ids": IDS,
+    "milestone_id": WHOLE,
+    "state_event": {"type": "string", "enum": ["close", "reopen"]},
 }
 
 GITLAB: dict[str, Any] = {
@@ -150,9 +212,29 @@ GITLAB: dict[str, Any] = {
         "/projects/{id}/merge_requests/{iid}/merge": {
             "parameters": path("id", "iid"),
             "put": operation(
-                MERGE_REQUEST, query={"squash": YES_NO}, sent={"merge_when_pipeline_succeeds": YES_NO}
+                MERGE_REQUEST,
+                query={"squash": YES_NO},
+                sent={"merge_when_pipeline_succeeds": YES_NO, "sha": TEXT, "squash": YES_NO},
             ),
         },
+        "/projects/{id}/merge_requests/{iid}/cancel_merge_when_pipeline_succeeds": {
+            "parameters": path("id", "iid"),
+            "post": operation(MERGE_REQUEST, status=201, sent={}),
+        },
+        "/projects/{id}/merge_requests/{iid}/approvals": {
+            "parameters": path("id", "iid"),
+            "get": operation(APPROVALS),
+        },
+        "/projects/{id}/protected_branches": {
+            "parameters": path("id"),
+            "get": operation(PROTECTED_BRANCH, many=True),
+        },
+        "/projects/{id}/push_rule": {"parameters": path("id"), "get": operation(PUSH_RULE)},
+        "/projects/{id}/milestones": {
+            "parameters": path("id"),
+            "get": operation(MILESTONE, many=True, query={"title": TEXT, "state": TEXT}),
+        },
+        "/personal_access_tokens/self": {"get": operation(OWN_TOKEN)},
         "/projects/{id}/merge_requests/{iid}/notes": {
             "parameters": path("id", "iid"),
             "get": operation(NOTE, many=True),

@@ -17,7 +17,7 @@ from fleetpgo.proposal.forges import App, connect
 from fleetpgo.proposal.git import clone, git
 from fleetpgo.steps.propose import propose
 from tests.proposal.forges.doubles import APP, INSTALLATION, KINDS, PROJECT, TOKEN
-from tests.proposal.forges.sides import BRANCH, close, label
+from tests.proposal.forges.sides import BRANCH, close, delete_branch, label
 from tests.tiny import tiny
 
 PROVENANCE = Provenance(run="run-1", query="up", selected=6, missing={}, samples=1_234)
@@ -70,7 +70,7 @@ def test_a_draft_stays_a_draft_and_keeps_its_title(run, there, forge):
     run(NEXT, draft=True)
 
     found = forge.get(1)
-    assert (True, "Refresh the PGO profile of tiny") == (found.draft, found.title)
+    assert (True, "Add the PGO profile of tiny") == (found.draft, found.title)
 
 
 def test_the_second_run_brings_the_same_one_up_to_date(run, there):
@@ -97,7 +97,7 @@ def test_a_foreign_commit_stops_it_until_the_label_is_on(run, there, tmp_path):
 def test_what_was_closed_unmerged_is_not_proposed_again(run, there):
     run()
     close(there, 1)
-    git(there.bare, "branch", "-D", BRANCH)
+    delete_branch(there)
     proposed = run(NEXT)
 
     assert "of pull request 1, which was closed unmerged, is 1.000" in proposed.reason
@@ -273,18 +273,6 @@ def pushed(server):
     _, forge = server
     with clone(forge.clone_url, "main", BRANCH, config=forge.git_config()) as checkout:
         push(checkout, commit(checkout, {"profile": b"one"}, "Refresh", exact="profile"))
-
-
-def test_auto_merge_waits_for_the_forge_s_own_checks(server, pushed):
-    double, forge = server
-    forge.create(BRANCH, "main", "Title", "Body")
-    forge.merge_once_ready(1, "squash")
-
-    assert double.pull(1).auto_merge in (
-        "SQUASH",
-        {"merge_when_pipeline_succeeds": True},
-        {"do": "squash", "merge_when_checks_succeed": True},
-    )
 
 
 @pytest.mark.parametrize("server", ["github"], indirect=True)

@@ -4,7 +4,7 @@ import pytest
 
 from fleetpgo.errors import ForgeError
 from fleetpgo.proposal.ensure import ensure_pull_request
-from fleetpgo.service.rules import ReviewRules
+from fleetpgo.service.review import ReviewRules
 from tests.proposal.forges.doubles import KINDS
 from tests.proposal.forges.sides import BRANCH
 

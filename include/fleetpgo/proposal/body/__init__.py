@@ -1,20 +1,23 @@
 """Title and body of a pull request.
 
 Both are pure functions of plain values. The body starts with the decision in one paragraph; then come what
-the reviewer must read, tables, how to check it by hand, and how to pause or reject. Everything in it that
-comes from outside (instance and function names, reasons, PromQL) is written so that Markdown, HTML or an
-``@mention`` in it stays plain text.
+to expect, what the reviewer must read, and how to pause or reject. The tables and how to check by hand are
+folded below that. Everything in it that comes from outside (instance and function names, reasons, PromQL) is
+written so that Markdown, HTML or an ``@mention`` in it stays plain text.
 
 Each section has a file of its own.
 """
 
 from __future__ import annotations
 
+from string import Template
+
+from fleetpgo.markdown import details
 from fleetpgo.proposal.body.benchmarks import benchmarks
 from fleetpgo.proposal.body.build import build
 from fleetpgo.proposal.body.closing import MANNERS, by_hand, footer
 from fleetpgo.proposal.body.compiler import compiler
-from fleetpgo.proposal.body.decision import decision
+from fleetpgo.proposal.body.decision import decision, gains
 from fleetpgo.proposal.body.functions import functions
 from fleetpgo.proposal.body.guards import guards
 from fleetpgo.proposal.body.notes import notes
@@ -24,7 +27,7 @@ from fleetpgo.proposal.body.source import source
 from fleetpgo.proposal.body.values import Change, Datacenter, FunctionShare, Proposal, Provenance
 from fleetpgo.proposal.ensure import Marker, marker_line
 
-__all__ = ["Change", "Datacenter", "FunctionShare", "Proposal", "Provenance", "body", "title"]
+__all__ = ["Change", "Datacenter", "FunctionShare", "Proposal", "Provenance", "body", "message", "title"]
 
 LONGEST_BODY = 60_000
 """Characters of a body: the least that a forge takes is GitHub's 65,536."""
@@ -34,8 +37,28 @@ _SECTIONS = (profile, build, benchmarks, provenance, compiler, functions, source
 
 
 def title(proposal: Proposal) -> str:
-    """Return the title of a pull request; the same every week, so people can search and filter by it."""
-    return f"Refresh the PGO profile of {proposal.service}"
+    """Return the title of a pull request, which says what changes; the service file has a template."""
+    return _filled(proposal.title, proposal)
+
+
+def message(proposal: Proposal) -> str:
+    """Return the commit's message. It names no run, so the same change gives the same commit."""
+    return f"{title(proposal)}\n\n{_filled(proposal.message, proposal)}\n"
+
+
+def _filled(template: str, proposal: Proposal) -> str:
+    first = proposal.current is None
+    change = (
+        gains(proposal.change) if proposal.change else "its first profile" if first else "another profile"
+    )
+    own = f"{'Add' if first else 'Refresh'} the PGO profile of {proposal.service}"
+    return Template(template).substitute(
+        title=own if first else f"{own}: {change}",
+        service=proposal.service,
+        change=change,
+        path=proposal.path,
+        profile=proposal.profile,
+    )
 
 
 def body(proposal: Proposal) -> str:
@@ -44,13 +67,13 @@ def body(proposal: Proposal) -> str:
     It has at most LONGEST_BODY characters. Where that is not enough for everything, whole sections are left
     out, the least needed first, and named.
     """
-    head = [decision(proposal), *notes(proposal)]
+    head = [decision(proposal), *notes(proposal), MANNERS]
     made = marker_line(Marker(proposal.provenance.run, proposal.profile))
-    tail = [by_hand(proposal), MANNERS, footer(proposal.provenance), made]
+    tail = [by_hand(proposal), footer(proposal.provenance), made]
     sections = [section for make in _SECTIONS if (section := make(proposal)) is not None]
     left_out: list[str] = []
     while True:
-        told = [f"### {section.title}\n\n{section.text}" for section in sections]
+        told = [details(section.title, section.text) for section in sections]
         if left_out:
             told.append(f"Left out, for its length: {', '.join(left_out)}. The run's artifacts hold it.")
         text = "\n\n".join([*head, *told, *tail])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from fleetpgo.markdown import code, fence
-from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, TAKE_OVER
+from fleetpgo.markdown import code, details, fence
+from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, REBASE, REBASE_BOX, TAKE_OVER
 
 if TYPE_CHECKING:
     from fleetpgo.proposal.body.values import Proposal, Provenance
@@ -19,7 +19,8 @@ MANNERS = f"""---
 - **To pause:** put the label `{DO_NOT_UPDATE}` on this pull request; nothing is changed while it is there.
 - **To reject:** close it without merging; it is not proposed again until the profile has become another one.
 - fleetpgo makes this branch anew from its base at each run. A commit of yours on it stops that;
-  the label `{TAKE_OVER}` lets it go on."""
+  the label `{TAKE_OVER}` lets it go on.
+- [ ] {REBASE_BOX} make this branch anew from its base now (or the label `{REBASE}`)"""
 """How people pause or reject."""
 
 
@@ -35,7 +36,7 @@ def by_hand(proposal: Proposal) -> str:
         ]
     )
     quotes = fence(commands, 3)
-    return f"### By hand\n\n{quotes}sh\n{commands}\n{quotes}"
+    return details("By hand", f"{quotes}sh\n{commands}\n{quotes}")
 
 
 def footer(where: Provenance) -> str:

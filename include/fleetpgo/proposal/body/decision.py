@@ -8,7 +8,7 @@ from fleetpgo.markdown import code, prose
 from fleetpgo.proposal.body.figures import change, share
 
 if TYPE_CHECKING:
-    from fleetpgo.proposal.body.values import Proposal
+    from fleetpgo.proposal.body.values import Change, Proposal
 
 
 def decision(proposal: Proposal) -> str:
@@ -34,8 +34,31 @@ def decision(proposal: Proposal) -> str:
     if proposal.wired:
         files = ", ".join(map(code, proposal.wired))
         sentences.append(f"It also makes {files} pass the profile to `go build`.")
-    if where.savings:
-        sentences.append(f"The latest refreshes that were measured: {prose('; '.join(where.savings))}.")
-    if where.power:
-        sentences.append(f"What the measurement can see: {where.power}.")
-    return " ".join(sentences)
+    paragraphs = [" ".join(sentences), _expected(proposal)]
+    if proposal.since is not None:
+        paragraphs.append(
+            f"**Since the last update** of this pull request: {gains(proposal.since)}, overlap "
+            f"{proposal.since.overlap:.2f}."
+        )
+    return "\n\n".join(paragraphs)
+
+
+def _expected(proposal: Proposal) -> str:
+    """Return what the merge is expected to bring: a saving is positive in every figure."""
+    where = proposal.provenance
+    if where.expected:
+        told = f"a saving of {prose(where.expected)}"
+    elif proposal.current is None:
+        told = "unknown, as this is the first profile. It is measured after the rollout"
+    else:
+        told = "unknown, as no refresh has a measured saving yet"
+    before = f" The latest: {prose('; '.join(where.savings))}." if where.savings else ""
+    power = f" What the measurement can see: {where.power}." if where.power else ""
+    return f"**Expected of this merge:** {told}.{before}{power}"
+
+
+def gains(change: Change) -> str:
+    """Return what changed for the compiler, in a few words."""
+    if not (change.gained or change.lost):
+        return "the same hot calls"
+    return f"{change.gained:,} hot calls gained, {change.lost:,} lost"

@@ -46,6 +46,7 @@ class Provenance:
         savings: what the latest refreshes saved, the oldest first, each in a few words.
         power: how small a saving a fleet of this size can show, in a sentence without its first capital; "":
             the size is not known.
+        expected: what a further one is expected to save, with its interval; "" if that is not known.
     """
 
     run: str
@@ -60,6 +61,7 @@ class Provenance:
     guarded: Mapping[str, str] = field(default_factory=dict)
     savings: Sequence[str] = ()
     power: str = ""
+    expected: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,9 @@ class Proposal:
         binary: path of the binary that the command makes.
         wired: other files that the pull request edits, so that the build uses the profile.
         unaware: files that build something without the profile, and are not edited.
+        since: difference from the profile that the open pull request proposed before; None: it is new.
+        title: template of the title and of the commit's first line (:class:`CommitRules`).
+        message: template of the rest of the commit's message.
         images: a sentence for each container image whose build does not get the profile.
         verified: results of the builds and checks in the clone.
         match_below: source match below which the reviewer is warned.
@@ -133,3 +138,6 @@ class Proposal:
     functions: Sequence[FunctionShare]
     provenance: Provenance
     images: Sequence[str] = ()
+    since: Change | None = None
+    title: str = "$title"
+    message: str = "$path (SHA-256 $profile…)"

@@ -15,6 +15,7 @@ from fleetpgo.errors import ForgeError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
+    from pathlib import Path
 
 State = Literal["open", "merged", "closed"]
 """``closed`` means closed without a merge."""
@@ -69,12 +70,74 @@ class App:
     installation: int
 
 
+@dataclass(frozen=True)
+class Intent:
+    """What is going to be proposed.
+
+    Attributes:
+        base: the branch that the pull request goes to.
+        branch: the branch that it comes from; it need not exist.
+        path: path of the profile in the repository; None if that is not known yet.
+        signed: whether the commit is signed.
+    """
+
+    base: str
+    branch: str
+    path: str | None = None
+    signed: bool = False
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Something at the forge that stands in the way of a proposal, as the forge tells it.
+
+    Attributes:
+        said: what was found, in a sentence.
+        hint: what to change.
+        fatal: whether no proposal can succeed with it; else it may be meant for others.
+    """
+
+    said: str
+    hint: str
+    fatal: bool = True
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands between an open pull request and its merge, as the forge showed it at one moment.
+
+    Attributes:
+        head: full SHA of the newest commit of its branch.
+        base_head: full SHA of the newest commit of its base.
+        checks: names of the checks that the base requires; of GitLab the pipeline.
+        guarded: whether the base requires anything at all: checks, approvals, or a rule that is not told.
+        waiting: what it waits for before it can be merged, each in a few words.
+        failed: names of required checks that failed.
+        conflict: whether it cannot be merged without a person's or our work.
+        behind: whether the base has moved on and requires a branch that holds its newest commit.
+        approved: whether somebody has approved it, and nobody asks for changes.
+    """
+
+    head: str
+    base_head: str
+    checks: tuple[str, ...] = ()
+    guarded: bool = False
+    waiting: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    conflict: bool = False
+    behind: bool = False
+    approved: bool = False
+
+
 class Forge(Protocol):
     """One repository on one forge. Every method raises ForgeError if the forge cannot or will not."""
 
     @property
     def clone_url(self) -> str:
         """The URL for git's clones and pushes, without credentials."""
+
+    signing_key: str | None
+    """Private key that signs commits, from the connection."""
 
     def git_config(self) -> dict[str, str]:
         """Git configuration that holds the credentials; for git's environment only, never for a file.
@@ -84,6 +147,12 @@ class Forge(Protocol):
 
     def check(self, base: str) -> None:
         """Check that the repository exists, has that base, and that the token can push to it."""
+
+    def obstacles(self, intent: Intent) -> tuple[Obstacle, ...]:
+        """Return what will keep a branch from being pushed, proposed, labelled, refreshed or merged.
+
+        Forges tell it in part only: GitHub not who may bypass a ruleset, Gitea protections to administrators.
+        """
 
     def find(self, branch: str) -> PullRequest | None:
         """Return the open pull request from a branch, with any base; if none is open, the newest one."""
@@ -96,9 +165,6 @@ class Forge(Protocol):
 
     def update(self, number: int, title: str, body: str, base: str | None = None) -> PullRequest:
         """Replace the title and the body of a pull request, and its base if another is given."""
-
-    def close(self, number: int) -> PullRequest:
-        """Close an open pull request unmerged."""
 
     def ask(self, number: int, reviewer: str) -> None:
         """Ask one person, or one team (`acme/perf`), for a review; nothing changes if it was asked before.
@@ -114,8 +180,34 @@ class Forge(Protocol):
             RefusedError: if the forge does not know the person, or nothing can be assigned to them.
         """
 
+    def standing(self, number: int) -> Standing:
+        """Return what an open pull request waits for."""
+
     def merge_once_ready(self, number: int, how: MergeKind) -> None:
         """Have the forge merge a pull request by itself once its own checks and rules are satisfied."""
+
+    def stop_merging(self, number: int) -> None:
+        """Take back :meth:`merge_once_ready`; nothing changes if the forge does not merge by itself."""
+
+    def merge(self, number: int, how: MergeKind, head: str) -> object:
+        """Merge a pull request now, if its newest commit is still `head`.
+
+        Raises:
+            RefusedError: if the forge's rules forbid it, or the branch has moved.
+        """
+
+    def close(self, number: int) -> object:
+        """Close an open pull request without merging it."""
+
+    def lost_branch(self, number: int) -> bool:
+        """Return whether a pull request was closed by the deletion of its branch, and not by a person."""
+
+    def set_milestone(self, number: int, title: str) -> None:
+        """Put a pull request into an open milestone.
+
+        Raises:
+            RefusedError: there is none of that title.
+        """
 
     def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
         """Add labels to a pull request, made where there are none; or take one off, if it is on."""
@@ -140,7 +232,16 @@ def comment_marker(key: str) -> str:
 Kind = Literal["local", "github", "gitlab", "gitea"]
 
 
-def connect(kind: Kind, project: str, *, address: str, token: str | None, app: App | None = None) -> Forge:
+def connect(
+    kind: Kind,
+    project: str,
+    *,
+    address: str,
+    token: str | None,
+    app: App | None = None,
+    ca: Path | None = None,
+    signing_key: str | None = None,
+) -> Forge:
     """Reach a repository on a forge. Sends nothing yet.
 
     Args:
@@ -151,14 +252,30 @@ def connect(kind: Kind, project: str, *, address: str, token: str | None, app: A
         token: what the forge authenticates by; ``local`` needs none.
         app: only for ``github``: authenticate as this app; the token is then its private key, in PEM.
 
+        signing_key: private key that signs commits (``commit.sign``).
+        ca: file of the certificate authorities to trust, by the API's client and by git; None: the system's.
+
     Raises:
-        ForgeError: if address, token or app are not what that kind of forge needs.
+        ForgeError: if address, token, app or ca are not what that kind of forge needs.
     """
     if app and kind != "github":
         raise ForgeError(
             f"the forge's connection names an app of GitHub's, but the forge is {kind}",
             hint="remove app_id and installation_id from the connection's extra",
         )
+    if ca is not None and not ca.is_file():
+        raise ForgeError(
+            f"there is no file {ca} with certificate authorities",
+            hint="correct ca in the connection's extra (or --ca): a PEM file on this machine",
+        )
+    made = _connect(kind, project, address, token, app, ca)
+    made.signing_key = signing_key
+    return made
+
+
+def _connect(
+    kind: Kind, project: str, address: str, token: str | None, app: App | None, ca: Path | None
+) -> Forge:
     # Imported late: a forge's client library is loaded only by those who use that forge.
     match kind:
         case "local":
@@ -168,12 +285,12 @@ def connect(kind: Kind, project: str, *, address: str, token: str | None, app: A
         case "github":
             from fleetpgo.proposal.forges.github import GitHubForge  # noqa: PLC0415
 
-            return GitHubForge(address, project, token, app)
+            return GitHubForge(address, project, token, app, ca)
         case "gitlab":
             from fleetpgo.proposal.forges.gitlab import GitLabForge  # noqa: PLC0415
 
-            return GitLabForge(address, project, token)
+            return GitLabForge(address, project, token, ca)
         case "gitea":
             from fleetpgo.proposal.forges.gitea import GiteaForge  # noqa: PLC0415
 
-            return GiteaForge(address, project, token)
+            return GiteaForge(address, project, token, ca)

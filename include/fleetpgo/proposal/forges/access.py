@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 
 import requests
 
-from fleetpgo import foreign
+from fleetpgo import foreign, trust
 from fleetpgo.errors import ForgeError, RefusedError
 from fleetpgo.proposal.forges.transport import AnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 HINTS = {
     401: "the connection's token is wrong or has expired: make a new one",
@@ -51,7 +52,7 @@ def checked(address: str, token: str | None) -> tuple[str, str]:
     return f"https://{parts.netloc}{parts.path}".rstrip("/"), token
 
 
-def git_access(address: str, user: str, token: str) -> dict[str, str]:
+def git_access(address: str, user: str, token: str, ca: Path | None) -> dict[str, str]:
     """Return git configuration that sends a token as an HTTP header to one server only.
 
     A submodule there that is named by an address for SSH is fetched over HTTPS: a token is all we have.
@@ -59,7 +60,9 @@ def git_access(address: str, user: str, token: str) -> dict[str, str]:
     foreign.remember_login(user, token)
     credentials = b64encode(f"{user}:{token}".encode()).decode()
     host = urlsplit(address).hostname
+    trusted = {} if ca is None else {f"http.{address}/.sslCAInfo": str(ca)}
     return {
+        **trusted,
         f"http.{address}/.extraHeader": f"Authorization: Basic {credentials}",
         f"url.{address}/.insteadOf": f"git@{host}:",
         f"url.{address}.insteadOf": f"ssh://git@{host}",
@@ -77,6 +80,14 @@ def refusal(status: int) -> type[ForgeError]:
     return RefusedError if refused and status not in about_us else ForgeError
 
 
+def no_milestone(repository: str, title: str) -> RefusedError:
+    """Return the error for a milestone that the repository does not have."""
+    return RefusedError(
+        f"{repository} has no open milestone {title}",
+        hint="make the milestone, or correct review.milestone in the service file",
+    )
+
+
 def words(error: object) -> str:
     """Return what a forge or a library says, on one line that somebody would read."""
     return foreign.line(str(error), _LONGEST_WORDS)
@@ -89,6 +100,12 @@ def unanswered(address: str, doing: str, error: requests.RequestException) -> Fo
             f"{address} gives no answer that can be used, {doing}: {error}",
             hint="check the connection's host: it must be the forge's own address, with no login page or "
             "proxy before it; then run the step again",
+        )
+    if isinstance(error, requests.exceptions.SSLError):
+        said = words(trust.refused_certificate(error))
+        return ForgeError(
+            f"{address} shows a certificate that is not trusted, {doing}: {said}",
+            hint=trust.HINT,
         )
     if isinstance(error, requests.exceptions.RetryError):
         # The reason alone: the whole is wrapped in the words of two libraries.

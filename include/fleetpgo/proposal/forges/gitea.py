@@ -13,12 +13,13 @@ from urllib.parse import quote
 import requests
 
 from fleetpgo.errors import ForgeError, RefusedError
-from fleetpgo.proposal.forges import PullRequest, comment_marker
+from fleetpgo.proposal.forges import PullRequest, comment_marker, gitea_rules
 from fleetpgo.proposal.forges.access import (
     ELSE,
     HINTS,
     checked,
     git_access,
+    no_milestone,
     refusal,
     require_base,
     require_place,
@@ -30,8 +31,9 @@ from fleetpgo.proposal.forges.transport import TIMEOUT, one_call, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
-    from fleetpgo.proposal.forges import MergeKind
+    from fleetpgo.proposal.forges import Intent, MergeKind, Obstacle, Standing
 
 _log = logging.getLogger(__name__)
 
@@ -51,12 +53,13 @@ class GiteaForge:
         token: access token with scopes ``write:repository`` and ``write:issue``, ``read:user`` to tell its
             own comments from others, and ``read:organization`` to see the labels of the organisation that
             owns the repository.
+        ca: file of the certificate authorities to trust; None: the system's.
 
     Raises:
         ForgeError: if one of them cannot be right.
     """
 
-    def __init__(self, address: str, project: str, token: str | None) -> None:
+    def __init__(self, address: str, project: str, token: str | None, ca: Path | None = None) -> None:
         self._address, self._token = checked(address, token)
         if project.count("/") != 1:
             raise ForgeError(
@@ -64,8 +67,11 @@ class GiteaForge:
                 hint="write owner/name as repository.project in the service file",
             )
         self._project = project
-        self._session = session(self._address)
+        self._ca = ca
+        self._session = session(self._address, ca)
         self._session.headers["Authorization"] = f"token {self._token}"
+
+    signing_key: str | None = None
 
     @property
     def clone_url(self) -> str:
@@ -74,7 +80,7 @@ class GiteaForge:
 
     def git_config(self) -> dict[str, str]:
         """Return the token as an HTTP header for this server only, and rewrite its SSH URLs to HTTPS."""
-        return git_access(self._address, "x-access-token", self._token)
+        return git_access(self._address, "x-access-token", self._token, self._ca)
 
     def check(self, base: str) -> None:
         """Check that the repository has not moved, has that base, and that the token can push to it."""
@@ -82,6 +88,11 @@ class GiteaForge:
         require_place((self._address, there["full_name"]), self._project, archived=there["archived"])
         branch = self._ask("GET", f"/branches/{quote(base, safe='')}", f"looking for {base}", absent=True)
         require_base(base, there["default_branch"], there=branch is not None)
+
+    def obstacles(self, intent: Intent) -> tuple[Obstacle, ...]:
+        """Return what will keep a branch from being proposed."""
+        with one_call():
+            return tuple(gitea_rules.obstacles(self._ask, intent))
 
     def find(self, branch: str) -> PullRequest | None:
         """Return the open pull request from a branch, with any base; if none is open, the newest one."""
@@ -112,11 +123,6 @@ class GiteaForge:
             sent["base"] = base
         return _read(self._ask("PATCH", f"/pulls/{number}", f"updating pull request {number}", sent))
 
-    def close(self, number: int) -> PullRequest:
-        """Close an open pull request unmerged."""
-        sent = {"state": "closed"}
-        return _read(self._ask("PATCH", f"/pulls/{number}", f"closing pull request {number}", sent))
-
     def ask(self, number: int, reviewer: str) -> None:
         """Ask one person, or one team, for a review."""
         team, name = "/" in reviewer, reviewer.rpartition("/")[2]
@@ -138,11 +144,53 @@ class GiteaForge:
         sent = {"assignees": list(dict.fromkeys([*(each["login"] for each in there), person]))}
         self._ask("PATCH", f"/pulls/{number}", doing, sent)
 
+    def standing(self, number: int) -> Standing:
+        """Return what an open pull request waits for."""
+        with one_call(), understanding():
+            return gitea_rules.standing(self._ask, number)
+
     def merge_once_ready(self, number: int, how: MergeKind) -> None:
-        """Have Gitea merge once the checks succeed."""
+        """Have Gitea merge once the checks succeed; it does nothing where none is required."""
         # Go's JSON takes a field's name in any case; older versions call it "Do".
         sent = {"do": how, "merge_when_checks_succeed": True}
         self._ask("POST", f"/pulls/{number}/merge", "switching auto-merge on", sent)
+
+    def stop_merging(self, number: int) -> None:
+        """Take the scheduled merge back, if there is one."""
+        self._ask("DELETE", f"/pulls/{number}/merge", "switching auto-merge off", absent=True)
+
+    def merge(self, number: int, how: MergeKind, head: str) -> None:
+        """Merge now, if the newest commit is still that."""
+        sent = {"do": how, "head_commit_id": head}
+        self._ask("POST", f"/pulls/{number}/merge", f"merging pull request {number}", sent)
+
+    def close(self, number: int) -> None:
+        """Close an open pull request without merging it."""
+        self._ask("PATCH", f"/pulls/{number}", f"closing pull request {number}", {"state": "closed"})
+
+    def lost_branch(self, number: int) -> bool:
+        """Return whether it was closed by the deletion of its branch.
+
+        Gitea notes the deletion of a closed one's branch on its page (``delete_branch``). One that closes a
+        pull request leaves the closing alone.
+        """
+        doing = f"asking how pull request {number} was closed"
+        with one_call():
+            there = self._ask("GET", f"/pulls/{number}", doing)
+            # `ref` is another one once the branch is gone.
+            if there["state"] == "open" or there["merged"] or there["head"]["ref"] == there["head"]["label"]:
+                return False
+            said = [each["type"] for each in self._pages(f"/issues/{number}/timeline", doing)]
+            return "delete_branch" not in said
+
+    def set_milestone(self, number: int, title: str) -> None:
+        """Put a pull request into an open milestone."""
+        doing = f"putting pull request {number} into the milestone {title}"
+        found = self._ask("GET", "/milestones", doing, query={"name": title, "state": "open"})
+        ids = [each["id"] for each in found if each["title"] == title]
+        if not ids:
+            raise no_milestone(f"{self._address}/{self._project}", title)
+        self._ask("PATCH", f"/pulls/{number}", doing, {"milestone": ids[0]})
 
     def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
         """Add labels to a pull request, made where there are none; or take one off, if it is on."""

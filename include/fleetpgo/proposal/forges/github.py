@@ -17,12 +17,13 @@ from jwt import PyJWTError
 
 from fleetpgo import foreign
 from fleetpgo.errors import ForgeError, RefusedError
-from fleetpgo.proposal.forges import PullRequest, comment_marker, current
+from fleetpgo.proposal.forges import PullRequest, comment_marker, current, github_rules
 from fleetpgo.proposal.forges.access import (
     ELSE,
     HINTS,
     checked,
     git_access,
+    no_milestone,
     refusal,
     require_base,
     require_place,
@@ -41,13 +42,14 @@ from fleetpgo.proposal.forges.transport import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from github.InstallationAuthorization import InstallationAuthorization
     from github.IssueComment import IssueComment
     from github.PullRequest import PullRequest as Answer
     from github.Repository import Repository
 
-    from fleetpgo.proposal.forges import App, MergeKind
+    from fleetpgo.proposal.forges import App, Intent, MergeKind, Obstacle, Standing
 
 _HINTS = {**HINTS, 400: HINTS[405]}
 """PyGithub gives the errors of GraphQL, which only auto-merge is asked of, the status 400."""
@@ -58,7 +60,7 @@ class _Connection(HTTPSRequestsConnectionClass):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # its own
         super().__init__(*arguments, **options)
-        self.session.mount("https://", BoundedAdapter(max_retries=self.retry))
+        self.session.mount("https://", BoundedAdapter(None, self.retry))
 
 
 # PyGithub has no other place to say so; nothing else here uses it.
@@ -73,12 +75,15 @@ class GitHubForge:
         project: ``owner/name``.
         token: personal access token; or the private key of an app, in PEM.
         app: the app, if it is one; it gets its tokens by itself, each for an hour.
+        ca: file of the certificate authorities to trust; None: the system's.
 
     Raises:
         ForgeError: if one of them cannot be right.
     """
 
-    def __init__(self, address: str, project: str, token: str | None, app: App | None = None) -> None:
+    def __init__(
+        self, address: str, project: str, token: str | None, app: App | None = None, ca: Path | None = None
+    ) -> None:
         self._address, token = checked(address, token)
         if project.count("/") != 1:
             raise ForgeError(
@@ -86,6 +91,7 @@ class GitHubForge:
                 hint="write owner/name as repository.project in the service file",
             )
         self._project = project
+        self._ca = ca
         own = urlsplit(self._address).hostname != "github.com"
         self._github = Github(
             base_url=f"{self._address}/api/v3" if own else "https://api.github.com",
@@ -93,11 +99,14 @@ class GitHubForge:
             lazy=True,
             per_page=100,
             timeout=int(TIMEOUT),
+            verify=True if ca is None else str(ca),
             retry=_Patience(
                 total=5, backoff_factor=1, max_rate_limit_wait=LONGEST_WAIT, allowed_methods=RETRIED
             ),
         )
         self._repository = self._github.get_repo(project)
+
+    signing_key: str | None = None
 
     @property
     def clone_url(self) -> str:
@@ -109,7 +118,7 @@ class GitHubForge:
         with self._errors("getting a token"):
             auth = self._github.requester.auth
             assert auth is not None  # noqa: S101  # for the reader of types: it was given one above
-            return git_access(self._address, "x-access-token", auth.token)
+            return git_access(self._address, "x-access-token", auth.token, self._ca)
 
     def check(self, base: str) -> None:
         """Check that the repository has not moved, has that base, and that the token can push to it."""
@@ -118,6 +127,22 @@ class GitHubForge:
             there.complete()
             require_place((self._address, there.full_name), self._project, archived=there.archived)
             require_base(base, there.default_branch, there=_has(there, base))
+
+    def obstacles(self, intent: Intent) -> tuple[Obstacle, ...]:
+        """Return what will keep a branch from being proposed."""
+        with self._errors("asking what the token may do"), understanding():
+            there = self._get("") or {}
+            scopes = self._github.oauth_scopes
+            return tuple(github_rules.obstacles(self._get, there, scopes, intent))
+
+    def _get(self, path: str) -> Any:  # noqa: ANN401  # JSON
+        """Return the JSON of a path below the repository; None where there is none."""
+        try:
+            return self._github.requester.requestJsonAndCheck("GET", f"/repos/{self._project}{path}")[1]
+        except GithubException as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return None
 
     def find(self, branch: str) -> PullRequest | None:
         """Return the open pull request from a branch, with any base; if none is open, the newest one."""
@@ -150,13 +175,6 @@ class GitHubForge:
             answer.edit(title=title, body=body, base=base or NotSet)
             return _read(answer)
 
-    def close(self, number: int) -> PullRequest:
-        """Close an open pull request unmerged."""
-        with self._errors(f"closing pull request {number}"):
-            answer = self._repository.get_pull(number)
-            answer.edit(state="closed")
-            return _read(answer)
-
     def ask(self, number: int, reviewer: str) -> None:
         """Ask one person, or one team, for a review."""
         team, name = "/" in reviewer, reviewer.rpartition("/")[2]
@@ -177,10 +195,58 @@ class GitHubForge:
                 hint="give the user access to the repository, or correct review.assignees",
             )
 
+    def standing(self, number: int) -> Standing:
+        """Return what an open pull request waits for."""
+        with self._errors(f"asking what pull request {number} waits for"), understanding():
+            owner, _, name = self._project.partition("/")
+            asked = {"owner": owner, "name": name, "number": number}
+            _, answer = self._github.requester.graphql_query(github_rules.QUERY, asked)
+            told = answer["data"]["repository"]["pullRequest"]
+            return github_rules.standing(self._get, self._get(f"/pulls/{number}"), told)
+
     def merge_once_ready(self, number: int, how: MergeKind) -> None:
         """Have GitHub merge once its rules allow it."""
         with self._errors(f"switching auto-merge on for pull request {number}"):
             self._repository.get_pull(number).enable_automerge(how.upper())
+
+    def stop_merging(self, number: int) -> None:
+        """Take auto-merge back, if it is on."""
+        with self._errors(f"switching auto-merge off for pull request {number}"):
+            there = self._repository.get_pull(number)
+            if there.raw_data.get("auto_merge"):
+                there.disable_automerge()
+
+    def merge(self, number: int, how: MergeKind, head: str) -> None:
+        """Merge now, if the newest commit is still that."""
+        with self._errors(f"merging pull request {number}"):
+            self._repository.get_pull(number).merge(merge_method=how, sha=head)
+
+    def close(self, number: int) -> None:
+        """Close an open pull request without merging it."""
+        with self._errors(f"closing pull request {number}"):
+            self._repository.get_pull(number).edit(state="closed")
+
+    def lost_branch(self, number: int) -> bool:
+        """Return whether it was closed by the deletion of its branch, which GitHub notes before it."""
+        with self._errors(f"asking how pull request {number} was closed"), understanding():
+            events = self._get(f"/issues/{number}/events?per_page=100") or []
+            said = [each["event"] for each in events if each["event"] in ("closed", "head_ref_deleted")]
+            # The order of the two that came last.
+            return said[-2:] == ["head_ref_deleted", "closed"]
+
+    def set_milestone(self, number: int, title: str) -> None:
+        """Put a pull request into an open milestone."""
+        with self._errors(f"putting pull request {number} into the milestone {title}"):
+            found = [
+                each
+                for each in self._get("/milestones?state=open&per_page=100") or []
+                if each["title"] == title
+            ]
+            if not found:
+                raise no_milestone(f"{self._address}/{self._project}", title)
+            path = f"/repos/{self._project}/issues/{number}"
+            sent = {"milestone": found[0]["number"]}
+            self._github.requester.requestJsonAndCheck("PATCH", path, input=sent)
 
     def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
         """Add labels to a pull request, made where there are none; or take one off, if it is on."""
@@ -237,7 +303,8 @@ class GitHubForge:
     def _errors(self, doing: str) -> Iterator[None]:
         """Turn errors inside the block into a ForgeError; the forge's answers never hold the token."""
         try:
-            with one_call():
+            # PyGithub asserts what it expects of an answer.
+            with one_call(), understanding():
                 yield
         except GithubException as error:
             # A limit is a 403 too.

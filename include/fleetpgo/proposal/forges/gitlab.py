@@ -10,12 +10,13 @@ import gitlab
 import requests
 
 from fleetpgo.errors import ForgeError, RefusedError
-from fleetpgo.proposal.forges import PullRequest, comment_marker, current
+from fleetpgo.proposal.forges import PullRequest, comment_marker, current, gitlab_rules
 from fleetpgo.proposal.forges.access import (
     ELSE,
     HINTS,
     checked,
     git_access,
+    no_milestone,
     refusal,
     require_base,
     require_place,
@@ -27,8 +28,9 @@ from fleetpgo.proposal.forges.transport import TIMEOUT, one_call, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-    from fleetpgo.proposal.forges import MergeKind
+    from fleetpgo.proposal.forges import Intent, MergeKind, Obstacle, Standing
 
 _DRAFT = "Draft: "
 """A draft is one whose title begins so."""
@@ -51,12 +53,13 @@ class GitLabForge:
         address: ``https://gitlab.com`` or the address of another server.
         project: ``group/name``, with all subgroups.
         token: project, group or personal access token, with scope ``api`` and role Developer.
+        ca: file of the certificate authorities to trust; None: the system's.
 
     Raises:
         ForgeError: if one of them cannot be right.
     """
 
-    def __init__(self, address: str, project: str, token: str | None) -> None:
+    def __init__(self, address: str, project: str, token: str | None, ca: Path | None = None) -> None:
         self._address, self._token = checked(address, token)
         if "/" not in project:
             raise ForgeError(
@@ -64,10 +67,13 @@ class GitLabForge:
                 hint="write group/name as repository.project in the service file",
             )
         self._path = project
+        self._ca = ca
         self._gitlab = _Client(
-            self._address, private_token=self._token, timeout=TIMEOUT, session=session(self._address)
+            self._address, private_token=self._token, timeout=TIMEOUT, session=session(self._address, ca)
         )
         self._project = self._gitlab.projects.get(project, lazy=True)
+
+    signing_key: str | None = None
 
     @property
     def clone_url(self) -> str:
@@ -76,7 +82,7 @@ class GitLabForge:
 
     def git_config(self) -> dict[str, str]:
         """Return the token as an HTTP header for this server only, and rewrite its SSH URLs to HTTPS."""
-        return git_access(self._address, "oauth2", self._token)
+        return git_access(self._address, "oauth2", self._token, self._ca)
 
     def check(self, base: str) -> None:
         """Check that the repository has not moved, has that base, and that the token can push to it."""
@@ -84,6 +90,12 @@ class GitLabForge:
             there = self._gitlab.projects.get(self._path)
             require_place((self._address, there.path_with_namespace), self._path, archived=there.archived)
             require_base(base, there.default_branch, there=self._has(base))
+
+    def obstacles(self, intent: Intent) -> tuple[Obstacle, ...]:
+        """Return what will keep a branch from being proposed; GitLab tells nothing of single files."""
+        with self._errors("asking what the token may do"), understanding():
+            there = self._gitlab.projects.get(self._path)
+            return tuple(gitlab_rules.obstacles(self._gitlab, self._project, there, intent))
 
     def find(self, branch: str) -> PullRequest | None:
         """Return the open pull request from a branch, with any base; if none is open, the newest one."""
@@ -124,12 +136,6 @@ class GitLabForge:
             self._project.mergerequests.update(number, sent)
         return self.get(number)
 
-    def close(self, number: int) -> PullRequest:
-        """Close an open merge request unmerged."""
-        with self._errors(f"closing merge request {number}"):
-            self._project.mergerequests.update(number, {"state_event": "close"})
-        return self.get(number)
-
     def ask(self, number: int, reviewer: str) -> None:
         """Ask one person for a review; GitLab asks no teams."""
         self._add(number, "reviewer", reviewer, f"asking {reviewer} for a review of merge request {number}")
@@ -156,6 +162,13 @@ class GitLabForge:
                 "one of a kind",
             )
 
+    def standing(self, number: int) -> Standing:
+        """Return what an open merge request waits for."""
+        with self._errors(f"asking what merge request {number} waits for"), understanding():
+            there = self._project.mergerequests.get(number)
+            whole = self._gitlab.projects.get(self._path)
+            return gitlab_rules.standing(self._project, whole, there)
+
     def merge_once_ready(self, number: int, how: MergeKind) -> None:
         """Have GitLab merge once the pipeline succeeds."""
         with self._errors(f"switching auto-merge on for merge request {number}"):
@@ -163,6 +176,38 @@ class GitLabForge:
             self._project.mergerequests.get(number, lazy=True).merge(
                 merge_when_pipeline_succeeds=True, squash=how == "squash"
             )
+
+    def stop_merging(self, number: int) -> None:
+        """Take auto-merge back, if it is on."""
+        with self._errors(f"switching auto-merge off for merge request {number}"):
+            there = self._project.mergerequests.get(number)
+            if getattr(there, "merge_when_pipeline_succeeds", False):
+                there.cancel_merge_when_pipeline_succeeds()
+
+    def merge(self, number: int, how: MergeKind, head: str) -> None:
+        """Merge now, if the newest commit is still that; GitLab rebases by the project's merge method."""
+        with self._errors(f"merging merge request {number}"):
+            # Not python-gitlab's own method, which has no word for the commit.
+            path = f"{self._project.mergerequests.path}/{number}/merge"
+            self._gitlab.http_put(path, post_data={"squash": how == "squash", "sha": head})
+
+    def close(self, number: int) -> None:
+        """Close an open merge request without merging it."""
+        with self._errors(f"closing merge request {number}"):
+            self._project.mergerequests.update(number, {"state_event": "close"})
+
+    def lost_branch(self, number: int) -> bool:
+        """Return False: on GitLab a merge request stays open without its branch."""
+        del number
+        return False
+
+    def set_milestone(self, number: int, title: str) -> None:
+        """Put a merge request into an open milestone."""
+        with self._errors(f"putting merge request {number} into the milestone {title}"):
+            found = self._project.milestones.list(title=title, state="active", get_all=False)
+            if not found:
+                raise no_milestone(f"{self._address}/{self._path}", title)
+            self._project.mergerequests.update(number, {"milestone_id": found[0].id})
 
     def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
         """Add labels to a pull request, made where the repository has none of that name; or take one off."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import tempfile
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -17,13 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleetpgo.errors import ForgeError, RefusedError, RepositoryError
-from fleetpgo.proposal.forges import PullRequest, current
+from fleetpgo.proposal.forges import Obstacle, PullRequest, Standing, current
 from fleetpgo.proposal.git import git
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fleetpgo.proposal.forges import MergeKind
+    from fleetpgo.proposal.forges import Intent, MergeKind
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class LocalForge:
                 hint=f"make one: git clone --bare <url> {self._repository}",
             )
 
+    signing_key: str | None = None
+
     @property
     def clone_url(self) -> str:
         """The repository as a ``file:`` URL: for a plain path git ignores the depth of a clone."""
@@ -80,6 +83,14 @@ class LocalForge:
                 error.message,
                 hint=f"set repository.base in the service file; the default branch is {default}",
             ) from error
+
+    def obstacles(self, intent: Intent) -> tuple[Obstacle, ...]:  # noqa: ARG002  # alike for all
+        """Return what will keep a branch from being pushed: here only a directory that takes nothing."""
+        closed = [place for place in (self._repository, self._pulls.parent) if not os.access(place, os.W_OK)]
+        return tuple(
+            Obstacle(f"this user may not write to {place}", "let the user that runs fleetpgo write there")
+            for place in closed
+        )
 
     def find(self, branch: str) -> PullRequest | None:
         """Return the open pull request from a branch, with any base; if none is open, the newest one."""
@@ -137,6 +148,16 @@ class LocalForge:
             record = self._read(number)
             self._write(replace(record, assignees=tuple(dict.fromkeys((*record.assignees, person)))))
 
+    def standing(self, number: int) -> Standing:
+        """Return whether a pull request conflicts with its base; a local forge requires nothing else."""
+        pull_request = self.get(number)
+        base = self._commit(pull_request.base)
+        try:
+            git(self._repository, "merge-tree", "--write-tree", base, pull_request.head)
+        except RepositoryError:
+            return Standing(pull_request.head, base, waiting=("a conflict with the base",), conflict=True)
+        return Standing(pull_request.head, base)
+
     def merge_once_ready(self, number: int, how: MergeKind) -> None:
         """Refuse.
 
@@ -146,6 +167,25 @@ class LocalForge:
         raise RefusedError(
             f"pull request {number} cannot be merged automatically ({how}): a local forge runs no checks",
             hint="remove review.auto_merge from the service file; `fleetpgo pr merge` merges",
+        )
+
+    def stop_merging(self, number: int) -> None:
+        """Do nothing: a local forge never merges by itself."""
+
+    def lost_branch(self, number: int) -> bool:
+        """Return False: here a pull request stays open without its branch."""
+        del number
+        return False
+
+    def set_milestone(self, number: int, title: str) -> None:
+        """Refuse.
+
+        Raises:
+            RefusedError: always: this forge has no milestones.
+        """
+        raise RefusedError(
+            f"pull request {number} cannot be put into the milestone {title}: a local forge has none",
+            hint="remove review.milestone from the service file",
         )
 
     def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
@@ -175,15 +215,21 @@ class LocalForge:
         record = self._read(number)
         return record.reviewers, record.assignees
 
-    def merge(self, number: int) -> PullRequest:
-        """Merge an open pull request into its base with a merge commit, as its reviewer.
+    def merge(self, number: int, how: MergeKind = "merge", head: str | None = None) -> PullRequest:  # noqa: ARG002
+        """Merge an open pull request into its base with a merge commit, whatever `how` says.
 
         Raises:
-            ForgeError: if it is not open, its branch is gone, or the two conflict.
+            ForgeError: if it is not open, its branch is gone or not at `head`, or the two conflict.
         """
         with self._lock():
             record, pull_request = self._open(number)
-            head = self._commit(pull_request.branch)
+            there = self._commit(pull_request.branch)
+            if head not in (None, there):
+                raise RefusedError(
+                    f"pull request {number} cannot be merged: its branch is at {there}, not at {head}",
+                    hint="run the step again",
+                )
+            head = there
             try:
                 merge_commit = self._merge(pull_request, head)
             except RepositoryError as error:

@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError, MaxRetryError, ResponseError
 
 from fleetpgo import foreign
+from fleetpgo.trust import PromptRetry, TrustingAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
+    from pathlib import Path
     from types import TracebackType
 
     from urllib3 import BaseHTTPResponse
@@ -81,7 +82,7 @@ def one_call() -> Iterator[None]:
         _budget.reset(token)
 
 
-class BoundedAdapter(HTTPAdapter):
+class BoundedAdapter(TrustingAdapter):
     """Transport adapter that enforces the limits of the call and of each answer."""
 
     def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:  # noqa: ANN401  # requests' own
@@ -162,10 +163,14 @@ def _origin(address: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
-def session(address: str) -> requests.Session:
+def session(address: str, ca: Path | None = None) -> requests.Session:
     """Return a session for one origin, with the limits of this module.
 
     It retries after a rate limit and after server errors, but never a request that may have been executed.
+
+    Args:
+        address: of the origin.
+        ca: file of the certificate authorities to trust; None: those of requests, or $REQUESTS_CA_BUNDLE.
     """
     made = _OwnSession(address)
     retry = Patience(
@@ -174,11 +179,11 @@ def session(address: str) -> requests.Session:
         status_forcelist=(500, 502, 503, 504),
         allowed_methods=RETRIED,
     )
-    made.mount("https://", BoundedAdapter(max_retries=retry))
+    made.mount("https://", BoundedAdapter(ca, retry))
     return made
 
 
-class Patience(Retry):
+class Patience(PromptRetry):
     """Retry policy that also retries a POST that a rate limit refused, after a wait of at most LONGEST_WAIT.
 
     A request before the forge's Retry-After counts against the token; a wait of hours would block a worker.
@@ -202,10 +207,16 @@ class Patience(Retry):
         _stacktrace: TracebackType | None = None,
     ) -> Self:
         """Return the policy for the next retry; raise MaxRetryError if there must be no retry."""
+        if response is not None and not self.total:
+            # The forge's own words: urllib3 would keep the status alone.
+            said = foreign.line(response.read1(_CHUNK, decode_content=True), _FIRST_WORDS)
+            raise _given_up(_pool, url, f"{response.status} {said}".rstrip())
         asked = (self.get_retry_after(response) if response is not None else None) or 0.0
         if asked > LONGEST_WAIT:
             raise _given_up(_pool, url, f"it asks to wait for {asked:.0f} s")
-        left = super().increment(method, url, response, error, _pool, _stacktrace)
+        left = super().increment(
+            method, url, response=response, error=error, _pool=_pool, _stacktrace=_stacktrace
+        )
         budget = _budget.get()
         if budget and time.monotonic() + (asked or left.get_backoff_time()) > budget.deadline:
             raise _given_up(_pool, url, f"it still does after {CALL_SECONDS:g} s")

@@ -1,0 +1,128 @@
+"""What a run does about its open pull request between two weekly runs: nothing is profiled anew.
+
+The wait for the merge sees what is due (:func:`fleetpgo.steps.wait.due`); this does it, on a worker. The same
+profile is wired into the newest base, built, verified and pushed again; or the pull request is merged by
+`review.auto_merge`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from fleetpgo.errors import FleetPGOError, ForgeError, StoreError
+from fleetpgo.markdown import code
+from fleetpgo.proposal.automerge import Figures, merge_by_rule
+from fleetpgo.proposal.etiquette import REBASE, wants_rebase, without_rebase
+from fleetpgo.proposal.git import delete_branch
+from fleetpgo.run.proposed import Merge, Proposed, Watched
+from fleetpgo.steps.propose import propose_profile
+from fleetpgo.steps.watch import BY_RULE, due, work_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from fleetpgo.proposal.forges import Forge, PullRequest
+    from fleetpgo.run.store import RunStore
+    from fleetpgo.service.rules import ServiceRules
+
+_log = logging.getLogger(__name__)
+
+_STUCK = "stuck"
+"""The comment that says why a branch could not be brought up to date."""
+
+_LATER = timedelta(hours=1)
+"""After a passing fault, the same is tried again no sooner."""
+
+
+def refresh(
+    service: ServiceRules, store: RunStore, forge: Forge, *, cache: Path, run_url: str | None = None
+) -> str:
+    """Do what is due about the run's pull request; return what was done, in a sentence.
+
+    A failure that a new try cannot mend is said on the pull request, and ends nothing: the next move of the
+    base, or somebody's label, has it tried again.
+
+    Args:
+        service: rules of the service.
+        store: artifacts of the run.
+        forge: where the pull request is.
+        cache: directory for Go's caches, kept between runs.
+        run_url: URL of the run's page.
+
+    Raises:
+        ForgeError: the forge does not answer when it is asked what is due.
+    """
+    proposed = store.read(Proposed)
+    if proposed.pull_request is None:
+        return "nothing is due: no pull request was opened"
+    found = forge.get(proposed.pull_request)
+    standing = forge.standing(found.number)
+    cause = due(service, proposed, found, standing)
+    if found.state != "open" or not cause:
+        return f"nothing is due any more about pull request {found.number}"
+    tried, again_at = work_key(cause, standing), None
+    rule = service.review.merge_rule
+    try:
+        if rule and not (standing.conflict or standing.behind) and cause.endswith(BY_RULE):
+            merge_by_rule(forge, found, rule, Figures(proposed.overlap, proposed.source_match))
+            done = f"pull request {found.number} is merged by review.auto_merge"
+        else:
+            done = _propose_again(service, store, forge, found, cache, run_url)
+    except (ForgeError, StoreError) as error:
+        again_at = datetime.now(UTC) + _LATER
+        done = f"pull request {found.number} is not up to date; this is tried again at {again_at}: {error}"
+        _log.warning("%s", done)
+    except FleetPGOError as error:
+        done = f"pull request {found.number} cannot be brought up to date: {error}"
+        _log.warning("%s", done)
+        forge.comment(found.number, _why_stuck(error), _STUCK)
+    finally:
+        store.write(replace(store.find(Watched) or Watched(), tried=tried, again_at=again_at))
+    if wants_rebase(found):
+        # As it is now: the text may have been written anew.
+        without_rebase(forge, forge.get(found.number))
+    return done
+
+
+def _propose_again(
+    service: ServiceRules,
+    store: RunStore,
+    forge: Forge,
+    found: PullRequest,
+    cache: Path,
+    run_url: str | None,
+) -> str:
+    again = propose_profile(service, store, forge, dry_run=False, cache=cache, run_url=run_url, again=True)
+    if again.unchanged:
+        return f"pull request {found.number} is left as it is: {again.reason}"
+    return f"pull request {found.number} was made anew from its base: {again.head}"
+
+
+def _why_stuck(error: FleetPGOError) -> str:
+    """Return the comment; the same words for the same failure."""
+    return (
+        "fleetpgo could not make this branch anew from its base: "
+        f"{code(error.message)}.{f' {code(error.hint)}.' if error.hint else ''}\n\n"
+        f"It is tried again when the base has moved, or at once with the label `{REBASE}`."
+    )
+
+
+def clean_up(store: RunStore, connect: Callable[[], Forge]) -> None:
+    """Delete our branch after the merge, unless it has moved; that it cannot is no failure of the run.
+
+    Args:
+        store: artifacts of the run.
+        connect: reaches the forge.
+    """
+    merge, proposed = store.find(Merge), store.find(Proposed)
+    if merge is None or merge.state != "merged" or proposed is None or proposed.head is None:
+        return
+    try:
+        forge = connect()
+        delete_branch(forge.clone_url, proposed.branch, proposed.head, forge.git_config())
+    except FleetPGOError as error:
+        _log.warning("the merged branch %s stays: %s", proposed.branch, error.message)

@@ -1,0 +1,154 @@
+"""What a look at a run's pull request shows, before it is merged: what it waits for, and what is due.
+
+Looks only, and builds and pushes nothing: it runs in a triggerer. What is due, :mod:`.refresh` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
+
+from fleetpgo.errors import RefusedError
+from fleetpgo.markdown import code, listed
+from fleetpgo.proposal.ensure import HANDED_OVER
+from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, REBASE, TAKE_OVER, wants_rebase
+from fleetpgo.proposal.novelty import POINTLESS
+from fleetpgo.run.proposed import Merge, Watched
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from fleetpgo.proposal.forges import Forge, PullRequest, Standing
+    from fleetpgo.run.proposed import Proposed
+    from fleetpgo.run.store import RunStore
+    from fleetpgo.service.rules import ServiceRules
+
+_LONG_FAILED = timedelta(days=1)
+"""For so long a required check may fail before it is said on the pull request."""
+
+_FAILING = "failing"
+"""The comment that says it."""
+
+
+BY_RULE = "review.auto_merge"
+"""The key of the service file that merges without a person."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Result of one check, and a sentence that describes it."""
+
+    state: Literal["waiting", "work", "done", "skipped", "failed"]
+    message: str
+
+
+def look_at_closed(
+    store: RunStore, forge: Forge, pull_request: PullRequest, now: datetime, patience: timedelta
+) -> Outcome:
+    """A closed one may be reopened and merged; then its rollout is measured like any other."""
+    name = f"pull request #{pull_request.number} ({pull_request.url})"
+    if forge.read_comment(pull_request.number, POINTLESS):
+        return skip(store, f"{name} was closed by fleetpgo: its comment says why it was needed no more")
+    newest = forge.find(pull_request.branch)
+    if newest is not None and newest.number > pull_request.number:
+        return skip(store, f"{name} was closed, and superseded by pull request #{newest.number}")
+    said = (
+        "was closed when its branch was deleted"
+        if forge.lost_branch(pull_request.number)
+        else "was closed without a merge"
+    )
+    watched = store.find(Watched) or Watched()
+    closed_at = watched.closed_at or now
+    if now - closed_at >= patience:
+        return skip(store, f"{name} {said}")
+    if watched.closed_at is None:
+        store.write(replace(watched, closed_at=closed_at))
+    return Outcome(
+        "waiting", f"{name} {said}; until {closed_at + patience:%Y-%m-%d %H:%M %Z} it may be reopened"
+    )
+
+
+def look_at_open(
+    store: RunStore,
+    forge: Forge,
+    service: ServiceRules | None,
+    proposed: Proposed,
+    pull_request: PullRequest,
+    now: datetime,
+) -> Outcome:
+    """What an open one waits for, and whether there is something to do about it."""
+    name = f"pull request #{pull_request.number} ({pull_request.url})"
+    watched = store.find(Watched) or Watched()
+    if watched.closed_at is not None:
+        watched = replace(watched, closed_at=None)
+        store.write(watched)
+    if service is None:
+        return Outcome("waiting", f"{name} is open")
+    try:
+        standing = forge.standing(pull_request.number)
+    except RefusedError as error:
+        # It may be merged all the same.
+        return Outcome("waiting", f"{name} is open; what it waits for is not told: {error.message}")
+    cause = due(service, proposed, pull_request, standing)
+    if cause and _is_new(watched, work_key(cause, standing), now):
+        return Outcome("work", f"{name}: {cause}")
+    _tell_failing(store, forge, pull_request, standing, watched, now)
+    waits = f"; it waits for {', '.join(standing.waiting)}" if standing.waiting else ""
+    return Outcome("waiting", f"{name} is open{waits}")
+
+
+def due(service: ServiceRules, proposed: Proposed, pull_request: PullRequest, standing: Standing) -> str:
+    """Return what there is to do about an open pull request, in a few words; "" if nothing."""
+    ours = HANDED_OVER in pull_request.labels and standing.head == proposed.head
+    reasons = (
+        (TAKE_OVER in pull_request.labels, f"it has the label {TAKE_OVER}"),
+        (wants_rebase(pull_request), "somebody asks to have its branch made anew"),
+        (standing.conflict, "it conflicts with its base"),
+        (standing.behind, "its base has moved, and requires a branch that holds its newest commit"),
+        (
+            service.review.merge_rule is not None and ours and not standing.waiting,
+            f"nothing stands in the way of its merge by {BY_RULE}",
+        ),
+    )
+    if DO_NOT_UPDATE in pull_request.labels:
+        return ""
+    return next((said for holds, said in reasons if holds), "")
+
+
+def work_key(cause: str, standing: Standing) -> str:
+    """Return what a try is told apart by: what is done once is done again only if something is new."""
+    return f"{cause} {standing.head} {standing.base_head}"
+
+
+def _is_new(watched: Watched, key: str, now: datetime) -> bool:
+    return key != watched.tried or (watched.again_at is not None and now >= watched.again_at)
+
+
+def _tell_failing(
+    store: RunStore,
+    forge: Forge,
+    pull_request: PullRequest,
+    standing: Standing,
+    watched: Watched,
+    now: datetime,
+) -> None:
+    """Say on the pull request, once, that a required check has failed for a day."""
+    if standing.failed != watched.failing:
+        store.write(replace(watched, failing=standing.failed, failing_since=now if standing.failed else None))
+        return
+    if standing.failed and watched.failing_since and now - watched.failing_since >= _LONG_FAILED:
+        checks = listed([f"- {code(each)}" for each in standing.failed])
+        forge.comment(
+            pull_request.number,
+            "These required checks have failed for more than a day, so that this cannot be merged:\n\n"
+            f"{checks}\n\nIf they fail on the base as well, mend them there; to have this branch made anew "
+            f"then, add the label `{REBASE}`.",
+            _FAILING,
+        )
+
+
+def skip(store: RunStore, reason: str) -> Outcome:
+    """End the run without a failure, and store the reason."""
+    store.write(Merge("skipped", reason=reason))
+    return Outcome("skipped", reason)

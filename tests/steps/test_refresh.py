@@ -1,0 +1,175 @@
+"""What is done about an open pull request between two runs, on a local forge; the builds are left out."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fleetpgo.errors import BuildError, ForgeError
+from fleetpgo.proposal.etiquette import REBASE, REBASE_BOX
+from fleetpgo.proposal.forges import Standing
+from fleetpgo.proposal.git import git
+from fleetpgo.run.proposed import Merge, Proposed, Watched
+from fleetpgo.run.store import RunStore
+from fleetpgo.steps import refresh as step
+from fleetpgo.steps.wait import look_for_merge
+from tests.proposal.forges.merging import push_files
+from tests.tiny import tiny
+
+BRANCH = "fleetpgo/tiny"
+BODY = f'Text\n- [ ] {REBASE_BOX} now\n<!-- fleetpgo {{"run": "run-1", "profile": "0123456789ab"}} -->\n'
+NOW = datetime(2026, 1, 5, 6, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path, forge, bare):
+    git(bare, "branch", BRANCH, "main")
+    head = push_files(bare, BRANCH, {"go.mod": "module ours\n"})
+    forge.create(BRANCH, "main", "Title", BODY)
+    store = RunStore(tmp_path / "store", "tiny", "run-1")
+    store.write(
+        Proposed(BRANCH, "main", "0123456789ab", unchanged=False, dry_run=False, head=head, pull_request=1)
+    )
+    return store
+
+
+@pytest.fixture
+def proposing(monkeypatch):
+    """What proposing again comes to; how often it was asked to."""
+    asked = []
+
+    def come_to(outcome):
+        def propose_profile(service, store, forge, *, again, **_):
+            asked.append(again)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return replace(store.read(Proposed), head="f" * 40)
+
+        monkeypatch.setattr(step, "propose_profile", propose_profile)
+        return asked
+
+    return come_to
+
+
+def look(store, forge, now=NOW, **review):
+    return look_for_merge(store, forge, tiny(review=review), now=now, patience=timedelta(days=7))
+
+
+def refresh(store, forge, tmp_path):
+    return step.refresh(tiny(), store, forge, cache=tmp_path)
+
+
+def test_a_conflict_is_worked_on_once(store, forge, bare, proposing, tmp_path):
+    asked = proposing(None)
+    before = look(store, forge).state
+    push_files(bare, "main", {"go.mod": "module theirs\n"})
+    due = look(store, forge)
+    refresh(store, forge, tmp_path)
+
+    assert ("waiting", "work", "it conflicts with its base") == (before, due.state, due.message[-26:])
+    assert ("waiting", [True]) == (look(store, forge).state, asked)
+    push_files(bare, "main", {"go.mod": "module theirs again\n"})
+    assert look(store, forge).state == "work"
+
+
+@pytest.mark.parametrize("way", ["label", "box"])
+def test_somebody_asks_for_it(store, forge, proposing, tmp_path, way):
+    proposing(None)
+    if way == "label":
+        forge.label(1, add=(REBASE,))
+    else:
+        forge.update(1, "Title", BODY.replace("[ ]", "[x]"))
+    before = look(store, forge).state
+    refresh(store, forge, tmp_path)
+
+    assert ("work", "waiting") == (before, look(store, forge).state)
+    assert ((), BODY) == (forge.get(1).labels, forge.get(1).body)
+
+
+def test_what_cannot_be_built_is_said_and_ends_nothing(store, forge, proposing, tmp_path):
+    proposing(BuildError("it does not build"))
+    forge.label(1, add=(REBASE,))
+    refresh(store, forge, tmp_path)
+
+    assert "could not make this branch anew from its base: `it does not build`" in forge.comments(1)["stuck"]
+    assert look(store, forge).state == "waiting"
+
+
+def test_a_passing_fault_is_tried_again_after_an_hour(store, forge, bare, proposing, tmp_path):
+    proposing(ForgeError("the forge is down"))
+    push_files(bare, "main", {"go.mod": "module theirs\n"})
+    refresh(store, forge, tmp_path)
+    now = datetime.now(UTC)
+
+    assert "waiting" == look(store, forge, now).state
+    assert "work" == look(store, forge, now + timedelta(hours=2)).state
+    assert forge.comments(1) == {}
+
+
+def test_a_label_stops_all_of_it(store, forge):
+    forge.label(1, add=(REBASE, "fleetpgo/do-not-update"))
+
+    assert look(store, forge).state == "waiting"
+
+
+def test_a_required_check_that_fails_for_a_day_is_said_once_on_it(store, forge, monkeypatch):
+    failing = Standing("a" * 40, "b" * 40, checks=("test",), waiting=("the check test",), failed=("test",))
+    monkeypatch.setattr(type(forge), "standing", lambda *_: failing)
+    for hours in (0, 23):
+        look(store, forge, NOW + timedelta(hours=hours))
+    before = forge.comments(1)
+    look(store, forge, NOW + timedelta(hours=25))
+
+    assert before == {}
+    assert "- `test`" in forge.comments(1)["failing"]
+
+
+def test_one_that_is_merged_elsewhere_ends_the_wait_with_that_word(store, forge, bare):
+    git(bare, "branch", "trunk", "main")
+    forge.update(1, "Title", BODY, "trunk")
+    forge.merge(1)
+
+    assert "was merged into trunk, and not into main" in look(store, forge).message
+    assert store.read(Merge).state == "skipped"
+
+
+def test_one_that_is_reopened_and_merged_within_a_week_is_measured(store, forge):
+    forge.close(1)
+    closed = look(store, forge)
+    record = forge._read(1)
+    forge._write(replace(record, pull_request=replace(record.pull_request, state="open")))
+    reopened = look(store, forge, NOW + timedelta(days=1))
+    forge.merge(1)
+
+    assert ("waiting", "waiting") == (closed.state, reopened.state)
+    assert "done" == look(store, forge, NOW + timedelta(days=20)).state
+    assert store.read(Watched).closed_at is None
+
+
+def test_one_that_another_one_superseded_says_so(store, forge):
+    forge.close(1)
+    forge.create(BRANCH, "main", "Title", "Body")
+
+    assert "superseded by pull request #2" in look(store, forge).message
+
+
+def test_the_merged_branch_is_deleted_unless_it_has_moved(store, forge, bare):
+    forge.merge(1)
+    look(store, forge)
+    moved = push_files(bare, BRANCH, {"README": "by hand\n"})
+    step.clean_up(store, lambda: forge)
+    kept = git(bare, "rev-parse", BRANCH)
+    git(bare, "update-ref", f"refs/heads/{BRANCH}", store.read(Proposed).head)
+    step.clean_up(store, lambda: forge)
+
+    assert moved == kept
+    assert git(bare, "for-each-ref", f"refs/heads/{BRANCH}") == ""
+
+
+def test_it_merges_by_rule_once_nothing_is_waited_for(store, forge, tmp_path):
+    forge.label(1, add=("fleetpgo",))
+    service = tiny(review={"auto_merge": "squash"})
+    due = look_for_merge(store, forge, service, now=NOW)
+    step.refresh(service, store, forge, cache=tmp_path)
+
+    assert ("work", "merged") == (due.state, forge.get(1).state)
