@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+pytestmark = pytest.mark.slow  # it copies 600 MB
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("numpy", "pandas", "scipy", "pyarrow", "matplotlib", "mpl_toolkits", "fontTools", "go")
 WORK = """\
