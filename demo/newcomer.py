@@ -44,7 +44,7 @@ class Shop(Running):
         requests_per_second: the load on each instance.
     """
 
-    def __init__(self, root: Path, *, instances: int = 4, requests_per_second: float = 20) -> None:
+    def __init__(self, root: Path, *, instances: int = 4, requests_per_second: float = 8) -> None:
         self.root = root.resolve()
         self.origin = self.root / "forge" / "shop.git"
         self.prometheus_url = f"http://{HOST}:{processes.free_port()}"
