@@ -229,7 +229,7 @@ class BuildAndOpenPROperator(RefreshOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Propose; param ``dry_run``: everything but the push and the pull request."""
         from fleetpgo.golang import caches  # noqa: PLC0415  # not when the DAG file is parsed
-        from fleetpgo.steps.propose import propose_profile  # noqa: PLC0415  # likewise
+        from fleetpgo.steps.propose_run import propose_profile  # noqa: PLC0415  # likewise
 
         with translated(self.service):
             service, store = self.opened(context)

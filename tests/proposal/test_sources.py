@@ -20,7 +20,7 @@ from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.store import RunStore
 from fleetpgo.steps.collect import collect_profiles, top_up
 from fleetpgo.steps.merge import merge_profiles
-from fleetpgo.steps.propose import propose_profile
+from fleetpgo.steps.propose_run import propose_profile
 from fleetpgo.steps.select import select_instances
 from tests.collection.instances import make_certificates
 from tests.selection.fleets import Answering

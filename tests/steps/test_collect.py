@@ -23,7 +23,7 @@ from fleetpgo.selection import read_selection
 from fleetpgo.service.rules import SufficiencyRules
 from fleetpgo.steps.collect import collect_profiles, top_up
 from fleetpgo.steps.merge import merge_profiles
-from fleetpgo.steps.propose import propose_profile
+from fleetpgo.steps.propose_run import propose_profile
 from tests.collection.instances import OK, OTHER, THIRD, cpu_profile, http, serving
 from tests.steps.rounds import select, service
 

@@ -6,7 +6,7 @@ from fleetpgo.measurement.power import expected
 from fleetpgo.run.selected import Selection
 from fleetpgo.service.files import load_service, services_directory
 from fleetpgo.steps.outlook import expected_queries
-from fleetpgo.steps.propose import _power
+from fleetpgo.steps.propose_run import _power
 from tests.measurement.conftest import NOON
 
 

@@ -21,7 +21,8 @@ from fleetpgo.proposal.wiring.texts import read_build_texts
 from fleetpgo.run.digest import digest
 from fleetpgo.run.profiled import Contribution
 from fleetpgo.run.proposed import Proposed
-from fleetpgo.steps.propose import _datacenters, propose
+from fleetpgo.steps.propose import propose
+from fleetpgo.steps.propose_run import _datacenters
 from tests.pprof.messages import message
 from tests.tiny import repacked, tiny
 

@@ -55,7 +55,7 @@ def propose(
     """Build with the profile, and open or update the pull request."""
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.files import load_named
-    from fleetpgo.steps.propose import propose_profile
+    from fleetpgo.steps.propose_run import propose_profile
 
     described = load_named(service)
     run_store = RunStore(store, service, run or _latest(store, service))

@@ -66,7 +66,7 @@ def run(
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.files import load_named
     from fleetpgo.steps.doctor import require_rights
-    from fleetpgo.steps.propose import propose_profile
+    from fleetpgo.steps.propose_run import propose_profile
 
     described = load_named(service)
     # What is wrong with its address is said before anybody is profiled.

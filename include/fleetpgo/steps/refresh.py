@@ -18,7 +18,7 @@ from fleetpgo.proposal.automerge import Figures, merge_by_rule
 from fleetpgo.proposal.etiquette import REBASE, wants_rebase, without_rebase
 from fleetpgo.proposal.git import delete_branch
 from fleetpgo.run.proposed import Merge, Proposed, Watched
-from fleetpgo.steps.propose import propose_profile
+from fleetpgo.steps.propose_run import propose_profile
 from fleetpgo.steps.watch import BY_RULE, due, work_key
 
 if TYPE_CHECKING:

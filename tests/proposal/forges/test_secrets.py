@@ -11,7 +11,7 @@ import pytest
 from fleetpgo.proposal.git import git
 from fleetpgo.run.artifacts import ProposedProfile
 from fleetpgo.run.store import RunStore
-from fleetpgo.steps.propose import propose_profile
+from fleetpgo.steps.propose_run import propose_profile
 from fleetpgo_airflow import hooks
 from tests.proposal.forges.doubles import PROJECT, TOKEN
 from tests.run.artifacts import manifest

@@ -75,7 +75,6 @@ variance over b of Σ_d v_d (A_db − B_db).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,9 +82,17 @@ import numpy as np
 from fleetpgo.measurement.distributions import f_quantile, t_quantile
 from fleetpgo.measurement.estimate import Estimate, NotPossibleError, from_tau
 from fleetpgo.measurement.estimators.estimator import Estimator, Traits
+from fleetpgo.measurement.estimators.holdback_levels import (
+    FEWEST_DATACENTERS,
+    FEWEST_WEEKS,
+    Levels,
+    earlier_levels,
+    levels_of,
+    weights_of,
+)
 from fleetpgo.measurement.figures import percent
 from fleetpgo.measurement.usage import CONTROL, TREATED
-from fleetpgo.measurement.windows import DAY, PLACEBOS, WEEK, WORTH, loud
+from fleetpgo.measurement.windows import PLACEBOS, WORTH, loud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,14 +102,11 @@ if TYPE_CHECKING:
     from fleetpgo.measurement.usage import Floats, Positions, Usage
     from fleetpgo.measurement.windows import Windows
 
-FEWEST_DATACENTERS = 2
 _MOST_NAMED = 5
 APART = 5.0
 """A hold-back that moved so many times its usual distance from the others is left out."""
 _SAME_LOAD = 1.25
 _MOST_CORRECTED = 0.005
-_HOURS = 24
-_DAYS = 1_000  # more than the hours of a part
 _DOMINANT = 0.6
 """Share of the fleet's CPU from which on a note says that one datacenter has it."""
 
@@ -117,8 +121,8 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     if not usage.has_control:
         raise NotPossibleError("no instance stayed on the old build: there is no control group")
     slopes, corrected = _slopes(usage, windows, elasticity)
-    levels = _levels(usage, windows, slopes)
-    weeks = _earlier(usage, windows, slopes)
+    levels = levels_of(usage, windows, slopes)
+    weeks = earlier_levels(usage, windows, slopes)
     odd = _odd(levels, [each for _, each in weeks])
     everywhere = levels.datacenters
     levels = levels.only(np.setdiff1d(everywhere, odd))
@@ -133,7 +137,7 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
         for quiet, each in weeks
         if np.isin(levels.datacenters, each.datacenters).all()
     ]
-    weights = _weights([each for _, each in earlier], windows)
+    weights = weights_of([each for _, each in earlier], windows)
     differences = levels.differences(weights)
     others = [(quiet, each.differences(weights)) for quiet, each in earlier]
     variance, degrees = _variance(differences, [each for _, each in others])
@@ -208,7 +212,7 @@ def _slopes(usage: Usage, windows: Windows, elasticity: float) -> tuple[tuple[fl
     return (elasticity, control), corrected
 
 
-def _odd(levels: _Levels, weeks: list[_Levels]) -> Positions:
+def _odd(levels: Levels, weeks: list[Levels]) -> Positions:
     """Return the datacenters in which the hold-back alone changed as never before against the others."""
     weeks = [each for each in weeks if np.array_equal(each.datacenters, levels.datacenters)]
     if len(weeks) < FEWEST_WEEKS or len(levels.datacenters) <= FEWEST_DATACENTERS:
@@ -232,7 +236,7 @@ def _mean_cores(usage: Usage, at: Positions) -> Floats:
     return np.asarray(np.where(there, cpu, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1))
 
 
-def _lacking(usage: Usage, windows: Windows, levels: _Levels) -> str:
+def _lacking(usage: Usage, windows: Windows, levels: Levels) -> str:
     """Say what the datacenters lack that cannot be compared, by name."""
     compared = np.concatenate(windows.pairs(usage.times))
     measured = np.asarray(np.isfinite(usage.cpu[..., compared]).any(axis=-1))
@@ -270,133 +274,6 @@ def _notes(datacenters: int, degrees: int, weeks: int, windows: Windows, *, larg
 
 _FEW = 5
 """Up to so many datacenters no sign test could tell anything at 95 %; only normality of the noise can."""
-
-FEWEST_WEEKS = 3
-"""Weeks before the rollout from which on the drift can be told from the noise."""
-
-MOST_WEIGHT = 0.5
-"""λ at most: no day has more than about half of the weight, whatever little history makes of r/q."""
-
-
-@dataclass(frozen=True)
-class _Levels:
-    """ln C − ε ln Q of the treated less that of the hold-back; both of shape (datacenters, parts).
-
-    ``parts`` are the numbers, from 0, of the window's parts that were measured on both sides; ``datacenters``
-    are the positions in :class:`.usage.Usage` of those that were measured in all of these parts. ``control``
-    is the change of the hold-back alone, a mean over the parts; of shape (datacenters,).
-    """
-
-    parts: Positions
-    datacenters: Positions
-    after: Floats
-    before: Floats
-    control: Floats
-
-    @property
-    def changes(self) -> Floats:
-        """The changes A_db − B_db."""
-        return self.after - self.before
-
-    def differences(self, weights: Floats) -> Floats:
-        """Return D_d, shape (datacenters,). The weights are those of all parts, and need no sum of 1."""
-        near, far = weights[self.parts], weights[::-1][self.parts]
-        return np.asarray(self.after @ near / near.sum() - self.before @ far / far.sum())
-
-    def only(self, datacenters: Positions) -> _Levels:
-        """Return the levels of these datacenters."""
-        at = np.isin(self.datacenters, datacenters)
-        return _Levels(self.parts, self.datacenters[at], self.after[at], self.before[at], self.control[at])
-
-
-def _levels(usage: Usage, windows: Windows, slopes: tuple[float, float]) -> _Levels:
-    """Return the levels of the measured parts, in the datacenters that were measured in all of these."""
-    after, before = windows.pairs(usage.times)
-    datacenters = len(usage.datacenters)
-    if not len(after):
-        none = np.zeros((0, 0))
-        nobody = np.zeros(0, dtype=np.intp)
-        return _Levels(nobody, nobody, none, none, np.zeros(0))
-    there = np.isfinite(usage.cpu + usage.work)
-    there = there[..., after] & there[..., before]
-    since = usage.times[after] - windows.after[0]
-    unit = max(usage.step, windows.block // _HOURS // usage.step * usage.step)
-    hours, starts = np.unique(
-        since // windows.block * _DAYS + since % windows.block // unit, return_index=True
-    )
-    parts, place = np.unique(hours // _DAYS, return_inverse=True)
-    follow = np.array(slopes)[:, None, None]
-
-    def level(at: Positions) -> Floats:
-        """Return ln C − ε ln Q of both groups, shape (groups, datacenters, parts)."""
-        cpu, work = (
-            np.add.reduceat(np.where(there, values[..., at], 0.0), starts, axis=-1)
-            for values in (usage.cpu, usage.work)
-        )
-        with np.errstate(divide="ignore", invalid="ignore"):  # nothing was measured: no level
-            log: Floats = np.log(cpu) - follow * np.log(work)
-        return np.where(np.isfinite(log), log, np.nan)
-
-    levels = level(after), level(before)
-    differences = [each[TREATED] - each[CONTROL] for each in levels]
-    complete = np.isfinite(differences[0] + differences[1])
-    sides = []
-    for values in (*differences, levels[0][CONTROL] - levels[1][CONTROL]):
-        padded = np.full((datacenters, len(parts), int(np.bincount(place).max())), np.nan)
-        padded[:, place, np.arange(len(hours)) - np.searchsorted(place, place)] = np.where(
-            complete, values, np.nan
-        )
-        sides.append(_between_quartiles(padded))
-    finite = np.isfinite(sides[0] + sides[1])
-    measured = finite.any(axis=0)
-    whole = finite[:, measured].all(axis=1) & finite.any(axis=1)
-    chosen = [each[:, measured][whole] for each in sides]
-    alone = chosen[2].sum(axis=1) / max(int(measured.sum()), 1)
-    return _Levels(parts[measured], np.flatnonzero(whole), chosen[0], chosen[1], alone)
-
-
-def _between_quartiles(values: Floats) -> Floats:
-    """Return the mean of the values between the quartiles along the last axis; NaN are left out."""
-    ordered = np.sort(values, axis=-1)  # NaN last
-    count = np.isfinite(values).sum(axis=-1, keepdims=True)
-    cut = count // 4
-    at = np.arange(values.shape[-1])
-    chosen = (at >= cut) & (at < count - cut)
-    total = np.where(chosen, ordered, 0.0).sum(axis=-1)
-    return np.asarray(np.where(count[..., 0] > 0, total / np.maximum(chosen.sum(axis=-1), 1), np.nan))
-
-
-def _earlier(usage: Usage, windows: Windows, slopes: tuple[float, float]) -> list[tuple[bool, _Levels]]:
-    """Return the levels of earlier weeks that were measured in all parts, and whether each had no rollout."""
-    placebos = (windows.placebo(k) for k in range(1, PLACEBOS + 1))
-    weeks = ((each.quiet, _levels(usage, each, slopes)) for each in placebos)
-    count = _count(windows)
-    return [
-        (quiet, each)
-        for quiet, each in weeks
-        if len(each.after) >= FEWEST_DATACENTERS and len(each.parts) == count
-    ]
-
-
-def _count(windows: Windows) -> int:
-    """Return how many parts the windows have."""
-    return -(-windows.length // windows.block)
-
-
-def _weights(earlier: list[_Levels], windows: Windows) -> Floats:
-    """Return w_b of all the window's parts, not normalised; see the module's docstring."""
-    equal = np.ones(_count(windows))
-    if windows.block != DAY or windows.shift != WEEK or len(earlier) < FEWEST_WEEKS:
-        return equal
-    next_day = float(np.mean([np.square(np.diff(each.before, axis=1)).mean() for each in earlier]))
-    # About their mean: a release of those weeks, alike in all datacenters, is no drift between groups.
-    next_week = float(np.mean([each.changes.var(axis=0, ddof=1).mean() for each in earlier]))
-    walk = (next_week - next_day) / 6
-    if walk <= 0:
-        return equal
-    noise = max((next_day - walk) / 2, 0.0)
-    gain = 2 / (1 + math.sqrt(1 + 4 * noise / walk))
-    return np.asarray((1 - min(gain, MOST_WEIGHT)) ** np.arange(len(equal)))
 
 
 def _variance(differences: Floats, placebos: list[Floats]) -> tuple[float, int]:
