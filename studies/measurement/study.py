@@ -29,8 +29,8 @@ from studies.measurement import cells, tables, year
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-TABLE, POWER, YEARS, TUNING = 110_000_000, 130_000_000, 150_000_000, 50_000_000
-"""First seeds: of the table, of the power table, of the years; and of whatever is tried out."""
+TABLE, POWER, YEARS, TUNING = 110_000_000, 170_000_000, 200_000_000, 50_000_000
+"""First seeds: of the table, of the power table, of the years; and of whatever is tried out. None overlap."""
 
 RUNS = {6: 1_000, 48: 1_000, 500: 200}
 POWER_RUNS = {6: 200, 48: 200, 500: 100, 2_000: 50}
