@@ -94,9 +94,9 @@ class Shop(Running):
         forge.merge(waiting.number)
 
     def wait_ready(self) -> None:
-        """Wait until Prometheus can tell each instance's CPU: a rate takes two scrapes."""
+        """Wait until Prometheus tells about each instance's CPU: of a young one, a rate over minutes is too low."""
         count = str(sum(map(len, self._addresses.values())))
-        wait_until(lambda: self._counted() == count, "the CPU of every instance", self._others, 60)
+        wait_until(lambda: self._counted() == count, "the CPU of every instance", self._others, 120)
 
     def deploy(self, service: str) -> None:
         """Build a service from the origin's main branch, and restart all instances but one per datacenter."""
@@ -120,8 +120,8 @@ class Shop(Running):
         )
 
     def _counted(self) -> str:
-        """Return how many instances have a rate of CPU, as Prometheus writes it."""
-        query = {"query": "count(rate(process_cpu_seconds_total[5m]))"}
+        """Return how many instances have been scraped for three quarters of a minute, as Prometheus writes it."""
+        query = {"query": "count(count_over_time(process_cpu_seconds_total[5m]) > 45)"}
         try:
             answer = requests.get(f"{self.prometheus_url}/api/v1/query", params=query, timeout=10).json()
         except requests.RequestException:  # busy: the next question may be answered

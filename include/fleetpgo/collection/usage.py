@@ -61,7 +61,7 @@ def require_plausible(facts: Facts, *, cores: float, seconds: float, whole: bool
     if samples > MOST * due and _surprise(samples, MOST * due) > _SURE:
         raise UnusableError(
             f"implausible: {shown}; {said}: more than {MOST} times that is not plausible; is it the process "
-            "that selection.cpu describes?"
+            "that selection.cpu describes, and was it running for as long as the query's rate looks back?"
         )
 
 
