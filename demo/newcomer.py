@@ -94,7 +94,7 @@ class Shop(Running):
         forge.merge(waiting.number)
 
     def wait_ready(self) -> None:
-        """Wait until Prometheus knows each instance long enough: of a young one, a rate of minutes is too low."""
+        """Wait until Prometheus knows each instance long enough: a young one's rate of minutes is too low."""
         count = str(sum(map(len, self._addresses.values())))
         wait_until(lambda: self._counted() == count, "the CPU of every instance", self._others, 120)
 
@@ -120,7 +120,7 @@ class Shop(Running):
         )
 
     def _counted(self) -> str:
-        """Return how many instances were scraped for three quarters of a minute, as Prometheus writes it."""
+        """Return how many instances were scraped long enough, as Prometheus writes it."""
         query = {"query": "count(count_over_time(process_cpu_seconds_total[5m]) > 45)"}
         try:
             answer = requests.get(f"{self.prometheus_url}/api/v1/query", params=query, timeout=10).json()
