@@ -57,7 +57,10 @@ def test_a_service_with_a_baseline_has_a_dag_that_measures_its_level(tmp_path):
     text = (services_directory() / "wshim.yaml").read_text()
     (tmp_path / "wshim.yaml").write_text(text.replace("rollout:\n", "rollout:\n  baseline: up\n", 1))
     found = load(tmp_path)
-    assert (sorted(found["docs"]), found["errors"]) == (["pgo_level__wshim", "pgo_refresh__wshim"], {})
+    assert (sorted(found["docs"]), found["errors"]) == (
+        ["pgo_level__wshim", "pgo_refresh__wshim", "pgo_store"],
+        {},
+    )
 
 
 def test_the_stages_follow_each_other(dag):
@@ -203,4 +206,7 @@ def test_builds_run_on_the_queue_of_the_service_file(tmp_path):
         text=True,
     )
     queues = ast.literal_eval(process.stderr.splitlines()[-1])
-    assert [task for task, queue in queues.items() if queue == "builds"] == ["build_and_open_pr"]
+    assert [task for task, queue in queues.items() if queue == "builds"] == [
+        "build_and_open_pr",
+        "wait_for_merge",  # which builds where the branch has to be made anew
+    ]

@@ -101,7 +101,7 @@ def test_an_invalid_comparison_quotes_no_figure():
 def test_a_regression_is_called_one():
     worse = replace(COMPARISON, estimate=replace(A, saving=-0.02, low=-0.03, high=-0.01, cores=-55.0))
     said = headline(replace(worse, verdict=Verdict("regression", (), 0.005)))
-    assert said.startswith("Regression: 2.0 % [1.0, 3.0] more CPU (95 % interval), -55.00 cores")
+    assert said.startswith("Regression: 2.0 % [1.0, 3.0] more CPU (95 % interval), +55.00 cores")
 
 
 def test_a_release_that_went_out_together_is_named():

@@ -399,7 +399,8 @@ def test_push_fault(side, forge, status, cause):
 
 
 @behaviour("the forge's own words survive a server error that is tried again", real=False)
-def test_words_of_a_500(side, forge):
+def test_words_of_a_500(side, forge, monkeypatch):
+    monkeypatch.setattr("urllib3.util.retry.Retry.get_backoff_time", lambda _: 0)
     side.double.stumbles = [("GET", 500, {"x-words": "the disk is on fire"})] * 6
 
     with pytest.raises(ForgeError, match=r"500 .*the disk is on fire"):
