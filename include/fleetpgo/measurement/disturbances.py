@@ -50,6 +50,8 @@ def restarts(ask: Asker, service: ServiceRules, windows: Windows, queries: dict[
         ("before", (windows.before[0], windows.rolling[0] - settle)),
         ("after", windows.after),
     ):
+        if end <= start:  # a window that is no longer than the settling time
+            continue
         query = f"(count(({started}) > {start}) or vector(0)) / count({started})"
         share = ask.number(query, end)
         if share > MOST_RESTARTED:
