@@ -31,7 +31,7 @@ RUN apt-get update \
     && apt-get clean \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /usr/share/doc /usr/share/man /usr/share/locale \
        /usr/lib/git-core/git-daemon /usr/lib/git-core/git-http-backend /usr/lib/git-core/git-http-push \
-       /usr/lib/git-core/git-imap-send
+       /usr/lib/git-core/git-imap-send /usr/lib/git-core/git-shell /usr/bin/git-shell /usr/lib/git-core/scalar /usr/bin/scalar
 
 USER airflow
 COPY requirements-production.txt ${AIRFLOW_HOME}/
