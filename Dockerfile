@@ -14,7 +14,7 @@ WORKDIR /pages
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 
-# What takes the symbols out of libraries; it stays behind, too.
+# What takes the symbols out of libraries; the rest of its package stays behind, too.
 FROM ${BASE} AS symbols
 USER root
 RUN apt-get update && apt-get install --yes --no-install-recommends binutils && mkdir /strip \
@@ -36,10 +36,11 @@ RUN apt-get update \
 USER airflow
 COPY requirements-production.txt ${AIRFLOW_HOME}/
 COPY tools/slim-packages ${AIRFLOW_HOME}/tools/
+# Not as a mount of the next step: Buildah 1.28 mounts a stage that it takes from its cache as its base.
+COPY --from=symbols /strip /strip
 # In one step: what a later one removes stays in the image. Each package must have the digest that the lock names,
 # and the lock names all of them.
-RUN --mount=type=bind,from=symbols,source=/strip,target=/strip \
-    pip install --no-cache-dir --no-deps --require-hashes --requirement ${AIRFLOW_HOME}/requirements-production.txt \
+RUN pip install --no-cache-dir --no-deps --require-hashes --requirement ${AIRFLOW_HOME}/requirements-production.txt \
     && LD_LIBRARY_PATH=/strip ${AIRFLOW_HOME}/tools/slim-packages "" /strip/strip
 
 COPY --chown=airflow:root pyproject.toml README.md ${AIRFLOW_HOME}/
