@@ -14,6 +14,13 @@ WORKDIR /pages
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 
+# What takes the symbols out of libraries; the rest of its package stays behind, too.
+FROM ${BASE} AS symbols
+USER root
+RUN apt-get update && apt-get install --yes --no-install-recommends binutils && mkdir /strip \
+    && cp $(ldd /usr/bin/strip | grep --only-matching '/[^ ]*' | grep --invert-match --extended-regexp '/(libc|ld-linux.*)\.so') \
+       /usr/bin/strip /strip
+
 FROM ${BASE}
 
 USER root
@@ -21,15 +28,20 @@ ARG CGO=
 # A service's own build command is most often make; its repository may keep files in Git LFS.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git git-lfs make ${CGO:+gcc libc6-dev} \
-    && rm -rf /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/share/locale
+    && apt-get clean \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /usr/share/doc /usr/share/man /usr/share/locale \
+       /usr/lib/git-core/git-daemon /usr/lib/git-core/git-http-backend /usr/lib/git-core/git-http-push \
+       /usr/lib/git-core/git-imap-send /usr/lib/git-core/git-shell /usr/bin/git-shell /usr/lib/git-core/scalar /usr/bin/scalar
 
 USER airflow
 COPY requirements-production.txt ${AIRFLOW_HOME}/
 COPY tools/slim-packages ${AIRFLOW_HOME}/tools/
+# Not as a mount of the next step: Buildah 1.28 mounts a stage that it takes from its cache as its base.
+COPY --from=symbols /strip /strip
 # In one step: what a later one removes stays in the image. Each package must have the digest that the lock names,
 # and the lock names all of them.
 RUN pip install --no-cache-dir --no-deps --require-hashes --requirement ${AIRFLOW_HOME}/requirements-production.txt \
-    && ${AIRFLOW_HOME}/tools/slim-packages
+    && LD_LIBRARY_PATH=/strip ${AIRFLOW_HOME}/tools/slim-packages "" /strip/strip
 
 COPY --chown=airflow:root pyproject.toml README.md ${AIRFLOW_HOME}/
 COPY --chown=airflow:root include ${AIRFLOW_HOME}/include

@@ -164,9 +164,15 @@ bench-collect: setup ## Measure what collecting from 1,000 instances costs
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes \
   --custom-compile-command 'make lock'
 
+# What providers name and no run imports: clients of Redshift, Athena and SageMaker, a second driver for PostgreSQL,
+# and Celery's monitor in the browser.
+UNUSED := asn1crypto beautifulsoup4 flower humanize lxml psycopg psycopg-binary pyathena redshift-connector \
+  sagemaker-studio scramp soupsieve tornado
+
 lock: $(UV) ## Compile the pinned requirements from pyproject.toml
 	$(COMPILE) --extra airflow pyproject.toml -o requirements.txt
-	$(COMPILE) --extra airflow --extra production -c requirements.txt pyproject.toml -o requirements-production.txt
+	$(COMPILE) --extra airflow --extra production -c requirements.txt $(UNUSED:%=--no-emit-package %) \
+	  pyproject.toml -o requirements-production.txt
 	$(COMPILE) --extra airflow --extra production --group dev -c requirements-production.txt pyproject.toml \
 	  -o requirements-dev.txt
 

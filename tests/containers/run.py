@@ -40,16 +40,20 @@ AIRFLOW = ("worker", "triggerer", "api-server", "scheduler", "dag-processor")
 
 @dataclass
 class Table:
-    """What was done, when since the begin, and what became of it."""
+    """What was done, when since the begin, on how busy a machine, and what became of it."""
 
     began: float = field(default_factory=time.monotonic)
     rows: list[tuple[float, str, str]] = field(default_factory=list)
 
     def add(self, what: str, became: str) -> None:
         """Add a row, and print it."""
-        at = time.monotonic() - self.began
+        if not self.rows:
+            console.print(
+                "| after | load | what was done | what became of it |\n|---:|---:|---|---|", markup=False
+            )
+        at, load = time.monotonic() - self.began, os.getloadavg()[0]
         self.rows.append((at, what, became))
-        console.print(f"| {at / 60:5.1f} min | {what} | {became} |", markup=False)
+        console.print(f"| {at / 60:.1f} min | {load:.0f} | {what} | {became} |", markup=False)
 
 
 class Airflow:
@@ -146,7 +150,7 @@ def main() -> None:
     finally:
         if "--keep" not in sys.argv:
             stack.destroy()
-    console.print("PASSED")
+    console.print(f"PASSED on {time.strftime('%F')}, {os.cpu_count()} cores")
 
 
 def play(stack: Stack, airflow: Airflow, table: Table) -> None:
