@@ -55,7 +55,7 @@ def test_the_longer_measurement_of_a_run_counts(store):
 def test_core_hours_go_on_after_the_next_rollout(store):
     frame = history(store, "api", now=NOW)
     sums = [each.cores for each in reclaimed(refreshes(store, "api"))]
-    hours = [sums[0] * 31 * 24, sums[1] * 14 * 24, sums[1] * 14 * 24]  # run-c has no estimate
+    hours = [sums[0] * (31 + 28) * 24, (sums[1] - sums[0]) * 28 * 24, 0.0]  # run-c has no estimate
     assert frame["core_hours"].tolist() == pytest.approx(hours)
     assert frame["core_hours_total"].iloc[-1] == pytest.approx(sum(hours))
 
@@ -97,7 +97,7 @@ def test_what_a_release_saved_together_with_the_profile_is_not_counted():
     together = replace(refresh(2, 600.0, 60.0), attribution="release")
     rows = [refresh(1, 10.0, 0.001), together, refresh(3, 5.0, 0.001)]
     assert [each.cores for each in reclaimed(rows)] == pytest.approx([10.0, 15.0])
-    assert core_hours(rows, now=datetime(2026, 1, 4, tzinfo=UTC)) == pytest.approx([240.0, 240.0, 360.0])
+    assert core_hours(rows, now=datetime(2026, 1, 4, tzinfo=UTC)) == pytest.approx([720.0, 0.0, 120.0])
 
 
 def test_the_next_pull_request_does_not_quote_what_a_release_saved(store):

@@ -181,21 +181,21 @@ def in_order(refreshes: Iterable[Refresh]) -> list[Refresh]:
 
 
 def core_hours(refreshes: Sequence[Refresh], *, now: datetime) -> list[float]:
-    """Return the core-hours saved from each rollout to the next; for the last one, until `now`.
+    """Return the core-hours that each refresh has saved from its rollout until `now`.
 
-    What a refresh saved goes on after the next one. So these are the sum of the changes up to the rollout
-    (:func:`reclaimed`) times the hours.
+    What a refresh saved goes on after the next one. Its cores are what it added to the sum of the changes
+    (:func:`reclaimed`): none for a release that went out with the profile.
 
     Args:
         refreshes: of one service, by the time of their rollout.
-        now: end of the last one's hours.
+        now: end of the hours.
     """
-    ends = [refresh.rollout_end for refresh in refreshes]
     sums = {point.at: point.cores for point in reclaimed(refreshes)}
-    hours, cores = [], 0.0
-    for end, until in zip(ends, [*ends[1:], now], strict=False):  # of none, no end is used
-        cores = sums.get(end, cores)
-        hours.append(cores * (until - end).total_seconds() / 3_600)
+    hours, before = [], 0.0
+    for refresh in refreshes:
+        cores = sums.get(refresh.rollout_end, before) if refresh.counts else before
+        hours.append((cores - before) * (now - refresh.rollout_end).total_seconds() / 3_600)
+        before = cores
     return hours
 
 
