@@ -12,6 +12,7 @@ import argparse
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -131,7 +132,8 @@ def _go_on(shell: Shell) -> str:
 
 def masked(text: str) -> list[str]:
     """Return the lines of an output without what differs from run to run: numbers, times, paths, widths."""
-    text = re.sub(r"/\S*/newcomer\b|/\S*/forge\b", "DIR", text)
+    text = re.sub(r"\$HOME|/\S*/newcomer\b|/\S*/forge\b", "DIR", text)
+    text = re.sub(r"\S*/bin/(?=go\b|git\b)", "BIN/", text)
     text = re.sub(r"[─━]+|-{2,}", "-", text)
     text = re.sub(r"\b[0-9a-f]{7,64}\b", "HEX", text)
     text = re.sub(r"[+−-]?\d[\d.,:e+]*", "N", text)
@@ -173,6 +175,7 @@ def main() -> None:
             steps.append(step)
             # After each step: what has been said is not lost if a later one fails.
             text = page(steps, f"{os.cpu_count()} cores").replace(f"{folder}/newcomer", "$HOME")
+            text = text.replace(sys.prefix, "$HOME/venv")
             args.write.write_text(text.replace(folder, ""), encoding="utf-8")
 
 
