@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from demo import processes
 from demo.newcomer import Shop
+from fleetpgo.markdown import fence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -149,7 +150,8 @@ def page(steps: list[Step], machine: str) -> str:
             lines = step.output.rstrip().splitlines()
             more = [f"… {len(lines) - _LONGEST:,} more lines"] if len(lines) > _LONGEST else []
             shown = "\n".join([f"$ {step.command}", *lines[:_LONGEST], *more])
-            parts.append(f"```console\n{shown}\n```\n")
+            quotes = fence(shown, 3)
+            parts.append(f"{quotes}console\n{shown}\n{quotes}\n")
     typed = [step for step in steps if step.command.startswith("fleetpgo")]
     minutes = sum(step.seconds for step in typed) / 60
     parts.append(

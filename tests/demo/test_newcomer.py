@@ -10,7 +10,10 @@ from demo.transcript import SERVICE, Shell, look_around, masked
 from tests.readme import commands
 
 PAGE = (Path(__file__).parents[2] / "docs" / "first-hour.md").read_text(encoding="utf-8")
-SHOWN = dict(re.findall(r"```console\n\$ (.*)\n(.*?)```", PAGE, re.DOTALL))
+SHOWN = {
+    line: output
+    for _, line, output in re.findall(r"(`{3,})console\n\$ ([^\n]*)\n(.*?)\n\1\n", PAGE, re.DOTALL)
+}
 
 
 @pytest.fixture(scope="module")
