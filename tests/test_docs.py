@@ -23,8 +23,14 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 
 
+def without_outputs(text):
+    """The page without what programs printed, which may hold code blocks of its own."""
+    return re.sub(r"^(`{3,})console\n.*?\n\1$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
 def blocks(text, language):
     """The fenced blocks of a language, without the indentation that a list gives them."""
+    text = without_outputs(text)
     found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", text, flags=re.DOTALL | re.MULTILINE)
     return [re.sub(rf"^{indent}", "", body, flags=re.MULTILINE) for indent, body in found]
 
@@ -32,7 +38,7 @@ def blocks(text, language):
 def commands(text, program):
     """What the page tells to run of a program: lines of shell blocks, and code in sentences."""
     lines = [line for block in blocks(text, "sh") for line in block.replace("\\\n", " ").splitlines()]
-    found = [*lines, *re.findall(r"`([^`\n]+)`", text)]
+    found = [*lines, *re.findall(r"`([^`\n]+)`", without_outputs(text))]
     return [each for each in found if re.match(rf"{program} [a-z-]", each)]
 
 
