@@ -9,6 +9,8 @@ from demo.newcomer import Shop
 from demo.transcript import SERVICE, Shell, look_around, masked
 from tests.readme import commands
 
+pytestmark = pytest.mark.timeout(900)  # three builds of net/http, if Go's cache is cold
+
 PAGE = (Path(__file__).parents[2] / "docs" / "first-hour.md").read_text(encoding="utf-8")
 SHOWN = {
     line: output
