@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetpgo.addresses import METADATA, parse_allow
+from fleetpgo.network.addresses import METADATA, parse_allow
 
 SPECIAL = ["127.0.0.1", "::1", "169.254.1.1", "fe80::1", "::", "224.0.0.1", *sorted(map(str, METADATA))]
 

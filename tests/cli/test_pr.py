@@ -5,9 +5,9 @@ from click.testing import CliRunner
 
 from fleetpgo.cli.pr import pr
 from fleetpgo.errors import ForgeError
+from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.forges.local import LocalForge
-from fleetpgo.proposal.git import clone
 
 SERVICE = """\
 prometheus: {connection: prometheus}

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ast
 import json
 import os
 import shutil
@@ -29,13 +28,15 @@ def dag(dags):
 
 
 def load(services) -> dict:
-    """DAG ids, import errors and imported modules of a fresh process that parses the DAG file."""
+    """DAGs, import errors, queues of tasks and imported modules of a fresh process that parses the file."""
     script = (
         "import json, sys\n"
         "from airflow.dag_processing.dagbag import DagBag\n"
         "bag = DagBag(sys.argv[1])\n"
         "docs = {name: dag.doc_md for name, dag in bag.dags.items()}\n"
-        "print(json.dumps([docs, bag.import_errors, sorted(sys.modules)]), file=sys.stderr)\n"
+        "dag = bag.dags.get('pgo_refresh__wshim')\n"
+        "queues = {task.task_id: task.queue for task in dag.tasks} if dag else {}\n"
+        "print(json.dumps([docs, bag.import_errors, queues, sorted(sys.modules)]), file=sys.stderr)\n"
     )
     process = subprocess.run(
         [sys.executable, "-c", script, os.environ["AIRFLOW__CORE__DAGS_FOLDER"]],
@@ -44,8 +45,8 @@ def load(services) -> dict:
         capture_output=True,
         text=True,
     )
-    docs, errors, modules = json.loads(process.stderr.splitlines()[-1])
-    return {"docs": docs, "errors": errors, "modules": set(modules)}
+    docs, errors, queues, modules = json.loads(process.stderr.splitlines()[-1])
+    return {"docs": docs, "errors": errors, "queues": queues, "modules": set(modules)}
 
 
 def test_there_is_one_dag_per_service_file(dags):
@@ -194,18 +195,7 @@ def test_a_broken_service_file_fails_its_run_with_the_mistake():
 def test_builds_run_on_the_queue_of_the_service_file(tmp_path):
     good = services_directory() / "wshim.yaml"
     (tmp_path / "wshim.yaml").write_text(good.read_text().replace("build:\n", "build:\n  queue: builds\n"))
-    script = (
-        "import sys; from airflow.dag_processing.dagbag import DagBag; bag = DagBag(sys.argv[1]); "
-        "print({task.task_id: task.queue for task in bag.dags['pgo_refresh__wshim'].tasks}, file=sys.stderr)"
-    )
-    process = subprocess.run(
-        [sys.executable, "-c", script, os.environ["AIRFLOW__CORE__DAGS_FOLDER"]],
-        env={**os.environ, "FLEETPGO_SERVICES": str(tmp_path)},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    queues = ast.literal_eval(process.stderr.splitlines()[-1])
+    queues = load(tmp_path)["queues"]
     assert [task for task, queue in queues.items() if queue == "builds"] == [
         "build_and_open_pr",
         "wait_for_merge",  # which builds where the branch has to be made anew

@@ -13,9 +13,9 @@ import pytest
 
 from fleetpgo.errors import MeasurementError
 from fleetpgo.measurement.measuring import measure
+from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.forges.local import LocalForge
-from fleetpgo.proposal.git import clone
 from fleetpgo.run.digest import digest
 from fleetpgo.run.proposed import Merge, Reverted, Rollout
 from fleetpgo.run.store import RunStore

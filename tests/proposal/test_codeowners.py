@@ -1,7 +1,7 @@
 import pytest
 
+from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.codeowners import with_owners
-from fleetpgo.proposal.git import clone
 from tests.proposal.forges.merging import push_files
 from tests.tiny import tiny
 

@@ -12,10 +12,11 @@ import pytest
 
 from fleetpgo.errors import RepositoryError
 from fleetpgo.golang import processes
-from fleetpgo.proposal import git as repository
+from fleetpgo.proposal import checkout as repository
+from fleetpgo.proposal.checkout import Checkout, base_moved, clone, fetch_history, read_at, write
 from fleetpgo.proposal.commits import commit, push, start_anew
 from fleetpgo.proposal.forges.access import git_access
-from fleetpgo.proposal.git import Checkout, base_moved, clone, fetch_history, git, read_at, write
+from fleetpgo.proposal.git import git
 
 PROFILE = "pgo/profile.pprof"
 FILES = {PROFILE: b"\x1f\x8b\r\n\0", "Makefile": b"build:\n\tgo build -pgo=pgo/profile.pprof .\n"}

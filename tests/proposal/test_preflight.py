@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from fleetpgo.proposal.git import Checkout, git
+from fleetpgo.proposal.checkout import Checkout
+from fleetpgo.proposal.git import git
 from fleetpgo.proposal.preflight import look_ahead
 from fleetpgo.proposal.wiring.texts import read_build_texts
 from tests.tiny import tiny

@@ -10,9 +10,10 @@ from fleetpgo.measurement.comparison import Comparison
 from fleetpgo.measurement.estimate import Estimate
 from fleetpgo.measurement.evidence import Amount, change
 from fleetpgo.measurement.verdict import Verdict
+from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE
-from fleetpgo.proposal.git import clone, git
+from fleetpgo.proposal.git import git
 from fleetpgo.proposal.revert import Reverted, propose_revert
 from fleetpgo.run.digest import digest
 from fleetpgo.run.proposed import Rollout

@@ -6,8 +6,9 @@ import logging
 import pytest
 
 from fleetpgo.proposal.body import Provenance
+from fleetpgo.proposal.checkout import Checkout
 from fleetpgo.proposal.forges.local import LocalForge
-from fleetpgo.proposal.git import Checkout, git
+from fleetpgo.proposal.git import git
 from fleetpgo.proposal.sharing import Beside, built_alike, find_beside
 from fleetpgo.service.files import load_named
 from fleetpgo.steps.propose import propose

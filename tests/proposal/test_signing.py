@@ -6,8 +6,9 @@ import subprocess
 import pytest
 
 from fleetpgo.errors import RepositoryError
+from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.commits import commit
-from fleetpgo.proposal.git import clone, git
+from fleetpgo.proposal.git import git
 from fleetpgo.proposal.signing import identity_of
 from fleetpgo.service.review import CommitRules
 

@@ -12,9 +12,10 @@ import pytest
 from fleetpgo.errors import BuildError, ForgeError, RepositoryError, ToolchainError
 from fleetpgo.proposal.body import Datacenter, Provenance
 from fleetpgo.proposal.builds import record_build
+from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.ensure import Marker, marker
 from fleetpgo.proposal.forges.local import LocalForge
-from fleetpgo.proposal.git import clone, git
+from fleetpgo.proposal.git import git
 from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
 from fleetpgo.proposal.wiring.texts import read_build_texts

@@ -10,7 +10,7 @@ This package limits what a profile costs production, and what an untrusted answe
 - :mod:`.fetching`: one answer, streamed to disk (:mod:`.spool`).
 - :mod:`.examining`: check of the received bodies; only good ones are stored.
 - :mod:`.usage`: whether a profile holds about as much CPU as Prometheus says.
-- :mod:`.resolving`: check of the resolved address of each connection (:mod:`fleetpgo.addresses`).
+- :mod:`.resolving`: check of the resolved address of each connection (:mod:`fleetpgo.network.addresses`).
 - :mod:`.access`: credentials and TLS; no secret is ever part of a URL, a record or a log line.
 - :mod:`.sources`: what to ask, and how to read the answer: the instance itself, Pyroscope, Parca.
 - :mod:`.records`: the record of each target's result.

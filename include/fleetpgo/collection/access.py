@@ -15,9 +15,9 @@ import aiohttp
 from yarl import URL
 
 from fleetpgo import foreign
-from fleetpgo.addresses import parse_allow
 from fleetpgo.collection.resolving import JudgingResolver
 from fleetpgo.errors import ServiceFileError
+from fleetpgo.network.addresses import parse_allow
 from fleetpgo.run.address import open_root
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from fleetpgo.addresses import Allow
     from fleetpgo.collection.calling import Caller
     from fleetpgo.collection.examining import Examiner, Profile
     from fleetpgo.collection.fetching import Limits
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from fleetpgo.collection.reading import Reader
     from fleetpgo.collection.sources import Request
     from fleetpgo.collection.spool import Body, Spool
+    from fleetpgo.network.addresses import Allow
     from fleetpgo.selection import Target
     from fleetpgo.service.profiling import CollectionRules
 

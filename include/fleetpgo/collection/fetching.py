@@ -23,9 +23,9 @@ from fleetpgo.collection.resolving import check_literal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleetpgo.addresses import Allow
     from fleetpgo.collection.sources import Request
     from fleetpgo.collection.spool import Body
+    from fleetpgo.network.addresses import Allow
     from fleetpgo.service.profiling import CollectionRules
 
 _SAID = 200  # characters of an error's body that are worth repeating

@@ -22,7 +22,6 @@ from aiohttp import ThreadedResolver
 from yarl import URL
 
 from fleetpgo import foreign
-from fleetpgo.addresses import parse_allow
 from fleetpgo.collection.access import Access, open_session
 from fleetpgo.collection.faults import NoProfileError
 from fleetpgo.collection.fetching import Limits, receive
@@ -30,6 +29,7 @@ from fleetpgo.collection.looking_back import PART
 from fleetpgo.collection.sources import Request
 from fleetpgo.collection.spool import Spool
 from fleetpgo.errors import SelectionError
+from fleetpgo.network.addresses import parse_allow
 from fleetpgo.prometheus import Answer, Series
 
 if TYPE_CHECKING:

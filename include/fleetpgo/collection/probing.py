@@ -12,11 +12,11 @@ import aiohttp
 import requests
 from aiohttp import ThreadedResolver
 
-from fleetpgo.addresses import parse_allow
 from fleetpgo.collection.access import Access, open_session
 from fleetpgo.collection.faults import NotNowError, UnusableError
 from fleetpgo.collection.resolving import check_literal
 from fleetpgo.collection.sources.pprof_http import PprofHttp
+from fleetpgo.network.addresses import parse_allow
 
 if TYPE_CHECKING:
     from fleetpgo.run.selected import Target

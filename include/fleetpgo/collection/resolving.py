@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from fleetpgo.collection.faults import NeverError
 
 if TYPE_CHECKING:
-    from fleetpgo.addresses import Allow
+    from fleetpgo.network.addresses import Allow
 
 
 def check_literal(host: str, allow: Allow) -> None:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import ThreadedResolver
 
-from fleetpgo.addresses import parse_allow
 from fleetpgo.collection.access import Access, open_session
 from fleetpgo.collection.asking import Asker
 from fleetpgo.collection.calling import Caller
@@ -45,6 +44,7 @@ from fleetpgo.collection.sources.pprof_http import PprofHttp
 from fleetpgo.collection.sources.pyroscope import Pyroscope
 from fleetpgo.collection.spool import Spool
 from fleetpgo.collection.usage import require_plausible
+from fleetpgo.network.addresses import parse_allow
 from fleetpgo.run.profiled import Record
 
 if TYPE_CHECKING:

@@ -27,8 +27,9 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
-from fleetpgo import foreign, trust
+from fleetpgo import foreign
 from fleetpgo.errors import MeasurementError, PrometheusError, QueryError
+from fleetpgo.network import trust
 from fleetpgo.prometheus.exchange import Exchange, Received, within
 from fleetpgo.prometheus.replies import (
     LEFT_OUT,

@@ -15,7 +15,8 @@ from fleetpgo.errors import RepositoryError
 from fleetpgo.golang.environment import download_modules
 from fleetpgo.golang.pclntab import read_program
 from fleetpgo.proposal.builds import clone_to_build, runner_of
-from fleetpgo.proposal.git import fetch_files, fetch_history, git
+from fleetpgo.proposal.checkout import fetch_files, fetch_history
+from fleetpgo.proposal.git import git
 from fleetpgo.proposal.merge_alone import resolve
 from fleetpgo.proposal.wiring.texts import read_build_texts
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fleetpgo.golang.program import Program
+    from fleetpgo.proposal.checkout import Checkout
     from fleetpgo.proposal.forges import Forge
-    from fleetpgo.proposal.git import Checkout
     from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)

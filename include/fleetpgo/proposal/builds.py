@@ -23,7 +23,7 @@ from fleetpgo.golang.environment import (
 )
 from fleetpgo.golang.processes import MOST_LINES
 from fleetpgo.golang.toolchain import Built, build, build_settings, log_line, run, version
-from fleetpgo.proposal.git import clone, read, write
+from fleetpgo.proposal.checkout import clone, read, write
 from fleetpgo.proposal.remembered import Plain, recall, remember
 from fleetpgo.proposal.sharing import Beside
 from fleetpgo.proposal.signing import identity_of
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from fleetpgo.proposal.checkout import Checkout
     from fleetpgo.proposal.forges import Forge
-    from fleetpgo.proposal.git import Checkout
     from fleetpgo.service.rules import BuildRules, ServiceRules
 
 _log = logging.getLogger(__name__)

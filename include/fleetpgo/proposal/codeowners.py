@@ -10,13 +10,13 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from fleetpgo.proposal.git import read_blob
+from fleetpgo.proposal.checkout import read_blob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fleetpgo.proposal.checkout import Checkout
     from fleetpgo.proposal.forges import Kind
-    from fleetpgo.proposal.git import Checkout
     from fleetpgo.service.review import ReviewRules
     from fleetpgo.service.rules import ServiceRules
 

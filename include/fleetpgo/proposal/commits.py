@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import RepositoryError
-from fleetpgo.proposal.git import changed_files, content_of, git, write
+from fleetpgo.proposal.checkout import changed_files, content_of, write
+from fleetpgo.proposal.git import git
 from fleetpgo.proposal.signing import signing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from fleetpgo.proposal.git import Checkout
+    from fleetpgo.proposal.checkout import Checkout
 
 _log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from fleetpgo.proposal.updating import only_updated
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fleetpgo.proposal.checkout import Checkout
     from fleetpgo.proposal.forges import Forge, PullRequest
-    from fleetpgo.proposal.git import Checkout
 
 TAKE_OVER = "fleetpgo/take-over"
 """The label that makes the bot go on: over a person's commit, or after a rejection."""

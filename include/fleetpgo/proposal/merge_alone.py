@@ -10,7 +10,8 @@ import re
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import RepositoryError
-from fleetpgo.proposal.git import clone, fetch_history, git
+from fleetpgo.proposal.checkout import clone, fetch_history
+from fleetpgo.proposal.git import git
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from fleetpgo import pprof
 from fleetpgo.errors import ProfileError, RepositoryError
 from fleetpgo.markdown import prose
+from fleetpgo.proposal.checkout import changed_files, read_at, read_blob
 from fleetpgo.proposal.ensure import marker
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, TAKE_OVER, hands_off, wants_rebase
-from fleetpgo.proposal.git import changed_files, git, read_at, read_blob
+from fleetpgo.proposal.git import git
 from fleetpgo.run.digest import digest
 
 if TYPE_CHECKING:
+    from fleetpgo.proposal.checkout import Checkout
     from fleetpgo.proposal.forges import Forge, PullRequest
-    from fleetpgo.proposal.git import Checkout
     from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import RepositoryError
-from fleetpgo.proposal.git import changed_files, git, read_blob
+from fleetpgo.proposal.checkout import changed_files, read_blob
+from fleetpgo.proposal.git import git
 from fleetpgo.run.digest import digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fleetpgo.proposal.git import Checkout
+    from fleetpgo.proposal.checkout import Checkout
 
 _GONE = ("not our ref", "unadvertised object")
 """Git's error texts for a commit that the server lacks, or has on no branch. Other failures are temporary."""

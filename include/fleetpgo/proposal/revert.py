@@ -17,19 +17,19 @@ from fleetpgo import pprof
 from fleetpgo.errors import ProfileError, RepositoryError
 from fleetpgo.markdown import code, prose
 from fleetpgo.measurement.report import quoted_headline
+from fleetpgo.proposal.checkout import clone, require_head
 from fleetpgo.proposal.commits import commit as commit_files
 from fleetpgo.proposal.commits import push
 from fleetpgo.proposal.ensure import ensure_pull_request
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, TAKE_OVER, hands_off, obeying_take_over
-from fleetpgo.proposal.git import clone, require_head
 from fleetpgo.proposal.restore import ByHandError, require_gone, restore
 from fleetpgo.proposal.signing import identity_of
 from fleetpgo.run.proposed import Reverted
 
 if TYPE_CHECKING:
     from fleetpgo.measurement.comparison import Comparison
+    from fleetpgo.proposal.checkout import Checkout
     from fleetpgo.proposal.forges import Forge, PullRequest
-    from fleetpgo.proposal.git import Checkout
     from fleetpgo.proposal.restore import Restored
     from fleetpgo.service.rules import ServiceRules
 

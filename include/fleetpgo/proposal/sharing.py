@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from fleetpgo import pprof
 from fleetpgo.errors import ProfileError, RepositoryError, ServiceFileError
 from fleetpgo.golang import worktree
-from fleetpgo.proposal.git import read
+from fleetpgo.proposal.checkout import read
 from fleetpgo.proposal.wiring.mains import likely_profile
 from fleetpgo.service.files import load_service, service_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fleetpgo.proposal.git import Checkout
+    from fleetpgo.proposal.checkout import Checkout
     from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from fleetpgo.proposal.git import git
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from fleetpgo.proposal.git import Checkout
+    from fleetpgo.proposal.checkout import Checkout
 
 
 def only_updated(checkout: Checkout) -> bool:

@@ -23,7 +23,7 @@ from fleetpgo.golang.reference import COMPARED
 from fleetpgo.golang.sourcematch import Sources
 from fleetpgo.golang.toolchain import build_settings
 from fleetpgo.proposal.builds import build_plain, digest, runner_of
-from fleetpgo.proposal.git import write
+from fleetpgo.proposal.checkout import write
 from fleetpgo.proposal.wiring.edits import BaseBuild, is_elsewhere
 from fleetpgo.proposal.wiring.recording import recording
 from fleetpgo.proposal.wiring.texts import innermost
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fleetpgo.golang.sourcematch import SourceMatch
     from fleetpgo.golang.toolchain import Built
     from fleetpgo.proposal.builds import Recorded, Runner
-    from fleetpgo.proposal.git import Checkout
+    from fleetpgo.proposal.checkout import Checkout
     from fleetpgo.proposal.wiring.edits import Wiring
     from fleetpgo.proposal.wiring.texts import BuildTexts
     from fleetpgo.service.rules import ServiceRules

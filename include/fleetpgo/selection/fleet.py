@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from fleetpgo.addresses import INSTANCE
+from fleetpgo.network.addresses import INSTANCE
 from fleetpgo.prometheus import LEFT_OUT
 from fleetpgo.run.selected import Target
 

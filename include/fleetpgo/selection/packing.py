@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleetpgo.addresses import INSTANCE
+from fleetpgo.network.addresses import INSTANCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from fleetpgo.addresses import parse_allow
+from fleetpgo.network.addresses import parse_allow
 from fleetpgo.service.values import (
     Day,
     Duration,

@@ -10,9 +10,9 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleetpgo.addresses import INSTANCE
 from fleetpgo.collection.probing import INDEX, probe
 from fleetpgo.errors import ServiceFileError
+from fleetpgo.network.addresses import INSTANCE
 from fleetpgo.proposal.wiring.mains import main_directories
 from fleetpgo.selection.discovery import WINDOW
 

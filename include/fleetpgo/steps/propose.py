@@ -27,11 +27,11 @@ from fleetpgo.proposal.body import (
     title,
 )
 from fleetpgo.proposal.builds import clone_to_build, record_build, runner_of
+from fleetpgo.proposal.checkout import Checkout, base_moved, fetch_history, read, require_head
 from fleetpgo.proposal.codeowners import with_owners
 from fleetpgo.proposal.commits import commit, difference, push, require_committable, start_anew
 from fleetpgo.proposal.ensure import ensure_pull_request
 from fleetpgo.proposal.etiquette import obeying_take_over
-from fleetpgo.proposal.git import Checkout, base_moved, fetch_history, read, require_head
 from fleetpgo.proposal.novelty import compare, left_alone, nothing_new, pointless, proposed_before
 from fleetpgo.proposal.preflight import look_ahead
 from fleetpgo.proposal.sharing import built_alike, find_beside

@@ -1,8 +1,8 @@
 """What a run does about its open pull request between two weekly runs: nothing is profiled anew.
 
-The wait for the merge sees what is due (:func:`fleetpgo.steps.wait.due`); this does it, on a worker. The same
-profile is wired into the newest base, built, verified and pushed again; or the pull request is merged by
-`review.auto_merge`.
+The wait for the merge sees what is due (:func:`fleetpgo.steps.watch.due`); this does it, on a worker. The
+same profile is wired into the newest base, built, verified and pushed again; or the pull request is merged
+by `review.auto_merge`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from fleetpgo.errors import FleetPGOError, ForgeError, StoreError
 from fleetpgo.markdown import code
 from fleetpgo.proposal.automerge import Figures, merge_by_rule
+from fleetpgo.proposal.checkout import delete_branch
 from fleetpgo.proposal.etiquette import REBASE, wants_rebase, without_rebase
-from fleetpgo.proposal.git import delete_branch
 from fleetpgo.run.proposed import Merge, Proposed, Watched
 from fleetpgo.steps.propose_run import propose_profile
 from fleetpgo.steps.watch import BY_RULE, due, work_key
@@ -74,7 +74,8 @@ def refresh(
             done = _propose_again(service, store, forge, found, cache, run_url)
     except (ForgeError, StoreError) as error:
         again_at = datetime.now(UTC) + _LATER
-        done = f"pull request {found.number} is not up to date; this is tried again at {again_at}: {error}"
+        when = f"{again_at:%Y-%m-%d %H:%M} UTC"
+        done = f"pull request {found.number} is not up to date; this is tried again at {when}: {error}"
         _log.warning("%s", done)
     except FleetPGOError as error:
         done = f"pull request {found.number} cannot be brought up to date: {error}"

@@ -8,9 +8,10 @@ import pytest
 import trustme
 from github.Requester import Requester
 
+from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.forges import connect
-from fleetpgo.proposal.git import clone, git
+from fleetpgo.proposal.git import git
 from tests.proposal.forges import real
 from tests.proposal.forges.doubles import KINDS, PROJECT, TOKEN, Served
 from tests.proposal.forges.sides import BRANCH, Doubled, Local

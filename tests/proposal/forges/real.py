@@ -17,8 +17,9 @@ from pathlib import Path
 
 import requests
 
+from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.forges import connect
-from fleetpgo.proposal.git import clone, git
+from fleetpgo.proposal.git import git
 from tests.proposal.forges.merging import ADA
 from tests.proposal.forges.sides import BRANCH
 

@@ -8,11 +8,11 @@ import pytest
 
 from fleetpgo.errors import ForgeError, RefusedError, RepositoryError
 from fleetpgo.proposal.automerge import AUTO_MERGE, Figures, merge_by_rule
+from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.ensure import ensure_pull_request
 from fleetpgo.proposal.etiquette import hands_off
 from fleetpgo.proposal.forges import Intent
-from fleetpgo.proposal.git import clone
 from fleetpgo.service.review import ReviewRules
 from tests.proposal.forges.behaviours import behaviour, table, written
 from tests.proposal.forges.doubles import Rule

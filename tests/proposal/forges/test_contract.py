@@ -10,11 +10,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fleetpgo.errors import ForgeError, RefusedError
 from fleetpgo.proposal.body import Provenance
+from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.ensure import marker
 from fleetpgo.proposal.etiquette import TAKE_OVER
 from fleetpgo.proposal.forges import App, connect
-from fleetpgo.proposal.git import clone, git
+from fleetpgo.proposal.git import git
 from fleetpgo.steps.propose import propose
 from tests.proposal.forges.doubles import APP, INSTALLATION, KINDS, PROJECT, TOKEN
 from tests.proposal.forges.sides import BRANCH, close, delete_branch, label

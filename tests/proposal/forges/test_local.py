@@ -6,10 +6,11 @@ from datetime import UTC
 import pytest
 
 from fleetpgo.errors import ForgeError
+from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.forges import PullRequest
 from fleetpgo.proposal.forges.local import LocalForge
-from fleetpgo.proposal.git import clone, git
+from fleetpgo.proposal.git import git
 from tests.conftest import no_room
 
 

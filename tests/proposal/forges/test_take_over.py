@@ -3,9 +3,10 @@
 import pytest
 
 from fleetpgo.errors import RefusedError
+from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.commits import commit, push
 from fleetpgo.proposal.etiquette import TAKE_OVER, hands_off, obeying_take_over
-from fleetpgo.proposal.git import clone, git
+from fleetpgo.proposal.git import git
 from tests.proposal.forges.sides import BRANCH, label
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from fleetpgo.errors import RepositoryError
-from fleetpgo.proposal.git import Checkout, git
+from fleetpgo.proposal.checkout import Checkout
+from fleetpgo.proposal.git import git
 from fleetpgo.proposal.wiring.edits import BaseBuild, find_wiring
 from fleetpgo.proposal.wiring.recording import recording
 from fleetpgo.proposal.wiring.texts import read_build_texts

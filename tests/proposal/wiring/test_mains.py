@@ -1,6 +1,7 @@
 import pytest
 
-from fleetpgo.proposal.git import Checkout, git
+from fleetpgo.proposal.checkout import Checkout
+from fleetpgo.proposal.git import git
 from fleetpgo.proposal.wiring.mains import likely_profile, main_directories
 
 MAIN = "// Command x.\npackage main\n"

@@ -10,8 +10,8 @@ import re
 from string import Template
 from typing import TYPE_CHECKING
 
-from fleetpgo.addresses import INSTANCE
 from fleetpgo.collection.faults import NeverError
+from fleetpgo.network.addresses import INSTANCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 import requests
 
-from fleetpgo import foreign, trust
+from fleetpgo import foreign
 from fleetpgo.errors import ForgeError, RefusedError
+from fleetpgo.network import trust
 from fleetpgo.proposal.forges.transport import AnswerError
 
 if TYPE_CHECKING:

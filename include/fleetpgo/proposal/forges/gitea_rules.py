@@ -7,7 +7,7 @@ whether it is protected, and of the base what it requires.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
 from fleetpgo.errors import RefusedError
@@ -15,7 +15,7 @@ from fleetpgo.proposal.forges import Obstacle, Standing
 from fleetpgo.proposal.forges.patterns import covers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from fleetpgo.proposal.forges import Intent
 
@@ -25,21 +25,8 @@ _ANY_CHECK = "every check"
 """A base that requires checks and names none waits for all that are reported."""
 
 
-class Ask(Protocol):
-    """Sends one request below the repository, and returns the answer's JSON."""
-
-    def __call__(
-        self,
-        method: str,
-        path: str,
-        doing: str,
-        sent: Mapping[str, Any] | None = None,
-        *,
-        query: Mapping[str, Any] | None = None,
-        below: str | None = None,
-        absent: bool = False,
-    ) -> Any:  # noqa: ANN401  # JSON
-        """See :class:`fleetpgo.proposal.forges.gitea.GiteaForge`."""
+Ask: TypeAlias = "Callable[..., Any]"
+"""Sends one request below the repository, and returns the answer's JSON: ``_ask`` of the forge's adapter."""
 
 
 def obstacles(ask: Ask, intent: Intent) -> Iterator[Obstacle]:

@@ -21,7 +21,7 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError, MaxRetryError, ResponseError
 
 from fleetpgo import foreign
-from fleetpgo.trust import PromptRetry, TrustingAdapter
+from fleetpgo.network.trust import PromptRetry, TrustingAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

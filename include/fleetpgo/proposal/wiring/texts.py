@@ -18,7 +18,7 @@ from fleetpgo.proposal.git import git
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from fleetpgo.proposal.git import Checkout
+    from fleetpgo.proposal.checkout import Checkout
 
 _BUILD_FILE = re.compile(
     r"""(?:.*/)?(?:
