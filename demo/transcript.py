@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -129,16 +128,6 @@ def _go_on(shell: Shell) -> str:
     """Return the command that continues the dry run."""
     (run,) = (path.name for path in (shell.folder / "store" / SERVICE).iterdir())
     return f"fleetpgo run {SERVICE} --run {run}"
-
-
-def masked(text: str) -> list[str]:
-    """Return the lines of an output without what differs from run to run: numbers, times, paths, widths."""
-    text = re.sub(r"\$HOME|/\S*/newcomer\b|/\S*/forge\b", "DIR", text)
-    text = re.sub(r"\S*/bin/(?=go\b|git\b)", "BIN/", text)
-    text = re.sub(r"[─━]+|-{2,}", "-", text)
-    text = re.sub(r"\b[0-9a-f]{7,64}\b", "HEX", text)
-    text = re.sub(r"[+−-]?\d[\d.,:e+]*", "N", text)
-    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
 
 
 def page(steps: list[Step], machine: str) -> str:
