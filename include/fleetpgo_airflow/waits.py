@@ -152,8 +152,8 @@ class WaitOperator(RefreshOperator):
         """Return the time between two looks."""
         return load_named(self.service).rollout.poll
 
-    def patience(self) -> timedelta:
-        """Return the longest time to wait."""
+    def patience(self, context: Context) -> timedelta:  # noqa: ARG002  # of those that resume
+        """Return the longest time to wait from now on."""
         return PATIENCE
 
     def execute(self, context: Context) -> None:
@@ -185,7 +185,7 @@ class WaitOperator(RefreshOperator):
                         poll=self.poll().total_seconds(),
                     ),
                     method_name="execute_again",
-                    timeout=self.patience(),
+                    timeout=self.patience(context),
                 )
 
     def execute_again(self, context: Context, event: object = None) -> None:  # noqa: ARG002
@@ -201,6 +201,17 @@ class WaitForMergeOperator(WaitOperator):
     """Waits until the pull request is merged; meanwhile makes its branch anew where the base requires it."""
 
     what: What = "merge"
+
+    def patience(self, context: Context) -> timedelta:
+        """Return what is left of the longest time: it does not begin anew when work resumes the task."""
+        from fleetpgo.steps.watch import waited  # noqa: PLC0415  # not when the DAG file is parsed
+
+        try:
+            so_far = waited(hooks.run_store(self.service, context["run_id"]), datetime.now(UTC))
+        except StoreError as error:
+            self.log.warning("how long this has waited is not known: %s", error)
+            so_far = timedelta(0)
+        return max(PATIENCE - so_far, timedelta(minutes=1))
 
     def work(self, context: Context) -> str:
         """Propose the run's profile again, or merge by rule."""
@@ -270,6 +281,6 @@ class WaitForWeekOperator(WaitOperator):
 
     what: What = "week"
 
-    def patience(self) -> timedelta:
+    def patience(self, context: Context) -> timedelta:  # noqa: ARG002
         """Return the longest time to wait: the period, and the patience after it."""
         return load_named(self.service).measurement.week + PATIENCE

@@ -1,5 +1,6 @@
 import pytest
 
+from fleetpgo.proposal import codeowners
 from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.codeowners import with_owners
 from tests.proposal.forges.merging import push_files
@@ -15,10 +16,21 @@ from tests.tiny import tiny
         ("[Perf][2] @grace\n/pgo/**/profile.pprof @ada", "gitlab", ("ada",)),
         ("docs/* @ada\nother/pgo @grace", "github", ()),
         (r"pgo/.*\.pprof$ @ada", "gitea", ("ada",)),
+        ("pgo/.* @ada\n.*pprof @grace\n!docs/.* @perf", "gitea", ("ada", "grace", "perf")),
+        ("pgo/ @ada", "gitlab", ("ada",)),
+        ("pgo @ada", "gitlab", ("ada",)),
+        ("pgo/* @ada", "gitlab", ("ada",)),
+        ("**/profile.* @ada", "gitlab", ("ada",)),
+        ("/profile.pprof @ada", "gitlab", ()),
+        (r"p\go/[p]rofile.pprof @ada", "gitlab", ()),
+        ("**/" * 40 + "z @ada\n" + "*a" * 40 + "*z @ada", "gitlab", ()),
+        ("([a-z/.]+)+! @ada", "gitea", ()),
     ],
 )
-def test_the_last_line_that_matches_names_the_reviewers(bare, lines, kind, expected):
-    push_files(bare, "main", {".github/CODEOWNERS": lines})
+def test_who_owns_a_file(bare, monkeypatch, lines, kind, expected):
+    monkeypatch.setattr(codeowners, "_SECONDS", 2.0)
+    places = {"github": ".github/CODEOWNERS", "gitlab": "CODEOWNERS", "gitea": ".gitea/CODEOWNERS"}
+    push_files(bare, "main", {places[kind]: lines})
     service = tiny(
         repository={"forge": kind, "project": "acme/tiny"},
         review={"reviewers": ["zoe", "CODEOWNERS"]},
@@ -27,3 +39,18 @@ def test_the_last_line_that_matches_names_the_reviewers(bare, lines, kind, expec
     with clone(bare.as_uri(), "main", "bot", config={}) as checkout:
         review = with_owners(service, checkout, "pgo/profile.pprof")
     assert review.reviewers == ("zoe", *expected)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("github", "ada"), ("gitlab", "grace"), ("gitea", "grace")])
+def test_each_forge_has_its_own_order_of_places(bare, kind, expected):
+    # A directory of that name is no file.
+    files = {
+        ".github/CODEOWNERS": ".* @ada\n* @ada",
+        "CODEOWNERS": ".* @grace\n* @grace",
+        "docs/CODEOWNERS/x": "",
+    }
+    push_files(bare, "main", files)
+    service = tiny(repository={"forge": kind, "project": "acme/tiny"}, review={"reviewers": ["CODEOWNERS"]})
+
+    with clone(bare.as_uri(), "main", "bot", config={}) as checkout:
+        assert with_owners(service, checkout, "x").reviewers == (expected,)

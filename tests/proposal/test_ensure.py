@@ -19,7 +19,7 @@ def test_a_body_without_a_readable_marker_has_none(text):
 class OneForge:
     """A forge that holds at most one pull request and remembers what it was told."""
 
-    standing_at = Standing("0" * 40, "1" * 40, checks=("test",), guarded=True, waiting=("the check test",))
+    standing_at = Standing("0" * 40, "1" * 40, checks=("test",), waiting=("the check test",))
 
     def __init__(self, found, *, refuses=(), said=""):
         self.found = found
@@ -50,8 +50,8 @@ class OneForge:
     def standing(self, number):
         return self.standing_at
 
-    def merge_once_ready(self, number, how):
-        self.told.append(("merge_once_ready", number, how))
+    def merge_once_ready(self, number, how, head):
+        self.told.append(("merge_once_ready", number, how, head))
 
     def merge(self, number, how, head):
         self.told.append(("merge", number, how, head))
@@ -81,7 +81,8 @@ REVIEW = ReviewRules(
     draft=True,
     auto_merge="squash",
 )
-OPEN = PullRequest(7, "https://forge/7", "title", "body", "open", "bot", "0" * 40, "main")
+HEAD = "0" * 40
+OPEN = PullRequest(7, "https://forge/7", "title", "body", "open", "bot", HEAD, "main")
 DONE = dataclasses.replace(OPEN, labels=("fleetpgo", "other"))
 CREATE = ("create", "bot", "main", "title", "body", True)
 HAND_OVER = [
@@ -89,7 +90,7 @@ HAND_OVER = [
     ("ask", 7, "ada"),
     ("ask", 7, "acme/perf"),
     ("assign", 7, "grace"),
-    ("merge_once_ready", 7, "squash"),
+    ("merge_once_ready", 7, "squash", HEAD),
     ("comment", 7, "auto-merge"),
     ("label", 7, ("fleetpgo",)),
 ]
@@ -112,7 +113,7 @@ HAND_OVER = [
 def test_there_is_one_pull_request_and_it_is_up_to_date(found, told):
     forge = OneForge(found)
 
-    ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW, require_head=bool)
+    ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW, head=HEAD, require_head=bool)
 
     assert [("find", "bot"), *told] == forge.told
 
@@ -136,14 +137,16 @@ def test_a_body_is_written_for_the_commit_on_the_branch_or_not_at_all(found, wri
     for after, told in ((0, []), (1, [written])):
         forge = OneForge(found)
         with pytest.raises(RepositoryError, match="moved"):
-            ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW, require_head=moving(after))
+            ensure_pull_request(
+                forge, "bot", "main", "title", "body", REVIEW, head=HEAD, require_head=moving(after)
+            )
         assert [("find", "bot"), *told] == forge.told
 
 
 def test_who_cannot_be_asked_is_named_and_holds_up_nothing(caplog):
     forge = OneForge(OPEN, refuses=("ada",))
 
-    ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW, require_head=bool)
+    ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW, head=HEAD, require_head=bool)
 
     expected = [*HAND_OVER[:4], ("comment", 7, "not-asked"), *HAND_OVER[4:]]
     assert [("find", "bot"), *expected] == forge.told
@@ -154,6 +157,6 @@ def test_who_cannot_be_asked_is_named_and_holds_up_nothing(caplog):
 def test_what_is_said_of_people_is_taken_back_once_all_are_asked():
     forge = OneForge(OPEN, said="These people …")
 
-    ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW, require_head=bool)
+    ensure_pull_request(forge, "bot", "main", "title", "body", REVIEW, head=HEAD, require_head=bool)
 
     assert forge.said == "fleetpgo has asked everybody whom the service file names."

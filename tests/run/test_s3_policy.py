@@ -25,6 +25,8 @@ def login():
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
+    # All of its servers in one process share what they hold.
+    requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
     root = {
         "endpoint_url": url,
         "region_name": "us-east-1",

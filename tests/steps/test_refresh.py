@@ -55,8 +55,8 @@ def look(store, forge, now=NOW, **review):
     return look_for_merge(store, forge, tiny(review=review), now=now, patience=timedelta(days=7))
 
 
-def refresh(store, forge, tmp_path):
-    return step.refresh(tiny(), store, forge, cache=tmp_path)
+def refresh(store, forge, tmp_path, now=NOW):
+    return step.refresh(tiny(), store, forge, cache=tmp_path, now=now)
 
 
 def test_a_conflict_is_worked_on_once(store, forge, bare, proposing, tmp_path):
@@ -69,7 +69,8 @@ def test_a_conflict_is_worked_on_once(store, forge, bare, proposing, tmp_path):
     assert ("waiting", "work", "it conflicts with its base") == (before, due.state, due.message[-26:])
     assert ("waiting", [True]) == (look(store, forge).state, asked)
     push_files(bare, "main", {"go.mod": "module theirs again\n"})
-    assert look(store, forge).state == "work"
+    later = [look(store, forge, NOW + timedelta(minutes=each)).state for each in (59, 60)]
+    assert later == ["waiting", "work"]  # a base that moves each minute is followed each hour
 
 
 @pytest.mark.parametrize("way", ["label", "box"])
@@ -99,10 +100,9 @@ def test_a_passing_fault_is_tried_again_after_an_hour(store, forge, bare, propos
     proposing(ForgeError("the forge is down"))
     push_files(bare, "main", {"go.mod": "module theirs\n"})
     refresh(store, forge, tmp_path)
-    now = datetime.now(UTC)
 
-    assert "waiting" == look(store, forge, now).state
-    assert "work" == look(store, forge, now + timedelta(hours=2)).state
+    assert "waiting" == look(store, forge, NOW + timedelta(minutes=59)).state
+    assert "work" == look(store, forge, NOW + timedelta(hours=1)).state
     assert forge.comments(1) == {}
 
 

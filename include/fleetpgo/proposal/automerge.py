@@ -37,33 +37,46 @@ class Figures:
     source_match: float | None = None
 
 
-def merge_by_rule(forge: Forge, pull_request: PullRequest, rule: AutoMergeRules, figures: Figures) -> None:
+def merge_by_rule(
+    forge: Forge, pull_request: PullRequest, rule: AutoMergeRules, figures: Figures, *, head: str
+) -> str:
     """Merge now, have the forge merge later, or say on the pull request why a person has to.
 
     Args:
         forge: where it is.
-        pull_request: an open one, whose newest commit is ours.
+        pull_request: an open one.
         rule: how and when.
         figures: of the profile that it proposes.
+        head: full SHA of our commit; another one is never merged.
+
+    Returns:
+        what was done, in a sentence.
 
     Raises:
         ForgeError: the forge cannot be reached, or refuses to merge in that way.
     """
     number = pull_request.number
     standing = forge.standing(number)
-    against = list(_against(rule.when, figures, standing))
-    if against:
+    if standing.head != head:
+        done = f"is left alone: its newest commit is {standing.head}, and not ours"
+    elif against := list(objections(rule.when, figures, standing)):
         forge.stop_merging(number)
         _say(forge, number, "does not merge this by itself, as `review.auto_merge` says", against)
+        done = f"is not merged: {'; '.join(against)}"
+    elif not standing.settled:
+        done = "is not merged yet: the forge is still working out whether it can be"
     elif standing.waiting:
-        forge.merge_once_ready(number, rule.method)
+        forge.merge_once_ready(number, rule.method, head)
         _say(forge, number, f"has the forge merge this ({rule.method}). It waits for", standing.waiting)
+        done = f"waits for {', '.join(standing.waiting)}; then the forge merges it"
     else:
-        forge.merge(number, rule.method, standing.head)
-        _log.info("pull request %d is merged: the base waits for nothing", number)
+        forge.merge(number, rule.method, head)
+        done = "is merged: the base waits for nothing"
+    _log.info("pull request %d %s", number, done)
+    return f"pull request {number} {done}"
 
 
-def _against(when: WhenRules, figures: Figures, standing: Standing) -> Iterator[str]:
+def objections(when: WhenRules, figures: Figures, standing: Standing) -> Iterator[str]:
     """Yield what does not hold, each in a sentence."""
     for name, least, value in (
         ("overlap", when.overlap_above, figures.overlap),

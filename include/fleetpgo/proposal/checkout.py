@@ -258,7 +258,8 @@ def read_at(checkout: Checkout, sha: str, name: str) -> bytes | None:
 
 def read_blob(checkout: Checkout, sha: str, name: str) -> bytes | None:
     """Return a file in a commit that has been fetched before; None if the commit has no such file."""
-    if not git(checkout.path, "ls-tree", sha, "--", name, config=checkout.config):
+    entry = git(checkout.path, "ls-tree", sha, "--", name, config=checkout.config)
+    if entry.split()[1:2] != ["blob"]:
         return None
     # Writes the very bytes to a file; what other commands print is text to us.
     path = checkout.path / git(checkout.path, "unpack-file", f"{sha}:{name}", config=checkout.config)

@@ -1,15 +1,21 @@
 """Who owns a file, by the CODEOWNERS that GitHub, GitLab and Gitea read.
 
-The last line that matches counts. GitLab's sections are read as if they were one list; Gitea's patterns are
-regular expressions.
+The last line that matches counts; in Gitea, whose patterns are regular expressions, all that match do.
+GitLab's sections are read as if they were one list.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+import sys
+import tempfile
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fleetpgo.golang import processes
 from fleetpgo.proposal.checkout import read_blob
 
 if TYPE_CHECKING:
@@ -25,7 +31,31 @@ _log = logging.getLogger(__name__)
 WORD = "CODEOWNERS"
 """In `review.reviewers`: whom that file names."""
 
-PLACES = ("CODEOWNERS", "docs/CODEOWNERS", ".github/CODEOWNERS", ".gitlab/CODEOWNERS", ".gitea/CODEOWNERS")
+PLACES = {
+    "github": (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS"),
+    "gitlab": ("CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS"),
+    "gitea": ("CODEOWNERS", "docs/CODEOWNERS", ".gitea/CODEOWNERS"),
+    "local": ("CODEOWNERS", "docs/CODEOWNERS", ".github/CODEOWNERS"),
+}
+"""Where each kind of forge looks; the first one that is there counts."""
+
+_MOST = 1 << 16
+"""Bytes of a file that are read: its patterns must fit into one argument of a command."""
+
+_SECONDS = 10.0
+
+_MATCHES = """import json, re, sys
+path, patterns = sys.argv[1], json.loads(sys.argv[2])
+found = []
+for number, pattern in enumerate(patterns):
+    try:
+        if (re.fullmatch(pattern.removeprefix("!"), path) is not None) != pattern.startswith("!"):
+            found.append(number)
+    except re.error:
+        pass
+print(json.dumps(found))
+"""
+"""In a process of its own: an expression may take for ever."""
 
 
 def owners(checkout: Checkout, path: str, kind: Kind) -> tuple[str, ...]:
@@ -36,10 +66,12 @@ def owners(checkout: Checkout, path: str, kind: Kind) -> tuple[str, ...]:
         path: of the file, which need not exist.
         kind: whose patterns they are.
     """
-    found: tuple[str, ...] = ()
-    for pattern, names in _lines(checkout):
-        if _matches(pattern, path, kind):
-            found = names
+    lines = list(_lines(checkout, kind))
+    if kind == "gitea":
+        chosen = [lines[number][1] for number in _expressions_that_match([each for each, _ in lines], path)]
+    else:
+        chosen = [names for pattern, names in lines if _matches(pattern, path)][-1:]
+    found = tuple(dict.fromkeys(name for names in chosen for name in names))
     if not found:
         _log.warning("no CODEOWNERS of %s names an owner of %s", checkout.base, path)
     return found
@@ -55,12 +87,14 @@ def with_owners(service: ServiceRules, checkout: Checkout, path: str) -> ReviewR
     return review.model_copy(update={"reviewers": tuple(dict.fromkeys(people))})
 
 
-def _lines(checkout: Checkout) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for place in PLACES:
+def _lines(checkout: Checkout, kind: Kind) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for place in PLACES[kind]:
         content = read_blob(checkout, checkout.base_commit, place)
         if content is None:
             continue
-        for line in content.decode(errors="replace").splitlines():
+        if len(content) > _MOST:
+            _log.warning("of %s only the first %s bytes are read", place, f"{_MOST:,}")
+        for line in content[:_MOST].decode(errors="replace").splitlines():
             # A "#" in a pattern is written "\#".
             pattern, *names = re.sub(r"(?<!\\)#.*", "", line).split() or [""]
             if pattern and not pattern.startswith(("[", "^[")):
@@ -68,20 +102,44 @@ def _lines(checkout: Checkout) -> Iterator[tuple[str, tuple[str, ...]]]:
         return
 
 
-def _matches(pattern: str, path: str, kind: Kind) -> bool:
-    if kind == "gitea":
-        try:
-            negated = pattern.startswith("!")
-            return (re.fullmatch(pattern.removeprefix("!"), path) is not None) != negated
-        except re.error:
-            return False
-    anchored = "/" in pattern.rstrip("/")
-    text = pattern.strip("/")
-    expression = "".join(
-        {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(token) or re.escape(token.lstrip("\\"))
-        for token in re.findall(r"\*\*/|\*\*|\\.|.", text)
-    )
-    before = "" if anchored else "(?:.*/)?"
+def _expressions_that_match(patterns: list[str], path: str) -> list[int]:
+    """Return the numbers of the regular expressions that match a path; none if that takes too long."""
+    command = (sys.executable, "-I", "-c", _MATCHES, path, json.dumps(patterns))
+    ended = processes.capture(command, Path(tempfile.gettempdir()), {}, seconds=_SECONDS)
+    if ended.failed:
+        _log.warning("CODEOWNERS is left out: its expressions take too long to match, or cannot be read")
+        return []
+    found: list[int] = json.loads(ended.output)
+    return found
+
+
+def _matches(pattern: str, path: str) -> bool:
+    """Return whether a pattern as in .gitignore, without its classes of letters, is of a path."""
+    wanted = [_as_glob(part) for part in pattern.strip("/").split("/")]
+    if "/" not in pattern.rstrip("/"):  # at any depth
+        wanted.insert(0, "**")
     # As in .gitignore, a name stands for all below it; `docs/*` for the files right in it alone.
-    after = "" if text.endswith("*") and not pattern.endswith("/") else "(?:/.*)?"
-    return re.fullmatch(f"{before}{expression}{after}", path) is not None
+    if pattern.endswith("/") or not wanted[-1].endswith("*"):
+        wanted.append("**")
+    return _parts_match(wanted, path.split("/"))
+
+
+def _as_glob(part: str) -> str:
+    """Return a pattern's part as :mod:`fnmatch` reads it: a bracket and what is escaped mean themselves."""
+
+    def literal(found: re.Match[str]) -> str:
+        letter = found[1] or "["
+        return f"[{letter}]" if letter in "*?[" else letter
+
+    return re.sub(r"\\(.)|\[", literal, part)
+
+
+def _parts_match(wanted: list[str], parts: list[str]) -> bool:
+    """Return whether the parts of a pattern match those of a path; ``**`` is any number of parts."""
+    reached = {0}  # how many parts of the path what was seen of the pattern may match
+    for each in wanted:
+        if each == "**":
+            reached = set(range(min(reached), len(parts) + 1)) if reached else set()
+        else:
+            reached = {at + 1 for at in reached if at < len(parts) and fnmatchcase(parts[at], each)}
+    return len(parts) in reached

@@ -69,6 +69,7 @@ def ensure_pull_request(
     body: str,
     review: ReviewRules,
     *,
+    head: str,
     require_head: Callable[[], None],
     figures: Figures = Figures(),  # noqa: B008 -- it is frozen
 ) -> PullRequest:
@@ -88,8 +89,9 @@ def ensure_pull_request(
         title: of the pull request.
         body: of the pull request, about the commit that was pushed.
         review: people and labels.
+        head: full SHA of the commit that was pushed.
         figures: of the profile, for the rule by which it is merged without a person.
-        require_head: raises RepositoryError if the branch does not point to that commit any more.
+        require_head: raises RepositoryError if the branch does not point to `head` any more.
 
     Raises:
         ForgeError: if the forge cannot be reached, or refuses.
@@ -107,13 +109,13 @@ def ensure_pull_request(
         require_head()
     rule = review.merge_rule
     if HANDED_OVER not in found.labels:
-        _hand_over(forge, found, review, figures)
+        _hand_over(forge, found, review, figures, head)
     elif rule is not None and not isinstance(review.auto_merge, str):
-        merge_by_rule(forge, found, rule, figures)
+        merge_by_rule(forge, found, rule, figures, head=head)
     return found
 
 
-def _hand_over(forge: Forge, made: PullRequest, review: ReviewRules, figures: Figures) -> None:
+def _hand_over(forge: Forge, made: PullRequest, review: ReviewRules, figures: Figures, head: str) -> None:
     """Label a pull request, ask each of its people, and have it merged by itself if the file says so.
 
     Each is asked alone: a forge refuses a whole request for one bad name in it.
@@ -142,7 +144,7 @@ def _hand_over(forge: Forge, made: PullRequest, review: ReviewRules, figures: Fi
     if refused or forge.read_comment(number, _NOT_ASKED):
         forge.comment(number, _not_asked(refused), _NOT_ASKED)
     if review.merge_rule:
-        merge_by_rule(forge, made, review.merge_rule, figures)
+        merge_by_rule(forge, made, review.merge_rule, figures, head=head)
     forge.label(number, add=(HANDED_OVER,))
 
 

@@ -110,6 +110,7 @@ def propose_revert(
                 service.review.model_copy(
                     update={"draft": draft or service.review.revert == "draft", "auto_merge": None}
                 ),
+                head=made_head,
                 require_head=partial(require_head, checkout, made_head, forge.git_config),
             )
     _log.info("pull request %d reverts the profile: %s", made.number, made.url)

@@ -1,7 +1,8 @@
 """Whether a person's newest commit is only the forge's "Update branch": our commit, merged with the base.
 
-Such a merge has the person's name and none of their work. It is looked at in a repository of its own, with
-all commits of both branches, but no files that are not needed where the server can leave them out.
+Such a merge has the person's name and none of their work; somebody may ask for several. It is looked at in a
+repository of its own, with all commits of both branches, but no files that are not needed where the server
+can leave them out. An update by rebase is a commit of that person's.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from fleetpgo.errors import RepositoryError
 from fleetpgo.proposal.git import git
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from fleetpgo.proposal.checkout import Checkout
 
+_MOST = 50
+"""Updates of one branch that are looked through."""
+
 
 def only_updated(checkout: Checkout) -> bool:
-    """Return whether the branch's newest commit holds nothing but our commit and a commit of the base.
+    """Return whether the branch's newest commit holds nothing but our commit and commits of the base.
 
     Args:
         checkout: the clone, which has seen the branch.
@@ -42,19 +46,16 @@ def only_updated(checkout: Checkout) -> bool:
         reference = f"refs/heads/{checkout.base}"
         run("fetch", "--quiet", "--no-tags", "--filter=blob:none", "origin", reference, merge)
         tip = run("rev-parse", "FETCH_HEAD")
-        parents = run("show", "--no-patch", "--format=%P", merge).split()
-        mine = [
-            each for each in parents if _made_by(run("show", "--no-patch", "--format=%ae%n%ce", each), ours)
-        ]
-        if len(mine) != 1:
-            return False
-        own = mine[0]
-        other = next(each for each in parents if each != own)
-        return _is_ancestor(place, other, tip, config) and _merged(place, own, other, merge, config)
-
-
-def _made_by(told: str, ours: Collection[str]) -> bool:
-    return set(told.split("\n")) <= set(ours)
+        for _ in range(_MOST):
+            tree, *parents = run("show", "--no-patch", "--format=%T %P", merge).split()
+            people = set(run("show", "--no-patch", "--format=%ae%n%ce", merge).split("\n"))
+            if people <= ours:
+                return True
+            of_base = [each for each in parents if _is_ancestor(place, each, tip, config)]
+            if len(parents) != 1 + 1 or len(of_base) != 1 or _merged(place, parents, config) != tree:
+                return False
+            (merge,) = set(parents) - set(of_base)
+    return False
 
 
 def _is_ancestor(place: Path, commit: str, tip: str, config: Mapping[str, str]) -> bool:
@@ -65,38 +66,9 @@ def _is_ancestor(place: Path, commit: str, tip: str, config: Mapping[str, str]) 
     return True
 
 
-def _merged(place: Path, own: str, other: str, merge: str, config: Mapping[str, str]) -> bool:
-    """Return whether a merge of two commits holds what git itself makes of them, without a person's hand."""
-
-    def names(before: str, after: str) -> set[str]:
-        told = git(
-            place, "diff-tree", "-r", "-z", "--name-only", "--no-renames", before, after, config=config
-        )
-        return set(told.split("\0")) - {""}
-
-    def blob(commit: str, name: str) -> str:
-        return git(place, "ls-tree", commit, "--", name, config=config).partition("\t")[0]
-
-    changed = names(f"{own}^", own)
-    if names(other, merge) - changed:
-        return False
-    for name in changed:
-        before, mine, theirs = blob(f"{own}^", name), blob(own, name), blob(other, name)
-        expected = mine if theirs in (before, mine) else None
-        if expected is None and mine and theirs and before:
-            expected = _three_way(place, (mine, before, theirs), config)
-        if expected is None or expected != blob(merge, name):
-            return False
-    return True
-
-
-def _three_way(place: Path, entries: tuple[str, str, str], config: Mapping[str, str]) -> str | None:
-    """Merge a file that both sides changed; return its tree entry, None for a conflict."""
-    files = [str(place / git(place, "unpack-file", entry.split()[2], config=config)) for entry in entries]
+def _merged(place: Path, parents: list[str], config: Mapping[str, str]) -> str:
+    """Return the tree of two commits' merge without a person's hand; "" if they conflict."""
     try:
-        git(place, "merge-file", "--quiet", *files, config=config)
+        return git(place, "merge-tree", "--write-tree", *parents, config=config)
     except RepositoryError:
-        return None
-    made = git(place, "hash-object", "-w", "--no-filters", files[0], config=config)
-    mode, kind, _ = entries[0].split()
-    return f"{mode} {kind} {made}"
+        return ""

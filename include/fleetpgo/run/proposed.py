@@ -90,6 +90,8 @@ class Watched:
         failing_since: when they were first seen failing.
         tried: why, and from which commits, it was last brought up to date; "": never.
         again_at: when that may be tried again without anything new; None: not at all.
+        worked_at: when that was; None: never.
+        since: when the wait began; None: it was not recorded.
     """
 
     closed_at: AwareDatetime | None = None
@@ -97,6 +99,8 @@ class Watched:
     failing_since: AwareDatetime | None = None
     tried: str = ""
     again_at: AwareDatetime | None = None
+    worked_at: AwareDatetime | None = None
+    since: AwareDatetime | None = None
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,10 @@ class CommitRules(Part):
 
     author: str | None = Field(
         default=None,
-        pattern=r"^[^<>\n]+ <[^<>\s@]+@[^<>\s@]+>$",
+        pattern=r"^[^<>\x00-\x1f\x7f]+ <[^<>\s@\x00-\x1f\x7f]+@[^<>\s@\x00-\x1f\x7f]+>$",
         description="author and committer, as `Name <address>`; null: fleetpgo, with an address that belongs "
-        "to nobody",
+        "to nobody. Take an address that nobody else commits with: a commit of it on our branch counts as "
+        "fleetpgo's own, and is replaced",
     )
     sign: Literal["ssh", "gpg"] | None = Field(
         default=None,

@@ -78,6 +78,8 @@ def template_with(*names: str, lines: int | None = None) -> Callable[[object], o
                 raise ValueError(f"unknown placeholder ${unknown[0]}; there are {known}")
             if lines is not None and len(value.splitlines()) > lines:
                 raise ValueError("write it on one line")
+            if not (value.strip() and all(map(str.isprintable, value.split("\n")))):
+                raise ValueError("write it in characters that can be printed, and not in blanks alone")
         return value
 
     return validate

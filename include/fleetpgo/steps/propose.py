@@ -134,6 +134,7 @@ def propose(
                         title(proposal),
                         body(proposal),
                         with_owners(service, untouched, proposal.path),
+                        head=head,
                         require_head=partial(require_head, untouched, head, forge.git_config),
                         figures=Figures(proposed.overlap, proposed.source_match),
                     )

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from fleetpgo.errors import FleetPGOError, ForgeError, StoreError
 from fleetpgo.markdown import code
@@ -19,7 +19,7 @@ from fleetpgo.proposal.checkout import delete_branch
 from fleetpgo.proposal.etiquette import REBASE, wants_rebase, without_rebase
 from fleetpgo.run.proposed import Merge, Proposed, Watched
 from fleetpgo.steps.propose_run import propose_profile
-from fleetpgo.steps.watch import BY_RULE, due, work_key
+from fleetpgo.steps.watch import BY_RULE, SELDOM, due, is_asked, work_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,12 +34,15 @@ _log = logging.getLogger(__name__)
 _STUCK = "stuck"
 """The comment that says why a branch could not be brought up to date."""
 
-_LATER = timedelta(hours=1)
-"""After a passing fault, the same is tried again no sooner."""
-
 
 def refresh(
-    service: ServiceRules, store: RunStore, forge: Forge, *, cache: Path, run_url: str | None = None
+    service: ServiceRules,
+    store: RunStore,
+    forge: Forge,
+    *,
+    cache: Path,
+    run_url: str | None = None,
+    now: datetime | None = None,
 ) -> str:
     """Do what is due about the run's pull request; return what was done, in a sentence.
 
@@ -52,6 +55,7 @@ def refresh(
         forge: where the pull request is.
         cache: directory for Go's caches, kept between runs.
         run_url: URL of the run's page.
+        now: the time; default: the clock's.
 
     Raises:
         ForgeError: the forge does not answer when it is asked what is due.
@@ -64,16 +68,17 @@ def refresh(
     cause = due(service, proposed, found, standing)
     if found.state != "open" or not cause:
         return f"nothing is due any more about pull request {found.number}"
-    tried, again_at = work_key(cause, standing), None
+    now, asked = now or datetime.now(UTC), is_asked(found)
+    tried, again_at = work_key(cause, standing, asked=asked), None
     rule = service.review.merge_rule
     try:
         if rule and not (standing.conflict or standing.behind) and cause.endswith(BY_RULE):
-            merge_by_rule(forge, found, rule, Figures(proposed.overlap, proposed.source_match))
-            done = f"pull request {found.number} is merged by review.auto_merge"
+            figures = Figures(proposed.overlap, proposed.source_match)
+            done = merge_by_rule(forge, found, rule, figures, head=proposed.head or "")
         else:
             done = _propose_again(service, store, forge, found, cache, run_url)
     except (ForgeError, StoreError) as error:
-        again_at = datetime.now(UTC) + _LATER
+        again_at = now + SELDOM
         when = f"{again_at:%Y-%m-%d %H:%M} UTC"
         done = f"pull request {found.number} is not up to date; this is tried again at {when}: {error}"
         _log.warning("%s", done)
@@ -82,11 +87,26 @@ def refresh(
         _log.warning("%s", done)
         forge.comment(found.number, _why_stuck(error), _STUCK)
     finally:
-        store.write(replace(store.find(Watched) or Watched(), tried=tried, again_at=again_at))
-    if wants_rebase(found):
-        # As it is now: the text may have been written anew.
-        without_rebase(forge, forge.get(found.number))
+        _note(store, tried=tried, again_at=again_at, worked_at=now)
+    if asked and again_at is None:
+        _answered(store, forge, found)
     return done
+
+
+def _answered(store: RunStore, forge: Forge, found: PullRequest) -> None:
+    """Take off what a person asked by, and forget it: they may ask for the same again."""
+    try:
+        if wants_rebase(found):
+            # As it is now: the text may have been written anew.
+            without_rebase(forge, forge.get(found.number))
+    except ForgeError as error:
+        _log.warning("pull request %d still asks for what is done: %s", found.number, error)
+    else:
+        _note(store, tried="")
+
+
+def _note(store: RunStore, **changes: Any) -> None:  # noqa: ANN401  # of fields of several types
+    store.write(replace(store.find(Watched) or Watched(), **changes))
 
 
 def _propose_again(

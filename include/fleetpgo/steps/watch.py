@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fleetpgo.errors import RefusedError
 from fleetpgo.markdown import code, listed
+from fleetpgo.proposal.automerge import Figures, objections
 from fleetpgo.proposal.ensure import HANDED_OVER
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, REBASE, TAKE_OVER, wants_rebase
 from fleetpgo.proposal.novelty import POINTLESS
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 _LONG_FAILED = timedelta(days=1)
 """For so long a required check may fail before it is said on the pull request."""
+
+SELDOM = timedelta(hours=1)
+"""Between two tries that nobody asked for there is at least so long."""
 
 _FAILING = "failing"
 """The comment that says it."""
@@ -89,9 +93,11 @@ def look_at_open(
         standing = forge.standing(pull_request.number)
     except RefusedError as error:
         # It may be merged all the same.
-        return Outcome("waiting", f"{name} is open; what it waits for is not told: {error.message}")
+        return Outcome(
+            "waiting", f"{name} is open; the forge does not say what it waits for: {error.message}"
+        )
     cause = due(service, proposed, pull_request, standing)
-    if cause and _is_new(watched, work_key(cause, standing), now):
+    if cause and _may_try(watched, cause, standing, now, asked=is_asked(pull_request)):
         return Outcome("work", f"{name}: {cause}")
     _tell_failing(store, forge, pull_request, standing, watched, now)
     waits = f"; it waits for {', '.join(standing.waiting)}" if standing.waiting else ""
@@ -101,13 +107,19 @@ def look_at_open(
 def due(service: ServiceRules, proposed: Proposed, pull_request: PullRequest, standing: Standing) -> str:
     """Return what there is to do about an open pull request, in a few words; "" if nothing."""
     ours = HANDED_OVER in pull_request.labels and standing.head == proposed.head
+    rule = service.review.merge_rule
+    figures = Figures(proposed.overlap, proposed.source_match)
     reasons = (
         (TAKE_OVER in pull_request.labels, f"it has the label {TAKE_OVER}"),
         (wants_rebase(pull_request), "somebody asks to have its branch made anew"),
         (standing.conflict, "it conflicts with its base"),
         (standing.behind, "its base has moved, and requires a branch that holds its newest commit"),
         (
-            service.review.merge_rule is not None and ours and not standing.waiting,
+            rule is not None
+            and ours
+            and standing.settled
+            and not standing.waiting
+            and not any(objections(rule.when, figures, standing)),
             f"nothing stands in the way of its merge by {BY_RULE}",
         ),
     )
@@ -116,13 +128,24 @@ def due(service: ServiceRules, proposed: Proposed, pull_request: PullRequest, st
     return next((said for holds, said in reasons if holds), "")
 
 
-def work_key(cause: str, standing: Standing) -> str:
-    """Return what a try is told apart by: what is done once is done again only if something is new."""
-    return f"{cause} {standing.head} {standing.base_head}"
+def is_asked(pull_request: PullRequest) -> bool:
+    """Return whether a person asks for the work, by a label or the box."""
+    return TAKE_OVER in pull_request.labels or wants_rebase(pull_request)
 
 
-def _is_new(watched: Watched, key: str, now: datetime) -> bool:
-    return key != watched.tried or (watched.again_at is not None and now >= watched.again_at)
+def work_key(cause: str, standing: Standing, *, asked: bool) -> str:
+    """Return a text by which a later look recognises this try, so that it is not made twice.
+
+    What a person asked for does not depend on the branch: it is done although our own push has moved that.
+    """
+    return f"{cause} {'' if asked else standing.head} {standing.base_head}"
+
+
+def _may_try(watched: Watched, cause: str, standing: Standing, now: datetime, *, asked: bool) -> bool:
+    """Return whether something is new, and the last try was an hour ago: a base may move each minute."""
+    if work_key(cause, standing, asked=asked) == watched.tried:
+        return watched.again_at is not None and now >= watched.again_at
+    return asked or watched.worked_at is None or now - watched.worked_at >= SELDOM
 
 
 def _tell_failing(
@@ -146,6 +169,15 @@ def _tell_failing(
             f"then, add the label `{REBASE}`.",
             _FAILING,
         )
+
+
+def waited(store: RunStore, now: datetime) -> timedelta:
+    """Return how long the wait has lasted; the first call notes its beginning."""
+    watched = store.find(Watched) or Watched()
+    if watched.since is None:
+        store.write(replace(watched, since=now))
+        return timedelta(0)
+    return now - watched.since
 
 
 def skip(store: RunStore, reason: str) -> Outcome:

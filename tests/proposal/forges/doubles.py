@@ -66,6 +66,8 @@ class Pull:
     auto_merge: Any = None
     """How the forge is to merge it once its checks succeed; None: not at all."""
     approvals: list[str] = field(default_factory=list)
+    objections: list[str] = field(default_factory=list)
+    """Who has asked for changes."""
     milestone: int | None = None
     events: list[str] = field(default_factory=list)
     """Of ``closed`` and ``head_ref_deleted``, in their order."""
@@ -136,6 +138,8 @@ class Double:
         self.statuses: dict[str, str] = {}
         """States of checks, on every commit: success, failure, pending."""
         self.milestones: dict[str, int] = {"2026": 7}
+        self.unsettled = False
+        """Whether the forge is still working out what can be merged, if it does so after it has answered."""
 
     def protect(self, rule: Rule) -> None:
         """Protect branches, for git, too."""
@@ -626,10 +630,14 @@ class GitHubDouble(Double):
             if state != "pending"
         ]
         needed = rule.approvals if rule else 0
-        review = "APPROVED" if pull.approvals else "REVIEW_REQUIRED" if needed else None
+        # Without a required review there is no decision, whatever people have said.
+        decision = "REVIEW_REQUIRED" if len(pull.approvals) < needed else "APPROVED"
+        review = None if not needed else "CHANGES_REQUESTED" if pull.objections else decision
+        said = [*(["APPROVED"] * len(pull.approvals)), *(["CHANGES_REQUESTED"] * len(pull.objections))]
         return {
-            "mergeStateStatus": states.get(why, "BLOCKED"),
+            "mergeStateStatus": "UNKNOWN" if self.unsettled else states.get(why, "BLOCKED"),
             "mergeable": "CONFLICTING" if why == "conflict" else "MERGEABLE",
+            "latestOpinionatedReviews": lambda _info, **_: {"nodes": [{"state": each} for each in said]},
             "reviewDecision": review,
             "statusCheckRollup": {"contexts": lambda _info, **_: {"nodes": runs}} if runs else None,
         }
@@ -760,11 +768,14 @@ class GitLabDouble(Double):
         rule = self.rule(pull.base)
         why = self.hindered(pull) if pull.state == "open" else ""
         names = {"conflict": "conflict", "checks": "ci_must_pass", "approvals": "not_approved"}
+        told = {**names, "outdated": "need_rebase"}.get(why, "mergeable")
+        if pull.objections and told == "mergeable":
+            told = "requested_changes"
         states = {self.statuses.get(check, "pending") for check in rule.checks} if rule else set()
         pipeline = {"failure": "failed"}.get(min(states, default=""), min(states, default=""))
         return {
             "has_conflicts": why == "conflict",
-            "detailed_merge_status": {**names, "outdated": "need_rebase"}.get(why, "mergeable"),
+            "detailed_merge_status": "checking" if self.unsettled else told,
             "head_pipeline": {"id": 1, "status": pipeline} if states else None,
         }
 
@@ -918,9 +929,14 @@ class GiteaDouble(Double):
         }
 
     def reviews(self, number: str, *, query: Any) -> Any:
+        pull = self.pull(number)
+        said = [
+            *((name, "APPROVED") for name in pull.approvals),
+            *((name, "REQUEST_CHANGES") for name in pull.objections),
+        ]
         return [
-            {"id": key, "state": "APPROVED", "user": self.describe_user(name), "stale": False}
-            for key, name in enumerate(self.pull(number).approvals, 1)
+            {"id": key, "state": state, "user": self.describe_user(name), "stale": False}
+            for key, (name, state) in enumerate(said, 1)
         ]
 
     def status(self, commit: str, *, query: Any) -> Any:

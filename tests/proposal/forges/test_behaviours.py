@@ -120,7 +120,7 @@ def test_assignee_without_access(forge, made):
 @behaviour("one bad name holds up no other reviewer, no label and no comment", real=False)
 def test_one_bad_name(side, forge, made):
     review = ReviewRules(reviewers=("ghost", "ada"), assignees=("grace",))
-    ensure_pull_request(forge, BRANCH, "main", "Title", "Body", review, require_head=bool)
+    ensure_pull_request(forge, BRANCH, "main", "Title", "Body", review, head=made.head, require_head=bool)
 
     there = side.double.pull(made.number)
     assert (["ada"], ["grace"], ["fleetpgo"]) == (there.reviewers, there.assignees, there.labels)
@@ -226,7 +226,7 @@ def test_checks(side, forge, made):
 
     assert len(missing.checks) == len(failed.failed) == 1
     assert missing.waiting
-    assert (True, (), ()) == (passed.guarded, passed.waiting, passed.failed)
+    assert ((), ()) == (passed.waiting, passed.failed)
 
 
 @behaviour("an approval is seen", real=False)
@@ -239,9 +239,38 @@ def test_approval(side, forge, made):
     assert (False, 1, True, 0) == (before.approved, len(before.waiting), after.approved, len(after.waiting))
 
 
+@behaviour("who asks for changes holds up the merge, whether the base requires a review or not", real=False)
+@pytest.mark.parametrize("needed", [0, 1])
+def test_changes_asked_for(side, forge, made, needed):
+    side.protect(Rule("main", approvals=needed))
+    side.double.pull(made.number).approvals.append("grace")
+    side.double.pull(made.number).objections.append("ada")
+    standing = forge.standing(made.number)
+
+    assert (False, True) == (standing.approved, "changes that a reviewer asks for" in standing.waiting)
+
+
+@behaviour("somebody's commit on the branch is never merged by rule")
+def test_strangers_commit(side, forge, made):
+    side.commit(BRANCH, "evil.go", "package main\n")
+    said = merge_by_rule(forge, made, rule(auto_merge="squash"), Figures(), head=made.head)
+
+    assert ("open", True) == (forge.get(made.number).state, "and not ours" in said)
+
+
+@behaviour("while the forge works out whether it can be merged, nothing is merged", real=False)
+def test_unsettled(side, forge, made):
+    side.double.unsettled = True
+    said = merge_by_rule(forge, made, rule(auto_merge="squash"), Figures(), head=made.head)
+
+    expected = side.kind == "gitea"  # which works that out before it answers
+    assert expected == (forge.get(made.number).state == "merged")
+    assert expected == ("still working out" not in said)
+
+
 @behaviour("`auto_merge: squash` merges at once where the base requires nothing")
 def test_merges_at_once(side, forge, made):
-    merge_by_rule(forge, made, rule(auto_merge="squash"), Figures())
+    merge_by_rule(forge, made, rule(auto_merge="squash"), Figures(), head=made.head)
 
     assert side.eventually(lambda: forge.get(made.number), lambda found: found.state == "merged")
 
@@ -251,7 +280,7 @@ def test_merges_at_once(side, forge, made):
 )
 def test_merges_later(side, forge, made):
     side.protect(CHECKED)
-    merge_by_rule(forge, made, rule(auto_merge="merge"), Figures())
+    merge_by_rule(forge, made, rule(auto_merge="merge"), Figures(), head=made.head)
     said = forge.read_comment(made.number, AUTO_MERGE)
     waiting = forge.get(made.number).state
     side.status(made.head, "test", "success")
@@ -264,7 +293,7 @@ def test_merges_later(side, forge, made):
 
 @behaviour("`checks: required` never merges where the base requires no check, and says so")
 def test_never_without_checks(forge, made):
-    merge_by_rule(forge, made, rule(method="squash"), Figures(0.95, 0.95))
+    merge_by_rule(forge, made, rule(method="squash"), Figures(0.95, 0.95), head=made.head)
 
     assert forge.get(made.number).state == "open"
     assert "the base requires no check" in forge.read_comment(made.number, AUTO_MERGE)
@@ -275,8 +304,8 @@ def test_taken_back(side, forge, made):
     side.protect(CHECKED)
     when = {"overlap_above": 0.9, "source_match_above": 0.9}
     by_rule = rule(method="merge", when=when)
-    merge_by_rule(forge, made, by_rule, Figures(0.95, 0.95))
-    merge_by_rule(forge, made, by_rule, Figures(0.5, None))
+    merge_by_rule(forge, made, by_rule, Figures(0.95, 0.95), head=made.head)
+    merge_by_rule(forge, made, by_rule, Figures(0.5, None), head=made.head)
     side.status(made.head, "test", "success")
     side.succeed()
 
@@ -438,6 +467,8 @@ def test_private_authority(side, monkeypatch):
 @behaviour("\"Update branch\" in a person's name is no person's change; a commit with more is", real=False)
 def test_update_branch(side, forge, made):
     side.commit("main", "NEWS", "of the base\n")
+    side.update_branch(BRANCH, "main")
+    side.commit("main", "NEWS", "more of the base\n")
     side.update_branch(BRANCH, "main")
     updated = left_alone(forge)
     side.commit(BRANCH, "README", "by hand\n")

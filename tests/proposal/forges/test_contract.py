@@ -280,10 +280,10 @@ def pushed(server):
 def test_auto_merge_that_github_does_not_allow_is_told_in_its_own_words(server, pushed):
     double, forge = server
     double.allows_auto_merge = False
-    forge.create(BRANCH, "main", "Title", "Body")
+    head = forge.create(BRANCH, "main", "Title", "Body").head
 
     with pytest.raises(ForgeError) as error:
-        forge.merge_once_ready(1, "squash")
+        forge.merge_once_ready(1, "squash", head)
     assert error.value.message.endswith(
         "switching auto-merge on for pull request 1 failed: "
         "400 Pull request Auto merge is not allowed for this repository"

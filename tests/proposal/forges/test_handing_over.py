@@ -8,10 +8,12 @@ from fleetpgo.service.review import ReviewRules
 from tests.proposal.forges.doubles import KINDS
 from tests.proposal.forges.sides import BRANCH
 
+HEAD = "0" * 40
+
 
 def ensure(forge, **review):
     return ensure_pull_request(
-        forge, BRANCH, "main", "Title", "Body", ReviewRules(**review), require_head=bool
+        forge, BRANCH, "main", "Title", "Body", ReviewRules(**review), head=HEAD, require_head=bool
     )
 
 

@@ -235,7 +235,7 @@ def test_nothing_is_merged_by_itself_without_checks_to_wait_for(forge):
     create(forge)
 
     with pytest.raises(ForgeError, match="a local forge runs no checks"):
-        forge.merge_once_ready(1, "merge")
+        forge.merge_once_ready(1, "merge", "a" * 40)
 
 
 def test_a_base_that_is_gone_is_named_with_the_default_branch(forge):

@@ -110,23 +110,23 @@ class Standing:
         head: full SHA of the newest commit of its branch.
         base_head: full SHA of the newest commit of its base.
         checks: names of the checks that the base requires; of GitLab the pipeline.
-        guarded: whether the base requires anything at all: checks, approvals, or a rule that is not told.
         waiting: what it waits for before it can be merged, each in a few words.
         failed: names of required checks that failed.
         conflict: whether it cannot be merged without a person's or our work.
         behind: whether the base has moved on and requires a branch that holds its newest commit.
         approved: whether somebody has approved it, and nobody asks for changes.
+        settled: False while the forge is still working out whether it can be merged, as after a push.
     """
 
     head: str
     base_head: str
     checks: tuple[str, ...] = ()
-    guarded: bool = False
     waiting: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     conflict: bool = False
     behind: bool = False
     approved: bool = False
+    settled: bool = True
 
 
 class Forge(Protocol):
@@ -183,7 +183,7 @@ class Forge(Protocol):
     def standing(self, number: int) -> Standing:
         """Return what an open pull request waits for."""
 
-    def merge_once_ready(self, number: int, how: MergeKind) -> None:
+    def merge_once_ready(self, number: int, how: MergeKind, head: str) -> None:
         """Have the forge merge a pull request by itself once its own checks and rules are satisfied."""
 
     def stop_merging(self, number: int) -> None:

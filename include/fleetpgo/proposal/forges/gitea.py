@@ -149,10 +149,10 @@ class GiteaForge:
         with one_call(), understanding():
             return gitea_rules.standing(self._ask, number)
 
-    def merge_once_ready(self, number: int, how: MergeKind) -> None:
+    def merge_once_ready(self, number: int, how: MergeKind, head: str) -> None:
         """Have Gitea merge once the checks succeed; it does nothing where none is required."""
         # Go's JSON takes a field's name in any case; older versions call it "Do".
-        sent = {"do": how, "merge_when_checks_succeed": True}
+        sent = {"do": how, "merge_when_checks_succeed": True, "head_commit_id": head}
         self._ask("POST", f"/pulls/{number}/merge", "switching auto-merge on", sent)
 
     def stop_merging(self, number: int) -> None:

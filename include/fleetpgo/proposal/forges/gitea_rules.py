@@ -119,11 +119,13 @@ def standing(ask: Ask, number: int) -> Standing:
         told = ask("GET", f"/commits/{head}/status", doing)
         reported = {each["context"]: each["status"] for each in told.get("statuses") or []}
     green = {check: _reported(check, reported) for check in checks}
-    states = [
-        each["state"]
+    # The newest of each person counts; they come in the order in which they were made.
+    newest = {
+        each["user"]["login"]: each
         for each in ask("GET", f"/pulls/{number}/reviews", doing) or []
-        if not (each.get("dismissed") or each.get("stale"))
-    ]
+        if each["state"] in ("APPROVED", "REQUEST_CHANGES") and each.get("user")
+    }
+    states = [each["state"] for each in newest.values() if not (each.get("dismissed") or each.get("stale"))]
     approvals = states.count("APPROVED")
     conflict = not pull["mergeable"] and not pull["draft"]
     behind = _outdated(ask, base) and pull.get("merge_base") != base["commit"]["id"]
@@ -131,7 +133,6 @@ def standing(ask: Ask, number: int) -> Standing:
         head=head,
         base_head=base["commit"]["id"],
         checks=checks,
-        guarded=bool(checks or needed or base["protected"]),
         waiting=(
             *(["it is a draft"] if pull["draft"] else []),
             *(f"the check {check}" for check, said in green.items() if said != {"success"}),

@@ -204,10 +204,10 @@ class GitHubForge:
             told = answer["data"]["repository"]["pullRequest"]
             return github_rules.standing(self._get, self._get(f"/pulls/{number}"), told)
 
-    def merge_once_ready(self, number: int, how: MergeKind) -> None:
-        """Have GitHub merge once its rules allow it."""
+    def merge_once_ready(self, number: int, how: MergeKind, head: str) -> None:
+        """Have GitHub merge that commit once its rules allow it."""
         with self._errors(f"switching auto-merge on for pull request {number}"):
-            self._repository.get_pull(number).enable_automerge(how.upper())
+            self._repository.get_pull(number).enable_automerge(how.upper(), expected_head_oid=head)
 
     def stop_merging(self, number: int) -> None:
         """Take auto-merge back, if it is on."""
@@ -229,8 +229,8 @@ class GitHubForge:
     def lost_branch(self, number: int) -> bool:
         """Return whether it was closed by the deletion of its branch, which GitHub notes before it."""
         with self._errors(f"asking how pull request {number} was closed"), understanding():
-            events = self._get(f"/issues/{number}/events?per_page=100") or []
-            said = [each["event"] for each in events if each["event"] in ("closed", "head_ref_deleted")]
+            events = self._repository.get_issue(number).get_events()
+            said = [each.event for each in events if each.event in ("closed", "head_ref_deleted")]
             # The order of the two that came last.
             return said[-2:] == ["head_ref_deleted", "closed"]
 

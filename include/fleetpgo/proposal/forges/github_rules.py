@@ -36,6 +36,7 @@ _GOOD = {"SUCCESS", "NEUTRAL", "SKIPPED"}
 QUERY = """query ($owner: String!, $name: String!, $number: Int!) {
   repository(owner: $owner, name: $name) { pullRequest(number: $number) {
     mergeStateStatus mergeable reviewDecision
+    latestOpinionatedReviews(first: 100, writersOnly: true) { nodes { state } }
     statusCheckRollup { contexts(first: 100) { nodes { __typename
       ... on CheckRun { name conclusion status isRequired(pullRequestNumber: $number) }
       ... on StatusContext { context state isRequired(pullRequestNumber: $number) }
@@ -140,12 +141,14 @@ def standing(get: Get, pull: Mapping[str, Any], told: Mapping[str, Any]) -> Stan
     checks = tuple(dict.fromkeys([*named, *states]))
     conflict, state = told["mergeable"] == "CONFLICTING", told["mergeStateStatus"]
     pending = [check for check in checks if states.get(check) not in _GOOD]
-    review = told.get("reviewDecision")
+    # Where the base requires no review, reviewDecision is null whatever people have said.
+    said = {each["state"] for each in (told.get("latestOpinionatedReviews") or {}).get("nodes") or []}
+    changes = "CHANGES_REQUESTED" in (told.get("reviewDecision"), *said)
     waiting = [
         *(["it is a draft"] if pull.get("draft") else []),
         *(f"the check {check}" for check in pending),
-        *(["an approval"] if review == "REVIEW_REQUIRED" else []),
-        *(["changes that a reviewer asks for"] if review == "CHANGES_REQUESTED" else []),
+        *(["an approval"] if told.get("reviewDecision") == "REVIEW_REQUIRED" else []),
+        *(["changes that a reviewer asks for"] if changes else []),
         *(["a conflict with the base"] if conflict else []),
         *(["the newest commit of the base"] if state == "BEHIND" else []),
     ]
@@ -155,10 +158,10 @@ def standing(get: Get, pull: Mapping[str, Any], told: Mapping[str, Any]) -> Stan
         head=pull["head"]["sha"],
         base_head=(base.get("commit") or {}).get("sha") or "",
         checks=checks,
-        guarded=bool(checks or rules or base.get("protected") or state == "BLOCKED"),
         waiting=tuple(waiting),
         failed=tuple(check for check in checks if states.get(check) in _BAD),
         conflict=conflict,
         behind=state == "BEHIND",
-        approved=review == "APPROVED",
+        approved="APPROVED" in (told.get("reviewDecision"), *said) and not changes,
+        settled=state != "UNKNOWN" and told["mergeable"] != "UNKNOWN",
     )

@@ -27,7 +27,7 @@ from fleetpgo.proposal.forges.access import (
 from fleetpgo.proposal.forges.transport import TIMEOUT, one_call, session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from fleetpgo.proposal.forges import Intent, MergeKind, Obstacle, Standing
@@ -169,13 +169,12 @@ class GitLabForge:
             whole = self._gitlab.projects.get(self._path)
             return gitlab_rules.standing(self._project, whole, there)
 
-    def merge_once_ready(self, number: int, how: MergeKind) -> None:
+    def merge_once_ready(self, number: int, how: MergeKind, head: str) -> None:
         """Have GitLab merge once the pipeline succeeds."""
         with self._errors(f"switching auto-merge on for merge request {number}"):
             # The older name of `auto_merge`: a version that did not know it would merge at once.
-            self._project.mergerequests.get(number, lazy=True).merge(
-                merge_when_pipeline_succeeds=True, squash=how == "squash"
-            )
+            sent = {"merge_when_pipeline_succeeds": True, "squash": how == "squash", "sha": head}
+            self._accept(number, sent)
 
     def stop_merging(self, number: int) -> None:
         """Take auto-merge back, if it is on."""
@@ -187,9 +186,11 @@ class GitLabForge:
     def merge(self, number: int, how: MergeKind, head: str) -> None:
         """Merge now, if the newest commit is still that; GitLab rebases by the project's merge method."""
         with self._errors(f"merging merge request {number}"):
-            # Not python-gitlab's own method, which has no word for the commit.
-            path = f"{self._project.mergerequests.path}/{number}/merge"
-            self._gitlab.http_put(path, post_data={"squash": how == "squash", "sha": head})
+            self._accept(number, {"squash": how == "squash", "sha": head})
+
+    def _accept(self, number: int, sent: Mapping[str, object]) -> None:
+        """Send what python-gitlab's own method sends, and the commit, for which that has no word."""
+        self._gitlab.http_put(f"{self._project.mergerequests.path}/{number}/merge", post_data=dict(sent))
 
     def close(self, number: int) -> None:
         """Close an open merge request without merging it."""

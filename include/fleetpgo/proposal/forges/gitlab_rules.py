@@ -39,6 +39,9 @@ _WAITS = {
 }
 """What ``detailed_merge_status`` waits for, in words."""
 
+_UNSETTLED = {"checking", "unchecked", "preparing", "approvals_syncing"}
+"""What it is while GitLab is still working that out."""
+
 
 def obstacles(client: gitlab.Gitlab, lazy: Any, project: Any, intent: Intent) -> Iterator[Obstacle]:  # noqa: ANN401  # python-gitlab's
     """Yield what will keep a branch from being proposed; see :meth:`Forge.obstacles`.
@@ -109,7 +112,10 @@ def standing(lazy: Any, project: Any, there: Any) -> Standing:  # noqa: ANN401  
     status = getattr(there, "detailed_merge_status", "") or ""
     approvals = _told(there.approvals.get)
     needed = getattr(approvals, "approvals_left", 0) or 0
-    waiting = [_WAITS[status]] if status in _WAITS else []
+    settled = status not in _UNSETTLED
+    waiting = []
+    if settled and status not in ("", "mergeable"):  # GitLab adds to them with each release
+        waiting.append(_WAITS.get(status, f"what GitLab calls {status}"))
     if piped and pipeline != "success" and "the pipeline" not in waiting:
         waiting.append("the pipeline")
     if needed and "an approval" not in waiting:
@@ -118,10 +124,10 @@ def standing(lazy: Any, project: Any, there: Any) -> Standing:  # noqa: ANN401  
         head=there.sha or "",
         base_head=base.commit["id"],
         checks=("pipeline",) if piped else (),
-        guarded=bool(waiting or piped or needed),
         waiting=tuple(waiting),
         failed=("pipeline",) if piped and pipeline in ("failed", "canceled") else (),
         conflict=bool(getattr(there, "has_conflicts", False)),
         behind=status == "need_rebase",
         approved=bool(getattr(approvals, "approved_by", None)) and status != "requested_changes",
+        settled=settled,
     )

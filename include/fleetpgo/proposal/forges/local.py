@@ -152,13 +152,15 @@ class LocalForge:
         """Return whether a pull request conflicts with its base; a local forge requires nothing else."""
         pull_request = self.get(number)
         base = self._commit(pull_request.base)
+        draft = ("it is a draft",) if pull_request.draft else ()
         try:
             git(self._repository, "merge-tree", "--write-tree", base, pull_request.head)
         except RepositoryError:
-            return Standing(pull_request.head, base, waiting=("a conflict with the base",), conflict=True)
-        return Standing(pull_request.head, base)
+            waiting = (*draft, "a conflict with the base")
+            return Standing(pull_request.head, base, waiting=waiting, conflict=True)
+        return Standing(pull_request.head, base, waiting=draft)
 
-    def merge_once_ready(self, number: int, how: MergeKind) -> None:
+    def merge_once_ready(self, number: int, how: MergeKind, head: str) -> None:  # noqa: ARG002
         """Refuse.
 
         Raises:
