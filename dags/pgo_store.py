@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
 
-from fleetpgo.run.retention import LEAST_RUNS_AFTER, PROFILES_AFTER, RUNS_AFTER
+from fleetpgo.run.retention import LEAST_PROFILES_AFTER, LEAST_RUNS_AFTER, PROFILES_AFTER, RUNS_AFTER
 from fleetpgo_airflow.housekeeping import PruneStoreOperator
 
 with DAG(
@@ -23,7 +23,7 @@ with DAG(
         "profiles_after": Param(
             PROFILES_AFTER.days,
             type="integer",
-            minimum=1,
+            minimum=LEAST_PROFILES_AFTER.days,
             title="Profiles, days",
             description="Days after which the profiles of single instances go.",
         ),

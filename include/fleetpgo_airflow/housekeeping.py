@@ -16,6 +16,8 @@ from fleetpgo_airflow import hooks
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from fleetpgo.run.retention import Pruned
+
 
 class PruneStoreOperator(BaseOperator):
     """Removes what is old from the store, service by service; returns what it has freed."""
@@ -27,11 +29,24 @@ class PruneStoreOperator(BaseOperator):
         params = context["params"]
         try:
             root = hooks.store_root()
-            return [self._prune(root, service, params) for service in contents.services_of(root)]
+            services = contents.services_of(root)
         except FleetPGOError as error:
             raise AirflowException(str(error)) from None
+        freed, faults = [], []
+        for service in services:
+            # What is wrong with one keeps none of the others.
+            try:
+                done = self._prune(root, service, params)
+            except FleetPGOError as error:
+                faults.append(f"{service}: {error}")
+            else:
+                freed.append(asdict(done))
+                faults += [f"{service}: {each}" for each in done.faults]
+        if faults:
+            raise AirflowException("\n".join(["not all could be removed:", *faults]))
+        return freed
 
-    def _prune(self, root: Any, service: str, params: Any) -> dict[str, Any]:  # noqa: ANN401  # a path; Airflow's
+    def _prune(self, root: Any, service: str, params: Any) -> Pruned:  # noqa: ANN401  # a path; Airflow's
         done = retention.prune(
             root,
             service,
@@ -46,4 +61,4 @@ class PruneStoreOperator(BaseOperator):
             *(service, f"{freed:,}", f"{files:,}", done.runs, done.of),
             *(" would go" if params["dry_run"] else "", f"{done.kept:,}"),
         )
-        return asdict(done)
+        return done

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,22 +78,26 @@ def _token() -> str:
         if not token:
             raise HTTPException(503, "FLEETPGO_METRICS_TOKEN_FILE is empty")
     else:
-        token = os.environ.get("FLEETPGO_METRICS_TOKEN", "")
+        token = os.environ.get("FLEETPGO_METRICS_TOKEN", "").strip()
     foreign.remember(token)
     return token
 
 
 _health: dict[str, tuple[float, bool]] = {}
+_asking = threading.Lock()
 
 
 @app.get("/health")
 def health() -> JSONResponse:
     """Return 200 if the artifact store answers, else 503."""
     at, well = _health.get("store", (-_HEALTH_S, False))
-    if time.monotonic() - at > _HEALTH_S:
+    # While one asks, which may take its time, others hear what is known.
+    if time.monotonic() - at > _HEALTH_S and _asking.acquire(blocking=False):
         try:
             well = overview.answers(hooks.store_root(), seconds=_HEALTH_S)
         except StoreError:
             well = False
-        _health["store"] = time.monotonic(), well
+        finally:
+            _health["store"] = time.monotonic(), well
+            _asking.release()
     return JSONResponse({"store": "ok" if well else "does not answer"}, 200 if well else 503)

@@ -228,12 +228,13 @@ class BuildAndOpenPROperator(RefreshOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Propose; param ``dry_run``: everything but the push and the pull request."""
-        from fleetpgo.golang import caches  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.golang import caches, environment  # noqa: PLC0415  # not when the DAG file is parsed
         from fleetpgo.steps.propose_run import propose_profile  # noqa: PLC0415  # likewise
 
         with translated(self.service):
             service, store = self.opened(context)
-            caches.bound(hooks.cache(), hooks.cache_limit())
+            own = environment.repository_cache(hooks.cache(), service.repository.identity)
+            caches.bound(hooks.cache(), hooks.cache_limit(), keep=own)
             proposed = propose_profile(
                 service,
                 store,

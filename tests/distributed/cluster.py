@@ -57,7 +57,7 @@ class Cluster(Airflow):
             "API__SECRET_KEY": secrets.token_hex(24),
             "API_AUTH__JWT_SECRET": secrets.token_hex(48),
             "DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{servers.database}",
-            "CELERY__RESULT_BACKEND": f"db+postgresql://{servers.database}",
+            "CELERY__RESULT_BACKEND": servers.results,
             "CELERY__BROKER_URL": servers.broker,
             "LOGGING__BASE_LOG_FOLDER": str(root / "logs" / "tasks"),
             "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT_S),

@@ -53,6 +53,11 @@ class Servers(Running):
         return f"redis://:{self._password}@{HOST}:{self._ports['redis']}/0"
 
     @property
+    def results(self) -> str:
+        """Address of what Celery's tasks return, in Redis."""
+        return self.broker.removesuffix("0") + "1"
+
+    @property
     def s3(self) -> str:
         """Address of the object storage."""
         return f"http://{HOST}:{self._ports['s3']}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
@@ -16,12 +17,14 @@ from tests.pages import fleet
 @pytest.fixture
 def run(fleet_root, tmp_path, monkeypatch):
     store = shutil.copytree(fleet_root / "store", tmp_path / "store")
+    for file in store.rglob("*"):
+        os.utime(file, (0, 1))  # long ago
     monkeypatch.setenv("FLEETPGO_STORE", str(store))
     return RunStore(store, "edge", fleet.FIRST)
 
 
 def prune(**params):
-    given = {"profiles_after": 1, "runs_after": 120, "dry_run": False, **params}
+    given = {"profiles_after": 30, "runs_after": 200, "dry_run": False, **params}
     return PruneStoreOperator(task_id="prune").execute({"params": given})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,15 +11,17 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from fleetpgo.overview import metrics as overview
 from fleetpgo.overview.metrics import METRICS, STAGES, answers, figures
 from fleetpgo.run.measured import Measurement
 from fleetpgo.run.profiled import Manifest
-from fleetpgo.run.proposed import Merge, Proposed, Rollout
+from fleetpgo.run.proposed import Failed, Merge, Proposed, Rollout
 from fleetpgo.run.store import RunStore
 from fleetpgo_airflow import monitoring
 from tests.pages import fleet
 from tests.run.test_storage import root_at
 
+NOW = datetime.now(UTC)
 TOKEN = "a-token-of-its-own"  # noqa: S105  # that is what it is
 
 
@@ -60,7 +63,7 @@ def test_each_stage_of_a_run_moves_its_metrics(store, client, fleet_root):
     run = RunStore(store, "edge", fleet.FIRST)
     assert {name for name, *_ in scraped(client)} == {"fleetpgo_store_up", "fleetpgo_store_list_seconds"}
 
-    manifest = done.read(Manifest)
+    manifest = replace(done.read(Manifest), made_at=NOW - timedelta(days=1))
     run.write(manifest)
     found = scraped(client)
     made = manifest.made_at.timestamp()
@@ -162,6 +165,61 @@ def test_health_asks_the_store_rarely(client, store, monkeypatch):
     for _ in range(5):
         assert client.get("/health").status_code == 200
     assert len(asked) == 1
+
+
+def test_a_store_that_hangs_is_told_before_the_scrape_gives_up(store, s3, monkeypatch):
+    monkeypatch.setattr(overview, "_ANSWER_S", 0.5)
+    s3.illness = "never"
+    assert [(each.metric, each.value) for each in figures(root_at(s3), now=NOW)] == [("fleetpgo_store_up", 0)]
+
+
+def test_while_one_asks_a_store_that_hangs_others_hear_what_is_known(client, store, monkeypatch):
+    asked, over = threading.Event(), threading.Event()
+
+    def hang(root, **_):
+        asked.set()
+        return over.wait(30)
+
+    monkeypatch.setattr(monitoring.overview, "answers", hang)
+    first = threading.Thread(target=client.get, args=("/health",))
+    first.start()
+    asked.wait(30)
+    assert client.get("/health").status_code == 503  # nothing is known yet
+    over.set()
+    first.join()
+    assert client.get("/health").status_code == 200
+
+
+def waits(store, now):
+    found = (each for each in figures(store, now=now) if each.metric == "fleetpgo_waits")
+    return {each.labels["stage"]: each.value for each in found}
+
+
+def test_a_run_that_failed_waits_for_nothing(store, fleet_root):
+    shutil.copytree(fleet_root / "store" / "edge", store / "edge")
+    run = RunStore(store, "edge", fleet.FIRST)
+    run.remove(Measurement, "week")
+    now = run.read(Manifest).made_at + timedelta(days=20)
+    before = waits(store, now)
+    run.write(Failed("its period has no samples"), "wait_for_week")
+    assert (before["week"], waits(store, now)["week"]) == (1, 0)
+
+
+def test_no_run_waits_longer_than_waits_may_last(store, fleet_root):
+    shutil.copytree(fleet_root / "store" / "edge", store / "edge")
+    made = RunStore(store, "edge", fleet.FIRST).read(Manifest).made_at
+    assert sum(waits(store, made + timedelta(days=20)).values()) > 0
+    assert sum(waits(store, made + timedelta(days=2_000)).values()) == 0
+
+
+def test_a_merge_that_cannot_be_read_hides_no_other_figure(store, fleet_root):
+    shutil.copytree(fleet_root / "store" / "edge", store / "edge")
+    run = RunStore(store, "edge", fleet.FIRST)
+    for period in ("rollout", "week"):
+        run.remove(Measurement, period)
+    figures(store, now=NOW)  # the summary is known
+    run.path(Merge).write_text("{")
+    assert {each.metric for each in figures(store, now=NOW)} >= {"fleetpgo_store_up", "fleetpgo_waits"}
 
 
 def test_a_wait_grows_with_time(store, fleet_root):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from contextlib import ExitStack
 
 import pytest
 
@@ -27,7 +29,9 @@ def cache(tmp_path):
 
 
 def left(cache):
-    return sorted(each.name.rpartition("-")[0] for each in (cache / "repositories").iterdir())
+    return sorted(
+        each.name.rpartition("-")[0] for each in (cache / "repositories").iterdir() if each.is_dir()
+    )
 
 
 def test_what_was_built_longest_ago_goes_first(cache):
@@ -51,6 +55,58 @@ def test_a_repository_that_is_being_built_keeps_its_cache(cache):
     with clone_directory(cache, "first"):
         caches.bound(cache, 0)
         assert left(cache) == ["first"]
+
+
+def test_a_repository_that_is_about_to_be_built_keeps_its_cache(cache):
+    caches.bound(cache, 0, keep=repository_cache(cache, "first"))
+    assert left(cache) == ["first"]
+
+
+def test_a_clone_that_is_made_meanwhile_is_not_moved(cache, monkeypatch):
+    measure = caches._size
+
+    def begin(place):
+        cloned.enter_context(clone_directory(cache, "first"))
+        monkeypatch.setattr(caches, "_size", measure)
+        return measure(place)
+
+    with ExitStack() as cloned:
+        monkeypatch.setattr(caches, "_size", begin)
+        caches.bound(cache, 0)
+        assert left(cache) == ["first"]
+
+
+def test_only_one_bounds_at_a_time(cache):
+    with caches.locked(cache / "bound.lock", fcntl.LOCK_EX):
+        assert caches.bound(cache, 0) == []
+    assert len(caches.bound(cache, 0)) == 3
+
+
+def test_remains_of_one_that_was_killed_go(cache):
+    remains = cache / "repositories/gone-1/first/module"
+    remains.mkdir(parents=True)
+    remains.chmod(0o555)
+    caches.bound(cache)
+    assert not (cache / "repositories/gone-1").exists()
+
+
+def test_a_file_counts_with_what_it_takes_on_the_disk(cache):
+    with (repository_cache(cache, "third") / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+    assert caches.bound(cache, 3_500_000) == []
+
+
+@pytest.mark.parametrize("what", ["link", "pipe"])
+def test_a_lock_that_a_build_has_replaced_stops_nobody(cache, caplog, what):
+    lock = caches.use_lock(repository_cache(cache, "first"))
+    lock.unlink()
+    if what == "link":
+        lock.symlink_to(cache / "elsewhere")
+    else:
+        os.mkfifo(lock)
+    caches.bound(cache, 0)
+    assert left(cache) == (["first"] if what == "link" else [])
+    assert ("stays: the lock" in caplog.text) == (what == "link")
 
 
 def test_a_worker_without_caches_has_nothing_to_bound(tmp_path):

@@ -30,19 +30,20 @@ def test_author_committer_and_sign_off_are_those_of_the_service_file(bare):
     assert shown == f"{BOT}\n{BOT}\nRefresh\n\nSigned-off-by: {BOT}"
 
 
-def test_a_commit_is_signed_with_an_ssh_key(bare, tmp_path):
+@pytest.mark.parametrize("end", ["\n", "\r\n", r"\n", " "], ids=["lines", "CRLF", "escaped", "one line"])
+def test_a_commit_is_signed_with_an_ssh_key_however_a_form_kept_its_lines(bare, tmp_path, end):
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     public = " ".join((tmp_path / "key.pub").read_text().split()[:2])
     (tmp_path / "allowed").write_text(f"bot@acme.example {public}\n")
-    # A form of one line takes the line ends.
-    sha = made(bare, CommitRules(author=BOT, sign="ssh"), key.read_text().replace("\n", r"\n"))
+    sha = made(bare, CommitRules(author=BOT, sign="ssh"), key.read_text().replace("\n", end))
 
     config = {"gpg.ssh.allowedSignersFile": str(tmp_path / "allowed")}
     git(bare, "verify-commit", sha, config=config)
 
 
-def test_a_commit_is_signed_with_a_gpg_key(bare, tmp_path):
+@pytest.mark.parametrize("end", ["\n", " "], ids=["lines", "one line"])
+def test_a_commit_is_signed_with_a_gpg_key(bare, tmp_path, end):
     gpg = ["gpg", "--homedir", str(tmp_path / "gpg"), "--batch", "--quiet"]
     (tmp_path / "gpg").mkdir(mode=0o700)
     try:
@@ -50,7 +51,7 @@ def test_a_commit_is_signed_with_a_gpg_key(bare, tmp_path):
         export = subprocess.run(
             [*gpg, "--armor", "--export-secret-keys"], check=True, capture_output=True, text=True
         )
-        sha = made(bare, CommitRules(author=BOT, sign="gpg"), export.stdout)
+        sha = made(bare, CommitRules(author=BOT, sign="gpg"), export.stdout.replace("\n", end))
     finally:
         subprocess.run(["gpgconf", "--homedir", str(tmp_path / "gpg"), "--kill", "all"], check=False)
         shutil.rmtree(tmp_path / "gpg", ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -15,7 +16,7 @@ from fleetpgo import overview
 from fleetpgo.cli.main import cli
 from fleetpgo.errors import StoreError
 from fleetpgo.measurement.history import refreshes
-from fleetpgo.run import retention, soundness
+from fleetpgo.run import retention, soundness, storage
 from fleetpgo.run.artifacts import FetchedProfile, MergedProfile, Report
 from fleetpgo.run.measured import Measurement
 from fleetpgo.run.profiled import Manifest, Record
@@ -28,6 +29,12 @@ from tests.pages import fleet
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 WEEKS = 52
 RULES = {"now": NOW, "profiles_after": timedelta(days=30), "runs_after": timedelta(days=200)}
+
+
+def date(store, at):
+    """Have a run's files been changed then."""
+    for file in store.directory.rglob("*"):
+        os.utime(file, (at.timestamp(), at.timestamp()))
 
 
 def run_of(root, week):
@@ -45,6 +52,7 @@ def year(fleet_root, tmp_path_factory):
         record = json.loads(store.read_bytes(Measurement, "week"))
         record["rollout"]["end"] = at.isoformat()
         store.path(Measurement, "week").write_text(json.dumps(record))
+        date(store, at)
     newest = run_of(root, WEEKS - 1)
     newest.remove(Merge)
     newest.remove(Rollout)
@@ -159,8 +167,72 @@ def test_a_run_that_merged_nothing_goes_with_its_directory(root, tmp_path):
 
 
 def test_runs_that_may_still_wait_are_not_removed(root):
-    with pytest.raises(StoreError, match="runs may not be removed after 119 days: one may wait for 120"):
-        retention.prune(root, "edge", **{**RULES, "runs_after": timedelta(days=119)})
+    with pytest.raises(
+        StoreError, match="runs may not be removed after 199 days: a run may need them for 200"
+    ):
+        retention.prune(root, "edge", **{**RULES, "runs_after": timedelta(days=199)})
+
+
+def test_profiles_that_may_still_be_collected_are_not_removed(root):
+    with pytest.raises(StoreError, match="profiles of instances may not be removed after 7 days"):
+        retention.prune(root, "edge", **{**RULES, "profiles_after": timedelta(days=7)})
+
+
+def test_a_run_that_is_cleared_and_writes_anew_is_young(root):
+    old = run_of(root, 3)
+    key = old.keys(FetchedProfile)[0]
+    os.utime(old.path(FetchedProfile, key), (NOW.timestamp(), NOW.timestamp()))
+    retention.prune(root, "edge", **RULES)
+    assert old.exists(FetchedProfile, key)
+
+
+def test_what_has_no_time_stays(root, monkeypatch):
+    failed = RunStore(root, "edge", "failed")
+    failed.write(FetchedProfile(b"1"), "a" * 64)
+    os.utime(failed.path(FetchedProfile, "a" * 64), (0, 0))
+    retention.prune(root, "edge", **RULES)
+    assert failed.exists(FetchedProfile, "a" * 64)
+
+
+def test_profiles_of_a_run_that_merged_nothing_stay_as_long_as_the_run(root):
+    failed = RunStore(root, "edge", "failed")
+    failed.write(FetchedProfile(b"1"), "a" * 64)
+    date(failed, NOW - timedelta(days=199))
+    retention.prune(root, "edge", **RULES)
+    assert failed.exists(FetchedProfile, "a" * 64)
+
+
+def test_remains_of_a_killed_write_go_with_the_profiles(root):
+    remains = run_of(root, 3).directory / ".merged.pb.gz.1234.part"
+    remains.write_bytes(b"1")
+    date(run_of(root, 3), NOW - timedelta(days=31))
+    assert retention.prune(root, "edge", **RULES).files["remains"] == 1
+    assert not remains.exists()
+
+
+def test_a_link_out_of_the_store_leads_nowhere(root, tmp_path):
+    theirs = tmp_path / "theirs"
+    shutil.copytree(run_of(root, 3).directory, theirs)
+    before = files(theirs)
+    for place in (root / "edge/linked", run_of(root, 4).directory / "linked"):
+        place.symlink_to(theirs)
+    retention.prune(root, "edge", **RULES)
+    assert files(theirs) == before
+
+
+def test_what_cannot_be_removed_keeps_nothing_else(root, monkeypatch):
+    stuck = run_of(root, 3).path(MergedProfile).relative_to(root)
+    removed = storage.remove
+
+    def remove(path, **limits):
+        if path == root / stuck:
+            raise StoreError(f"the store cannot remove {path}: Permission denied")
+        removed(path, **limits)
+
+    monkeypatch.setattr(storage, "remove", remove)
+    done = CliRunner().invoke(cli, ["store", "prune", "--store", str(root), "--runs-after", "200d"])
+    assert (done.exit_code, with_(root, MergedProfile)) == (1, weeks(3, *range(24, 52)))
+    assert f"stays: the store cannot remove {root / stuck}: Permission denied" in done.stdout
 
 
 def test_a_file_that_is_not_ours_stays(root):
@@ -177,6 +249,17 @@ def test_the_command_says_what_it_frees(root):
     assert done.stdout.startswith("edge: would free ")
     assert "FetchedProfile" in done.stdout
     assert "MergedProfile" not in done.stdout
+
+
+@pytest.mark.parametrize("command", ["prune", "check"])
+def test_a_store_that_is_not_there_is_named(tmp_path, command):
+    done = CliRunner().invoke(cli, ["store", command, "--store", str(tmp_path / "none")])
+    assert "there is no store at" in str(done.exception)
+
+
+def test_an_age_beyond_all_time_is_refused():
+    done = CliRunner().invoke(cli, ["store", "prune", "--profiles-after", "9999999999d"])
+    assert "write a shorter duration" in done.output
 
 
 def test_a_service_that_the_store_has_not_is_named(root):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +14,7 @@ from fleetpgo.cli.options import json_option, store_option
 from fleetpgo.cli.printing import say
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from upath import UPath
 
@@ -34,6 +35,15 @@ def _duration(_: click.Context, __: click.Parameter, value: str) -> timedelta:
         raise click.BadParameter(str(error)) from error
 
 
+def _services(root: Path | UPath, only: Sequence[str]) -> list[str]:
+    from fleetpgo.errors import StoreError
+    from fleetpgo.run.contents import services_of
+
+    if isinstance(root, Path) and not root.is_dir():
+        raise StoreError(f"there is no store at {root}", hint="set --store or FLEETPGO_STORE")
+    return services_of(root, only)
+
+
 services_argument = click.argument("services", metavar="[SERVICE]…", nargs=-1)
 
 
@@ -46,7 +56,7 @@ services_argument = click.argument("services", metavar="[SERVICE]…", nargs=-1)
     default="30d",
     show_default=True,
     callback=_duration,
-    help="Age at which the profiles of single instances go.",
+    help="Age at which the profiles of single instances go; 8d at least.",
 )
 @click.option(
     "--runs-after",
@@ -54,7 +64,7 @@ services_argument = click.argument("services", metavar="[SERVICE]…", nargs=-1)
     default="400d",
     show_default=True,
     callback=_duration,
-    help="Age at which all of a run goes but what the history needs; 120d at least.",
+    help="Age at which all of a run goes but what the history needs; 200d at least.",
 )
 @click.option("--dry-run", is_flag=True, help="Remove nothing; say what would go.")
 @json_option
@@ -69,9 +79,9 @@ def prune(
 ) -> None:
     """Remove what is old from the store, of all services or of these.
 
-    What the history and the fleet's page read stays for ever, and so does all that the next run needs.
+    What the history and the fleet's page read stays for ever, and so does all that the next run needs. Ends
+    with status 1 if something could not be removed.
     """
-    from fleetpgo.run.contents import services_of
     from fleetpgo.run.retention import prune
 
     done = [
@@ -83,13 +93,15 @@ def prune(
             runs_after=runs_after,
             dry_run=dry_run,
         )
-        for service in services_of(store, services)
+        for service in _services(store, services)
     ]
     if as_json:
         say(json.dumps([asdict(each) for each in done]))
-        return
-    for each in done:
-        say(told(each, dry_run=dry_run))
+    else:
+        for each in done:
+            say(told(each, dry_run=dry_run))
+    if any(each.faults for each in done):
+        raise SystemExit(1)
 
 
 def told(pruned: Pruned, *, dry_run: bool) -> str:
@@ -100,7 +112,8 @@ def told(pruned: Pruned, *, dry_run: bool) -> str:
         f"{pruned.of:,} runs; {pruned.kept:,} bytes stay"
     )
     kinds = sorted(pruned.files.items())
-    return "\n".join([line, *(f"  {pruned.bytes[kind]:>15,}  {n:>6,} {kind}" for kind, n in kinds)])
+    parts = [f"  {pruned.bytes[kind]:>15,}  {n:>6,} {kind}" for kind, n in kinds]
+    return "\n".join([line, *parts, *(f"  stays: {each}" for each in pruned.faults)])
 
 
 @store.command()
@@ -112,10 +125,10 @@ def check(services: tuple[str, ...], store: Path | UPath, *, as_json: bool) -> N
 
     Ends with status 1 if something is damaged or missing.
     """
-    from fleetpgo.run.contents import files_of, services_of
+    from fleetpgo.run.contents import files_of
     from fleetpgo.run.soundness import check
 
-    names = services_of(store, services)
+    names = _services(store, services)
     findings = [finding for service in names for finding in check(store, service)]
     if as_json:
         say(json.dumps([asdict(each) for each in findings]))

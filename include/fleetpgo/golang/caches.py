@@ -12,9 +12,11 @@ import os
 import shutil
 import stat
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from fleetpgo.errors import RepositoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +26,11 @@ _log = logging.getLogger(__name__)
 LIMIT = 20 << 30
 """Bytes that the caches of all repositories on a worker may have together."""
 
+_BLOCK = 512
+"""Bytes of a block, as ``stat`` counts them on every file system."""
 
-def bound(cache: Path, limit: int = LIMIT) -> list[str]:
+
+def bound(cache: Path, limit: int = LIMIT, *, keep: Path | None = None) -> list[str]:
     """Remove caches of repositories until all have at most `limit` bytes together; return their names.
 
     The cache of a repository that is being built stays. Without its cache the next build of a repository is
@@ -33,17 +38,27 @@ def bound(cache: Path, limit: int = LIMIT) -> list[str]:
 
     Args:
         cache: directory of all caches; see :func:`fleetpgo.golang.environment.build_environment`.
-        limit: in bytes.
+        limit: in bytes, on the disk.
+        keep: directory of a repository that is about to be built: it stays as well.
     """
     repositories = cache / "repositories"
     if not repositories.is_dir():
         return []
-    sizes = {each: _size(each) for each in repositories.iterdir() if each.is_dir()}
+    with locked(cache / "bound.lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as mine:
+        return _bound(repositories, limit, keep) if mine else []
+
+
+def _bound(repositories: Path, limit: int, keep: Path | None) -> list[str]:
+    for remains in repositories.glob("gone-*"):  # of one that was killed
+        _remove(remains)
+    # Of a link, which no build of ours makes, neither the size nor the content is the caches'.
+    own = [each for each in repositories.iterdir() if each.is_dir() and not each.is_symlink()]
+    sizes = {each: _size(each) for each in own}
     total, gone = sum(sizes.values()), []
     for each in sorted(sizes, key=_last_built):
         if total <= limit:
             break
-        if _remove_unused(each):
+        if (keep is None or each.name != keep.name) and _remove_unused(each):
             total -= sizes[each]
             gone.append(each.name)
     if gone:
@@ -53,6 +68,44 @@ def bound(cache: Path, limit: int = LIMIT) -> list[str]:
     return gone
 
 
+@contextmanager
+def locked(file: Path, how: int) -> Iterator[bool]:
+    """Hold a lock; False: with ``LOCK_NB``, somebody else holds it.
+
+    Args:
+        file: its file, which is made. A link is refused, a pipe not waited for: builds write here, too.
+        how: of :func:`fcntl.flock`.
+
+    Raises:
+        RepositoryError: it cannot be opened.
+    """
+    flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        lock = os.open(file, flags, 0o600)
+    except OSError as error:
+        raise RepositoryError(
+            f"the lock {file} cannot be opened: {error.strerror}",
+            hint="let this user write there, and remove the lock if it is no plain file",
+        ) from error
+    try:
+        try:
+            fcntl.flock(lock, how)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(lock)
+
+
+def use_lock(repository: Path) -> Path:
+    """Return the lock that each build of a repository holds with the others, and whoever removes it alone.
+
+    It lies beside the repository's directory, which is moved away before it is removed.
+    """
+    return repository.with_name(f"{repository.name}.lock")
+
+
 def _last_built(repository: Path) -> float:
     """Return when the repository was last cloned for a build, Unix time: its directory has changed then."""
     return repository.stat().st_mtime
@@ -60,46 +113,34 @@ def _last_built(repository: Path) -> float:
 
 def _remove_unused(repository: Path) -> bool:
     """Remove a repository's cache, unless a build uses it; return whether it is gone."""
-    with (
-        _locked(repository) as free,
-        tempfile.TemporaryDirectory(dir=repository.parent, prefix="gone-") as gone,
-    ):
-        if not free:
-            return False
-        # In one step: a build that begins now makes a cache of its own.
-        place = repository.rename(Path(gone) / repository.name)
-        _writable(place)
-        shutil.rmtree(gone)
+    try:
+        with locked(use_lock(repository), fcntl.LOCK_EX | fcntl.LOCK_NB) as free:
+            if not free:
+                return False
+            # In one step: a build that begins then makes a cache of its own.
+            gone = Path(tempfile.mkdtemp(dir=repository.parent, prefix="gone-"))
+            repository.rename(gone / repository.name)
+    except RepositoryError as error:
+        _log.warning("the cache of %s stays: %s", repository.name, error)
+        return False
+    _remove(gone)
     return True
 
 
-@contextmanager
-def _locked(repository: Path) -> Iterator[bool]:
-    """Hold every lock of a repository's clones; False: a build holds one."""
-    with ExitStack() as held:
-        for lock in repository.glob("clone-*.lock"):
-            file = held.enter_context(lock.open("a"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-        yield True
-
-
-def _writable(place: Path) -> None:
-    """Let what is below be removed: Go makes directories of modules read-only."""
+def _remove(place: Path) -> None:
+    """Remove what a killed process may have left half removed; Go makes directories of modules read-only."""
     for directory, _, _ in os.walk(place):
         Path(directory).chmod(stat.S_IRWXU)
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def _size(place: Path) -> int:
-    """Return the bytes of all files below a directory; links are not followed."""
+    """Return the bytes on the disk of all files below a directory; links are not followed."""
     total = 0
     for directory, _, files in os.walk(place):
         for name in files:
             try:
-                total += os.lstat(os.path.join(directory, name)).st_size  # noqa: PTH118  # of 100,000 files
+                total += os.lstat(os.path.join(directory, name)).st_blocks * _BLOCK  # noqa: PTH118  # of 100,000 files
             except OSError:  # a build has just removed it
                 continue
     return total

@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import itertools
 import logging
-import os
 import re
 import tempfile
 from contextlib import contextmanager, suppress
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit
 
 from fleetpgo.errors import RepositoryError
 from fleetpgo.golang import processes, worktree
+from fleetpgo.golang.caches import locked, use_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -86,26 +86,21 @@ def clone_directory(cache: Path, repository: str) -> Iterator[Path]:
         repository: a text that identifies the repository.
     """
     own = repository_cache(cache, repository).absolute()
-    own.mkdir(parents=True, exist_ok=True)
-    for number in itertools.count():
-        lock = os.open(
-            own / f"clone-{number}.lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            place = own / f"clone-{number}"
-            _remove(place)
-            place.mkdir()
-            try:
-                yield place
-            finally:
+    own.parent.mkdir(parents=True, exist_ok=True)
+    with locked(use_lock(own), fcntl.LOCK_SH):
+        own.mkdir(exist_ok=True)
+        for number in itertools.count():
+            with locked(own / f"clone-{number}.lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as mine:
+                if not mine:
+                    continue
+                place = own / f"clone-{number}"
                 _remove(place)
-            return
-        finally:
-            os.close(lock)
+                place.mkdir()
+                try:
+                    yield place
+                finally:
+                    _remove(place)
+                return
 
 
 def _remove(place: Path) -> None:

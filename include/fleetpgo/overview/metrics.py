@@ -16,7 +16,8 @@ from fleetpgo.overview import fleet
 from fleetpgo.run import contents, storage
 from fleetpgo.run.measured import PERIODS
 from fleetpgo.run.profiled import Manifest
-from fleetpgo.run.proposed import Merge, Proposed
+from fleetpgo.run.proposed import Failed, Merge, Proposed
+from fleetpgo.run.retention import LEAST_RUNS_AFTER
 from fleetpgo.run.store import RunStore
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ METRICS = {
 
 STAGES = ("review", "rollout", "week")
 
+_ANSWER_S = 5.0
+"""Seconds that the store has for its first answer: whoever scrapes waits for ten."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -67,6 +71,9 @@ def figures(root: Path | UPath, *, now: datetime) -> Iterator[Figure]:
         root: the store.
         now: end of the waits.
     """
+    if not answers(root, seconds=_ANSWER_S):
+        yield Figure("fleetpgo_store_up", 0.0)
+        return
     begin = time.monotonic()
     try:
         services = contents.services_of(root)
@@ -136,26 +143,41 @@ def _waits(
 ) -> Iterator[Figure]:
     """Yield how many runs wait in each stage, and for how long.
 
-    Of reviews only the newest run's counts: it has taken over the pull request of those before.
+    Of reviews only the newest run's counts: it has taken over the pull request of those before. A run that
+    has failed waits for nothing, and none waits longer than the waits' own limits.
     """
     since: dict[str, list[datetime]] = {stage: [] for stage in STAGES}
     for number, (profile, run) in enumerate(made, start=1):
-        if run.pull_request is None:
+        store = RunStore(root, service, profile.run)
+        if now - profile.made_at > LEAST_RUNS_AFTER:
             continue
-        if run.pull_request.state == "open" and number == len(made):
-            since["review"].append(profile.made_at)
-        elif run.refresh is not None:
-            if run.refresh.period == PERIODS[0]:
-                since["week"].append(run.refresh.rollout_end)
-        elif run.merged:
-            merge = RunStore(root, service, profile.run).find(Merge)
-            if merge and merge.merged_at:
-                since["rollout"].append(merge.merged_at)
+        stage, begin = _stage(store, profile, run, newest=number == len(made))
+        if stage and not store.keys(Failed):
+            since[stage].append(begin)
     for stage, times in since.items():
         labels = {"service": service, "stage": stage}
         yield Figure("fleetpgo_waits", len(times), labels)
         oldest = max(((now - each).total_seconds() for each in times), default=0.0)
         yield Figure("fleetpgo_wait_seconds", oldest, labels)
+
+
+def _stage(store: RunStore, profile: Profile, run: Summary, *, newest: bool) -> tuple[str, datetime]:
+    """Return the stage in which a run waits, "" for none, and since when."""
+    if run.pull_request is None:
+        return "", profile.made_at
+    if run.pull_request.state == "open":
+        return "review" if newest else "", profile.made_at
+    if run.refresh is not None:
+        return "week" if run.refresh.period == PERIODS[0] else "", run.refresh.rollout_end
+    return "rollout" if run.merged else "", _merged_at(store) or profile.made_at
+
+
+def _merged_at(run: RunStore) -> datetime | None:
+    try:
+        merge = run.find(Merge)
+    except ArtifactError:  # it is counted
+        return None
+    return merge.merged_at if merge else None
 
 
 def _savings(refreshes: Sequence[Refresh], labels: dict[str, str]) -> Iterator[Figure]:

@@ -83,7 +83,7 @@ def _rejected(
     """
     if found is None or found.state != "closed" or TAKE_OVER in found.labels:
         return ""
-    if forge.lost_branch(found.number) or forge.read_comment(found.number, POINTLESS):
+    if forge.lost_branch(found.number) or closed_as_pointless(forge, found):
         return ""
     try:
         before = proposed_before(checkout, found, service.repository.profile)
@@ -114,12 +114,17 @@ def _close_pointless(forge: Forge, checkout: Checkout, found: PullRequest | None
         return
     forge.comment(
         found.number,
-        f"fleetpgo closes this: {prose(why)}. It proposes a profile again as soon as one would change the "
-        "build.",
+        f"fleetpgo closes this at {found.head}: {prose(why)}. It proposes a profile again as soon as one "
+        "would change the build.",
         POINTLESS,
     )
     forge.close(found.number)
     _log.info("pull request %d is closed: %s", found.number, why)
+
+
+def closed_as_pointless(forge: Forge, pull_request: PullRequest) -> bool:
+    """Return whether fleetpgo closed it, as it is now: it may have been reopened, and closed by a person."""
+    return (pull_request.head or "-") in (forge.read_comment(pull_request.number, POINTLESS) or "")
 
 
 def _good_as_approved(

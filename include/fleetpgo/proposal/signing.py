@@ -1,12 +1,14 @@
 """Who makes our commits, and how they are signed.
 
 A private key comes from the forge's connection. It lies in a file only while ``git commit-tree`` runs, in a
-directory of its own which no build has seen.
+directory of its own whose path no build has seen. Another build of the same user that runs in that moment
+could look for it: builds whose authors must not sign belong to workers of their own (``build.queue``).
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import tempfile
 from contextlib import contextmanager
@@ -86,14 +88,23 @@ def signing(identity: Identity) -> Iterator[Mapping[str, str]]:
     with tempfile.TemporaryDirectory(prefix="fleetpgo-", ignore_cleanup_errors=True) as directory:
         home = Path(directory)  # which only this user may enter
         file = home / "key"
-        # A form of one line may have taken the key's line ends.
-        text = identity.key.replace("\\n", "\n").strip() + "\n"
         file.touch(mode=0o600)
-        file.write_text(text, encoding="utf-8")
+        file.write_text(with_lines(identity.key), encoding="utf-8")
         if identity.sign == "ssh":
             yield {**who, "gpg.format": "ssh", "user.signingKey": str(file)}
         else:
             yield {**who, "gpg.program": str(_gpg(home, file)), "user.signingKey": identity.email}
+
+
+def with_lines(key: str) -> str:
+    """Return a private key in PEM or of OpenPGP with its line ends, which a form of one line takes."""
+    text = key.replace("\\n", "\n").replace("\r", "").strip()
+    whole = re.fullmatch(r"(-----BEGIN [\w ]+-----)(.+)(-----END [\w ]+-----)", text)
+    if whole is None:  # it has lines
+        return f"{text}\n"
+    begin, content, end = whole.groups()
+    # OpenPGP's headers, of which there are none, end with an empty line.
+    return "\n".join([begin, *([""] if "PGP" in begin else []), *content.split(), end, ""])
 
 
 def _gpg(home: Path, key: Path) -> Path:

@@ -54,7 +54,7 @@ def services_of(root: Path | UPath, only: Sequence[str] = ()) -> list[str]:
 def files_of(root: Path | UPath, service: str) -> Mapping[str, list[Held]]:
     """Return the files of each run of a service, by the run's directory; one listing asks for all."""
     runs: dict[str, list[Held]] = defaultdict(list)
-    for found in storage.matching(root, f"{service}/**", hidden=True):
+    for found in storage.below(root, service):
         _, run, *rest = found.name.split("/")
         if rest:
             runs[run].append(identify("/".join(rest), found))

@@ -3,12 +3,14 @@
 Three ages of a run:
 
 - Until `profiles_after` everything stays.
-- Then the profiles of single instances go: they are most of the bytes, and the merged profile has their sum.
+- Then the profiles of single instances go, and remains of killed writes: they are most of the bytes, and the
+  merged profile has their sum. Of a run that has merged nothing they stay until `runs_after`.
 - After `runs_after` all goes but :data:`HISTORY`, a few kilobytes a run.
 
 The newest run that merged profiles and the newest whose pull request was merged keep everything but the
 profiles of single instances: the next run is compared with the one, the fleet runs the profile of the other.
-No run waits as long as `runs_after`, which is 120 days at least.
+No run waits as long as `runs_after`, or collects as long as `profiles_after`. A run's age begins with its
+newest change; where that is not known, it is 0.
 """
 
 from __future__ import annotations
@@ -18,16 +20,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from fleetpgo.errors import ArtifactError, StoreError
+from fleetpgo.errors import ArtifactError, NotThereError, StoreError
 from fleetpgo.run import contents, storage
 from fleetpgo.run.artifacts import FetchedProfile, Trouble
-from fleetpgo.run.measured import Measurement
+from fleetpgo.run.measured import Level, Measurement
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Merge, Proposed, Reverted, Rollout
 from fleetpgo.run.store import RunStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from upath import UPath
@@ -40,12 +42,15 @@ PROFILES_AFTER = timedelta(days=30)
 RUNS_AFTER = timedelta(days=400)
 """Age at which all goes but the history: a year and a month, so that a page of last year's is whole."""
 
-LEAST_RUNS_AFTER = timedelta(days=120)
-"""The waits of a run may take so long: 60 days for the merge, the rollout, and 60 days over the week."""
+LEAST_RUNS_AFTER = timedelta(days=200)
+"""The waits of a run may take 187 days: 60 for the merge, 60 for the rollout, and 60 and the week itself."""
+
+LEAST_PROFILES_AFTER = timedelta(days=8)
+"""A run may collect for so long: its windows lie within a week."""
 
 PROFILES = (FetchedProfile, Trouble)
 
-HISTORY = (Manifest, Proposed, Merge, Rollout, Measurement, Reverted)
+HISTORY = (Manifest, Proposed, Merge, Rollout, Measurement, Level, Reverted)
 """What `fleetpgo history`, the fleet's page and the measurements of later runs read."""
 
 
@@ -59,6 +64,7 @@ class Pruned:
         bytes: kind of artifact → bytes.
         runs: number of runs of which something was removed, of `of` runs.
         kept: bytes that are left.
+        faults: why what should have gone is still there, a sentence a file.
     """
 
     service: str
@@ -67,6 +73,7 @@ class Pruned:
     runs: int
     of: int
     kept: int
+    faults: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -78,11 +85,13 @@ class _Run:
     made: datetime | None
     merged: bool
 
-    @property
-    def at(self) -> datetime:
-        """When it merged profiles, else when its newest file was changed."""
+    def age(self, now: datetime) -> timedelta:
+        """Return the time since it merged profiles, or since its newest file was changed if that is later."""
         changed = max((each.found.changed for each in self.held), default=0.0)
-        return self.made or datetime.fromtimestamp(changed, UTC)
+        times = [datetime.fromtimestamp(changed, UTC)] if changed else []
+        if self.made:
+            times.append(self.made)
+        return now - max(times, default=now)
 
 
 def prune(
@@ -100,43 +109,68 @@ def prune(
         root: the store.
         service: name of the service.
         now: end of the ages.
-        profiles_after: see the module.
-        runs_after: see the module; 120 days at least.
+        profiles_after: see the module; 8 days at least.
+        runs_after: see the module; 200 days at least.
         dry_run: remove nothing.
 
     Raises:
-        StoreError: the store does not answer, refuses, or `runs_after` is shorter than the waits of a run.
+        StoreError: the store does not answer, refuses, or an age is shorter than a run may take.
     """
-    if runs_after < LEAST_RUNS_AFTER:
-        raise StoreError(
-            f"runs may not be removed after {runs_after.days} days: one may wait for {LEAST_RUNS_AFTER.days}",
-            hint=f"keep runs for {LEAST_RUNS_AFTER.days} days or longer",
-        )
+    for what, after, least in (
+        ("runs", runs_after, LEAST_RUNS_AFTER),
+        ("profiles of instances", profiles_after, LEAST_PROFILES_AFTER),
+    ):
+        if after < least:
+            raise StoreError(
+                f"{what} may not be removed after {after.days} days: a run may need them for {least.days}",
+                hint=f"keep {what} for {least.days} days or longer",
+            )
     runs = [
         _look_at(RunStore(root, service, name), held)
         for name, held in contents.files_of(root, service).items()
     ]
     in_use = _in_use(runs)
     files, sizes, touched = Counter[str](), Counter[str](), 0
+    faults: list[str] = []
     for run in runs:
-        whole = now - run.at > runs_after and run.store.run not in in_use
-        kinds = PROFILES if now - run.at > profiles_after else ()
-        gone = [
-            each
-            for each in run.held
-            if each.kind in kinds or (whole and each.kind is not None and each.kind not in HISTORY)
-        ]
+        gone = list(_old(run, run.age(now), profiles_after, runs_after, keep=run.store.run in in_use))
         touched += bool(gone)
         for each in gone:
-            name = each.kind.__name__ if each.kind else ""
+            if not dry_run:
+                try:
+                    storage.remove(run.store.directory / each.name)
+                except NotThereError:
+                    pass
+                except StoreError as error:
+                    faults.append(str(error))
+                    continue
+            name = each.kind.__name__ if each.kind else "remains"
             files[name] += 1
             sizes[name] += each.found.size
-        if not dry_run:
-            for each in gone:
-                run.store.remove(each.kind or object, each.key)
+        if gone and not dry_run:
             storage.remove_empty(run.store.directory)
     total = sum(each.found.size for run in runs for each in run.held)
-    return Pruned(service, dict(files), dict(sizes), touched, len(runs), total - sum(sizes.values()))
+    left = total - sum(sizes.values())
+    return Pruned(service, dict(files), dict(sizes), touched, len(runs), left, tuple(faults))
+
+
+def _old(
+    run: _Run, age: timedelta, profiles_after: timedelta, runs_after: timedelta, *, keep: bool
+) -> Iterator[Held]:
+    """Yield the files of a run that have had their time; see the module."""
+    for each in run.held:
+        if each.kind in PROFILES:
+            after = profiles_after if run.made else runs_after
+        elif each.kind is None:
+            if not each.name.endswith(".part"):
+                continue
+            after = profiles_after
+        elif keep or each.kind in HISTORY:
+            continue
+        else:
+            after = runs_after
+        if age > after:
+            yield each
 
 
 def _look_at(store: RunStore, held: list[Held]) -> _Run:
@@ -157,6 +191,6 @@ def _look_at(store: RunStore, held: list[Held]) -> _Run:
 
 def _in_use(runs: Sequence[_Run]) -> set[str]:
     """Return the runs that keep everything but profiles of single instances."""
-    made = sorted((run for run in runs if run.made), key=lambda run: run.at)
-    merged = [run for run in made if run.merged]
-    return {run.store.run for run in (*made[-1:], *merged[-1:])}
+    made = sorted((run.made, run.store.run, run.merged) for run in runs if run.made)
+    merged = [each for each in made if each[2]]
+    return {name for _, name, _ in (*made[-1:], *merged[-1:])}

@@ -1,8 +1,8 @@
 """Check of a store: what is damaged, what is missing, and what belongs to nothing.
 
-Every file is read once. Damaged is a JSON artifact that cannot be read, a profile whose digest is not its
-name, or a committed profile that is not the manifest's. Missing is what another artifact of the run refers
-to. What nothing refers to is an orphan: a file that fleetpgo does not write, or that a killed task left.
+Every file is read once. Damaged is an artifact that cannot be read, a profile whose digest is not its name,
+or a committed profile that is not the manifest's. Missing is what another artifact of the run refers to.
+What nothing refers to is an orphan: a file that fleetpgo does not write, or that a killed task left.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from fleetpgo.errors import ArtifactError
-from fleetpgo.run import contents
+from fleetpgo.errors import ArtifactError, StoreError
+from fleetpgo.run import contents, storage
 from fleetpgo.run.artifacts import FILES, FetchedProfile, MergedProfile, ProposedProfile, key_of
 from fleetpgo.run.digest import digest
 from fleetpgo.run.profiled import Manifest, Record
@@ -68,6 +68,10 @@ def _check_run(run: RunStore, held: Sequence[Held]) -> Iterator[tuple[str, State
         try:
             value: object = run.read(each.kind, each.key)
         except ArtifactError as error:
+            yield each.name, "damaged", error.message
+            continue
+        except StoreError as error:
+            storage.names(run.directory)  # raises if it is the store that is ill, and not this file
             yield each.name, "damaged", error.message
             continue
         if isinstance(value, Record) and value.state == "fetched":

@@ -8,6 +8,7 @@ where, why, and what to check. No caller needs to know the exceptions of fsspec,
 from __future__ import annotations
 
 import glob
+import os
 import secrets
 import stat
 import time
@@ -134,16 +135,13 @@ class Found:
     changed: float
 
 
-def matching(
-    root: Path | UPath, pattern: str, *, limit: float = LIMIT_S, hidden: bool = False
-) -> list[Found]:
+def matching(root: Path | UPath, pattern: str, *, limit: float = LIMIT_S) -> list[Found]:
     """List the files that match a shell pattern, unsorted. Directories never match.
 
     Args:
         root: a directory, or a bucket.
         pattern: pattern relative to the root.
         limit: seconds that the listing may take.
-        hidden: whether hidden files of a directory match, too; those of object storage do.
 
     Raises:
         StoreError: the storage does not answer or refuses, or the bucket does not exist.
@@ -151,7 +149,7 @@ def matching(
     try:
         with reaching(root, "list", limit=limit):
             if isinstance(root, Path):
-                return list(_local(root, pattern, hidden=hidden))
+                return list(_local(root, pattern))
             system, bounds = _connected(root, limit)
             above = f"{root.path.strip('/')}/"
             listed = system.glob(above + pattern, detail=True, **bounds)
@@ -164,14 +162,39 @@ def matching(
         return []
 
 
-def _local(root: Path, pattern: str, *, hidden: bool) -> Iterator[Found]:
-    for name in glob.iglob(pattern, root_dir=root, recursive=True, include_hidden=hidden):  # noqa: PTH207  # pathlib's has no such choice
-        try:
-            about = (root / name).stat()
-        except OSError:  # it was there a moment ago; it is a link to itself
-            continue
-        if stat.S_ISREG(about.st_mode):  # a pipe would be waited for without an end
+def below(root: Path | UPath, folder: str, *, limit: float = LIMIT_S) -> list[Found]:
+    """List the files below a folder of a store, hidden ones as well, unsorted. Links lead nowhere.
+
+    Raises as :func:`matching`.
+    """
+    if not isinstance(root, Path):
+        return matching(root, f"{folder}/**", limit=limit)
+    with reaching(root, "list", limit=limit):
+        return [
+            Found(str(file.relative_to(root)), about.st_size, about.st_mtime)
+            for directory, _, files in os.walk(root / folder, onerror=_refuse)
+            for file in (Path(directory) / name for name in files)
+            if (about := _about(file, follow=False)) and stat.S_ISREG(about.st_mode)
+        ]
+
+
+def _local(root: Path, pattern: str) -> Iterator[Found]:
+    for name in glob.iglob(pattern, root_dir=root, recursive=True):  # noqa: PTH207  # pathlib's has no root_dir
+        about = _about(root / name, follow=True)
+        if about and stat.S_ISREG(about.st_mode):  # a pipe would be waited for without an end
             yield Found(name, about.st_size, about.st_mtime)
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # somebody has just removed it
+        raise error
+
+
+def _about(file: Path, *, follow: bool) -> os.stat_result | None:
+    try:
+        return file.stat(follow_symlinks=follow)
+    except OSError:  # it was there a moment ago; it is a link to itself
+        return None
 
 
 def _changed(info: Mapping[str, Any]) -> float:

@@ -36,7 +36,10 @@ class Part(BaseModel):
 def duration(value: object) -> timedelta:
     """Read a duration as Prometheus writes it: ``90s``, ``1h30m``, ``7d``."""
     if isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
-        return timedelta(**{name: int(count) for name, count in match.groupdict(default="0").items()})
+        try:
+            return timedelta(**{name: int(count) for name, count in match.groupdict(default="0").items()})
+        except OverflowError as error:
+            raise ValueError("write a shorter duration") from error
     if isinstance(value, timedelta):
         return value
     raise ValueError("write a duration as Prometheus does: 90s, 15m, 1h30m, 7d")

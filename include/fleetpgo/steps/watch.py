@@ -14,7 +14,7 @@ from fleetpgo.markdown import code, listed
 from fleetpgo.proposal.automerge import Figures, objections
 from fleetpgo.proposal.ensure import HANDED_OVER
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, REBASE, TAKE_OVER, wants_rebase
-from fleetpgo.proposal.novelty import POINTLESS
+from fleetpgo.proposal.novelty import closed_as_pointless
 from fleetpgo.run.proposed import Merge, Watched
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def look_at_closed(
 ) -> Outcome:
     """A closed one may be reopened and merged; then its rollout is measured like any other."""
     name = f"pull request #{pull_request.number} ({pull_request.url})"
-    if forge.read_comment(pull_request.number, POINTLESS):
+    if closed_as_pointless(forge, pull_request):
         return skip(store, f"{name} was closed by fleetpgo: its comment says why it was needed no more")
     newest = forge.find(pull_request.branch)
     if newest is not None and newest.number > pull_request.number:

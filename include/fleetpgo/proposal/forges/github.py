@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -39,6 +38,7 @@ from fleetpgo.proposal.forges.transport import (
     Patience,
     one_call,
 )
+from fleetpgo.proposal.signing import with_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -319,12 +319,9 @@ class GitHubForge:
 
 
 def _as_app(app: App, key: str) -> Auth.AppInstallationAuth:
-    """Authenticate as an app. The key's line ends may be lost, as in Airflow's form, which has one line."""
-    text = key.replace("\\n", "\n").strip()
-    if parts := re.fullmatch(r"(-----BEGIN [\w ]+-----)(.+)(-----END [\w ]+-----)", text, re.DOTALL):
-        text = "\n".join([parts[1], *parts[2].split(), parts[3], ""])
+    """Authenticate as an app."""
     try:
-        auth = Auth.AppAuth(app.app, text)
+        auth = Auth.AppAuth(app.app, with_lines(key))
         _ = auth.token  # signs with it
     except (PyJWTError, ValueError) as error:
         raise ForgeError(
