@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
-from pyarrow._compute import call_function  # type: ignore[import-untyped]  # why: numbering.py
 
 from fleetpgo.pprof.codec.arrays import renumbered, used_rows
-from fleetpgo.pprof.codec.numbering import Distinct
+from fleetpgo.pprof.codec.numbering import Distinct, computed
 
 if TYPE_CHECKING:
     from fleetpgo.pprof.codec.arrays import Ints
@@ -68,7 +67,7 @@ class Texts(Sequence[bytes]):
     def distinct(self, rows: Ints) -> tuple[list[bytes], Ints]:
         """Return the different texts of the rows, and (rows,) the number of each one's among them."""
         used = used_rows(rows, len(self))
-        encoded = call_function("dictionary_encode", [_taken(self.column, used)])
+        encoded = computed("dictionary_encode", [_taken(self.column, used)])
         numbers = np.zeros(len(self), np.int64)
         if len(used):
             numbers[used] = np.frombuffer(encoded.indices.buffers()[1], np.int32, len(used))
@@ -98,7 +97,7 @@ def _taken(column: pa.Array, rows: Ints) -> pa.Array:
     ``pa.array`` of a numpy array would import pandas, a second; ``column.take`` all of ``pyarrow.compute``.
     """
     numbers = pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
-    return call_function("take", [column, numbers])
+    return computed("take", [column, numbers])
 
 
 class TextNumbers:
