@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _LONGEST_REASON = 1000
 """Characters of why a profile is refused."""
 
-TOGETHER = 8
+TOGETHER = 6
 """Bodies that are checked at once: more of them take more memory, and no less time."""
 
 REPAIRABLE = ("no-start-line", "partial-start-line")

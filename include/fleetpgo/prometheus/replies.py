@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, WrapValidator
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 from typing_extensions import TypedDict  # pydantic takes that of typing from Python 3.12 on only
 
 from fleetpgo import foreign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
 LEFT_OUT = "left out: "
 """Start of a warning about a series without a number; the rest of the answer is complete."""
@@ -24,13 +24,6 @@ _WARNINGS = 20  # most warnings that are passed on
 
 _Point = tuple[float, float]
 """A point as the API gives it: the value is a string, so that NaN and ±Inf survive JSON."""
-
-
-def _in_place(series: dict[str, Any], check: Callable[[object], dict[str, Any]]) -> dict[str, Any]:
-    """Check a series, but keep the original labels: pydantic's copy would double the memory."""
-    checked = check(series)
-    series.update(checked, metric=series["metric"])
-    return series
 
 
 class _Sample(TypedDict):  # no model: there may be 100,000 of them
@@ -48,14 +41,14 @@ class VectorData(BaseModel):
     """Result of an instant query: one sample per series."""
 
     resultType: Literal["vector"]  # noqa: N815  # the API's names, here and below
-    result: list[Annotated[_Sample, WrapValidator(_in_place)]]
+    result: list[_Sample]
 
 
 class MatrixData(BaseModel):
     """Result of a range query: samples over time, per series."""
 
     resultType: Literal["matrix"]  # noqa: N815
-    result: list[Annotated[_Matrix, WrapValidator(_in_place)]]
+    result: list[_Matrix]
 
 
 class ScalarData(BaseModel):
