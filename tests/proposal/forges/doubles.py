@@ -66,11 +66,18 @@ class Pull:
     auto_merge: Any = None
     """How the forge is to merge it once its checks succeed; None: not at all."""
     approvals: list[str] = field(default_factory=list)
+    stale: bool = False
+    """Whether a push came after them, where a rule has approvals of before it count no more."""
     objections: list[str] = field(default_factory=list)
     """Who has asked for changes."""
     milestone: int | None = None
     events: list[str] = field(default_factory=list)
     """Of ``closed`` and ``head_ref_deleted``, in their order."""
+
+    @property
+    def approved(self) -> int:
+        """How many approvals count."""
+        return 0 if self.stale else len(self.approvals)
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,7 @@ class Double:
     def __init__(self, root: Path, description: Any) -> None:
         self.root = root
         self.description = description
-        self.address = ""
+        self.address = self.below = ""
         self.project = PROJECT
         self.archived = False
         self.tokens = [TOKEN]
@@ -151,6 +158,11 @@ class Double:
         hook.write_text(PROTECTED.format(pattern=f"refs/heads/{rule.pattern}", signed=signed, force=force))
         hook.chmod(0o755)
 
+    def move_below(self, path: str) -> None:
+        """Serve all below a path of the host, and nothing else."""
+        self.below = path
+        self.address += path
+
     def rule(self, branch: str) -> Rule | None:
         """The protection of a branch."""
         return next((each for each in self.rules if each.covers(branch)), None)
@@ -164,7 +176,7 @@ class Double:
             return ""
         if any(self.statuses.get(check) != "success" for check in rule.checks):
             return "checks"
-        if len(pull.approvals) < rule.approvals:
+        if pull.approved < rule.approvals:
             return "approvals"
         names = git(self.bare, "diff", "--name-only", f"{pull.base}...{pull.head}").split()
         if rule.files and any(fnmatchcase(name, rule.files) for name in names):
@@ -631,9 +643,9 @@ class GitHubDouble(Double):
         ]
         needed = rule.approvals if rule else 0
         # Without a required review there is no decision, whatever people have said.
-        decision = "REVIEW_REQUIRED" if len(pull.approvals) < needed else "APPROVED"
+        decision = "REVIEW_REQUIRED" if pull.approved < needed else "APPROVED"
         review = None if not needed else "CHANGES_REQUESTED" if pull.objections else decision
-        said = [*(["APPROVED"] * len(pull.approvals)), *(["CHANGES_REQUESTED"] * len(pull.objections))]
+        said = [*(["APPROVED"] * pull.approved), *(["CHANGES_REQUESTED"] * len(pull.objections))]
         return {
             "mergeStateStatus": "UNKNOWN" if self.unsettled else states.get(why, "BLOCKED"),
             "mergeable": "CONFLICTING" if why == "conflict" else "MERGEABLE",
@@ -721,8 +733,8 @@ class GitLabDouble(Double):
             "id": 1000 + pull.number,
             "iid": pull.number,
             "approvals_required": needed,
-            "approvals_left": max(0, needed - len(pull.approvals)),
-            "approved_by": [{"user": self.describe_user(name)} for name in pull.approvals],
+            "approvals_left": max(0, needed - pull.approved),
+            "approved_by": [{"user": self.describe_user(name)} for name in pull.approvals if not pull.stale],
         }
 
     def list_milestones(self, *, query: Any) -> Any:
@@ -935,7 +947,7 @@ class GiteaDouble(Double):
             *((name, "REQUEST_CHANGES") for name in pull.objections),
         ]
         return [
-            {"id": key, "state": state, "user": self.describe_user(name), "stale": False}
+            {"id": key, "state": state, "user": self.describe_user(name), "stale": pull.stale}
             for key, (name, state) in enumerate(said, 1)
         ]
 
@@ -1100,6 +1112,10 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         """Answer any request."""
         sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if not self.path.startswith(f"{self.double.below}/"):
+            self.send(404, b"", {})
+            return
+        self.path = self.path.removeprefix(self.double.below)
         if not self.allowed():
             self.send(
                 401,

@@ -59,6 +59,19 @@ def test_second_refused(forge, made):
         forge.create(BRANCH, "main", "Title", "Body")
 
 
+@behaviour("a server below a path of its host: clone, push and API", github="n/a", real=False)
+def test_below_a_path(side):
+    side.double.move_below("/git")
+    forge = side.connect()
+    forge.check("main")
+    head = pushed(forge)
+    made = forge.create(BRANCH, "main", "Title", "Body")
+    forge.comment(made.number, "Text", "kind")
+
+    assert (made, head) == (forge.find(BRANCH), side.tip(BRANCH))
+    assert "Text" in forge.read_comment(made.number, "kind")
+
+
 @behaviour("title, body and base are changed in place; the head follows a force-push")
 def test_refreshed(side, forge, made):
     side.make_branch("trunk", "main")
@@ -237,6 +250,16 @@ def test_approval(side, forge, made):
     after = forge.standing(made.number)
 
     assert (False, 1, True, 0) == (before.approved, len(before.waiting), after.approved, len(after.waiting))
+
+
+@behaviour("an approval of before a push does not count where the base says so", real=False)
+def test_stale_approval(side, forge, made):
+    side.protect(Rule("main", approvals=1))
+    side.double.pull(made.number).approvals.append("ada")
+    side.double.pull(made.number).stale = True
+
+    standing = forge.standing(made.number)
+    assert (False, 1) == (standing.approved, len(standing.waiting))
 
 
 @behaviour("who asks for changes holds up the merge, whether the base requires a review or not", real=False)
