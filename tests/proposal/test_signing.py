@@ -17,7 +17,7 @@ BOT = "Perf Bot <bot@acme.example>"
 
 def made(bare, rules, key=None):
     """Make a commit, and return what git prints of it."""
-    with clone(bare.as_uri(), "main", "bot", config={}, identity=identity_of(rules, key)) as checkout:
+    with clone(bare.as_uri(), "main", "bot", config={}, identity=identity_of(rules, key, None)) as checkout:
         sha = commit(checkout, {"profile": b"one"}, "Refresh", exact="profile")
         git(checkout.path, "push", "--quiet", "origin", f"{sha}:refs/heads/bot")
     return sha
@@ -61,4 +61,4 @@ def test_a_commit_is_signed_with_a_gpg_key(bare, tmp_path, end):
 
 def test_without_a_key_it_is_said_where_to_put_one():
     with pytest.raises(RepositoryError, match=r"commit\.sign is ssh, and .* has no signing_key"):
-        identity_of(CommitRules(sign="ssh"), None)
+        identity_of(CommitRules(sign="ssh"), None, None)

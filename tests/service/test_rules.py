@@ -62,6 +62,16 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
             "api.yaml:2: selection.cpus: unknown key; did you mean cpu?",
         ),
         ("build: {binary: bin/api}\n", "", "api.yaml:1: build: this key is required"),
+        (
+            "build: {binary: bin/api}",
+            "build: {binary: bin/api}\ncommit: {sign: forge}",
+            "api.yaml:5: commit: `sign: forge` needs `author`: NAME[bot] <ID+NAME[bot]@users.noreply",
+        ),
+        (
+            "forge: github, connection: github, project: acme/api}",
+            "forge: gitea, connection: gitea, project: acme/api}\ncommit: {sign: forge, author: 'a <a@b.c>'}",
+            "`commit.sign: forge` needs `repository.forge: github`; elsewhere: ssh or gpg",
+        ),
         ("{binary: bin/api}", "{}", "api.yaml:4: build.binary: this key is required"),
         ("binary: bin/api", "binary: ../api", "api.yaml:4: build.binary: the path must be relative"),
         (

@@ -64,7 +64,7 @@ def clone_to_build(service: ServiceRules, forge: Forge, cache: Path) -> Iterator
             config=forge.git_config(),
             submodules=repository.submodules,
             directory=directory,
-            identity=identity_of(service.commit, forge.signing_key),
+            identity=identity_of(service.commit, forge.signing_key, forge.make_commit),
         ) as checkout,
     ):
         yield checkout

@@ -14,15 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fleetpgo import foreign
 from fleetpgo.errors import RepositoryError
 from fleetpgo.proposal.checkout import changed_files, content_of, write
 from fleetpgo.proposal.git import git
-from fleetpgo.proposal.signing import signing
+from fleetpgo.proposal.signing import Entry, signing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from fleetpgo.proposal.checkout import Checkout
+    from fleetpgo.proposal.signing import MakeCommit
+
+_LONGEST_NAME = 200
 
 _log = logging.getLogger(__name__)
 
@@ -102,19 +106,51 @@ def commit(
         )
     identity = checkout.identity
     signed = f"{message.rstrip()}\n\n{identity.signature}"
-    with signing(identity) as config:
-        made = git(
-            path,
-            *("commit-tree", *(["-S"] if identity.sign else []), "-p", base, "-m", signed, tree),
-            config=config,
-        )
+    if identity.make is not None:
+        made = _made_by_forge(checkout, identity.make, files, tree, signed)
+    else:
+        with signing(identity) as config:
+            made = git(
+                path,
+                *("commit-tree", *(["-S"] if identity.sign else []), "-p", base, "-m", signed, tree),
+                config=config,
+            )
     if others := changed_files(checkout, base, made) - files.keys():
         raise RepositoryError(
             f"the commit would change {', '.join(sorted(others))}, too, so it is not pushed",
             hint="report this as a bug of fleetpgo",
         )
-    if checkout.seen and not identity.sign and checkout.content == content_of(path, made):
+    if checkout.seen and not identity.signs and checkout.content == content_of(path, made):
         return checkout.seen
+    return made
+
+
+def _made_by_forge(
+    checkout: Checkout, make: MakeCommit, files: Mapping[str, bytes | None], tree: str, message: str
+) -> str:
+    """Have the forge make the commit of the tree in the index, and fetch it. Returns its full SHA."""
+    path, base = checkout.path, checkout.base_commit
+    entries: list[Entry] = []
+    for name, content in files.items():
+        if content is None:
+            entries.append(Entry(name, "100644", None))
+            continue
+        mode, blob, _ = git(path, "ls-files", "--stage", "--", name).partition("\t")[0].split()
+        entries.append(Entry(name, mode, (path / git(path, "unpack-file", blob)).read_bytes()))
+    made = make(entries, base, git(path, "rev-parse", f"{base}^{{tree}}"), message)
+    fetched = ("fetch", "--quiet", "--depth=2", "--no-tags", "--filter=blob:none", "origin", made)
+    git(path, *fetched, config=checkout.config)
+    if git(path, "show", "--no-patch", "--format=%T %P", made) != f"{tree} {base}":
+        raise RepositoryError(
+            f"the forge made another commit than it was asked for, {made}, so it is not pushed",
+            hint="report this as a bug of fleetpgo",
+        )
+    who = git(path, "show", "--no-patch", "--format=%an <%ae>", made)
+    if who.rpartition("<")[2].rstrip(">") != checkout.identity.email:
+        raise RepositoryError(
+            f"the forge made the commit in the name of {foreign.line(who, _LONGEST_NAME)}",
+            hint="set commit.author to that: it tells fleetpgo's commits from people's",
+        )
     return made
 
 

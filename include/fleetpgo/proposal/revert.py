@@ -83,7 +83,7 @@ def propose_revert(
     base, branch = service.repository.base, service.revert_branch
     forge.check(base)
     title = f"Revert the PGO profile of {service.name}"
-    identity = identity_of(service.commit, forge.signing_key)
+    identity = identity_of(service.commit, forge.signing_key, forge.make_commit)
     config = forge.git_config()
     with clone(forge.clone_url, base, branch, config=config, identity=identity) as checkout:
         found = forge.find(branch)

@@ -1,4 +1,4 @@
-"""Who makes our commits, and how they are signed.
+"""Who makes our commits, and how they are signed: by git with a private key, or by the forge that makes them.
 
 A private key comes from the forge's connection. It lies in a file only while ``git commit-tree`` runs, in a
 directory of its own whose path no build has seen. Another build of the same user that runs in that moment
@@ -14,7 +14,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fleetpgo import foreign
 from fleetpgo.errors import RepositoryError
@@ -22,11 +22,25 @@ from fleetpgo.golang import processes
 from fleetpgo.service.review import BOT_EMAIL, BOT_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fleetpgo.service.review import CommitRules
 
+    MakeCommit = Callable[[Sequence["Entry"], str, str, str], str]
+    """Files, the base's commit and its tree, and a message → the full SHA of a commit on top of the base."""
+
 _SECONDS = 60.0
+
+FORGE_EMAIL = "noreply@github.com"
+"""Committer of commits that GitHub makes for somebody, who is their author."""
+
+
+class Entry(NamedTuple):
+    """A file of a commit: path from the top, git's mode, and content; None removes it."""
+
+    path: str
+    mode: str
+    content: bytes | None
 
 
 @dataclass(frozen=True)
@@ -38,12 +52,14 @@ class Identity:
         email: by which our commits are told from people's.
         sign: how commits are signed; None: not at all.
         key: the private key; left out of the repr.
+        make: has the forge make and sign a commit in the name of its token's app; None: git makes it.
     """
 
     name: str = BOT_NAME
     email: str = BOT_EMAIL
     sign: Literal["ssh", "gpg"] | None = None
     key: str | None = field(default=None, repr=False)
+    make: MakeCommit | None = field(default=None, repr=False)
 
     @property
     def signature(self) -> str:
@@ -53,15 +69,27 @@ class Identity:
     @property
     def addresses(self) -> frozenset[str]:
         """Addresses of our commits, also of those from before the service file named an author."""
-        return frozenset({self.email, BOT_EMAIL})
+        return frozenset({self.email, BOT_EMAIL, *([FORGE_EMAIL] if self.make else ())})
+
+    @property
+    def signs(self) -> bool:
+        """Whether our commits are signed, by whomever."""
+        return self.sign is not None or self.make is not None
 
 
-def identity_of(rules: CommitRules, key: str | None) -> Identity:
+def identity_of(rules: CommitRules, key: str | None, make: MakeCommit | None) -> Identity:
     """Return who makes a service's commits.
+
+    Args:
+        rules: of the service.
+        key: the private key in the connection; None if it has none.
+        make: has the forge make commits; None if it does not.
 
     Raises:
         RepositoryError: they are to be signed, and the connection has no key.
     """
+    if rules.sign == "forge":
+        return Identity(*rules.identity, make=make)
     if rules.sign and not key:
         raise RepositoryError(
             f"commit.sign is {rules.sign}, and the forge's connection has no signing_key",

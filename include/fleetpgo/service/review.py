@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from fleetpgo.service.values import Part, Share, template_with
 
@@ -93,10 +93,11 @@ class CommitRules(Part):
         "to nobody. Take an address that nobody else commits with: a commit of it on our branch counts as "
         "fleetpgo's own, and is replaced",
     )
-    sign: Literal["ssh", "gpg"] | None = Field(
+    sign: Literal["ssh", "gpg", "forge"] | None = Field(
         default=None,
-        description="sign commits with the private key in the connection's extra `signing_key` (on the "
-        "command line: the file $FLEETPGO_SIGNING_KEY), which has no passphrase",
+        description="ssh, gpg: sign commits with the private key in the connection's extra `signing_key` (on "
+        "the command line: the file $FLEETPGO_SIGNING_KEY), which has no passphrase. forge: GitHub makes and "
+        "signs them, if the connection is that of an app; `author` is its bot then",
     )
     title: TitleTemplate = Field(
         default="$title",
@@ -110,6 +111,14 @@ class CommitRules(Part):
         description="the rest of the commit's message; also takes $path and $profile (the first 12 hex "
         "digits of its SHA-256)",
     )
+
+    @model_validator(mode="after")
+    def _names_the_bot(self) -> Self:
+        if self.sign == "forge" and self.author is None:
+            raise ValueError(
+                "`sign: forge` needs `author`: NAME[bot] <ID+NAME[bot]@users.noreply.github.com>"
+            )
+        return self
 
     @property
     def identity(self) -> tuple[str, str]:

@@ -339,6 +339,8 @@ class ServiceRules(Part):
     def _consistent(self) -> Self:
         if self.profile.repair and self.rollout.revision is None:
             raise ValueError("`profile.repair` needs `rollout.revision`: which source the instances run")
+        if self.commit.sign == "forge" and self.repository.forge != "github":
+            raise ValueError("`commit.sign: forge` needs `repository.forge: github`; elsewhere: ssh or gpg")
         if self.selection.source == "store" and self.collection.source not in ("pyroscope", "parca"):
             raise ValueError("`selection.source: store` needs `collection.source`: pyroscope or parca")
         return self

@@ -300,7 +300,7 @@ def _forge(service: ServiceRules, parties: Parties) -> Iterator[Check]:
         forge = parties.forge()
         forge.check(repository.base)
         found = forge.obstacles(intent_of(service))
-        identity_of(service.commit, forge.signing_key)
+        identity_of(service.commit, forge.signing_key, forge.make_commit)
     except FleetPGOError as error:
         yield _failure("repository.connection", error)
         return

@@ -118,6 +118,8 @@ def propose(
                 _log.info("%s has got commits during the build: building again on top of them", checkout.base)
                 moved = True
                 continue
+            if dry_run:  # the forge would have it made, and keep it
+                checkout = replace(checkout, identity=replace(checkout.identity, make=None))  # noqa: PLW2901
             with start_anew(checkout) as untouched:
                 head = commit(untouched, files, message(proposal), exact=proposal.path)
                 keep(ProposedText(f"# {title(proposal)}\n\n{body(proposal)}".encode()))

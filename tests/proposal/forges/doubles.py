@@ -359,6 +359,8 @@ class Stumble(dict[str, str]):
 
 REPOSITORY = r"/repos/acme/tiny"
 GRAPHQL = "/api/graphql"
+BOT_COMMITS = ("fleet[bot]", "41+fleet[bot]@users.noreply.github.com")
+"""In whose name GitHub makes commits."""
 
 
 class GitHubDouble(Double):
@@ -384,11 +386,16 @@ class GitHubDouble(Double):
         ("PUT", rf"{REPOSITORY}/pulls/(\d+)/merge", "merge_now"),
         ("GET", rf"{REPOSITORY}/issues/(\d+)/events", "events"),
         ("GET", rf"{REPOSITORY}/milestones", "list_milestones"),
+        ("POST", rf"{REPOSITORY}/git/blobs", "make_blob"),
+        ("POST", rf"{REPOSITORY}/git/trees", "make_tree"),
+        ("POST", rf"{REPOSITORY}/git/commits", "make_commit"),
         ("PATCH", rf"{REPOSITORY}/issues/(\d+)", "change_issue"),
         ("POST", GRAPHQL, "graphql"),
         ("POST", r"/app/installations/(\d+)/access_tokens", "make_token"),
     )
     allows_auto_merge = True
+    signs_commits = True
+    """As for the token of an app."""
     app_key: Any = None
 
     def __init__(self, root: Path, description: Any) -> None:
@@ -466,6 +473,47 @@ class GitHubDouble(Double):
         self.pull(number)
         (example, *_) = self.example("issue-event-for-issue-items")
         return [{**example, "event": each} for each in self.pull(number).events]
+
+    def make_blob(self, *, sent: Any) -> Any:
+        assert sent["encoding"] == "base64"
+        file = self.root / "blob"
+        file.write_bytes(b64decode(sent["content"]))
+        return CREATED, {**self.example("short-blob"), "sha": git(self.bare, "hash-object", "-w", str(file))}
+
+    def make_tree(self, *, sent: Any) -> Any:
+        def run(*arguments: str) -> str:
+            # `--force-remove` wants a work tree.
+            places = {"GIT_DIR": self.bare, "GIT_WORK_TREE": self.root, "GIT_INDEX_FILE": self.root / "index"}
+            environment = {"PATH": os.environ["PATH"], **{name: str(each) for name, each in places.items()}}
+            command = ["git", *arguments]
+            done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, check=True)
+            return done.stdout.decode().strip()
+
+        run("read-tree", sent["base_tree"])
+        for each in sent["tree"]:
+            if each["sha"] is None:
+                run("update-index", "--force-remove", each["path"])
+            else:
+                run("update-index", "--add", "--cacheinfo", f"{each['mode']},{each['sha']},{each['path']}")
+        return CREATED, {**self.example("git-tree"), "sha": run("write-tree")}
+
+    def make_commit(self, *, sent: Any) -> Any:
+        assert sent.keys() == {"message", "tree", "parents"}, "GitHub signs nothing with a name of its own"
+        names = {"author": BOT_COMMITS, "committer": ("GitHub", "noreply@github.com")}
+        config = {
+            f"{who}.{key}": value
+            for who, pair in names.items()
+            for key, value in zip(("name", "email"), pair, strict=True)
+        }
+        made = git(
+            self.bare,
+            *("commit-tree", "-p", sent["parents"][0], "-m", sent["message"], sent["tree"]),
+            config=config,
+        )
+        reason = "valid" if self.signs_commits else "unsigned"
+        example = self.example("git-commit")
+        verification = {**example["verification"], "verified": self.signs_commits, "reason": reason}
+        return CREATED, {**example, "sha": made, "verification": verification}
 
     def list_milestones(self, *, query: Any) -> Any:
         (example, *_) = self.example("milestone-items")

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from fleetpgo.errors import ForgeError, RefusedError
+from fleetpgo.errors import ForgeError, RefusedError, RepositoryError
 from fleetpgo.proposal.body import Provenance
 from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.commits import commit, push
@@ -16,8 +16,10 @@ from fleetpgo.proposal.ensure import marker
 from fleetpgo.proposal.etiquette import TAKE_OVER
 from fleetpgo.proposal.forges import App, connect
 from fleetpgo.proposal.git import git
+from fleetpgo.proposal.signing import identity_of
+from fleetpgo.service.review import CommitRules
 from fleetpgo.steps.propose import propose
-from tests.proposal.forges.doubles import APP, INSTALLATION, KINDS, PROJECT, TOKEN
+from tests.proposal.forges.doubles import APP, BOT_COMMITS, INSTALLATION, KINDS, PROJECT, TOKEN
 from tests.proposal.forges.sides import BRANCH, close, delete_branch, label
 from tests.tiny import tiny
 
@@ -289,6 +291,63 @@ def test_auto_merge_that_github_does_not_allow_is_told_in_its_own_words(server, 
         "400 Pull request Auto merge is not allowed for this repository"
     )
     assert "let the repository allow auto-merge" in error.value.hint
+
+
+BOT = "{} <{}>".format(*BOT_COMMITS)
+
+
+def made_by_github(forge, seen=b"one", author=BOT):
+    """Have a profile committed by GitHub, and push it."""
+    identity = identity_of(CommitRules(author=author, sign="forge"), None, forge.make_commit)
+    config = forge.git_config()
+    with clone(forge.clone_url, "main", BRANCH, config=config, identity=identity) as checkout:
+        head = commit(checkout, {"profile": seen, "go.mod": None}, "Refresh", exact="profile")
+        push(checkout, head)
+        return checkout, head
+
+
+@pytest.mark.parametrize("server", ["github"], indirect=True)
+def test_github_makes_the_commit_and_signs_it(server):
+    double, forge = server
+    before = git(double.bare, "ls-tree", "--name-only", "main").split()
+    _, head = made_by_github(forge)
+
+    assert (double.tip(BRANCH), git(double.bare, "show", f"{BRANCH}:profile")) == (head, "one")
+    shown = git(double.bare, "show", "--no-patch", "--format=%an <%ae> by %cn%n%B", head)
+    assert shown == f"{BOT} by GitHub\nRefresh\n\nSigned-off-by: {BOT}"
+    after = git(double.bare, "ls-tree", "--name-only", head).split()
+    assert sorted(after) == sorted({*before, "profile"} - {"go.mod"})
+
+
+@pytest.mark.parametrize("server", ["github"], indirect=True)
+def test_a_commit_of_githubs_is_known_as_ours_at_the_next_run(server):
+    _, forge = server
+    made_by_github(forge)
+    checkout, head = made_by_github(forge, b"two")
+
+    assert (checkout.foreign, checkout.seen == head) == ("", False)
+
+
+@pytest.mark.parametrize("server", ["github"], indirect=True)
+def test_what_github_does_not_sign_is_not_pushed(server):
+    double, forge = server
+    double.signs_commits = False
+
+    with pytest.raises(
+        ForgeError, match=r"GitHub does not sign what this token has it make: unsigned"
+    ) as error:
+        made_by_github(forge)
+    assert "the key of an app" in error.value.hint
+    assert not double.tip(BRANCH)
+
+
+@pytest.mark.parametrize("server", ["github"], indirect=True)
+def test_a_commit_in_the_name_of_another_bot_is_not_pushed(server):
+    double, forge = server
+
+    with pytest.raises(RepositoryError, match=r"made the commit in the name of fleet\[bot\] <41\+fleet"):
+        made_by_github(forge, author="other[bot] <42+other[bot]@users.noreply.github.com>")
+    assert not double.tip(BRANCH)
 
 
 @pytest.fixture(scope="module")

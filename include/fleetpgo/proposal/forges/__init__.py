@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from fleetpgo.proposal.signing import MakeCommit
+
 State = Literal["open", "merged", "closed"]
 """``closed`` means closed without a merge."""
 
@@ -138,6 +140,10 @@ class Forge(Protocol):
 
     signing_key: str | None
     """Private key that signs commits, from the connection."""
+
+    @property
+    def make_commit(self) -> MakeCommit | None:
+        """What has the forge make a commit, and sign it; None: this forge does not."""
 
     def git_config(self) -> dict[str, str]:
         """Git configuration that holds the credentials; for git's environment only, never for a file.

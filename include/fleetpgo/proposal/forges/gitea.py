@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fleetpgo.proposal.forges import Intent, MergeKind, Obstacle, Standing
+    from fleetpgo.proposal.signing import MakeCommit
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class GiteaForge:
         self._session.headers["Authorization"] = f"token {self._token}"
 
     signing_key: str | None = None
+    make_commit: MakeCommit | None = None
 
     @property
     def clone_url(self) -> str:

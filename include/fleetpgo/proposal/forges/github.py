@@ -30,6 +30,7 @@ from fleetpgo.proposal.forges.access import (
     understanding,
     words,
 )
+from fleetpgo.proposal.forges.github_commits import make_signed
 from fleetpgo.proposal.forges.transport import (
     LONGEST_WAIT,
     RETRIED,
@@ -41,7 +42,7 @@ from fleetpgo.proposal.forges.transport import (
 from fleetpgo.proposal.signing import with_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from github.InstallationAuthorization import InstallationAuthorization
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from github.Repository import Repository
 
     from fleetpgo.proposal.forges import App, Intent, MergeKind, Obstacle, Standing
+    from fleetpgo.proposal.signing import Entry
 
 _HINTS = {**HINTS, 400: HINTS[405]}
 """PyGithub gives the errors of GraphQL, which only auto-merge is asked of, the status 400."""
@@ -143,6 +145,16 @@ class GitHubForge:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
             return None
+
+    def _post(self, path: str, sent: Mapping[str, Any]) -> Any:  # noqa: ANN401  # JSON
+        """Post to a path below the repository; return the answer's JSON."""
+        address = f"/repos/{self._project}{path}"
+        return self._github.requester.requestJsonAndCheck("POST", address, input=sent)[1]
+
+    def make_commit(self, files: Sequence[Entry], base: str, base_tree: str, message: str) -> str:
+        """Have GitHub make a commit on top of the base; return its SHA. No branch points to it yet."""
+        with self._errors("having a commit made"):
+            return make_signed(self._post, files, base, base_tree, message)
 
     def find(self, branch: str) -> PullRequest | None:
         """Return the open pull request from a branch, with any base; if none is open, the newest one."""

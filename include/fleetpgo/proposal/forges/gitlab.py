@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fleetpgo.proposal.forges import Intent, MergeKind, Obstacle, Standing
+    from fleetpgo.proposal.signing import MakeCommit
 
 _DRAFT = "Draft: "
 """A draft is one whose title begins so."""
@@ -74,6 +75,7 @@ class GitLabForge:
         self._project = self._gitlab.projects.get(project, lazy=True)
 
     signing_key: str | None = None
+    make_commit: MakeCommit | None = None
 
     @property
     def clone_url(self) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fleetpgo.proposal.forges import Intent, MergeKind
+    from fleetpgo.proposal.signing import MakeCommit
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class LocalForge:
             )
 
     signing_key: str | None = None
+    make_commit: MakeCommit | None = None
 
     @property
     def clone_url(self) -> str:
