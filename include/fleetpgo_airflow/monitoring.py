@@ -91,8 +91,8 @@ _asking = threading.Lock()
 def health() -> JSONResponse:
     """Return 200 if the artifact store answers, else 503."""
     at, well = _health.get("store", (-_HEALTH_S, False))
-    # While one asks, which may take its time, others hear what is known.
-    if time.monotonic() - at > _HEALTH_S and _asking.acquire(blocking=False):
+    # While one asks, which may take its time, others hear what is known, if anything is.
+    if time.monotonic() - at > _HEALTH_S and _asking.acquire(blocking="store" not in _health):
         try:
             well = overview.answers(hooks.store_root(), seconds=_HEALTH_S)
         except StoreError:

@@ -157,7 +157,17 @@ class WaitOperator(RefreshOperator):
         return PATIENCE
 
     def execute(self, context: Context) -> None:
-        """Look; skip with the reason, or defer."""
+        """Begin to wait, anew if the task was cleared: look; skip with the reason, or defer."""
+        from fleetpgo.steps.watch import begin_to_wait  # noqa: PLC0415  # not when the DAG file is parsed
+
+        with translated(self.service):
+            try:
+                begin_to_wait(hooks.run_store(self.service, context["run_id"]), self.what, datetime.now(UTC))
+            except StoreError as error:
+                self.log.warning("that the wait begins now cannot be noted: %s", error)
+        self._look(context)
+
+    def _look(self, context: Context) -> None:
         from fleetpgo.steps.watch import Outcome  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated(self.service):
@@ -190,7 +200,7 @@ class WaitOperator(RefreshOperator):
 
     def execute_again(self, context: Context, event: object = None) -> None:  # noqa: ARG002
         """Resume for work. `dag.test` resumes even tasks whose trigger has ended them."""
-        self.execute(context)
+        self._look(context)
 
     def work(self, context: Context) -> str:
         """Do what is due before the wait goes on; return what was done."""

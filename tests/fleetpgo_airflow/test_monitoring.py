@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from fleetpgo.overview import metrics as overview
-from fleetpgo.overview.metrics import METRICS, STAGES, answers, figures
+from fleetpgo.overview.metrics import METRICS, TASKS, answers, figures
 from fleetpgo.run.measured import Measurement
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Failed, Merge, Proposed, Rollout
@@ -54,7 +54,7 @@ def value(found, name, **labels):
 
 
 def waiting(found):
-    return {stage: value(found, "fleetpgo_waits", stage=stage) for stage in STAGES}
+    return {stage: value(found, "fleetpgo_waits", stage=stage) for stage in TASKS}
 
 
 def test_each_stage_of_a_run_moves_its_metrics(store, client, fleet_root):
@@ -181,10 +181,11 @@ def test_while_one_asks_a_store_that_hangs_others_hear_what_is_known(client, sto
         return over.wait(30)
 
     monkeypatch.setattr(monitoring.overview, "answers", hang)
+    monitoring._health["store"] = 0.0, False
     first = threading.Thread(target=client.get, args=("/health",))
     first.start()
     asked.wait(30)
-    assert client.get("/health").status_code == 503  # nothing is known yet
+    assert client.get("/health").status_code == 503
     over.set()
     first.join()
     assert client.get("/health").status_code == 200
@@ -201,8 +202,10 @@ def test_a_run_that_failed_waits_for_nothing(store, fleet_root):
     run.remove(Measurement, "week")
     now = run.read(Manifest).made_at + timedelta(days=20)
     before = waits(store, now)
-    run.write(Failed("its period has no samples"), "wait_for_week")
-    assert (before["week"], waits(store, now)["week"]) == (1, 0)
+    run.write(Failed("one of many"), "fetch_profile")
+    still = waits(store, now)
+    run.write(Failed("its period has no samples"), "measure_week")
+    assert (before["week"], still["week"], waits(store, now)["week"]) == (1, 1, 0)
 
 
 def test_no_run_waits_longer_than_waits_may_last(store, fleet_root):

@@ -83,11 +83,17 @@ def test_only_one_bounds_at_a_time(cache):
 
 
 def test_remains_of_one_that_was_killed_go(cache):
-    remains = cache / "repositories/gone-1/first/module"
+    remains = cache / "gone/first/module"
     remains.mkdir(parents=True)
-    remains.chmod(0o555)
+    remains.chmod(0)
     caches.bound(cache)
-    assert not (cache / "repositories/gone-1").exists()
+    assert not (cache / "gone").exists()
+
+
+def test_a_repository_may_have_any_name(cache):
+    with clone_directory(cache, "gone-one") as place:
+        caches.bound(cache, 0)
+        assert place.exists()
 
 
 def test_a_file_counts_with_what_it_takes_on_the_disk(cache):

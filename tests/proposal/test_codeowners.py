@@ -18,7 +18,10 @@ from tests.tiny import tiny
         (r"pgo/.*\.pprof$ @ada", "gitea", ("ada",)),
         ("pgo/.* @ada\n.*pprof @grace\n!docs/.* @perf", "gitea", ("ada", "grace", "perf")),
         ("pgo/ @ada", "gitlab", ("ada",)),
-        ("pgo @ada", "gitlab", ("ada",)),
+        ("pgo @ada", "gitlab", ()),
+        ("pgo @ada", "local", ("ada",)),
+        ("[a-p]go/.* @ada\na{99999999999999999999} @grace", "gitea", ("ada",)),
+        ("é" * 40_000 + " @ada\npgo/.* @grace", "gitea", ()),
         ("pgo/* @ada", "gitlab", ("ada",)),
         ("**/profile.* @ada", "gitlab", ("ada",)),
         ("/profile.pprof @ada", "gitlab", ()),
@@ -29,8 +32,8 @@ from tests.tiny import tiny
 )
 def test_who_owns_a_file(bare, monkeypatch, lines, kind, expected):
     monkeypatch.setattr(codeowners, "_SECONDS", 2.0)
-    places = {"github": ".github/CODEOWNERS", "gitlab": "CODEOWNERS", "gitea": ".gitea/CODEOWNERS"}
-    push_files(bare, "main", {places[kind]: lines})
+    places = {"github": ".github/CODEOWNERS", "gitea": ".gitea/CODEOWNERS"}
+    push_files(bare, "main", {places.get(kind, "CODEOWNERS"): lines})
     service = tiny(
         repository={"forge": kind, "project": "acme/tiny"},
         review={"reviewers": ["zoe", "CODEOWNERS"]},

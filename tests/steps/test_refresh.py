@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fleetpgo.errors import BuildError, ForgeError
-from fleetpgo.proposal.etiquette import REBASE, REBASE_BOX
+from fleetpgo.proposal import automerge
+from fleetpgo.proposal.etiquette import REBASE, REBASE_BOX, TAKE_OVER
 from fleetpgo.proposal.forges import Standing
 from fleetpgo.proposal.git import git
 from fleetpgo.run.proposed import Merge, Proposed, Watched
@@ -106,6 +107,32 @@ def test_a_passing_fault_is_tried_again_after_an_hour(store, forge, bare, propos
     assert forge.comments(1) == {}
 
 
+def test_what_was_asked_for_and_fails_is_not_built_again_and_again(store, forge, bare, proposing, tmp_path):
+    asked = proposing(BuildError("it does not build"))
+    forge.label(1, add=(TAKE_OVER,))
+    refresh(store, forge, tmp_path)
+
+    assert ("waiting", [True]) == (look(store, forge).state, asked)
+    push_files(bare, "main", {"NEWS": "a person's\n"})
+    assert look(store, forge).state == "work"
+
+
+def test_what_the_forge_does_not_take_back_is_tried_again(store, forge, proposing, tmp_path, monkeypatch):
+    proposing(BuildError("it does not build"))
+    forge.label(1, add=(REBASE,))
+
+    def down(*_):
+        raise ForgeError("the forge is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(forge), "comment", down)
+        refresh(store, forge, tmp_path)
+
+    assert ["waiting", "work"] == [
+        look(store, forge, NOW + timedelta(minutes=each)).state for each in (59, 60)
+    ]
+
+
 def test_a_label_stops_all_of_it(store, forge):
     forge.label(1, add=(REBASE, "fleetpgo/do-not-update"))
 
@@ -173,3 +200,35 @@ def test_it_merges_by_rule_once_nothing_is_waited_for(store, forge, tmp_path):
     step.refresh(service, store, forge, cache=tmp_path)
 
     assert ("work", "merged") == (due.state, forge.get(1).state)
+
+
+def by_rule(store, forge, monkeypatch, *standings):
+    """Look, and act if that is due, at each standing in turn, a minute apart; what the looks found."""
+    forge.label(1, add=("fleetpgo",))
+    service, head = tiny(review={"auto_merge": "squash"}), store.read(Proposed).head
+    monkeypatch.setattr(automerge, "_PAUSE_S", 0)
+    found = []
+    for minute, standing in enumerate(standings):
+        now = NOW + timedelta(minutes=minute)
+        here = {"head": head, "base_head": "b" * 40, **standing}
+        monkeypatch.setattr(type(forge), "standing", lambda *_, here=here: Standing(**here))
+        outcome = look_for_merge(store, forge, service, now=now)
+        found.append(outcome.state)
+        if outcome.state == "work":
+            step.refresh(service, store, forge, cache=None, now=now)
+    return found
+
+
+def test_right_after_a_rebuild_it_is_merged_all_the_same(store, forge, monkeypatch):
+    store.write(Watched(worked_at=NOW))
+    assert by_rule(store, forge, monkeypatch, {}) == ["work"]
+    assert forge.get(1).state == "merged"
+
+
+def test_the_forge_is_asked_to_merge_it_later_once_for_each_commit(store, forge, monkeypatch):
+    asked = []
+    monkeypatch.setattr(type(forge), "merge_once_ready", lambda *arguments: asked.append(arguments[1:]))
+    waits = {"checks": ("test",), "waiting": ("the check test",)}
+    found = by_rule(store, forge, monkeypatch, {**waits, "settled": False}, waits, waits)
+    assert found == ["waiting", "work", "waiting"]
+    assert asked == [(1, "squash", store.read(Proposed).head)]

@@ -11,8 +11,7 @@ import logging
 import os
 import shutil
 import stat
-import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,8 +48,8 @@ def bound(cache: Path, limit: int = LIMIT, *, keep: Path | None = None) -> list[
 
 
 def _bound(repositories: Path, limit: int, keep: Path | None) -> list[str]:
-    for remains in repositories.glob("gone-*"):  # of one that was killed
-        _remove(remains)
+    gone_to = repositories.with_name("gone")
+    _remove(gone_to)  # what a killed one has left
     # Of a link, which no build of ours makes, neither the size nor the content is the caches'.
     own = [each for each in repositories.iterdir() if each.is_dir() and not each.is_symlink()]
     sizes = {each: _size(each) for each in own}
@@ -58,7 +57,7 @@ def _bound(repositories: Path, limit: int, keep: Path | None) -> list[str]:
     for each in sorted(sizes, key=_last_built):
         if total <= limit:
             break
-        if (keep is None or each.name != keep.name) and _remove_unused(each):
+        if (keep is None or each.name != keep.name) and _remove_unused(each, gone_to):
             total -= sizes[each]
             gone.append(each.name)
     if gone:
@@ -73,7 +72,7 @@ def locked(file: Path, how: int) -> Iterator[bool]:
     """Hold a lock; False: with ``LOCK_NB``, somebody else holds it.
 
     Args:
-        file: its file, which is made. A link is refused, a pipe not waited for: builds write here, too.
+        file: its file, which is made. Builds can write here, so a link is refused, and a pipe does not block.
         how: of :func:`fcntl.flock`.
 
     Raises:
@@ -99,7 +98,7 @@ def locked(file: Path, how: int) -> Iterator[bool]:
 
 
 def use_lock(repository: Path) -> Path:
-    """Return the lock that each build of a repository holds with the others, and whoever removes it alone.
+    """Return a repository's lock: builds hold it shared, whoever removes the directory alone.
 
     It lies beside the repository's directory, which is moved away before it is removed.
     """
@@ -111,33 +110,50 @@ def _last_built(repository: Path) -> float:
     return repository.stat().st_mtime
 
 
-def _remove_unused(repository: Path) -> bool:
-    """Remove a repository's cache, unless a build uses it; return whether it is gone."""
+def _remove_unused(repository: Path, gone_to: Path) -> bool:
+    """Remove a repository's cache, moved away before, unless a build uses it; return whether it is gone."""
     try:
         with locked(use_lock(repository), fcntl.LOCK_EX | fcntl.LOCK_NB) as free:
             if not free:
                 return False
             # In one step: a build that begins then makes a cache of its own.
-            gone = Path(tempfile.mkdtemp(dir=repository.parent, prefix="gone-"))
-            repository.rename(gone / repository.name)
-    except RepositoryError as error:
+            gone_to.mkdir(exist_ok=True)
+            repository.rename(gone_to / repository.name)
+    except (RepositoryError, OSError) as error:
         _log.warning("the cache of %s stays: %s", repository.name, error)
         return False
-    _remove(gone)
+    return _remove(gone_to)
+
+
+def _remove(place: Path) -> bool:
+    """Remove a directory, and return whether it is gone; Go makes directories of modules read-only."""
+    _open(place)
+    shutil.rmtree(place, ignore_errors=True)
+    if place.exists():
+        _log.warning("%s cannot be removed: let this user own all that is in it", place)
+        return False
     return True
 
 
-def _remove(place: Path) -> None:
-    """Remove what a killed process may have left half removed; Go makes directories of modules read-only."""
-    for directory, _, _ in os.walk(place):
-        Path(directory).chmod(stat.S_IRWXU)
-    shutil.rmtree(place, ignore_errors=True)
+def _open(place: Path) -> None:
+    """Let everything below a directory be listed and removed."""
+    with suppress(OSError):
+        place.chmod(stat.S_IRWXU)
+    for directory, below, _ in os.walk(place):
+        for name in below:
+            each = Path(directory, name)
+            with suppress(OSError):
+                if not each.is_symlink():
+                    each.chmod(stat.S_IRWXU)
 
 
 def _size(place: Path) -> int:
     """Return the bytes on the disk of all files below a directory; links are not followed."""
     total = 0
-    for directory, _, files in os.walk(place):
+    for directory, below, files in os.walk(place):
+        for name in below:
+            if not os.access(os.path.join(directory, name), os.R_OK | os.X_OK):  # noqa: PTH118  # as below
+                _open(Path(directory, name))
         for name in files:
             try:
                 total += os.lstat(os.path.join(directory, name)).st_blocks * _BLOCK  # noqa: PTH118  # of 100,000 files

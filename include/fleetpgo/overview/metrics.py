@@ -49,7 +49,12 @@ METRICS = {
 }
 """Name of each metric, and what it says."""
 
-STAGES = ("review", "rollout", "week")
+TASKS = {
+    "review": {"wait_for_merge"},
+    "rollout": {"wait_for_rollout", "measure_rollout"},
+    "week": {"wait_for_week", "measure_week"},
+}
+"""The stages in which runs wait, and the tasks whose failure ends the wait."""
 
 _ANSWER_S = 5.0
 """Seconds that the store has for its first answer: whoever scrapes waits for ten."""
@@ -146,13 +151,13 @@ def _waits(
     Of reviews only the newest run's counts: it has taken over the pull request of those before. A run that
     has failed waits for nothing, and none waits longer than the waits' own limits.
     """
-    since: dict[str, list[datetime]] = {stage: [] for stage in STAGES}
+    since: dict[str, list[datetime]] = {stage: [] for stage in TASKS}
     for number, (profile, run) in enumerate(made, start=1):
         store = RunStore(root, service, profile.run)
         if now - profile.made_at > LEAST_RUNS_AFTER:
             continue
         stage, begin = _stage(store, profile, run, newest=number == len(made))
-        if stage and not store.keys(Failed):
+        if stage and TASKS[stage].isdisjoint(store.keys(Failed)):
             since[stage].append(begin)
     for stage, times in since.items():
         labels = {"service": service, "stage": stage}

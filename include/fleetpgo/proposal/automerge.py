@@ -7,6 +7,7 @@ merge at once. So it is asked only after a look at what is still missing; where 
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from fleetpgo.service.review import AutoMergeRules, WhenRules
 
 _log = logging.getLogger(__name__)
+
+_LOOKS, _PAUSE_S = 5, 2.0
+"""Right after a push, a forge works out for some seconds whether a pull request can be merged."""
 
 AUTO_MERGE = "auto-merge"
 """The comment on what is waited for, or what stands against it."""
@@ -39,7 +43,7 @@ class Figures:
 
 def merge_by_rule(
     forge: Forge, pull_request: PullRequest, rule: AutoMergeRules, figures: Figures, *, head: str
-) -> str:
+) -> tuple[bool, str]:
     """Merge now, have the forge merge later, or say on the pull request why a person has to.
 
     Args:
@@ -50,14 +54,20 @@ def merge_by_rule(
         head: full SHA of our commit; another one is never merged.
 
     Returns:
-        what was done, in a sentence.
+        Whether that is all that can be done about this commit, and what was done, in a sentence.
 
     Raises:
         ForgeError: the forge cannot be reached, or refuses to merge in that way.
     """
     number = pull_request.number
     standing = forge.standing(number)
+    for _ in range(_LOOKS):
+        if standing.settled:
+            break
+        time.sleep(_PAUSE_S)
+        standing = forge.standing(number)
     if standing.head != head:
+        forge.stop_merging(number)
         done = f"is left alone: its newest commit is {standing.head}, and not ours"
     elif against := list(objections(rule.when, figures, standing)):
         forge.stop_merging(number)
@@ -73,7 +83,7 @@ def merge_by_rule(
         forge.merge(number, rule.method, head)
         done = "is merged: the base waits for nothing"
     _log.info("pull request %d %s", number, done)
-    return f"pull request {number} {done}"
+    return standing.settled or standing.head != head, f"pull request {number} {done}"
 
 
 def objections(when: WhenRules, figures: Figures, standing: Standing) -> Iterator[str]:

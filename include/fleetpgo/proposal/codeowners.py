@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+import operator
 import re
 import sys
 import tempfile
 from fnmatch import fnmatchcase
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,8 +41,8 @@ PLACES = {
 }
 """Where each kind of forge looks; the first one that is there counts."""
 
-_MOST = 1 << 16
-"""Bytes of a file that are read: its patterns must fit into one argument of a command."""
+_MOST = 1 << 15
+"""Characters of expressions that are read: they must fit into one argument of a command."""
 
 _SECONDS = 10.0
 
@@ -51,7 +53,7 @@ for number, pattern in enumerate(patterns):
     try:
         if (re.fullmatch(pattern.removeprefix("!"), path) is not None) != pattern.startswith("!"):
             found.append(number)
-    except re.error:
+    except (re.error, OverflowError, RecursionError):
         pass
 print(json.dumps(found))
 """
@@ -70,7 +72,7 @@ def owners(checkout: Checkout, path: str, kind: Kind) -> tuple[str, ...]:
     if kind == "gitea":
         chosen = [lines[number][1] for number in _expressions_that_match([each for each, _ in lines], path)]
     else:
-        chosen = [names for pattern, names in lines if _matches(pattern, path)][-1:]
+        chosen = [names for pattern, names in lines if _matches(pattern, path, kind)][-1:]
     found = tuple(dict.fromkeys(name for names in chosen for name in names))
     if not found:
         _log.warning("no CODEOWNERS of %s names an owner of %s", checkout.base, path)
@@ -92,19 +94,26 @@ def _lines(checkout: Checkout, kind: Kind) -> Iterator[tuple[str, tuple[str, ...
         content = read_blob(checkout, checkout.base_commit, place)
         if content is None:
             continue
-        if len(content) > _MOST:
-            _log.warning("of %s only the first %s bytes are read", place, f"{_MOST:,}")
-        for line in content[:_MOST].decode(errors="replace").splitlines():
+        for line in content.decode(errors="replace").splitlines():
             # A "#" in a pattern is written "\#".
             pattern, *names = re.sub(r"(?<!\\)#.*", "", line).split() or [""]
-            if pattern and not pattern.startswith(("[", "^[")):
+            if pattern and not (kind == "gitlab" and pattern.startswith(("[", "^["))):
                 yield pattern, tuple(each[1:] for each in names if each.startswith("@"))
         return
 
 
 def _expressions_that_match(patterns: list[str], path: str) -> list[int]:
     """Return the numbers of the regular expressions that match a path; none if that takes too long."""
-    command = (sys.executable, "-I", "-c", _MATCHES, path, json.dumps(patterns))
+    sizes = accumulate(len(each) for each in patterns)
+    read = [
+        each if each.isprintable() and size <= _MOST else "$^"
+        for each, size in zip(patterns, sizes, strict=True)
+    ]
+    if left := sum(map(operator.ne, read, patterns)):
+        _log.warning(
+            "CODEOWNERS: %d expressions are left out: beyond %d characters, or unprintable", left, _MOST
+        )
+    command = (sys.executable, "-I", "-c", _MATCHES, path, json.dumps(read, ensure_ascii=False))
     ended = processes.capture(command, Path(tempfile.gettempdir()), {}, seconds=_SECONDS)
     if ended.failed:
         _log.warning("CODEOWNERS is left out: its expressions take too long to match, or cannot be read")
@@ -113,13 +122,17 @@ def _expressions_that_match(patterns: list[str], path: str) -> list[int]:
     return found
 
 
-def _matches(pattern: str, path: str) -> bool:
-    """Return whether a pattern as in .gitignore, without its classes of letters, is of a path."""
+def _matches(pattern: str, path: str, kind: Kind) -> bool:
+    """Return whether a pattern as in .gitignore, without its classes of letters, is of a path.
+
+    GitLab's differ: without a slash at its beginning, one is of any depth; without one at its end, of a file.
+    https://docs.gitlab.com/user/project/codeowners/reference/
+    """
     wanted = [_as_glob(part) for part in pattern.strip("/").split("/")]
-    if "/" not in pattern.rstrip("/"):  # at any depth
+    if not pattern.startswith("/") and (kind == "gitlab" or "/" not in pattern.rstrip("/")):
         wanted.insert(0, "**")
-    # As in .gitignore, a name stands for all below it; `docs/*` for the files right in it alone.
-    if pattern.endswith("/") or not wanted[-1].endswith("*"):
+    # Elsewhere a name stands for all below it; `docs/*` for the files right in it alone.
+    if pattern.endswith("/") or (kind != "gitlab" and not wanted[-1].endswith("*")):
         wanted.append("**")
     return _parts_match(wanted, path.split("/"))
 

@@ -124,7 +124,9 @@ def _close_pointless(forge: Forge, checkout: Checkout, found: PullRequest | None
 
 def closed_as_pointless(forge: Forge, pull_request: PullRequest) -> bool:
     """Return whether fleetpgo closed it, as it is now: it may have been reopened, and closed by a person."""
-    return (pull_request.head or "-") in (forge.read_comment(pull_request.number, POINTLESS) or "")
+    said = forge.read_comment(pull_request.number, POINTLESS)
+    # Comments of before 0.2 do not name the commit.
+    return bool(said) and ("closes this at" not in said or pull_request.head in said)
 
 
 def _good_as_approved(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fleetpgo.proposal.checkout import Checkout
 
 _MOST = 50
-"""Updates of one branch that are looked through."""
+"""Such merges of one branch, one after the other, that are looked through."""
 
 
 def only_updated(checkout: Checkout) -> bool:

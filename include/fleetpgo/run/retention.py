@@ -9,8 +9,8 @@ Three ages of a run:
 
 The newest run that merged profiles and the newest whose pull request was merged keep everything but the
 profiles of single instances: the next run is compared with the one, the fleet runs the profile of the other.
-No run waits as long as `runs_after`, or collects as long as `profiles_after`. A run's age begins with its
-newest change; where that is not known, it is 0.
+So does one with an artifact that cannot be read (`fleetpgo store check` names it). A run's age begins with
+its newest change; a run without any known time is never pruned.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ RUNS_AFTER = timedelta(days=400)
 """Age at which all goes but the history: a year and a month, so that a page of last year's is whole."""
 
 LEAST_RUNS_AFTER = timedelta(days=200)
-"""The waits of a run may take 187 days: 60 for the merge, 60 for the rollout, and 60 and the week itself."""
+"""The waits of a run may take 187 days, with the week of the defaults: thrice 60, and the week itself."""
 
 LEAST_PROFILES_AFTER = timedelta(days=8)
 """A run may collect for so long: its windows lie within a week."""
@@ -84,6 +84,7 @@ class _Run:
     held: list[Held]
     made: datetime | None
     merged: bool
+    damaged: bool = False
 
     def age(self, now: datetime) -> timedelta:
         """Return the time since it merged profiles, or since its newest file was changed if that is later."""
@@ -142,6 +143,9 @@ def prune(
                 except NotThereError:
                     pass
                 except StoreError as error:
+                    storage.names(
+                        run.store.directory
+                    )  # raises if it is the store that is ill, and not this file
                     faults.append(str(error))
                     continue
             name = each.kind.__name__ if each.kind else "remains"
@@ -174,23 +178,21 @@ def _old(
 
 
 def _look_at(store: RunStore, held: list[Held]) -> _Run:
-    """Return a run's state. A damaged artifact counts as there: `fleetpgo store check` names it."""
+    """Return a run's state; with an artifact that cannot be read, it is kept as if it were in use."""
     kinds = {each.kind for each in held}
-
-    def find(kind: type) -> object:
-        try:
-            return store.read(kind) if kind in kinds else None
-        except ArtifactError:
-            return None
-
-    manifest, merge = find(Manifest), find(Merge)
-    made = manifest.made_at if isinstance(manifest, Manifest) else None
-    merged = isinstance(merge, Merge) and merge.state == "merged"
-    return _Run(store, held, made if made and made.timestamp() else None, merged)
+    try:
+        manifest = store.read(Manifest) if Manifest in kinds else None
+        merge = store.read(Merge) if Merge in kinds else None
+    except (ArtifactError, StoreError):
+        storage.names(store.directory)  # raises if it is the store that is ill
+        return _Run(store, held, None, merged=False, damaged=True)
+    made = manifest.made_at if manifest and manifest.made_at.timestamp() else None
+    return _Run(store, held, made, merged=merge is not None and merge.state == "merged")
 
 
 def _in_use(runs: Sequence[_Run]) -> set[str]:
     """Return the runs that keep everything but profiles of single instances."""
     made = sorted((run.made, run.store.run, run.merged) for run in runs if run.made)
     merged = [each for each in made if each[2]]
-    return {name for _, name, _ in (*made[-1:], *merged[-1:])}
+    damaged = [run.store.run for run in runs if run.damaged]
+    return {*damaged, *(name for _, name, _ in (*made[-1:], *merged[-1:]))}

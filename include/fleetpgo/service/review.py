@@ -90,8 +90,8 @@ class CommitRules(Part):
         default=None,
         pattern=r"^[^<>\x00-\x1f\x7f]+ <[^<>\s@\x00-\x1f\x7f]+@[^<>\s@\x00-\x1f\x7f]+>$",
         description="author and committer, as `Name <address>`; null: fleetpgo, with an address that belongs "
-        "to nobody. Take an address that nobody else commits with: a commit of it on our branch counts as "
-        "fleetpgo's own, and is replaced",
+        "to nobody. Take an address that nobody else commits with: every commit by it on our branch counts "
+        "as fleetpgo's own, and is overwritten",
     )
     sign: Literal["ssh", "gpg", "forge"] | None = Field(
         default=None,

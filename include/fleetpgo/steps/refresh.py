@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from fleetpgo.errors import FleetPGOError, ForgeError, StoreError
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)
+
+_SOON = timedelta(minutes=5)
+"""Until the next look at a pull request of which the forge does not know yet whether it can be merged."""
 
 _STUCK = "stuck"
 """The comment that says why a branch could not be brought up to date."""
@@ -74,7 +77,8 @@ def refresh(
     try:
         if rule and not (standing.conflict or standing.behind) and cause.endswith(BY_RULE):
             figures = Figures(proposed.overlap, proposed.source_match)
-            done = merge_by_rule(forge, found, rule, figures, head=proposed.head or "")
+            final, done = merge_by_rule(forge, found, rule, figures, head=proposed.head or "")
+            again_at = None if final else now + _SOON
         else:
             done = _propose_again(service, store, forge, found, cache, run_url)
     except (ForgeError, StoreError) as error:
@@ -85,23 +89,31 @@ def refresh(
     except FleetPGOError as error:
         done = f"pull request {found.number} cannot be brought up to date: {error}"
         _log.warning("%s", done)
-        forge.comment(found.number, _why_stuck(error), _STUCK)
+        try:
+            forge.comment(found.number, _why_stuck(error), _STUCK)
+        except ForgeError as unsaid:
+            again_at = now + SELDOM
+            _log.warning("nor can that be said on it: %s", unsaid)
     finally:
         _note(store, tried=tried, again_at=again_at, worked_at=now)
     if asked and again_at is None:
-        _answered(store, forge, found)
+        _answered(store, forge, found, now)
     return done
 
 
-def _answered(store: RunStore, forge: Forge, found: PullRequest) -> None:
-    """Take off what a person asked by, and forget it: they may ask for the same again."""
+def _answered(store: RunStore, forge: Forge, found: PullRequest, now: datetime) -> None:
+    """Take off what a person asked by; once nothing asks any more, they may ask for the same again."""
     try:
-        if wants_rebase(found):
-            # As it is now: the text may have been written anew.
-            without_rebase(forge, forge.get(found.number))
+        # As it is now: the text may have been written anew.
+        there = forge.get(found.number)
+        if wants_rebase(there):
+            without_rebase(forge, there)
+            there = forge.get(found.number)
     except ForgeError as error:
         _log.warning("pull request %d still asks for what is done: %s", found.number, error)
-    else:
+        _note(store, again_at=now + SELDOM)
+        return
+    if not is_asked(there):
         _note(store, tried="")
 
 

@@ -15,7 +15,7 @@ from fleetpgo.proposal.automerge import Figures, objections
 from fleetpgo.proposal.ensure import HANDED_OVER
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, REBASE, TAKE_OVER, wants_rebase
 from fleetpgo.proposal.novelty import closed_as_pointless
-from fleetpgo.run.proposed import Merge, Watched
+from fleetpgo.run.proposed import Failed, Merge, Watched
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -118,9 +118,8 @@ def due(service: ServiceRules, proposed: Proposed, pull_request: PullRequest, st
             rule is not None
             and ours
             and standing.settled
-            and not standing.waiting
             and not any(objections(rule.when, figures, standing)),
-            f"nothing stands in the way of its merge by {BY_RULE}",
+            f"{'the forge can merge it later' if standing.waiting else 'it can be merged'} by {BY_RULE}",
         ),
     )
     if DO_NOT_UPDATE in pull_request.labels:
@@ -142,10 +141,10 @@ def work_key(cause: str, standing: Standing, *, asked: bool) -> str:
 
 
 def _may_try(watched: Watched, cause: str, standing: Standing, now: datetime, *, asked: bool) -> bool:
-    """Return whether something is new, and the last try was an hour ago: a base may move each minute."""
+    """Return whether to try now: something is new, and nothing was built for an hour, or a person asks."""
     if work_key(cause, standing, asked=asked) == watched.tried:
         return watched.again_at is not None and now >= watched.again_at
-    return asked or watched.worked_at is None or now - watched.worked_at >= SELDOM
+    return asked or cause.endswith(BY_RULE) or watched.worked_at is None or now - watched.worked_at >= SELDOM
 
 
 def _tell_failing(
@@ -171,13 +170,17 @@ def _tell_failing(
         )
 
 
+def begin_to_wait(store: RunStore, what: str, now: datetime) -> None:
+    """Note that a wait begins, and forget why it failed before, if its task was cleared."""
+    store.remove(Failed, f"wait_for_{what}")
+    if what == "merge":
+        store.write(replace(store.find(Watched) or Watched(), since=now))
+
+
 def waited(store: RunStore, now: datetime) -> timedelta:
-    """Return how long the wait has lasted; the first call notes its beginning."""
+    """Return how long the wait for the merge has lasted; 0 if its beginning was not noted."""
     watched = store.find(Watched) or Watched()
-    if watched.since is None:
-        store.write(replace(watched, since=now))
-        return timedelta(0)
-    return now - watched.since
+    return now - (watched.since or now)
 
 
 def skip(store: RunStore, reason: str) -> Outcome:

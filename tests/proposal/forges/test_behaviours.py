@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fleetpgo.errors import ForgeError, RefusedError, RepositoryError
+from fleetpgo.proposal import automerge
 from fleetpgo.proposal.automerge import AUTO_MERGE, Figures, merge_by_rule
 from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.commits import commit, push
@@ -252,7 +253,9 @@ def test_approval(side, forge, made):
     assert (False, 1, True, 0) == (before.approved, len(before.waiting), after.approved, len(after.waiting))
 
 
-@behaviour("an approval of before a push does not count where the base says so", real=False)
+@behaviour(
+    "an approval of before a push does not count where the base says so", gitea="never counts", real=False
+)
 def test_stale_approval(side, forge, made):
     side.protect(Rule("main", approvals=1))
     side.double.pull(made.number).approvals.append("ada")
@@ -273,22 +276,33 @@ def test_changes_asked_for(side, forge, made, needed):
     assert (False, True) == (standing.approved, "changes that a reviewer asks for" in standing.waiting)
 
 
-@behaviour("somebody's commit on the branch is never merged by rule")
+@behaviour("an objection of before a push still holds up the merge", github="n/a", gitlab="n/a", real=False)
+def test_stale_objection(side, forge, made):
+    side.double.pull(made.number).objections.append("ada")
+    side.double.pull(made.number).stale = True
+
+    assert forge.standing(made.number).waiting == ("changes that a reviewer asks for",)
+
+
+@behaviour(
+    "somebody's commit on the branch is not merged by rule, and what the forge was to merge is taken back"
+)
 def test_strangers_commit(side, forge, made):
     side.commit(BRANCH, "evil.go", "package main\n")
-    said = merge_by_rule(forge, made, rule(auto_merge="squash"), Figures(), head=made.head)
+    _, said = merge_by_rule(forge, made, rule(auto_merge="squash"), Figures(), head=made.head)
 
     assert ("open", True) == (forge.get(made.number).state, "and not ours" in said)
 
 
 @behaviour("while the forge works out whether it can be merged, nothing is merged", real=False)
-def test_unsettled(side, forge, made):
+def test_unsettled(side, forge, made, monkeypatch):
+    monkeypatch.setattr(automerge, "_PAUSE_S", 0)
     side.double.unsettled = True
-    said = merge_by_rule(forge, made, rule(auto_merge="squash"), Figures(), head=made.head)
+    final, said = merge_by_rule(forge, made, rule(auto_merge="squash"), Figures(), head=made.head)
 
     expected = side.kind == "gitea"  # which works that out before it answers
     assert expected == (forge.get(made.number).state == "merged")
-    assert expected == ("still working out" not in said)
+    assert expected == final == ("still working out" not in said)
 
 
 @behaviour("`auto_merge: squash` merges at once where the base requires nothing")

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_PAGE, _MOST_PAGES = 50, 20
+"""Reviews that Gitea gives at once, as it is delivered, and pages of them that are read."""
+
 _ANY_CHECK = "every check"
 """A base that requires checks and names none waits for all that are reported."""
 
@@ -122,10 +125,15 @@ def standing(ask: Ask, number: int) -> Standing:
     # The newest of each person counts; they come in the order in which they were made.
     newest = {
         each["user"]["login"]: each
-        for each in ask("GET", f"/pulls/{number}/reviews", doing) or []
+        for each in _reviews(ask, number, doing)
         if each["state"] in ("APPROVED", "REQUEST_CHANGES") and each.get("user")
     }
-    states = [each["state"] for each in newest.values() if not (each.get("dismissed") or each.get("stale"))]
+    # A push makes approvals stale, and no objection.
+    states = [
+        each["state"]
+        for each in newest.values()
+        if not each.get("dismissed") and not (each.get("stale") and each["state"] == "APPROVED")
+    ]
     approvals = states.count("APPROVED")
     conflict = not pull["mergeable"] and not pull["draft"]
     behind = _outdated(ask, base) and pull.get("merge_base") != base["commit"]["id"]
@@ -146,6 +154,17 @@ def standing(ask: Ask, number: int) -> Standing:
         behind=behind,
         approved=approvals > 0 and "REQUEST_CHANGES" not in states,
     )
+
+
+def _reviews(ask: Ask, number: int, doing: str) -> list[Any]:
+    """Return all reviews, the oldest first."""
+    found: list[Any] = []
+    for page in range(1, _MOST_PAGES + 1):
+        part = ask("GET", f"/pulls/{number}/reviews?limit={_PAGE}&page={page}", doing) or []
+        found += part
+        if len(part) < _PAGE:
+            break
+    return found
 
 
 def _reported(check: str, reported: Mapping[str, str]) -> set[str]:
