@@ -345,7 +345,7 @@ def test_workers_hold_no_secret_that_they_do_not_need(services):
     secret = re.compile(r"\$\{(\w+):\?")
     known = {each for worker in WORKERS for text in values(services[worker]) for each in secret.findall(text)}
     # The broker, the results of tasks, and the one bucket.
-    assert known == {"REDIS_PASSWORD", "POSTGRES_PASSWORD", "STORE_PASSWORD"}
+    assert known == {"REDIS_PASSWORD", "STORE_PASSWORD"}
     assert not {name for name in held if re.search("FERNET|JWT|SECRET_KEY|SQL_ALCHEMY|ROOT", name)}
 
 

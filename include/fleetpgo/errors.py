@@ -112,5 +112,9 @@ class RefusedError(ForgeError):
     """The forge works and refuses this request; a retry gets the same answer."""
 
 
+class UndecidedError(ForgeError):
+    """The forge is still working out whether it can merge; within seconds it knows."""
+
+
 class MeasurementError(FleetPGOError):
     """The data in Prometheus are not enough to compute the saving."""

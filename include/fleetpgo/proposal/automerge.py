@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fleetpgo.errors import UndecidedError
 from fleetpgo.markdown import code, listed
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 _LOOKS, _PAUSE_S = 5, 2.0
 """Right after a push, a forge works out for some seconds whether a pull request can be merged."""
+
+_UNDECIDED = "is not merged yet: the forge is still working out whether it can be"
 
 AUTO_MERGE = "auto-merge"
 """The comment on what is waited for, or what stands against it."""
@@ -60,30 +64,37 @@ def merge_by_rule(
         ForgeError: the forge cannot be reached, or refuses to merge in that way.
     """
     number = pull_request.number
-    standing = forge.standing(number)
-    for _ in range(_LOOKS):
-        if standing.settled:
+    done = None
+    for look in range(_LOOKS):
+        if look:
+            time.sleep(_PAUSE_S)
+        with suppress(UndecidedError):
+            done = _merge(forge, number, rule, figures, head)
+        if done is not None:
             break
-        time.sleep(_PAUSE_S)
-        standing = forge.standing(number)
+    said = f"pull request {number} {done or _UNDECIDED}"
+    _log.info("%s", said)
+    return done is not None, said
+
+
+def _merge(forge: Forge, number: int, rule: AutoMergeRules, figures: Figures, head: str) -> str | None:
+    """Do what can be done now, and return it in words; None while the forge has not decided."""
+    standing = forge.standing(number)
     if standing.head != head:
         forge.stop_merging(number)
-        done = f"is left alone: its newest commit is {standing.head}, and not ours"
-    elif against := list(objections(rule.when, figures, standing)):
+        return f"is left alone: its newest commit is {standing.head}, and not ours"
+    if against := list(objections(rule.when, figures, standing)):
         forge.stop_merging(number)
         _say(forge, number, "does not merge this by itself, as `review.auto_merge` says", against)
-        done = f"is not merged: {'; '.join(against)}"
-    elif not standing.settled:
-        done = "is not merged yet: the forge is still working out whether it can be"
-    elif standing.waiting:
+        return f"is not merged: {'; '.join(against)}"
+    if not standing.settled:
+        return None
+    if standing.waiting:
         forge.merge_once_ready(number, rule.method, head)
         _say(forge, number, f"has the forge merge this ({rule.method}). It waits for", standing.waiting)
-        done = f"waits for {', '.join(standing.waiting)}; then the forge merges it"
-    else:
-        forge.merge(number, rule.method, head)
-        done = "is merged: the base waits for nothing"
-    _log.info("pull request %d %s", number, done)
-    return standing.settled or standing.head != head, f"pull request {number} {done}"
+        return f"waits for {', '.join(standing.waiting)}; then the forge merges it"
+    forge.merge(number, rule.method, head)
+    return "is merged: the base waits for nothing"
 
 
 def objections(when: WhenRules, figures: Figures, standing: Standing) -> Iterator[str]:

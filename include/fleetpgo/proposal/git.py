@@ -58,7 +58,9 @@ def git(directory: Path, *arguments: str, config: Mapping[str, str] | None = Non
         RepositoryError: the command fails or takes longer than ten minutes; with git's own message.
     """
     entries = {**_ALWAYS, **(config or {})}
-    environment = processes.passed_on(os.environ, "GIT_SSL_CAINFO") | {
+    # A connection's own authority would lose against that of the environment.
+    own = any(key.startswith("http.") and key.endswith(".sslCAInfo") for key in entries)
+    environment = processes.passed_on(os.environ, *([] if own else ["GIT_SSL_CAINFO"])) | {
         "LC_ALL": "C.UTF-8",
         "HOME": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",

@@ -76,7 +76,7 @@ def forge(kind, there):
 
 
 @pytest.fixture
-def side(request, serve, tmp_path):
+def side(request, tmp_path):
     """A forge as the suite of behaviours looks at it: a double, or the real one of `make test-forge`."""
     if os.environ.get("FORGE"):
         if os.environ["FORGE"] != request.param:
@@ -84,7 +84,8 @@ def side(request, serve, tmp_path):
         with real.throw_away(request.param) as there:
             yield there
         return
-    yield Doubled(request.param, serve(request.param), tmp_path / "ca.pem")
+    # Asked for here: it sets an authority for everything.
+    yield Doubled(request.param, request.getfixturevalue("serve")(request.param), tmp_path / "ca.pem")
 
 
 @pytest.fixture

@@ -157,4 +157,11 @@ def gitlab() -> Published:
 def gitea() -> Generated:
     """Gitea's and Forgejo's. Its 600 modules take seconds to import, which only who asks for it pays."""
     client = importlib.import_module("gitea_api_client")
-    return Generated(client, client.RepositoryApi, client.IssueApi, client.OrganizationApi, client.UserApi)
+    return Generated(
+        client,
+        client.RepositoryApi,
+        client.IssueApi,
+        client.OrganizationApi,
+        client.UserApi,
+        client.MiscellaneousApi,
+    )

@@ -921,6 +921,7 @@ class GiteaDouble(Double):
         ("GET", rf"{REPOSITORY}/issues/(\d+)/labels", "own_labels"),
         ("GET", rf"{REPOSITORY}/assignees", "assignable"),
         ("GET", "/user", "own_user"),
+        ("GET", "/version", "tell_version"),
         ("GET", r"/orgs/acme/labels", "organisation_labels"),
         ("GET", rf"{REPOSITORY}/labels", "labels"),
         ("POST", rf"{REPOSITORY}/labels", "make_label"),
@@ -936,6 +937,7 @@ class GiteaDouble(Double):
     def __init__(self, root: Path, description: Any) -> None:
         super().__init__(root, description)
         self.ids: dict[str, int] = {}
+        self.version = "1.26.0"
         self.organisation: dict[str, int] | None = None
 
     def label_id(self, name: str) -> int:
@@ -1004,11 +1006,19 @@ class GiteaDouble(Double):
         return {"sha": commit, "state": "pending", "statuses": statuses}
 
     def timeline(self, number: str, *, query: Any) -> Any:
-        names = {"closed": "close", "head_ref_deleted": "delete_branch"}
         pull = self.pull(number)
-        # Only what was deleted after the closing is on the page.
-        said = [each for each in pull.events if each == "closed" or pull.events[0] == "closed"]
-        return self.paged([{"id": key, "type": names[each]} for key, each in enumerate(said, 1)], query)
+        names = {"closed": "close", "head_ref_deleted": "delete_branch"}
+        said = [(names[each], minute) for minute, each in enumerate(pull.events)]
+        if pull.events[:1] == ["head_ref_deleted"]:  # it is closed by that
+            said = [("close", 0), *([] if "+gitea" in self.version else [("delete_branch", 0)])]
+        page = [
+            {"id": key, "type": name, "created_at": f"2026-01-05T06:{minute:02}:00Z"}
+            for key, (name, minute) in enumerate(said, 1)
+        ]
+        return self.paged(page, query)
+
+    def tell_version(self, *, query: Any) -> Any:
+        return {"version": self.version}
 
     def list_milestones(self, *, query: Any) -> Any:
         found = [(title, key) for title, key in self.milestones.items() if query["name"] in title]
@@ -1033,7 +1043,7 @@ class GiteaDouble(Double):
             "merged": pull.state == "merged",
             "merged_at": pull.merged_at,
             "merge_commit_sha": pull.merge_commit,
-            "mergeable": pull.state == "open" and not self.conflicts(pull),
+            "mergeable": pull.state == "open" and not (self.unsettled or self.conflicts(pull)),
             "merge_base": self.merge_base(pull),
             "labels": self.own_labels(str(pull.number), query={}),
             "assignees": [self.describe_user(name) for name in pull.assignees] or None,

@@ -112,7 +112,7 @@ class Doubled:
     def lose_branch(self, branch):
         """Delete a branch, other than by the button on its pull request."""
         for each in self.double.pulls:
-            if self.kind == "github":
+            if self.kind != "gitlab":
                 each.events.append("head_ref_deleted")
         git(self.double.bare, "update-ref", "-d", f"refs/heads/{branch}")
 

@@ -9,6 +9,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fleetpgo.errors import ForgeError, RefusedError, RepositoryError
+from fleetpgo.proposal import automerge
+from fleetpgo.proposal.automerge import Figures
 from fleetpgo.proposal.body import Provenance
 from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.commits import commit, push
@@ -17,7 +19,7 @@ from fleetpgo.proposal.etiquette import TAKE_OVER
 from fleetpgo.proposal.forges import App, connect
 from fleetpgo.proposal.git import git
 from fleetpgo.proposal.signing import identity_of
-from fleetpgo.service.review import CommitRules
+from fleetpgo.service.review import AutoMergeRules, CommitRules, WhenRules
 from fleetpgo.steps.propose import propose
 from tests.proposal.forges.doubles import APP, BOT_COMMITS, INSTALLATION, KINDS, PROJECT, TOKEN
 from tests.proposal.forges.sides import BRANCH, close, delete_branch, label
@@ -291,6 +293,33 @@ def test_auto_merge_that_github_does_not_allow_is_told_in_its_own_words(server, 
         "400 Pull request Auto merge is not allowed for this repository"
     )
     assert "let the repository allow auto-merge" in error.value.hint
+
+
+@pytest.mark.parametrize("server", ["gitea"], indirect=True)
+@pytest.mark.parametrize("version", ["1.26.0", "9.0.0+gitea-1.22.0"], ids=["gitea", "forgejo"])
+@pytest.mark.parametrize("first", ["deleted", "closed"])
+def test_whether_a_deletion_has_closed_it_is_told_on_gitea_and_on_forgejo(server, pushed, version, first):
+    double, forge = server
+    double.version = version
+    number = forge.create(BRANCH, "main", "Title", "Body").number
+    if first == "closed":
+        forge.close(number)
+    double.delete_branch(BRANCH)
+
+    assert forge.lost_branch(number) == (first == "deleted")
+
+
+@pytest.mark.parametrize("server", ["gitea"], indirect=True)
+def test_gitea_that_cannot_say_yet_is_asked_again(server, pushed, monkeypatch):
+    double, forge = server
+    monkeypatch.setattr(automerge, "_PAUSE_S", 0)
+    made = forge.create(BRANCH, "main", "Title", "Body")
+    double.stumbles.append(("POST", 405, {"x-words": "Please try again later"}))
+    final, _ = automerge.merge_by_rule(
+        forge, made, AutoMergeRules(method="merge", when=WhenRules(checks="any")), Figures(), head=made.head
+    )
+
+    assert (True, "merged") == (final, forge.get(made.number).state)
 
 
 BOT = "{} <{}>".format(*BOT_COMMITS)

@@ -6,13 +6,13 @@ No client is used: those there are for Python are generated whole from the API's
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import requests
 
-from fleetpgo.errors import ForgeError, RefusedError
+from fleetpgo.errors import ForgeError, RefusedError, UndecidedError
 from fleetpgo.proposal.forges import PullRequest, comment_marker, gitea_rules
 from fleetpgo.proposal.forges.access import (
     ELSE,
@@ -40,6 +40,9 @@ _log = logging.getLogger(__name__)
 
 _PAGE = 50
 """Most that Gitea gives at once, as it is delivered."""
+
+_AT_ONCE = timedelta(seconds=2)
+"""Between a deletion and the closing that it causes there is no longer."""
 
 _DRAFT = "WIP: "
 """A draft is one whose title begins so."""
@@ -173,8 +176,8 @@ class GiteaForge:
     def lost_branch(self, number: int) -> bool:
         """Return whether it was closed by the deletion of its branch.
 
-        Gitea notes the deletion of a closed one's branch on its page (``delete_branch``). One that closes a
-        pull request leaves the closing alone.
+        Both note the deletion of a closed one's branch on its page (``delete_branch``). Of a deletion that
+        closes it, Gitea 1.26 notes both in the same second, Forgejo the closing alone.
         """
         doing = f"asking how pull request {number} was closed"
         with one_call():
@@ -182,8 +185,16 @@ class GiteaForge:
             # `ref` is another one once the branch is gone.
             if there["state"] == "open" or there["merged"] or there["head"]["ref"] == there["head"]["label"]:
                 return False
-            said = [each["type"] for each in self._pages(f"/issues/{number}/timeline", doing)]
-            return "delete_branch" not in said
+            at: dict[str, datetime] = {
+                each["type"]: datetime.fromisoformat(each["created_at"])
+                for each in self._pages(f"/issues/{number}/timeline", doing)
+                if each["type"] in ("close", "delete_branch")
+            }
+            if at.keys() == {"close", "delete_branch"}:
+                return abs(at["delete_branch"] - at["close"]) <= _AT_ONCE
+            # Forgejo adds the version of the Gitea that it came from.
+            version = self._ask("GET", "/version", doing, below="")["version"]
+            return "+gitea" in version and "delete_branch" not in at
 
     def set_milestone(self, number: int, title: str) -> None:
         """Put a pull request into an open milestone."""
@@ -309,7 +320,9 @@ class GiteaForge:
             return None
         if not answer.ok:
             said = f"{answer.status_code} {words(_reason(answer))}"
-            raise refusal(answer.status_code)(
+            # So it says right after a push, while it looks for conflicts.
+            kind = UndecidedError if "try again later" in said else refusal(answer.status_code)
+            raise kind(
                 f"{self._address}/{self._project}: {doing} failed: {said}",
                 hint=HINTS.get(answer.status_code, ELSE),
             )

@@ -153,6 +153,8 @@ def standing(ask: Ask, number: int) -> Standing:
         conflict=conflict,
         behind=behind,
         approved=approvals > 0 and "REQUEST_CHANGES" not in states,
+        # While Gitea looks for conflicts it says the same as of one, and refuses to merge (405).
+        settled=pull["mergeable"] or pull["draft"],
     )
 
 
