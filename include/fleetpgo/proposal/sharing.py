@@ -39,8 +39,8 @@ class Beside:
     profiles: tuple[str, ...] = ()
 
 
-def built_alike(service: ServiceRules) -> list[ServiceRules]:
-    """Return the other services whose files name the same repository, base, command and environment.
+def of_repository(service: ServiceRules) -> list[ServiceRules]:
+    """Return the other services whose files name the same repository.
 
     A service file with a mistake names none: its own run says so.
     """
@@ -50,9 +50,14 @@ def built_alike(service: ServiceRules) -> list[ServiceRules]:
             other = load_service(file)
         except ServiceFileError:
             continue
-        if other.name != service.name and _build(other) == _build(service):
+        if other.name != service.name and other.repository.identity == service.repository.identity:
             found.append(other)
     return found
+
+
+def built_alike(service: ServiceRules) -> list[ServiceRules]:
+    """Return the other services whose files name the same repository, base, command and environment."""
+    return [other for other in of_repository(service) if _build(other) == _build(service)]
 
 
 def _build(service: ServiceRules) -> tuple[object, ...]:
