@@ -42,6 +42,7 @@ from fleetpgo_airflow.operators import (
 from fleetpgo_airflow.waits import (
     WaitForMergeOperator,
     WaitForRolloutOperator,
+    WaitForTurnOperator,
     WaitForWeekOperator,
     WaitForWindowOperator,
 )
@@ -64,6 +65,7 @@ and with the result, and opens one pull request. After the rollout it measures t
 | top_up | profiles further rounds while there are too few samples | the log has the figures |
 | merge_profiles | checks, merges, minimises; applies the quorum | the log names each lost instance |
 | approve | waits for an approval, if the service requires one | skipped from here: it was rejected |
+| wait_for_turn | waits if too many build or are open already | see `repository.limits` |
 | build_and_open_pr | builds twice; opens or updates the PR of `{branch}` | the log has the build's output |
 | wait_for_merge | waits until the PR is merged; rebases it where needed | skipped: closed, or taken over |
 | announce_merge | updates `fleetpgo://{name}/profile`, deletes our branch | no DAG that follows it starts |
@@ -191,18 +193,19 @@ def pgo_refresh(service: ServiceRules) -> DAG:
                 **(builds(service) if service.profile.repair else {}),
             ),
             *approval(service),
+            WaitForTurnOperator(task_id="wait_for_turn", service=name),
             BuildAndOpenPROperator(
                 task_id="build_and_open_pr",
                 service=name,
                 **builds(service),
-                execution_timeout=build_time(service),
+                execution_timeout=service.build.longest,
             ),
             merged := WaitForMergeOperator(
                 task_id="wait_for_merge",
                 service=name,
                 # While it waits it holds no slot; where it resumes to build, one of the builds'.
                 **builds(service),
-                execution_timeout=build_time(service),
+                execution_timeout=service.build.longest,
             ),
             WaitForRolloutOperator(task_id="wait_for_rollout", service=name),
             MeasureOperator(task_id="measure_rollout", service=name, period="rollout"),
@@ -219,11 +222,6 @@ def builds(service: ServiceRules) -> dict[str, str]:
     """Return the arguments of a task that builds: where it runs, and with how many others."""
     queue = {"queue": service.build.queue} if service.build.queue else {}
     return {"pool": service.build.pool, **queue}
-
-
-def build_time(service: ServiceRules) -> timedelta:
-    """Return the most time of two builds, tests, benchmarks, an explanation; twice, if the base has moved."""
-    return 2 * 5 * service.build.timeout + timedelta(minutes=15)
 
 
 def length(service: ServiceRules) -> dict[str, Param]:

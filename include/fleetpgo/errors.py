@@ -15,6 +15,7 @@
     ├── RepositoryError      git could not clone, commit or push
     ├── ForgeError           the forge cannot be reached, or refuses
     │   └── RefusedError     the forge works and refuses this request; a retry gets the same answer
+    ├── LimitError           a limit of the service file holds the run up for now
     └── MeasurementError     the data in Prometheus are not enough to compute the saving
 
 A message says what happened, and to what; `hint` says what to do. Where a key of the service file rules the
@@ -114,6 +115,10 @@ class RefusedError(ForgeError):
 
 class UndecidedError(ForgeError):
     """The forge is still working out whether it can merge; within seconds it knows."""
+
+
+class LimitError(FleetPGOError):
+    """A limit of the service file (``repository.limits``) holds the run up for now; later it will not."""
 
 
 class MeasurementError(FleetPGOError):

@@ -23,6 +23,7 @@ STAGES = (
     "fetch_profile",
     "top_up",
     "merge_profiles",
+    "wait_for_turn",
     "build_and_open_pr",
     "wait_for_merge",
     "wait_for_rollout",

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from upath import UPath
 
     from fleetpgo.collection import Access
-    from fleetpgo.service.rules import RepositoryRules, ServiceRules
+    from fleetpgo.service.repository import RepositoryRules
+    from fleetpgo.service.rules import ServiceRules
 
 # What fleetpgo knows to be secret, Airflow masks in logs: also what is made of a connection, such as headers.
 foreign.listeners.append(mask_secret)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from fleetpgo.steps.watch import Outcome
 
-What = Literal["merge", "rollout", "week"]
+What = Literal["turn", "merge", "rollout", "week"]
 
 PATIENCE = timedelta(days=60)
 """Longest wait; after it the task fails, so that somebody looks."""
@@ -48,18 +48,24 @@ PATIENCE = timedelta(days=60)
 REOPENED = timedelta(days=7)
 """For so long a closed pull request may be reopened; after it the run is skipped."""
 
+TURN = timedelta(minutes=10)
+"""Least time between two looks for a turn to build."""
+
 BLIND = timedelta(days=1)
 """For so long the forge may give no answer, as with a revoked token; then the task fails, as an alert."""
 
 
 def look(what: What, service_name: str, run: str) -> Outcome:
     """Check once, blocking. If the wait is over, the result goes into the store."""
-    from fleetpgo.steps.wait import look_for_merge, look_for_rollout, look_for_week  # noqa: PLC0415  # not when the DAG file is parsed
+    from fleetpgo.steps.turns import look_for_turn  # noqa: PLC0415  # not when the DAG file is parsed
+    from fleetpgo.steps.wait import look_for_merge, look_for_rollout, look_for_week  # noqa: PLC0415  # likewise
 
     with keys_located(service_name):
         service = load_named(service_name)
         store = hooks.run_store(service_name, run)
         match what:
+            case "turn":
+                return look_for_turn(service, store, lambda: hooks.forge(service), now=datetime.now(UTC))
             case "merge":
                 return look_for_merge(store, hooks.forge(service), service, patience=REOPENED)
             case "rollout":
@@ -205,6 +211,27 @@ class WaitOperator(RefreshOperator):
     def work(self, context: Context) -> str:
         """Do what is due before the wait goes on; return what was done."""
         raise NotImplementedError
+
+
+class WaitForTurnOperator(WaitOperator):
+    """Waits while as many builds or open pull requests are there as `repository.limits` allows."""
+
+    what: What = "turn"
+
+    def poll(self) -> timedelta:
+        """Return the time between two looks: each may ask the forge for every service of the repository."""
+        return max(load_named(self.service).rollout.poll, TURN)
+
+    def execute(self, context: Context) -> None:
+        """Ask for a turn and look; where nothing is limited, end at once."""
+        from fleetpgo.steps.turns import ask_for_turn  # noqa: PLC0415  # not when the DAG file is parsed
+
+        with translated(self.service):
+            service, store = self.opened(context)
+            opens = not context["params"]["dry_run"]
+            if not ask_for_turn(service, store, opens=opens, now=datetime.now(UTC)):
+                return
+        super().execute(context)
 
 
 class WaitForMergeOperator(WaitOperator):

@@ -100,6 +100,15 @@ def test_a_sound_service_passes_and_says_what_will_be_possible(examine, serving,
     assert found["Go"][1].startswith("go version go1.")
 
 
+def test_limits_of_the_repository_are_said(examine):
+    _, found = examine(("project: tiny}", "project: tiny, limits: {open: 3, builds_per_hour: 4}}"))
+    said = (
+        "at most 3 open pull request(s) and 4 build(s) an hour, for the 1 service(s) of tiny: a run beyond "
+        "that waits"
+    )
+    assert found["repository.limits"] == ("ok", said)
+
+
 @pytest.mark.parametrize(
     ("replaced", "name", "outcome", "said"),
     [

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from fleetpgo.cli.main import cli
 from fleetpgo.proposal.git import git
 from fleetpgo.run.artifacts import ProposedText
-from fleetpgo.run.proposed import Merge
+from fleetpgo.run.proposed import Merge, Turn
 from fleetpgo.run.store import RunStore
 from tests.collection.instances import cpu_profile, http, serving
 from tests.run.artifacts import PROFILE, manifest, proposed
@@ -155,3 +155,15 @@ def test_too_early_says_from_when_it_can_be_measured(call, start_prometheus, mer
 def test_without_a_pull_request_there_is_nothing_to_measure(call, tmp_path):
     done = call("measure", "tiny", "--run", "latest", "--prometheus", "http://127.0.0.1:9")
     assert "no run of tiny in" in str(done.exception)
+
+
+def test_a_limit_of_the_repository_ends_it_before_anybody_is_profiled(call, tmp_path):
+    file = tmp_path / "services" / "tiny.yaml"
+    file.write_text(SERVICE.replace("project: tiny,", "project: tiny, limits: {builds_per_hour: 1},"))
+    now = datetime.now(UTC)
+    RunStore(tmp_path / "store", "tiny", "earlier").write(Turn(now, builds=(now,)))
+    done = call("run", "tiny", "--prometheus", "http://127.0.0.1:9", "--run", "second")
+
+    assert done.exit_code == 1
+    assert "1 build(s) of tiny have begun within an hour" in str(done.exception)
+    assert "run again later" in done.exception.hint

@@ -97,12 +97,12 @@ def test_a_task_that_starts_reads_its_own_service_file_alone(services):
 
 def test_nobody_is_asked_for_approval_by_default(parsed):
     plain = tasks(parsed["dags"]["pgo_refresh__plain"]["dag"])
-    assert plain["merge_profiles"]["downstream_task_ids"] == ["build_and_open_pr"]
+    assert plain["merge_profiles"]["downstream_task_ids"] == ["wait_for_turn"]
 
 
 def test_approval_stands_between_the_merge_and_the_build(careful):
     graph = {name: task.get("downstream_task_ids") for name, task in tasks(careful).items()}
-    assert (graph["merge_profiles"], graph["approve"]) == (["approve"], ["build_and_open_pr"])
+    assert (graph["merge_profiles"], graph["approve"]) == (["approve"], ["wait_for_turn"])
 
 
 def test_a_merge_that_builds_takes_the_builds_pool(parsed, careful):
@@ -154,7 +154,7 @@ def test_the_merge_updates_the_services_asset(careful):
 def test_no_task_that_ends_in_the_triggerer_has_an_outlet(careful):
     # Airflow emits outlets when a worker reports success; a trigger's ending event does not pass there.
     waits = [task for name, task in tasks(careful).items() if name.startswith("wait_for_")]
-    assert [task.get("outlets") for task in waits] == [None] * 3
+    assert [task.get("outlets") for task in waits] == [None] * 4
 
 
 def test_every_task_says_what_it_does(careful):

@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
 
 from fleetpgo.proposal.forges.local import LocalForge
-from fleetpgo.run.proposed import Failed, Merge, Proposed, Rollout, Watched
+from fleetpgo.run.proposed import Failed, Merge, Proposed, Rollout, Turn, Watched
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import load_named, services_directory
 from tests.run.artifacts import proposed
@@ -257,6 +257,40 @@ def test_a_rollout_past_its_deadline_fails_the_task_for_good_with_the_reason(too
     operator = WaitForRolloutOperator(task_id="wait_for_rollout", service="wshim")
     with pytest.raises(AirflowFailException, match=r"0\.0 % of the instances after 14 days"):
         operator.execute({"run_id": RUN})
+
+
+@pytest.fixture
+def limited(forge, store, tmp_path, monkeypatch):
+    """A service that may build once an hour, and did a while ago: the store of that run."""
+    text = (services_directory() / "wshim.yaml").read_text()
+    (tmp_path / "wshim.yaml").write_text(
+        text.replace("repository:\n", "repository:\n  limits: {builds_per_hour: 1}\n")
+    )
+    monkeypatch.setenv("FLEETPGO_SERVICES", str(tmp_path))
+    earlier = RunStore(store.root, "wshim", "manual__0")
+    now = datetime.now(UTC)
+    earlier.write(Turn(now, builds=(now,)))
+    return earlier
+
+
+def take_turn():
+    return operator("WaitForTurnOperator").execute({"run_id": RUN, "params": {"dry_run": False}})
+
+
+def test_where_nothing_is_limited_the_turn_is_taken_at_once(forge, store):
+    assert (take_turn(), store.find(Turn)) == (None, None)
+
+
+async def test_a_run_over_the_limit_waits_in_the_triggerer_and_goes_on_when_there_is_room(limited, store):
+    with pytest.raises(TaskDeferred) as deferred:
+        take_turn()
+    _, arguments = deferred.value.trigger.serialize()
+    assert (arguments["what"], arguments["poll"]) == ("turn", 600)
+    assert "1 build(s) of wshim have begun within an hour" in store.read(Turn).waits_for
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    limited.write(Turn(hour_ago, builds=(hour_ago,)))
+    event = await first_event(trigger("turn"))
+    assert (event.payload, len(store.read(Turn).builds)) == ("success", 1)
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ import pytest
 
 from fleetpgo import overview
 from fleetpgo.run.profiled import Manifest
-from fleetpgo.run.proposed import Failed
+from fleetpgo.run.proposed import Failed, Turn
 from fleetpgo.run.store import RunStore
 from fleetpgo.steps.wait import look_for_merge
 from tests.pages import fleet
+from tests.run.artifacts import AT
 
 
 def look(fleet_root, service, run):
@@ -78,6 +79,16 @@ def test_a_run_under_way_shows_who_has_not_answered(fleet_root, tmp_path):
     after = overview.look_at_run(store)
     assert sorted(each.state for each in after.instances) == ["fetched", "missing", "missing"]
     assert states(after)["Fetch"] == "done"
+
+
+def test_a_run_that_waits_to_build_says_for_what(tmp_path):
+    store = RunStore(tmp_path, "edge", "run")
+    store.write(Turn(AT, waits_for="4 build(s) of acme/edge have begun within an hour"))
+    found = next(each for each in overview.look_at_run(store).stages if each.name == "Pull request")
+    assert (found.state, found.figures) == (
+        "waiting",
+        {"waits for": "4 build(s) of acme/edge have begun within an hour"},
+    )
 
 
 def test_a_saving_is_said_with_its_interval(fleet_root):

@@ -53,13 +53,17 @@ def propose(
     as_json: bool,
 ) -> None:
     """Build with the profile, and open or update the pull request."""
+    from datetime import UTC, datetime
+
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.files import load_named
     from fleetpgo.steps.propose_run import propose_profile
+    from fleetpgo.steps.turns import require_turn
 
     described = load_named(service)
     run_store = RunStore(store, service, run or _latest(store, service))
     forge = connect_forge(described, address)
+    require_turn(described, run_store, lambda: forge, opens=not dry_run, now=datetime.now(UTC))
     proposed = propose_profile(described, run_store, forge, dry_run=dry_run, cache=cache)
     say(
         json.dumps(asdict(proposed))

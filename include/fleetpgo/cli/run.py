@@ -58,8 +58,11 @@ def run(
         --forge https://github.com --dry-run
 
     Headers for the instances are read from $FLEETPGO_HEADERS, the forge's token from $FLEETPGO_TOKEN. After
-    the rollout, `fleetpgo measure SERVICE --run latest` measures what it saved.
+    the rollout, `fleetpgo measure SERVICE --run latest` measures what it saved. Where
+    `repository.limits` leaves no place, the command ends and says so.
     """  # noqa: D301  # \b is click's mark for "do not wrap", not an escape gone wrong
+    from datetime import UTC, datetime
+
     from fleetpgo.cli.collect import collect_run
     from fleetpgo.cli.propose import connect_forge
     from fleetpgo.run.artifacts import ProposedDiff, ProposedText
@@ -67,6 +70,7 @@ def run(
     from fleetpgo.service.files import load_named
     from fleetpgo.steps.doctor import require_rights
     from fleetpgo.steps.propose_run import propose_profile
+    from fleetpgo.steps.turns import require_room, require_turn
 
     described = load_named(service)
     # What is wrong with its address is said before anybody is profiled.
@@ -76,6 +80,7 @@ def run(
     else:
         require_rights(described, forge)
     run_store = RunStore(store, service, run or new_run())
+    require_room(described, run_store, lambda: forge, opens=not dry_run, now=datetime.now(UTC))
     manifest = collect_run(described, run_store, prometheus_address, **profiling)
     say(
         f"run {run_store.run}: {manifest.used} of {manifest.selected} instances, "
@@ -84,6 +89,7 @@ def run(
     )
     for warning in manifest.warnings:
         say(f"warning: {warning}", err=True)
+    require_turn(described, run_store, lambda: forge, opens=not dry_run, now=datetime.now(UTC))
     proposed = propose_profile(described, run_store, forge, dry_run=dry_run, cache=cache)
     text, diff = (
         found.decode(errors="replace") if (found := run_store.find(kind)) is not None else None

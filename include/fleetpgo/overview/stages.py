@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from fleetpgo.measurement.figures import percent, saving
 from fleetpgo.overview.instances import GIVEN
 from fleetpgo.run.measured import PERIODS
-from fleetpgo.run.proposed import Failed, Merge, Proposed, Rollout
+from fleetpgo.run.proposed import Failed, Merge, Proposed, Rollout, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +28,7 @@ TASKS = {
     "fetch_profile": "Fetch",
     "top_up": "Fetch",
     "merge_profiles": "Merge",
+    "wait_for_turn": "Pull request",
     "build_and_open_pr": "Pull request",
     "wait_for_merge": "Review",
     "wait_for_rollout": "Rollout",
@@ -92,10 +93,10 @@ def _succeeded(
     )
     yield _merge(manifest)
     proposed, merge = store.find(Proposed), store.find(Merge)
-    yield _proposal(proposed)
+    skipped = merge is not None and merge.state == "skipped"
+    yield _waiting(store, skipped=skipped) if proposed is None else _proposal(proposed)
     yield _merging(merge)
     rollout = store.find(Rollout)
-    skipped = merge is not None and merge.state == "skipped"
     yield _stage(
         "Rollout",
         {
@@ -120,9 +121,15 @@ def _stage(name: str, figures: Mapping[str, str] | None, *, skipped: bool = Fals
     return Stage(name, "skipped" if skipped else "waiting", {})
 
 
-def _proposal(proposed: Proposed | None) -> Stage:
-    if proposed is None:
+def _waiting(store: RunStore, *, skipped: bool) -> Stage:
+    """Return the step before anything was proposed, with what the build waits for."""
+    turn = store.find(Turn)
+    if turn is None or not turn.waits_for:
         return Stage("Pull request", "waiting", {})
+    return Stage("Pull request", "skipped" if skipped else "waiting", {"waits for": turn.waits_for})
+
+
+def _proposal(proposed: Proposed) -> Stage:
     if proposed.unchanged:
         return Stage("Pull request", "skipped", {"not proposed": proposed.reason})
     figures = {"profile": proposed.profile}

@@ -20,7 +20,7 @@ from pydantic_core import to_json
 from fleetpgo.errors import ArtifactError
 from fleetpgo.run.measured import Level, Measurement
 from fleetpgo.run.profiled import Manifest, Record, Stop
-from fleetpgo.run.proposed import Failed, Merge, Proposed, Reverted, Rollout, Watched
+from fleetpgo.run.proposed import Failed, Merge, Proposed, Reverted, Rollout, Turn, Watched
 from fleetpgo.run.selected import Selection
 
 T = TypeVar("T")
@@ -91,6 +91,7 @@ FILES: dict[type, File] = {
     MergedProfile: File("merged.pb.gz"),
     ProposedProfile: File("profile.pprof"),
     Manifest: File("manifest.json", version=1),
+    Turn: File("turn.json", version=1),
     Proposed: File("pull_request.json", version=1),
     ProposedText: File("pull_request.md"),
     ProposedDiff: File("pull_request.diff"),

@@ -9,6 +9,26 @@ from pydantic import AwareDatetime  # noqa: TC002  # pydantic reads the annotati
 
 
 @dataclass(frozen=True)
+class Turn:
+    """A run's place among those that build in its repository, where ``repository.limits`` limits them.
+
+    Attributes:
+        asked_at: when the run first asked to build.
+        opens: whether it may open a pull request; a dry run does not.
+        claimed_at: when it claimed a place that it has not made sure of yet; None: it claims none. To the
+            others it counts as a build.
+        builds: when it began to build, the newest last.
+        waits_for: what it waits for, in a sentence; "" if nothing.
+    """
+
+    asked_at: AwareDatetime
+    opens: bool = True
+    claimed_at: AwareDatetime | None = None
+    builds: tuple[AwareDatetime, ...] = ()
+    waits_for: str = ""
+
+
+@dataclass(frozen=True)
 class Proposed:
     """Result of proposing a profile.
 

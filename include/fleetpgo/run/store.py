@@ -20,6 +20,7 @@ from fleetpgo.run import storage
 from fleetpgo.run.artifacts import FILES, decode, encode
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from upath import UPath
@@ -122,3 +123,21 @@ def runs_of(root: Path | UPath, service: str) -> list[RunStore]:
         StoreError: the store does not answer, or refuses.
     """
     return [RunStore(root, service, run) for run in storage.names(root / service)]
+
+
+def runs_with(
+    root: Path | UPath, service: str, kind: type, *, since: datetime, limit: float = storage.LIMIT_S
+) -> list[RunStore]:
+    """Return the runs of a service whose artifact of a type was changed since a time; one listing tells.
+
+    Where the storage does not say when a file was changed, its run is among them.
+
+    Raises:
+        StoreError: the store does not answer, or refuses.
+    """
+    found = storage.matching(root, f"{service}/*/{FILES[kind].path()}", limit=limit)
+    return [
+        RunStore(root, service, each.name.split("/")[1])
+        for each in sorted(found, key=lambda each: each.name)
+        if not each.changed or each.changed >= since.timestamp()
+    ]

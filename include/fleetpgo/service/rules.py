@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
 from fleetpgo.service.profiling import CollectionRules, PrometheusRules, SelectionRules
+from fleetpgo.service.repository import RepositoryRules  # noqa: TC001  # pydantic reads the annotations
 from fleetpgo.service.review import CommitRules, ReviewRules
 from fleetpgo.service.values import (
     Command,
@@ -35,6 +36,9 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}(?<!-revert)")
 
 A service `api-revert` would share its branch with the revert of the profile of `api`.
 """
+
+GROUP_BRANCH = "fleetpgo/group."
+"""Begins the name of a group's branch; no service's name has a dot."""
 
 
 class SufficiencyRules(Part):
@@ -86,46 +90,6 @@ class ProfileRules(Part):
     )
 
 
-class RepositoryRules(Part):
-    """The service's repository, and the files that the pull request changes."""
-
-    forge: Literal["local", "github", "gitlab", "gitea"] = Field(
-        description="kind of forge: github (also Enterprise), gitlab, gitea (also Forgejo), or local: a "
-        "directory of bare repositories",
-    )
-    connection: str = Field(
-        default="fleetpgo_forge",
-        description="id of the Airflow connection (type Forge, or generic) with the forge's address and "
-        "token",
-    )
-    project: str = Field(
-        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$",
-        description="the repository on the forge: owner/name",
-    )
-    base: str = Field(default="main", description="branch that pull requests go to")
-    profile: RepositoryPath | None = Field(
-        default=None,
-        description="path of the committed profile; null: where the build takes one already, else "
-        "default.pgo beside the main package, where Go looks by itself",
-    )
-    makefile: RepositoryPath | None = Field(
-        default="Makefile",
-        description="Makefile whose `go build` that makes the binary is made to pass -pgo, where `profile` "
-        "names a path that Go does not look at by itself; null: edit none",
-    )
-    submodules: Literal["public", "token"] = Field(
-        default="public",
-        description="how submodules are cloned. public: without credentials. token: with the connection's "
-        "token, so that whoever may change this repository can have any repository cloned into its build "
-        "that the token can read on this forge",
-    )
-
-    @property
-    def identity(self) -> str:
-        """Key of the repository: equal for two service files if they name the same one."""
-        return f"{self.forge}/{self.connection}/{self.project}"
-
-
 class BuildRules(Part):
     """Build of the service."""
 
@@ -172,6 +136,11 @@ class BuildRules(Part):
         default="default_pool",
         description="Airflow pool that limits how many builds run at once; create it in Airflow",
     )
+
+    @property
+    def longest(self) -> timedelta:
+        """Most time of two builds, tests, benchmarks and an explanation; twice, if the base has moved."""
+        return 2 * 5 * self.timeout + timedelta(minutes=15)
 
 
 class RolloutRules(Part):
@@ -343,14 +312,25 @@ class ServiceRules(Part):
             raise ValueError("`commit.sign: forge` needs `repository.forge: github`; elsewhere: ssh or gpg")
         if self.selection.source == "store" and self.collection.source not in ("pyroscope", "parca"):
             raise ValueError("`selection.source: store` needs `collection.source`: pyroscope or parca")
+        if self.repository.group and self.review.auto_merge:
+            raise ValueError(
+                "`repository.group` and `review.auto_merge` do not go together: a person merges the pull "
+                "request of a group"
+            )
         return self
 
     @property
     def branch(self) -> str:
-        """Branch of the pull request that proposes a profile."""
+        """Branch of the pull request that proposes a profile: the service's own, or its group's."""
+        group = self.repository.group
+        return f"{GROUP_BRANCH}{group}" if group else self.own_branch
+
+    @property
+    def own_branch(self) -> str:
+        """Branch of the service without a group."""
         return f"fleetpgo/{self.name}"
 
     @property
     def revert_branch(self) -> str:
         """Branch of the pull request that reverts a profile."""
-        return f"{self.branch}-revert"
+        return f"{self.own_branch}-revert"

@@ -32,12 +32,14 @@ from fleetpgo.errors import (
 from fleetpgo.golang import processes, toolchain
 from fleetpgo.measurement.power import expected
 from fleetpgo.proposal.forges import Intent
+from fleetpgo.proposal.sharing import of_repository
 from fleetpgo.proposal.signing import identity_of
 from fleetpgo.run import storage
 from fleetpgo.selection.counters import require_rate
 from fleetpgo.service.files import clashes, load_service, service_files
 from fleetpgo.steps.outlook import estimator, expected_queries
 from fleetpgo.steps.select import choose
+from fleetpgo.steps.turns import limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,6 +115,7 @@ def examine(service: ServiceRules, parties: Parties) -> list[Check]:
     else:
         checks += _metrics(service, prometheus, parties)
     checks += _forge(service, parties)
+    checks += _limits(service)
     checks += _store(parties)
     return [*checks, *_worker(service)]
 
@@ -314,6 +317,23 @@ def _forge(service: ServiceRules, parties: Parties) -> Iterator[Check]:
         f"{repository.project} on the forge ({repository.forge}) has the branch {repository.base} and can be "
         "pushed to",
     )
+
+
+def _limits(service: ServiceRules) -> Iterator[Check]:
+    """Say what limits the runs of the service's repository."""
+    others = of_repository(service)
+    limits = limits_of(service, others)
+    said = [
+        *([f"{limits.open} open pull request(s)"] if limits.open is not None else []),
+        *([f"{limits.builds_per_hour} build(s) an hour"] if limits.builds_per_hour is not None else []),
+    ]
+    if said:
+        yield Check(
+            "repository.limits",
+            "ok",
+            f"at most {' and '.join(said)}, for the {1 + len(others)} service(s) of "
+            f"{service.repository.project}: a run beyond that waits",
+        )
 
 
 def intent_of(service: ServiceRules) -> Intent:

@@ -12,13 +12,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from fleetpgo.errors import FleetPGOError, ForgeError, StoreError
+from fleetpgo.errors import FleetPGOError, ForgeError, LimitError, StoreError
 from fleetpgo.markdown import code
 from fleetpgo.proposal.automerge import Figures, merge_by_rule
 from fleetpgo.proposal.checkout import delete_branch
 from fleetpgo.proposal.etiquette import REBASE, wants_rebase, without_rebase
 from fleetpgo.run.proposed import Merge, Proposed, Watched
+from fleetpgo.service.rules import GROUP_BRANCH
 from fleetpgo.steps.propose_run import propose_profile
+from fleetpgo.steps.turns import require_turn
 from fleetpgo.steps.watch import BY_RULE, SELDOM, due, is_asked, work_key
 
 if TYPE_CHECKING:
@@ -80,8 +82,9 @@ def refresh(
             final, done = merge_by_rule(forge, found, rule, figures, head=proposed.head or "")
             again_at = None if final else now + _SOON
         else:
+            require_turn(service, store, lambda: forge, opens=True, now=now)
             done = _propose_again(service, store, forge, found, cache, run_url)
-    except (ForgeError, StoreError) as error:
+    except (ForgeError, StoreError, LimitError) as error:
         again_at = now + SELDOM
         when = f"{again_at:%Y-%m-%d %H:%M} UTC"
         done = f"pull request {found.number} is not up to date; this is tried again at {when}: {error}"
@@ -156,6 +159,9 @@ def clean_up(store: RunStore, connect: Callable[[], Forge]) -> None:
         return
     try:
         forge = connect()
-        delete_branch(forge.clone_url, proposed.branch, proposed.head, forge.git_config())
+        head = proposed.head
+        if proposed.branch.startswith(GROUP_BRANCH) and proposed.pull_request is not None:
+            head = forge.get(proposed.pull_request).head  # another service's commit may be the newest
+        delete_branch(forge.clone_url, proposed.branch, head, forge.git_config())
     except FleetPGOError as error:
         _log.warning("the merged branch %s stays: %s", proposed.branch, error.message)
