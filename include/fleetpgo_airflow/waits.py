@@ -10,6 +10,7 @@ that waits for a week must not fail.
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from fleetpgo.steps.watch import Outcome
 
 What = Literal["turn", "merge", "rollout", "week"]
+
+_SPREAD = 0.75, 1.25
+"""The time between two looks, as shares of `rollout.poll`."""
 
 PATIENCE = timedelta(days=60)
 """Longest wait; after it the task fails, so that somebody looks."""
@@ -116,7 +120,8 @@ class LookTrigger(BaseTrigger):
             if event is not None:
                 yield event
                 return
-            await asyncio.sleep(self.poll)
+            # Not in step with a hundred others, which a restart has begun together.
+            await asyncio.sleep(self.poll * random.uniform(*_SPREAD))  # noqa: S311  # no secret
 
     async def _event(self, outcome: Outcome) -> TriggerEvent | None:
         """Return the event that ends or resumes the task; None: the wait goes on."""

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fleetpgo.errors import LimitError
+from fleetpgo.errors import ForgeError, LimitError
 from fleetpgo.proposal.git import git
 from fleetpgo.run import storage
 from fleetpgo.run.proposed import Failed, Merge, Proposed, Turn
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import load_named
 from fleetpgo.steps.turns import ask_for_turn, look_for_turn, require_room, require_turn
+from tests.run.artifacts import manifest
 
 NOW = datetime.now(UTC)
 RULES = {
@@ -62,6 +63,13 @@ def opened(forge, bare):
         return forge.create(f"fleetpgo/{service}", "main", service, "body").number
 
     return open_one
+
+
+def merged(tmp_path, run, at):
+    """Have a run of b merged a profile then."""
+    store = store_of(tmp_path, "b", run)
+    store.write(manifest(made_at=at))
+    return store
 
 
 def store_of(tmp_path, service, run="run"):
@@ -138,11 +146,74 @@ def test_who_is_building_counts_until_it_has_proposed_or_failed(services, look, 
 def test_a_newer_run_of_the_service_takes_the_place_of_one_that_waits(services, look, tmp_path):
     services(a={"builds_per_hour": 1}, b={})
     look("a")
-    first = look("b", "first")
-    second = look("b", "second", now=NOW + timedelta(minutes=1))
-    assert (first.state, second.state) == ("waiting", "waiting")
-    assert look("b", "first").message == "superseded by run second, which waits to build with a newer profile"
+    merged(tmp_path, "second", NOW)
+    merged(tmp_path, "first", NOW - timedelta(days=7))
+    second = look("b", "second")
+    first = look("b", "first", now=NOW + timedelta(minutes=1))  # it was held up
+    assert (first.state, second.state) == ("skipped", "waiting")
+    assert first.message == "superseded by run second, which waits to build with a newer profile"
     assert store_of(tmp_path, "b", "first").read(Merge).state == "skipped"
+
+
+@pytest.mark.parametrize("task", ["wait_for_turn", "build_and_open_pr"])
+def test_a_newer_run_that_has_failed_takes_no_ones_place(services, look, tmp_path, task):
+    services(a={"builds_per_hour": 1}, b={})
+    look("a")
+    merged(tmp_path, "second", NOW)
+    merged(tmp_path, "first", NOW - timedelta(days=7))
+    look("b", "second")
+    store_of(tmp_path, "b", "second").write(Failed("for whatever reason"), task)
+    assert look("b", "first").state == "waiting"
+
+
+def test_a_run_that_has_its_turn_and_was_killed_has_it_still(services, look):
+    services(a={"builds_per_hour": 1}, b={})
+    assert [look("a").state, look("a").state, look("b").state] == ["done", "done", "waiting"]
+
+
+def test_a_rebuild_beyond_the_limit_ends_no_wait(services, look, forge, tmp_path):
+    services(a={"builds_per_hour": 1}, b={})
+    look("a")
+    merged(tmp_path, "second", NOW)
+    look("b", "second")
+    first = merged(tmp_path, "first", NOW - timedelta(days=7))
+    first.write(Merge("merged", NOW, "c" * 40))
+    with pytest.raises(LimitError):
+        require_turn(load_named("b"), first, lambda: forge, opens=True, now=NOW)
+    assert first.read(Merge).state == "merged"
+
+
+def test_a_claim_is_given_back_if_the_look_fails(services, look, forge, tmp_path, monkeypatch):
+    services(a={"open": 1}, b={})
+    asked = []
+
+    def find(*_):
+        asked.append(1)
+        if len(asked) > 2:
+            raise ForgeError("the forge is down")
+
+    monkeypatch.setattr(type(forge), "find", find)
+    with pytest.raises(ForgeError):
+        look("a")
+    assert store_of(tmp_path, "a").read(Turn).claimed_at is None
+
+
+def test_a_claim_of_long_ago_is_renewed(services, look, tmp_path):
+    services(a={"builds_per_hour": 1}, b={})
+    store_of(tmp_path, "a").write(Turn(NOW, claimed_at=NOW - timedelta(hours=2)))
+    seen = []
+    write = storage.write
+
+    def write_and_look(path, data, **options):
+        write(path, data, **options)
+        if b'"claimed_at": "' in data and not seen:
+            seen.append(1)
+            seen.append(look("b").state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "write", write_and_look)
+        look("a")
+    assert seen[1] == "waiting"
 
 
 def test_two_that_look_at_once_never_both_pass(services, look, monkeypatch):

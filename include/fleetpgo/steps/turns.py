@@ -7,26 +7,27 @@ open pull requests are asked of the forge.
 A run that finds a place claims it, looks again, and gives the claim back if others hold the place. Each
 writes its claim before it looks, so of two runs that look at once at least one sees the other's: beyond the
 limit goes none, whatever the clocks say, in a store that lists what was written. Both may give way; they
-look again. Who looks first after a place is free has it: there is no queue.
+look again, not in step: the time between two looks varies. Who looks first after a place is free has it:
+there is no queue.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from fleetpgo.errors import ArtifactError, LimitError
+from fleetpgo.errors import ArtifactError, FleetPGOError, LimitError
 from fleetpgo.proposal.sharing import of_repository
-from fleetpgo.run.proposed import Failed, Proposed, Turn
+from fleetpgo.run.profiled import Manifest
+from fleetpgo.run.proposed import Failed, Merge, Proposed, Turn
 from fleetpgo.run.store import RunStore, runs_with
 from fleetpgo.service.repository import LimitRules, smallest
 from fleetpgo.steps.watch import Outcome, skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from datetime import datetime
 
     from fleetpgo.proposal.forges import Forge
     from fleetpgo.service.rules import ServiceRules
@@ -35,8 +36,8 @@ _log = logging.getLogger(__name__)
 
 HOUR = timedelta(hours=1)
 
-BUILD_TASK = "build_and_open_pr"
-"""The task whose failure ends a build."""
+WAIT_TASK, BUILD_TASK = "wait_for_turn", "build_and_open_pr"
+"""The tasks whose failure ends a wait for a turn, and a build."""
 
 _KEPT = 20
 """Builds of a run that are remembered."""
@@ -94,6 +95,17 @@ def look_for_turn(
         StoreError: the store does not answer.
         ForgeError: the forge does not answer.
     """
+    own = store.find(Turn)
+    if own and own.builds and not (store.exists(Proposed) or store.exists(Failed, BUILD_TASK)):
+        return Outcome("done", "the run has its turn")  # and was killed after it had been noted
+    outcome = _take(service, store, connect, now)
+    if outcome.state == "waiting" and (newer := _newer_run(service, store)):
+        return skip(store, f"superseded by run {newer}, which waits to build with a newer profile")
+    return outcome
+
+
+def _take(service: ServiceRules, store: RunStore, connect: Callable[[], Forge], now: datetime) -> Outcome:
+    """Take the run's turn, or note what it waits for."""
     others = of_repository(service)
     limits = limits_of(service, others)
     if limits == LimitRules():
@@ -102,12 +114,14 @@ def look_for_turn(
     why = _held_up(service, others, limits, store, own, connect, now)
     if not why:
         # The claim comes before the look that counts: whoever looks later sees it.
-        own = _write(store, own, replace(own, claimed_at=own.claimed_at or now))
-        why = _held_up(service, others, limits, store, own, connect, now)
+        own = _write(store, own, replace(own, claimed_at=now))
+        try:
+            why = _held_up(service, others, limits, store, own, connect, now)
+        except FleetPGOError:
+            _write(store, own, replace(own, claimed_at=None))
+            raise
     if why:
-        own = _write(store, own, replace(own, claimed_at=None, waits_for=why))
-        if newer := _newer_run(service, store, own):
-            return skip(store, f"superseded by run {newer}, which waits to build with a newer profile")
+        _write(store, own, replace(own, claimed_at=None, waits_for=why))
         return Outcome("waiting", why)
     builds = (*own.builds, now)[-_KEPT:]
     _write(store, own, replace(own, claimed_at=None, builds=builds, waits_for=""))
@@ -139,7 +153,7 @@ def require_turn(
     if not ask_for_turn(service, store, opens=opens, now=now):
         return
     own = store.read(Turn)
-    outcome = look_for_turn(service, store, connect, now=now)
+    outcome = _take(service, store, connect, now)
     if outcome.state == "done":
         return
     if not own.builds:
@@ -242,10 +256,22 @@ def _may_open(found: _Found, now: datetime) -> bool:
     )
 
 
-def _newer_run(service: ServiceRules, store: RunStore, own: Turn) -> str:
-    """Return a run of the service that has asked after this one, and not for a dry run; "" if none has."""
-    for run in runs_with(store.root, service.name, Turn, since=own.asked_at):
+def _newer_run(service: ServiceRules, store: RunStore) -> str:
+    """Return a run of the service that waits to build, too, with a newer profile; "" if there is none."""
+    own = _made_at(store)
+    for run in runs_with(store.root, service.name, Turn, since=own):
         turn = _read(run)
-        if turn is not None and turn.opens and turn.asked_at > own.asked_at:
+        waits = turn is not None and turn.opens and (turn.waits_for or turn.claimed_at)
+        ended = any(run.exists(Failed, task) for task in (WAIT_TASK, BUILD_TASK)) or run.exists(Merge)
+        if waits and not ended and _made_at(run) > own:
             return run.run
     return ""
+
+
+def _made_at(run: RunStore) -> datetime:
+    """Return when a run's profile was merged; long ago if that cannot be read."""
+    try:
+        manifest = run.find(Manifest)
+    except ArtifactError:
+        manifest = None
+    return manifest.made_at if manifest else datetime.fromtimestamp(0, UTC)
