@@ -22,6 +22,7 @@ def masked(text: str) -> list[str]:
     """Return the lines of an output without what differs from run to run: numbers, times, paths, widths."""
     text = re.sub(r"\$HOME|/\S*/newcomer\b|/\S*/forge\b", "DIR", text)
     text = re.sub(r"\S*/bin/(?=go\b|git\b)", "BIN/", text)
+    text = re.sub(r"\b(ams|lhr|sjc)\b", "DC", text)  # of several of one size any may be named
     text = re.sub(r"[─━]+|-{2,}", "-", text)
     text = re.sub(r"\b[0-9a-f]{7,64}\b", "HEX", text)
     text = re.sub(r"[+−-]?\d[\d.,:e+]*", "N", text)
