@@ -234,7 +234,7 @@ class WaitForTurnOperator(WaitOperator):
         with translated(self.service):
             service, store = self.opened(context)
             opens = not context["params"]["dry_run"]
-            if not ask_for_turn(service, store, opens=opens, now=datetime.now(UTC)):
+            if not ask_for_turn(service, store, opens=opens):
                 return
         super().execute(context)
 

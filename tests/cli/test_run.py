@@ -161,7 +161,7 @@ def test_a_limit_of_the_repository_ends_it_before_anybody_is_profiled(call, tmp_
     file = tmp_path / "services" / "tiny.yaml"
     file.write_text(SERVICE.replace("project: tiny,", "project: tiny, limits: {builds_per_hour: 1},"))
     now = datetime.now(UTC)
-    RunStore(tmp_path / "store", "tiny", "earlier").write(Turn(now, builds=(now,)))
+    RunStore(tmp_path / "store", "tiny", "earlier").write(Turn(builds=(now,)))
     done = call("run", "tiny", "--prometheus", "http://127.0.0.1:9", "--run", "second")
 
     assert done.exit_code == 1

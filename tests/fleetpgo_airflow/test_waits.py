@@ -269,7 +269,7 @@ def limited(forge, store, tmp_path, monkeypatch):
     monkeypatch.setenv("FLEETPGO_SERVICES", str(tmp_path))
     earlier = RunStore(store.root, "wshim", "manual__0")
     now = datetime.now(UTC)
-    earlier.write(Turn(now, builds=(now,)))
+    earlier.write(Turn(builds=(now,)))
     return earlier
 
 
@@ -288,7 +288,7 @@ async def test_a_run_over_the_limit_waits_in_the_triggerer_and_goes_on_when_ther
     assert (arguments["what"], arguments["poll"]) == ("turn", 600)
     assert "1 build(s) of wshim have begun within an hour" in store.read(Turn).waits_for
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
-    limited.write(Turn(hour_ago, builds=(hour_ago,)))
+    limited.write(Turn(builds=(hour_ago,)))
     event = await first_event(trigger("turn"))
     assert (event.payload, len(store.read(Turn).builds)) == ("success", 1)
 

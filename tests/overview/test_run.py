@@ -11,7 +11,6 @@ from fleetpgo.run.proposed import Failed, Turn
 from fleetpgo.run.store import RunStore
 from fleetpgo.steps.wait import look_for_merge
 from tests.pages import fleet
-from tests.run.artifacts import AT
 
 
 def look(fleet_root, service, run):
@@ -83,7 +82,7 @@ def test_a_run_under_way_shows_who_has_not_answered(fleet_root, tmp_path):
 
 def test_a_run_that_waits_to_build_says_for_what(tmp_path):
     store = RunStore(tmp_path, "edge", "run")
-    store.write(Turn(AT, waits_for="4 build(s) of acme/edge have begun within an hour"))
+    store.write(Turn(waits_for="4 build(s) of acme/edge have begun within an hour"))
     found = next(each for each in overview.look_at_run(store).stages if each.name == "Pull request")
     assert (found.state, found.figures) == (
         "waiting",

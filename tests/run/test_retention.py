@@ -210,6 +210,15 @@ def test_remains_of_a_killed_write_go_with_the_profiles(root):
     assert not remains.exists()
 
 
+@pytest.mark.parametrize("kind", [Manifest, Merge])
+def test_a_run_with_a_damaged_record_stays(root, kind):
+    old = run_of(root, 3)
+    old.path(kind).write_text("{")
+    date(old, NOW - timedelta(days=300))
+    retention.prune(root, "edge", **RULES)
+    assert old.exists(MergedProfile)
+
+
 def test_a_link_out_of_the_store_leads_nowhere(root, tmp_path):
     theirs = tmp_path / "theirs"
     shutil.copytree(run_of(root, 3).directory, theirs)

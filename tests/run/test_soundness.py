@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from fleetpgo.cli.main import cli
-from fleetpgo.run import soundness
+from fleetpgo.errors import StoreError
+from fleetpgo.run import soundness, storage
 from fleetpgo.run.artifacts import FILES, FetchedProfile, MergedProfile, ProposedProfile
 from fleetpgo.run.profiled import Manifest, Record
 from fleetpgo.run.proposed import Proposed
@@ -81,6 +82,24 @@ def test_a_profile_without_a_record_is_an_orphan(run):
 def test_a_file_that_is_no_artifact_is_an_orphan(run, name, why):
     (run.directory / name).write_text("")
     assert findings(run) == [(name, "orphan", why)]
+
+
+def test_a_file_that_cannot_be_read_hides_no_other(run, monkeypatch):
+    read = storage.read
+
+    def read_some(path, **limits):
+        if path == run.path(Manifest):
+            raise StoreError(f"the store cannot read {path}: Permission denied")
+        return read(path, **limits)
+
+    monkeypatch.setattr(storage, "read", read_some)
+    (run.directory / "notes.txt").write_text("")
+    found = findings(run)
+    assert [(name, state) for name, state, _ in found] == [
+        ("manifest.json", "damaged"),
+        ("notes.txt", "orphan"),
+    ]
+    assert found[0][2].endswith("Permission denied")
 
 
 def test_the_command_fails_for_damage_and_not_for_orphans(run):

@@ -10,10 +10,11 @@ from fleetpgo.proposal import automerge
 from fleetpgo.proposal.etiquette import REBASE, REBASE_BOX, TAKE_OVER
 from fleetpgo.proposal.forges import Standing
 from fleetpgo.proposal.git import git
-from fleetpgo.run.proposed import Merge, Proposed, Watched
+from fleetpgo.run.proposed import Failed, Merge, Proposed, Watched
 from fleetpgo.run.store import RunStore
 from fleetpgo.steps import refresh as step
 from fleetpgo.steps.wait import look_for_merge
+from fleetpgo.steps.watch import begin_to_wait, waited
 from tests.proposal.forges.merging import push_files
 from tests.tiny import tiny
 
@@ -131,6 +132,17 @@ def test_what_the_forge_does_not_take_back_is_tried_again(store, forge, proposin
     assert ["waiting", "work"] == [
         look(store, forge, NOW + timedelta(minutes=each)).state for each in (59, 60)
     ]
+
+
+def test_a_wait_that_is_cleared_begins_anew(store):
+    begin_to_wait(store, "merge", NOW)
+    store.write(Failed("nobody merged it"), "wait_for_merge")
+    later = NOW + timedelta(days=61)
+    before = waited(store, later)
+    begin_to_wait(store, "merge", later)
+
+    assert (before, waited(store, later)) == (timedelta(days=61), timedelta(0))
+    assert not store.exists(Failed, "wait_for_merge")
 
 
 def test_a_label_stops_all_of_it(store, forge):

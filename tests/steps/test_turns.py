@@ -47,7 +47,7 @@ def look(tmp_path, forge):
     def look_once(service, run="run", *, now=NOW, opens=True):
         store = RunStore(tmp_path / "store", service, run)
         rules = load_named(service)
-        if not ask_for_turn(rules, store, opens=opens, now=now):
+        if not ask_for_turn(rules, store, opens=opens):
             return None
         return look_for_turn(rules, store, lambda: forge, now=now)
 
@@ -200,7 +200,7 @@ def test_a_claim_is_given_back_if_the_look_fails(services, look, forge, tmp_path
 
 def test_a_claim_of_long_ago_is_renewed(services, look, tmp_path):
     services(a={"builds_per_hour": 1}, b={})
-    store_of(tmp_path, "a").write(Turn(NOW, claimed_at=NOW - timedelta(hours=2)))
+    store_of(tmp_path, "a").write(Turn(claimed_at=NOW - timedelta(hours=2)))
     seen = []
     write = storage.write
 
@@ -242,7 +242,7 @@ def test_two_that_look_at_once_never_both_pass(services, look, monkeypatch):
 
 def test_a_claim_that_a_killed_process_left_is_its_own_at_the_next_try(services, look, tmp_path):
     services(a={"builds_per_hour": 1}, b={})
-    store_of(tmp_path, "a").write(Turn(NOW, claimed_at=NOW))
+    store_of(tmp_path, "a").write(Turn(claimed_at=NOW))
     assert (look("b").state, look("a").state) == ("waiting", "done")
 
 

@@ -13,7 +13,6 @@ class Turn:
     """A run's place among those that build in its repository, where ``repository.limits`` limits them.
 
     Attributes:
-        asked_at: when the run first asked to build.
         opens: whether it may open a pull request; a dry run does not.
         claimed_at: when it claimed a place that it has not made sure of yet; None: it claims none. To the
             others it counts as a build.
@@ -21,7 +20,6 @@ class Turn:
         waits_for: what it waits for, in a sentence; "" if nothing.
     """
 
-    asked_at: AwareDatetime
     opens: bool = True
     claimed_at: AwareDatetime | None = None
     builds: tuple[AwareDatetime, ...] = ()

@@ -9,7 +9,7 @@ Three ages of a run:
 
 The newest run that merged profiles and the newest whose pull request was merged keep everything but the
 profiles of single instances: the next run is compared with the one, the fleet runs the profile of the other.
-So does one with an artifact that cannot be read (`fleetpgo store check` names it). A run's age begins with
+So does one whose manifest or merge cannot be read (`fleetpgo store check` names it). A run's age begins with
 its newest change; a run without any known time is never pruned.
 """
 
@@ -178,7 +178,7 @@ def _old(
 
 
 def _look_at(store: RunStore, held: list[Held]) -> _Run:
-    """Return a run's state; with an artifact that cannot be read, it is kept as if it were in use."""
+    """Return a run's state; if its manifest or merge cannot be read, it is kept as if it were in use."""
     kinds = {each.kind for each in held}
     try:
         manifest = store.read(Manifest) if Manifest in kinds else None

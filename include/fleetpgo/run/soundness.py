@@ -110,7 +110,7 @@ def _fault(run: RunStore, held: Held, value: object) -> str:
     if isinstance(value, ProposedProfile):
         try:
             made = run.read(Manifest).profile
-        except ArtifactError:  # it is not there yet, or named itself
+        except (ArtifactError, StoreError):  # it is not there yet, or named itself
             return ""
         if made and digest(value) != made:
             return f"its digest is {digest(value)}, and the manifest's is {made}"

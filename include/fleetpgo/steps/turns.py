@@ -57,21 +57,20 @@ def limits_of(service: ServiceRules, others: Iterable[ServiceRules]) -> LimitRul
     return smallest(each.repository.limits for each in (service, *others))
 
 
-def ask_for_turn(service: ServiceRules, store: RunStore, *, opens: bool, now: datetime) -> bool:
+def ask_for_turn(service: ServiceRules, store: RunStore, *, opens: bool) -> bool:
     """Note that the run wants to build; return whether anything limits that.
 
     Args:
         service: its rules.
         store: artifacts of the run.
         opens: whether the run may open a pull request.
-        now: the time.
 
     Raises:
         StoreError: the store does not answer.
     """
     if limits_of(service, of_repository(service)) == LimitRules():
         return False
-    asked = store.find(Turn) or Turn(now)
+    asked = store.find(Turn) or Turn()
     _write(store, asked, replace(asked, opens=opens))
     return True
 
@@ -110,7 +109,7 @@ def _take(service: ServiceRules, store: RunStore, connect: Callable[[], Forge], 
     limits = limits_of(service, others)
     if limits == LimitRules():
         return Outcome("done", "nothing limits the builds of this repository")
-    own = store.find(Turn) or Turn(now)
+    own = store.find(Turn) or Turn()
     why = _held_up(service, others, limits, store, own, connect, now)
     if not why:
         # The claim comes before the look that counts: whoever looks later sees it.
@@ -138,7 +137,7 @@ def require_room(
     """
     others = of_repository(service)
     limits = limits_of(service, others)
-    if why := _held_up(service, others, limits, store, Turn(now, opens=opens), connect, now):
+    if why := _held_up(service, others, limits, store, Turn(opens=opens), connect, now):
         raise LimitError(why, hint="run again later, or raise repository.limits")
 
 
@@ -150,7 +149,7 @@ def require_turn(
     Raises:
         LimitError: the limits leave no place.
     """
-    if not ask_for_turn(service, store, opens=opens, now=now):
+    if not ask_for_turn(service, store, opens=opens):
         return
     own = store.read(Turn)
     outcome = _take(service, store, connect, now)

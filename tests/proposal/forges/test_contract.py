@@ -358,6 +358,17 @@ def test_a_commit_of_githubs_is_known_as_ours_at_the_next_run(server):
 
 
 @pytest.mark.parametrize("server", ["github"], indirect=True)
+def test_a_dry_run_has_no_commit_made(server, go_profile, go_cache):
+    double, forge = server
+    service = tiny(
+        repository={"project": PROJECT, "forge": "github"}, commit={"author": BOT, "sign": "forge"}
+    )
+    propose(service, forge, go_profile, PROVENANCE, dry_run=True, cache=go_cache)
+
+    assert [request for request in double.requests if request[0] != "GET"] == []
+
+
+@pytest.mark.parametrize("server", ["github"], indirect=True)
 def test_what_github_does_not_sign_is_not_pushed(server):
     double, forge = server
     double.signs_commits = False
