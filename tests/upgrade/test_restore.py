@@ -15,7 +15,7 @@ from airflow.models.crypto import get_fernet
 from airflow.models.trigger import Trigger
 from airflow.utils.session import create_session
 from cryptography.fernet import Fernet, InvalidToken
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from fleetpgo.run import soundness
@@ -34,6 +34,8 @@ class Backup:
     database: Path
     store: Path
     fernet_key: str
+    row: int
+    """The wait's row: the database may hold others, of what ran before in this process."""
 
 
 @pytest.fixture
@@ -53,10 +55,12 @@ def backup(left, tmp_path, airflow_database, use_key):
     use_key(key)
     (row,) = (each for each in left.triggers if each["kwargs"]["what"] == "merge")
     with create_session() as session:
-        session.add(Trigger(classpath=row["classpath"], kwargs=row["kwargs"]))
+        waiting = Trigger(classpath=row["classpath"], kwargs=row["kwargs"])
+        session.add(waiting)
         session.flush()
+        number = waiting.id
         database = Path(session.get_bind().url.database)
-    kept = Backup(tmp_path / "airflow.db", tmp_path / "backup", key)
+    kept = Backup(tmp_path / "airflow.db", tmp_path / "backup", key, number)
     with sqlite3.connect(database) as source, sqlite3.connect(kept.database) as copy:
         source.backup(copy)  # first the database …
     later = RunStore(left.store, "edge", row["kwargs"]["run"])
@@ -64,14 +68,14 @@ def backup(left, tmp_path, airflow_database, use_key):
     shutil.copytree(left.store, kept.store)  # … then the store, which may be newer
     shutil.rmtree(left.store)
     with create_session() as session:
-        session.query(Trigger).delete()
+        session.delete(session.get_one(Trigger, number))
     return kept
 
 
 def restored_row(backup):
     engine = create_engine(f"sqlite:///{backup.database}")
     with Session(engine) as session:
-        row = session.scalars(select(Trigger)).one()
+        row = session.get_one(Trigger, backup.row)
         return row.classpath, row.kwargs
 
 
