@@ -109,7 +109,7 @@ class SelectInstancesOperator(RefreshOperator):
 
         Param ``now``: choose all instances, whatever the window.
         """
-        from fleetpgo.steps.doctor import require_rights  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.rights import require_rights  # noqa: PLC0415  # not when the DAG file is parsed
         from fleetpgo.steps.select import select_instances  # noqa: PLC0415  # likewise
 
         params = context["params"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow.configuration import conf
 
-from fleetpgo.steps.doctor import Check
+from fleetpgo.steps.checks import Check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

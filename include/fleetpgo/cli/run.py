@@ -68,8 +68,8 @@ def run(
     from fleetpgo.run.artifacts import ProposedDiff, ProposedText
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.files import load_named
-    from fleetpgo.steps.doctor import require_rights
     from fleetpgo.steps.propose_run import propose_profile
+    from fleetpgo.steps.rights import require_rights
     from fleetpgo.steps.turns import require_room, require_turn
 
     described = load_named(service)
