@@ -102,7 +102,12 @@ def _sentence(name: str, lost: int, before: Mapping[str, int], now: Mapping[str,
     known = name or "(no datacenter)"
     if not now.get(name):
         share = _percent(before[name] / total)
-        return f"{known}, {share} of the last run, is not there: is it switched off, or lost?"
+        if not name:
+            return f"{known}, {share} of the last run, is not there: is it switched off, or lost?"
+        return (
+            f"{known}, {share} of the last run, is not there: is it switched off, or lost? The next run is "
+            "compared with this one; name it in selection.expect if every run must have it"
+        )
     return (
         f"{known} had {before[name]:,} instances in the last run and has {now[name]:,}: {lost:,} are missing"
     )
