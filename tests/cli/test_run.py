@@ -75,7 +75,7 @@ async def test_a_dry_run_prints_the_text_and_the_diff_and_pushes_nothing(call, s
     assert done.exit_code == 0, done.output
     text, _, diff = done.stdout.partition("\ndiff --git ")
     assert text.startswith("# Add the PGO profile of tiny")
-    assert "+\tgo build -pgo=pgo/profile.pprof -o bin/tiny ." in diff
+    assert "+\tgo build -pgo=$(or $(PGO),pgo/profile.pprof) -o bin/tiny ." in diff
     assert "Binary files /dev/null and b/pgo/profile.pprof differ" in diff
     assert git(bare, "branch", "--list", "fleetpgo/*") == ""
 

@@ -188,7 +188,7 @@ def test_the_whole_loop(fleet, dag, killed):
         return subprocess.run(show, check=True, capture_output=True).stdout
 
     assert on_main("pgo/profile.pprof") == store.read(ProposedProfile)
-    assert b"go build -pgo=pgo/profile.pprof" in on_main("Makefile")
+    assert b"go build -pgo=$(or $(PGO),pgo/profile.pprof)" in on_main("Makefile")
 
     # Both measurements have their figures and windows.
     for period, seconds in (("rollout", 10), ("week", 15)):

@@ -128,7 +128,7 @@ def test_the_commit_holds_the_profile_and_the_wired_makefile(run, bare, go_profi
 
     assert git(bare, "diff", "--name-only", "main", "fleetpgo/tiny") == "Makefile\npgo/profile.pprof"
     assert go_profile == blob("pgo/profile.pprof")
-    assert blob("Makefile") == b"build:\n\tgo build -pgo=pgo/profile.pprof -o bin/tiny .\n"
+    assert blob("Makefile") == b"build:\n\tgo build -pgo=$(or $(PGO),pgo/profile.pprof) -o bin/tiny .\n"
 
 
 def test_the_result_survives_json(run):

@@ -79,7 +79,8 @@ def makefile(*recipes):
 
 
 API = "go build -o bin/api ./cmd/api"
-WIRED = "go build -pgo=pgo/profile.pprof -o bin/api ./cmd/api"
+PASSED = "-pgo=$(or $(PGO),pgo/profile.pprof)"
+WIRED = f"go build {PASSED} -o bin/api ./cmd/api"
 WORKER = "go build -o bin/worker ./cmd/worker"
 
 
@@ -102,20 +103,20 @@ IFDEF = "ifdef RACE\napi:\n\tgo build -race -o bin/api ./cmd/api\nelse\napi:\n\t
         ),
         (
             makefile("cd cmd/api && go build -o ../../bin/api"),
-            makefile("cd cmd/api && go build -pgo=../../pgo/profile.pprof -o ../../bin/api"),
+            makefile("cd cmd/api && go build -pgo=$(or $(PGO),../../pgo/profile.pprof) -o ../../bin/api"),
         ),
         (
             makefile("go build -C cmd/api -o ../../bin/api ."),
-            makefile("go build -C cmd/api -pgo=../../pgo/profile.pprof -o ../../bin/api ."),
+            makefile("go build -C cmd/api -pgo=$(or $(PGO),../../pgo/profile.pprof) -o ../../bin/api ."),
         ),
         (
             f"{VARIABLES}\t$(GO) build -o $(BIN) $(CMD)\n",
-            f"{VARIABLES}\t$(GO) build -pgo=pgo/profile.pprof -o $(BIN) $(CMD)\n",
+            f"{VARIABLES}\t$(GO) build {PASSED} -o $(BIN) $(CMD)\n",
         ),
         (IFDEF.format(API), IFDEF.format(WIRED)),
         (
             makefile("GOBIN=$(CURDIR)/bin go install ./cmd/api"),
-            makefile("GOBIN=$(CURDIR)/bin go install -pgo=pgo/profile.pprof ./cmd/api"),
+            makefile(f"GOBIN=$(CURDIR)/bin go install {PASSED} ./cmd/api"),
         ),
     ],
     ids=[
@@ -136,6 +137,22 @@ def test_the_line_that_makes_the_binary_is_edited_and_no_other(shape, before, af
     assert shape({"Makefile": before, **files}).files == {"Makefile": after.encode()}
 
 
+def test_what_was_edited_once_is_not_edited_again(shape):
+    found = shape({"Makefile": makefile(WIRED, WORKER)})
+
+    assert (found.path, found.files) == (PROFILE, {})
+
+
+def test_the_baseline_s_build_of_an_edited_makefile_is_one_without_a_profile(shape):
+    assert shape({"Makefile": makefile(WIRED)}, command="make api PGO=off").off
+
+
+def test_a_variable_that_the_repository_uses_keeps_its_meaning(shape):
+    files = {"Makefile": f"include build.mk\n{makefile(API)}", "build.mk": "PGO := abc\n"}
+
+    assert b"-pgo=$(or $(FLEETPGO),pgo/profile.pprof)" in shape(files).files["Makefile"]
+
+
 def test_what_a_link_leads_to_is_edited(shape):
     found = shape({"mk/service.mk": makefile(API)}, links=[("Makefile", "mk/service.mk")])
 
@@ -147,7 +164,7 @@ def test_a_linked_makefile_runs_where_the_link_is(shape):
 
     found = shape(files, links=[("Makefile", "mk/service.mk")], package="example.com/shop")
 
-    assert found.files == {"mk/service.mk": makefile(f"go build -pgo={PROFILE} -o bin/api").encode()}
+    assert found.files == {"mk/service.mk": makefile(f"go build {PASSED} -o bin/api").encode()}
 
 
 def test_a_makefile_that_is_named_in_a_directory_is_edited_there(shape):
@@ -159,7 +176,7 @@ def test_a_makefile_that_is_named_in_a_directory_is_edited_there(shape):
     found = shape(files, makefile="cmd/Makefile")
 
     assert found.files == {
-        "cmd/Makefile": makefile("go build -pgo=../pgo/profile.pprof -o ../bin/api ./api").encode()
+        "cmd/Makefile": makefile("go build -pgo=$(or $(PGO),../pgo/profile.pprof) -o ../bin/api ./api").encode()
     }
 
 
@@ -284,7 +301,7 @@ def test_a_binary_that_is_copied_is_known_by_its_main_package(shape):
 
     found = shape({"Makefile": recipe("go build -o out/api ./cmd/api"), "cmd/lint/main.go": MAIN})
 
-    wired = recipe(f"go build -pgo={PROFILE} -o out/api ./cmd/api")
+    wired = recipe(f"go build {PASSED} -o out/api ./cmd/api")
     assert found.files == {"Makefile": wired.encode()}
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetpgo.proposal.wiring.makefile import add_profile, build_lines
+from fleetpgo.proposal.wiring.makefile import add_profile, build_lines, free_variable
 from fleetpgo.proposal.wiring.recording import parse_call
 
 PROFILE = "pgo/profile.pprof"
@@ -184,21 +184,58 @@ def test_nothing_but_a_flag_is_ever_added(text):
         assert text == add_profile(text, line, PROFILE).replace(f" -pgo={PROFILE}", "", 1)
 
 
-def test_a_path_with_a_space_arrives_whole(tmp_path):
+@pytest.fixture
+def passed(tmp_path):
+    """What make passes to Go as ``-pgo`` for an edited Makefile."""
     (tmp_path / "go").write_text('#!/bin/sh\nfor a in "$@"; do echo "<$a>"; done\n')
     (tmp_path / "go").chmod(0o755)
-    (tmp_path / "Makefile").write_text(wired("b:\n\t@go build .\n", call("."), "my $p/x"))
 
-    printed = subprocess.run(
-        ["make", "b"],
-        cwd=tmp_path,
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    def make(profile, *arguments, variable="PGO", **environment):
+        text = "b:\n\t@go build .\n"
+        (line,) = build_lines(text)
+        (tmp_path / "Makefile").write_text(add_profile(text, line, profile, variable))
+        printed = subprocess.run(
+            ["make", "b", *arguments],
+            cwd=tmp_path,
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin", **environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        return printed.removeprefix("<build>\n<-pgo=").removesuffix(">\n<.>\n")
 
-    assert printed == "<build>\n<-pgo=my $p/x>\n<.>\n"
+    return make
+
+
+def test_a_path_with_a_space_arrives_whole(passed):
+    assert passed("my $p/x") == "my $p/x"
+
+
+def test_an_edited_line_passes_the_profile(passed):
+    assert passed(PROFILE) == PROFILE
+
+
+def test_a_variable_of_make_builds_the_baseline(passed):
+    assert passed(PROFILE, "PGO=off") == "off"
+
+
+def test_a_build_argument_of_docker_which_make_sees_in_its_environment_builds_it_too(passed):
+    assert passed(PROFILE, PGO="off") == "off"
+
+
+@pytest.mark.parametrize(
+    ("makefiles", "overridden", "name"),
+    [
+        (["a:\n\tgo build\n"], (), "PGO"),
+        (["a:\n\tgo build -pgo=$(or $(PGO),pgo/a.pprof)\n"], (), "PGO"),
+        (["PGO := abc\n", "a:\n\tgo build\n"], (), "FLEETPGO"),
+        (["a:\n\tgo build\n"], ["PGO"], "FLEETPGO"),
+        (["PGO := abc\nFLEETPGO := abc\n"], (), ""),
+    ],
+    ids=["free", "our own", "another file's", "the build command's", "none is free"],
+)
+def test_a_variable_that_means_something_else_is_left_alone(makefiles, overridden, name):
+    assert free_variable(makefiles, overridden) == name
 
 
 def test_a_line_of_many_variables_takes_no_time_to_speak_of():

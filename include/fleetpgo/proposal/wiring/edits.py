@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING
 
 from fleetpgo.errors import RepositoryError
 from fleetpgo.proposal.wiring.images import unreached_images
-from fleetpgo.proposal.wiring.makefile import add_profile, build_lines, command_lines, script_lines
+from fleetpgo.proposal.wiring.makefile import (
+    add_profile,
+    build_lines,
+    command_lines,
+    free_variable,
+    script_lines,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -241,8 +247,9 @@ def _edit(
         if "several programs" in doubt:
             by_hand = f"make {binary} by a `go build -pgo={flag}` of its own in {directory}/"
         raise _uncertain(service, repository, path, automatic, f"{makefile}:{line.line}: {doubt}", by_hand)
-    content = add_profile(text, line, flag).encode(errors="surrogateescape")
-    return _reached(repository, service, path, automatic=False, files={makefile: content})
+    makefiles = (each for name, each in repository.texts.items() if _MAKEFILE.fullmatch(name))
+    content = add_profile(text, line, flag, free_variable([text, *makefiles], overridden))
+    return _reached(repository, service, path, automatic=False, files={makefile: content.encode(errors="surrogateescape")})
 
 
 def _read_first(repository: BuildTexts, makefile: str | None) -> list[str]:

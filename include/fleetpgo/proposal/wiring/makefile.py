@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from fleetpgo.proposal.wiring.recording import GoBuild
 
@@ -49,6 +49,10 @@ _REFERENCE = re.compile(r"\$\((\w+)\)|\$\{(\w+)\}")
 _ASSIGNMENT = re.compile(
     r"^ *(?:export +|override +)?(\w+)[ \t]*(:{0,3}|[?+!])=[ \t]*([^\n#]*)", re.MULTILINE
 )
+_VARIABLES = ("PGO", "FLEETPGO")
+_PLAIN = re.compile(r"[\w./@+-]+", re.ASCII)
+"""A path that make's functions and the shell leave as it is."""
+
 _DEPTH = 8
 _DEFINE = re.compile(r" *(?:export +|override +)*define\b")
 _END = re.compile(r" *endef\b")
@@ -168,16 +172,36 @@ def command_lines(line: str) -> list[BuildLine]:
     ]
 
 
-def add_profile(text: str, line: BuildLine, profile: str) -> str:
+def free_variable(makefiles: Iterable[str], overridden: Collection[str] = ()) -> str:
+    """Return the name of a variable whose value an edited line may take; "" if all are in use.
+
+    Args:
+        makefiles: texts of the repository's Makefiles. Lines that were edited before do not count.
+        overridden: names of variables that the caller of make sets.
+    """
+    texts = list(makefiles)
+    for name in _VARIABLES:
+        ours, used = f"-pgo=$(or $({name}),", re.compile(rf"\b{name}\b")
+        if name not in overridden and not any(used.search(text.replace(ours, "")) for text in texts):
+            return name
+    return ""
+
+
+def add_profile(text: str, line: BuildLine, profile: str, variable: str = "") -> str:
     """Make one line pass the profile; nothing else is changed.
 
     Args:
         text: the Makefile that the line is from.
         line: the line.
         profile: path of the profile from where the line runs.
+        variable: of make, to pass its value instead where it has one: ``make PGO=off`` builds without the
+            profile. A path with unusual characters is passed as it is.
     """
-    flag = "-pgo=" + shlex.quote(profile).replace("$", "$$")
-    return f"{text[: line.at]} {flag}{text[line.at :]}"
+    if variable and _PLAIN.fullmatch(profile):
+        value = f"$(or $({variable}),{profile})"
+    else:
+        value = shlex.quote(profile).replace("$", "$$")
+    return f"{text[: line.at]} -pgo={value}{text[line.at :]}"
 
 
 def _numbered(text: str) -> Iterator[tuple[int, str]]:
