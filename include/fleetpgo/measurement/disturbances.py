@@ -39,11 +39,22 @@ def revisions(
     return before, after
 
 
-def restarts(ask: Asker, service: ServiceRules, windows: Windows, queries: dict[str, str]) -> Iterator[str]:
-    """Yield each window in which so many processes started that something else must have been rolled out."""
+def restarts(
+    ask: Asker, service: ServiceRules, windows: Windows, queries: dict[str, str], *, but: str = ""
+) -> Iterator[str]:
+    """Yield each window in which so many processes started that something else must have been rolled out.
+
+    Args:
+        ask: Prometheus.
+        service: what its metrics are called.
+        windows: what is compared.
+        queries: gets the query of each window that is yielded.
+        but: PromQL for instances that were restarted for a known reason.
+    """
     started = service.rollout.started
     if started is None:
         return
+    known = f" unless on ({service.selection.instance_label}) ({but})" if but else ""
     # Held-back instances may be restarted first: as long before the rollout as it settles after it.
     settle = math.ceil(service.measurement.settle.total_seconds())
     for side, (start, end) in (
@@ -52,7 +63,7 @@ def restarts(ask: Asker, service: ServiceRules, windows: Windows, queries: dict[
     ):
         if end <= start:  # a window that is no longer than the settling time
             continue
-        query = f"(count(({started}) > {start}) or vector(0)) / count({started})"
+        query = f"(count(({started}) > {start}{known}) or vector(0)) / count({started})"
         share = ask.number(query, end)
         if share > MOST_RESTARTED:
             queries[f"restarted in the window {side}"] = query

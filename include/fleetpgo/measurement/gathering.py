@@ -3,8 +3,9 @@
 Two thousand instances for a week are four million points in Prometheus, but a few thousand in an answer. The
 set of held-back instances is evaluated once, after the rollout, and pinned with the ``@`` modifier, so it
 also holds for the time before. All other instances are treated: their sum is the fleet's minus the
-hold-back's. The queries are cheap because they join only the few held-back instances. Long ranges are split,
-so that each part is within the limits of one query.
+hold-back's. The queries are cheap because they join only the few held-back instances. Instances that joined
+or left the standing baseline in a window are left out in the same way. Long ranges are split, so that each
+part is within the limits of one query.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def gather(
     """
     rules = service.measurement
     reader = _Reader(Asker(prometheus), service, rollout, windows, step)
+    reader.leave_out_rotated()
     raw = reader.raw()
     needed = list(spans(windows, weeks=PLACEBOS))
     usage = reader.usage(needed, step, rules.cpu, rules.requests)
@@ -85,7 +87,7 @@ def gather(
             guardrails[each.name] = reader.usage(own, coarse, each.query, None)
     revisions = disturbances.revisions(reader.ask, service, windows, reader.queries)
     wrong = [
-        *disturbances.restarts(reader.ask, service, windows, reader.queries),
+        *disturbances.restarts(reader.ask, service, windows, reader.queries, but=reader.rotated),
         *disturbances.hardware(reader.ask, service, windows, reader.queries),
         *(f"Prometheus warns: {warning}" for warning in reader.ask.warnings),
         *prometheus.lost_stores(),
@@ -113,6 +115,28 @@ class _Reader:
     windows: Windows
     step: int
     queries: dict[str, str] = field(default_factory=dict)
+    rotated: str = ""
+    """PromQL for the instances that joined or left the baseline in a window; "" if none did."""
+
+    def leave_out_rotated(self) -> None:
+        """Leave out who joined or left the standing baseline before the rollout began, or in the window after.
+
+        Such an instance ran both builds in one window, so it is neither treated nor held back; and that it was
+        restarted reveals no other deploy.
+        """
+        baseline, by = self.service.rollout.baseline, self.service.selection.instance_label
+        if baseline is None:
+            return
+        others = f"({self.service.measurement.cpu}) unless on ({by}) ({baseline})"
+        sides = []
+        for start, end in ((self.windows.before[0], self.windows.rolling[0]), self.windows.after):
+            length = max(1, end - start)
+            pinned = f"[{length}s:{max(1, length // 12)}s] @ {end}"
+            inside = f"count by ({by}) (last_over_time(({baseline}){pinned}))"
+            sides.append(f"({inside} and on ({by}) last_over_time(({others}){pinned}))")
+        rotated = " or ".join(sides)
+        if self.ask.instant(rotated, self.windows.after[1]).series:
+            self.rotated = self.queries["rotated into or out of the baseline"] = rotated
 
     def raw(self) -> Change:
         """Return the fleet before and after; each figure answers the literal PromQL in `queries`."""
@@ -156,7 +180,8 @@ class _Reader:
         if requests is not None:
             kinds += [(f"sum by ({label}) (", requests, ")", spans), (*self._count(requests), own)]
         groups: list[list[dict[str, Floats]]] = []
-        for only in ("", *self._held_back()):
+        held_back, rotated = self._held_back(), [self._only(self.rotated)] if self.rotated else []
+        for only in ("", *rotated, *held_back):
             since = _first(groups[0][0], times) if groups else 0  # retention may be shorter than the spans
             groups.append(
                 [
@@ -166,8 +191,8 @@ class _Reader:
                     for how, of, close, when in kinds
                 ]
             )
-        if not groups[-1][0]:
-            groups = groups[:1]  # nobody was held back
+        if held_back and not groups[-1][0]:
+            groups.pop()  # nobody was held back
         datacenters = sorted({name for group in groups for kind in group for name in kind})
         missing = np.full(len(times), np.nan)
         arrays = [
@@ -176,8 +201,11 @@ class _Reader:
             )
             for kind in range(len(kinds))
         ]
-        if len(groups) > 1:
-            arrays = _less_control(arrays)
+        if rotated:
+            rest = _less([each[:2] for each in arrays])
+            arrays = [np.concatenate([less[:1], each[2:]]) for less, each in zip(rest, arrays, strict=True)]
+        if len(arrays[0]) > 1:
+            arrays = _less(arrays)
         cpu_sums, counts, *of_requests = arrays
         request_sums, serving = of_requests or (None, None)
         return Usage(times, step, tuple(datacenters), cpu_sums, request_sums, counts, serving)
@@ -217,7 +245,9 @@ class _Reader:
         span = start // step * step, end
         times = grid([span], step)
         cpu, datacenters = self._by_instance(measured.cpu, span, step)
-        names = sorted(cpu)
+        rotated = self.ask.instant(self.rotated, end).series if self.rotated else ()
+        label = self.service.selection.instance_label
+        names = sorted(cpu.keys() - {each.labels.get(label, "") for each in rotated})
         missing = np.full(len(times), np.nan)
 
         def rows(found: Mapping[str, Floats]) -> Floats:
@@ -254,8 +284,14 @@ class _Reader:
         by = self.service.selection.instance_label
         there = f"count by ({by}) (last_over_time(({self.service.measurement.cpu}){pinned}))"
         held_back = f"{there} unless on ({by}) {new}"
+        if self.rotated:
+            held_back += f" unless on ({by}) ({self.rotated})"
         self.queries["held back"] = held_back
-        return [f" and on ({by}) ({held_back})"]
+        return [self._only(held_back)]
+
+    def _only(self, instances: str) -> str:
+        """Return what restricts an expression to instances."""
+        return f" and on ({self.service.selection.instance_label}) ({instances})"
 
     def _by_instance(self, of: str, span: Span, step: int) -> tuple[dict[str, Floats], dict[str, str]]:
         """Return values and datacenter of each instance."""
@@ -295,15 +331,15 @@ def _from(since: int, spans: Sequence[Span]) -> list[Span]:
     return [(max(start, since), end) for start, end in spans if end > since]
 
 
-def _less_control(arrays: Sequence[Floats]) -> list[Floats]:
-    """Return sums and counts of (treated, control) from those of (all, control)."""
+def _less(arrays: Sequence[Floats]) -> list[Floats]:
+    """Return sums and counts of (the others, a part) from those of (all, a part)."""
     _, counts, *_ = arrays
-    treated = counts[0] - np.nan_to_num(counts[1])
+    others = counts[0] - np.nan_to_num(counts[1])
     result = []
-    for total, control in arrays:
-        rest = total - np.nan_to_num(control)
+    for total, part in arrays:
+        rest = total - np.nan_to_num(part)
         # Where nobody was counted: what is left of a sum of which nothing is left is its rounding error.
-        nobody = np.where(np.isfinite(treated), treated <= 0, rest <= _ROUNDING * total)
-        nobody &= np.isfinite(control)
-        result.append(np.array([np.where(nobody, np.nan, rest), control]))
+        nobody = np.where(np.isfinite(others), others <= 0, rest <= _ROUNDING * total)
+        nobody &= np.isfinite(part)
+        result.append(np.array([np.where(nobody, np.nan, rest), part]))
     return result

@@ -19,9 +19,9 @@ from fleetpgo.measurement.estimators import level
 from fleetpgo.measurement.estimators.level import Standing
 from fleetpgo.measurement.figures import number, saving
 from fleetpgo.measurement.usage import Usage
-from fleetpgo.measurement.windows import WEEK
 from fleetpgo.prometheus import from_timestamp
 from fleetpgo.run.measured import Level
+from fleetpgo.service.values import written
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,12 +33,11 @@ if TYPE_CHECKING:
     from fleetpgo.service.rules import ServiceRules
 
 WEEKS = 4
-"""Weeks that are looked at; the baseline should have had as many memberships."""
+"""Lengths of ``measurement.week`` that are looked at; the baseline should have had as many memberships."""
 
-_HOUR = 3_600
-_DAY = 24  # points within which an instance that runs was seen
+_HOURS, _DAYS = 168, 7  # of a week
 _MOST_POINTS = 500_000
-"""Points of all instances at most; large fleets are read less often than every hour."""
+"""Points of all instances at most; large fleets are read less often than every hour of the week."""
 
 
 def measure_level(prometheus: Prometheus, service: ServiceRules, *, now: datetime) -> Level:
@@ -86,7 +85,10 @@ def measure_level(prometheus: Prometheus, service: ServiceRules, *, now: datetim
 def read_standing(
     prometheus: Prometheus, service: ServiceRules, *, now: datetime
 ) -> tuple[Standing, list[str]]:
-    """Return the instances of the last four weeks with their membership, and Prometheus' warnings."""
+    """Return the instances of the last four weeks with their membership, and Prometheus' warnings.
+
+    A week is as long as ``measurement.week`` says, and is read every 168th part of it: every hour.
+    """
     baseline = service.rollout.baseline
     if baseline is None:
         raise MeasurementError(
@@ -96,11 +98,14 @@ def read_standing(
         )
     ask = Asker(prometheus)
     rules, measured = service.selection, service.measurement
-    end = math.floor(now.timestamp()) // _HOUR * _HOUR
+    week = math.ceil(measured.week.total_seconds())
+    # An hour of a week of seven days; never finer than the metrics are.
+    hour = max(math.ceil(week / _HOURS), math.ceil(measured.step.total_seconds()))
+    end = math.floor(now.timestamp()) // hour * hour
     count = ask.number(f"count(count by ({rules.instance_label}) ({measured.cpu})) or vector(0)", end)
-    step = _HOUR * max(1, math.ceil(count * WEEKS * WEEK / _HOUR / _MOST_POINTS))
+    step = hour * max(1, math.ceil(count * WEEKS * week / hour / _MOST_POINTS))
     end = end // step * step
-    span = end - WEEKS * WEEK // step * step, end
+    span = end - WEEKS * week // step * step, end
     times = grid([span], step)
 
     def by_instance(of: str) -> tuple[dict[str, Floats], dict[str, str]]:
@@ -111,7 +116,7 @@ def read_standing(
     cpu, datacenters = by_instance(measured.cpu)
     if not cpu:
         raise MeasurementError(
-            f"no instance of {service.name} has CPU in the last {WEEKS} weeks: {measured.cpu}",
+            f"no instance of {service.name} has CPU in the last {written(WEEKS * measured.week)}: {measured.cpu}",
             hint="check measurement.cpu",
         )
     names = sorted(cpu)
@@ -121,7 +126,8 @@ def read_standing(
     members = ask.matrix(query, [span], step, rules.instance_label)[0]
     if not set(members) & set(names):
         raise MeasurementError(
-            f"rollout.baseline names no instance of measurement.cpu in the last {WEEKS} weeks: {baseline}",
+            "rollout.baseline names no instance of measurement.cpu in the last "
+            f"{written(WEEKS * measured.week)}: {baseline}",
             hint="does an instance run the build without the profile, with the same "
             f"{rules.instance_label} in both?",
         )
@@ -129,6 +135,7 @@ def read_standing(
         Standing(
             times=times,
             step=step,
+            day=week // _DAYS,
             names=tuple(names),
             datacenter=np.unique([datacenters[name] for name in names], return_inverse=True)[1],
             cpu=np.array([cpu[name] for name in names]),
@@ -171,7 +178,7 @@ def next_members(standing: Standing) -> dict[str, str]:
     """
     members = _members(standing)
     last = np.where(standing.baseline.any(axis=1), _last(standing), -1)
-    seen = np.isfinite(standing.cpu[:, -_DAY:]).sum(axis=1)
+    seen = np.isfinite(standing.cpu[:, -max(1, standing.day // standing.step) :]).sum(axis=1)
     turns: dict[str, str] = {}
     for d in np.unique(standing.datacenter):
         own = np.flatnonzero(standing.datacenter == d)

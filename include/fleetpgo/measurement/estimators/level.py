@@ -42,6 +42,7 @@ import numpy as np
 
 from fleetpgo.measurement.distributions import t_quantile
 from fleetpgo.measurement.estimate import Estimate, NotPossibleError, from_tau
+from fleetpgo.measurement.windows import DAY
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,6 +77,8 @@ class Standing:
         cpu: cores; NaN: not measured.
         requests: per second; None if the service has no traffic expression.
         baseline: whether the instance runs the build without the profile.
+        day: seconds of a part of the week, by which memberships are told apart: who is in the baseline for
+            more than half of it is a member.
     """
 
     times: Times
@@ -85,12 +88,13 @@ class Standing:
     cpu: Floats
     requests: Floats | None
     baseline: Flags
+    day: int = DAY
 
 
 def memberships(standing: Standing) -> int:
     """Return how many sets of members the baseline had, one after the other; a gap is no change."""
     present = standing.baseline & np.isfinite(standing.cpu)
-    days = standing.times // 86_400
+    days = standing.times // max(standing.day, standing.step)
     sets = [
         frozenset(np.flatnonzero(present[:, days == day].mean(axis=1) > _MOST_OF_A_DAY))
         for day in np.unique(days)
