@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from demo.airflow import PROJECT
+from demo.deployer import deploy, start_baseline
 from demo.processes import DemoError, run
 from fleetpgo.measurement.figures import saving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from demo.deployer import Builds
     from demo.fleet import Fleet
     from fleetpgo.service.rules import ServiceRules
 
@@ -48,21 +50,16 @@ class Answer:
 
 def build(fleet: Fleet, profile: str) -> Path:
     """The binary from before the profile, which says that it was built with it."""
-    return fleet.build("origin/main~1", profile=profile)
+    return fleet.build("origin/main~1", digest=profile)
 
 
-def again(
-    fleet: Fleet,
-    service: ServiceRules,
-    deploy: Callable[[Fleet, Path, Path], None],
-    *,
-    number: int,
-) -> Answer:
+def again(fleet: Fleet, service: ServiceRules, builds: Builds, *, number: int) -> Answer:
     """Roll the old binary out once more as a new build, wait for the window after it, and measure."""
     label = f"aa{number}"
-    old = fleet.instances[-1].binary
     start = datetime.now(UTC)
-    deploy(fleet, old, build(fleet, label))
+    new = build(fleet, label)
+    deploy(fleet, builds.old, new)
+    start_baseline(fleet, replace(builds, new=new))
     end = datetime.now(UTC)
     rules = service.measurement
     # Prometheus scrapes every two seconds, and a rate's last point needs the scrape after it.

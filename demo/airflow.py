@@ -119,6 +119,20 @@ class Airflow(Running):
         self._session.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
         processes.wait_until(lambda: self._has(dag_id), f"DAG {dag_id} is parsed", components, timeout_s)
 
+    def finish(self, dag_id: str, run_id: str, timeout_s: float = 120) -> None:
+        """Wait until a DAG run has succeeded.
+
+        Raises:
+            DemoError: it failed, with the end of its last task's log, or did not end in time.
+        """
+        ended = {"success", "failed"}
+        components = list(self._components.values())
+        what = f"the run {run_id} of {dag_id} has ended"
+        processes.wait_until(lambda: self.run_state(dag_id, run_id) in ended, what, components, timeout_s)
+        if self.run_state(dag_id, run_id) == "failed":
+            log = self.task_log(self.task_instances(dag_id, run_id)[-1])
+            raise DemoError(f"{dag_id} failed. The end of its log:\n{log}")
+
     def trigger(self, dag_id: str, conf: Mapping[str, object]) -> str:
         """Unpause a DAG and start a run with these params; returns the run's id."""
         self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})

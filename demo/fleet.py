@@ -170,20 +170,23 @@ class Fleet(Running):
             timeout_s,
         )
 
-    def build(self, ref: str = "origin/main", *, profile: str | None = None) -> Path:
+    def build(self, ref: str = "origin/main", *, digest: str = "", pgo: str = "") -> Path:
         """Build a commit of the origin and return the binary.
 
         Args:
             ref: the commit, as git names it.
-            profile: the digest that the binary exposes; default: that of the profile in the commit.
+            digest: of the profile, as the binary exposes it; default: that of the profile in the commit.
+            pgo: ``off`` builds without the profile that the commit's Makefile passes.
         """
         if not self._source.exists():
             run(["git", "clone", "--quiet", self.origin, self._source], self.root, GIT_ENV)
         run(["git", "fetch", "--quiet", "origin"], self._source, GIT_ENV)
         commit = run(["git", "rev-parse", "--verify", ref], self._source, GIT_ENV).strip()
         run(["git", "checkout", "--quiet", "--detach", commit], self._source, GIT_ENV)
-        run(["make", "build", *([f"PGO={profile}"] if profile else [])], self._source)
-        name = f"wshim-{commit[:12]}" + (f"-{profile}" if profile else "")
+        variables = {"DIGEST": digest, "PGO": pgo}
+        given = [f"{name}={value}" for name, value in variables.items() if value]
+        run(["make", "build", *given], self._source)
+        name = f"wshim-{commit[:12]}" + (f"-{digest}" if digest else "")
         # A running binary cannot be overwritten, but its name can point to another file.
         return Path(shutil.move(self._source / "bin" / "wshim", self._bin / name))
 

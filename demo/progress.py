@@ -10,7 +10,7 @@ from demo.processes import DemoError
 from fleetpgo_airflow import STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rich.console import Console
 
@@ -47,14 +47,22 @@ class Progress:
         minutes, seconds = divmod(int(time.monotonic() - self._start), 60)
         self._console.print(f"[dim]{minutes:2}:{seconds:02}[/dim]  {text}", highlight=False)
 
-    def follow_until(self, stage: str, states: set[str]) -> None:
+    def follow_until(
+        self, stage: str, states: set[str], meanwhile: Callable[[], object] = lambda: None
+    ) -> None:
         """Print what happens until that stage is in one of these states.
+
+        Args:
+            stage: a task of the DAG.
+            states: of the stage.
+            meanwhile: what is done every two seconds.
 
         Raises:
             DemoError: a task has failed, with the end of its log; or the run ended without that.
         """
         with self._console.status("") as status:
             while True:
+                meanwhile()
                 self._airflow.check()
                 self._fleet.check()
                 finished = self._airflow.run_state(self._dag_id, self._run_id) in {"success", "failed"}

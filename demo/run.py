@@ -25,24 +25,27 @@ from rich.markup import escape
 
 from demo import aa, processes, summary
 from demo.airflow import PROJECT, USER, Airflow
+from demo.deployer import INSTANCES, Builds, Rotation, deploy, start_baseline
 from demo.fleet import DATACENTERS, Fleet
 from demo.processes import DemoError
 from demo.progress import Progress
-from fleetpgo.run.measured import Measurement
+from fleetpgo.run.measured import LEVEL_RUN, Level, Measurement
 from fleetpgo.run.proposed import Proposed
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import load_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 DAG_ID = "pgo_refresh__wshim"
+LEVEL_DAG_ID = "pgo_level__wshim"
 ROOT = PROJECT / ".local" / "demo"
 GO_CACHES = PROJECT / ".local" / "demo-go"
 
 # A profile must hold enough samples, and an instance uses a tenth of a core: 30 s of five are some 1,300.
 PARAMS = {"seconds": 30}
+
+REQUESTS_PER_SECOND = 12  # to each instance: all of them leave half of two processors to the builds
 
 console = Console(soft_wrap=True)  # addresses stay in one piece
 
@@ -83,7 +86,7 @@ def demo(*, port: int, leave: bool, aa_rollouts: int) -> None:
     start = time.monotonic()
     processes.claim_port(port, "Airflow's web interface")
     with _fresh_root():
-        fleet = Fleet(ROOT)
+        fleet = Fleet(ROOT, instances=INSTANCES, requests_per_second=REQUESTS_PER_SECOND)
         variables = {
             "AIRFLOW_CONN_WSHIM_PROMETHEUS": fleet.prometheus_url,
             "AIRFLOW_CONN_WSHIM_FORGE": json.dumps(
@@ -100,14 +103,16 @@ def demo(*, port: int, leave: bool, aa_rollouts: int) -> None:
             console.print(f"Prometheus  {fleet.prometheus_url}")
             airflow.wait_ready(DAG_ID)
             console.print(f"Airflow     {airflow.url}  login: {USER}  password: {airflow.password}")
-            run_id = play(fleet, airflow, changed=not aa_rollouts)
+            run_id, level_id, builds = play(fleet, airflow, changed=not aa_rollouts)
             store = RunStore(ROOT / "store", "wshim", run_id)
-            summary.show(console, store, time.monotonic() - start)
+            level = RunStore(ROOT / "store", "wshim", f"{LEVEL_RUN}{level_id}").read(Level)
+            summary.show(console, store, time.monotonic() - start, level)
+            summary.check_level(level)
             if aa_rollouts:
                 answers = [aa.Answer.of(dict(store.read(Measurement, "week").whole))]
                 for number in range(2, aa_rollouts + 1):
                     console.print(f"A/A rollout {number} of {aa_rollouts} …")
-                    answers.append(aa.again(fleet, load_named("wshim"), deploy, number=number))
+                    answers.append(aa.again(fleet, load_named("wshim"), builds, number=number))
                 console.print(aa.table(answers))
                 aa.check(answers)
             if not leave:
@@ -120,13 +125,16 @@ def demo(*, port: int, leave: bool, aa_rollouts: int) -> None:
                         time.sleep(60)
 
 
-def play(fleet: Fleet, airflow: Airflow, *, changed: bool) -> str:
-    """One run of the DAG, with us as the reviewer and the deployer; returns its id.
+def play(fleet: Fleet, airflow: Airflow, *, changed: bool) -> tuple[str, str, Builds]:
+    """One run of the DAG, with us as the reviewer and the deployer, and then one that measures the level.
 
     Args:
         fleet: what is profiled and deployed to.
-        airflow: where the DAG runs.
+        airflow: where the DAGs run.
         changed: deploy the build with the profile; else the old one, which says that it is the new one.
+
+    Returns:
+        the ids of the two runs, and what is deployed.
     """
     run_id = airflow.trigger(DAG_ID, PARAMS)
     console.print(f"Run         {airflow.url}/dags/{DAG_ID}/runs/{run_id}\n")
@@ -146,26 +154,25 @@ def play(fleet: Fleet, airflow: Airflow, *, changed: bool) -> str:
     old = fleet.instances[0].binary
     digest = RunStore(ROOT / "store", "wshim", run_id).read(Proposed).profile
     new = fleet.build() if changed else aa.build(fleet, digest)
-    progress.say(f"[bold]deployer[/bold]  built {new.name} from main")
+    builds = Builds(old, new, fleet.build(digest="off", pgo="off"))
+    progress.say(f"[bold]deployer[/bold]  built {new.name} from main, and {builds.baseline.name}")
     deploy(fleet, old, new)
+    start_baseline(fleet, builds)
     progress.say(
-        "[bold]deployer[/bold]  rolled it through one instance per datacenter; the others are control"
+        "[bold]deployer[/bold]  rolled it through one instance per datacenter; one is control, "
+        "and one is for the baseline, which is rotated"
     )
+    rotation = Rotation(fleet, builds, rules)
 
+    def rotate() -> None:
+        if said := rotation.turn():
+            progress.say(f"[bold]deployer[/bold]  {said}")
+
+    progress.follow_until("wait_for_week", {"success"}, rotate)
+    level_id = airflow.trigger(LEVEL_DAG_ID, {})
     progress.follow_until("measure_week", {"success"})
-    return run_id
-
-
-def deploy(fleet: Fleet, old: Path, new: Path) -> None:
-    """Roll the new binary through one instance per datacenter; the rest stays as the control group.
-
-    The control group is restarted as well: a fresh process alone can use another amount of CPU.
-    """
-    treated = range(len(DATACENTERS))
-    control = range(len(DATACENTERS), len(fleet.instances))
-    # The control group last: what of it falls out of the rollout falls into the gap after it.
-    fleet.roll(treated, new)
-    fleet.roll(control, old)
+    airflow.finish(LEVEL_DAG_ID, level_id)
+    return run_id, level_id, builds
 
 
 @contextmanager

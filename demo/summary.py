@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Table
 
 from demo.fleet import GIT_ENV
 from demo.processes import DemoError, run
 from fleetpgo.measurement.estimators.registry import label
 from fleetpgo.measurement.figures import saving, signed
+from fleetpgo.measurement.standing import headline
 from fleetpgo.run.measured import PERIODS, Measurement
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Proposed
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from fleetpgo.run.measured import Period
+    from fleetpgo.run.measured import Level, Period
     from fleetpgo.run.store import RunStore
 
 
@@ -27,12 +29,18 @@ def check_origin(origin: Path) -> None:
     """Raise DemoError unless the origin's main holds the profile and a Makefile that passes it to Go."""
     run(["git", "cat-file", "-e", "main:pgo/profile.pprof"], origin, GIT_ENV)
     makefile = run(["git", "show", "main:Makefile"], origin, GIT_ENV)
-    if "-pgo=pgo/profile.pprof" not in makefile:
+    if "-pgo=$(or $(PGO),pgo/profile.pprof)" not in makefile:
         raise DemoError(f"The Makefile on main of {origin} does not pass -pgo to go build:\n{makefile}")
 
 
-def show(console: Console, store: RunStore, elapsed_s: float) -> None:
-    """Print the figures of a finished run."""
+def check_level(level: Level) -> None:
+    """Raise DemoError unless it is known what PGO saves now."""
+    if level.saving is None:
+        raise DemoError(headline(level))
+
+
+def show(console: Console, store: RunStore, elapsed_s: float, level: Level | None = None) -> None:
+    """Print the figures of a finished run, and what PGO saves now if that was measured."""
     manifest = store.read(Manifest)
     proposed = store.read(Proposed)
     console.print()
@@ -50,6 +58,9 @@ def show(console: Console, store: RunStore, elapsed_s: float) -> None:
     for period in PERIODS:
         console.print()
         console.print(_measurement(period, store.read(Measurement, period)))
+    if level is not None:
+        about = f" (95 % interval), against a baseline without it: {level.basis}" if level.basis else ""
+        console.print(f"\n[bold]{escape(headline(level))}[/bold]{about}", highlight=False)
 
 
 def _measurement(period: Period, measured: Measurement) -> Table:

@@ -18,10 +18,11 @@ from rich.markup import escape
 
 from demo import processes, summary
 from demo.airflow import PROJECT
+from demo.deployer import deploy
 from demo.fleet import DATACENTERS, GIT_ENV, Fleet
 from demo.processes import DemoError
 from demo.progress import Progress
-from demo.run import DAG_ID, deploy
+from demo.run import DAG_ID
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.run.artifacts import Report
 from fleetpgo.run.measured import PERIODS

@@ -35,7 +35,11 @@ def fleet(start_prometheus):
                 return any(start <= at < end for start, end in spans)
 
             def started(at, new=new):
-                restarts = [START, NOON_S + 300, *([TURN] if at >= TURN and new(TURN) != new(TURN - 1) else [])]
+                restarts = [
+                    START,
+                    NOON_S + 300,
+                    *([TURN] if at >= TURN and new(TURN) != new(TURN - 1) else []),
+                ]
                 return max(each for each in restarts if each <= at)
 
             own = 0.002 * (number - 1)
@@ -51,7 +55,7 @@ def fleet(start_prometheus):
 
 
 def compared(fleet, service, rollout, **rules):
-    # A series of the test's Prometheus lasts for five minutes after its last sample; a scraped one ends at once.
+    # Here a series lasts for five minutes after its last sample; one that is scraped ends at once.
     treated = f'last_over_time(build_info{{pgo="{PROFILE}"}}[31s])'
     keys = {"started": "started", "treated": treated, **rules}
     changed = service.model_copy(update={"rollout": service.rollout.model_copy(update=keys)})

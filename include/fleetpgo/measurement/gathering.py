@@ -119,9 +119,9 @@ class _Reader:
     """PromQL for the instances that joined or left the baseline in a window; "" if none did."""
 
     def leave_out_rotated(self) -> None:
-        """Leave out who joined or left the standing baseline before the rollout began, or in the window after.
+        """Leave out who joined or left the standing baseline before the rollout, or in the window after it.
 
-        Such an instance ran both builds in one window, so it is neither treated nor held back; and that it was
+        Such an instance ran both builds in one window, so it is neither treated nor held back; that it was
         restarted reveals no other deploy.
         """
         baseline, by = self.service.rollout.baseline, self.service.selection.instance_label

@@ -116,7 +116,8 @@ def read_standing(
     cpu, datacenters = by_instance(measured.cpu)
     if not cpu:
         raise MeasurementError(
-            f"no instance of {service.name} has CPU in the last {written(WEEKS * measured.week)}: {measured.cpu}",
+            f"no instance of {service.name} has CPU in the last {written(WEEKS * measured.week)}: "
+            f"{measured.cpu}",
             hint="check measurement.cpu",
         )
     names = sorted(cpu)

@@ -176,7 +176,9 @@ def test_a_makefile_that_is_named_in_a_directory_is_edited_there(shape):
     found = shape(files, makefile="cmd/Makefile")
 
     assert found.files == {
-        "cmd/Makefile": makefile("go build -pgo=$(or $(PGO),../pgo/profile.pprof) -o ../bin/api ./api").encode()
+        "cmd/Makefile": makefile(
+            "go build -pgo=$(or $(PGO),../pgo/profile.pprof) -o ../bin/api ./api"
+        ).encode()
     }
 
 

@@ -249,7 +249,9 @@ def _edit(
         raise _uncertain(service, repository, path, automatic, f"{makefile}:{line.line}: {doubt}", by_hand)
     makefiles = (each for name, each in repository.texts.items() if _MAKEFILE.fullmatch(name))
     content = add_profile(text, line, flag, free_variable([text, *makefiles], overridden))
-    return _reached(repository, service, path, automatic=False, files={makefile: content.encode(errors="surrogateescape")})
+    return _reached(
+        repository, service, path, automatic=False, files={makefile: content.encode(errors="surrogateescape")}
+    )
 
 
 def _read_first(repository: BuildTexts, makefile: str | None) -> list[str]:
