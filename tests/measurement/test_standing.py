@@ -1,10 +1,9 @@
-"""The level from a real Prometheus: six instances, of which others run the baseline each week."""
+"""The level from a real Prometheus: nine instances, of which others run the baseline each week."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -15,31 +14,14 @@ from fleetpgo.run.measured import Level
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.rules import ServiceRules
 from fleetpgo.steps.level import keep_level
+from tests.measurement.weeks import SAVING, rotated_weeks
 
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)  # the command asks for now
-WEEK, STEP = 604_800, 300
-SAVING = 0.05
 
 
 @pytest.fixture(scope="module")
 def prometheus(start_prometheus):
-    random = np.random.default_rng(3)
-    end = int(NOW.timestamp())
-    hours = np.arange(end - 4 * WEEK, end + 1, 3_600)
-    # A sample a few seconds before each hour: Prometheus looks back five minutes.
-    times = hours - 60
-    data = []
-    for d in range(3):
-        for i in range(3):
-            labels = {"instance": f"i{i}.dc{d}:80", "datacenter": f"dc{d}"}
-            baseline = (hours - hours[0]) // WEEK % 3 == i
-            requests = 100 * (1 + 0.3 * np.sin(2 * np.pi * hours / 86_400))
-            cpu = 0.02 * requests * np.where(baseline, 1, 1 - SAVING)
-            cpu = cpu * np.exp(random.normal(0, 0.1) + random.normal(0, 0.01, len(hours)))
-            for name, values in (("cpu", cpu), ("requests", requests)):
-                data.append((name, labels, zip(times.tolist(), values.tolist(), strict=True)))
-            data.append(("baseline", labels, [(at, 1) for at in times[baseline].tolist()]))
-    return start_prometheus(data)
+    return start_prometheus(rotated_weeks(NOW))
 
 
 @pytest.fixture
@@ -63,6 +45,23 @@ def test_the_level_is_the_known_saving_with_its_interval(prometheus, service):
     assert found.memberships == 4
     assert found.cores == pytest.approx(found.used * found.saving / (1 - found.saving))
     assert headline(found).startswith(f"PGO saves {100 * found.saving:.1f} % [")
+
+
+def test_the_weeks_are_as_long_as_the_service_s_week(prometheus, service):
+    standing, _ = read_standing(prometheus, service, now=NOW)
+    shape = standing.step, standing.day, len(standing.times)
+    assert shape == (3_600, 86_400, 4 * 168)
+    rules = service.measurement.model_copy(update={"week": timedelta(days=14)})
+    longer, _ = read_standing(prometheus, service.model_copy(update={"measurement": rules}), now=NOW)
+    assert (longer.step, longer.day, len(longer.times)) == (7_200, 2 * 86_400, 4 * 168)
+
+
+def test_a_week_is_read_no_finer_than_the_metrics_are(prometheus, service):
+    coarse = {"week": timedelta(seconds=90), "step": timedelta(seconds=2)}
+    rules = service.measurement.model_copy(update=coarse)
+    short = service.model_copy(update={"measurement": rules, "rollout": service.rollout})
+    standing, _ = read_standing(prometheus, short, now=NOW)
+    assert (standing.step, standing.day, len(standing.times)) == (2, 12, 180)
 
 
 def test_who_waited_longest_is_next(prometheus, service):

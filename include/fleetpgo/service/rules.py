@@ -170,7 +170,8 @@ class RolloutRules(Part):
         default=None,
         description="PromQL that returns one series per instance that runs a build without the profile, "
         "always and beside the others. fleetpgo measures weekly what PGO saves against them. Rotate them: "
-        "every week other instances (docs/measurement.md)",
+        "every `measurement.week` other instances (docs/measurement.md). A rollout's measurement leaves out "
+        "those that joined or left it in a window",
     )
     complete: Share = Field(
         default=0.95, description="share of instances at which the rollout counts as complete"
@@ -235,7 +236,11 @@ class MeasurementRules(Part):
         default=timedelta(hours=1),
         description="length of the short comparison, right before and after the rollout",
     )
-    week: Duration = Field(default=timedelta(days=7), description="length of the long comparison")
+    week: Duration = Field(
+        default=timedelta(days=7),
+        description="length of the long comparison; the level looks back four of them, and the baseline "
+        "should be rotated once in each",
+    )
     material: Share = Field(default=0.005, description="smallest saving or loss that matters, as a share")
     excluded: tuple[ExclusionRules, ...] = Field(
         default=(), description="spans of time that no comparison uses"
