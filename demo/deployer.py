@@ -38,8 +38,8 @@ class Builds:
 def deploy(fleet: Fleet, old: Path, new: Path) -> None:
     """Roll the new build through one instance of each datacenter; the next ones stay as the control group.
 
-    The control group is restarted as well: a fresh process alone can use another amount of CPU. It comes last:
-    what of it falls out of the rollout falls into the gap after it.
+    The control group is restarted as well: a fresh process alone can use another amount of CPU. It comes
+    last: what of it falls out of the rollout falls into the gap after it.
     """
     fleet.roll(TREATED, new)
     fleet.roll(CONTROL, old)

@@ -29,6 +29,7 @@ from demo.deployer import INSTANCES, Builds, Rotation, deploy, start_baseline
 from demo.fleet import DATACENTERS, Fleet
 from demo.processes import DemoError
 from demo.progress import Progress
+from fleetpgo.golang.environment import repository_cache
 from fleetpgo.run.measured import LEVEL_RUN, Level, Measurement
 from fleetpgo.run.proposed import Proposed
 from fleetpgo.run.store import RunStore
@@ -143,7 +144,8 @@ def play(fleet: Fleet, airflow: Airflow, *, changed: bool) -> tuple[str, str, Bu
     progress.follow_until("wait_for_merge", {"running", "deferred", "success"})
     # The builds have kept the machine busy; the longest window before the rollout must not hold that.
     rules = load_named("wshim").measurement
-    review_s = (rules.week + rules.settle).total_seconds()
+    quiet_until = time.monotonic() + (rules.week + rules.settle).total_seconds()
+    review_s = rules.week.total_seconds()
     progress.say(f"[bold]reviewer[/bold]  reads the pull request for {review_s:.0f} seconds")
     time.sleep(review_s)
     review = {**os.environ, "FLEETPGO_FORGE": str(ROOT / "forge")}
@@ -156,6 +158,7 @@ def play(fleet: Fleet, airflow: Airflow, *, changed: bool) -> tuple[str, str, Bu
     new = fleet.build() if changed else aa.build(fleet, digest)
     builds = Builds(old, new, fleet.build(digest="off", pgo="off"))
     progress.say(f"[bold]deployer[/bold]  built {new.name} from main, and {builds.baseline.name}")
+    time.sleep(max(0.0, quiet_until - time.monotonic()))
     deploy(fleet, old, new)
     start_baseline(fleet, builds)
     progress.say(
@@ -186,7 +189,8 @@ def _fresh_root() -> Iterator[None]:
             raise DemoError(f"A demo is running in {ROOT} already. End it first.") from error
         shutil.rmtree(ROOT, ignore_errors=True)
         # One cache for the deployer's builds and the DAG's: whoever builds second finds the work done.
-        os.environ["GOCACHE"] = str(GO_CACHES / "go-build")
+        own = repository_cache(GO_CACHES, load_named("wshim").repository.identity)
+        os.environ["GOCACHE"] = str(own / "go-build")
         yield
 
 
