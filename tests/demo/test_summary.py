@@ -56,7 +56,7 @@ def shown(store):
         "treated │ 3 │ 5.000 ms │ 4.500 ms │ -10.0 %",
         "saved: 10.0 % [8.0, 12.0] of the CPU (95 % interval) against the instances that kept the old build",
         "inconclusive; too few datacenters",
-        "PGO saves 5.0 % [3.0, 7.0], 0.5 cores [0.3, 0.7], now (95 % interval), against a baseline",
+        "PGO saves 5.0 % [3.0, 7.0], 0.500 cores [0.300, 0.700], now (95 % interval), against a baseline",
         "6 instances that ran both builds in 3 memberships",
     ],
 )
