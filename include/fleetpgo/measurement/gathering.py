@@ -128,10 +128,13 @@ class _Reader:
         if baseline is None:
             return
         others = f"({self.service.measurement.cpu}) unless on ({by}) ({baseline})"
+        settle = math.ceil(self.service.measurement.settle.total_seconds())
         sides = []
-        for start, end in ((self.windows.before[0], self.windows.rolling[0]), self.windows.after):
-            length = max(1, end - start)
-            pinned = f"[{length}s:{max(1, length // 12)}s] @ {end}"
+        # Who is restarted right before the rollout belongs to it.
+        for start, end in ((self.windows.before[0], self.windows.rolling[0] - settle), self.windows.after):
+            if end <= start:
+                continue
+            pinned = f"[{end - start}s:{max(1, (end - start) // 12)}s] @ {end}"
             inside = f"count by ({by}) (last_over_time(({baseline}){pinned}))"
             sides.append(f"({inside} and on ({by}) last_over_time(({others}){pinned}))")
         rotated = " or ".join(sides)
