@@ -124,6 +124,15 @@ def test_cores_are_what_the_others_would_have_used_more():
     assert found.cores == pytest.approx(others * 2 * 0.1, rel=0.1)
 
 
+def test_cores_are_those_since_the_profile_came():
+    """In the first half nobody had a profile, and what saves now is not halved by that."""
+    standing = fleet(0.1, weeks_of_a_turn=0.5, noise=0)
+    early = standing.times < DAYS * 43_200
+    cpu = np.where(early & ~standing.baseline, standing.cpu / 0.9, standing.cpu)
+    young = replace(standing, cpu=cpu, baseline=standing.baseline | early)
+    assert estimate(young, elasticity=0.85).cores == pytest.approx(6 * 2 * 0.1, rel=0.1)
+
+
 @pytest.mark.parametrize(("datacenters", "instances"), [(3, 2), (4, 12)])
 def test_intervals_cover(datacenters, instances):
     covered = [

@@ -162,15 +162,15 @@ def estimate(standing: Standing, *, elasticity: float = 1.0, settle: float = 0.0
     error = math.sqrt(float((mirrored * np.square(scores)).sum())) / total
     effective = 1 / float((mirrored * np.square(shares)).sum())
     degrees = max(effective - 1, 1.0)
-    cpu = np.where(usable & ~baseline, standing.cpu, np.nan)
+    profiled = usable & ~baseline
+    used = np.where(profiled, standing.cpu, 0.0).sum()
     return from_tau(
         LETTER,
         f"{both.sum()} instances that ran both builds in {count} memberships, errors clustered by instance",
         -slope,
         t_quantile(degrees) * error,
-        cores_after=float(
-            np.nansum(np.where(usable & ~baseline, cpu, 0.0)) / max(usable.any(axis=0).sum(), 1)
-        ),
+        # Of the times since the first profile came: before, it saved nothing.
+        cores_after=float(used / max(profiled.any(axis=0).sum(), 1)),
         degrees=round(degrees),
     )
 
