@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,8 @@ print(time.process_time() - started)
 def seconds(services: int, runs: int = 4) -> float:
     """CPU seconds of parsing the DAG file with that many service files, Airflow being imported already."""
     text = (services_directory() / "wshim.yaml").read_text()
+    # One DAG a service, as most have.
+    text = re.sub(r"\n  baseline: .*", "", text)
     with tempfile.TemporaryDirectory() as directory:
         files = Path(directory) / "services"
         files.mkdir()

@@ -149,7 +149,12 @@ def test_a_broken_service_file_keeps_its_dag_and_no_other_is_touched(tmp_path, l
     shutil.copy(good, tmp_path)
     (tmp_path / "broken.yaml").write_text(good.read_text().replace("quorum:", "quorom:"))
     found = load(tmp_path)
-    assert sorted(found) == ["pgo_refresh__broken", "pgo_refresh__wshim", "pgo_store"]
+    assert sorted(found) == [
+        "pgo_level__wshim",
+        "pgo_refresh__broken",
+        "pgo_refresh__wshim",
+        "pgo_store",
+    ]
     page = found["pgo_refresh__broken"].doc_md
     line = good.read_text().splitlines().index("  quorum: 0.5") + 1
     assert f"{tmp_path / 'broken.yaml'}:{line}: collection.quorom: unknown key" in page
