@@ -75,7 +75,10 @@ def remember(*secrets: str | None) -> None:
 
 
 def remember_headers(headers: Mapping[str, str | bytes]) -> None:
-    """Remember the values of headers, and what follows the first word: the token of ``Bearer <token>``."""
+    """Blot out the values of headers, whole and without their first word.
+
+    Of ``Bearer <token>`` the token may be shown alone.
+    """
     for name, value in headers.items():
         if name.lower() not in _NO_SECRETS:
             text = value.decode(errors="replace") if isinstance(value, bytes) else value
@@ -83,12 +86,12 @@ def remember_headers(headers: Mapping[str, str | bytes]) -> None:
 
 
 def remember_login(user: str, password: str) -> None:
-    """Remember a password, and the header that sends it: ``Authorization: Basic …``."""
+    """Blot out a password, and the header that sends it: ``Authorization: Basic …``."""
     remember(password, b64encode(f"{user}:{password}".encode()).decode())
 
 
 def remember_netrc(address: str) -> None:
-    """Remember the password that the user's ``.netrc`` has for an address; requests sends it by itself."""
+    """Blot out the password that the user's ``.netrc`` has for an address: requests sends it unasked."""
     from requests.utils import get_netrc_auth  # noqa: PLC0415  # for those alone that have loaded it already
 
     if login := get_netrc_auth(address):
@@ -96,7 +99,7 @@ def remember_netrc(address: str) -> None:
 
 
 def remember_logins(text: str) -> None:
-    """Remember the passwords in the URLs of a text, such as a proxy's; a user name alone may be a token."""
+    """Blot out the passwords in the URLs of a text, such as a proxy's. A name without one may be a token."""
     for address in re.split(r"[\s,|]+", text):
         try:
             parts = urlsplit(address)

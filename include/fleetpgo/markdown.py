@@ -43,7 +43,7 @@ def prose(value: str, *, longest: int = _LONGEST_VALUE) -> str:
 
 
 def cell(value: str) -> str:
-    """Return a value for a table: a code span, unless a ``|`` in it would end the cell."""
+    """Return a value for a table's cell: a code span; escaped prose if a ``|`` in it would end it."""
     return prose(value) if "|" in value else code(value)
 
 

@@ -159,7 +159,11 @@ class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
         self.pack = pack
 
     async def aexecute(self, context: Context) -> list[dict[str, Any]]:
-        """Fetch; skipped, not failed, if not one instance of the pack gave a profile: the quorum decides."""
+        """Fetch the profiles of the pack's instances; return what became of each.
+
+        If no instance gave a profile, the task is skipped, not failed: the merge checks whether the fleet
+        gave enough (``collection.quorum``).
+        """
         from fleetpgo.steps.collect import collect_profiles  # noqa: PLC0415  # not when the DAG file is parsed
 
         targets = [Target(**target) for target in self.pack["targets"]]
@@ -202,7 +206,11 @@ class MergeProfilesOperator(RefreshOperator):
     operator_extra_links = (ProfileLink(),)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Repair if asked to, check, merge, minimise, and account for every instance."""
+        """Check, merge and minimise the profiles, and record what became of each instance's.
+
+        Profiles without function names are repaired first, if ``profile.repair`` says so. Returns the merge's
+        figures.
+        """
         from fleetpgo.steps.merge import merge_profiles  # noqa: PLC0415  # not when the DAG file is parsed
         from fleetpgo.steps.repair import Origin  # noqa: PLC0415  # likewise
 
@@ -285,7 +293,7 @@ class MeasureOperator(RefreshOperator):
         self.period = period
 
     def execute(self, context: Context) -> str:
-        """Compare, store, comment; returns the headline."""
+        """Compare CPU before and after the rollout, store that, comment on it; return the verdict."""
         from fleetpgo.measurement.report import headline, markdown  # noqa: PLC0415
         from fleetpgo.steps.measure import measure_period  # noqa: PLC0415  # not when the DAG file is parsed
 
@@ -300,7 +308,10 @@ class MeasureOperator(RefreshOperator):
 
 
 class LevelOperator(RefreshOperator):
-    """Measures what PGO saves now, against the service's standing baseline; returns the headline."""
+    """Measures what PGO saves now, and returns that in a sentence.
+
+    It compares with the instances of ``rollout.baseline``, which run a build without the profile.
+    """
 
     def execute(self, context: Context) -> str:
         """Measure and store; a level that cannot be said is no failure, but a warning with its reason."""

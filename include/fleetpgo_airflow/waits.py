@@ -101,7 +101,7 @@ class LookTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look, sleep, look again."""
+        """Look at each poll, until the wait ends or its task has work to do; yield that event."""
         said, blind = "", None
         while True:
             event = None
@@ -245,7 +245,7 @@ class WaitForMergeOperator(WaitOperator):
     what: What = "merge"
 
     def patience(self, context: Context) -> timedelta:
-        """Return what is left of the longest time: it does not begin anew when work resumes the task."""
+        """Return how much of the longest wait is left, counted from its first start, also after work."""
         from fleetpgo.steps.watch import waited  # noqa: PLC0415  # not when the DAG file is parsed
 
         try:
@@ -256,7 +256,7 @@ class WaitForMergeOperator(WaitOperator):
         return max(PATIENCE - so_far, timedelta(minutes=1))
 
     def work(self, context: Context) -> str:
-        """Propose the run's profile again, or merge by rule."""
+        """Propose the run's profile again, or merge it by ``review.auto_merge``; say what was done."""
         from fleetpgo.steps.refresh import refresh  # noqa: PLC0415  # not when the DAG file is parsed
 
         service, store = self.opened(context)

@@ -64,7 +64,10 @@ def _http(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
 
 
 def service_argument(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the argument SERVICE; its errors name the lines of the service file to look at."""
+    """Add the argument SERVICE to a command.
+
+    What the command raises is told with the lines of the service file that rule it.
+    """
 
     @wraps(command)
     def located(*, service: str, **options: Any) -> None:  # noqa: ANN401  # whatever the command takes
@@ -91,10 +94,10 @@ def prometheus_option(*, required: bool) -> Callable[[Any], Any]:
 
 
 def prometheus_of(service: ServiceRules, address: str | None) -> Prometheus | None:
-    """Return the Prometheus that knows a service's instances; None: a store of profiles knows them.
+    """Return the Prometheus that lists a service's instances; None if a profile store lists them instead.
 
     Raises:
-        click.UsageError: there is no address of one, and it is needed.
+        click.UsageError: the service needs a Prometheus, and no address was given.
     """
     from fleetpgo.prometheus import Prometheus
 
@@ -106,7 +109,7 @@ def prometheus_of(service: ServiceRules, address: str | None) -> Prometheus | No
 
 
 def access_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of TLS, as `ca`, `cert` and `key`."""
+    """Add the options for TLS to a command: its parameters `ca`, `cert` and `key`."""
     file = click.Path(exists=True, dir_okay=False, path_type=Path)
     for option in (
         click.option("--key", type=file, help="The key of --cert."),

@@ -59,7 +59,7 @@ def run(
 
     Headers for the instances are read from $FLEETPGO_HEADERS, the forge's token from $FLEETPGO_TOKEN. After
     the rollout, `fleetpgo measure SERVICE --run latest` measures what it saved. Where
-    `repository.limits` leaves no place, the command ends and says so.
+    `repository.limits` allows no further build or pull request, the command fails and says so.
     """  # noqa: D301  # \b is click's mark for "do not wrap", not an escape gone wrong
     from datetime import UTC, datetime
 

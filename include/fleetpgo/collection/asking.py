@@ -39,19 +39,19 @@ _HELD = 2 * TOGETHER  # profiles in memory at once: some are checked while other
 
 @dataclass(frozen=True)
 class Asker:
-    """What all requests of a round share.
+    """What all requests for profiles share, in one round of asking instances.
 
     Args:
-        rules: how often, and where to.
-        guard: gives each its turn.
-        session: sends requests.
-        caller: calls programs.
-        reader: reads files.
-        spool: takes what comes.
-        examiner: checks it.
-        limits: of an answer.
-        allow: where requests may go.
-        watch: is told an instance and what it is doing.
+        rules: which source is asked, and how often.
+        guard: limits how many instances are profiled at once.
+        session: sends HTTP requests.
+        caller: runs the command of the source ``command``.
+        reader: reads the files of the source ``files``.
+        spool: keeps each answer on disk until it has been checked.
+        examiner: checks each answer.
+        limits: largest size of an answer, packed and unpacked.
+        allow: hosts that requests may go to.
+        watch: is called with an instance and what is being done with it.
     """
 
     rules: CollectionRules

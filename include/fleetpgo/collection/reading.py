@@ -43,16 +43,16 @@ class Reader:
             raise ServiceFileError(f"collection.files: {error.message}", hint=error.hint) from error
 
     def find(self, pattern: str, host: str, start: float, end: float) -> tuple[list[tuple[float, File]], str]:
-        """Return the files of a time with the moments that they are of, the newest first.
+        """Find the profile files of a host whose time lies between two others, the newest first.
 
         Args:
-            pattern: filled in.
-            host: of whom they are.
-            start: Unix seconds.
-            end: Unix seconds.
+            pattern: pattern of the files' names, its placeholders replaced.
+            host: the host whose files they are.
+            start: earliest time, in Unix seconds.
+            end: latest time, in Unix seconds.
 
         Returns:
-            The files, and what is left out because it is too much; "": nothing.
+            Pairs of time and file; and a sentence on files left out, if there are too many, else "".
 
         Raises:
             NotNowError: the directory or the bucket cannot be read.

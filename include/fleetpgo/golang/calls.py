@@ -23,7 +23,14 @@ _BL, _BL_BITS = 0b100101, 26
 
 
 def direct_calls(code: bytes, machine: int) -> Iterator[tuple[int, int]]:
-    """Yield where in a function's code each call is, and where it leads; both from the code's start on."""
+    """Yield the offset of each direct call in a function's machine code, and the offset that it calls.
+
+    Both are in bytes from the start of the code. Nothing is yielded for machines that are not known.
+
+    Args:
+        code: the function's machine code.
+        machine: ``e_machine`` of the ELF file.
+    """
     if machine == AMD64:
         at = code.find(_CALL)
         while 0 <= at <= len(code) - _CALL_BYTES:

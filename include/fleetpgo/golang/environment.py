@@ -117,12 +117,12 @@ def download_modules(
 ) -> None:
     """Download what modules require into the cache that all builds share, with the worker's own GOPROXY.
 
-    Nothing of the repository is run, no version control either (``GOVCS``). The build itself fetches what
-    cannot be downloaded here.
+    No code of the repository is run, and no version control program (``GOVCS``). What cannot be downloaded
+    here is left for the build to fetch.
 
     Args:
         checkout: a clone that no build has touched.
-        modules: directories of its modules; of those that lie in another, the outermost alone.
+        modules: directories of its modules; of modules inside each other only the outermost.
         caller: the worker's environment; its GOPROXY may hold a password.
         cache: as for :func:`build_environment`.
         memory: bytes of data that the go command may have.

@@ -58,11 +58,11 @@ class Called(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """A table of what holds at which place of a function's code.
+    """A table that gives a value for each range of a function's code, such as the size of its frame.
 
     Args:
-        ends: where each value ends, rising.
-        values: one for each end.
+        ends: end of each range, in bytes from the start of the code; ascending.
+        values: value of each range; as many as `ends`.
     """
 
     ends: Sequence[int]
@@ -114,7 +114,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def highest(tables: bytes, offsets: Ints) -> Ints:
-    """(offsets,) the highest value of each table, or -1, read as :func:`read_steps` does, all at once."""
+    """Return the highest value of each table, -1 where the offset is 0; shape (offsets,)."""
     octets = np.frombuffer(tables + bytes(1), np.uint8)
     found = np.full(len(offsets), -1, np.int64)
     rows = np.flatnonzero(offsets)

@@ -43,24 +43,24 @@ SCHEMA = FILES[Measurement].version
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a rollout did to CPU, with its doubt. Shares are fractions of 1; times are ISO 8601 in JSON.
+    """What a rollout did to CPU, with intervals. Shares are fractions of 1; times are ISO 8601 in JSON.
 
     Attributes:
         period: ``rollout``, ``week``, or ``by hand``.
-        rollout: profile, start, end, and the share of the instances that went over.
+        rollout: profile, start, end, and the share of instances that got the new build.
         before: the span compared with `after`; for long windows, what lies in the rollout is left out of it.
         after: the span after the rollout and its settling.
         per: ``request``, or ``instance`` where there is no traffic expression.
-        verdict: the call, its reasons, its exceptions.
+        verdict: the word (``saved``, ``inconclusive`` …), its reasons, and guardrails that were exceeded.
         estimate: the headline's estimate with its interval; None if no estimator is possible.
         supporting: what the other possible estimators say.
         not_possible: letter of each other estimator, and why it is not possible.
         elasticity: of CPU in traffic, from history; None: not known, CPU per request is compared as it is.
-        raw: the whole fleet before and after, as anybody would compare it.
+        raw: CPU of the whole fleet before and after, uncorrected.
         groups: the same for the ``treated`` and the ``control`` instances, over the times that are compared.
-        guardrails: what else was compared.
-        queries: literal PromQL, to be pasted.
-        schema_version: of this record.
+        guardrails: other metrics that were compared, such as memory.
+        queries: name → the PromQL that was asked, ready to paste.
+        schema_version: version of this record's format.
     """
 
     period: str

@@ -171,7 +171,7 @@ class _Reader:
     def usage(self, spans: Sequence[Span], step: int, cpu: str, requests: str | None) -> Usage:
         """Return sums and counts over the spans, by group and datacenter.
 
-        Counts of weeks before the windows are not asked for where requests are what CPU is compared per.
+        The number of instances in the weeks before is not asked for if CPU is compared per request.
         """
         label = self.service.selection.datacenter_label
         times = grid(spans, step)
@@ -236,7 +236,10 @@ class _Reader:
         )
 
     def panel(self) -> Panel | None:
-        """Return the instances around the rollout; None if no metric shows when each got the new build."""
+        """Return CPU and requests of each instance in the hours around the rollout.
+
+        None if no metric shows when each instance got the new build.
+        """
         rules, measured = self.service.rollout, self.service.measurement
         treated = treated_query(rules, self.rollout.profile)
         # Who is stated not to be held back was so before the rollout, too: the restart is the switch.

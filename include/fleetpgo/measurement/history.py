@@ -130,13 +130,14 @@ def latest_savings(store: Path | UPath, service: str, *, count: int = 3) -> list
 def expected_saving(store: Path | UPath, service: str, *, count: int = 3) -> str:
     """Return what a further refresh is expected to save: ``2.1 % [0.9, 4.0] of the CPU, …``; "" if unknown.
 
-    It is the median of the latest refreshes that PGO alone accounts for, inconclusive ones too, in the span
-    of their 95 % intervals: what to expect of the next one, which is another profile, not a mean of these.
+    The figure is the median of the latest refreshes in which nothing but the profile changed; inconclusive
+    ones count. The brackets hold the lowest and the highest end of their 95 % intervals: the next refresh
+    brings another profile, so their mean would promise too much.
 
     Args:
         store: root of the artifact store.
         service: name of the service.
-        count: most refreshes to take.
+        count: how many of the latest refreshes to take at most.
     """
     found = [
         (each.saving, each.low, each.high)

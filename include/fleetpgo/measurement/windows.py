@@ -73,9 +73,12 @@ class Windows:
         return min(DAY, -(-self.length // 5))  # rounded up: no sixth part of a point or two
 
     def placebo(self, weeks: int, days: int = 0) -> Windows:
-        """Return the same comparison some weeks and days earlier, before the rollout.
+        """Return the same comparison at an earlier time, before the rollout.
 
-        Windows of more than a week go back by as many whole weeks as lie between them.
+        Args:
+            weeks: how many weeks earlier; where the windows before and after are farther apart than a week,
+                how many times their distance.
+            days: days earlier than that.
         """
         distance = weeks * max(WEEK, self.shift) + days * DAY
 

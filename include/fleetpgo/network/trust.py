@@ -56,6 +56,6 @@ class TrustingAdapter(HTTPAdapter):
 
 
 def refused_certificate(error: BaseException) -> str:
-    """Return what OpenSSL says of a certificate, without the words of the libraries around it."""
+    """Return OpenSSL's reason to refuse a certificate; of another error the whole text."""
     found = re.search(r"certificate verify failed: ([^(\n]*)", str(error))
     return found[1].strip() if found else str(error)

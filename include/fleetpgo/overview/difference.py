@@ -58,8 +58,8 @@ def compare_runs(old: RunStore, new: RunStore, old_profile: str, new_profile: st
     Args:
         old: the run whose profile was there before.
         new: the run that is looked at.
-        old_profile: digest of its profile; what is remembered holds for these two digests only.
-        new_profile: likewise.
+        old_profile: digest of the old run's profile: a key of the cache, with the next one.
+        new_profile: digest of the new run's profile.
 
     Raises:
         ArtifactError: one of the runs has no profile.

@@ -111,10 +111,12 @@ class Row:
     Attributes:
         service: its name.
         profile: the newest profile that was merged into the base branch; None if there is none.
-        source_match: source match of that profile when a run last compared it, 0 … 1; None if no run did.
+        source_match: share of that profile's weight that the source still had when a run last compared them,
+            0 … 1; None if no run did.
         waiting: the open pull request; None if there is none.
         last: the last measured refresh.
-        cores: sum of the measured changes of all refreshes, with the interval; None if there is none.
+        cores: sum of the measured changes of all refreshes, with the interval; positive: cores saved. None if
+            nothing was measured.
         core_hours: core-hours saved so far; see :func:`fleetpgo.measurement.history.core_hours`.
         level: what PGO saves now, from the newest measurement against a baseline; None without a baseline.
         refreshes: all measured refreshes, by the time of their rollout.

@@ -70,11 +70,11 @@ class Figure:
 
 
 def figures(root: Path | UPath, *, now: datetime) -> Iterator[Figure]:
-    """Yield the figures of all services in the store. A store that is ill yields only that it is.
+    """Yield the metrics of all services in the store; if it does not answer, only ``fleetpgo_store_up 0``.
 
     Args:
         root: the store.
-        now: end of the waits.
+        now: until when waits that go on are counted.
     """
     if not answers(root, seconds=_ANSWER_S):
         yield Figure("fleetpgo_store_up", 0.0)

@@ -248,7 +248,7 @@ class _Largest:
 
     @contextmanager
     def blamed(self) -> Iterator[None]:
-        """Add this profile to an error that names none."""
+        """Name this profile in a ProfileError that is raised inside and names none."""
         try:
             yield
         except ProfileError as error:

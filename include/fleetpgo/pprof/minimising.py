@@ -136,7 +136,7 @@ def _table(rows: Sequence[tuple[int, ...]], columns: int) -> Ints:
 
 
 def minimise_edges(edges: Edges, *, prove: Read, size_before: int) -> Minimised:
-    """Return the smallest profile with these edges, when there is no full profile that could be kept.
+    """Return the smallest profile with these edges; for merges that keep no full profile.
 
     Proof: the output of ``go tool preprofile`` equals ``edges.preprofile()``.
 

@@ -88,11 +88,13 @@ def sufficiency(
     *,
     limits: Limits = Limits(),  # noqa: B008 -- frozen
 ) -> Sufficiency:
-    """Judge the profiles of a fleet, given by instance. The same profiles always get the same figures.
+    """Judge whether the profiles of a fleet hold enough samples to stand for it.
+
+    The same profiles always get the same figures.
 
     Args:
         profiles: instance → its profile, gzipped or not.
-        limits: what each may be.
+        limits: largest size and counts of a profile.
 
     Raises:
         ProfileError: one of the profiles cannot be read.
@@ -158,7 +160,7 @@ class _Fleet:
         return total
 
     def without(self, name: str) -> Ints:
-        """Return (edges,) the weight of each in all instances but one."""
+        """Return the weight of each edge, summed over all instances but the one named; shape (edges,)."""
         return self.everything - self.sum([name])
 
 

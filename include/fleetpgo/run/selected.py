@@ -36,12 +36,13 @@ class Selection:
     """The chosen instances, and the fleet that they are from.
 
     Args:
-        targets: the chosen ones of all rounds, by round.
+        targets: the chosen instances of all rounds, by round.
         query: the PromQL that gave the fleet.
         warnings: what Prometheus warned of; what was left out and why.
-        strata: stratum → the CPU of all its instances, in cores; empty: targets stand for themselves only.
+        strata: stratum → the CPU of all its instances, in cores; empty: there are none, and profiles are not
+            weighted.
         datacenters: datacenter → how many instances the fleet has there.
-        seconds: length of each profile, or of the time that a store is asked about; 0: not decided yet.
+        seconds: length of each profile, or of the span asked of a profile store; 0: not decided yet.
         matchers: label matchers that a store's profiles must have as well; "": none.
         candidates: the PromQL that gives the whole fleet, of which `query` may ask the busiest only.
     """

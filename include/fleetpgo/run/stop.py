@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def stop(store: RunStore, reason: str) -> None:
-    """Stop the round: no task asks another instance."""
+    """Stop the round of collecting: no task begins to profile a further instance."""
     store.write(Stop(reason))
 
 

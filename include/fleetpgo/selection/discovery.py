@@ -57,7 +57,7 @@ class GoService:
 
 @dataclass(frozen=True)
 class Discovered:
-    """What was found, the greatest CPU first, and what Prometheus warned of."""
+    """The Go services that a Prometheus knows, those with most CPU first, and what it warned of."""
 
     services: list[GoService] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

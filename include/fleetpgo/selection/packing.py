@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pack:
-    """Targets that one mapped task fetches, and its name in the UI."""
+    """Instances whose profiles one of Airflow's mapped tasks fetches, and the task's name in Airflow's UI."""
 
     name: str
     targets: tuple[Target, ...]

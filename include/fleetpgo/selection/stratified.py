@@ -34,11 +34,17 @@ _SHOWN = 500  # characters of the labels that there are
 def choose(
     fleet: Sequence[Target], rules: SelectionRules, *, seed: str, taken: Collection[str] = ()
 ) -> Selection:
-    """Choose ``rules.instances`` for each round from all strata; at least one per stratum, if any is free.
+    """Choose ``rules.instances`` instances for each round, from all strata: at least one of each.
+
+    Args:
+        fleet: the candidates.
+        rules: rules of the selection.
+        seed: the same seed makes the same choice.
+        taken: names of instances that must not be chosen.
 
     Raises:
-        SelectionError: no instance has any of the labels, or one of each stratum would be far more than
-            ``rules.instances``.
+        SelectionError: no instance has any of the labels, or there are so many strata that one of each
+            would be more than ``rules.instances`` by far.
     """
     absent = [label for label in rules.strata if not any(target.labels.get(label) for target in fleet)]
     if len(absent) == len(rules.strata):

@@ -49,7 +49,10 @@ def choose(
 
 
 def draw(targets: Iterable[Target], count: int, *, seed: str) -> list[Target]:
-    """Draw that many targets, or all if there are fewer; return them in the order of the draw."""
+    """Draw targets without replacement, in proportion to their CPU; all, if there are no more than `count`.
+
+    They are returned in the order of the draw. The same seed makes the same draw.
+    """
     return heapq.nsmallest(
         count, targets, key=lambda target: (_uniform(seed, target.instance) / target.cores, target.instance)
     )

@@ -96,9 +96,10 @@ def _datacenters(store: RunStore) -> list[str]:
 def revert_as(comparison: Comparison, period: Period) -> Literal["open", "draft"] | None:
     """Return how a revert of the profile is proposed; None if the regression is not certain enough.
 
-    Only the week's verdict counts, and only if the chance of such a loss is below `REVERT_LEVEL`: of many
-    services, one in twenty shows some regression by chance (docs/measurement.md, "What a regression does").
-    Estimator B compares two times, between which more changes than the build: it proposes a draft.
+    Only the week's verdict counts, and only if a loss as large is less likely than `REVERT_LEVEL` where the
+    profile changes nothing: of many services, one in twenty shows some regression by chance
+    (docs/measurement.md, "What a regression does"). Estimator B compares two times, between which not only
+    the build may have changed: its revert is a draft.
     """
     estimate = comparison.estimate
     if period != "week" or estimate is None or comparison.verdict.call != "regression":

@@ -83,7 +83,8 @@ def propose(
         dry_run: do everything but the push and the pull request.
         cache: directory for Go's caches, kept between runs.
         keep: takes the pull request's text and diff, before anything is pushed.
-        again: the same profile is proposed again because the base has moved: also over an approval.
+        again: the same profile is proposed again because the base has moved, also over an approval, which the
+            forge may then ask for anew.
 
     Raises:
         RepositoryError: git fails, or no change to the repository makes its build use the profile.

@@ -40,7 +40,7 @@ _NOWHERE = "this command does not build binaries: use `fleetpgo profile repair`,
 
 @dataclass(frozen=True)
 class Origin:
-    """What is needed to build the binaries.
+    """What is needed to build the profiled binaries anew, for the names of functions that profiles lack.
 
     Attributes:
         prometheus: Prometheus with the revision of each instance.

@@ -133,9 +133,10 @@ def is_asked(pull_request: PullRequest) -> bool:
 
 
 def work_key(cause: str, standing: Standing, *, asked: bool) -> str:
-    """Return a text by which a later look recognises this try, so that it is not made twice.
+    """Return a key by which a later look knows that this was tried, and does not repeat it.
 
-    What a person asked for does not depend on the branch: it is done although our own push has moved that.
+    If a person asked for it, the key does not hold the branch's state: fleetpgo's own push changes that,
+    and must not make the request look new.
     """
     return f"{cause} {'' if asked else standing.head} {standing.base_head}"
 

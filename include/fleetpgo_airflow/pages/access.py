@@ -66,7 +66,11 @@ def readable_dags(user: GetUserDep) -> list[ServiceDag]:
 
 
 def run_store(dag_id: str, run_id: str) -> RunStore:
-    """Return the store of a run; 404 for DAGs of others. No part of the path reaches the store unchecked."""
+    """Return the artifacts of a run; both ids are checked before they become a part of a path.
+
+    Raises:
+        HTTPException: 404, if the DAG is not one of fleetpgo's, or the run does not exist.
+    """
     if not (service := _service(dag_id)):
         raise HTTPException(404, f"{dag_id} is not the refresh of a service, so there is no profile to show")
     return hooks.run_store(service, run_id)

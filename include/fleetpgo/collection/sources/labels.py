@@ -22,13 +22,13 @@ _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._~+-]{0,252}")
 
 
 def fill(template: str, target: Target, *, seconds: int, quote: Callable[[str], str] = str) -> str:
-    """Fill a template with the target's labels, ``$instance``, ``$host`` and ``$seconds``.
+    """Replace a template's placeholders: the target's labels, ``$instance``, ``$host`` and ``$seconds``.
 
     Args:
-        template: with placeholders.
-        target: whose labels.
-        seconds: a value of ``$seconds``.
-        quote: what to make of each value, where some characters mean something.
+        template: text with placeholders.
+        target: the instance whose labels are inserted.
+        seconds: the value of ``$seconds``.
+        quote: escapes each value before it is inserted, in a URL for example.
 
     Raises:
         NeverError: a label is missing, or has a value that may not be sent.

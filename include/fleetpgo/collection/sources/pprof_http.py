@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PprofHttp:
-    """Asks each instance.
+    """The source that asks each instance for its CPU profile over HTTP (net/http/pprof).
 
     Args:
         url: template of the URL.

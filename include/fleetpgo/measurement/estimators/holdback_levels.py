@@ -32,8 +32,10 @@ MOST_WEIGHT = 0.5
 
 @dataclass(frozen=True)
 class Levels:
-    """ln C − ε ln Q of the treated less that of the hold-back; both of shape (datacenters, parts).
+    """CPU of the treated relative to that of the hold-back, cleared of traffic.
 
+    A level is ln C − ε ln Q: C is CPU, Q requests, ε the elasticity of CPU in traffic. ``after`` and
+    ``before`` are the level of the treated less that of the hold-back, of shape (datacenters, parts).
     ``parts`` are the numbers, from 0, of the window's parts that were measured on both sides; ``datacenters``
     are the positions in :class:`.usage.Usage` of those that were measured in all of these parts. ``control``
     is the change of the hold-back alone, a mean over the parts; of shape (datacenters,).
@@ -62,7 +64,15 @@ class Levels:
 
 
 def levels_of(usage: Usage, windows: Windows, slopes: tuple[float, float]) -> Levels:
-    """Return the levels of the measured parts, in the datacenters that were measured in all of these."""
+    """Return the levels of those parts of the window that were measured before and after.
+
+    Only datacenters that were measured in all of these parts are taken.
+
+    Args:
+        usage: sums of CPU and requests by group and datacenter.
+        windows: what is compared.
+        slopes: elasticity ε of CPU in traffic of the treated, and of the hold-back.
+    """
     after, before = windows.pairs(usage.times)
     datacenters = len(usage.datacenters)
     if not len(after):

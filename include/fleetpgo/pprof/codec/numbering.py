@@ -103,11 +103,11 @@ class Rows:
         return np.frombuffer(data, np.int64, starts[-1]), starts[1:] - starts[:-1]
 
     def of(self, data: Ints, counts: Ints) -> Ints:
-        """Return the number of each row.
+        """Return a number for each row, the same for rows that are equal; shape (rows,).
 
         Args:
             data: all rows, one behind the other.
-            counts: (rows,) how long each is.
+            counts: length of each row; shape (rows,).
         """
         return self._distinct.of(_bytes(data, counts))
 

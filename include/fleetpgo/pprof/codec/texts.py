@@ -65,7 +65,7 @@ class Texts(Sequence[bytes]):
         return [texts[row] for row in of_rows]
 
     def distinct(self, rows: Ints) -> tuple[list[bytes], Ints]:
-        """Return the different texts of the rows, and (rows,) the number of each one's among them."""
+        """Return the different texts, and the position of each row's text among them; shape (rows,)."""
         used = used_rows(rows, len(self))
         encoded = computed("dictionary_encode", [_taken(self.column, used)])
         numbers = np.zeros(len(self), np.int64)

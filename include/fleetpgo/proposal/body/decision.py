@@ -58,7 +58,7 @@ def _expected(proposal: Proposal) -> str:
 
 
 def gains(change: Change) -> str:
-    """Return what changed for the compiler, in a few words."""
+    """Return how many calls became hot for the compiler and how many no longer are, in a few words."""
     if not (change.gained or change.lost):
         return "the same hot calls"
     return f"{change.gained:,} hot calls gained, {change.lost:,} lost"

@@ -206,7 +206,7 @@ class GiteaForge:
         self._ask("PATCH", f"/pulls/{number}", doing, {"milestone": ids[0]})
 
     def label(self, number: int, *, add: Sequence[str] = (), remove: str | None = None) -> None:
-        """Add labels to a pull request, made where there are none; or take one off, if it is on."""
+        """Add labels to a pull request, creating those that are not there yet, and take one off."""
         doing = f"labelling pull request {number}"
         own = f"/issues/{number}/labels"
         if add:

@@ -93,15 +93,15 @@ class BaseBuild:
 
 
 def find_wiring(repository: BuildTexts, service: ServiceRules, base: BaseBuild) -> Wiring:
-    """Find the profile's path and how it gets to ``go build``; edit the Makefile if it does not get there.
+    """Find the profile's path and how ``go build`` gets it; if it does not, return the edit of a Makefile.
 
-    Without ``repository.profile`` it belongs where the base's build takes one from already; else to
-    ``default.pgo`` beside the main package, where Go looks by itself and nothing needs to be edited.
+    Nothing is written. Without ``repository.profile`` the path is the one from which the base's build takes a
+    profile already; else ``default.pgo`` beside the main package, which Go finds without any edit.
 
     Args:
-        repository: its build files, read before the build.
-        service: whose build it is.
-        base: what the build did.
+        repository: the repository's build files, read before the build.
+        service: rules of the service.
+        base: what the build of the base branch did.
 
     Raises:
         RepositoryError: if the build takes another profile, or it is not certain what must be edited.
