@@ -188,7 +188,7 @@ class TopUpOperator(BaseAsyncOperator, RefreshOperator):
     """Profiles further rounds while there are too few samples; returns a sentence for each check."""
 
     async def aexecute(self, context: Context) -> list[str]:
-        """Check for enough samples, fetch, check again. Most often the first check is enough."""
+        """Profile further instances until the samples are enough, for ``selection.max_rounds`` at most."""
         from fleetpgo.steps.collect import top_up  # noqa: PLC0415  # not when the DAG file is parsed
 
         with translated(self.service):
@@ -338,5 +338,5 @@ class BrokenServiceOperator(BaseOperator):
         self.mistakes = mistakes
 
     def execute(self, context: Context) -> None:  # noqa: ARG002  # BaseOperator's own
-        """Fail."""
+        """Raise the mistakes; Airflow does not retry."""
         raise AirflowFailException(self.mistakes)

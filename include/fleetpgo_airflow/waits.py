@@ -157,7 +157,7 @@ class WaitOperator(RefreshOperator):
     @property
     @abstractmethod
     def what(self) -> What:
-        """The event to wait for."""
+        """What is waited for, as :func:`look` takes it."""
 
     def poll(self) -> timedelta:
         """Return the time between two looks."""
@@ -210,7 +210,7 @@ class WaitOperator(RefreshOperator):
                 )
 
     def execute_again(self, context: Context, event: object = None) -> None:  # noqa: ARG002
-        """Resume for work. `dag.test` resumes even tasks whose trigger has ended them."""
+        """Resume: do what is due, and wait on. `dag.test` resumes even tasks whose trigger has ended them."""
         self._look(context)
 
     def work(self, context: Context) -> str:

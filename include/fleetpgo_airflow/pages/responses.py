@@ -38,7 +38,7 @@ class Answer(BaseModel):
 
 
 class ProfileAnswer(Answer):
-    """See :class:`fleetpgo.overview.fleet.Profile`."""
+    """A profile that was merged, as JSON: :class:`fleetpgo.overview.fleet.Profile`."""
 
     run: str
     made_at: datetime
@@ -50,7 +50,7 @@ class ProfileAnswer(Answer):
 
 
 class PullRequestAnswer(Answer):
-    """See :class:`fleetpgo.overview.fleet.PullRequest`."""
+    """An open pull request, as JSON: :class:`fleetpgo.overview.fleet.PullRequest`."""
 
     number: int
     url: str
@@ -60,7 +60,7 @@ class PullRequestAnswer(Answer):
 
 
 class RefreshAnswer(Answer):
-    """See :class:`fleetpgo.measurement.history.Refresh`."""
+    """A measured refresh, as JSON: :class:`fleetpgo.measurement.history.Refresh`."""
 
     run: str
     rollout_end: datetime
@@ -78,7 +78,7 @@ class RefreshAnswer(Answer):
 
 
 class ReclaimedAnswer(Answer):
-    """See :class:`fleetpgo.measurement.history.Reclaimed`."""
+    """The cores that refreshes have reclaimed, as JSON: :class:`fleetpgo.measurement.history.Reclaimed`."""
 
     at: datetime
     cores: float
@@ -87,7 +87,7 @@ class ReclaimedAnswer(Answer):
 
 
 class LevelAnswer(Answer):
-    """See :class:`fleetpgo.run.measured.Level`."""
+    """What PGO saves now, as JSON: :class:`fleetpgo.run.measured.Level`."""
 
     at: datetime
     memberships: NonNegativeInt
@@ -126,7 +126,7 @@ class ServiceAnswer(Answer):
 
 
 class FleetAnswer(Answer):
-    """The fleet's page."""
+    """All services, as JSON for the fleet's page."""
 
     services: tuple[ServiceAnswer, ...]
     level: LevelAnswer | None
@@ -135,7 +135,7 @@ class FleetAnswer(Answer):
 
 
 class StageAnswer(Answer):
-    """See :class:`fleetpgo.overview.stages.Stage`."""
+    """A stage of a run, as JSON: :class:`fleetpgo.overview.stages.Stage`."""
 
     name: str
     state: Literal["waiting", "done", "skipped", "failed"]
@@ -143,7 +143,7 @@ class StageAnswer(Answer):
 
 
 class InstanceAnswer(Answer):
-    """See :class:`fleetpgo.overview.instances.Instance`."""
+    """An instance, and what became of its profile, as JSON: :class:`fleetpgo.overview.instances.Instance`."""
 
     instance: str
     datacenter: str
@@ -156,7 +156,7 @@ class InstanceAnswer(Answer):
 
 
 class DatacenterAnswer(Answer):
-    """See :class:`fleetpgo.overview.instances.DatacenterCount`."""
+    """A datacenter's counts of instances, as JSON: :class:`fleetpgo.overview.instances.DatacenterCount`."""
 
     name: str
     asked: NonNegativeInt
@@ -165,7 +165,7 @@ class DatacenterAnswer(Answer):
 
 
 class AgreementAnswer(Answer):
-    """See :class:`fleetpgo.run.profiled.Agreement`."""
+    """How well the profiles of the instances agree, as JSON: :class:`fleetpgo.run.profiled.Agreement`."""
 
     instances: NonNegativeInt
     weight: int
@@ -176,7 +176,7 @@ class AgreementAnswer(Answer):
 
 
 class SavingAnswer(Answer):
-    """See :class:`fleetpgo.run.measured.Saving`."""
+    """A saving with its interval, as JSON: :class:`fleetpgo.run.measured.Saving`."""
 
     method: str
     saving: float
@@ -186,7 +186,7 @@ class SavingAnswer(Answer):
 
 
 class MeasuredPeriodAnswer(Answer):
-    """See :class:`fleetpgo.overview.measurements.MeasuredPeriod`."""
+    """What was measured over a period, as JSON: :class:`fleetpgo.overview.measurements.MeasuredPeriod`."""
 
     period: Period
     call: str
@@ -198,7 +198,7 @@ class MeasuredPeriodAnswer(Answer):
 
 
 class DownloadAnswer(Answer):
-    """See :class:`fleetpgo.overview.run.Download`."""
+    """A file of a run that may be downloaded, as JSON: :class:`fleetpgo.overview.run.Download`."""
 
     name: str
     size: NonNegativeInt
@@ -206,7 +206,7 @@ class DownloadAnswer(Answer):
 
 
 class RunAnswer(Answer):
-    """A run's page. ``state``: Airflow's, of the DAG run; None if Airflow has no such run."""
+    """A run, as JSON for its page. ``state``: Airflow's, of the DAG run; None if Airflow has no such run."""
 
     service: str
     run: str
@@ -223,7 +223,7 @@ class RunAnswer(Answer):
 
 
 class FunctionAnswer(Answer):
-    """See :class:`fleetpgo.overview.difference.FunctionChange`."""
+    """A function's share in two profiles, as JSON: :class:`fleetpgo.overview.difference.FunctionChange`."""
 
     function: str
     old: float
@@ -235,7 +235,7 @@ EdgeAnswer = tuple[str, str, int]
 
 
 class DifferenceAnswer(Answer):
-    """See :class:`fleetpgo.overview.difference.Difference`."""
+    """What differs between two profiles, as JSON: :class:`fleetpgo.overview.difference.Difference`."""
 
     old_run: str
     overlap: float
