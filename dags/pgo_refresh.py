@@ -148,34 +148,6 @@ def pgo_refresh(service: ServiceRules) -> DAG:
         tags=["fleetpgo", "pgo", service.owner],
         default_args={**DEFAULTS, "owner": service.owner},
         **alerting(service.alerts),
-        params={
-            "instances": Param(
-                service.selection.instances,
-                type="integer",
-                minimum=1,
-                maximum=10_000,
-                title="Instances",
-                description="How many instances to profile in a round, 1 to 10,000. "
-                "Up to selection.max_rounds rounds are profiled until there are enough samples.",
-            ),
-            **length(service),
-            # The form sends an empty field as null, and refuses to send it if null is not allowed.
-            "matchers": Param(
-                service.selection.matchers or None,
-                type=["null", "string"],
-                title="Build",
-                description="Profile only instances whose build has these labels, written as in PromQL "
-                'without braces: revision="4f2a", pgo!="". Empty: every build. '
-                "Needs selection.builds in the service file.",
-            ),
-            **(NOW if service.selection.windows else {}),
-            "dry_run": Param(
-                default=False,
-                type="boolean",
-                title="Dry run",
-                description="Do everything but push and open the pull request.",
-            ),
-        },
     ) as dag:
         name = service.name
         preflight = PreflightOperator(task_id="preflight", service=name)
@@ -215,7 +187,41 @@ def pgo_refresh(service: ServiceRules) -> DAG:
         # Not part of the chain: the run goes on even if announcing fails.
         profile = Asset(f"{name} profile", uri=f"fleetpgo://{name}/profile")
         chain(merged, AnnounceMergeOperator(task_id="announce_merge", service=name, outlets=[profile]))
+    # After the tasks, each of which would take a deep copy. The service file has checked the defaults.
+    dag.params.update(params(service))
     return dag
+
+
+def params(service: ServiceRules) -> dict[str, Param]:
+    """Return the fields of the form by which a run is triggered."""
+    return {
+        "instances": Param(
+            service.selection.instances,
+            type="integer",
+            minimum=1,
+            maximum=10_000,
+            title="Instances",
+            description="How many instances to profile in a round, 1 to 10,000. "
+            "Up to selection.max_rounds rounds are profiled until there are enough samples.",
+        ),
+        **length(service),
+        # The form sends an empty field as null, and refuses to send it if null is not allowed.
+        "matchers": Param(
+            service.selection.matchers or None,
+            type=["null", "string"],
+            title="Build",
+            description="Profile only instances whose build has these labels, written as in PromQL "
+            'without braces: revision="4f2a", pgo!="". Empty: every build. '
+            "Needs selection.builds in the service file.",
+        ),
+        **(NOW if service.selection.windows else {}),
+        "dry_run": Param(
+            default=False,
+            type="boolean",
+            title="Dry run",
+            description="Do everything but push and open the pull request.",
+        ),
+    }
 
 
 def builds(service: ServiceRules) -> dict[str, str]:
