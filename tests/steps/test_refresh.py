@@ -7,15 +7,18 @@ import pytest
 
 from fleetpgo.errors import BuildError, ForgeError
 from fleetpgo.proposal import automerge
+from fleetpgo.proposal.ensure import Marker, marker_line
 from fleetpgo.proposal.etiquette import REBASE, REBASE_BOX, TAKE_OVER
 from fleetpgo.proposal.forges import Standing
 from fleetpgo.proposal.git import git
+from fleetpgo.proposal.sections import compose
 from fleetpgo.run.proposed import Failed, Merge, Proposed, Watched
 from fleetpgo.run.store import RunStore
 from fleetpgo.steps import refresh as step
 from fleetpgo.steps.wait import look_for_merge
 from fleetpgo.steps.watch import begin_to_wait, waited
 from tests.proposal.forges.merging import push_files
+from tests.run.artifacts import manifest
 from tests.tiny import tiny
 
 BRANCH = "fleetpgo/tiny"
@@ -244,3 +247,70 @@ def test_the_forge_is_asked_to_merge_it_later_once_for_each_commit(store, forge,
     found = by_rule(store, forge, monkeypatch, {**waits, "settled": False}, waits, waits)
     assert found == ["waiting", "work", "waiting"]
     assert asked == [(1, "squash", store.read(Proposed).head)]
+
+
+@pytest.fixture
+def grouped(forge, bare, tmp_path):
+    """The run of a service of a group, with the text of its pull request as a test sets it."""
+    branch = "fleetpgo/group.shop"
+    git(bare, "branch", branch, "main")
+    head = push_files(bare, branch, {"go.mod": "module ours\n"})
+    forge.create(branch, "main", "Title", "")
+    store = RunStore(tmp_path / "store", "tiny", "run-1")
+    store.write(
+        Proposed(branch, "main", "0123456789ab", unchanged=False, dry_run=False, head=head, pull_request=1)
+    )
+    store.write(manifest(made_at=NOW))
+
+    def told(**sections):
+        forge.update(
+            1, "Title", compose("shop", {name: marker_line(each) for name, each in sections.items()})
+        )
+        service = tiny(repository={"group": "shop"})
+        return look_for_merge(store, forge, service, now=NOW)
+
+    return told
+
+
+OWN, OTHER = Marker("run-1", "0123456789ab", "tiny"), Marker("run-9", "ffffffffffff", "other")
+
+
+def test_in_a_group_another_services_section_supersedes_nobody(grouped):
+    assert grouped(tiny=OWN, other=OTHER).state == "waiting"
+
+
+def test_in_a_group_a_newer_run_of_the_service_takes_over(grouped):
+    found = grouped(tiny=replace(OWN, run="run-2", profile="eeeeeeeeeeee"), other=OTHER)
+    assert (found.state, "superseded by run run-2" in found.message) == ("skipped", True)
+
+
+@pytest.mark.parametrize("lost", ["no section", "an older one", "no commit"])
+def test_a_section_or_commit_that_another_service_has_undone_is_made_anew(grouped, tmp_path, lost):
+    RunStore(tmp_path / "store", "tiny", "run-0").write(manifest(made_at=NOW - timedelta(days=7)))
+    sections = {
+        "no section": {},
+        "an older one": {"tiny": replace(OWN, run="run-0", profile="eeeeeeeeeeee")},
+        "no commit": {"tiny": replace(OWN, absent="conflict")},
+    }[lost]
+    found = grouped(other=OTHER, **sections)
+    assert (found.state, found.message.rpartition(": ")[2]) == (
+        "work",
+        "its section or its commit is not there",
+    )
+
+
+@pytest.mark.parametrize("absent", ["withdrawn", "rejected"])
+def test_a_service_that_was_taken_out_of_its_group_waits_no_more(grouped, absent):
+    assert grouped(tiny=replace(OWN, absent=absent), other=OTHER).state == "skipped"
+
+
+def test_the_branch_of_a_group_goes_after_the_merge_whoever_has_its_newest_commit(
+    forge, bare, grouped, tmp_path
+):
+    grouped(tiny=OWN, other=OTHER)
+    push_files(bare, "fleetpgo/group.shop", {"other": "another service's\n"})
+    forge.merge(1)
+    store = RunStore(tmp_path / "store", "tiny", "run-1")
+    look_for_merge(store, forge)
+    step.clean_up(store, lambda: forge)
+    assert git(bare, "branch", "--list", "fleetpgo/*") == ""

@@ -246,6 +246,12 @@ def require_head(checkout: Checkout, head: str, config: Callable[[], Mapping[str
         )
 
 
+def branch_head(checkout: Checkout) -> str | None:
+    """Return the full SHA of the branch's newest commit, as it is at the origin now; None: there is none."""
+    reference = f"refs/heads/{checkout.branch}"
+    return _references(checkout.path, "origin", checkout.config, reference).get(reference)
+
+
 def read_at(checkout: Checkout, sha: str, name: str) -> bytes | None:
     """Fetch a commit from the origin, and return a file in it; None if the commit has no such file.
 

@@ -38,16 +38,23 @@ class Marker:
     Attributes:
         run: id of the run that wrote the body.
         profile: first 12 hex digits of the SHA-256 of the profile that it proposes.
+        service: in the section of a group's pull request, whose it is; else "".
+        head: full SHA of a commit that was taken off the branch; "" if none was.
+        absent: why, in a word; "".
     """
 
     run: str
     profile: str
+    service: str = ""
+    head: str = ""
+    absent: str = ""
 
 
 def marker_line(about: Marker) -> str:
     """Return the hidden line of a body that :func:`marker` reads back."""
     # A ">" in the run's id could end the comment early.
-    text = json.dumps(asdict(about)).replace(">", r"\u003e")
+    told = {key: value for key, value in asdict(about).items() if value or key in ("run", "profile")}
+    text = json.dumps(told).replace(">", r"\u003e")
     return f"<!-- fleetpgo {text} -->"
 
 
@@ -109,13 +116,19 @@ def ensure_pull_request(
         require_head()
     rule = review.merge_rule
     if HANDED_OVER not in found.labels:
-        _hand_over(forge, found, review, figures, head)
+        hand_over(forge, found, review, figures, head)
     elif rule is not None and not isinstance(review.auto_merge, str):
         merge_by_rule(forge, found, rule, figures, head=head)
     return found
 
 
-def _hand_over(forge: Forge, made: PullRequest, review: ReviewRules, figures: Figures, head: str) -> None:
+def hand_over(
+    forge: Forge,
+    made: PullRequest,
+    review: ReviewRules,
+    figures: Figures = Figures(),  # noqa: B008 -- it is frozen
+    head: str = "",
+) -> None:
     """Label a pull request, ask each of its people, and have it merged by itself if the file says so.
 
     Each is asked alone: a forge refuses a whole request for one bad name in it.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.errors import RepositoryError
 from fleetpgo.proposal.checkout import clone, fetch_history
 from fleetpgo.proposal.git import git
+from fleetpgo.proposal.group import SERVICE_TRAILER
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -67,7 +68,10 @@ def _more(directory: Path, base: str, merge: str, old: str, new: str) -> str:
     others = len(gained - ours) + len(lost)
     if others:
         return f"{others} other commit(s) lie between revisions {old} and {new}"
-    brought = len(_commits(directory, merge, had, "--no-merges")) - 1
+    alone = _commits(directory, merge, had, "--no-merges", "--invert-grep", f"--grep=^{SERVICE_TRAILER}: ")
+    # Of a group's pull request, the other services' profiles are in none of this one's builds.
+    group = len(alone) < len(_commits(directory, merge, had, "--no-merges"))
+    brought = len(alone) - (0 if group else 1)
     return f"the profile's merge {merge[:12]} brought {brought} other commit(s)" if brought > 0 else ""
 
 

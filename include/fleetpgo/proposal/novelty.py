@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
 from fleetpgo.errors import ProfileError, RepositoryError
 from fleetpgo.markdown import prose
 from fleetpgo.proposal.checkout import changed_files, read_at, read_blob
-from fleetpgo.proposal.ensure import marker
+from fleetpgo.proposal.commits import start_anew
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, TAKE_OVER, hands_off, wants_rebase
 from fleetpgo.proposal.git import git
+from fleetpgo.proposal.membership import withdraw
+from fleetpgo.proposal.sections import marker_of
 from fleetpgo.run.digest import digest
 
 if TYPE_CHECKING:
@@ -67,10 +70,15 @@ def left_alone(
     )
 
 
-def pointless(forge: Forge, checkout: Checkout, found: PullRequest | None, why: str) -> str:
-    """Close the open pull request if the base holds as good a profile; return why it does, "" if not."""
+def pointless(
+    forge: Forge, checkout: Checkout, found: PullRequest | None, why: str, service: ServiceRules
+) -> str:
+    """Close the open pull request if the base holds as good a profile; return why it does, "" if not.
+
+    From a group's pull request the service is taken out; that of its last service is closed.
+    """
     if why:
-        _close_pointless(forge, checkout, found, why)
+        _close_pointless(forge, checkout, found, why, service)
     return why
 
 
@@ -81,16 +89,21 @@ def _rejected(
 
     To delete its branch is no rejection, and neither is that fleetpgo closed it because it was pointless.
     """
-    if found is None or found.state != "closed" or TAKE_OVER in found.labels:
+    if found is None or TAKE_OVER in found.labels:
         return ""
-    if forge.lost_branch(found.number) or closed_as_pointless(forge, found):
+    about = marker_of(service.name, found.body)
+    taken_out = about is not None and about.absent == "rejected"
+    if found.state != "closed" and not taken_out:
         return ""
+    if found.state == "closed" and (forge.lost_branch(found.number) or closed_as_pointless(forge, found)):
+        return ""
+    ended = "from which it was taken out" if taken_out else "which was closed unmerged"
     try:
-        before = proposed_before(checkout, found, service.repository.profile)
+        before = proposed_before(checkout, found, service)
     except RepositoryError as error:
         raise RepositoryError(
-            f"the profile that pull request {found.number} proposed, which was closed unmerged, cannot be "
-            f"read: {error.message}",
+            f"the profile that pull request {found.number} proposed, {ended}, cannot be read: "
+            f"{error.message}",
             hint=f"reopen it, or give it the label {TAKE_OVER}, to have a profile proposed again",
         ) from error
     change = compare(before, profile)
@@ -98,20 +111,26 @@ def _rejected(
     if change is None or not change.alike(threshold):
         return ""
     return (
-        f"its overlap with the profile of pull request {found.number}, which was closed unmerged, is "
+        f"its overlap with the profile of pull request {found.number}, {ended}, is "
         f"{change.overlap:.3f}, where chance alone gives {change.by_chance:.3f} at so many samples; "
         f"review.propose_again_below is {threshold:g}; to have it proposed all the "
         f"same, reopen that one or give it the label {TAKE_OVER}"
     )
 
 
-def _close_pointless(forge: Forge, checkout: Checkout, found: PullRequest | None, why: str) -> None:
+def _close_pointless(
+    forge: Forge, checkout: Checkout, found: PullRequest | None, why: str, service: ServiceRules
+) -> None:
     """Close a pull request of ours whose profile the base needs no more, with a sentence.
 
     One that people have asked to be left alone, or committed to, stays as it is.
     """
     if found is None or found.state != "open" or DO_NOT_UPDATE in found.labels or checkout.foreign:
         return
+    if service.repository.group:
+        with start_anew(replace(checkout, config=forge.git_config())) as untouched:
+            if withdraw(untouched, forge, service, prose(why)):
+                return
     forge.comment(
         found.number,
         f"fleetpgo closes this at {found.head}: {prose(why)}. It proposes a profile again as soon as one "
@@ -144,7 +163,7 @@ def _good_as_approved(
     standing = forge.standing(found.number)
     if not standing.approved or standing.conflict or standing.behind:
         return ""
-    change = compare(proposed_before(checkout, found, service.repository.profile), profile)
+    change = compare(proposed_before(checkout, found, service), profile)
     if change is None or not (change.unchanged or change.alike(service.profile.unchanged_above)):
         return ""
     return (
@@ -153,18 +172,25 @@ def _good_as_approved(
     )
 
 
-def proposed_before(checkout: Checkout, found: PullRequest, path: str | None) -> bytes | None:
+def proposed_before(checkout: Checkout, found: PullRequest, service: ServiceRules) -> bytes | None:
     """Return the profile that a pull request of ours proposed, at its path or known by its digest.
+
+    None if it proposed none of the service, as a group's may.
 
     Raises:
         RepositoryError: its commit is not there any more.
     """
+    path, head = service.repository.profile, found.head
+    about = marker_of(service.name, found.body)
+    if service.repository.group:
+        if about is None or about.absent not in ("", "rejected"):
+            return None
+        head = about.head or head
     if path is not None:
-        return read_at(checkout, found.head, path)
-    about = marker(found.body)
-    git(checkout.path, "fetch", "--quiet", "--depth=1", "origin", found.head, config=checkout.config)
+        return read_at(checkout, head, path)
+    git(checkout.path, "fetch", "--quiet", "--depth=1", "origin", head, config=checkout.config)
     contents = (
-        read_blob(checkout, found.head, name)
-        for name in sorted(changed_files(checkout, checkout.base_commit, found.head))
+        read_blob(checkout, head, name)
+        for name in sorted(changed_files(checkout, checkout.base_commit, head))
     )
     return next((each for each in contents if each and about and digest(each) == about.profile), None)

@@ -22,6 +22,7 @@ from fleetpgo.proposal.commits import commit as commit_files
 from fleetpgo.proposal.commits import push
 from fleetpgo.proposal.ensure import ensure_pull_request
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, TAKE_OVER, hands_off, obeying_take_over
+from fleetpgo.proposal.group import own_commit
 from fleetpgo.proposal.restore import ByHandError, require_gone, restore
 from fleetpgo.proposal.signing import identity_of
 from fleetpgo.run.proposed import Reverted
@@ -89,6 +90,9 @@ def propose_revert(
         found = forge.find(branch)
         if why := _rejected(found, commit) or hands_off(forge, checkout, found):
             return _none(why)
+        if service.repository.group:
+            # Other services' runs may have put it on another base since.
+            head = own_commit(checkout, service, forge.get(pull_request).head) or head
         try:
             restored = restore(checkout, head, profile)
             if restored is None:

@@ -18,6 +18,7 @@ from fleetpgo.proposal.automerge import Figures, merge_by_rule
 from fleetpgo.proposal.checkout import delete_branch
 from fleetpgo.proposal.etiquette import REBASE, wants_rebase, without_rebase
 from fleetpgo.run.proposed import Merge, Proposed, Watched
+from fleetpgo.service.rules import GROUP_BRANCH
 from fleetpgo.steps.propose_run import propose_profile
 from fleetpgo.steps.turns import require_turn
 from fleetpgo.steps.watch import BY_RULE, SELDOM, due, is_asked, work_key
@@ -158,6 +159,9 @@ def clean_up(store: RunStore, connect: Callable[[], Forge]) -> None:
         return
     try:
         forge = connect()
-        delete_branch(forge.clone_url, proposed.branch, proposed.head, forge.git_config())
+        head = proposed.head
+        if proposed.branch.startswith(GROUP_BRANCH) and proposed.pull_request is not None:
+            head = forge.get(proposed.pull_request).head  # another service's commit may be the newest
+        delete_branch(forge.clone_url, proposed.branch, head, forge.git_config())
     except FleetPGOError as error:
         _log.warning("the merged branch %s stays: %s", proposed.branch, error.message)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from fleetpgo.errors import ArtifactError
 from fleetpgo.measurement.figures import percent
 from fleetpgo.measurement.rollout import find_rollout, ready_at
-from fleetpgo.proposal.ensure import marker
+from fleetpgo.proposal.sections import marker_of
 from fleetpgo.run.proposed import Merge, Proposed, Rollout
-from fleetpgo.steps.watch import Outcome, look_at_closed, look_at_open, skip
+from fleetpgo.steps.watch import Outcome, is_older, look_at_closed, look_at_open, skip
 
 if TYPE_CHECKING:
     from fleetpgo.prometheus import Prometheus
@@ -52,8 +52,10 @@ def look_for_merge(  # noqa: PLR0911  # one for each ending
         return skip(store, "dry run: no pull request was opened")
     pull_request = forge.get(proposed.pull_request)
     name = f"pull request #{pull_request.number} ({pull_request.url})"
-    about = marker(pull_request.body)
-    if about is not None and about.profile != proposed.profile:
+    about = marker_of(store.service, pull_request.body)
+    if about is not None and about.absent and (about.absent, pull_request.state) != ("conflict", "open"):
+        return skip(store, f"its commit is not in {name}, whose section says why")
+    if about is not None and about.profile != proposed.profile and not is_older(store, about):
         return skip(store, f"superseded by run {about.run}, which took over {name}")
     match pull_request.state:
         case "open":

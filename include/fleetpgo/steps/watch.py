@@ -15,14 +15,17 @@ from fleetpgo.proposal.automerge import Figures, objections
 from fleetpgo.proposal.ensure import HANDED_OVER
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, REBASE, TAKE_OVER, wants_rebase
 from fleetpgo.proposal.novelty import closed_as_pointless
+from fleetpgo.proposal.sections import marker_of
+from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Failed, Merge, Watched
+from fleetpgo.run.store import RunStore
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from fleetpgo.proposal.ensure import Marker
     from fleetpgo.proposal.forges import Forge, PullRequest, Standing
     from fleetpgo.run.proposed import Proposed
-    from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import ServiceRules
 
 _LONG_FAILED = timedelta(days=1)
@@ -109,7 +112,13 @@ def due(service: ServiceRules, proposed: Proposed, pull_request: PullRequest, st
     ours = HANDED_OVER in pull_request.labels and standing.head == proposed.head
     rule = service.review.merge_rule
     figures = Figures(proposed.overlap, proposed.source_match)
+    about = marker_of(service.name, pull_request.body)
     reasons = (
+        (
+            service.repository.group is not None
+            and (about is None or bool(about.absent) or about.profile != proposed.profile),
+            "its section or its commit is not there",
+        ),
         (TAKE_OVER in pull_request.labels, f"it has the label {TAKE_OVER}"),
         (wants_rebase(pull_request), "somebody asks to have its branch made anew"),
         (standing.conflict, "it conflicts with its base"),
@@ -176,6 +185,17 @@ def begin_to_wait(store: RunStore, what: str, now: datetime) -> None:
     store.remove(Failed, f"wait_for_{what}")
     if what == "merge":
         store.write(replace(store.find(Watched) or Watched(), since=now))
+
+
+def is_older(store: RunStore, about: Marker) -> bool:
+    """Return whether a section is of an earlier run: another service's run may have put it back.
+
+    A pull request that is no group's is written by the service's own runs alone.
+    """
+    if not about.service:
+        return False
+    before, own = RunStore(store.root, store.service, about.run).find(Manifest), store.find(Manifest)
+    return before is not None and own is not None and before.made_at < own.made_at
 
 
 def waited(store: RunStore, now: datetime) -> timedelta:
