@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from fleetpgo.proposal import membership
+from fleetpgo.proposal import membership, sections
 from fleetpgo.proposal.git import git
 from fleetpgo.proposal.novelty import left_alone, pointless
 from fleetpgo.run.digest import digest
@@ -70,7 +70,8 @@ def prepare(monkeypatch):
             profile=digest(profile),
             provenance=provenance,
         )
-        return proposed, proposal, {path: profile}
+        wired = nothing.get("files", {}).get(service.name, {})
+        return proposed, proposal, {path: profile, **wired}
 
     monkeypatch.setattr(step, "_prepare", prepared)
     return nothing
@@ -99,6 +100,11 @@ def commits(bare, branch=BRANCH):
         )
         for sha in shas
     ]
+
+
+def live(body):
+    """The services whose section says that their commit is on the branch."""
+    return list(sections.live(body))
 
 
 def content(bare, name, branch=BRANCH):

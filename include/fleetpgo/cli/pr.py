@@ -179,7 +179,7 @@ class _Reviewed:
             return None, None
         base = self._service.repository.base
         with clone(self.forge.clone_url, base, pull_request.branch, config={}) as checkout:
-            return own_commit(checkout, self._service, pull_request.head), section
+            return own_commit(checkout, self._service, pull_request), section
 
     def take_out(self, pull_request: PullRequest) -> PullRequest | None:
         """Take the service out of a group's pull request, and return that; None: close it, nobody is left.
@@ -189,6 +189,8 @@ class _Reviewed:
         """
         from fleetpgo.proposal.builds import identity_in_group
         from fleetpgo.proposal.checkout import clone
+        from fleetpgo.proposal.commits import start_anew
+        from fleetpgo.proposal.group import look
         from fleetpgo.proposal.membership import withdraw
         from fleetpgo.proposal.sections import live
 
@@ -207,8 +209,11 @@ class _Reviewed:
                     f"the newest commit of {checkout.branch} is by {checkout.foreign}: nothing is taken out",
                     hint=f"take the commit of {name} off the branch by hand",
                 )
-            if not withdraw(checkout, self.forge, self._service, "a person has taken it out", how="rejected"):
-                return None
+            looked = look(checkout, self._service)
+            why = "a person has taken it out"
+            with start_anew(looked) as untouched:
+                if not withdraw(untouched, self.forge, self._service, why, how="rejected"):
+                    return None
         return self.forge.get(pull_request.number)
 
     def choose(self, number: int | None) -> PullRequest:

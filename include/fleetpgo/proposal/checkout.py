@@ -6,7 +6,7 @@ import logging
 import shutil
 import tempfile
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
@@ -45,6 +45,8 @@ class Checkout:
         config: git configuration with the credentials; left out of the repr.
         content: tree and parents of `seen`; "" if there is none.
         identity: who makes our commits.
+        own: of a group's branch, path of the service's profile in `seen`, and its SHA as git keeps it; None if
+            the service has none there.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class Checkout:
     config: Mapping[str, str] = field(repr=False)
     content: str = ""
     identity: Identity = _US
+    own: tuple[str, str] | None = None
 
 
 @contextmanager
@@ -252,6 +255,26 @@ def branch_head(checkout: Checkout) -> str | None:
     return _references(checkout.path, "origin", checkout.config, reference).get(reference)
 
 
+def branches(checkout: Checkout, beginning: str) -> list[str]:
+    """Return the origin's branches whose names begin so. Nothing in the checkout's directory is read."""
+    reference = f"refs/heads/{beginning}"
+    with tempfile.TemporaryDirectory(prefix="fleetpgo-") as directory:
+        there = _references(Path(directory), checkout.url, checkout.config, f"{reference}*")
+    return sorted(name.removeprefix("refs/heads/") for name in there if name.startswith(reference))
+
+
+def look_at(checkout: Checkout, branch: str) -> Checkout:
+    """Return the checkout with another branch to push to, as that is now.
+
+    Args:
+        checkout: the repository of :func:`fleetpgo.proposal.commits.start_anew`.
+        branch: the branch; it need not exist.
+    """
+    seen, other = _seen(checkout.path, branch, checkout.config, checkout.identity.addresses)
+    content = content_of(checkout.path, seen) if seen else ""
+    return replace(checkout, branch=branch, seen=seen, foreign=other, content=content, own=None)
+
+
 def read_at(checkout: Checkout, sha: str, name: str) -> bytes | None:
     """Fetch a commit from the origin, and return a file in it; None if the commit has no such file.
 
@@ -331,7 +354,7 @@ def delete_branch(url: str, branch: str, head: str, config: Mapping[str, str]) -
         git(place, "init", "--quiet", "--template=")
         lease = f"--force-with-lease={reference}:{head}"
         git(place, "push", "--quiet", lease, url, f":{reference}", config=config)
-    _log.info("deleted the branch %s, which is merged", branch)
+    _log.info("deleted the branch %s", branch)
 
 
 def content_of(path: Path, sha: str) -> str:

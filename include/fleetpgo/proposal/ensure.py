@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.errors import RefusedError
 from fleetpgo.markdown import code, listed
 from fleetpgo.proposal.automerge import Figures, merge_by_rule
+from fleetpgo.service.rules import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,23 @@ _NOT_ASKED = "not-asked"
 """The comment on who could not be asked."""
 
 
+ABSENT = ("withdrawn", "rejected", "conflict")
+"""Why a service's commit is not on its group's branch: its own run or a person has taken it out, or it did
+not apply to the base any more."""
+
+_LONGEST_MARKER = 4096
+"""Characters. A run's id has at most 250."""
+
+_FIELDS: dict[str, re.Pattern[str]] = {
+    "run": re.compile(r".*", re.DOTALL),
+    "profile": re.compile(r"[0-9a-f]{12}"),
+    "service": re.compile(f"(?:{NAME.pattern})?"),
+    "head": re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})?"),
+    "absent": re.compile(f"(?:{'|'.join(ABSENT)})?"),
+}
+"""What the fields of a marker may be: anybody who may edit a pull request can write one."""
+
+
 @dataclass(frozen=True)
 class Marker:
     """The data for programs in the body of a pull request.
@@ -40,7 +58,7 @@ class Marker:
         profile: first 12 hex digits of the SHA-256 of the profile that it proposes.
         service: in the section of a group's pull request, whose it is; else "".
         head: full SHA of a commit that was taken off the branch; "" if none was.
-        absent: why, in a word; "".
+        absent: why its commit is not on the branch, one of :data:`ABSENT`; "" if it is.
     """
 
     run: str
@@ -59,13 +77,21 @@ def marker_line(about: Marker) -> str:
 
 
 def marker(text: str) -> Marker | None:
-    """Return the marker in the body of a pull request; None: it has none that can be read."""
+    """Return the marker in the body of a pull request; None: it has none, or one that fleetpgo never writes."""
     # The last one: whatever a name or reason further up may look like, ours is at the end.
     lines = re.findall(r"^<!-- fleetpgo (\{.*\}) -->\s*$", text, re.MULTILINE)
-    try:
-        return Marker(**json.loads(lines[-1]))
-    except (IndexError, TypeError, ValueError):
+    if not lines or len(lines[-1]) > _LONGEST_MARKER:
         return None
+    try:
+        told = json.loads(lines[-1])
+    except (ValueError, RecursionError):
+        return None
+    if not told.keys() >= {"run", "profile"}:
+        return None
+    for key, value in told.items():
+        if key not in _FIELDS or not isinstance(value, str) or not _FIELDS[key].fullmatch(value):
+            return None
+    return Marker(**told)
 
 
 def ensure_pull_request(

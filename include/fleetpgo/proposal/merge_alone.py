@@ -13,6 +13,9 @@ from fleetpgo.errors import RepositoryError
 from fleetpgo.proposal.checkout import clone, fetch_history
 from fleetpgo.proposal.git import git
 from fleetpgo.proposal.group import SERVICE_TRAILER
+from fleetpgo.proposal.sharing import addresses_of, of_repository
+from fleetpgo.proposal.signing import Identity
+from fleetpgo.service.rules import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -46,11 +49,12 @@ def what_else(
     base = service.repository.base
     with clone(forge.clone_url, base, service.branch, config=forge.git_config()) as checkout:
         fetch_history(checkout)
-        found = (_more(checkout.path, base, merge, old, new) for old in before for new in after)
+        ours = Identity().addresses | addresses_of([service, *of_repository(service)])
+        found = (_more(checkout.path, base, merge, old, new, ours) for old in before for new in after)
         return next(filter(None, found), "")
 
 
-def _more(directory: Path, base: str, merge: str, old: str, new: str) -> str:
+def _more(directory: Path, base: str, merge: str, old: str, new: str, addresses: Collection[str]) -> str:
     ends = []
     for revision in (merge, old, new):
         commit = resolve(directory, revision)
@@ -68,10 +72,9 @@ def _more(directory: Path, base: str, merge: str, old: str, new: str) -> str:
     others = len(gained - ours) + len(lost)
     if others:
         return f"{others} other commit(s) lie between revisions {old} and {new}"
-    alone = _commits(directory, merge, had, "--no-merges", "--invert-grep", f"--grep=^{SERVICE_TRAILER}: ")
     # Of a group's pull request, the other services' profiles are in none of this one's builds.
-    group = len(alone) < len(_commits(directory, merge, had, "--no-merges"))
-    brought = len(alone) - (0 if group else 1)
+    group = _of_groups(directory, merge, had, addresses)
+    brought = len(_commits(directory, merge, had, "--no-merges")) - max(group, 1)
     return f"the profile's merge {merge[:12]} brought {brought} other commit(s)" if brought > 0 else ""
 
 
@@ -83,6 +86,14 @@ def resolve(directory: Path, revision: str) -> str | None:
         return git(directory, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     except RepositoryError:
         return None
+
+
+def _of_groups(directory: Path, tip: str, known: Collection[str], addresses: Collection[str]) -> int:
+    """Return how many commits fleetpgo made for services of a group."""
+    form = f"--format=%ae%x0a%(trailers:key={SERVICE_TRAILER},valueonly,unfold,separator=%x20)"
+    told = git(directory, "log", "--no-merges", "-z", form, tip, "--not", *known)
+    rows = (each.partition("\n") for each in told.split("\0"))
+    return sum(author in addresses and bool(NAME.fullmatch(name.strip())) for author, _, name in rows)
 
 
 def _commits(directory: Path, tip: str, known: Collection[str], *options: str) -> list[str]:

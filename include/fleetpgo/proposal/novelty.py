@@ -11,21 +11,26 @@ from fleetpgo.errors import ProfileError, RepositoryError
 from fleetpgo.markdown import prose
 from fleetpgo.proposal.checkout import changed_files, read_at, read_blob
 from fleetpgo.proposal.commits import start_anew
-from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, TAKE_OVER, hands_off, wants_rebase
+from fleetpgo.proposal.etiquette import (
+    DO_NOT_UPDATE,
+    POINTLESS,
+    TAKE_OVER,
+    closed_as_pointless,
+    hands_off,
+    wants_rebase,
+)
 from fleetpgo.proposal.git import git
-from fleetpgo.proposal.membership import withdraw
+from fleetpgo.proposal.membership import leave
 from fleetpgo.proposal.sections import marker_of
 from fleetpgo.run.digest import digest
 
 if TYPE_CHECKING:
     from fleetpgo.proposal.checkout import Checkout
+    from fleetpgo.proposal.ensure import Marker
     from fleetpgo.proposal.forges import Forge, PullRequest
     from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)
-
-POINTLESS = "pointless"
-"""The comment with which fleetpgo closes a pull request."""
 
 
 def compare(current: bytes | None, profile: bytes) -> pprof.Comparison | None:
@@ -95,7 +100,7 @@ def _rejected(
     taken_out = about is not None and about.absent == "rejected"
     if found.state != "closed" and not taken_out:
         return ""
-    if found.state == "closed" and (forge.lost_branch(found.number) or closed_as_pointless(forge, found)):
+    if not taken_out and (forge.lost_branch(found.number) or closed_as_pointless(forge, found)):
         return ""
     ended = "from which it was taken out" if taken_out else "which was closed unmerged"
     try:
@@ -108,13 +113,26 @@ def _rejected(
         ) from error
     change = compare(before, profile)
     threshold = service.review.propose_again_below
-    if change is None or not change.alike(threshold):
+    if change is not None and change.alike(threshold):
+        alike = (
+            f"its overlap with the profile of pull request {found.number}, {ended}, is "
+            f"{change.overlap:.3f}, where chance alone gives {change.by_chance:.3f} at so many samples; "
+            f"review.propose_again_below is {threshold:g}"
+        )
+    elif before is None and _is_the_one(about, profile, service):
+        alike = f"it is the profile of pull request {found.number}, {ended}"
+    else:
         return ""
+    return f"{alike}; to have it proposed all the same, reopen that one or give it the label {TAKE_OVER}"
+
+
+def _is_the_one(about: Marker | None, profile: bytes, service: ServiceRules) -> bool:
+    """Return whether a group's pull request says that it proposed this profile: its commit may be gone."""
     return (
-        f"its overlap with the profile of pull request {found.number}, {ended}, is "
-        f"{change.overlap:.3f}, where chance alone gives {change.by_chance:.3f} at so many samples; "
-        f"review.propose_again_below is {threshold:g}; to have it proposed all the "
-        f"same, reopen that one or give it the label {TAKE_OVER}"
+        service.repository.group is not None
+        and about is not None
+        and about.absent in ("", "rejected")
+        and about.profile == digest(profile)
     )
 
 
@@ -129,8 +147,8 @@ def _close_pointless(
         return
     if service.repository.group:
         with start_anew(replace(checkout, config=forge.git_config())) as untouched:
-            if withdraw(untouched, forge, service, prose(why)):
-                return
+            leave(untouched, forge, service, prose(why))
+        return
     forge.comment(
         found.number,
         f"fleetpgo closes this at {found.head}: {prose(why)}. It proposes a profile again as soon as one "
@@ -139,13 +157,6 @@ def _close_pointless(
     )
     forge.close(found.number)
     _log.info("pull request %d is closed: %s", found.number, why)
-
-
-def closed_as_pointless(forge: Forge, pull_request: PullRequest) -> bool:
-    """Return whether fleetpgo closed it, as it is now: it may have been reopened, and closed by a person."""
-    said = forge.read_comment(pull_request.number, POINTLESS)
-    # Comments of before 0.2 do not name the commit.
-    return bool(said) and ("closes this at" not in said or pull_request.head in said)
 
 
 def _good_as_approved(
@@ -175,22 +186,35 @@ def _good_as_approved(
 def proposed_before(checkout: Checkout, found: PullRequest, service: ServiceRules) -> bytes | None:
     """Return the profile that a pull request of ours proposed, at its path or known by its digest.
 
-    None if it proposed none of the service, as a group's may.
+    None if it proposed none of the service, as a group's may; or, of a group's, if it is not there any more.
 
     Raises:
         RepositoryError: its commit is not there any more.
     """
     path, head = service.repository.profile, found.head
-    about = marker_of(service.name, found.body)
     if service.repository.group:
-        if about is None or about.absent not in ("", "rejected"):
-            return None
-        head = about.head or head
+        return _proposed_in_group(checkout, found, service)
     if path is not None:
         return read_at(checkout, head, path)
+    about = marker_of(service.name, found.body)
+    return _by_digest(checkout, head, about.profile) if about else None
+
+
+def _proposed_in_group(checkout: Checkout, found: PullRequest, service: ServiceRules) -> bytes | None:
+    # The head of a closed one may be that of a later one from the same branch: so the digest decides.
+    about = marker_of(service.name, found.body)
+    if about is None or about.absent not in ("", "rejected"):
+        return None
+    head = about.head if about.absent else found.head
+    try:
+        return _by_digest(checkout, head, about.profile) if head else None
+    except RepositoryError as error:
+        _log.warning("what pull request %d proposed cannot be read: %s", found.number, error.message)
+        return None
+
+
+def _by_digest(checkout: Checkout, head: str, profile: str) -> bytes | None:
     git(checkout.path, "fetch", "--quiet", "--depth=1", "origin", head, config=checkout.config)
-    contents = (
-        read_blob(checkout, head, name)
-        for name in sorted(changed_files(checkout, checkout.base_commit, head))
-    )
-    return next((each for each in contents if each and about and digest(each) == about.profile), None)
+    names = sorted(changed_files(checkout, checkout.base_commit, head))
+    contents = (read_blob(checkout, head, name) for name in names)
+    return next((each for each in contents if each and digest(each) == profile), None)

@@ -92,7 +92,7 @@ def propose_revert(
             return _none(why)
         if service.repository.group:
             # Other services' runs may have put it on another base since.
-            head = own_commit(checkout, service, forge.get(pull_request).head) or head
+            head = own_commit(checkout, service, forge.get(pull_request)) or head
         try:
             restored = restore(checkout, head, profile)
             if restored is None:

@@ -1,7 +1,7 @@
 """The text of a group's pull request: a head, and a section between marks for each service.
 
 Each run writes its own service's section, and leaves the others' as they are. Text only: whose commit is on
-the branch says :mod:`fleetpgo.proposal.group`.
+the branch says :mod:`fleetpgo.proposal.group`. Whoever may edit the pull request can write anything in it.
 """
 
 from __future__ import annotations
@@ -12,46 +12,64 @@ from typing import TYPE_CHECKING, Literal
 from fleetpgo.markdown import code
 from fleetpgo.proposal.ensure import Marker, marker, marker_line
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, REBASE, REBASE_BOX, TAKE_OVER
+from fleetpgo.service.rules import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
 Absent = Literal["withdrawn", "rejected", "conflict"]
-"""Why a service's commit is not on the branch: its own run or a person has taken it out, or it did not apply
-to the base any more."""
+"""One of :data:`fleetpgo.proposal.ensure.ABSENT`."""
 
-_SECTION = re.compile(
-    r"^<!-- fleetpgo:section (?P<service>[a-z0-9_-]+) -->\n"
-    r"(?P<text>.*?)\n<!-- fleetpgo:end (?P=service) -->[ \t]*$",
-    re.MULTILINE | re.DOTALL,
-)
+_MARK = re.compile(r"<!-- fleetpgo:(?P<which>section|end) (?P<service>[a-z0-9_-]{1,63}) -->[ \t]*")
 
 _NAMED = 3
 """Services that a title names."""
 
+LONGEST_BODY = 65_000
+"""Characters of the whole text: the least that a forge takes is GitHub's 65,536."""
+
 
 def sections(body: str) -> dict[str, str]:
     """Return the sections in a body: service → text, in their order."""
+    found: dict[str, str] = {}
+    service, text = "", list[str]()
     # A forge's form makes lines end with \r\n.
-    return {found["service"]: found["text"] for found in _SECTION.finditer(body.replace("\r\n", "\n"))}
+    for line in body.replace("\r\n", "\n").split("\n"):
+        mark = _MARK.fullmatch(line)
+        if mark is None:
+            text.append(line)
+        elif mark["which"] == "section" and NAME.fullmatch(mark["service"]):
+            service, text = mark["service"], []
+        elif mark["service"] == service:
+            found[service] = "\n".join(text)
+            service = ""
+    return found
 
 
 def marker_of(name: str, body: str) -> Marker | None:
     """Return what programs read about a service in the body of its, or its group's, pull request."""
     found = sections(body)
-    return marker(found.get(name, "")) if found else marker(body)
+    about = marker(found.get(name, "")) if found else marker(body)
+    return about if about is not None and about.service == (name if found else "") else None
 
 
-def live(body: str) -> list[str]:
-    """Return the services whose section says that their commit is on the branch."""
-    return [
-        name
-        for name, text in sections(body).items()
-        if (about := marker(text)) is not None and not about.absent
-    ]
+def live(body: str) -> dict[str, Marker]:
+    """Return the services whose section says that their commit is on the branch, and what it says."""
+    return {
+        name: about
+        for name in sections(body)
+        if (about := marker_of(name, body)) is not None and not about.absent
+    }
 
 
-def replaced(body: str, group: str, name: str, text: str | None, lost: Iterable[str] = ()) -> str:
+def replaced(
+    body: str,
+    group: str,
+    name: str,
+    text: str | None,
+    lost: Mapping[str, Marker] | None = None,
+    there: Collection[str] = (),
+) -> str:
     """Return a body with another section of one service.
 
     Args:
@@ -59,17 +77,49 @@ def replaced(body: str, group: str, name: str, text: str | None, lost: Iterable[
         group: name of the group.
         name: the service.
         text: its new section; None: as it is.
-        lost: other services whose commit is not on the branch any more, as it did not apply to the base.
+        lost: other services whose commit is not on the branch any more, as it did not apply to the base, and
+            what their section said then. One that says something else by now is left as it is.
+        there: services whose commit is on the branch; one without a section gets one that says so.
     """
     found = sections(body)
     if text is not None:
         found[name] = text
-    for each in lost:
-        about = marker(found.get(each, ""))
-        if about is not None and not about.absent:
+    for each, before in (lost or {}).items():
+        if marker_of(each, body) == before:
             why = "its commit did not apply to the base any more; its own run makes it anew"
-            found[each] = absent(each, "conflict", about, why)
-    return compose(group, found)
+            found[each] = absent(each, "conflict", before, why)
+    for each in there:
+        found.setdefault(each, f"## {each}\n\nIts commit is on the branch. Its own run writes the text.")
+    while len(whole := compose(group, found)) > LONGEST_BODY:
+        longest = max(found, key=lambda each: (each != name, len(found[each])))
+        about = marker(found[longest])
+        short = f"## {longest}\n\nLeft out, for the length of all: the run's artifacts hold it."
+        short += f"\n\n{marker_line(about)}" if about else ""
+        if len(short) >= len(found[longest]):
+            del found[longest]
+        else:
+            found[longest] = short
+    return whole
+
+
+def inherited(body: str, number: int, heads: Mapping[str, str], *, rejected: bool) -> str:
+    """Return the sections that a new pull request has from the one before: of profiles that people rejected.
+
+    Args:
+        body: of the one before, which has ended.
+        number: its number.
+        heads: service → full SHA of its commit in it, where that is known.
+        rejected: whether people closed it unmerged.
+    """
+    found = {}
+    for name, text in sections(body).items():
+        about = marker_of(name, body)
+        if about is not None and about.absent == "rejected":
+            found[name] = text
+        elif about is not None and not about.absent and rejected:
+            made = Marker(about.run, about.profile, head=heads.get(name, ""))
+            found[name] = absent(name, "rejected", made, f"it was closed unmerged, as pull request {number}")
+    return "\n\n".join(_marked(found))
 
 
 def absent(name: str, how: Absent, about: Marker, why: str) -> str:

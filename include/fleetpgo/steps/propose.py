@@ -32,8 +32,8 @@ from fleetpgo.proposal.checkout import Checkout, base_moved, fetch_history, read
 from fleetpgo.proposal.codeowners import with_owners
 from fleetpgo.proposal.commits import commit, difference, push, require_committable, start_anew
 from fleetpgo.proposal.ensure import ensure_pull_request
-from fleetpgo.proposal.etiquette import obeying_take_over
-from fleetpgo.proposal.group import join, trailers
+from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, obeying_take_over
+from fleetpgo.proposal.group import draft, join, look, trailers
 from fleetpgo.proposal.membership import leave_elsewhere, write_section
 from fleetpgo.proposal.novelty import compare, left_alone, nothing_new, pointless, proposed_before
 from fleetpgo.proposal.preflight import look_ahead
@@ -103,6 +103,8 @@ def propose(
         with clone_to_build(service, forge, cache) as checkout:
             # A dry run asks nothing of the forge's pull requests, so it needs no right to see them.
             found = None if dry_run else forge.find(service.branch)
+            if repository.group and not (dry_run or (found and DO_NOT_UPDATE in found.labels)):
+                checkout = look(checkout, service)  # noqa: PLW2901
             proposed, proposal, files = _prepare(
                 checkout,
                 service,
@@ -128,8 +130,8 @@ def propose(
                 checkout = replace(checkout, identity=replace(checkout.identity, make=None))  # noqa: PLW2901
             with start_anew(checkout) as untouched:
                 head = commit(
-                    # In a group the commit is put among the others', which tells whether it is the same.
-                    replace(untouched, seen=None) if repository.group else untouched,
+                    # In a group it is put among the others', and signed there.
+                    draft(untouched) if repository.group else untouched,
                     files,
                     message(proposal),
                     exact=proposal.path,
@@ -168,7 +170,7 @@ def _join(
     """Put the commit and the section among the group's; return the commit as it is there, and where."""
     chain = join(untouched, forge, service, own)
     review = with_owners(service, untouched, proposal.path)
-    made = write_section(untouched, forge, service, chain, text, review, proposal.path)
+    made = write_section(untouched, forge, service, chain, text, review)
     return chain.commit_of(service.name) or own, made
 
 

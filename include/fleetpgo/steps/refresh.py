@@ -16,12 +16,13 @@ from fleetpgo.errors import FleetPGOError, ForgeError, LimitError, StoreError
 from fleetpgo.markdown import code
 from fleetpgo.proposal.automerge import Figures, merge_by_rule
 from fleetpgo.proposal.checkout import delete_branch
-from fleetpgo.proposal.etiquette import REBASE, wants_rebase, without_rebase
+from fleetpgo.proposal.etiquette import REBASE, closed_as_pointless, wants_rebase, without_rebase
+from fleetpgo.proposal.group import left_over
 from fleetpgo.run.proposed import Merge, Proposed, Watched
 from fleetpgo.service.rules import GROUP_BRANCH
 from fleetpgo.steps.propose_run import propose_profile
 from fleetpgo.steps.turns import require_turn
-from fleetpgo.steps.watch import BY_RULE, SELDOM, due, is_asked, work_key
+from fleetpgo.steps.watch import BY_RULE, SELDOM, closed_beside, due, is_asked, work_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +70,8 @@ def refresh(
     if proposed.pull_request is None:
         return "nothing is due: no pull request was opened"
     found = forge.get(proposed.pull_request)
+    if (cause := closed_beside(service, proposed, found)) and closed_as_pointless(forge, found):
+        return _open_again(service, store, forge, found, cause, cache=cache, run_url=run_url, now=now)
     standing = forge.standing(found.number)
     cause = due(service, proposed, found, standing)
     if found.state != "open" or not cause:
@@ -101,6 +104,30 @@ def refresh(
         _note(store, tried=tried, again_at=again_at, worked_at=now)
     if asked and again_at is None:
         _answered(store, forge, found, now)
+    return done
+
+
+def _open_again(
+    service: ServiceRules,
+    store: RunStore,
+    forge: Forge,
+    found: PullRequest,
+    cause: str,
+    *,
+    cache: Path,
+    run_url: str | None,
+    now: datetime | None,
+) -> str:
+    """Propose once more what a pull request proposed that was closed for another service."""
+    now, again_at = now or datetime.now(UTC), None
+    try:
+        require_turn(service, store, lambda: forge, opens=True, now=now)
+        done = _propose_again(service, store, forge, found, cache, run_url)
+    except FleetPGOError as error:
+        again_at = now + SELDOM if isinstance(error, (ForgeError, StoreError, LimitError)) else None
+        done = f"what pull request {found.number} proposed cannot be proposed again: {error}"
+        _log.warning("%s", done)
+    _note(store, tried=cause, again_at=again_at, worked_at=now)
     return done
 
 
@@ -159,9 +186,11 @@ def clean_up(store: RunStore, connect: Callable[[], Forge]) -> None:
         return
     try:
         forge = connect()
-        head = proposed.head
+        head: str | None = proposed.head
         if proposed.branch.startswith(GROUP_BRANCH) and proposed.pull_request is not None:
-            head = forge.get(proposed.pull_request).head  # another service's commit may be the newest
-        delete_branch(forge.clone_url, proposed.branch, head, forge.git_config())
+            # Another service's commit may be the newest, or there may be another pull request already.
+            head = left_over(forge, proposed.branch, proposed.pull_request)
+        if head is not None:
+            delete_branch(forge.clone_url, proposed.branch, head, forge.git_config())
     except FleetPGOError as error:
         _log.warning("the merged branch %s stays: %s", proposed.branch, error.message)

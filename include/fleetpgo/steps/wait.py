@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from fleetpgo import foreign
 from fleetpgo.errors import ArtifactError
 from fleetpgo.measurement.figures import percent
 from fleetpgo.measurement.rollout import find_rollout, ready_at
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from fleetpgo.run.measured import Period
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import ServiceRules
+
+
+_LONGEST_RUN = 250
 
 
 def look_for_merge(  # noqa: PLR0911  # one for each ending
@@ -53,15 +57,17 @@ def look_for_merge(  # noqa: PLR0911  # one for each ending
     pull_request = forge.get(proposed.pull_request)
     name = f"pull request #{pull_request.number} ({pull_request.url})"
     about = marker_of(store.service, pull_request.body)
-    if about is not None and about.absent and (about.absent, pull_request.state) != ("conflict", "open"):
-        return skip(store, f"its commit is not in {name}, whose section says why")
-    if about is not None and about.profile != proposed.profile and not is_older(store, about):
-        return skip(store, f"superseded by run {about.run}, which took over {name}")
+    if about is not None and not is_older(store, about):
+        if about.absent and (about.absent, pull_request.state) != ("conflict", "open"):
+            return skip(store, f"its commit is not in {name}, whose section says why")
+        if about.profile != proposed.profile:
+            run = foreign.line(about.run, _LONGEST_RUN)
+            return skip(store, f"superseded by run {run}, which took over {name}")
     match pull_request.state:
         case "open":
             return look_at_open(store, forge, service, proposed, pull_request, now)
         case "closed":
-            return look_at_closed(store, forge, pull_request, now, patience)
+            return look_at_closed(store, forge, service, proposed, pull_request, now, patience)
         case "merged":
             if pull_request.base != proposed.base:
                 return skip(

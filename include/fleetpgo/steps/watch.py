@@ -13,8 +13,13 @@ from fleetpgo.errors import RefusedError
 from fleetpgo.markdown import code, listed
 from fleetpgo.proposal.automerge import Figures, objections
 from fleetpgo.proposal.ensure import HANDED_OVER
-from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, REBASE, TAKE_OVER, wants_rebase
-from fleetpgo.proposal.novelty import closed_as_pointless
+from fleetpgo.proposal.etiquette import (
+    DO_NOT_UPDATE,
+    REBASE,
+    TAKE_OVER,
+    closed_as_pointless,
+    wants_rebase,
+)
 from fleetpgo.proposal.sections import marker_of
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Failed, Merge, Watched
@@ -51,11 +56,23 @@ class Outcome:
 
 
 def look_at_closed(
-    store: RunStore, forge: Forge, pull_request: PullRequest, now: datetime, patience: timedelta
+    store: RunStore,
+    forge: Forge,
+    service: ServiceRules | None,
+    proposed: Proposed,
+    pull_request: PullRequest,
+    now: datetime,
+    patience: timedelta,
 ) -> Outcome:
     """A closed one may be reopened and merged; then its rollout is measured like any other."""
     name = f"pull request #{pull_request.number} ({pull_request.url})"
     if closed_as_pointless(forge, pull_request):
+        cause = closed_beside(service, proposed, pull_request)
+        watched = store.find(Watched) or Watched()
+        if cause and (watched.tried != cause or (watched.again_at and now >= watched.again_at)):
+            return Outcome("work", f"{name}: {cause}")
+        if cause and watched.again_at:
+            return Outcome("waiting", f"{name}: {cause}; it is tried again")
         return skip(store, f"{name} was closed by fleetpgo: its comment says why it was needed no more")
     newest = forge.find(pull_request.branch)
     if newest is not None and newest.number > pull_request.number:
@@ -74,6 +91,19 @@ def look_at_closed(
     return Outcome(
         "waiting", f"{name} {said}; until {closed_at + patience:%Y-%m-%d %H:%M %Z} it may be reopened"
     )
+
+
+def closed_beside(service: ServiceRules | None, proposed: Proposed, pull_request: PullRequest) -> str:
+    """Return that a group's pull request proposes this run's profile and is closed; "" if not.
+
+    If fleetpgo closed it, that was for another service, the last one, which left just when this run joined.
+    """
+    if service is None or service.repository.group is None or pull_request.state != "closed":
+        return ""
+    about = marker_of(service.name, pull_request.body)
+    if about is None or about.absent or about.profile != proposed.profile:
+        return ""
+    return "it was closed for another service just when this one joined"
 
 
 def look_at_open(
