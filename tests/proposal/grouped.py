@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -41,7 +45,7 @@ def services(tmp_path, monkeypatch):
         }
         (directory / f"{name}.yaml").write_text(json.dumps({**rules, **more}))
 
-    for name in ("api", "web"):
+    for name in ("api", "job", "web"):
         write(name)
     return write
 
@@ -105,6 +109,31 @@ def commits(bare, branch=BRANCH):
 def live(body):
     """The services whose section says that their commit is on the branch."""
     return list(sections.live(body))
+
+
+def make_commit(bare, parent, files, message, person):
+    """Make a commit in the bare repository; path → text. Return its full SHA."""
+    lines = git(bare, "ls-tree", "-r", parent).splitlines()
+    entries = {line.partition("\t")[2]: line for line in lines}
+    with tempfile.TemporaryDirectory() as directory:
+        for name, text in files.items():
+            (Path(directory) / "file").write_text(text)
+            blob = git(bare, "hash-object", "-w", f"{directory}/file")
+            entries[name] = f"100644 blob {blob}\t{name}"
+        index = {"GIT_INDEX_FILE": f"{directory}/index", "PATH": os.environ["PATH"]}
+        told = "\n".join(entries.values())
+        for command, given in ((("update-index", "--index-info"), f"{told}\n"), (("write-tree",), "")):
+            done = subprocess.run(
+                ["git", *command],
+                cwd=bare,
+                env=index,
+                input=given,
+                text=True,
+                capture_output=True,
+                check=True,
+            )
+    who = {"user.name": person[0], "user.email": person[1]}
+    return git(bare, "commit-tree", "-p", parent, "-m", message, done.stdout.strip(), config=who)
 
 
 def content(bare, name, branch=BRANCH):

@@ -45,7 +45,7 @@ class Checkout:
         config: git configuration with the credentials; left out of the repr.
         content: tree and parents of `seen`; "" if there is none.
         identity: who makes our commits.
-        own: of a group's branch, path of the service's profile in `seen`, and its SHA as git keeps it; None if
+        own: of a group's branch, path of the service's profile in `seen`, and its SHA as git keeps it; None:
             the service has none there.
     """
 

@@ -77,7 +77,7 @@ def marker_line(about: Marker) -> str:
 
 
 def marker(text: str) -> Marker | None:
-    """Return the marker in the body of a pull request; None: it has none, or one that fleetpgo never writes."""
+    """Return the marker in the body of a pull request; None: none, or one that fleetpgo never writes."""
     # The last one: whatever a name or reason further up may look like, ours is at the end.
     lines = re.findall(r"^<!-- fleetpgo (\{.*\}) -->\s*$", text, re.MULTILINE)
     if not lines or len(lines[-1]) > _LONGEST_MARKER:

@@ -91,13 +91,12 @@ def _write_once(
     there = [each.service for each in chain.members]
     found = forge.find(branch)
     if found is None or found.state != "open":
-        before = chain.found
-        if before is not None and before.state == "open" and found is not None:
-            if not closed_as_pointless(forge, found):
-                raise RepositoryError(
-                    f"pull request {found.number} of {branch} was {found.state} while this run pushed to it",
-                    hint="run again: what was in it is then told from what is new",
-                )
+        was_open = chain.found is not None and chain.found.state == "open"
+        if found is not None and was_open and not closed_as_pointless(forge, found):
+            raise RepositoryError(
+                f"pull request {found.number} of {branch} was {found.state} while this run pushed to it",
+                hint="run again: what was in it is then told from what is new",
+            )
         inherited = _inherited(forge, found, chain) if found else ""
         body = sections.replaced(inherited, group, service.name, text, there=there)
         try:
@@ -156,8 +155,8 @@ def withdraw(
 ) -> bool:
     """Take a service's commit out of the group's open pull request; return whether others are left.
 
-    Its section then says why. If no other service is left, nothing is changed: the caller closes it. Arguments
-    and errors as of :func:`leave`; `how` in a word.
+    Its section then says why. If no other service is left, nothing is changed: the caller closes it.
+    Arguments and errors as of :func:`leave`; `how` in a word.
     """
     found = forge.find(checkout.branch)
     if found is None or found.state != "open":
@@ -195,8 +194,8 @@ def _commit_of(checkout: Checkout, service: ServiceRules) -> str:
 def _close_last(checkout: Checkout, forge: Forge, service: ServiceRules, why: str) -> bool:
     """Close the pull request of a group of which this is the last service; return whether that is done.
 
-    The branch goes before it is closed, and only as it was looked at: a run that joins at the same moment either keeps it, or
-    makes it again. So who looks at the branch after that knows whether somebody has joined.
+    The branch goes before it is closed, and only as it was looked at: a run that joins at the same moment
+    either keeps it, or makes it again. So who looks at the branch after that knows whether one has joined.
     """
     found = forge.find(checkout.branch)
     if found is None or found.state != "open" or DO_NOT_UPDATE in found.labels:
