@@ -18,6 +18,7 @@ from fleetpgo.steps import refresh as step
 from fleetpgo.steps.wait import look_for_merge
 from fleetpgo.steps.watch import begin_to_wait, waited
 from tests.proposal.forges.merging import push_files
+from tests.proposal.grouped import make_commit
 from tests.run.artifacts import manifest
 from tests.tiny import tiny
 
@@ -284,13 +285,14 @@ def test_in_a_group_a_newer_run_of_the_service_takes_over(grouped):
     assert (found.state, "superseded by run run-2" in found.message) == ("skipped", True)
 
 
-@pytest.mark.parametrize("lost", ["no section", "an older one", "no commit"])
+@pytest.mark.parametrize("lost", ["no section", "an older one", "no commit", "an older one's absence"])
 def test_a_section_or_commit_that_another_service_has_undone_is_made_anew(grouped, tmp_path, lost):
     RunStore(tmp_path / "store", "tiny", "run-0").write(manifest(made_at=NOW - timedelta(days=7)))
     sections = {
         "no section": {},
         "an older one": {"tiny": replace(OWN, run="run-0", profile="eeeeeeeeeeee")},
         "no commit": {"tiny": replace(OWN, absent="conflict")},
+        "an older one's absence": {"tiny": replace(OWN, run="run-0", absent="withdrawn")},
     }[lost]
     found = grouped(other=OTHER, **sections)
     assert (found.state, found.message.rpartition(": ")[2]) == (
@@ -308,9 +310,31 @@ def test_the_branch_of_a_group_goes_after_the_merge_whoever_has_its_newest_commi
     forge, bare, grouped, tmp_path
 ):
     grouped(tiny=OWN, other=OTHER)
-    push_files(bare, "fleetpgo/group.shop", {"other": "another service's\n"})
+    trailers = f"Fleetpgo-Service: other\nFleetpgo-Base: {'0' * 40}\nFleetpgo-After: 0"
+    head = make_commit(bare, forge.get(1).head, {"other": "x"}, f"Refresh\n\n{trailers}", ("a", "a@b"))
+    git(bare, "update-ref", "refs/heads/fleetpgo/group.shop", head)
     forge.merge(1)
     store = RunStore(tmp_path / "store", "tiny", "run-1")
     look_for_merge(store, forge)
     step.clean_up(store, lambda: forge)
     assert git(bare, "branch", "--list", "fleetpgo/*") == ""
+
+
+@pytest.mark.parametrize(
+    ("joined", "ending"), [(OWN, ("work", [True])), (replace(OWN, absent="withdrawn"), ("skipped", []))]
+)
+def test_one_that_fleetpgo_closed_for_another_service_is_proposed_again(
+    forge, grouped, proposing, tmp_path, joined, ending
+):
+    asked = proposing(None)
+    grouped(tiny=joined, other=replace(OTHER, absent="withdrawn"))
+    forge.comment(1, f"fleetpgo closes this at {'a' * 40}: nothing changed.", "pointless")
+    forge.close(1)
+    store = RunStore(tmp_path / "store", "tiny", "run-1")
+    service = tiny(repository={"group": "shop"})
+    found = look_for_merge(store, forge, service, now=NOW)
+    if found.state == "work":
+        step.refresh(service, store, forge, cache=tmp_path, now=NOW)
+        assert look_for_merge(store, forge, service, now=NOW).state == "skipped"  # it is not tried for ever
+
+    assert (found.state, asked) == ending

@@ -1044,13 +1044,14 @@ class GiteaDouble(Double):
             "merged_at": pull.merged_at,
             "merge_commit_sha": pull.merge_commit,
             "mergeable": pull.state == "open" and not (self.unsettled or self.conflicts(pull)),
-            "merge_base": self.merge_base(pull),
+            "merge_base": self.merge_base(pull) if pull.head else "",
             "labels": self.own_labels(str(pull.number), query={}),
             "assignees": [self.describe_user(name) for name in pull.assignees] or None,
             "head": {
                 "label": pull.branch,
                 "ref": pull.branch if there else f"refs/pull/{pull.number}/head",
-                "sha": pull.head,
+                # Also of one that has ended: where its branch is now.
+                "sha": there or pull.head,
                 "repo": {"full_name": PROJECT},
             },
             "base": {"label": pull.base, "ref": pull.base, "repo": {"full_name": PROJECT}},
