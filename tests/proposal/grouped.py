@@ -65,7 +65,7 @@ def prepare(monkeypatch):
         why = why or pointless(forge, checkout, found, nothing.get(service.name, ""), service)
         if why:
             return dataclasses.replace(proposed, unchanged=True, reason=why), None, {}
-        path = path_of(service.name)
+        path = nothing.get("path", {}).get(service.name) or path_of(service.name)
         proposal = dataclasses.replace(
             FIRST,
             service=service.name,

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from fleetpgo.cli.main import cli
-from fleetpgo.errors import RepositoryError, ServiceFileError
+from fleetpgo.errors import ForgeError, RepositoryError, ServiceFileError
 from fleetpgo.markdown import prose
 from fleetpgo.proposal import group
 from fleetpgo.proposal.body import section
@@ -20,6 +20,7 @@ from fleetpgo.proposal.git import git
 from fleetpgo.proposal.merge_alone import _more
 from fleetpgo.proposal.restore import restore
 from fleetpgo.proposal.sections import absent, replaced, sections
+from fleetpgo.proposal.sharing import of_group
 from fleetpgo.proposal.signing import Identity
 from fleetpgo.run.digest import digest
 from fleetpgo.service.files import clashes, load_named, service_files
@@ -361,6 +362,22 @@ def test_the_command_closes_the_pull_request_with_its_last_service(pr, forge):
     said = [pr("close", name).stdout for name in ("api", "web")]
 
     assert (said[1], forge.get(1).state) == ("pull request 1 is closed\n", "closed")
+
+
+def test_the_command_closes_nothing_for_a_service_that_is_not_in_it(pr, forge):
+    pr("close", "api")
+    pr("close", "api")
+    with pytest.raises(ForgeError, match="job is not in pull request 1, but web"):
+        pr("close", "job")
+
+    assert (forge.get(1).state, live(forge.get(1).body)) == ("open", ["web"])
+
+
+def test_groups_of_two_repositories_may_have_one_name(services):
+    services("web", {"project": "other"})
+
+    assert [each.name for each in of_group(load_named("api"))] == ["job"]
+    assert clashes(service_files()) == []
 
 
 def test_the_command_merges_all_of_the_group(pr, bare, forge):

@@ -114,10 +114,10 @@ def test_trailers_that_fleetpgo_never_writes_stop_the_run(run, bare, trailers, s
     assert git(bare, "rev-parse", BRANCH) == tip
 
 
-@pytest.mark.parametrize("files", [{"main.go": "x"}, {path_of("web"): "two", "main.go": "x"}, {"a.pgo": "x"}])
-def test_nothing_is_carried_but_a_services_profile_and_its_makefile(run, bare, files):
+@pytest.mark.parametrize("more", [{"main.go": "x"}, {"a.pgo": "x"}, {"a.mk": "x", "b.mk": "x"}])
+def test_nothing_is_carried_but_a_services_profile_and_its_makefile(run, bare, more):
     run("api")
-    tip = put(bare, (files, told(bare, "web"), BOT))
+    tip = put(bare, ({path_of("web"): "two", **more}, told(bare, "web"), BOT))
     with pytest.raises(RepositoryError, match="and not one profile and at most one Makefile"):
         run("api", b"newer", "run-2")
     assert git(bare, "rev-parse", BRANCH) == tip
@@ -186,6 +186,27 @@ def test_a_run_that_another_of_its_service_has_overtaken_changes_nothing(run, fo
     assert (content(bare, "api"), marker_of("api", forge.get(1).body).run) == ("newest", "run-3")
 
 
+def test_a_service_whose_profile_moves_replaces_its_own_commit(run, services, bare, prepare):
+    services("web", {"profile": "web.bin"})
+    prepare["path"] = {"web": "web.bin"}
+    run("web")
+    run("api")
+    services("web")
+    prepare["path"] = {}
+    run("web", b"two", "run-2")
+
+    assert commits(bare) == [("web", [path_of("web")]), ("api", [path_of("api")])]
+
+
+def test_a_commit_of_a_service_without_a_file_is_carried_over_and_said(run, services, forge, bare, tmp_path):
+    run("web")
+    (tmp_path / "services/web.yaml").unlink()
+    run("api")
+
+    assert [name for name, _ in commits(bare)] == ["web", "api"]
+    assert "There is no service file of `web` any more" in forge.comments(1)["no-service-file"]
+
+
 # What is in the text.
 
 
@@ -241,9 +262,10 @@ def test_the_next_pull_request_remembers_what_people_rejected(run, forge, go_pro
 # Who leaves, and who joins at the same moment.
 
 
-def test_a_group_that_all_rename_leaves_no_old_pull_request(run, services, forge):
+def test_a_group_that_all_rename_leaves_no_old_pull_request(run, services, forge, tmp_path):
     for name in ("api", "web"):
         run(name)
+    (tmp_path / "services/job.yaml").unlink()
     for name in ("api", "web"):
         services(name, {"group": "store"})
     for name in ("api", "web"):

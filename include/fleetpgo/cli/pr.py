@@ -192,11 +192,17 @@ class _Reviewed:
         from fleetpgo.proposal.commits import start_anew
         from fleetpgo.proposal.group import look
         from fleetpgo.proposal.membership import withdraw
-        from fleetpgo.proposal.sections import live
+        from fleetpgo.proposal.sections import live, sections
 
         name = self._service.name
-        if pull_request.state != "open" or name not in live(pull_request.body):
+        others = live(pull_request.body).keys() - {name}
+        if pull_request.state != "open" or pull_request.branch != self._service.branch or not others:
             return None
+        if name not in sections(pull_request.body):
+            raise ForgeError(
+                f"{name} is not in pull request {pull_request.number}, but {', '.join(sorted(others))}",
+                hint="nothing needs to be done",
+            )
         with clone(
             self.forge.clone_url,
             pull_request.base,

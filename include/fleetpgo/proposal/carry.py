@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fleetpgo.service.rules import ServiceRules
 
 _PROFILE = re.compile(r"(?:.*/)?(?:default\.pgo|[^/]+\.(?:pgo|pprof|prof|profile|pb|pb\.gz))")
-"""Names of a profile whose service file names none."""
+"""Names of a profile whose service file does not name it, or not any more."""
 
 _LONGEST_PATH, _NAMED = 200, 10
 
@@ -75,31 +75,39 @@ def _entry(mode: str, sha: str) -> Entry:
     return _NOTHING if entry.is_nothing else entry
 
 
-def profile_of(edits: tuple[Edit, ...], service: str, rules: ServiceRules | None) -> tuple[str, str]:
+def held_by(edits: tuple[Edit, ...], rules: ServiceRules | None) -> tuple[str, str]:
     """Return path and content's SHA of the profile that a service's commit holds.
+
+    Of the Makefile, if the commit only makes the build use a profile that was there.
 
     Args:
         edits: of the commit.
-        service: name of the service.
         rules: of the service; None if its file is gone or has a mistake.
+    """
+    profiles = [each for each in edits if not _wires(each.path, rules)]
+    return next(((each.path, each.new.sha) for each in (*profiles, *edits)), ("", ""))
 
-    Returns:
-        those of the Makefile if the commit only makes the build use a profile that was there.
+
+def _wires(path: str, rules: ServiceRules | None) -> bool:
+    if rules and path == rules.repository.profile:
+        return False
+    return is_makefile(path) or (rules is not None and path == rules.repository.makefile)
+
+
+def profile_of(edits: tuple[Edit, ...], service: str, rules: ServiceRules | None) -> tuple[str, str]:
+    """Return what :func:`held_by` does, of a commit that may be carried over.
 
     Raises:
         RepositoryError: the commit changes something else than a profile and one Makefile.
     """
-    named, makefile = (rules.repository.profile, rules.repository.makefile) if rules else (None, None)
-
-    def wires(path: str) -> bool:
-        return path != named and (path == makefile or is_makefile(path))
-
-    profiles = [each for each in edits if not wires(each.path)]
+    named = rules.repository.profile if rules else None
+    profiles = [each for each in edits if not _wires(each.path, rules)]
     good = (
         len(edits) in (1, 1 + 1)
         and len(edits) - len(profiles) in (0, 1)
+        and len(profiles) in (0, 1)
         and all(each.new.is_file and foreign.UNPRINTABLE not in each.path for each in edits)
-        and all(each.path == named if named else _PROFILE.fullmatch(each.path) for each in profiles)
+        and all(each.path == named or _PROFILE.fullmatch(each.path) for each in profiles)
     )
     if not good:
         paths = ", ".join(foreign.line(each.path, _LONGEST_PATH) for each in edits[:_NAMED]) or "nothing"
@@ -109,8 +117,7 @@ def profile_of(edits: tuple[Edit, ...], service: str, rules: ServiceRules | None
             hint=f"take it off the branch; or, if it is right, name the profile in {service}'s file "
             "(repository.profile)",
         )
-    held = (*profiles, *edits)[0]
-    return held.path, held.new.sha
+    return held_by(edits, rules)
 
 
 def apply(checkout: Checkout, edits: tuple[Edit, ...], tip: str) -> str | None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from fleetpgo import foreign
 from fleetpgo.errors import RepositoryError
 from fleetpgo.proposal import sections
-from fleetpgo.proposal.carry import apply, edits_of, profile_of
+from fleetpgo.proposal.carry import apply, edits_of, held_by, profile_of
 from fleetpgo.proposal.checkout import branch_head
 from fleetpgo.proposal.commits import commit_tree, push, start_anew
 from fleetpgo.proposal.git import git
@@ -189,7 +189,10 @@ def members_of(
         if not row.is_ours(ours) or row.service in found:
             raise _not_ours(checkout, row, ours, "a commit below fleetpgo's newest one")
         edits = edits_of(checkout, row.parents[0], row.sha)
-        profile = profile_of(edits, row.service, rules.get(row.service))
+        if row.service == service.name:  # it is replaced or taken off, whatever it holds
+            profile = held_by(edits, service)
+        else:
+            profile = profile_of(edits, row.service, rules.get(row.service))
         found[row.service] = Member(row.service, row.sha, row.parents[0], int(row.after), profile)
     return list(found.values())[::-1]
 
@@ -252,7 +255,12 @@ def join(checkout: Checkout, forge: Forge, service: ServiceRules, own: str | Non
         # In this order: a run pushes its commit before it writes its section.
         found = forge.find(checkout.branch)
         tip = branch_head(checkout)
-        there = members_of(checkout, tip, service, judged=tip == checkout.seen) if tip else []
+        try:
+            there = members_of(checkout, tip, service, judged=tip == checkout.seen) if tip else []
+        except RepositoryError:
+            if branch_head(checkout) == tip:
+                raise
+            continue  # another run has moved it meanwhile: that commit may be gone
         mine = _of(service.name, there)
         if tip != checkout.seen:
             contended = True
@@ -291,7 +299,7 @@ def _require_not_overtaken(
     wanted = None
     if own:
         edits = edits_of(checkout, checkout.base_commit, own)
-        wanted = profile_of(edits, service.name, service)
+        wanted = held_by(edits, service)
     if now not in (checkout.own, wanted):
         raise RepositoryError(
             f"{checkout.branch} has got another commit of {service.name} since this run began: it is left as "
@@ -350,7 +358,7 @@ def _own(
         if told.strip() == f"{tree} {tip}\n{words}".strip():
             commit = before.commit
     commit = commit or commit_tree(checkout, tree, tip, words)
-    return Member(service.name, commit, tip, after, profile_of(edits, service.name, service))
+    return Member(service.name, commit, tip, after, held_by(edits, service))
 
 
 def _carried(checkout: Checkout, member: Member, tip: str) -> Member | None:

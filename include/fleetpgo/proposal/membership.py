@@ -22,6 +22,7 @@ from fleetpgo.proposal.ensure import HANDED_OVER, Marker, hand_over
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, POINTLESS, closed_as_pointless
 from fleetpgo.proposal.group import join, members_of, require_member
 from fleetpgo.proposal.updating import only_updated
+from fleetpgo.service.files import service_files
 from fleetpgo.service.rules import GROUP_BRANCH
 
 if TYPE_CHECKING:
@@ -36,10 +37,16 @@ _log = logging.getLogger(__name__)
 PAUSES = (1.0, 2.0, 4.0)
 """Seconds after which a run that has met another looks again whether its section is there."""
 
+_MOST = 50
+"""Branches of groups that are looked at."""
+
 _ATTEMPTS = 5
 """Tries to take the last service out while others join."""
 
 _LONGEST_REASON = 300
+
+_UNKNOWN = "no-service-file"
+"""The comment on commits of services that have no file."""
 
 _STAYS = "stays"
 """The comment on a pull request that a service has left, and that has a person's commit."""
@@ -72,15 +79,31 @@ def write_section(
         for pause in PAUSES:
             time.sleep(pause)
             require_member(checkout, service, chain)
-            made, _ = _write_once(forge, service, text, replace(chain, lost={}, found=None), review)
+            made, _ = _write_once(forge, service, text, replace(chain, lost={}, found=made), review)
     else:
         made = forge.get(made.number)
         if made.state == "closed" and closed_as_pointless(forge, made):
             # The last of the others left at the same moment.
-            made, new = _write_once(forge, service, text, replace(chain, lost={}, found=None), review)
+            made, new = _write_once(forge, service, text, replace(chain, lost={}, found=made), review)
+    _tell_unknown(forge, made, chain)
     if new or HANDED_OVER not in made.labels:
         hand_over(forge, made, review)
     return made
+
+
+def _tell_unknown(forge: Forge, made: PullRequest, chain: Chain) -> None:
+    """Say whose commit nobody will replace or take off: no service file is named so any more."""
+    known = {file.stem for file in service_files()}
+    unknown = [each.service for each in chain.members if each.service not in known]
+    if unknown:
+        _log.warning("there is no service file of %s, whose commit is on the branch", ", ".join(unknown))
+        forge.comment(
+            made.number,
+            f"There is no service file of {', '.join(map(code, unknown))} any more, and this has a commit of "
+            "it, which no run will replace. To be rid of it, delete the branch: that rejects nothing, and "
+            "the next run of each service makes its commit anew.",
+            _UNKNOWN,
+        )
 
 
 def _write_once(
@@ -247,7 +270,7 @@ def leave_elsewhere(
     try:
         apart = replace(checkout, config=forge.git_config(), seen=None, own=None)
         # Also of groups that no service file names any more.
-        others = [each for each in branches(apart, GROUP_BRANCH) if each != service.branch]
+        others = [each for each in branches(apart, GROUP_BRANCH) if each != service.branch][:_MOST]
     except FleetPGOError as error:
         _log.warning("whether %s is proposed elsewhere, too, is not known: %s", service.name, error.message)
         return
@@ -265,7 +288,8 @@ def _leave_one(checkout: Checkout, forge: Forge, service: ServiceRules, why: str
     if found is None or found.state != "open" or DO_NOT_UPDATE in found.labels:
         return
     grouped = checkout.branch != service.own_branch
-    if grouped and service.name not in sections.live(found.body):
+    about = sections.marker_of(service.name, found.body)
+    if grouped and (service.name not in sections.sections(found.body) or (about and about.absent)):
         return
     with start_anew(checkout) as untouched:
         there = look_at(untouched, checkout.branch)

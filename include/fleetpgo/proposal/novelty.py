@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from fleetpgo.proposal.ensure import Marker
     from fleetpgo.proposal.forges import Forge, PullRequest
     from fleetpgo.service.rules import ServiceRules
+
+_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 _log = logging.getLogger(__name__)
 
@@ -207,7 +210,7 @@ def _proposed_in_group(checkout: Checkout, found: PullRequest, service: ServiceR
         return None
     head = about.head if about.absent else found.head
     try:
-        return _by_digest(checkout, head, about.profile) if head else None
+        return _by_digest(checkout, head, about.profile) if _SHA.fullmatch(head) else None
     except RepositoryError as error:
         _log.warning("what pull request %d proposed cannot be read: %s", found.number, error.message)
         return None
