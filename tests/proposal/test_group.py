@@ -17,6 +17,7 @@ from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.ensure import Marker, marker
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, TAKE_OVER
 from fleetpgo.proposal.git import git
+from fleetpgo.proposal.members import own_commit
 from fleetpgo.proposal.merge_alone import _more
 from fleetpgo.proposal.restore import restore
 from fleetpgo.proposal.sections import absent, replaced, sections
@@ -279,7 +280,7 @@ def test_after_the_merge_one_service_is_restored_without_the_others(run, forge, 
     merge(bare, "main", head, how)
 
     with clone(forge.clone_url, "main", "fleetpgo/api-revert", config={}) as checkout:
-        own = group.own_commit(checkout, load_named("api"), forge.get(1))
+        own = own_commit(checkout, load_named("api"), forge.get(1))
         restored = restore(checkout, own, digest(b"one\n"))
     assert (restored.files, restored.path) == ({path_of("api"): None}, path_of("api"))
 

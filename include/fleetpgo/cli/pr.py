@@ -171,7 +171,7 @@ class _Reviewed:
     def of_group(self, pull_request: PullRequest) -> tuple[str | None, str | None]:
         """Return the service's commit and section in a group's pull request; None, None: it is no group's."""
         from fleetpgo.proposal.checkout import clone
-        from fleetpgo.proposal.group import own_commit
+        from fleetpgo.proposal.members import own_commit
         from fleetpgo.proposal.sections import sections
 
         section = sections(pull_request.body).get(self._service.name)
@@ -190,7 +190,7 @@ class _Reviewed:
         from fleetpgo.proposal.builds import identity_in_group
         from fleetpgo.proposal.checkout import clone
         from fleetpgo.proposal.commits import start_anew
-        from fleetpgo.proposal.group import look
+        from fleetpgo.proposal.members import look
         from fleetpgo.proposal.membership import withdraw
         from fleetpgo.proposal.sections import live, sections
 

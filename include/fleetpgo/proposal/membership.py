@@ -20,7 +20,8 @@ from fleetpgo.proposal.checkout import branch_head, branches, delete_branch, loo
 from fleetpgo.proposal.commits import start_anew
 from fleetpgo.proposal.ensure import HANDED_OVER, Marker, hand_over
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, POINTLESS, closed_as_pointless
-from fleetpgo.proposal.group import join, members_of, require_member
+from fleetpgo.proposal.group import join, require_member
+from fleetpgo.proposal.members import members_of
 from fleetpgo.proposal.updating import only_updated
 from fleetpgo.service.files import service_files
 from fleetpgo.service.rules import GROUP_BRANCH
@@ -153,7 +154,7 @@ def leave(checkout: Checkout, forge: Forge, service: ServiceRules, why: str) -> 
 
     Args:
         checkout: the repository of :func:`fleetpgo.proposal.commits.start_anew`; its branch is the group's,
-            looked at (:func:`fleetpgo.proposal.group.look`).
+            looked at (:func:`fleetpgo.proposal.members.look`).
         forge: where the pull request is.
         service: rules of the service; its group need not be that one.
         why: in a sentence without its first capital, in Markdown.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.errors import RepositoryError
 from fleetpgo.proposal.checkout import clone, fetch_history
 from fleetpgo.proposal.git import git
-from fleetpgo.proposal.group import SERVICE_TRAILER
+from fleetpgo.proposal.members import SERVICE_TRAILER
 from fleetpgo.proposal.sharing import addresses_of, of_repository
 from fleetpgo.proposal.signing import Identity
 from fleetpgo.service.rules import NAME

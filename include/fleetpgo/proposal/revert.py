@@ -22,7 +22,7 @@ from fleetpgo.proposal.commits import commit as commit_files
 from fleetpgo.proposal.commits import push
 from fleetpgo.proposal.ensure import ensure_pull_request
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, TAKE_OVER, hands_off, obeying_take_over
-from fleetpgo.proposal.group import own_commit
+from fleetpgo.proposal.members import own_commit
 from fleetpgo.proposal.restore import ByHandError, require_gone, restore
 from fleetpgo.proposal.signing import identity_of
 from fleetpgo.run.proposed import Reverted

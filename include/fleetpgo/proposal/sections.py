@@ -1,7 +1,7 @@
 """The text of a group's pull request: a head, and a section between marks for each service.
 
 Each run writes its own service's section, and leaves the others' as they are. Text only: whose commit is on
-the branch says :mod:`fleetpgo.proposal.group`. Whoever may edit the pull request can write anything in it.
+the branch says :mod:`fleetpgo.proposal.members`. Whoever may edit the pull request can write anything in it.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ from fleetpgo.proposal.codeowners import with_owners
 from fleetpgo.proposal.commits import commit, difference, push, require_committable, start_anew
 from fleetpgo.proposal.ensure import ensure_pull_request
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, obeying_take_over
-from fleetpgo.proposal.group import draft, join, look, trailers
+from fleetpgo.proposal.group import draft, join
+from fleetpgo.proposal.members import look, trailers
 from fleetpgo.proposal.membership import leave_elsewhere, write_section
 from fleetpgo.proposal.novelty import compare, left_alone, nothing_new, pointless, proposed_before
 from fleetpgo.proposal.preflight import look_ahead

@@ -17,7 +17,7 @@ from fleetpgo.markdown import code
 from fleetpgo.proposal.automerge import Figures, merge_by_rule
 from fleetpgo.proposal.checkout import delete_branch
 from fleetpgo.proposal.etiquette import REBASE, closed_as_pointless, wants_rebase, without_rebase
-from fleetpgo.proposal.group import left_over
+from fleetpgo.proposal.members import left_over
 from fleetpgo.run.proposed import Merge, Proposed, Watched
 from fleetpgo.service.rules import GROUP_BRANCH
 from fleetpgo.steps.propose_run import propose_profile

@@ -13,7 +13,7 @@ from fleetpgo.proposal import membership
 from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.forges import connect
 from fleetpgo.proposal.git import git
-from fleetpgo.proposal.group import own_commit
+from fleetpgo.proposal.members import own_commit
 from fleetpgo.run.proposed import Merge
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.files import load_named
