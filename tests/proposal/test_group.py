@@ -387,8 +387,9 @@ def test_the_command_merges_all_of_the_group(pr, bare, forge):
     assert {name: content(bare, name, "main") for name in ("api", "web")} == {"api": "one", "web": "one"}
 
 
-def test_a_group_is_merged_by_a_person(services):
-    services("api", review={"auto_merge": "squash"})
+@pytest.mark.parametrize("rule", ["squash", {"method": "squash", "when": {"overlap_above": 0.9}}])
+def test_a_group_is_merged_by_a_person(services, rule):
+    services("api", review={"auto_merge": rule})
     with pytest.raises(ServiceFileError, match="a person merges the pull request of a group"):
         load_named("api")
 

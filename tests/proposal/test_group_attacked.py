@@ -11,13 +11,14 @@ from fleetpgo.errors import ForgeError, RepositoryError
 from fleetpgo.proposal import membership
 from fleetpgo.proposal.ensure import Marker
 from fleetpgo.proposal.git import git
+from fleetpgo.proposal.merge_alone import _more
 from fleetpgo.proposal.sections import absent, marker_of, replaced, sections
 from fleetpgo.proposal.signing import Identity
 from fleetpgo.run.digest import digest
 from fleetpgo.service.files import load_named
 from fleetpgo.steps import propose as step
 from fleetpgo.steps.watch import closed_beside
-from tests.proposal.forges.merging import push_files
+from tests.proposal.forges.merging import merge, push_files
 from tests.proposal.grouped import (
     BRANCH,
     commits,
@@ -205,6 +206,17 @@ def test_a_commit_of_a_service_without_a_file_is_carried_over_and_said(run, serv
 
     assert [name for name, _ in commits(bare)] == ["web", "api"]
     assert "There is no service file of `web` any more" in forge.comments(1)["no-service-file"]
+
+
+def test_a_person_who_writes_our_trailer_is_another_change_all_the_same(run, bare, tmp_path):
+    run("api")
+    put(bare, ({"README": "by hand\n"}, told(bare, "web"), ADA))
+    before = git(bare, "rev-parse", "main")
+    merged = merge(bare, "main", BRANCH, "merge")
+    git(tmp_path, "clone", "--quiet", bare.as_uri(), "work")
+
+    told_of = _more(tmp_path / "work", "main", merged, before, merged, Identity().addresses)
+    assert told_of == f"the profile's merge {merged[:12]} brought 1 other commit(s)"
 
 
 # What is in the text.

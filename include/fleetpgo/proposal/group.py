@@ -210,9 +210,9 @@ def _carried(checkout: Checkout, member: Member, tip: str) -> Member | None:
 
 def _words(checkout: Checkout, commit: str) -> tuple[str, str, str]:
     """Return a commit's author, the address, and the message."""
-    author, address, words = git(checkout.path, "show", "--no-patch", "--format=%an%n%ae%n%B", commit).split(
-        "\n", 2
-    )
+    # The address first: a name may be empty, and white space at the ends is stripped.
+    told = git(checkout.path, "show", "--no-patch", "--format=%ae%n%an%n%B", commit)
+    address, author, words = told.split("\n", 2)
     return author, address, words
 
 
