@@ -137,8 +137,8 @@ def _require_not_overtaken(
         wanted = held_by(edits, service)
     if now not in (checkout.own, wanted):
         raise RepositoryError(
-            f"{checkout.branch} has got another commit of {service.name} since this run began: it is left as "
-            "it is",
+            f"{checkout.branch} has got another commit of {service.name} since this run began, or lost it: "
+            "it is left as it is",
             hint="most likely another run of the service is under way: let it end, then look or run again",
         )
 
