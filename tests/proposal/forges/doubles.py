@@ -932,6 +932,7 @@ class GiteaDouble(Double):
         ("GET", rf"{REPOSITORY}/branch_protections", "protections"),
         ("GET", rf"{REPOSITORY}/branch_protections/([^/]+)", "protection"),
         ("GET", rf"{REPOSITORY}/issues/(\d+)/timeline", "timeline"),
+        ("GET", rf"{REPOSITORY}/git/refs/(pull/\d+/head)", "reference"),
     )
 
     def __init__(self, root: Path, description: Any) -> None:
@@ -1016,6 +1017,12 @@ class GiteaDouble(Double):
             for key, (name, minute) in enumerate(said, 1)
         ]
         return self.paged(page, query)
+
+    def reference(self, name: str, *, query: Any) -> Any:
+        sha = git(self.bare, "for-each-ref", "--format=%(objectname)", f"refs/{name}")
+        if not sha:
+            raise RefusedError(404, "Not Found")
+        return [{"ref": f"refs/{name}", "object": {"type": "commit", "sha": sha}}]
 
     def tell_version(self, *, query: Any) -> Any:
         return {"version": self.version}
