@@ -290,11 +290,26 @@ def read_blob(checkout: Checkout, sha: str, name: str) -> bytes | None:
     entry = git(checkout.path, "ls-tree", sha, "--", name, config=checkout.config)
     if entry.split()[1:2] != ["blob"]:
         return None
+    return unpacked(checkout, f"{sha}:{name}", name)
+
+
+def unpacked(checkout: Checkout, blob: str, name: str) -> bytes:
+    """Return the content of a file as git keeps it.
+
+    Raises:
+        RepositoryError: git fails, or the file is larger than 64 MiB.
+    """
     # Writes the very bytes to a file; what other commands print is text to us.
-    path = checkout.path / git(checkout.path, "unpack-file", f"{sha}:{name}", config=checkout.config)
-    content = path.read_bytes()
-    path.unlink()
-    return content
+    path = checkout.path / git(checkout.path, "unpack-file", blob, config=checkout.config)
+    try:
+        if path.stat().st_size > worktree.MOST:
+            raise RepositoryError(
+                f"{name} in {blob} is larger than {worktree.MOST >> 20} MiB",
+                hint="keep it out of the repository, or name another path in the service file",
+            )
+        return path.read_bytes()
+    finally:
+        path.unlink()
 
 
 def _references(

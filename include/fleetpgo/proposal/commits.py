@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from fleetpgo import foreign
 from fleetpgo.errors import RepositoryError
-from fleetpgo.proposal.checkout import changed_files, content_of, write
+from fleetpgo.proposal.checkout import changed_files, content_of, unpacked, write
 from fleetpgo.proposal.git import git
 from fleetpgo.proposal.signing import Entry, signing
 
@@ -141,11 +141,14 @@ def commit_tree(
     identity = checkout.identity
     if identity.make is not None:
         return _made_by_forge(checkout, identity.make, tree, parent, message)
-    with signing(identity) as config:
+    with signing(identity) as config, tempfile.NamedTemporaryFile(prefix="fleetpgo-") as file:
+        # A file: what stands on the command line may have 128 KiB.
+        file.write(f"{message.rstrip()}\n".encode())
+        file.flush()
         other = {"author.name": author[0], "author.email": author[1]} if author else {}
         return git(
             checkout.path,
-            *("commit-tree", *(["-S"] if identity.sign else []), "-p", parent, "-m", message, tree),
+            *("commit-tree", *(["-S"] if identity.sign else []), "-p", parent, "-F", file.name, tree),
             config={**config, **other},
         )
 
@@ -160,9 +163,7 @@ def _made_by_forge(checkout: Checkout, make: MakeCommit, tree: str, parent: str,
             entries.append(Entry(name, "100644", None))
             continue
         mode, _, blob = found.partition("\t")[0].split()
-        file = path / git(path, "unpack-file", blob, config=checkout.config)
-        entries.append(Entry(name, mode, file.read_bytes()))
-        file.unlink()
+        entries.append(Entry(name, mode, unpacked(checkout, blob, name)))
     made = make(entries, parent, git(path, "rev-parse", f"{parent}^{{tree}}"), message)
     # As deep as what is here: to cut it off at a commit that is on no branch yet would have the push refused.
     fetched = ("fetch", "--quiet", "--no-tags", "--filter=blob:none", "origin", made)
