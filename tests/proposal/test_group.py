@@ -18,7 +18,7 @@ from fleetpgo.proposal.ensure import Marker, marker
 from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, TAKE_OVER
 from fleetpgo.proposal.git import git
 from fleetpgo.proposal.members import own_commit
-from fleetpgo.proposal.merge_alone import _more
+from fleetpgo.proposal.merge_alone import _Group, _more
 from fleetpgo.proposal.restore import restore
 from fleetpgo.proposal.sections import absent, replaced, sections
 from fleetpgo.proposal.sharing import of_group
@@ -297,7 +297,7 @@ def test_the_other_services_of_a_merge_are_no_other_change(run, bare, tmp_path, 
     git(tmp_path, "clone", "--quiet", bare.as_uri(), str(work))
 
     told = f"the profile's merge {merged[:12]} {said}" if said else ""
-    assert _more(work, "main", merged, before, merged, Identity().addresses) == told
+    assert _more(work, "main", merged, before, merged, _Group(Identity().addresses)) == told
 
 
 def test_two_that_change_the_same_lines_are_told_apart(run, bare, prepare, services):

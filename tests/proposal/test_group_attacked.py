@@ -11,7 +11,7 @@ from fleetpgo.errors import ForgeError, RepositoryError
 from fleetpgo.proposal import membership
 from fleetpgo.proposal.ensure import Marker
 from fleetpgo.proposal.git import git
-from fleetpgo.proposal.merge_alone import _more
+from fleetpgo.proposal.merge_alone import _Group, _more
 from fleetpgo.proposal.sections import absent, marker_of, replaced, sections
 from fleetpgo.proposal.signing import Identity
 from fleetpgo.run.digest import digest
@@ -215,7 +215,7 @@ def test_a_person_who_writes_our_trailer_is_another_change_all_the_same(run, bar
     merged = merge(bare, "main", BRANCH, "merge")
     git(tmp_path, "clone", "--quiet", bare.as_uri(), "work")
 
-    told_of = _more(tmp_path / "work", "main", merged, before, merged, Identity().addresses)
+    told_of = _more(tmp_path / "work", "main", merged, before, merged, _Group(Identity().addresses))
     assert told_of == f"the profile's merge {merged[:12]} brought 1 other commit(s)"
 
 

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fleetpgo import foreign
 from fleetpgo.errors import RepositoryError
+from fleetpgo.proposal.checkout import unpacked
 from fleetpgo.proposal.git import git
 from fleetpgo.proposal.wiring.edits import is_makefile
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fleetpgo.proposal.checkout import Checkout
     from fleetpgo.service.rules import ServiceRules
 
@@ -60,9 +63,14 @@ class Edit:
 
 def edits_of(checkout: Checkout, before: str, after: str) -> tuple[Edit, ...]:
     """Return what differs between two commits."""
-    told = git(
-        checkout.path, "diff-tree", "-r", "-z", "--no-renames", before, after, config=checkout.config
-    ).split("\0")
+    return edits_in(checkout.path, before, after, checkout.config)
+
+
+def edits_in(
+    repository: Path, before: str, after: str, config: Mapping[str, str] | None = None
+) -> tuple[Edit, ...]:
+    """Return what differs between two commits of a repository; the configuration fetches what it lacks."""
+    told = git(repository, "diff-tree", "-r", "-z", "--no-renames", before, after, config=config).split("\0")
     found = []
     for about, path in zip(told[::2], told[1::2], strict=False):
         old_mode, new_mode, old, new = about.lstrip(":").split()[:4]
@@ -168,17 +176,10 @@ def _merged(checkout: Checkout, edit: Edit, now: Entry) -> Entry | None:
     with tempfile.TemporaryDirectory(prefix="fleetpgo-") as directory:
         place = Path(directory)
         for name, entry in (("now", now), ("old", edit.old), ("new", edit.new)):
-            (place / name).write_bytes(_content(checkout, entry.sha))
+            (place / name).write_bytes(unpacked(checkout, entry.sha, edit.path))
         try:
             git(place, "merge-file", "--quiet", "now", "old", "new")
         except RepositoryError:
             return None
         blob = git(checkout.path, "hash-object", "-w", "--no-filters", "--", str(place / "now"))
     return Entry(now.mode, blob)
-
-
-def _content(checkout: Checkout, blob: str) -> bytes:
-    file = checkout.path / git(checkout.path, "unpack-file", blob, config=checkout.config)
-    content = file.read_bytes()
-    file.unlink()
-    return content
