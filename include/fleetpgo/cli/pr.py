@@ -190,19 +190,15 @@ class _Reviewed:
         from fleetpgo.proposal.builds import identity_in_group
         from fleetpgo.proposal.checkout import clone
         from fleetpgo.proposal.commits import start_anew
-        from fleetpgo.proposal.members import look
+        from fleetpgo.proposal.members import look, members_of
         from fleetpgo.proposal.membership import withdraw
-        from fleetpgo.proposal.sections import live, sections
+        from fleetpgo.proposal.sections import sections
+        from fleetpgo.service.rules import GROUP_BRANCH
 
-        name = self._service.name
-        others = live(pull_request.body).keys() - {name}
-        if pull_request.state != "open" or pull_request.branch != self._service.branch or not others:
+        name, branch = self._service.name, pull_request.branch
+        of_group = branch == self._service.branch and branch.startswith(GROUP_BRANCH)
+        if pull_request.state != "open" or not of_group:
             return None
-        if name not in sections(pull_request.body):
-            raise ForgeError(
-                f"{name} is not in pull request {pull_request.number}, but {', '.join(sorted(others))}",
-                hint="nothing needs to be done",
-            )
         with clone(
             self.forge.clone_url,
             pull_request.base,
@@ -210,6 +206,16 @@ class _Reviewed:
             config={},
             identity=identity_in_group(self._service, self.forge),
         ) as checkout:
+            with start_anew(checkout) as apart:
+                found = members_of(apart, checkout.seen, self._service, judged=True) if checkout.seen else []
+            there = {each.service for each in found}
+            if not there - {name}:
+                return None
+            if name not in there | sections(pull_request.body).keys():
+                raise ForgeError(
+                    f"{name} is not in pull request {pull_request.number}, but {', '.join(sorted(there))}",
+                    hint="nothing needs to be done",
+                )
             if checkout.foreign:
                 raise ForgeError(
                     f"the newest commit of {checkout.branch} is by {checkout.foreign}: nothing is taken out",
