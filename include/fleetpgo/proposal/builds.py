@@ -25,7 +25,7 @@ from fleetpgo.golang.processes import MOST_LINES
 from fleetpgo.golang.toolchain import Built, build, build_settings, log_line, run, version
 from fleetpgo.proposal.checkout import clone, read, write
 from fleetpgo.proposal.remembered import Plain, recall, remember
-from fleetpgo.proposal.sharing import Beside, addresses_of, of_repository
+from fleetpgo.proposal.sharing import Beside, in_group
 from fleetpgo.proposal.signing import identity_of
 from fleetpgo.proposal.wiring.edits import BaseBuild
 from fleetpgo.proposal.wiring.recording import recording
@@ -72,11 +72,9 @@ def clone_to_build(service: ServiceRules, forge: Forge, cache: Path) -> Iterator
 
 
 def identity_in_group(service: ServiceRules, forge: Forge) -> Identity:
-    """Return who makes a service's commits, and whose others on its branch are fleetpgo's as well."""
-    return replace(
-        identity_of(service.commit, forge.signing_key, forge.make_commit),
-        others=addresses_of([service, *of_repository(service)]),
-    )
+    """Return who makes a service's commits, and in a group whose others on its branch are fleetpgo's, too."""
+    own = identity_of(service.commit, forge.signing_key, forge.make_commit)
+    return in_group(own, service) if service.repository.group else own
 
 
 @dataclass(frozen=True)

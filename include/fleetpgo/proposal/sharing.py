@@ -7,7 +7,7 @@ build for all of them, and its cached result (:mod:`fleetpgo.proposal.remembered
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fleetpgo.proposal.checkout import Checkout
+    from fleetpgo.proposal.signing import Identity
     from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)
@@ -60,6 +61,11 @@ def of_group(service: ServiceRules) -> list[ServiceRules]:
     """Return the other services of the same group; none without a group."""
     group = service.repository.group
     return [other for other in of_repository(service) if group and other.repository.group == group]
+
+
+def in_group(identity: Identity, service: ServiceRules) -> Identity:
+    """Return who makes a service's commits on the branch of a group, where others' are fleetpgo's as well."""
+    return replace(identity, others=addresses_of([service, *of_repository(service)]))
 
 
 def addresses_of(services: Iterable[ServiceRules]) -> frozenset[str]:
