@@ -12,6 +12,7 @@ from fleetpgo.proposal.etiquette import REBASE, REBASE_BOX, TAKE_OVER
 from fleetpgo.proposal.forges import Standing
 from fleetpgo.proposal.git import git
 from fleetpgo.proposal.sections import compose
+from fleetpgo.proposal.signing import Identity
 from fleetpgo.run.proposed import Failed, Merge, Proposed, Watched
 from fleetpgo.run.store import RunStore
 from fleetpgo.steps import refresh as step
@@ -310,8 +311,11 @@ def test_the_branch_of_a_group_goes_after_the_merge_whoever_has_its_newest_commi
     forge, bare, grouped, tmp_path
 ):
     grouped(tiny=OWN, other=OTHER)
-    trailers = f"Fleetpgo-Service: other\nFleetpgo-Base: {'0' * 40}\nFleetpgo-After: 0"
-    head = make_commit(bare, forge.get(1).head, {"other": "x"}, f"Refresh\n\n{trailers}", ("a", "a@b"))
+    trailers = f"Fleetpgo-Base: {'0' * 40}\nFleetpgo-After: 0"
+    head, us = forge.get(1).head, (Identity().name, Identity().email)
+    for name in ("tiny", "other"):
+        told = f"Refresh\n\nFleetpgo-Service: {name}\n{trailers}"
+        head = make_commit(bare, head, {name: "x"}, told, us)
     git(bare, "update-ref", "refs/heads/fleetpgo/group.shop", head)
     forge.merge(1)
     store = RunStore(tmp_path / "store", "tiny", "run-1")

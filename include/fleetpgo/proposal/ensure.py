@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.errors import RefusedError
 from fleetpgo.markdown import code, listed
 from fleetpgo.proposal.automerge import Figures, merge_by_rule
-from fleetpgo.service.rules import NAME
+from fleetpgo.service.rules import GROUP_BRANCH, NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ _LONGEST_MARKER = 4096
 """Characters. A run's id has at most 250."""
 
 _FIELDS: dict[str, re.Pattern[str]] = {
-    "run": re.compile(r".*", re.DOTALL),
+    "run": re.compile(r".{0,250}", re.DOTALL),
     "profile": re.compile(r"[0-9a-f]{12}"),
     "service": re.compile(f"(?:{NAME.pattern})?"),
     "head": re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})?"),
@@ -140,7 +140,7 @@ def ensure_pull_request(
         require_head()
         found = forge.update(found.number, title, body, base if found.base != base else None)
         require_head()
-    rule = review.merge_rule
+    rule = None if branch.startswith(GROUP_BRANCH) else review.merge_rule
     if HANDED_OVER not in found.labels:
         hand_over(forge, found, review, figures, head)
     elif rule is not None and not isinstance(review.auto_merge, str):
@@ -182,7 +182,7 @@ def hand_over(
     # One from an earlier try may have to be taken back.
     if refused or forge.read_comment(number, _NOT_ASKED):
         forge.comment(number, _not_asked(refused), _NOT_ASKED)
-    if review.merge_rule:
+    if review.merge_rule and not made.branch.startswith(GROUP_BRANCH):
         merge_by_rule(forge, made, review.merge_rule, figures, head=head)
     forge.label(number, add=(HANDED_OVER,))
 

@@ -160,11 +160,16 @@ def _chain(
         else:
             made = _own(checkout, service, own, tip, before, after, kept)
         if made is None:
-            _log.warning("the commit of %s does not apply to %s any more", name, checkout.base)
+            _log.warning("the commit of %s does not apply to %s, or changes nothing", name, checkout.base)
             continue
         kept.append(made)
         tip = made.commit
     return Chain(tip, tuple(kept))
+
+
+def rest(checkout: Checkout, service: ServiceRules, there: Sequence[Member]) -> tuple[Member, ...]:
+    """Return which of the other services' commits the newest base still takes, as they would be on it."""
+    return _chain(checkout, service, None, there, 0).members
 
 
 def _own(

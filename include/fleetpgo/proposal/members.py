@@ -18,7 +18,7 @@ from fleetpgo.errors import RepositoryError
 from fleetpgo.proposal.carry import edits_of, held_by, profile_of
 from fleetpgo.proposal.commits import start_anew
 from fleetpgo.proposal.git import git
-from fleetpgo.proposal.sharing import addresses_of, of_repository
+from fleetpgo.proposal.sharing import in_group, of_repository
 from fleetpgo.service.rules import NAME
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 _MOST = 100
 """Commits of a branch that are looked through."""
+
+_LARGEST = 64 << 10
+"""Bytes of a commit: a message may take a page of text, and a signature."""
 
 _LONGEST_NAME = 200
 
@@ -143,7 +146,7 @@ def members_of(
     for row in rows[first:]:
         if row.sha == base:
             break
-        if not row.is_ours(ours) or row.service in found:
+        if not row.is_ours(ours) or row.service in found or _size(checkout, row.sha) > _LARGEST:
             raise _not_ours(checkout, row, ours, "a commit below fleetpgo's newest one")
         edits = edits_of(checkout, row.parents[0], row.sha)
         if row.service == service.name:  # it is replaced or taken off, whatever it holds
@@ -152,6 +155,11 @@ def members_of(
             profile = profile_of(edits, row.service, rules.get(row.service))
         found[row.service] = Member(row.service, row.sha, row.parents[0], int(row.after), profile)
     return list(found.values())[::-1]
+
+
+def _size(checkout: Checkout, commit: str) -> int:
+    """Return how many bytes a commit has, most of which are its message."""
+    return int(git(checkout.path, "cat-file", "-s", commit))
 
 
 def _not_ours(checkout: Checkout, row: _Row, ours: Collection[str], which: str) -> RepositoryError:
@@ -200,7 +208,7 @@ def own_commit(checkout: Checkout, service: ServiceRules, found: PullRequest) ->
         service: rules of the service.
         found: the pull request. Its head may be of a later one from the same branch, as on Gitea.
     """
-    identity = replace(checkout.identity, others=addresses_of([service, *of_repository(service)]))
+    identity = in_group(checkout.identity, service)
     if not _SHA.fullmatch(found.head):
         return None
     try:
@@ -213,13 +221,51 @@ def own_commit(checkout: Checkout, service: ServiceRules, found: PullRequest) ->
     return own.commit if own and own.after < found.number else None
 
 
-def left_over(forge: Forge, branch: str, number: int) -> str | None:
-    """Return the branch's newest commit if it is of a pull request, or of one before; None if it is not.
+def brought_by(forge: Forge, found: PullRequest) -> set[str]:
+    """Return the services that have a commit in a group's pull request; none if no commit names one.
+
+    Whoever has put it there: it may have been put on another base, or into another commit, by a person.
+
+    Args:
+        forge: where it is.
+        found: the pull request.
+
+    Raises:
+        RepositoryError: git fails, or the origin does not have its head any more.
+        ForgeError: the forge gives no credentials.
+    """
+    if not _SHA.fullmatch(found.head):
+        return set()
+    with tempfile.TemporaryDirectory(prefix="fleetpgo-") as directory:
+        place = Path(directory)
+        git(place, "init", "--quiet", "--template=")
+        shallow = ("fetch", "--quiet", f"--depth={_MOST}", "--no-tags", "--filter=tree:0")
+        git(place, *shallow, forge.clone_url, found.head, config=forge.git_config())
+        log = ("log", "--first-parent", f"--max-count={_MOST}", "-z", "--format=%H%n%B")
+        told = git(place, *log, found.head)
+    services: set[str] = set()
+    base = None
+    for each in told.split("\0"):
+        sha, _, words = each.partition("\n")
+        if sha == base:
+            break
+        services |= set(_named(SERVICE_TRAILER, words))
+        base = base or next(iter(_named(BASE, words)), None)
+    return services
+
+
+def _named(key: str, words: str) -> list[str]:
+    return re.findall(rf"^{key}: (\S+)[ \t]*$", words, re.MULTILINE)
+
+
+def left_over(forge: Forge, branch: str, ended: PullRequest, ours: Collection[str]) -> str | None:
+    """Return the branch's newest commit if it is fleetpgo's, and a pull request's last; None if it is not.
 
     Args:
         forge: where it is.
         branch: branch of a group.
-        number: of the pull request, which has ended.
+        ended: the pull request, which was merged.
+        ours: addresses of fleetpgo's commits.
 
     Raises:
         RepositoryError: git fails.
@@ -234,6 +280,9 @@ def left_over(forge: Forge, branch: str, number: int) -> str | None:
             return None
         shallow = ("fetch", "--quiet", "--depth=1", "--no-tags", "--filter=blob:none")
         git(place, *shallow, forge.clone_url, f"refs/heads/{branch}", config=config)
-        form = f"%H %(trailers:key={AFTER},valueonly,unfold,separator=%x20)"
-        sha, _, after = git(place, "show", "--no-patch", f"--format={form}", "FETCH_HEAD").partition(" ")
-    return sha if _NUMBER.fullmatch(after) and int(after) < number else None
+        form = f"%H%n%ae%n%ce%n%(trailers:key={AFTER},valueonly,unfold,separator=%x20)"
+        told = git(place, "show", "--no-patch", f"--format={form}", "FETCH_HEAD")
+    sha, author, committer, after = f"{told}\n\n\n".split("\n")[:4]
+    if not {author, committer} <= set(ours) or sha != ended.head:
+        return None
+    return sha if _NUMBER.fullmatch(after) and int(after) < ended.number else None

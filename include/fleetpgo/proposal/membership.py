@@ -19,9 +19,10 @@ from fleetpgo.proposal import sections
 from fleetpgo.proposal.checkout import branch_head, branches, delete_branch, look_at
 from fleetpgo.proposal.commits import start_anew
 from fleetpgo.proposal.ensure import HANDED_OVER, Marker, hand_over
-from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, POINTLESS, closed_as_pointless
-from fleetpgo.proposal.group import join, require_member
+from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, POINTLESS, closed_as_pointless, take_back
+from fleetpgo.proposal.group import join, require_member, rest
 from fleetpgo.proposal.members import members_of
+from fleetpgo.proposal.sharing import in_group
 from fleetpgo.proposal.updating import only_updated
 from fleetpgo.service.files import service_files
 from fleetpgo.service.rules import GROUP_BRANCH
@@ -130,6 +131,7 @@ def _write_once(
             found = forge.find(branch)
             if found is None or found.state != "open":
                 raise
+    take_back(forge, found, code(service.name))
     body = sections.replaced(found.body, group, service.name, text, chain.lost, there)
     title = sections.title_of(group, body)
     new = service.name not in sections.live(found.body)
@@ -166,7 +168,12 @@ def leave(checkout: Checkout, forge: Forge, service: ServiceRules, why: str) -> 
     for _ in range(_ATTEMPTS):
         if withdraw(checkout, forge, service, why) or _close_last(checkout, forge, service, why):
             return
-    _log.warning("%s stays in %s: others push all the time", service.name, checkout.branch)
+    _log.warning(
+        "%s stays in %s: others have joined or left at each of %d tries",
+        service.name,
+        checkout.branch,
+        _ATTEMPTS,
+    )
 
 
 def withdraw(
@@ -226,30 +233,33 @@ def _close_last(checkout: Checkout, forge: Forge, service: ServiceRules, why: st
         return True
     tip = branch_head(checkout)
     there = members_of(checkout, tip, service, judged=tip == checkout.seen) if tip else []
-    if any(each.service != service.name for each in there):
+    if rest(checkout, service, there):
         return False
     # The text comes first: by it a run of another service, if one joins now, tells that it is not meant.
     group = checkout.branch.removeprefix(GROUP_BRANCH)
     about = sections.marker_of(service.name, found.body) or Marker("", "0" * 12)
-    if not about.absent:
-        text = sections.absent(service.name, "withdrawn", about, why)
-        body = sections.replaced(found.body, group, service.name, text)
+    text = None if about.absent else sections.absent(service.name, "withdrawn", about, why)
+    lost = {name: each for name, each in sections.live(found.body).items() if name != service.name}
+    if text or lost:
+        body = sections.replaced(found.body, group, service.name, text, lost)
         forge.update(found.number, sections.title_of(group, body), body)
-    forge.comment(
-        found.number,
+    said = (
         f"fleetpgo closes this at {found.head}: {why}. It proposes a profile again as soon as one would "
-        "change the build.",
-        POINTLESS,
+        "change the build."
     )
+    forge.comment(found.number, said, POINTLESS)
     if tip:
         try:
             delete_branch(checkout.url, checkout.branch, tip, forge.git_config())
         except RepositoryError as error:
             _log.warning("%s is not deleted: %s", checkout.branch, error.message)
     if branch_head(checkout) not in (None, tip):
+        take_back(forge, found, "another service")
         return False
     if forge.get(found.number).state == "open":
         forge.close(found.number)
+    # Who has joined just now may have taken it back.
+    forge.comment(found.number, said, POINTLESS)
     _log.info("pull request %d is closed: %s", found.number, why)
     return True
 
@@ -292,7 +302,10 @@ def _leave_one(checkout: Checkout, forge: Forge, service: ServiceRules, why: str
     about = sections.marker_of(service.name, found.body)
     if grouped and (service.name not in sections.sections(found.body) or (about and about.absent)):
         return
-    with start_anew(checkout) as untouched:
+    # On its own branch a commit of another service's author is no commit of fleetpgo's.
+    alone = replace(checkout.identity, others=frozenset())
+    identity = in_group(alone, service) if grouped else alone
+    with start_anew(replace(checkout, identity=identity)) as untouched:
         there = look_at(untouched, checkout.branch)
         if there.foreign and not only_updated(there):
             _say_that_it_stays(forge, found, why, f"its newest commit is by {there.foreign}")

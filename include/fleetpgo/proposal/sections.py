@@ -86,7 +86,7 @@ def replaced(
         found[name] = text
     for each, before in (lost or {}).items():
         if marker_of(each, body) == before:
-            why = "its commit did not apply to the base any more; its own run makes it anew"
+            why = "its commit did not apply to the base any more, or was in it; its own run makes it anew"
             found[each] = absent(each, "conflict", before, why)
     for each in there:
         found.setdefault(each, f"## {each}\n\nIts commit is on the branch. Its own run writes the text.")

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.errors import BuildError
+from fleetpgo.errors import BuildError, RepositoryError
 from fleetpgo.golang.reference import differences, read_reference
 from fleetpgo.proposal.automerge import Figures
 from fleetpgo.proposal.body import (
@@ -98,6 +98,7 @@ def propose(
         ForgeError: the forge cannot be reached, or refuses.
     """
     repository = service.repository
+    _require_one_base(service)
     forge.check(repository.base)
     moved = False
     while True:
@@ -163,6 +164,16 @@ def propose(
             leave_elsewhere(checkout, forge, service, made)
         _log.info("pull request %d: %s", made.number, made.url)
         return replace(proposed, head=head, pull_request=made.number, url=made.url)
+
+
+def _require_one_base(service: ServiceRules) -> None:
+    for other in of_group(service):
+        if other.repository.base != service.repository.base:
+            raise RepositoryError(
+                f"{service.name} and {other.name} are of one group, {service.repository.group}, and the base "
+                f"of one is {service.repository.base}, of the other {other.repository.base}",
+                hint="give both service files the same repository.base, or another repository.group",
+            )
 
 
 def _join(

@@ -18,6 +18,8 @@ from fleetpgo.proposal.automerge import Figures, merge_by_rule
 from fleetpgo.proposal.checkout import delete_branch
 from fleetpgo.proposal.etiquette import REBASE, closed_as_pointless, wants_rebase, without_rebase
 from fleetpgo.proposal.members import left_over
+from fleetpgo.proposal.sharing import in_group
+from fleetpgo.proposal.signing import Identity
 from fleetpgo.run.proposed import Merge, Proposed, Watched
 from fleetpgo.service.rules import GROUP_BRANCH
 from fleetpgo.steps.propose_run import propose_profile
@@ -78,7 +80,8 @@ def refresh(
         return f"nothing is due any more about pull request {found.number}"
     now, asked = now or datetime.now(UTC), is_asked(found)
     tried, again_at = work_key(cause, standing, asked=asked), None
-    rule = service.review.merge_rule
+    # No service's rule speaks for a group, which this service may have been of when it proposed.
+    rule = None if found.branch.startswith(GROUP_BRANCH) else service.review.merge_rule
     try:
         if rule and not (standing.conflict or standing.behind) and cause.endswith(BY_RULE):
             figures = Figures(proposed.overlap, proposed.source_match)
@@ -174,12 +177,13 @@ def _why_stuck(error: FleetPGOError) -> str:
     )
 
 
-def clean_up(store: RunStore, connect: Callable[[], Forge]) -> None:
+def clean_up(store: RunStore, connect: Callable[[], Forge], service: ServiceRules | None = None) -> None:
     """Delete our branch after the merge, unless it has moved; that it cannot is no failure of the run.
 
     Args:
         store: artifacts of the run.
         connect: reaches the forge.
+        service: its rules; None: only commits of fleetpgo's own name are its own.
     """
     merge, proposed = store.find(Merge), store.find(Proposed)
     if merge is None or merge.state != "merged" or proposed is None or proposed.head is None:
@@ -189,7 +193,9 @@ def clean_up(store: RunStore, connect: Callable[[], Forge]) -> None:
         head: str | None = proposed.head
         if proposed.branch.startswith(GROUP_BRANCH) and proposed.pull_request is not None:
             # Another service's commit may be the newest, or there may be another pull request already.
-            head = left_over(forge, proposed.branch, proposed.pull_request)
+            known = in_group(Identity(), service) if service else Identity()
+            ended = forge.get(proposed.pull_request)
+            head = left_over(forge, proposed.branch, ended, known.addresses)
         if head is not None:
             delete_branch(forge.clone_url, proposed.branch, head, forge.git_config())
     except FleetPGOError as error:

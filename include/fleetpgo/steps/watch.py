@@ -94,16 +94,17 @@ def look_at_closed(
 
 
 def closed_beside(service: ServiceRules | None, proposed: Proposed, pull_request: PullRequest) -> str:
-    """Return that a group's pull request proposes this run's profile and is closed; "" if not.
+    """Return that a group's pull request has this run's section, and is closed; "" if not.
 
-    If fleetpgo closed it, that was for another service, the last one, which left just when this run joined.
+    If fleetpgo closed it, that was for another service, the last one: it left just when this run joined, or
+    while the base did not take this run's commit.
     """
     if service is None or service.repository.group is None or pull_request.state != "closed":
         return ""
     about = marker_of(service.name, pull_request.body)
-    if about is None or about.absent or about.profile != proposed.profile:
+    if about is None or about.absent not in ("", "conflict") or about.profile != proposed.profile:
         return ""
-    return "it was closed for another service just when this one joined"
+    return f"it, {pull_request.number}, was closed for another service, and this one's profile is left"
 
 
 def look_at_open(
@@ -140,7 +141,7 @@ def look_at_open(
 def due(service: ServiceRules, proposed: Proposed, pull_request: PullRequest, standing: Standing) -> str:
     """Return what there is to do about an open pull request, in a few words; "" if nothing."""
     ours = HANDED_OVER in pull_request.labels and standing.head == proposed.head
-    rule = service.review.merge_rule
+    rule = service.review.merge_rule if pull_request.branch == service.own_branch else None
     figures = Figures(proposed.overlap, proposed.source_match)
     about = marker_of(service.name, pull_request.body)
     reasons = (
