@@ -9,7 +9,11 @@ from click.testing import CliRunner
 
 from fleetpgo.cli.main import cli
 from fleetpgo.errors import RepositoryError
+from fleetpgo.golang import worktree
+from fleetpgo.proposal import checkout as checkout_module
 from fleetpgo.proposal import membership
+from fleetpgo.proposal.checkout import clone, read_at
+from fleetpgo.proposal.ensure import Marker, marker, marker_line
 from fleetpgo.proposal.git import git
 from fleetpgo.proposal.merge_alone import what_else
 from fleetpgo.proposal.sections import marker_of, replaced, sections
@@ -31,6 +35,7 @@ from tests.proposal.grouped import (
     services,
     short_pauses,
 )
+from tests.proposal.test_body import FIRST
 from tests.proposal.test_group_attacked import killed
 
 __all__ = ["prepare", "run_on", "services", "short_pauses"]
@@ -274,3 +279,46 @@ def test_a_commit_whose_message_is_too_long_is_not_ours(run, bare, tmp_path):
 def test_a_command_that_the_system_does_not_start_is_an_error_of_the_repository(bare):
     with pytest.raises(RepositoryError, match="`git log` cannot be run: Argument list too long"):
         git(bare, "log", "x" * (1 << 18))
+
+
+def test_a_file_that_is_too_large_is_not_read(run, forge, bare, monkeypatch):
+    run("api", b"one and more")
+    monkeypatch.setattr(worktree, "MOST", 4)
+    with (
+        clone(forge.clone_url, "main", "x", config={}) as checkout,
+        pytest.raises(RepositoryError, match=r"cmd/api/default\.pgo in .* is larger than"),
+    ):
+        read_at(checkout, git(bare, "rev-parse", BRANCH), path_of("api"))
+
+
+def test_a_text_that_names_a_run_longer_than_any_is_none_of_ours():
+    assert [marker(marker_line(Marker("x" * size, "0" * 12))) is None for size in (250, 251)] == [False, True]
+
+
+# What it costs who has no group.
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_without_a_group_one_look_at_the_branches_is_all_and_none_in_a_dry_run(
+    services, prepare, forge, monkeypatch, tmp_path, dry_run
+):
+    services("api", {"group": None})
+    looks = []
+
+    def count(directory, *arguments, **named):
+        looks.append(arguments[0])
+        return git(directory, *arguments, **named)
+
+    leave = step.leave_elsewhere
+
+    def counted(*arguments):
+        monkeypatch.setattr(checkout_module, "git", count)
+        monkeypatch.setattr(forge, "find", None)
+        leave(*arguments)
+
+    monkeypatch.setattr(step, "leave_elsewhere", counted)
+    step.propose(
+        load_named("api"), forge, b"one", FIRST.provenance, dry_run=dry_run, cache=tmp_path / "cache"
+    )
+
+    assert looks == ([] if dry_run else ["ls-remote"])
