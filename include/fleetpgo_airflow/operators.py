@@ -270,7 +270,7 @@ class AnnounceMergeOperator(RefreshOperator):
         with translated(self.service):
             service, store = self.opened(context)
             proposed, merge = store.read(Proposed), store.read(Merge)
-            clean_up(store, lambda: hooks.forge(service))
+            clean_up(store, lambda: hooks.forge(service), service)
         (asset,) = self.outlets
         context["outlet_events"][asset].extra = {
             "profile": proposed.profile,

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import pytest
 
@@ -14,6 +15,36 @@ from fleetpgo.service.review import ReviewRules
 )
 def test_a_body_without_a_readable_marker_has_none(text):
     assert marker(text) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"head": "--upload-pack=touch /tmp/x"},
+        {"head": "HEAD"},
+        {"head": ["a"]},
+        {"run": 1},
+        {"run": None},
+        {"profile": "../../x"},
+        {"profile": 12},
+        {"service": "../api"},
+        {"service": {}},
+        {"absent": "whatever"},
+        {"more": "x"},
+        {"run": "x" * 5000},
+    ],
+)
+def test_a_marker_that_fleetpgo_never_writes_is_none(wrong):
+    right = {"run": "run-1", "profile": "0" * 12, "service": "api", "head": "a" * 40, "absent": "rejected"}
+    lines = [f"<!-- fleetpgo {json.dumps(each)} -->" for each in (right, {**right, **wrong})]
+
+    assert [marker(each) is None for each in lines] == [False, True]
+
+
+@pytest.mark.parametrize("text", ["[]", "1", "[" * 4000, '{"a":' * 800])
+def test_a_marker_of_another_shape_is_none(text):
+    assert marker(f"<!-- fleetpgo {{{text}}} -->") is None
+    assert marker(f'<!-- fleetpgo {{"run": {text}}} -->') is None
 
 
 class OneForge:

@@ -7,15 +7,20 @@ import pytest
 
 from fleetpgo.errors import BuildError, ForgeError
 from fleetpgo.proposal import automerge
+from fleetpgo.proposal.ensure import Marker, marker_line
 from fleetpgo.proposal.etiquette import REBASE, REBASE_BOX, TAKE_OVER
 from fleetpgo.proposal.forges import Standing
 from fleetpgo.proposal.git import git
+from fleetpgo.proposal.sections import compose
+from fleetpgo.proposal.signing import Identity
 from fleetpgo.run.proposed import Failed, Merge, Proposed, Watched
 from fleetpgo.run.store import RunStore
 from fleetpgo.steps import refresh as step
 from fleetpgo.steps.wait import look_for_merge
 from fleetpgo.steps.watch import begin_to_wait, waited
 from tests.proposal.forges.merging import push_files
+from tests.proposal.grouped import make_commit
+from tests.run.artifacts import manifest
 from tests.tiny import tiny
 
 BRANCH = "fleetpgo/tiny"
@@ -244,3 +249,96 @@ def test_the_forge_is_asked_to_merge_it_later_once_for_each_commit(store, forge,
     found = by_rule(store, forge, monkeypatch, {**waits, "settled": False}, waits, waits)
     assert found == ["waiting", "work", "waiting"]
     assert asked == [(1, "squash", store.read(Proposed).head)]
+
+
+@pytest.fixture
+def grouped(forge, bare, tmp_path):
+    """The run of a service of a group, with the text of its pull request as a test sets it."""
+    branch = "fleetpgo/group.shop"
+    git(bare, "branch", branch, "main")
+    head = push_files(bare, branch, {"go.mod": "module ours\n"})
+    forge.create(branch, "main", "Title", "")
+    store = RunStore(tmp_path / "store", "tiny", "run-1")
+    store.write(
+        Proposed(branch, "main", "0123456789ab", unchanged=False, dry_run=False, head=head, pull_request=1)
+    )
+    store.write(manifest(made_at=NOW))
+
+    def told(**sections):
+        forge.update(
+            1, "Title", compose("shop", {name: marker_line(each) for name, each in sections.items()})
+        )
+        service = tiny(repository={"group": "shop"})
+        return look_for_merge(store, forge, service, now=NOW)
+
+    return told
+
+
+OWN, OTHER = Marker("run-1", "0123456789ab", "tiny"), Marker("run-9", "ffffffffffff", "other")
+
+
+def test_in_a_group_another_services_section_supersedes_nobody(grouped):
+    assert grouped(tiny=OWN, other=OTHER).state == "waiting"
+
+
+def test_in_a_group_a_newer_run_of_the_service_takes_over(grouped):
+    found = grouped(tiny=replace(OWN, run="run-2", profile="eeeeeeeeeeee"), other=OTHER)
+    assert (found.state, "superseded by run run-2" in found.message) == ("skipped", True)
+
+
+@pytest.mark.parametrize("lost", ["no section", "an older one", "no commit", "an older one's absence"])
+def test_a_section_or_commit_that_another_service_has_undone_is_made_anew(grouped, tmp_path, lost):
+    RunStore(tmp_path / "store", "tiny", "run-0").write(manifest(made_at=NOW - timedelta(days=7)))
+    sections = {
+        "no section": {},
+        "an older one": {"tiny": replace(OWN, run="run-0", profile="eeeeeeeeeeee")},
+        "no commit": {"tiny": replace(OWN, absent="conflict")},
+        "an older one's absence": {"tiny": replace(OWN, run="run-0", absent="withdrawn")},
+    }[lost]
+    found = grouped(other=OTHER, **sections)
+    assert (found.state, found.message.rpartition(": ")[2]) == (
+        "work",
+        "its section or its commit is not there",
+    )
+
+
+@pytest.mark.parametrize("absent", ["withdrawn", "rejected"])
+def test_a_service_that_was_taken_out_of_its_group_waits_no_more(grouped, absent):
+    assert grouped(tiny=replace(OWN, absent=absent), other=OTHER).state == "skipped"
+
+
+def test_the_branch_of_a_group_goes_after_the_merge_whoever_has_its_newest_commit(
+    forge, bare, grouped, tmp_path
+):
+    grouped(tiny=OWN, other=OTHER)
+    trailers = f"Fleetpgo-Base: {'0' * 40}\nFleetpgo-After: 0"
+    head, us = forge.get(1).head, (Identity().name, Identity().email)
+    for name in ("tiny", "other"):
+        told = f"Refresh\n\nFleetpgo-Service: {name}\n{trailers}"
+        head = make_commit(bare, head, {name: "x"}, told, us)
+    git(bare, "update-ref", "refs/heads/fleetpgo/group.shop", head)
+    forge.merge(1)
+    store = RunStore(tmp_path / "store", "tiny", "run-1")
+    look_for_merge(store, forge)
+    step.clean_up(store, lambda: forge)
+    assert git(bare, "branch", "--list", "fleetpgo/*") == ""
+
+
+@pytest.mark.parametrize(
+    ("joined", "ending"), [(OWN, ("work", [True])), (replace(OWN, absent="withdrawn"), ("skipped", []))]
+)
+def test_one_that_fleetpgo_closed_for_another_service_is_proposed_again(
+    forge, grouped, proposing, tmp_path, joined, ending
+):
+    asked = proposing(None)
+    grouped(tiny=joined, other=replace(OTHER, absent="withdrawn"))
+    forge.comment(1, f"fleetpgo closes this at {'a' * 40}: nothing changed.", "pointless")
+    forge.close(1)
+    store = RunStore(tmp_path / "store", "tiny", "run-1")
+    service = tiny(repository={"group": "shop"})
+    found = look_for_merge(store, forge, service, now=NOW)
+    if found.state == "work":
+        step.refresh(service, store, forge, cache=tmp_path, now=NOW)
+        assert look_for_merge(store, forge, service, now=NOW).state == "skipped"  # it is not tried for ever
+
+    assert (found.state, asked) == ending

@@ -119,6 +119,19 @@ def test_an_open_pull_request_beyond_the_limit_waits(services, look, opened, for
     assert look("b").state == "done"
 
 
+def test_the_pull_request_of_a_group_counts_once(services, look, opened, tmp_path):
+    services(a={"open": 2}, b={}, c={}, d={})
+    for name in "ab":
+        file = tmp_path / "services" / f"{name}.yaml"
+        rules = json.loads(file.read_text())
+        rules["repository"]["group"] = "shop"
+        file.write_text(json.dumps(rules))
+    opened("group.shop")
+    assert (look("b").state, look("c").state) == ("done", "done")
+    opened("d")
+    assert "fleetpgo/d, fleetpgo/group.shop" in look("c", "run-2").message
+
+
 def test_ones_own_open_pull_request_is_always_brought_up_to_date(services, look, opened):
     services(a={"open": 1}, b={})
     opened("a")

@@ -34,7 +34,8 @@ def pr() -> None:
 
     A service has two branches, `fleetpgo/SERVICE` and `fleetpgo/SERVICE-revert`. The commands act only on
     pull requests from these branches, even if services share a repository. Without NUMBER a command takes the
-    only open pull request.
+    only open pull request. Of a group's pull request (`repository.group`), `show` and `close` act on the
+    service's own section and commit.
 
     \b
       export FLEETPGO_FORGE=.local/demo/forge
@@ -79,12 +80,16 @@ def show(service: str, number: int | None, directory: str, *, as_json: bool) -> 
     reviewed = _Reviewed(service, directory)
     pull_request = reviewed.choose(number)
     comments = reviewed.forge.comments(pull_request.number)
+    commit, section = reviewed.of_group(pull_request)
     if as_json:
-        say(_dump({**asdict(pull_request), "comments": comments}))
+        own = {} if section is None else {"commit": commit, "section": section}
+        say(_dump({**asdict(pull_request), **own, "comments": comments}))
         return
     heading = f"#{pull_request.number} {pull_request.title} ({pull_request.state})"
     rich.print(plain(heading, style="bold"))
-    for text in (pull_request.body, *comments.values()):
+    if section is not None:
+        rich.print(plain(f"commit of {service}: {commit or 'none'}"))
+    for text in (pull_request.body if section is None else section, *comments.values()):
         rich.print(Markdown(foreign.safe(text)))
 
 
@@ -94,7 +99,7 @@ def show(service: str, number: int | None, directory: str, *, as_json: bool) -> 
 @_forge
 @json_option
 def merge(service: str, number: int | None, directory: str, *, as_json: bool) -> None:
-    """Merge an open pull request into its base with a merge commit."""
+    """Merge an open pull request into its base with a merge commit; a group's with all of its services."""
     reviewed = _Reviewed(service, directory)
     _report(reviewed.forge.merge(reviewed.choose(number).number), as_json=as_json)
 
@@ -105,8 +110,17 @@ def merge(service: str, number: int | None, directory: str, *, as_json: bool) ->
 @_forge
 @json_option
 def close(service: str, number: int | None, directory: str, *, as_json: bool) -> None:
-    """Close an open pull request without merging it; the run that waits for it is skipped."""
+    """Close an open pull request without merging it; the run that waits for it is skipped.
+
+    Of a group's pull request only the service's commit and section are taken out, while others are left.
+    """
     reviewed = _Reviewed(service, directory)
+    if left := reviewed.take_out(reviewed.choose(number)):
+        if as_json:
+            say(_dump(asdict(left)))
+        else:
+            say(f"{service} is taken out of pull request {left.number}, which stays open for the others")
+        return
     _report(reviewed.forge.close(reviewed.choose(number).number), as_json=as_json)
 
 
@@ -146,12 +160,73 @@ class _Reviewed:
                 f"the repository of {service} is on {repository.forge}, not on a local forge",
                 hint="review its pull requests there",
             )
-        self._branches = (self._service.branch, self._service.revert_branch)
+        own = self._service
+        self._branches = tuple(dict.fromkeys((own.branch, own.own_branch, own.revert_branch)))
         self.forge = LocalForge(directory, repository.project)
 
     def pull_requests(self) -> list[PullRequest]:
         """Return all of the service's, the oldest first."""
         return [each for each in self.forge.pull_requests() if each.branch in self._branches]
+
+    def of_group(self, pull_request: PullRequest) -> tuple[str | None, str | None]:
+        """Return the service's commit and section in a group's pull request; None, None: it is no group's."""
+        from fleetpgo.proposal.checkout import clone
+        from fleetpgo.proposal.members import own_commit
+        from fleetpgo.proposal.sections import sections
+
+        section = sections(pull_request.body).get(self._service.name)
+        if section is None:
+            return None, None
+        base = self._service.repository.base
+        with clone(self.forge.clone_url, base, pull_request.branch, config={}) as checkout:
+            return own_commit(checkout, self._service, pull_request), section
+
+    def take_out(self, pull_request: PullRequest) -> PullRequest | None:
+        """Take the service out of a group's pull request, and return that; None: close it, nobody is left.
+
+        Raises:
+            ForgeError: somebody has committed to the branch, or it is not open.
+        """
+        from fleetpgo.proposal.builds import identity_in_group
+        from fleetpgo.proposal.checkout import clone
+        from fleetpgo.proposal.commits import start_anew
+        from fleetpgo.proposal.members import look, members_of
+        from fleetpgo.proposal.membership import withdraw
+        from fleetpgo.proposal.sections import sections
+        from fleetpgo.service.rules import GROUP_BRANCH
+
+        name, branch = self._service.name, pull_request.branch
+        of_group = branch == self._service.branch and branch.startswith(GROUP_BRANCH)
+        if pull_request.state != "open" or not of_group:
+            return None
+        with clone(
+            self.forge.clone_url,
+            pull_request.base,
+            pull_request.branch,
+            config={},
+            identity=identity_in_group(self._service, self.forge),
+        ) as checkout:
+            with start_anew(checkout) as apart:
+                found = members_of(apart, checkout.seen, self._service, judged=True) if checkout.seen else []
+            there = {each.service for each in found}
+            if not there - {name}:
+                return None
+            if name not in there | sections(pull_request.body).keys():
+                raise ForgeError(
+                    f"{name} is not in pull request {pull_request.number}, but {', '.join(sorted(there))}",
+                    hint="nothing needs to be done",
+                )
+            if checkout.foreign:
+                raise ForgeError(
+                    f"the newest commit of {checkout.branch} is by {checkout.foreign}: nothing is taken out",
+                    hint=f"take the commit of {name} off the branch by hand",
+                )
+            looked = look(checkout, self._service)
+            why = "a person has taken it out"
+            with start_anew(looked) as untouched:
+                if not withdraw(untouched, self.forge, self._service, why, how="rejected"):
+                    return None
+        return self.forge.get(pull_request.number)
 
     def choose(self, number: int | None) -> PullRequest:
         """Return the one of that number; without a number the only open one.

@@ -25,7 +25,7 @@ from fleetpgo.golang.processes import MOST_LINES
 from fleetpgo.golang.toolchain import Built, build, build_settings, log_line, run, version
 from fleetpgo.proposal.checkout import clone, read, write
 from fleetpgo.proposal.remembered import Plain, recall, remember
-from fleetpgo.proposal.sharing import Beside
+from fleetpgo.proposal.sharing import Beside, in_group
 from fleetpgo.proposal.signing import identity_of
 from fleetpgo.proposal.wiring.edits import BaseBuild
 from fleetpgo.proposal.wiring.recording import recording
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from fleetpgo.proposal.checkout import Checkout
     from fleetpgo.proposal.forges import Forge
+    from fleetpgo.proposal.signing import Identity
     from fleetpgo.service.rules import BuildRules, ServiceRules
 
 _log = logging.getLogger(__name__)
@@ -64,10 +65,16 @@ def clone_to_build(service: ServiceRules, forge: Forge, cache: Path) -> Iterator
             config=forge.git_config(),
             submodules=repository.submodules,
             directory=directory,
-            identity=identity_of(service.commit, forge.signing_key, forge.make_commit),
+            identity=identity_in_group(service, forge),
         ) as checkout,
     ):
         yield checkout
+
+
+def identity_in_group(service: ServiceRules, forge: Forge) -> Identity:
+    """Return who makes a service's commits, and in a group whose others on its branch are fleetpgo's, too."""
+    own = identity_of(service.commit, forge.signing_key, forge.make_commit)
+    return in_group(own, service) if service.repository.group else own
 
 
 @dataclass(frozen=True)

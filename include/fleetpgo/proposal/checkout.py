@@ -6,7 +6,7 @@ import logging
 import shutil
 import tempfile
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
@@ -45,6 +45,8 @@ class Checkout:
         config: git configuration with the credentials; left out of the repr.
         content: tree and parents of `seen`; "" if there is none.
         identity: who makes our commits.
+        own: of a group's branch, path of the service's profile in `seen`, and its SHA as git keeps it; None:
+            the service has none there.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class Checkout:
     config: Mapping[str, str] = field(repr=False)
     content: str = ""
     identity: Identity = _US
+    own: tuple[str, str] | None = None
 
 
 @contextmanager
@@ -246,6 +249,32 @@ def require_head(checkout: Checkout, head: str, config: Callable[[], Mapping[str
         )
 
 
+def branch_head(checkout: Checkout) -> str | None:
+    """Return the full SHA of the branch's newest commit, as it is at the origin now; None: there is none."""
+    reference = f"refs/heads/{checkout.branch}"
+    return _references(checkout.path, "origin", checkout.config, reference).get(reference)
+
+
+def branches(checkout: Checkout, beginning: str) -> list[str]:
+    """Return the origin's branches whose names begin so. Nothing in the checkout's directory is read."""
+    reference = f"refs/heads/{beginning}"
+    with tempfile.TemporaryDirectory(prefix="fleetpgo-") as directory:
+        there = _references(Path(directory), checkout.url, checkout.config, f"{reference}*")
+    return sorted(name.removeprefix("refs/heads/") for name in there if name.startswith(reference))
+
+
+def look_at(checkout: Checkout, branch: str) -> Checkout:
+    """Return the checkout with another branch to push to, as that is now.
+
+    Args:
+        checkout: the repository of :func:`fleetpgo.proposal.commits.start_anew`.
+        branch: the branch; it need not exist.
+    """
+    seen, other = _seen(checkout.path, branch, checkout.config, checkout.identity.addresses)
+    content = content_of(checkout.path, seen) if seen else ""
+    return replace(checkout, branch=branch, seen=seen, foreign=other, content=content, own=None)
+
+
 def read_at(checkout: Checkout, sha: str, name: str) -> bytes | None:
     """Fetch a commit from the origin, and return a file in it; None if the commit has no such file.
 
@@ -261,11 +290,26 @@ def read_blob(checkout: Checkout, sha: str, name: str) -> bytes | None:
     entry = git(checkout.path, "ls-tree", sha, "--", name, config=checkout.config)
     if entry.split()[1:2] != ["blob"]:
         return None
+    return unpacked(checkout, f"{sha}:{name}", name)
+
+
+def unpacked(checkout: Checkout, blob: str, name: str) -> bytes:
+    """Return the content of a file as git keeps it.
+
+    Raises:
+        RepositoryError: git fails, or the file is larger than 64 MiB.
+    """
     # Writes the very bytes to a file; what other commands print is text to us.
-    path = checkout.path / git(checkout.path, "unpack-file", f"{sha}:{name}", config=checkout.config)
-    content = path.read_bytes()
-    path.unlink()
-    return content
+    path = checkout.path / git(checkout.path, "unpack-file", blob, config=checkout.config)
+    try:
+        if path.stat().st_size > worktree.MOST:
+            raise RepositoryError(
+                f"{name} in {blob} is larger than {worktree.MOST >> 20} MiB",
+                hint="keep it out of the repository, or name another path in the service file",
+            )
+        return path.read_bytes()
+    finally:
+        path.unlink()
 
 
 def _references(
@@ -325,7 +369,7 @@ def delete_branch(url: str, branch: str, head: str, config: Mapping[str, str]) -
         git(place, "init", "--quiet", "--template=")
         lease = f"--force-with-lease={reference}:{head}"
         git(place, "push", "--quiet", lease, url, f":{reference}", config=config)
-    _log.info("deleted the branch %s, which is merged", branch)
+    _log.info("deleted the branch %s", branch)
 
 
 def content_of(path: Path, sha: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from fleetpgo import foreign
 from fleetpgo.errors import RepositoryError
-from fleetpgo.proposal.checkout import changed_files, content_of, write
+from fleetpgo.proposal.checkout import changed_files, content_of, unpacked, write
 from fleetpgo.proposal.git import git
 from fleetpgo.proposal.signing import Entry, signing
 
@@ -63,7 +63,12 @@ def start_anew(checkout: Checkout) -> Iterator[Checkout]:
 
 
 def commit(
-    checkout: Checkout, files: Mapping[str, bytes | None], message: str, *, exact: str | None = None
+    checkout: Checkout,
+    files: Mapping[str, bytes | None],
+    message: str,
+    *,
+    exact: str | None = None,
+    trailers: str = "",
 ) -> str:
     """Commit files on top of the base, signed off, and nothing else that lies in the work tree or the index.
 
@@ -77,6 +82,7 @@ def commit(
         message: the commit message.
         exact: the file whose bytes must be committed unchanged. The others are text; git may convert their
         line endings.
+        trailers: lines before the one that signs it off.
 
     Returns:
         Full SHA of the commit.
@@ -105,16 +111,7 @@ def commit(
             hint="nothing needs to be done",
         )
     identity = checkout.identity
-    signed = f"{message.rstrip()}\n\n{identity.signature}"
-    if identity.make is not None:
-        made = _made_by_forge(checkout, identity.make, files, tree, signed)
-    else:
-        with signing(identity) as config:
-            made = git(
-                path,
-                *("commit-tree", *(["-S"] if identity.sign else []), "-p", base, "-m", signed, tree),
-                config=config,
-            )
+    made = commit_tree(checkout, tree, base, f"{message.rstrip()}\n\n{trailers}{identity.signature}")
     if others := changed_files(checkout, base, made) - files.keys():
         raise RepositoryError(
             f"the commit would change {', '.join(sorted(others))}, too, so it is not pushed",
@@ -125,22 +122,53 @@ def commit(
     return made
 
 
-def _made_by_forge(
-    checkout: Checkout, make: MakeCommit, files: Mapping[str, bytes | None], tree: str, message: str
+def commit_tree(
+    checkout: Checkout, tree: str, parent: str, message: str, author: tuple[str, str] | None = None
 ) -> str:
-    """Have the forge make the commit of the tree in the index, and fetch it. Returns its full SHA."""
-    path, base = checkout.path, checkout.base_commit
+    """Make a commit of a tree, in the checkout's identity and signed as that says. Returns its full SHA.
+
+    Args:
+        checkout: the repository of :func:`start_anew`, which holds the tree.
+        tree: full SHA of the tree.
+        parent: full SHA of the commit before it; if the forge makes the commit, it has to be there.
+        message: of the commit.
+        author: name and address of another author; a forge makes commits in the name of its app alone.
+
+    Raises:
+        RepositoryError: git fails, or the forge has made another commit.
+        ForgeError: the forge makes none, or does not sign it.
+    """
+    identity = checkout.identity
+    if identity.make is not None:
+        return _made_by_forge(checkout, identity.make, tree, parent, message)
+    with signing(identity) as config, tempfile.NamedTemporaryFile(prefix="fleetpgo-") as file:
+        # A file: what stands on the command line may have 128 KiB.
+        file.write(f"{message.rstrip()}\n".encode())
+        file.flush()
+        other = {"author.name": author[0], "author.email": author[1]} if author else {}
+        return git(
+            checkout.path,
+            *("commit-tree", *(["-S"] if identity.sign else []), "-p", parent, "-F", file.name, tree),
+            config={**config, **other},
+        )
+
+
+def _made_by_forge(checkout: Checkout, make: MakeCommit, tree: str, parent: str, message: str) -> str:
+    """Have the forge make the commit of a tree, and fetch it. Returns its full SHA."""
+    path = checkout.path
     entries: list[Entry] = []
-    for name, content in files.items():
-        if content is None:
+    for name in sorted(changed_files(checkout, parent, tree)):
+        found = git(path, "ls-tree", tree, "--", name)
+        if not found:
             entries.append(Entry(name, "100644", None))
             continue
-        mode, blob, _ = git(path, "ls-files", "--stage", "--", name).partition("\t")[0].split()
-        entries.append(Entry(name, mode, (path / git(path, "unpack-file", blob)).read_bytes()))
-    made = make(entries, base, git(path, "rev-parse", f"{base}^{{tree}}"), message)
-    fetched = ("fetch", "--quiet", "--depth=2", "--no-tags", "--filter=blob:none", "origin", made)
+        mode, _, blob = found.partition("\t")[0].split()
+        entries.append(Entry(name, mode, unpacked(checkout, blob, name)))
+    made = make(entries, parent, git(path, "rev-parse", f"{parent}^{{tree}}"), message)
+    # As deep as what is here: to cut it off at a commit that is on no branch yet would have the push refused.
+    fetched = ("fetch", "--quiet", "--no-tags", "--filter=blob:none", "origin", made)
     git(path, *fetched, config=checkout.config)
-    if git(path, "show", "--no-patch", "--format=%T %P", made) != f"{tree} {base}":
+    if git(path, "show", "--no-patch", "--format=%T %P", made) != f"{tree} {parent}":
         raise RepositoryError(
             f"the forge made another commit than it was asked for, {made}, so it is not pushed",
             hint="report this as a bug of fleetpgo",

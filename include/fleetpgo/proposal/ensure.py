@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.errors import RefusedError
 from fleetpgo.markdown import code, listed
 from fleetpgo.proposal.automerge import Figures, merge_by_rule
+from fleetpgo.service.rules import GROUP_BRANCH, NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,23 @@ _NOT_ASKED = "not-asked"
 """The comment on who could not be asked."""
 
 
+ABSENT = ("withdrawn", "rejected", "conflict")
+"""Why a service's commit is not on its group's branch: its own run or a person has taken it out, or it did
+not apply to the base any more."""
+
+_LONGEST_MARKER = 4096
+"""Characters. A run's id has at most 250."""
+
+_FIELDS: dict[str, re.Pattern[str]] = {
+    "run": re.compile(r".{0,250}", re.DOTALL),
+    "profile": re.compile(r"[0-9a-f]{12}"),
+    "service": re.compile(f"(?:{NAME.pattern})?"),
+    "head": re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})?"),
+    "absent": re.compile(f"(?:{'|'.join(ABSENT)})?"),
+}
+"""What the fields of a marker may be: anybody who may edit a pull request can write one."""
+
+
 @dataclass(frozen=True)
 class Marker:
     """The data for programs in the body of a pull request.
@@ -38,27 +56,42 @@ class Marker:
     Attributes:
         run: id of the run that wrote the body.
         profile: first 12 hex digits of the SHA-256 of the profile that it proposes.
+        service: in the section of a group's pull request, whose it is; else "".
+        head: full SHA of a commit that was taken off the branch; "" if none was.
+        absent: why its commit is not on the branch, one of :data:`ABSENT`; "" if it is.
     """
 
     run: str
     profile: str
+    service: str = ""
+    head: str = ""
+    absent: str = ""
 
 
 def marker_line(about: Marker) -> str:
     """Return the hidden line of a body that :func:`marker` reads back."""
     # A ">" in the run's id could end the comment early.
-    text = json.dumps(asdict(about)).replace(">", r"\u003e")
+    told = {key: value for key, value in asdict(about).items() if value or key in ("run", "profile")}
+    text = json.dumps(told).replace(">", r"\u003e")
     return f"<!-- fleetpgo {text} -->"
 
 
 def marker(text: str) -> Marker | None:
-    """Return the marker in the body of a pull request; None: it has none that can be read."""
+    """Return the marker in the body of a pull request; None: none, or one that fleetpgo never writes."""
     # The last one: whatever a name or reason further up may look like, ours is at the end.
     lines = re.findall(r"^<!-- fleetpgo (\{.*\}) -->\s*$", text, re.MULTILINE)
-    try:
-        return Marker(**json.loads(lines[-1]))
-    except (IndexError, TypeError, ValueError):
+    if not lines or len(lines[-1]) > _LONGEST_MARKER:
         return None
+    try:
+        told = json.loads(lines[-1])
+    except (ValueError, RecursionError):
+        return None
+    if not told.keys() >= {"run", "profile"}:
+        return None
+    for key, value in told.items():
+        if key not in _FIELDS or not isinstance(value, str) or not _FIELDS[key].fullmatch(value):
+            return None
+    return Marker(**told)
 
 
 def ensure_pull_request(
@@ -107,15 +140,21 @@ def ensure_pull_request(
         require_head()
         found = forge.update(found.number, title, body, base if found.base != base else None)
         require_head()
-    rule = review.merge_rule
+    rule = None if branch.startswith(GROUP_BRANCH) else review.merge_rule
     if HANDED_OVER not in found.labels:
-        _hand_over(forge, found, review, figures, head)
+        hand_over(forge, found, review, figures, head)
     elif rule is not None and not isinstance(review.auto_merge, str):
         merge_by_rule(forge, found, rule, figures, head=head)
     return found
 
 
-def _hand_over(forge: Forge, made: PullRequest, review: ReviewRules, figures: Figures, head: str) -> None:
+def hand_over(
+    forge: Forge,
+    made: PullRequest,
+    review: ReviewRules,
+    figures: Figures = Figures(),  # noqa: B008 -- it is frozen
+    head: str = "",
+) -> None:
     """Label a pull request, ask each of its people, and have it merged by itself if the file says so.
 
     Each is asked alone: a forge refuses a whole request for one bad name in it.
@@ -143,7 +182,7 @@ def _hand_over(forge: Forge, made: PullRequest, review: ReviewRules, figures: Fi
     # One from an earlier try may have to be taken back.
     if refused or forge.read_comment(number, _NOT_ASKED):
         forge.comment(number, _not_asked(refused), _NOT_ASKED)
-    if review.merge_rule:
+    if review.merge_rule and not made.branch.startswith(GROUP_BRANCH):
         merge_by_rule(forge, made, review.merge_rule, figures, head=head)
     forge.label(number, add=(HANDED_OVER,))
 

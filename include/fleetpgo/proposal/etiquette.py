@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fleetpgo.errors import FleetPGOError, ForgeError, RepositoryError
 from fleetpgo.proposal.updating import only_updated
+from fleetpgo.service.rules import GROUP_BRANCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,11 @@ REBASE = "fleetpgo/rebase"
 
 REBASE_BOX = "<!-- fleetpgo:rebase -->"
 """Stands after the box in a pull request's text that does the same."""
+
+POINTLESS = "pointless"
+"""The comment with which fleetpgo closes a pull request."""
+
+_TAKEN_BACK = "fleetpgo does not close this any more"
 
 _FOREIGN_COMMIT = "foreign-commit"
 """The comment that says whose commit stops the updates, and how to resume."""
@@ -72,6 +78,33 @@ def hands_off(forge: Forge, checkout: Checkout, found: PullRequest | None) -> st
         stopped += f", and the label {TAKE_OVER} was not added for it"
     forge.comment(found.number, _stopped(checkout), _FOREIGN_COMMIT)
     return f"{stopped}; a comment on pull request {found.number} says how to resume"
+
+
+def closed_as_pointless(forge: Forge, pull_request: PullRequest) -> bool:
+    """Return whether fleetpgo closed it, as it is now: it may have been reopened, and closed by a person.
+
+    Of a group's, such a comment tells until it is taken back: another service may have pushed just when the
+    last one left, and then it is closed at another commit.
+    """
+    said = forge.read_comment(pull_request.number, POINTLESS)
+    if said.startswith(_TAKEN_BACK):
+        return False
+    # Comments of before 0.2 do not name the commit.
+    return bool(said) and (
+        pull_request.branch.startswith(GROUP_BRANCH)
+        or "closes this at" not in said
+        or pull_request.head in said
+    )
+
+
+def take_back(forge: Forge, pull_request: PullRequest, who: str) -> None:
+    """Have the comment that an open pull request is closed not count any more: a service has joined.
+
+    Who closes it from now on is a person, who rejects what is in it.
+    """
+    said = forge.read_comment(pull_request.number, POINTLESS)
+    if said and not said.startswith(_TAKEN_BACK) and forge.get(pull_request.number).state == "open":
+        forge.comment(pull_request.number, f"{_TAKEN_BACK}: {who} has joined.", POINTLESS)
 
 
 @contextmanager

@@ -79,6 +79,8 @@ def git(directory: Path, *arguments: str, config: Mapping[str, str] | None = Non
         raise RepositoryError(
             "there is no `git` on the PATH", hint="install git where the task runs"
         ) from error
+    except OSError as error:
+        raise RepositoryError(f"`{shown}` cannot be run: {error.strerror}") from error
     if ended.stopped:
         raise RepositoryError(
             f"`{shown}` {ended.stopped}, so it was stopped",

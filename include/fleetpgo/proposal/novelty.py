@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import logging
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
 from fleetpgo.errors import ProfileError, RepositoryError
 from fleetpgo.markdown import prose
 from fleetpgo.proposal.checkout import changed_files, read_at, read_blob
-from fleetpgo.proposal.ensure import marker
-from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, TAKE_OVER, hands_off, wants_rebase
+from fleetpgo.proposal.commits import start_anew
+from fleetpgo.proposal.etiquette import (
+    DO_NOT_UPDATE,
+    POINTLESS,
+    TAKE_OVER,
+    closed_as_pointless,
+    hands_off,
+    wants_rebase,
+)
 from fleetpgo.proposal.git import git
+from fleetpgo.proposal.membership import leave
+from fleetpgo.proposal.sections import marker_of
 from fleetpgo.run.digest import digest
 
 if TYPE_CHECKING:
     from fleetpgo.proposal.checkout import Checkout
+    from fleetpgo.proposal.ensure import Marker
     from fleetpgo.proposal.forges import Forge, PullRequest
     from fleetpgo.service.rules import ServiceRules
 
-_log = logging.getLogger(__name__)
+_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
-POINTLESS = "pointless"
-"""The comment with which fleetpgo closes a pull request."""
+_log = logging.getLogger(__name__)
 
 
 def compare(current: bytes | None, profile: bytes) -> pprof.Comparison | None:
@@ -67,10 +78,15 @@ def left_alone(
     )
 
 
-def pointless(forge: Forge, checkout: Checkout, found: PullRequest | None, why: str) -> str:
-    """Close the open pull request if the base holds as good a profile; return why it does, "" if not."""
+def pointless(
+    forge: Forge, checkout: Checkout, found: PullRequest | None, why: str, service: ServiceRules
+) -> str:
+    """Close the open pull request if the base holds as good a profile; return why it does, "" if not.
+
+    From a group's pull request the service is taken out; that of its last service is closed.
+    """
     if why:
-        _close_pointless(forge, checkout, found, why)
+        _close_pointless(forge, checkout, found, why, service)
     return why
 
 
@@ -81,36 +97,60 @@ def _rejected(
 
     To delete its branch is no rejection, and neither is that fleetpgo closed it because it was pointless.
     """
-    if found is None or found.state != "closed" or TAKE_OVER in found.labels:
+    if found is None or TAKE_OVER in found.labels:
         return ""
-    if forge.lost_branch(found.number) or closed_as_pointless(forge, found):
+    about = marker_of(service.name, found.body)
+    taken_out = about is not None and about.absent == "rejected"
+    if found.state != "closed" and not taken_out:
         return ""
+    if not taken_out and (forge.lost_branch(found.number) or closed_as_pointless(forge, found)):
+        return ""
+    ended = "from which it was taken out" if taken_out else "which was closed unmerged"
     try:
-        before = proposed_before(checkout, found, service.repository.profile)
+        before = proposed_before(checkout, found, service)
     except RepositoryError as error:
         raise RepositoryError(
-            f"the profile that pull request {found.number} proposed, which was closed unmerged, cannot be "
-            f"read: {error.message}",
+            f"the profile that pull request {found.number} proposed, {ended}, cannot be read: "
+            f"{error.message}",
             hint=f"reopen it, or give it the label {TAKE_OVER}, to have a profile proposed again",
         ) from error
     change = compare(before, profile)
     threshold = service.review.propose_again_below
-    if change is None or not change.alike(threshold):
+    if change is not None and change.alike(threshold):
+        alike = (
+            f"its overlap with the profile of pull request {found.number}, {ended}, is "
+            f"{change.overlap:.3f}, where chance alone gives {change.by_chance:.3f} at so many samples; "
+            f"review.propose_again_below is {threshold:g}"
+        )
+    elif before is None and _is_the_one(about, profile, service):
+        alike = f"it is the profile of pull request {found.number}, {ended}"
+    else:
         return ""
+    return f"{alike}; to have it proposed all the same, reopen that one or give it the label {TAKE_OVER}"
+
+
+def _is_the_one(about: Marker | None, profile: bytes, service: ServiceRules) -> bool:
+    """Return whether a group's pull request says that it proposed this profile: its commit may be gone."""
     return (
-        f"its overlap with the profile of pull request {found.number}, which was closed unmerged, is "
-        f"{change.overlap:.3f}, where chance alone gives {change.by_chance:.3f} at so many samples; "
-        f"review.propose_again_below is {threshold:g}; to have it proposed all the "
-        f"same, reopen that one or give it the label {TAKE_OVER}"
+        service.repository.group is not None
+        and about is not None
+        and about.absent in ("", "rejected")
+        and about.profile == digest(profile)
     )
 
 
-def _close_pointless(forge: Forge, checkout: Checkout, found: PullRequest | None, why: str) -> None:
+def _close_pointless(
+    forge: Forge, checkout: Checkout, found: PullRequest | None, why: str, service: ServiceRules
+) -> None:
     """Close a pull request of ours whose profile the base needs no more, with a sentence.
 
     One that people have asked to be left alone, or committed to, stays as it is.
     """
     if found is None or found.state != "open" or DO_NOT_UPDATE in found.labels or checkout.foreign:
+        return
+    if service.repository.group:
+        with start_anew(replace(checkout, config=forge.git_config())) as untouched:
+            leave(untouched, forge, service, prose(why))
         return
     forge.comment(
         found.number,
@@ -120,13 +160,6 @@ def _close_pointless(forge: Forge, checkout: Checkout, found: PullRequest | None
     )
     forge.close(found.number)
     _log.info("pull request %d is closed: %s", found.number, why)
-
-
-def closed_as_pointless(forge: Forge, pull_request: PullRequest) -> bool:
-    """Return whether fleetpgo closed it, as it is now: it may have been reopened, and closed by a person."""
-    said = forge.read_comment(pull_request.number, POINTLESS)
-    # Comments of before 0.2 do not name the commit.
-    return bool(said) and ("closes this at" not in said or pull_request.head in said)
 
 
 def _good_as_approved(
@@ -144,7 +177,7 @@ def _good_as_approved(
     standing = forge.standing(found.number)
     if not standing.approved or standing.conflict or standing.behind:
         return ""
-    change = compare(proposed_before(checkout, found, service.repository.profile), profile)
+    change = compare(proposed_before(checkout, found, service), profile)
     if change is None or not (change.unchanged or change.alike(service.profile.unchanged_above)):
         return ""
     return (
@@ -153,18 +186,38 @@ def _good_as_approved(
     )
 
 
-def proposed_before(checkout: Checkout, found: PullRequest, path: str | None) -> bytes | None:
+def proposed_before(checkout: Checkout, found: PullRequest, service: ServiceRules) -> bytes | None:
     """Return the profile that a pull request of ours proposed, at its path or known by its digest.
+
+    None if it proposed none of the service, as a group's may; or, of a group's, if it is not there any more.
 
     Raises:
         RepositoryError: its commit is not there any more.
     """
+    path, head = service.repository.profile, found.head
+    if service.repository.group:
+        return _proposed_in_group(checkout, found, service)
     if path is not None:
-        return read_at(checkout, found.head, path)
-    about = marker(found.body)
-    git(checkout.path, "fetch", "--quiet", "--depth=1", "origin", found.head, config=checkout.config)
-    contents = (
-        read_blob(checkout, found.head, name)
-        for name in sorted(changed_files(checkout, checkout.base_commit, found.head))
-    )
-    return next((each for each in contents if each and about and digest(each) == about.profile), None)
+        return read_at(checkout, head, path)
+    about = marker_of(service.name, found.body)
+    return _by_digest(checkout, head, about.profile) if about else None
+
+
+def _proposed_in_group(checkout: Checkout, found: PullRequest, service: ServiceRules) -> bytes | None:
+    # The head of a closed one may be that of a later one from the same branch: so the digest decides.
+    about = marker_of(service.name, found.body)
+    if about is None or about.absent not in ("", "rejected"):
+        return None
+    head = about.head if about.absent else found.head
+    try:
+        return _by_digest(checkout, head, about.profile) if _SHA.fullmatch(head) else None
+    except RepositoryError as error:
+        _log.warning("what pull request %d proposed cannot be read: %s", found.number, error.message)
+        return None
+
+
+def _by_digest(checkout: Checkout, head: str, profile: str) -> bytes | None:
+    git(checkout.path, "fetch", "--quiet", "--depth=1", "origin", head, config=checkout.config)
+    names = sorted(changed_files(checkout, checkout.base_commit, head))
+    contents = (read_blob(checkout, head, name) for name in names)
+    return next((each for each in contents if each and digest(each) == profile), None)

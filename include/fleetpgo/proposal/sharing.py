@@ -7,13 +7,14 @@ build for all of them, and its cached result (:mod:`fleetpgo.proposal.remembered
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
 from fleetpgo.errors import ProfileError, RepositoryError, ServiceFileError
 from fleetpgo.golang import worktree
 from fleetpgo.proposal.checkout import read
+from fleetpgo.proposal.signing import FORGE_EMAIL
 from fleetpgo.proposal.wiring.mains import likely_profile
 from fleetpgo.service.files import load_service, service_files
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fleetpgo.proposal.checkout import Checkout
+    from fleetpgo.proposal.signing import Identity
     from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)
@@ -53,6 +55,24 @@ def of_repository(service: ServiceRules) -> list[ServiceRules]:
         if other.name != service.name and other.repository.identity == service.repository.identity:
             found.append(other)
     return found
+
+
+def of_group(service: ServiceRules) -> list[ServiceRules]:
+    """Return the other services of the same group; none without a group."""
+    group = service.repository.group
+    return [other for other in of_repository(service) if group and other.repository.group == group]
+
+
+def in_group(identity: Identity, service: ServiceRules) -> Identity:
+    """Return who makes a service's commits on the branch of a group, where others' are fleetpgo's as well."""
+    return replace(identity, others=addresses_of([service, *of_repository(service)]))
+
+
+def addresses_of(services: Iterable[ServiceRules]) -> frozenset[str]:
+    """Return the addresses of fleetpgo's commits for some services."""
+    given = list(services)
+    forge = {FORGE_EMAIL} if any(each.commit.sign == "forge" for each in given) else set()
+    return frozenset(each.commit.identity[1] for each in given) | forge
 
 
 def built_alike(service: ServiceRules) -> list[ServiceRules]:

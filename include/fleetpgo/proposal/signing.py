@@ -53,6 +53,7 @@ class Identity:
         sign: how commits are signed; None: not at all.
         key: the private key; left out of the repr.
         make: has the forge make and sign a commit in the name of its token's app; None: git makes it.
+        others: addresses of fleetpgo's commits for other services on the same branch.
     """
 
     name: str = BOT_NAME
@@ -60,6 +61,7 @@ class Identity:
     sign: Literal["ssh", "gpg"] | None = None
     key: str | None = field(default=None, repr=False)
     make: MakeCommit | None = field(default=None, repr=False)
+    others: frozenset[str] = frozenset()
 
     @property
     def signature(self) -> str:
@@ -69,7 +71,7 @@ class Identity:
     @property
     def addresses(self) -> frozenset[str]:
         """Addresses of our commits, also of those from before the service file named an author."""
-        return frozenset({self.email, BOT_EMAIL, *([FORGE_EMAIL] if self.make else ())})
+        return frozenset({self.email, BOT_EMAIL, *([FORGE_EMAIL] if self.make else ())}) | self.others
 
     @property
     def signs(self) -> bool:

@@ -153,15 +153,16 @@ def locate_keys(text: str, file: Path) -> str:
 
 
 def clashes(files: Iterable[Path]) -> list[str]:
-    """Find services that would write the same profile in the same repository. Reads only the service files.
+    """Find services that would write the same profile, or share a group and no base. Reads only their files.
 
     Args:
         files: service files without a mistake of their own.
 
     Returns:
-        a sentence for each file that would write what an earlier one writes.
+        a sentence for each file that does not go together with an earlier one.
     """
     writers: dict[tuple[str, ...], Path] = {}
+    groups: dict[tuple[str, str], tuple[Path, str]] = {}
     said = []
     for file in files:
         service = load_service(file)
@@ -178,6 +179,15 @@ def clashes(files: Iterable[Path]) -> list[str]:
                 f"{repository.project}; give each service a profile of its own, or leave repository.profile "
                 "out and let build.binary name its binary"
             )
+        if repository.group:
+            other, base = groups.setdefault((repository.identity, repository.group), (file, repository.base))
+            if base != repository.base:
+                line = _line(YAML().load(file.read_text(encoding="utf-8")), ("repository", "group"))
+                said.append(
+                    f"{file}:{line}: repository.group: {other.name} is of the group {repository.group}, too, "
+                    f"and its base is {base}, not {repository.base}; give the group's services one base, or "
+                    "this one another group"
+                )
     return said
 
 

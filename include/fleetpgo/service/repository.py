@@ -49,6 +49,13 @@ class RepositoryRules(Part):
     limits: LimitRules = Field(
         default=LimitRules(), description="limits of all services of the repository together"
     )
+    group: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+        description="services of one repository and base that name the same group share one branch and one "
+        "pull request, with a commit and a section each; a person merges it (no `review.auto_merge`). null: "
+        "each has its own",
+    )
     profile: RepositoryPath | None = Field(
         default=None,
         description="path of the committed profile; null: where the build takes one already, else "

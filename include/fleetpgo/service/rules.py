@@ -37,6 +37,9 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}(?<!-revert)")
 A service `api-revert` would share its branch with the revert of the profile of `api`.
 """
 
+GROUP_BRANCH = "fleetpgo/group."
+"""Begins the name of a group's branch; no service's name has a dot."""
+
 
 class SufficiencyRules(Part):
     """Lower bounds for the figures of a profile; see docs/profile.md."""
@@ -314,14 +317,25 @@ class ServiceRules(Part):
             raise ValueError("`commit.sign: forge` needs `repository.forge: github`; elsewhere: ssh or gpg")
         if self.selection.source == "store" and self.collection.source not in ("pyroscope", "parca"):
             raise ValueError("`selection.source: store` needs `collection.source`: pyroscope or parca")
+        if self.repository.group and self.review.auto_merge:
+            raise ValueError(
+                "`repository.group` and `review.auto_merge` do not go together: a person merges the pull "
+                "request of a group"
+            )
         return self
 
     @property
     def branch(self) -> str:
-        """Branch of the pull request that proposes a profile."""
+        """Branch of the pull request that proposes a profile: the service's own, or its group's."""
+        group = self.repository.group
+        return f"{GROUP_BRANCH}{group}" if group else self.own_branch
+
+    @property
+    def own_branch(self) -> str:
+        """Branch of the service without a group."""
         return f"fleetpgo/{self.name}"
 
     @property
     def revert_branch(self) -> str:
         """Branch of the pull request that reverts a profile."""
-        return f"{self.branch}-revert"
+        return f"{self.own_branch}-revert"

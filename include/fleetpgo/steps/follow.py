@@ -40,7 +40,7 @@ def follow(
         outcome = look_for_merge(store, forge)
         if outcome.state != "done":
             return outcome
-        clean_up(store, lambda: forge)
+        clean_up(store, lambda: forge, service)
     outcome = look_for_rollout(service, store, prometheus, now)
     if outcome.state != "done":
         return outcome

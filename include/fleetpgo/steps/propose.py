@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.errors import BuildError
+from fleetpgo.errors import BuildError, RepositoryError
 from fleetpgo.golang.reference import differences, read_reference
 from fleetpgo.proposal.automerge import Figures
 from fleetpgo.proposal.body import (
@@ -24,6 +24,7 @@ from fleetpgo.proposal.body import (
     Provenance,
     body,
     message,
+    section,
     title,
 )
 from fleetpgo.proposal.builds import clone_to_build, record_build, runner_of
@@ -31,10 +32,13 @@ from fleetpgo.proposal.checkout import Checkout, base_moved, fetch_history, read
 from fleetpgo.proposal.codeowners import with_owners
 from fleetpgo.proposal.commits import commit, difference, push, require_committable, start_anew
 from fleetpgo.proposal.ensure import ensure_pull_request
-from fleetpgo.proposal.etiquette import obeying_take_over
+from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, obeying_take_over
+from fleetpgo.proposal.group import draft, join
+from fleetpgo.proposal.members import look, trailers
+from fleetpgo.proposal.membership import leave_elsewhere, write_section
 from fleetpgo.proposal.novelty import compare, left_alone, nothing_new, pointless, proposed_before
 from fleetpgo.proposal.preflight import look_ahead
-from fleetpgo.proposal.sharing import built_alike, find_beside
+from fleetpgo.proposal.sharing import built_alike, find_beside, of_group
 from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
 from fleetpgo.proposal.wiring.mains import likely_profile, main_directories
@@ -94,12 +98,15 @@ def propose(
         ForgeError: the forge cannot be reached, or refuses.
     """
     repository = service.repository
+    _require_one_base(service)
     forge.check(repository.base)
     moved = False
     while True:
         with clone_to_build(service, forge, cache) as checkout:
             # A dry run asks nothing of the forge's pull requests, so it needs no right to see them.
             found = None if dry_run else forge.find(service.branch)
+            if repository.group and not (dry_run or (found and DO_NOT_UPDATE in found.labels)):
+                checkout = look(checkout, service)  # noqa: PLW2901
             proposed, proposal, files = _prepare(
                 checkout,
                 service,
@@ -112,6 +119,8 @@ def propose(
                 cache=cache,
             )
             if proposal is None:
+                if not dry_run:
+                    leave_elsewhere(checkout, forge, service, None)
                 return proposed
             # The builds may have taken longer than the credentials hold.
             checkout = replace(checkout, config=forge.git_config())  # noqa: PLW2901
@@ -122,27 +131,59 @@ def propose(
             if dry_run:  # the forge would have it made, and keep it
                 checkout = replace(checkout, identity=replace(checkout.identity, make=None))  # noqa: PLW2901
             with start_anew(checkout) as untouched:
-                head = commit(untouched, files, message(proposal), exact=proposal.path)
-                keep(ProposedText(f"# {title(proposal)}\n\n{body(proposal)}".encode()))
+                head = commit(
+                    # In a group it is put among the others', and signed there.
+                    draft(untouched) if repository.group else untouched,
+                    files,
+                    message(proposal),
+                    exact=proposal.path,
+                    trailers=trailers(service, checkout.base_commit),
+                )
+                text = section(proposal, 1 + len(of_group(service))) if repository.group else body(proposal)
+                keep(ProposedText(f"# {title(proposal)}\n\n{text}".encode()))
                 keep(ProposedDiff(f"{difference(untouched, head)}\n".encode()))
                 if dry_run:
                     _log.info("dry run: nothing is pushed and no pull request opened")
                     return proposed
                 with obeying_take_over(forge, found):
-                    push(untouched, head)
-                    made = ensure_pull_request(
-                        forge,
-                        service.branch,
-                        repository.base,
-                        title(proposal),
-                        body(proposal),
-                        with_owners(service, untouched, proposal.path),
-                        head=head,
-                        require_head=partial(require_head, untouched, head, forge.git_config),
-                        figures=Figures(proposed.overlap, proposed.source_match),
-                    )
+                    if repository.group:
+                        head, made = _join(service, forge, untouched, head, proposal, text)
+                    else:
+                        push(untouched, head)
+                        made = ensure_pull_request(
+                            forge,
+                            service.branch,
+                            repository.base,
+                            title(proposal),
+                            text,
+                            with_owners(service, untouched, proposal.path),
+                            head=head,
+                            require_head=partial(require_head, untouched, head, forge.git_config),
+                            figures=Figures(proposed.overlap, proposed.source_match),
+                        )
+            leave_elsewhere(checkout, forge, service, made)
         _log.info("pull request %d: %s", made.number, made.url)
         return replace(proposed, head=head, pull_request=made.number, url=made.url)
+
+
+def _require_one_base(service: ServiceRules) -> None:
+    for other in of_group(service):
+        if other.repository.base != service.repository.base:
+            raise RepositoryError(
+                f"{service.name} and {other.name} are of one group, {service.repository.group}, and the base "
+                f"of one is {service.repository.base}, of the other {other.repository.base}",
+                hint="give both service files the same repository.base, or another repository.group",
+            )
+
+
+def _join(
+    service: ServiceRules, forge: Forge, untouched: Checkout, own: str, proposal: Proposal, text: str
+) -> tuple[str, PullRequest]:
+    """Put the commit and the section among the group's; return the commit as it is there, and where."""
+    chain = join(untouched, forge, service, own)
+    review = with_owners(service, untouched, proposal.path)
+    made = write_section(untouched, forge, service, chain, text, review)
+    return chain.commit_of(service.name) or own, made
 
 
 def _prepare(
@@ -162,14 +203,14 @@ def _prepare(
     proposed = Proposed(service.branch, repository.base, digest(profile), unchanged=False, dry_run=dry_run)
     path = repository.profile
     texts = read_build_texts(checkout)
-    before = _proposed_before(checkout, found, path)
+    before = _proposed_before(checkout, found, service)
     current = read(checkout, path) if path else None
     change = compare(current, profile)
     why = "" if dry_run else left_alone(forge, checkout, found, profile, service, again=again)
     if change is not None:
         proposed = replace(proposed, overlap=change.overlap)
         if path and texts.passes_profile(path):
-            why = why or pointless(forge, checkout, found, nothing_new(change, service))
+            why = why or pointless(forge, checkout, found, nothing_new(change, service), service)
     if why:
         return _nothing(proposed, why), None, {}
 
@@ -184,7 +225,7 @@ def _prepare(
     if wiring.off:
         why = f"the repository builds without a profile on purpose: {wiring.off}"
     elif change is not None and not wiring.files:
-        why = pointless(forge, checkout, found, nothing_new(change, service))
+        why = pointless(forge, checkout, found, nothing_new(change, service), service)
     if why:
         return _nothing(proposed, why), None, {}
 
@@ -261,11 +302,11 @@ def _build_base(
     return recorded, differs
 
 
-def _proposed_before(checkout: Checkout, found: PullRequest | None, path: str | None) -> bytes | None:
+def _proposed_before(checkout: Checkout, found: PullRequest | None, service: ServiceRules) -> bytes | None:
     """Return what an open pull request proposes so far; before any build, as git has the credentials here."""
     if found is None or found.state != "open" or checkout.seen is None:
         return None
-    return proposed_before(checkout, found, path)
+    return proposed_before(checkout, found, service)
 
 
 def _since(before: bytes | None, profile: bytes) -> Change | None:

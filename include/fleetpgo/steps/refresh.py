@@ -16,11 +16,15 @@ from fleetpgo.errors import FleetPGOError, ForgeError, LimitError, StoreError
 from fleetpgo.markdown import code
 from fleetpgo.proposal.automerge import Figures, merge_by_rule
 from fleetpgo.proposal.checkout import delete_branch
-from fleetpgo.proposal.etiquette import REBASE, wants_rebase, without_rebase
+from fleetpgo.proposal.etiquette import REBASE, closed_as_pointless, wants_rebase, without_rebase
+from fleetpgo.proposal.members import left_over
+from fleetpgo.proposal.sharing import in_group
+from fleetpgo.proposal.signing import Identity
 from fleetpgo.run.proposed import Merge, Proposed, Watched
+from fleetpgo.service.rules import GROUP_BRANCH
 from fleetpgo.steps.propose_run import propose_profile
 from fleetpgo.steps.turns import require_turn
-from fleetpgo.steps.watch import BY_RULE, SELDOM, due, is_asked, work_key
+from fleetpgo.steps.watch import BY_RULE, SELDOM, closed_beside, due, is_asked, work_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,13 +72,16 @@ def refresh(
     if proposed.pull_request is None:
         return "nothing is due: no pull request was opened"
     found = forge.get(proposed.pull_request)
+    if (cause := closed_beside(service, proposed, found)) and closed_as_pointless(forge, found):
+        return _open_again(service, store, forge, found, cause, cache=cache, run_url=run_url, now=now)
     standing = forge.standing(found.number)
     cause = due(service, proposed, found, standing)
     if found.state != "open" or not cause:
         return f"nothing is due any more about pull request {found.number}"
     now, asked = now or datetime.now(UTC), is_asked(found)
     tried, again_at = work_key(cause, standing, asked=asked), None
-    rule = service.review.merge_rule
+    # No service's rule speaks for a group, which this service may have been of when it proposed.
+    rule = None if found.branch.startswith(GROUP_BRANCH) else service.review.merge_rule
     try:
         if rule and not (standing.conflict or standing.behind) and cause.endswith(BY_RULE):
             figures = Figures(proposed.overlap, proposed.source_match)
@@ -100,6 +107,30 @@ def refresh(
         _note(store, tried=tried, again_at=again_at, worked_at=now)
     if asked and again_at is None:
         _answered(store, forge, found, now)
+    return done
+
+
+def _open_again(
+    service: ServiceRules,
+    store: RunStore,
+    forge: Forge,
+    found: PullRequest,
+    cause: str,
+    *,
+    cache: Path,
+    run_url: str | None,
+    now: datetime | None,
+) -> str:
+    """Propose once more what a pull request proposed that was closed for another service."""
+    now, again_at = now or datetime.now(UTC), None
+    try:
+        require_turn(service, store, lambda: forge, opens=True, now=now)
+        done = _propose_again(service, store, forge, found, cache, run_url)
+    except FleetPGOError as error:
+        again_at = now + SELDOM if isinstance(error, (ForgeError, StoreError, LimitError)) else None
+        done = f"what pull request {found.number} proposed cannot be proposed again: {error}"
+        _log.warning("%s", done)
+    _note(store, tried=cause, again_at=again_at, worked_at=now)
     return done
 
 
@@ -146,18 +177,26 @@ def _why_stuck(error: FleetPGOError) -> str:
     )
 
 
-def clean_up(store: RunStore, connect: Callable[[], Forge]) -> None:
+def clean_up(store: RunStore, connect: Callable[[], Forge], service: ServiceRules | None = None) -> None:
     """Delete our branch after the merge, unless it has moved; that it cannot is no failure of the run.
 
     Args:
         store: artifacts of the run.
         connect: reaches the forge.
+        service: its rules; None: only commits of fleetpgo's own name are its own.
     """
     merge, proposed = store.find(Merge), store.find(Proposed)
     if merge is None or merge.state != "merged" or proposed is None or proposed.head is None:
         return
     try:
         forge = connect()
-        delete_branch(forge.clone_url, proposed.branch, proposed.head, forge.git_config())
+        head: str | None = proposed.head
+        if proposed.branch.startswith(GROUP_BRANCH) and proposed.pull_request is not None:
+            # Another service's commit may be the newest, or there may be another pull request already.
+            known = in_group(Identity(), service) if service else Identity()
+            ended = forge.get(proposed.pull_request)
+            head = left_over(forge, proposed.branch, ended, known.addresses)
+        if head is not None:
+            delete_branch(forge.clone_url, proposed.branch, head, forge.git_config())
     except FleetPGOError as error:
         _log.warning("the merged branch %s stays: %s", proposed.branch, error.message)

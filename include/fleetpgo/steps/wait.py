@@ -6,22 +6,32 @@ pushes nothing: what is to be done about a pull request is done by :mod:`.refres
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from fleetpgo.errors import ArtifactError
+from fleetpgo import foreign
+from fleetpgo.errors import ArtifactError, RepositoryError
 from fleetpgo.measurement.figures import percent
 from fleetpgo.measurement.rollout import find_rollout, ready_at
-from fleetpgo.proposal.ensure import marker
+from fleetpgo.proposal.etiquette import closed_as_pointless
+from fleetpgo.proposal.members import brought_by
+from fleetpgo.proposal.sections import marker_of
 from fleetpgo.run.proposed import Merge, Proposed, Rollout
-from fleetpgo.steps.watch import Outcome, look_at_closed, look_at_open, skip
+from fleetpgo.service.rules import GROUP_BRANCH
+from fleetpgo.steps.watch import Outcome, is_older, look_at_closed, look_at_open, skip
 
 if TYPE_CHECKING:
     from fleetpgo.prometheus import Prometheus
-    from fleetpgo.proposal.forges import Forge
+    from fleetpgo.proposal.ensure import Marker
+    from fleetpgo.proposal.forges import Forge, PullRequest
     from fleetpgo.run.measured import Period
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import ServiceRules
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_RUN = 250
 
 
 def look_for_merge(  # noqa: PLR0911  # one for each ending
@@ -52,22 +62,55 @@ def look_for_merge(  # noqa: PLR0911  # one for each ending
         return skip(store, "dry run: no pull request was opened")
     pull_request = forge.get(proposed.pull_request)
     name = f"pull request #{pull_request.number} ({pull_request.url})"
-    about = marker(pull_request.body)
-    if about is not None and about.profile != proposed.profile:
-        return skip(store, f"superseded by run {about.run}, which took over {name}")
+    about = marker_of(store.service, pull_request.body)
+    if about is not None and not is_older(store, about):
+        if about.absent and not _may_be_made_anew(forge, about, pull_request):
+            return skip(store, f"its commit is not in {name}, whose section says why")
+        if about.profile != proposed.profile:
+            run = foreign.line(about.run, _LONGEST_RUN)
+            return skip(store, f"superseded by run {run}, which took over {name}")
     match pull_request.state:
         case "open":
             return look_at_open(store, forge, service, proposed, pull_request, now)
         case "closed":
-            return look_at_closed(store, forge, pull_request, now, patience)
+            return look_at_closed(store, forge, service, proposed, pull_request, now, patience)
         case "merged":
-            if pull_request.base != proposed.base:
-                return skip(
-                    store, f"{name} was merged into {pull_request.base}, and not into {proposed.base}"
-                )
-            merged_at = pull_request.merged_at or now
-            store.write(Merge("merged", merged_at, pull_request.merge_commit))
-            return Outcome("done", f"{name} was merged at {merged_at:%Y-%m-%d %H:%M:%S %Z}")
+            return _look_at_merged(store, forge, proposed, pull_request, now)
+
+
+def _look_at_merged(
+    store: RunStore, forge: Forge, proposed: Proposed, pull_request: PullRequest, now: datetime
+) -> Outcome:
+    name = f"pull request #{pull_request.number} ({pull_request.url})"
+    if pull_request.base != proposed.base:
+        return skip(store, f"{name} was merged into {pull_request.base}, and not into {proposed.base}")
+    if why := _without_its_commit(store, forge, pull_request):
+        return skip(store, f"{name} {why}")
+    merged_at = pull_request.merged_at or now
+    store.write(Merge("merged", merged_at, pull_request.merge_commit))
+    return Outcome("done", f"{name} was merged at {merged_at:%Y-%m-%d %H:%M:%S %Z}")
+
+
+def _may_be_made_anew(forge: Forge, about: Marker, pull_request: PullRequest) -> bool:
+    """Return whether a commit that did not apply to the base is still to be proposed."""
+    if about.absent != "conflict" or pull_request.state == "merged":
+        return False
+    return pull_request.state == "open" or closed_as_pointless(forge, pull_request)
+
+
+def _without_its_commit(store: RunStore, forge: Forge, merged: PullRequest) -> str:
+    """Say that a group's pull request was merged without the service's commit; "" if it was with it."""
+    if not merged.branch.startswith(GROUP_BRANCH):
+        return ""
+    try:
+        services = brought_by(forge, merged)
+    except RepositoryError as error:
+        _log.warning("whose commits %s has brought is not known: %s", merged.url, error.message)
+        return ""
+    if not services or store.service in services:
+        return ""
+    named = ", ".join(foreign.line(each, _LONGEST_RUN) for each in sorted(services))
+    return f"was merged without a commit of {store.service}: it has brought those of {named}"
 
 
 def look_for_rollout(

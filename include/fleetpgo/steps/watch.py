@@ -13,16 +13,24 @@ from fleetpgo.errors import RefusedError
 from fleetpgo.markdown import code, listed
 from fleetpgo.proposal.automerge import Figures, objections
 from fleetpgo.proposal.ensure import HANDED_OVER
-from fleetpgo.proposal.etiquette import DO_NOT_UPDATE, REBASE, TAKE_OVER, wants_rebase
-from fleetpgo.proposal.novelty import closed_as_pointless
+from fleetpgo.proposal.etiquette import (
+    DO_NOT_UPDATE,
+    REBASE,
+    TAKE_OVER,
+    closed_as_pointless,
+    wants_rebase,
+)
+from fleetpgo.proposal.sections import marker_of
+from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Failed, Merge, Watched
+from fleetpgo.run.store import RunStore
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from fleetpgo.proposal.ensure import Marker
     from fleetpgo.proposal.forges import Forge, PullRequest, Standing
     from fleetpgo.run.proposed import Proposed
-    from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import ServiceRules
 
 _LONG_FAILED = timedelta(days=1)
@@ -48,11 +56,23 @@ class Outcome:
 
 
 def look_at_closed(
-    store: RunStore, forge: Forge, pull_request: PullRequest, now: datetime, patience: timedelta
+    store: RunStore,
+    forge: Forge,
+    service: ServiceRules | None,
+    proposed: Proposed,
+    pull_request: PullRequest,
+    now: datetime,
+    patience: timedelta,
 ) -> Outcome:
     """A closed one may be reopened and merged; then its rollout is measured like any other."""
     name = f"pull request #{pull_request.number} ({pull_request.url})"
     if closed_as_pointless(forge, pull_request):
+        cause = closed_beside(service, proposed, pull_request)
+        watched = store.find(Watched) or Watched()
+        if cause and (watched.tried != cause or (watched.again_at and now >= watched.again_at)):
+            return Outcome("work", f"{name}: {cause}")
+        if cause and watched.again_at:
+            return Outcome("waiting", f"{name}: {cause}; it is tried again")
         return skip(store, f"{name} was closed by fleetpgo: its comment says why it was needed no more")
     newest = forge.find(pull_request.branch)
     if newest is not None and newest.number > pull_request.number:
@@ -71,6 +91,20 @@ def look_at_closed(
     return Outcome(
         "waiting", f"{name} {said}; until {closed_at + patience:%Y-%m-%d %H:%M %Z} it may be reopened"
     )
+
+
+def closed_beside(service: ServiceRules | None, proposed: Proposed, pull_request: PullRequest) -> str:
+    """Return that a group's pull request has this run's section, and is closed; "" if not.
+
+    If fleetpgo closed it, that was for another service, the last one: it left just when this run joined, or
+    while the base did not take this run's commit.
+    """
+    if service is None or service.repository.group is None or pull_request.state != "closed":
+        return ""
+    about = marker_of(service.name, pull_request.body)
+    if about is None or about.absent not in ("", "conflict") or about.profile != proposed.profile:
+        return ""
+    return f"it, {pull_request.number}, was closed for another service, and this one's profile is left"
 
 
 def look_at_open(
@@ -107,9 +141,15 @@ def look_at_open(
 def due(service: ServiceRules, proposed: Proposed, pull_request: PullRequest, standing: Standing) -> str:
     """Return what there is to do about an open pull request, in a few words; "" if nothing."""
     ours = HANDED_OVER in pull_request.labels and standing.head == proposed.head
-    rule = service.review.merge_rule
+    rule = service.review.merge_rule if pull_request.branch == service.own_branch else None
     figures = Figures(proposed.overlap, proposed.source_match)
+    about = marker_of(service.name, pull_request.body)
     reasons = (
+        (
+            service.repository.group is not None
+            and (about is None or bool(about.absent) or about.profile != proposed.profile),
+            "its section or its commit is not there",
+        ),
         (TAKE_OVER in pull_request.labels, f"it has the label {TAKE_OVER}"),
         (wants_rebase(pull_request), "somebody asks to have its branch made anew"),
         (standing.conflict, "it conflicts with its base"),
@@ -176,6 +216,17 @@ def begin_to_wait(store: RunStore, what: str, now: datetime) -> None:
     store.remove(Failed, f"wait_for_{what}")
     if what == "merge":
         store.write(replace(store.find(Watched) or Watched(), since=now))
+
+
+def is_older(store: RunStore, about: Marker) -> bool:
+    """Return whether a section is of an earlier run: another service's run may have put it back.
+
+    A pull request that is no group's is written by the service's own runs alone.
+    """
+    if not about.service:
+        return False
+    before, own = RunStore(store.root, store.service, about.run).find(Manifest), store.find(Manifest)
+    return before is not None and own is not None and before.made_at < own.made_at
 
 
 def waited(store: RunStore, now: datetime) -> timedelta:

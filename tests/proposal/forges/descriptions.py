@@ -98,7 +98,10 @@ class Generated:
             (template.count("{"), found)
             for (verb, template), found in self._operations.items()
             if verb == method
-            and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template.replace(".", r"\.")), path)
+            # A reference's name has slashes.
+            and re.fullmatch(
+                re.sub(r"\{\w+\}", "[^/]+", template.replace(".", r"\.").replace("{ref}", ".+")), path
+            )
         ]
         source, caller = min(matching, key=lambda each: each[0])[1]
         named = set(re.findall(r"_query_params\.append\(\('(\w+)'", source))

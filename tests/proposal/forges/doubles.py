@@ -932,6 +932,7 @@ class GiteaDouble(Double):
         ("GET", rf"{REPOSITORY}/branch_protections", "protections"),
         ("GET", rf"{REPOSITORY}/branch_protections/([^/]+)", "protection"),
         ("GET", rf"{REPOSITORY}/issues/(\d+)/timeline", "timeline"),
+        ("GET", rf"{REPOSITORY}/git/refs/(pull/\d+/head)", "reference"),
     )
 
     def __init__(self, root: Path, description: Any) -> None:
@@ -1017,6 +1018,12 @@ class GiteaDouble(Double):
         ]
         return self.paged(page, query)
 
+    def reference(self, name: str, *, query: Any) -> Any:
+        sha = git(self.bare, "for-each-ref", "--format=%(objectname)", f"refs/{name}")
+        if not sha:
+            raise RefusedError(404, "Not Found")
+        return [{"ref": f"refs/{name}", "object": {"type": "commit", "sha": sha}}]
+
     def tell_version(self, *, query: Any) -> Any:
         return {"version": self.version}
 
@@ -1044,13 +1051,14 @@ class GiteaDouble(Double):
             "merged_at": pull.merged_at,
             "merge_commit_sha": pull.merge_commit,
             "mergeable": pull.state == "open" and not (self.unsettled or self.conflicts(pull)),
-            "merge_base": self.merge_base(pull),
+            "merge_base": self.merge_base(pull) if pull.head else "",
             "labels": self.own_labels(str(pull.number), query={}),
             "assignees": [self.describe_user(name) for name in pull.assignees] or None,
             "head": {
                 "label": pull.branch,
                 "ref": pull.branch if there else f"refs/pull/{pull.number}/head",
-                "sha": pull.head,
+                # Also of one that has ended: where its branch is now.
+                "sha": there or pull.head,
                 "repo": {"full_name": PROJECT},
             },
             "base": {"label": pull.base, "ref": pull.base, "repo": {"full_name": PROJECT}},

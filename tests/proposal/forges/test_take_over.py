@@ -111,3 +111,11 @@ def test_where_the_label_cannot_be_taken_off_nothing_is_pushed(forge, there, ope
     with pytest.raises(RefusedError, match=r"labelling .* failed: 403"):
         resume(forge)
     assert (theirs, [TAKE_OVER]) == (git(there.bare, "rev-parse", BRANCH), there.pull(1).labels)
+
+
+def test_a_commit_after_the_merge_stays_and_is_named(forge, there, opened):
+    there.merge(1)
+    made = commit_by_ada(there.bare, BRANCH)
+
+    assert "the newest commit of fleetpgo/tiny is by Ada" in resume(forge)
+    assert git(there.bare, "rev-parse", BRANCH) == made

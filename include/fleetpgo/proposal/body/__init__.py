@@ -27,7 +27,17 @@ from fleetpgo.proposal.body.source import source
 from fleetpgo.proposal.body.values import Change, Datacenter, FunctionShare, Proposal, Provenance
 from fleetpgo.proposal.ensure import Marker, marker_line
 
-__all__ = ["Change", "Datacenter", "FunctionShare", "Proposal", "Provenance", "body", "message", "title"]
+__all__ = [
+    "Change",
+    "Datacenter",
+    "FunctionShare",
+    "Proposal",
+    "Provenance",
+    "body",
+    "message",
+    "section",
+    "title",
+]
 
 LONGEST_BODY = 60_000
 """Characters of a body: the least that a forge takes is GitHub's 65,536."""
@@ -67,9 +77,24 @@ def body(proposal: Proposal) -> str:
     It has at most LONGEST_BODY characters. Where that is not enough for everything, whole sections are left
     out, the least needed first, and named.
     """
-    head = [decision(proposal), *notes(proposal), MANNERS]
-    made = marker_line(Marker(proposal.provenance.run, proposal.profile))
-    tail = [by_hand(proposal), footer(proposal.provenance), made]
+    marker = Marker(proposal.provenance.run, proposal.profile)
+    return _text(proposal, [MANNERS], marker, LONGEST_BODY)
+
+
+def section(proposal: Proposal, services: int) -> str:
+    """Return what the pull request of a group says of one service.
+
+    Args:
+        proposal: what the service's commit brings.
+        services: how many services are of the group: each has a share of the whole text.
+    """
+    marker = Marker(proposal.provenance.run, proposal.profile, proposal.service)
+    return f"## {proposal.service}\n\n{_text(proposal, [], marker, LONGEST_BODY // services)}"
+
+
+def _text(proposal: Proposal, manners: list[str], about: Marker, most: int) -> str:
+    head = [decision(proposal), *notes(proposal), *manners]
+    tail = [by_hand(proposal), footer(proposal.provenance), marker_line(about)]
     sections = [section for make in _SECTIONS if (section := make(proposal)) is not None]
     left_out: list[str] = []
     while True:
@@ -77,6 +102,6 @@ def body(proposal: Proposal) -> str:
         if left_out:
             told.append(f"Left out, for its length: {', '.join(left_out)}. The run's artifacts hold it.")
         text = "\n\n".join([*head, *told, *tail])
-        if len(text) <= LONGEST_BODY or not sections:
+        if len(text) <= most or not sections:
             return text
         left_out.append(sections.pop().title)

@@ -6,6 +6,7 @@ No client is used: those there are for Python are generated whole from the API's
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -109,12 +110,31 @@ class GiteaForge:
                     head = answer["head"]
                     ours = (head.get("repo") or {}).get("full_name", "").lower() == self._project.lower()
                     if ours and head["label"] == branch:
-                        return _read(answer)
+                        return self._as_it_ended(_read(answer))
         return None
 
     def get(self, number: int) -> PullRequest:
         """Return the pull request of that number, whatever its state."""
-        return _read(self._ask("GET", f"/pulls/{number}", f"reading pull request {number}"))
+        return self._as_it_ended(
+            _read(self._ask("GET", f"/pulls/{number}", f"reading pull request {number}"))
+        )
+
+    def _as_it_ended(self, found: PullRequest) -> PullRequest:
+        """Return a pull request with the head that it had at its end.
+
+        Gitea gives the newest commit of its branch as that is now. What a person has committed to the branch
+        since is none of it.
+        """
+        if found.state == "open":
+            return found
+        name = f"pull/{found.number}/head"
+        doing = f"reading the head of pull request {found.number}"
+        answer = self._ask("GET", f"/git/refs/{name}", doing, absent=True)
+        with understanding():
+            # A list, if there are others whose names begin so.
+            there = answer if isinstance(answer, list) else [answer] if answer else []
+            own = [each["object"]["sha"] for each in there if each["ref"] == f"refs/{name}"]
+        return replace(found, head=own[0]) if own else found
 
     def create(self, branch: str, base: str, title: str, body: str, *, draft: bool = False) -> PullRequest:
         """Open a pull request; Gitea refuses a second one for the same branch and base."""

@@ -43,6 +43,11 @@ _MAKEFILE = re.compile(r"(?:.*/)?(?:(?:GNU)?[Mm]akefile[^/]*|[^/]*\.(?:mk|mak))"
 _SHOWN = 3
 
 
+def is_makefile(path: str) -> bool:
+    """Return whether a file's name is that of a Makefile."""
+    return _MAKEFILE.fullmatch(path) is not None
+
+
 @dataclass(frozen=True)
 class Wiring:
     """How the profile gets to ``go build``.
