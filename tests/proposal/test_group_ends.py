@@ -16,6 +16,7 @@ from fleetpgo.proposal.checkout import clone, read_at
 from fleetpgo.proposal.ensure import Marker, marker, marker_line
 from fleetpgo.proposal.git import git
 from fleetpgo.proposal.merge_alone import what_else
+from fleetpgo.proposal.novelty import proposed_before
 from fleetpgo.proposal.sections import marker_of, replaced, sections
 from fleetpgo.proposal.signing import Identity
 from fleetpgo.run.store import RunStore
@@ -27,6 +28,7 @@ from tests.proposal.forges.merging import push_files
 from tests.proposal.grouped import (
     BRANCH,
     commits,
+    content,
     live,
     make_commit,
     path_of,
@@ -37,6 +39,7 @@ from tests.proposal.grouped import (
 )
 from tests.proposal.test_body import FIRST
 from tests.proposal.test_group_attacked import killed
+from tests.run.artifacts import manifest
 
 __all__ = ["prepare", "run_on", "services", "short_pauses"]
 
@@ -322,3 +325,50 @@ def test_without_a_group_one_look_at_the_branches_is_all_and_none_in_a_dry_run(
     )
 
     assert looks == ([] if dry_run else ["ls-remote"])
+
+
+# What a service has proposed before it was of the group.
+
+
+def test_a_run_from_before_the_group_is_superseded_by_one_in_it(
+    run, services, forge, bare, stored, look, tmp_path
+):
+    services("api", {"group": None})
+    before = stored("api", run("api"))
+    before.write(manifest(made_at=NOW))
+    services("api")
+    after = stored("api", run("api", b"newer", "run-2"), "run-2")
+    after.write(manifest(made_at=NOW + timedelta(days=7)))
+    done = refresh(load_named("api"), before, forge, cache=tmp_path, now=NOW)
+    found = look(before)
+
+    assert (found.state, "superseded by run run-2, which proposed in" in found.message) == ("skipped", True)
+    assert (done.partition(": ")[0], content(bare, "api")) == (
+        "nothing is due any more about pull request 1",
+        "newer",
+    )
+
+
+def test_a_later_pull_request_of_a_group_without_the_service_supersedes_nothing(
+    run, forge, stored, look, services
+):
+    store = stored("web", run("web", b"two"))
+    forge.close(1)
+    run("api")
+    found = look(store)
+
+    assert (found.state, live(forge.get(2).body)) == ("waiting", ["api"])
+
+
+@pytest.mark.parametrize("group", [None, "shop"])
+def test_a_file_that_is_too_large_is_passed_over_where_a_profile_is_looked_for(
+    run, services, forge, bare, monkeypatch, group
+):
+    services("api", {"group": group, "profile": None})
+    push_files(bare, "main", {"assets/x.bin": "x" * 100})
+    first = run("api")
+    push_files(bare, "main", {"assets/x.bin": "changed"})
+    monkeypatch.setattr(worktree, "MOST", 50)
+    service = load_named("api")
+    with clone(forge.clone_url, "main", service.branch, config={}) as checkout:
+        assert proposed_before(checkout, forge.get(first.pull_request), service) == b"one"

@@ -86,6 +86,7 @@ def run(forge):
             commit=merged.merge_commit,
             brought_by=merged.url,
             pull_request=merged.number,
+            merged_branch=merged.branch,
             measured=measured or regression(),
             report="| evidence |\n",
         )

@@ -293,17 +293,31 @@ def read_blob(checkout: Checkout, sha: str, name: str) -> bytes | None:
     return unpacked(checkout, f"{sha}:{name}", name)
 
 
+_GONE = ("not our ref", "unadvertised object")
+"""Git's error texts for a commit that the server lacks, or has on no branch. Other failures are temporary."""
+
+
+def is_gone(error: RepositoryError) -> bool:
+    """Return whether a fetch failed because the origin does not have the commit, or on no branch."""
+    return any(words in error.message for words in _GONE)
+
+
+class TooLargeError(RepositoryError):
+    """A file is larger than any that fleetpgo reads."""
+
+
 def unpacked(checkout: Checkout, blob: str, name: str) -> bytes:
     """Return the content of a file as git keeps it.
 
     Raises:
-        RepositoryError: git fails, or the file is larger than 64 MiB.
+        TooLargeError: the file is larger than 64 MiB.
+        RepositoryError: git fails.
     """
     # Writes the very bytes to a file; what other commands print is text to us.
     path = checkout.path / git(checkout.path, "unpack-file", blob, config=checkout.config)
     try:
         if path.stat().st_size > worktree.MOST:
-            raise RepositoryError(
+            raise TooLargeError(
                 f"{name} in {blob} is larger than {worktree.MOST >> 20} MiB",
                 hint="keep it out of the repository, or name another path in the service file",
             )

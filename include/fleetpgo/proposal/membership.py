@@ -290,7 +290,10 @@ def leave_elsewhere(
         try:
             _leave_one(replace(apart, branch=branch), forge, service, why)
         except FleetPGOError as error:
-            _log.warning("%s stays in the pull request of %s: %s", service.name, branch, error.message)
+            _log.warning(
+                "whether %s still has a part in the pull request of %s is not known: %s",
+                *(service.name, branch, error.message),
+            )
 
 
 def _leave_one(checkout: Checkout, forge: Forge, service: ServiceRules, why: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fleetpgo import pprof
 from fleetpgo.errors import ProfileError, RepositoryError
 from fleetpgo.markdown import prose
-from fleetpgo.proposal.checkout import changed_files, read_at, read_blob
+from fleetpgo.proposal.checkout import TooLargeError, changed_files, is_gone, read_at, read_blob
 from fleetpgo.proposal.commits import start_anew
 from fleetpgo.proposal.etiquette import (
     DO_NOT_UPDATE,
@@ -212,12 +212,19 @@ def _proposed_in_group(checkout: Checkout, found: PullRequest, service: ServiceR
     try:
         return _by_digest(checkout, head, about.profile) if _SHA.fullmatch(head) else None
     except RepositoryError as error:
-        _log.warning("what pull request %d proposed cannot be read: %s", found.number, error.message)
+        if not is_gone(error):
+            raise
+        _log.warning("what pull request %d proposed is not there any more: %s", found.number, error.message)
         return None
 
 
 def _by_digest(checkout: Checkout, head: str, profile: str) -> bytes | None:
     git(checkout.path, "fetch", "--quiet", "--depth=1", "origin", head, config=checkout.config)
-    names = sorted(changed_files(checkout, checkout.base_commit, head))
-    contents = (read_blob(checkout, head, name) for name in names)
-    return next((each for each in contents if each and digest(each) == profile), None)
+    for name in sorted(changed_files(checkout, checkout.base_commit, head)):
+        try:
+            content = read_blob(checkout, head, name)
+        except TooLargeError:  # then it is no profile
+            continue
+        if content and digest(content) == profile:
+            return content
+    return None

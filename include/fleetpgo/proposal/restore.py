@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import RepositoryError
-from fleetpgo.proposal.checkout import changed_files, read_blob
+from fleetpgo.proposal.checkout import changed_files, is_gone, read_blob
 from fleetpgo.proposal.git import git
 from fleetpgo.run.digest import digest
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fleetpgo.proposal.checkout import Checkout
-
-_GONE = ("not our ref", "unadvertised object")
-"""Git's error texts for a commit that the server lacks, or has on no branch. Other failures are temporary."""
 
 
 class ByHandError(RepositoryError):
@@ -117,7 +114,7 @@ def _fetch(checkout: Checkout, head: str) -> None:
     try:
         git(checkout.path, "fetch", "--quiet", "--depth=2", "origin", head, config=checkout.config)
     except RepositoryError as error:
-        if not any(words in error.message for words in _GONE):
+        if not is_gone(error):
             raise
         raise ByHandError(
             f"the forge no longer has fleetpgo's commit {head}",

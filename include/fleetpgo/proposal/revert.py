@@ -49,6 +49,7 @@ def propose_revert(
     commit: str,
     brought_by: str,
     pull_request: int,
+    merged_branch: str,
     measured: Comparison,
     report: str,
     path: str | None = None,
@@ -68,6 +69,7 @@ def propose_revert(
         commit: full SHA of the base right after the merge.
         brought_by: URL of the merged pull request. Not its number, because `#7` is an issue on GitLab.
         pull_request: number of the merged pull request.
+        merged_branch: its branch.
         measured: the comparison with the regression.
         report: the whole comparison, in Markdown.
         path: path of the committed profile; None if the run did not record it.
@@ -91,10 +93,9 @@ def propose_revert(
         found = forge.find(branch)
         if why := _rejected(found, commit) or hands_off(forge, checkout, found):
             return _none(why)
-        brought = forge.get(pull_request)
-        if brought.branch.startswith(GROUP_BRANCH):
+        if merged_branch.startswith(GROUP_BRANCH):
             # Other services' runs may have put it on another base since.
-            head = own_commit(checkout, service, brought) or head
+            head = own_commit(checkout, service, forge.get(pull_request)) or head
         try:
             restored = restore(checkout, head, profile)
             if restored is None:

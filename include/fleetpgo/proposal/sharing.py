@@ -60,7 +60,9 @@ def of_repository(service: ServiceRules) -> list[ServiceRules]:
 def of_group(service: ServiceRules) -> list[ServiceRules]:
     """Return the other services of the same group; none without a group."""
     group = service.repository.group
-    return [other for other in of_repository(service) if group and other.repository.group == group]
+    if group is None:
+        return []
+    return [other for other in of_repository(service) if other.repository.group == group]
 
 
 def in_group(identity: Identity, service: ServiceRules) -> Identity:

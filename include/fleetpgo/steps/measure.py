@@ -76,6 +76,7 @@ def measure_period(
                 commit=commit,
                 brought_by=proposed.url,
                 pull_request=proposed.pull_request,
+                merged_branch=proposed.branch,
                 measured=measured.comparison,
                 report=text,
                 path=proposed.path,

@@ -24,7 +24,15 @@ from fleetpgo.run.proposed import Merge, Proposed, Watched
 from fleetpgo.service.rules import GROUP_BRANCH
 from fleetpgo.steps.propose_run import propose_profile
 from fleetpgo.steps.turns import require_turn
-from fleetpgo.steps.watch import BY_RULE, SELDOM, closed_beside, due, is_asked, work_key
+from fleetpgo.steps.watch import (
+    BY_RULE,
+    SELDOM,
+    closed_beside,
+    due,
+    is_asked,
+    proposed_elsewhere,
+    work_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +80,8 @@ def refresh(
     if proposed.pull_request is None:
         return "nothing is due: no pull request was opened"
     found = forge.get(proposed.pull_request)
+    if why := proposed_elsewhere(store, forge, service, proposed):
+        return f"nothing is due any more about pull request {found.number}: {why}"
     if (cause := closed_beside(service, proposed, found)) and closed_as_pointless(forge, found):
         return _open_again(service, store, forge, found, cause, cache=cache, run_url=run_url, now=now)
     standing = forge.standing(found.number)

@@ -19,7 +19,15 @@ from fleetpgo.proposal.members import brought_by
 from fleetpgo.proposal.sections import marker_of
 from fleetpgo.run.proposed import Merge, Proposed, Rollout
 from fleetpgo.service.rules import GROUP_BRANCH
-from fleetpgo.steps.watch import Outcome, is_older, look_at_closed, look_at_open, skip
+from fleetpgo.steps.watch import (
+    LONGEST_RUN,
+    Outcome,
+    is_older,
+    look_at_closed,
+    look_at_open,
+    proposed_elsewhere,
+    skip,
+)
 
 if TYPE_CHECKING:
     from fleetpgo.prometheus import Prometheus
@@ -31,10 +39,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_RUN = 250
 
-
-def look_for_merge(  # noqa: PLR0911  # one for each ending
+def look_for_merge(  # one for each ending
     store: RunStore,
     forge: Forge,
     service: ServiceRules | None = None,
@@ -61,14 +67,8 @@ def look_for_merge(  # noqa: PLR0911  # one for each ending
     if proposed.pull_request is None:
         return skip(store, "dry run: no pull request was opened")
     pull_request = forge.get(proposed.pull_request)
-    name = f"pull request #{pull_request.number} ({pull_request.url})"
-    about = marker_of(store.service, pull_request.body)
-    if about is not None and not is_older(store, about):
-        if about.absent and not _may_be_made_anew(forge, about, pull_request):
-            return skip(store, f"its commit is not in {name}, whose section says why")
-        if about.profile != proposed.profile:
-            run = foreign.line(about.run, _LONGEST_RUN)
-            return skip(store, f"superseded by run {run}, which took over {name}")
+    if why := _passed_on(store, forge, service, proposed, pull_request):
+        return skip(store, why)
     match pull_request.state:
         case "open":
             return look_at_open(store, forge, service, proposed, pull_request, now)
@@ -76,6 +76,26 @@ def look_for_merge(  # noqa: PLR0911  # one for each ending
             return look_at_closed(store, forge, service, proposed, pull_request, now, patience)
         case "merged":
             return _look_at_merged(store, forge, proposed, pull_request, now)
+
+
+def _passed_on(
+    store: RunStore,
+    forge: Forge,
+    service: ServiceRules | None,
+    proposed: Proposed,
+    pull_request: PullRequest,
+) -> str:
+    """Say why the pull request is not this run's any more; "" if it is."""
+    name = f"pull request #{pull_request.number} ({pull_request.url})"
+    about = marker_of(store.service, pull_request.body)
+    if about is not None and not is_older(store, about):
+        if about.absent and not _may_be_made_anew(forge, about, pull_request):
+            return f"its commit is not in {name}, whose section says why"
+        if about.profile != proposed.profile:
+            return f"superseded by run {foreign.line(about.run, LONGEST_RUN)}, which took over {name}"
+    if service is None or pull_request.state == "merged":
+        return ""
+    return proposed_elsewhere(store, forge, service, proposed)
 
 
 def _look_at_merged(
@@ -109,7 +129,7 @@ def _without_its_commit(store: RunStore, forge: Forge, merged: PullRequest) -> s
         return ""
     if not services or store.service in services:
         return ""
-    named = ", ".join(foreign.line(each, _LONGEST_RUN) for each in sorted(services))
+    named = ", ".join(foreign.line(each, LONGEST_RUN) for each in sorted(services))
     return f"was merged without a commit of {store.service}: it has brought those of {named}"
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
+from fleetpgo import foreign
 from fleetpgo.errors import RefusedError
 from fleetpgo.markdown import code, listed
 from fleetpgo.proposal.automerge import Figures, objections
@@ -24,6 +25,7 @@ from fleetpgo.proposal.sections import marker_of
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Failed, Merge, Watched
 from fleetpgo.run.store import RunStore
+from fleetpgo.service.rules import GROUP_BRANCH
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 _LONG_FAILED = timedelta(days=1)
 """For so long a required check may fail before it is said on the pull request."""
+
+LONGEST_RUN = 250
+"""Characters of a run's id that are shown."""
 
 SELDOM = timedelta(hours=1)
 """Between two tries that nobody asked for there is at least so long."""
@@ -75,7 +80,7 @@ def look_at_closed(
             return Outcome("waiting", f"{name}: {cause}; it is tried again")
         return skip(store, f"{name} was closed by fleetpgo: its comment says why it was needed no more")
     newest = forge.find(pull_request.branch)
-    if newest is not None and newest.number > pull_request.number:
+    if newest is not None and newest.number > pull_request.number and _has_part(store.service, newest):
         return skip(store, f"{name} was closed, and superseded by pull request #{newest.number}")
     said = (
         "was closed when its branch was deleted"
@@ -101,10 +106,33 @@ def closed_beside(service: ServiceRules | None, proposed: Proposed, pull_request
     """
     if service is None or service.repository.group is None or pull_request.state != "closed":
         return ""
+    if (
+        pull_request.branch != service.branch
+    ):  # of a group that the service has left, or from before it had one
+        return ""
     about = marker_of(service.name, pull_request.body)
     if about is None or about.absent not in ("", "conflict") or about.profile != proposed.profile:
         return ""
     return f"it, {pull_request.number}, was closed for another service, and this one's profile is left"
+
+
+def _has_part(service: str, newest: PullRequest) -> bool:
+    """Return whether a later pull request of the branch is the service's, too: a group's need not be."""
+    if not newest.branch.startswith(GROUP_BRANCH):
+        return True
+    about = marker_of(service, newest.body)
+    return about is not None and not about.absent
+
+
+def proposed_elsewhere(store: RunStore, forge: Forge, service: ServiceRules, proposed: Proposed) -> str:
+    """Say which later run proposed on another branch, if the service has joined or left a group; else ""."""
+    if proposed.branch == service.branch:
+        return ""
+    there = forge.find(service.branch)
+    about = marker_of(service.name, there.body) if there is not None and there.state == "open" else None
+    if there is None or about is None or about.absent or not _is_newer(store, about):
+        return ""
+    return f"superseded by run {foreign.line(about.run, LONGEST_RUN)}, which proposed in {there.url}"
 
 
 def look_at_open(
@@ -216,6 +244,12 @@ def begin_to_wait(store: RunStore, what: str, now: datetime) -> None:
     store.remove(Failed, f"wait_for_{what}")
     if what == "merge":
         store.write(replace(store.find(Watched) or Watched(), since=now))
+
+
+def _is_newer(store: RunStore, about: Marker) -> bool:
+    """Return whether a marker is of a later run of the service."""
+    after, own = RunStore(store.root, store.service, about.run).find(Manifest), store.find(Manifest)
+    return after is not None and own is not None and after.made_at > own.made_at
 
 
 def is_older(store: RunStore, about: Marker) -> bool:

@@ -129,7 +129,11 @@ class GiteaForge:
             return found
         name = f"pull/{found.number}/head"
         doing = f"reading the head of pull request {found.number}"
-        answer = self._ask("GET", f"/git/refs/{name}", doing, absent=True)
+        try:
+            answer = self._ask("GET", f"/git/refs/{name}", doing, absent=True)
+        except RefusedError as error:
+            _log.warning("%s: a later commit of a person's is not told from it", error.message)
+            return found
         with understanding():
             # A list, if there are others whose names begin so.
             there = answer if isinstance(answer, list) else [answer] if answer else []
