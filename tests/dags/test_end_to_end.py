@@ -55,7 +55,7 @@ def fleet(environment, go_cache, tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def dag(fleet, environment, airflow_database, go_cache, tmp_path_factory):
     services = tmp_path_factory.mktemp("services")
     text = (services_directory() / "wshim.yaml").read_text()
@@ -63,6 +63,7 @@ def dag(fleet, environment, airflow_database, go_cache, tmp_path_factory):
         assert old in text
         text = text.replace(old, new, 1)
     (services / "wshim.yaml").write_text(text)
+    # Read anew for each test: in one process, Airflow keeps a run's parameters in the DAG.
     variables = {
         "FLEETPGO_SERVICES": str(services),
         "FLEETPGO_STORE": str(fleet.root / "store"),
