@@ -55,15 +55,15 @@ def fleet(environment, go_cache, tmp_path_factory):
         yield running
 
 
-@pytest.fixture
-def dag(fleet, environment, airflow_database, go_cache, tmp_path_factory):
+@pytest.fixture(scope="module")
+def described(fleet, environment, go_cache, tmp_path_factory):
+    """The service file, and what its tasks are told."""
     services = tmp_path_factory.mktemp("services")
     text = (services_directory() / "wshim.yaml").read_text()
     for old, new in CHANGES.items():
         assert old in text
         text = text.replace(old, new, 1)
     (services / "wshim.yaml").write_text(text)
-    # Read anew for each test: in one process, Airflow keeps a run's parameters in the DAG.
     variables = {
         "FLEETPGO_SERVICES": str(services),
         "FLEETPGO_STORE": str(fleet.root / "store"),
@@ -75,6 +75,11 @@ def dag(fleet, environment, airflow_database, go_cache, tmp_path_factory):
     }
     for name, value in variables.items():
         environment.setenv(name, value)
+
+
+@pytest.fixture
+def dag(described, airflow_database):
+    """Read anew for each test: in one process, Airflow keeps a run's parameters in the DAG."""
     from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  # the environment comes first
 
     bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])

@@ -86,7 +86,7 @@ def run(forge):
             commit=merged.merge_commit,
             brought_by=merged.url,
             pull_request=merged.number,
-            merged_branch=merged.branch,
+            merged_branch="fleetpgo/tiny",
             measured=measured or regression(),
             report="| evidence |\n",
         )
