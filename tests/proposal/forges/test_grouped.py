@@ -66,7 +66,7 @@ def test_a_section_that_another_run_undid_is_written_again(run_on, services, ser
         if not wrote.is_set():
             pushed.set()
             while "web" not in live(double.pulls[0].body):
-                pushed.wait()
+                wrote.wait(0.02)  # until it has written it
         made = update(*arguments, **named)
         undone.append("web" not in live(double.pulls[0].body))
         wrote.set()
