@@ -13,7 +13,8 @@ import pytest
 from fleetpgo.errors import RepositoryError
 from fleetpgo.golang import processes
 from fleetpgo.proposal import checkout as repository
-from fleetpgo.proposal.checkout import Checkout, base_moved, clone, fetch_history, read_at, write
+from fleetpgo.proposal.blobs import read_at
+from fleetpgo.proposal.checkout import Checkout, base_moved, clone, fetch_history, write
 from fleetpgo.proposal.commits import commit, push, start_anew
 from fleetpgo.proposal.forges.access import git_access
 from fleetpgo.proposal.git import git

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 import pytest
 
 from fleetpgo.errors import ForgeError, RepositoryError
@@ -19,6 +16,7 @@ from fleetpgo.service.files import load_named
 from fleetpgo.steps import propose as step
 from fleetpgo.steps.watch import closed_beside
 from tests.proposal.forges.merging import merge, push_files
+from tests.proposal.forges.test_killed import killed_after
 from tests.proposal.grouped import (
     BRANCH,
     commits,
@@ -399,27 +397,9 @@ def test_who_joins_right_before_it_is_closed_is_proposed_again_by_its_wait(run, 
     assert (again.unchanged, forge.get(2).state, live(forge.get(2).body)) == (False, "open", ["web"])
 
 
-def killed(run, owner, name):
-    """Run in a process of its own, and kill it as soon as this call has returned."""
-    child = os.fork()
-    if child == 0:
-        original = getattr(owner, name)
-
-        def call(*arguments, **named):
-            original(*arguments, **named)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        setattr(owner, name, call)
-        try:
-            run()
-        finally:
-            os._exit(1)
-    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
-
-
 def test_a_run_that_is_killed_between_push_and_text_is_told_and_completed(run, forge, bare):
     run("api")
-    killed(lambda: run("web"), step, "join")
+    killed_after(step, "join", lambda: run("web"))
     between = forge.get(1).body
     run("api", b"newer", "run-2")
     told_of = sections(forge.get(1).body)
@@ -434,7 +414,7 @@ def test_a_run_that_is_killed_between_push_and_text_is_told_and_completed(run, f
 def test_one_that_is_killed_before_its_pull_request_opens_is_not_dropped_by_the_next(run, forge, bare):
     run("api")
     forge.close(1)
-    killed(lambda: run("web", b"two"), step, "join")
+    killed_after(step, "join", lambda: run("web", b"two"))
     run("job", b"three")
 
     assert [name for name, _ in commits(bare)] == ["web", "job"]
@@ -445,7 +425,7 @@ def test_one_that_is_killed_while_it_leaves_is_taken_out_by_the_next(run, forge,
     run("api")
     run("web")
     prepare["api"] = "nothing changed for the compiler"
-    killed(lambda: run("api", b"one", "run-2"), membership, "join")
+    killed_after(membership, "join", lambda: run("api", b"one", "run-2"))
     between = live(forge.get(1).body)
     run("api", b"one", "run-2")
 

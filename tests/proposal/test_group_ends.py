@@ -12,7 +12,8 @@ from fleetpgo.errors import RepositoryError
 from fleetpgo.golang import worktree
 from fleetpgo.proposal import checkout as checkout_module
 from fleetpgo.proposal import membership
-from fleetpgo.proposal.checkout import clone, read_at
+from fleetpgo.proposal.blobs import read_at
+from fleetpgo.proposal.checkout import clone
 from fleetpgo.proposal.ensure import Marker, marker, marker_line
 from fleetpgo.proposal.git import git
 from fleetpgo.proposal.merge_alone import what_else
@@ -25,6 +26,7 @@ from fleetpgo.steps import propose as step
 from fleetpgo.steps.refresh import clean_up, refresh
 from fleetpgo.steps.wait import look_for_merge
 from tests.proposal.forges.merging import push_files
+from tests.proposal.forges.test_killed import killed_after
 from tests.proposal.grouped import (
     BRANCH,
     commits,
@@ -38,7 +40,6 @@ from tests.proposal.grouped import (
     short_pauses,
 )
 from tests.proposal.test_body import FIRST
-from tests.proposal.test_group_attacked import killed
 from tests.run.artifacts import manifest
 
 __all__ = ["prepare", "run_on", "services", "short_pauses"]
@@ -124,7 +125,7 @@ def test_who_joins_takes_back_that_it_is_closed_and_a_person_may_reject_it(
 ):
     run("api")
     prepare["api"] = NOTHING
-    killed(lambda: run("api", b"one", "run-2"), forge, "comment")
+    killed_after(forge, "comment", lambda: run("api", b"one", "run-2"))
     del prepare["api"]
     store = stored("web", run("web", go_profile, "run-3"), "run-3")
     said = forge.comments(1)["pointless"]
@@ -203,7 +204,7 @@ def test_a_merge_without_the_services_commit_is_not_its_own(run, forge, bare, st
     run("api")
     store = stored("web", run("web", b"two"))
     push_files(bare, "main", {path_of("web"): "by a person"})
-    killed(lambda: run("api", b"newer", "run-2"), step, "join")
+    killed_after(step, "join", lambda: run("api", b"newer", "run-2"))
     claimed = live(forge.get(1).body)
     forge.merge(1)
     found = look(store)

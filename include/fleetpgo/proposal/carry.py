@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fleetpgo import foreign
 from fleetpgo.errors import RepositoryError
-from fleetpgo.proposal.checkout import unpacked
+from fleetpgo.proposal.blobs import unpacked
 from fleetpgo.proposal.git import git
 from fleetpgo.proposal.wiring.edits import is_makefile
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetpgo.golang import processes
-from fleetpgo.proposal.checkout import read_blob
+from fleetpgo.proposal.blobs import read_blob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

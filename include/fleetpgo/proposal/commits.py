@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from fleetpgo import foreign
 from fleetpgo.errors import RepositoryError
-from fleetpgo.proposal.checkout import changed_files, content_of, unpacked, write
+from fleetpgo.proposal.blobs import changed_files, unpacked
+from fleetpgo.proposal.checkout import content_of, write
 from fleetpgo.proposal.git import git
 from fleetpgo.proposal.signing import Entry, signing
 

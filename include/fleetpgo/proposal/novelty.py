@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fleetpgo import pprof
 from fleetpgo.errors import ProfileError, RepositoryError
 from fleetpgo.markdown import prose
-from fleetpgo.proposal.checkout import TooLargeError, changed_files, is_gone, read_at, read_blob
+from fleetpgo.proposal.blobs import TooLargeError, changed_files, is_gone, read_at, read_blob
 from fleetpgo.proposal.commits import start_anew
 from fleetpgo.proposal.etiquette import (
     DO_NOT_UPDATE,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import RepositoryError
-from fleetpgo.proposal.checkout import changed_files, is_gone, read_blob
+from fleetpgo.proposal.blobs import changed_files, is_gone, read_blob
 from fleetpgo.proposal.git import git
 from fleetpgo.run.digest import digest
 
