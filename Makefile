@@ -22,7 +22,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE \
   PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH:$(LOCAL)/npm/bin"
 
 .DEFAULT_GOAL := help
-.PHONY: transcript help dashboard setup test test-slow test-distributed test-stores test-forge test-helm test-containers image sbom lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
+.PHONY: transcript help dashboard setup test test-slow test-distributed test-stores test-forge test-helm test-containers image sbom lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-ageing study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -139,6 +139,9 @@ dashboard: setup ## Make the dashboard for Grafana, docs/monitoring/dashboard.js
 study-measurement: setup ## Simulate fleets with known savings; tables into the docs (hours; resumes from what is finished)
 	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	  python -m studies.measurement.study --write docs
+
+study-ageing: setup ## Take a profile of a real server's release of a year ago, and see how it fits the releases since (minutes)
+	@$(RUN) python -m studies.ageing.study --write docs
 
 study-unchanged: setup ## Simulate fleets week by week: what is proposed by chance, and what change is noticed (minutes)
 	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \

@@ -119,10 +119,22 @@ def block(instances: int, seeds: range) -> list[Answer]:
                 changed = effect.of_panel(panel, np.random.default_rng(seed + 3))
                 inputs = Inputs(drawn.usage, around(HOUR), slope, changed, fleet.SETTLE)
                 answers += _at_all("S", instances, name, asked("S", inputs), ())
-            if effect.of_standing is not None:
-                stood = effect.of_standing(standing, np.random.default_rng(seed + 3))
-                answers += _at_all("L", instances, name, _level(stood, slope), ())
+            answers += _of_standing(standing, effect, instances, name, seed)
     return answers
+
+
+def _of_standing(
+    standing: level.Standing, effect: Effect, instances: int, name: str, seed: int
+) -> Iterator[Answer]:
+    """Yield L's answers."""
+    slope = fleet.ELASTICITY
+    if effect.of_standing is not None:
+        stood = effect.of_standing(standing, np.random.default_rng(seed + 3))
+        yield from _at_all("L", instances, name, _level(stood, slope), ())
+    if effect.of_build_in_standing is not None:
+        for share in TRUTHS:
+            stood, truth = effect.of_build_in_standing(standing, share)
+            yield _answer("L", instances, name, (share, truth), _level(stood, slope), ())
 
 
 def _level(standing: level.Standing, slope: float) -> Estimate | None:

@@ -35,6 +35,7 @@ Groups = Callable[[Usage, Random], Usage]
 BuildGroups = Callable[[Usage, Random, float], tuple[Usage, float]]
 Panels = Callable[[Panel, Random], Panel]
 Standings = Callable[[Standing, Random], Standing]
+BuildStandings = Callable[[Standing, float], tuple[Standing, float]]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Effect:
         hourly: whether it is there in the hours around the rollout, so that E meets it.
         of_panel: done to instances around the rollout: for S.
         of_standing: done to instances with a baseline: for L.
+        of_build_in_standing: the effect of the build there.
         told: what Prometheus shows of it, as a defect; "": nothing.
         refreshed: whether the service is refreshed every week, and the store knows.
         only_control: whether it touches held-back instances only, so that B need not be asked.
@@ -57,6 +59,7 @@ class Effect:
     hourly: bool = False
     of_panel: Panels | None = None
     of_standing: Standings | None = None
+    of_build_in_standing: BuildStandings | None = None
     told: str = ""
     refreshed: bool = False
     only_control: bool = False
@@ -106,6 +109,18 @@ def _unequal(usage: Usage, _: Random, share: float) -> tuple[Usage, float]:
     at = _after(usage, since=ROLL_END + SETTLE)
     truth = 1 - float(cpu[TREATED][:, at].sum() / would[:, at].sum())
     return replace(usage, cpu=cpu, requests=_requests(usage) * factors), truth
+
+
+def _unequal_in_standing(standing: Standing, share: float) -> tuple[Standing, float]:
+    """The same, with as many instances in each datacenter's baseline."""
+    first = standing.datacenter == 0
+    factors = np.where(first, 10.0, 1.0)[:, None]
+    saved = np.where(first, 0.4 * share, 1.6 * share)[:, None]
+    would = standing.cpu * factors
+    cpu = would * np.where(standing.baseline, 1.0, 1 - saved)
+    others = ~standing.baseline
+    truth = 1 - float(cpu[others].sum() / would[others].sum())
+    return replace(standing, cpu=cpu, requests=_requests(standing) * factors), truth
 
 
 def _late(usage: Usage, _: Random, share: float) -> tuple[Usage, float]:
@@ -262,7 +277,9 @@ EFFECTS: dict[str, Effect] = {
         scenarios.nothing, hourly=True, of_panel=scenarios.panel_nothing, of_standing=_base_standing
     ),
     "1 % of the CPU series lost": Effect(_one_in_a_hundred, hourly=True, of_standing=_missing_in_standing),
-    "a datacenter of ten times the size saves less": Effect(of_build=_unequal),
+    "a datacenter of ten times the size saves less": Effect(
+        of_build=_unequal, of_build_in_standing=_unequal_in_standing
+    ),
     "held-back instances at 30 % load": Effect(low_load, of_standing=_low_load_in_standing),
     "the same, and 10 % more traffic": Effect(_low_load_with_traffic),
     "held-back instances drift together": Effect(_shared_drift, only_control=True),

@@ -14,8 +14,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import platform
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -90,18 +92,27 @@ def _seeds(first: int, at: int) -> range:
     return range(first + at * _APART, first + (at + cells.BLOCK) * _APART, _APART)
 
 
-def run(into: Path) -> None:
-    """Run the blocks that are not there yet."""
+def run(into: Path, *, processes: int) -> None:
+    """Run the blocks that are not there yet, so many at a time."""
     into.mkdir(parents=True, exist_ok=True)
-    for file, work in jobs(into):
-        if file.exists():
-            continue
-        began = time.monotonic()
-        frame = pd.DataFrame([asdict(each) for each in work()])
-        unfinished = file.with_suffix(".part")
-        frame.to_csv(unfinished, index=False)
-        unfinished.rename(file)
-        print(f"{file.name}: {time.monotonic() - began:.0f} s", flush=True)
+    missing = [(file, work) for file, work in jobs(into) if not file.exists()]
+    with ProcessPoolExecutor(processes) as pool:
+        running = [pool.submit(_finish, file, work) for file, work in missing]
+        try:
+            for number, each in enumerate(as_completed(running), start=1):
+                print(f"{number} of {len(running)}: {each.result()}", flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _finish(file: Path, work: Callable[[], Sequence[Any]]) -> str:
+    """Run a block, write its file, and return what took how long."""
+    began = time.monotonic()
+    frame = pd.DataFrame([asdict(each) for each in work()])
+    unfinished = file.with_suffix(".part")
+    frame.to_csv(unfinished, index=False)
+    unfinished.rename(file)
+    return f"{file.name}, {time.monotonic() - began:.0f} s"
 
 
 def read(into: Path, kind: str) -> pd.DataFrame:
@@ -132,6 +143,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m studies.measurement.study", description=__doc__)
     parser.add_argument("--into", type=Path, default=Path(".local/study/measurement"), help="finished blocks")
     parser.add_argument("--before", type=Path, default=Path("studies/measurement/before.csv"))
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="blocks at a time; default: the processors"
+    )
     parser.add_argument("--only-write", action="store_true", help="write the tables of what is finished")
     parser.add_argument(
         "--write", type=Path, help="directory of the Markdown files whose marked parts are replaced"
@@ -139,7 +153,7 @@ def main() -> None:
     arguments = parser.parse_args()
     into = arguments.into / digest()
     if not arguments.only_write:
-        run(into)
+        run(into, processes=arguments.processes)
     if arguments.write and not (seen := read(into, "power")).empty:
         lines = json.dumps(tables.power_lines(seen), indent=1)
         (_PACKAGE / "power.json").write_text(f"{lines}\n", encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -236,13 +236,14 @@ def _year(rows: pd.DataFrame) -> _Year:
             shares = row["saving"], row["low"], row["high"]
             if math.isnan(shares[0]):
                 continue
-            estimate = Estimate("A", "", *shares, row["cores"], int(row["degrees"]))
+            estimate = Estimate("A", "", *shares, row["cores"], float(row["degrees"]))
             if row["call"] == "regression" and chance_of_loss(estimate) <= REVERT_LEVEL:
                 found += row["truth"] < 0
                 false += row["truth"] >= 0
             ends = [row["used"] * share / (1 - share) for share in shares[1:]]
             figures = (*shares, row["cores"], *ends)
-            refreshes.append(Refresh(str(row["week"]), at, "", "week", row["call"], "PGO", "A", *figures))
+            one = Refresh(str(row["week"]), at, "", "week", row["call"], "PGO", "A", *figures)
+            refreshes.append(replace(one, degrees=estimate.degrees))
         last = reclaimed(refreshes)[-1]
         covered.append(last.low <= truth <= last.high)
         hours += sum(core_hours(refreshes, now=end))

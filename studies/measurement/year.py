@@ -29,7 +29,10 @@ SIZE = fleet.MIDDLE
 START = fleet.ROLL_START // STEP * STEP
 MATERIAL = 0.005
 
-KINDS = ("no effect", "mild warm-up")
+SETTLED = "mild warm-up, settled for a day"
+"""The same fleets, with ``measurement.settle`` of a day."""
+
+KINDS = ("no effect", "mild warm-up", SETTLED)
 TRUE_EFFECT = "true 3 %"
 """Computed from the fleets without effect: see `_with_effect`."""
 
@@ -56,7 +59,7 @@ class Refreshed:
     low: float = np.nan
     high: float = np.nan
     cores: float = np.nan
-    degrees: int = 0
+    degrees: float = 0
 
 
 def one(kind: str, seed: int) -> list[Refreshed]:
@@ -80,7 +83,8 @@ def effects(service: int) -> list[float]:
 
 
 def _service(kind: str, seed: int, service: int, random: np.random.Generator) -> list[Refreshed]:
-    usage = _draw(random, kind)
+    usage = _draw(random, warm_up=kind != KINDS[0])
+    settle = timedelta(days=1) if kind == SETTLED else timedelta(0)
     starts = [START + week * WEEK for week in range(-HISTORY, WEEKS)]
     rows = []
     for week in range(WEEKS):
@@ -92,9 +96,8 @@ def _service(kind: str, seed: int, service: int, random: np.random.Generator) ->
             if at - 8 * WEEK < start < at
         ]
         # The next refresh ends the week.
-        each = windows.around(
-            rollout, settle=timedelta(0), length=timedelta(seconds=WEEK - STEP), step=STEP, rollouts=known
-        )
+        length = timedelta(seconds=WEEK - STEP) - settle
+        each = windows.around(rollout, settle=settle, length=length, step=STEP, rollouts=known)
         part = _part(usage, at - HISTORY * WEEK, at + WEEK)
         try:
             found = holdback.estimate(part, each, elasticity=fleet.ELASTICITY)
@@ -145,7 +148,7 @@ def _part(usage: Usage, start: int, end: int) -> Usage:
     )
 
 
-def _draw(random: np.random.Generator, kind: str) -> Usage:
+def _draw(random: np.random.Generator, *, warm_up: bool) -> Usage:
     """Return the groups of one service over the year and the weeks before it."""
     times = np.arange(START - HISTORY * WEEK, START + WEEKS * WEEK, STEP)
     shape = (2, SIZE.datacenters, len(times))
@@ -164,7 +167,7 @@ def _draw(random: np.random.Generator, kind: str) -> Usage:
         )
         / np.sqrt(sizes)
     )
-    if kind == KINDS[1]:
+    if warm_up:
         log_cost[TREATED] += _WARM_UP * np.exp(-((times - START) % WEEK) / _WARM_LASTS)
     traffic = np.exp(log_traffic + random.normal(0, 0.01, shape))
     counts = np.broadcast_to(sizes, shape)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from fleetpgo.measurement.distributions import t_quantile
 from fleetpgo.measurement.history import (
     COLUMNS,
     Refresh,
@@ -69,22 +70,46 @@ def test_the_latest_savings_are_told_in_the_order_of_their_rollouts(store):
     assert latest_savings(store, "api") == ["saved 3.0 % [2.0, 4.0]", "inconclusive", "inconclusive"]
 
 
-def refresh(day, cores, half, verdict="saved"):
+def refresh(day, cores, half, verdict="saved", degrees=None, method="A"):
+    """A refresh after which 100 cores are used; the half-width is one in cores, at its lower end."""
     end = datetime(2026, 1, day, tzinfo=UTC)
+    ends = cores - half, cores + half
+    shares = [each / (100 + each) for each in (cores, *ends)]
     return Refresh(
-        f"run-{day}", end, "", "week", verdict, "PGO", "A", 0.1, 0.0, 0.2, cores, cores - half, cores + half
+        f"run-{day}", end, "", "week", verdict, "PGO", method, *shares, cores, *ends, degrees=degrees
     )
 
 
 def test_cores_add_up_and_their_errors_as_independent_ones_do():
     points = reclaimed([refresh(2, 5.0, 4.0), refresh(1, 10.0, 3.0)])
-    assert [(each.at.day, each.low, each.high) for each in points] == [(1, 7.0, 13.0), (2, 10.0, 20.0)]
-    assert points[1].cores == pytest.approx(15 * (1 - (5 / 1.96 / 15) ** 2))
+    ends = [(each.at.day, each.low, each.high) for each in points]
+    assert ends == [(1, *approx(7.0, 13.0)), (2, *approx(10.0, 20.0))]
+    assert points[1].cores == pytest.approx(15 * (1 - (5 / 1.96 / 15) ** 2), rel=1e-3)
+
+
+def approx(*values):
+    """An interval in the logarithm is nearly one in cores where it is short."""
+    return [pytest.approx(value, rel=1e-3) for value in values]
+
+
+def test_the_sum_of_one_refresh_has_the_refreshs_own_interval():
+    (point,) = reclaimed([refresh(1, 10.0, 3.0, degrees=3.36)])
+    assert (point.low, point.high) == tuple(approx(7.0, 13.0))
+
+
+def test_what_few_degrees_of_freedom_widen_averages_out_in_a_sum():
+    last = reclaimed([refresh(day, 1.0, 3.0, degrees=3) for day in range(1, 26)])[-1]
+    half = t_quantile(75) * 5 * 3.0 / t_quantile(3)
+    assert (last.low, last.high) == tuple(approx(25 - half, 25 + half))
+
+
+def test_what_fresh_processes_alone_may_save_is_in_no_sum():
+    assert reclaimed([refresh(1, 10.0, 0.1, method="S"), refresh(2, 10.0, 0.1, method="E")]) == []
 
 
 def test_a_sum_that_noise_alone_could_give_is_shrunk_to_nothing():
     (point,) = reclaimed([refresh(1, 1.0, 4.0)])
-    assert (point.cores, point.low, point.high) == (0.0, -3.0, 5.0)
+    assert (point.cores, point.low, point.high) == (0.0, *approx(-3.0, 5.0))
 
 
 def test_every_valid_change_is_added_whatever_its_verdict():

@@ -53,6 +53,32 @@ def test_an_excluded_span_takes_its_partners_with_it():
     assert plain.expected_pairs(300) - windows.expected_pairs(300) == 12
 
 
+def test_of_the_week_before_only_what_ran_the_last_build_is_compared():
+    """Another profile went out three days before."""
+    other = (NOON - timedelta(days=3, hours=2), NOON - timedelta(days=3))
+    windows = around(ROLLOUT, settle=SETTLE, length=timedelta(days=7), step=300, rollouts=[other])
+    times = np.arange(ENDS - WEEK, ENDS + WEEK, 300)
+    _, before = windows.pairs(times)
+    assert times[before].min() == NOON.timestamp() - 3 * DAY + 900
+
+
+def test_of_the_week_after_nothing_is_compared_that_runs_a_later_build():
+    other = (NOON + timedelta(days=5), NOON + timedelta(days=5, hours=2))
+    windows = around(ROLLOUT, settle=SETTLE, length=timedelta(days=7), step=300, rollouts=[other])
+    times = np.arange(ENDS - WEEK, ENDS + WEEK, 300)
+    after, _ = windows.pairs(times)
+    assert times[after].max() == NOON.timestamp() + 5 * DAY - 300
+
+
+def test_a_rollout_that_ended_before_the_window_before_takes_nothing_of_it():
+    other = (NOON - timedelta(days=7), NOON - timedelta(days=7) + timedelta(hours=2))
+    plain, windows = (
+        around(ROLLOUT, settle=SETTLE, length=timedelta(days=7), step=300, rollouts=rollouts)
+        for rollouts in ((), [other])
+    )
+    assert windows.expected_pairs(300) == plain.expected_pairs(300)
+
+
 @given(
     start=st.integers(0, DAY),
     length=st.sampled_from([60, 90, 3_600, DAY, 3 * DAY, WEEK]),

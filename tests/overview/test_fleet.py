@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from fleetpgo import overview
+from fleetpgo.measurement.distributions import t_quantile
 from fleetpgo.run.measured import Level, Measurement
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Proposed
@@ -15,7 +17,7 @@ from fleetpgo.run.store import RunStore
 from fleetpgo.steps.wait import look_for_merge
 from tests.pages import fleet
 
-NOW = fleet.MEASURED_AT + timedelta(days=10)
+NOW = fleet.LEVEL.at
 
 
 @pytest.fixture
@@ -53,10 +55,9 @@ def test_the_last_verdict_has_its_interval(store):
 def test_the_cores_are_those_of_the_measurement_with_its_interval(store):
     estimate = RunStore(store, "edge", fleet.FIRST).read(Measurement, "week").estimate
     cores = row(store).cores
-    used = estimate.cores * (1 - estimate.saving) / estimate.saving
+    half = math.log((1 - estimate.low) / (1 - estimate.high)) / 2 * estimate.cores / estimate.saving
     assert estimate.cores * 0.9 < cores.cores < estimate.cores  # shrunk by its noise
-    assert cores.low == pytest.approx(used * estimate.low / (1 - estimate.low))
-    assert cores.high == pytest.approx(used * estimate.high / (1 - estimate.high))
+    assert (cores.low, cores.high) == pytest.approx((estimate.cores - half, estimate.cores + half))
 
 
 def test_the_source_match_is_that_of_the_merged_profile(store):
@@ -107,8 +108,8 @@ def test_the_days_sums_add_up_over_services(store):
     rows = [row(store), row(store, "other")]
     (day,) = overview.reclaimed_by_day(rows)
     each = rows[0].refreshes[0]
-    assert day.low == pytest.approx(2 * each.cores - 2**0.5 * (each.cores - each.cores_low))
-    assert day.high == pytest.approx(2 * each.cores + 2**0.5 * (each.cores_high - each.cores))
+    half = t_quantile(2 * each.degrees) * 2**0.5 * each.error
+    assert (day.low, day.high) == pytest.approx((2 * each.cores - half, 2 * each.cores + half))
 
 
 def test_a_run_cannot_be_called_out_of_its_service(tmp_path):
@@ -140,6 +141,13 @@ def test_the_newest_level_counts_and_its_run_is_no_refresh(store):
     RunStore(store, "edge", "level__a").write(level(2, reason="not rotated"))
     found = row(store)
     assert (found.level.reason, len(found.refreshes), found.problems) == ("not rotated", 1, ())
+
+
+def test_a_level_of_a_month_ago_is_not_what_pgo_saves_now(store):
+    RunStore(store, "edge", "level__a").write(level(0, **KNOWN))
+    found = overview.look_at_service(store, "edge", now=NOW + timedelta(days=30)).level
+    assert (found.saving, found.cores) == (None, None)
+    assert found.reason == f"it was last measured on {NOW:%Y-%m-%d}"
 
 
 def test_the_levels_of_services_add_up_and_their_errors_as_independent_ones_do(store):

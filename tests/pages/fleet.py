@@ -58,7 +58,7 @@ LIVE = "manual__2026-02-10T10:00:00+00:00"
 """A run of ``gateway`` whose instances have not all answered."""
 
 LEVEL = Level(
-    at=datetime(2026, 2, 8, tzinfo=UTC),
+    at=datetime.now(UTC).replace(microsecond=0),
     memberships=4,
     saving=0.031,
     low=0.027,

@@ -75,7 +75,8 @@ def test_every_estimator_is_asked_under_every_effect_that_it_meets():
     assert asked["A"] == len(grouped)
     assert asked["B"] == sum(not each.only_control for each in grouped)
     assert asked["S"] == sum(each.of_panel is not None for each in effects.EFFECTS.values())
-    assert asked["L"] == sum(each.of_standing is not None for each in effects.EFFECTS.values())
+    stood = [each for each in effects.EFFECTS.values() if each.of_standing or each.of_build_in_standing]
+    assert asked["L"] == len(stood)
     assert (answers.groupby(["estimator", "effect"]).size() == len(cells.TRUTHS)).all()
 
 
@@ -85,21 +86,20 @@ def test_no_two_fleets_of_the_table_have_a_seed_in_common(tmp_path):
     assert min(seeds) >= study.TABLE > study.TUNING
 
 
+def _make(log, name):
+    with log.open("a") as made:
+        made.write(f"{name}\n")
+    return [Answer("A", 6, "base", 0.0, 0.0, "saved")]
+
+
 def test_a_finished_block_is_not_made_again(tmp_path, monkeypatch):
-    made = []
-
-    def make(name):
-        made.append(name)
-        return [Answer("A", 6, "base", 0.0, 0.0, "saved")]
-
-    def jobs(into):
-        for name in ("table-6-00000.csv", "table-6-00050.csv"):
-            yield into / name, partial(make, name)
-
-    monkeypatch.setattr(study, "jobs", jobs)
-    study.run(tmp_path)
-    study.run(tmp_path)
-    assert made == ["table-6-00000.csv", "table-6-00050.csv"]
+    log, names = tmp_path / "made", ["table-6-00000.csv", "table-6-00050.csv"]
+    monkeypatch.setattr(
+        study, "jobs", lambda into: ((into / name, partial(_make, log, name)) for name in names)
+    )
+    study.run(tmp_path, processes=2)
+    study.run(tmp_path, processes=2)
+    assert sorted(log.read_text().split()) == names
     assert len(study.read(tmp_path, "table")) == 2
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fleetpgo.errors import MeasurementError
 from fleetpgo.prometheus import from_timestamp
 
 if TYPE_CHECKING:
@@ -50,7 +51,11 @@ class Asker:
     ) -> tuple[dict[str, Floats], dict[str, Mapping[str, str]]]:
         """Return the values at the spans' times, and all labels, by one label of the series. NaN: no value.
 
-        Long spans are read in pieces. With `times`, which must contain the spans' times, values are at those.
+        Long spans are read in pieces. With `times`, which must contain the spans' times, values are at
+        those.
+
+        Raises:
+            MeasurementError: two series have the same value of the label at one time.
         """
         if times is None:
             times = grid(spans, step)
@@ -68,8 +73,15 @@ class Asker:
                 self.warnings += answer.warnings
                 for series in answer.series:
                     name = series.labels.get(label, "")
-                    labels[name] = series.labels
                     row = values.setdefault(name, np.full(len(times), np.nan))
                     points = np.array(series.points)
-                    row[np.searchsorted(times, points[:, 0].astype(np.int64))] = points[:, 1]
+                    at = np.searchsorted(times, points[:, 0].astype(np.int64))
+                    if np.isfinite(row[at]).any():
+                        raise MeasurementError(
+                            f"two series have the {label} {name} at the same time: "
+                            f"{dict(labels[name])} and {dict(series.labels)}",
+                            hint="choose a selection.instance_label that no two instances share",
+                        )
+                    labels[name] = series.labels
+                    row[at] = points[:, 1]
         return values, labels

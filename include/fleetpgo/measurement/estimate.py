@@ -48,7 +48,7 @@ class Estimate:
     low: float
     high: float
     cores: float
-    degrees: int
+    degrees: float
     placebos: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     allowance: float = 0.0
@@ -66,7 +66,7 @@ def from_tau(
     half: float,
     *,
     cores_after: float,
-    degrees: int,
+    degrees: float,
     placebos: tuple[float, ...] = (),
     notes: tuple[str, ...] = (),
     allowance: float = 0.0,

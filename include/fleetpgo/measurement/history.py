@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from statistics import median
 from typing import TYPE_CHECKING
 
+from fleetpgo.measurement.distributions import t_quantile
+from fleetpgo.measurement.estimators.registry import early
 from fleetpgo.measurement.figures import saving
 from fleetpgo.run.measured import PERIODS, Measurement
 from fleetpgo.run.proposed import Rollout
@@ -40,6 +42,7 @@ class Refresh:
         method: letter of the estimator; this and the rest are None without an estimate.
         saving: the estimate, as a share of CPU; ``low`` and ``high`` are the ends of its 95 % interval.
         cores: the saving in cores; ``cores_low`` and ``cores_high`` likewise.
+        degrees: degrees of freedom of the interval's t distribution; None also in a record without them.
     """
 
     run: str
@@ -55,15 +58,32 @@ class Refresh:
     cores: float | None
     cores_low: float | None
     cores_high: float | None
+    degrees: float | None = None
 
     @property
     def counts(self) -> bool:
-        """Whether its cores count: the measurement is valid, and no release went out in the same rollout.
+        """Whether its cores count: a valid measurement of PGO alone, to which fresh processes are no saving.
 
-        Whatever the verdict: a sum of only the changes that were called is a sum of the larger errors.
+        Whatever the verdict: a sum of only the changes that were called is a sum of the larger errors. An
+        estimator of the first hours (S, E) counts for nothing: what fresh processes save or cost has one
+        sign, so it would add up.
         """
-        ends = (self.cores, self.cores_low, self.cores_high)
-        return self.verdict != "invalid" and self.attribution == "PGO" and None not in ends
+        figures = (self.cores, self.cores_low, self.cores_high, self.method)
+        if None in figures or self.method is None or early(self.method):
+            return False
+        return self.verdict != "invalid" and self.attribution == "PGO"
+
+    @property
+    def error(self) -> float:
+        """Standard error of the cores: of the logarithm of CPU, times the CPU that would have been used.
+
+        The half-width in the logarithm is divided by the t quantile of its degrees of freedom; a record
+        without these is taken as one of a normal distribution. NaN for a refresh that does not count.
+        """
+        if not self.counts or not self.saving or self.low is None or self.high is None or self.cores is None:
+            return math.nan
+        half = (math.log1p(-self.low) - math.log1p(-self.high)) / 2
+        return half / (t_quantile(self.degrees) if self.degrees else _NORMAL) * self.cores / self.saving
 
 
 COLUMNS = (
@@ -203,37 +223,32 @@ def core_hours(refreshes: Sequence[Refresh], *, now: datetime) -> list[float]:
 def reclaimed(refreshes: Iterable[Refresh]) -> list[Reclaimed]:
     """Return the cumulative sum of measured changes after each counted refresh, over any number of services.
 
-    Errors are assumed to be independent, so the interval's half-widths are added in quadrature. The sum is
-    shrunk towards zero by its own noise, as James and Stein (1961) do: with h the half-width towards zero,
-    the sum is multiplied by 1 − (h/1.96)²/sum², and is zero if that is negative. The interval is that of the
-    plain sum.
+    Errors are assumed to be independent, so the squares of standard errors (:attr:`Refresh.error`) are added.
+    The interval has the t quantile of the degrees of freedom of Welch and Satterthwaite, (Σ e²)²/Σ (e⁴/f): of
+    one refresh they are its own, of many the quantile is that of a normal distribution.
+
+    The sum is shrunk towards zero by its own noise, as James and Stein (1961) do: with e its standard error,
+    it is multiplied by 1 − e²/sum², and is zero if that is negative. The interval is that of the plain sum.
     """
-    cores = below = above = 0.0
+    cores = variance = per_degree = 0.0
     points = []
     for refresh in in_order(refreshes):
-        if not refresh.counts:
+        if not refresh.counts or refresh.cores is None or math.isnan(refresh.error):
             continue
-        if refresh.cores is None or refresh.cores_low is None or refresh.cores_high is None:
-            continue  # they do not count; for the types
         cores += refresh.cores
-        below += (refresh.cores - refresh.cores_low) ** 2
-        above += (refresh.cores_high - refresh.cores) ** 2
-        points.append(
-            Reclaimed(
-                refresh.rollout_end,
-                _shrunk(cores, below if cores > 0 else above),
-                cores - math.sqrt(below),
-                cores + math.sqrt(above),
-            )
-        )
+        variance += refresh.error**2
+        per_degree += refresh.error**4 / refresh.degrees if refresh.degrees else 0.0
+        quantile = t_quantile(variance**2 / per_degree) if per_degree else _NORMAL
+        half = quantile * math.sqrt(variance)
+        points.append(Reclaimed(refresh.rollout_end, _shrunk(cores, variance), cores - half, cores + half))
     return points
 
 
-def _shrunk(total: float, squared_half: float) -> float:
-    """Return the sum, shrunk by its noise; `squared_half` is the square of its half-width."""
+def _shrunk(total: float, variance: float) -> float:
+    """Return the sum, shrunk by its noise."""
     if total == 0:
         return 0.0
-    return total * max(0.0, 1 - squared_half / (_NORMAL * total) ** 2)
+    return total * max(0.0, 1 - variance / total**2)
 
 
 _NORMAL = 1.96
@@ -257,6 +272,7 @@ def _refresh(run: str, measured: Measurement) -> Refresh:
         cores=found.cores if found else None,
         cores_low=cores_low,
         cores_high=cores_high,
+        degrees=found.degrees if found else None,
     )
 
 

@@ -42,8 +42,8 @@ class Windows:
         shift: distance to the partner of each time, seconds.
         rolling: from the rollout's start to its end and settling; never compared.
         excluded: other spans that are never compared: other deploys, incidents.
-        rollouts: earlier rollouts of profiles, from the start to the end of settling. They are never compared
-            either, and a comparison across one of them is no placebo.
+        rollouts: other rollouts of profiles, from the start to the end of settling, or of what they spoil.
+            They are never compared either, and a comparison across one of them is no placebo.
     """
 
     after: Span
@@ -141,7 +141,9 @@ def around(
         length: length of each window.
         step: step in seconds; the windows begin and end at its multiples.
         excluded: spans that are never compared.
-        rollouts: start and end of earlier rollouts; they are left out, with their settling time.
+        rollouts: start and end of other rollouts. One before is left out, with its settling time; if it lies
+            in the window before, so is what is before it. Of the window after, what follows the start of a
+            later rollout is left out.
     """
     end = math.floor((rollout.end + settle + length).timestamp() / step) * step
     start = end - math.floor(length.total_seconds() / step) * step
@@ -153,12 +155,29 @@ def around(
         shift=shift,
         rolling=(roll_start, start),
         excluded=tuple((math.floor(a.timestamp()), math.ceil(b.timestamp())) for a, b in excluded),
-        rollouts=tuple(
-            (math.floor(a.timestamp()), math.ceil((b + settle).timestamp()))
-            for a, b in rollouts
-            if b < rollout.start
-        ),
+        rollouts=tuple(_other_rollouts(rollouts, rollout, settle, before=start - shift, end=end)),
     )
+
+
+def _other_rollouts(
+    rollouts: Iterable[tuple[datetime, datetime]],
+    own: Rollout,
+    settle: timedelta,
+    *,
+    before: int,
+    end: int,
+) -> Iterator[Span]:
+    """Yield the span in which each other rollout spoils a comparison of the windows from `before` to `end`.
+
+    What lies before a rollout in the window before ran the build before the last one; what lies after a
+    rollout in the window after runs the next one.
+    """
+    for a, b in rollouts:
+        first, last = math.floor(a.timestamp()), math.ceil((b + settle).timestamp())
+        if b < own.start:
+            yield (min(first, before) if b.timestamp() > before else first), last
+        elif a > own.end and first < end:
+            yield first, end
 
 
 def spans(windows: Windows, *, weeks: int) -> Iterator[Span]:

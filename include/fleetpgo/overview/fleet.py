@@ -11,6 +11,7 @@ import math
 import os
 import time
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -41,6 +42,9 @@ _RUNS_REMEMBERED = 1 << 16
 """Summaries kept in memory, about a kilobyte each: five years of 200 services."""
 
 _SERVICES_REMEMBERED = 4_096
+
+_NOW = timedelta(days=16)
+"""Age up to which a level is what PGO saves now: it is measured every week, and one may fail."""
 
 _FRESH_S = 60
 """Seconds for which the summary of an unfinished run in an object store is cached."""
@@ -118,7 +122,8 @@ class Row:
         cores: sum of the measured changes of all refreshes, with the interval; positive: cores saved. None if
             nothing was measured.
         core_hours: core-hours saved so far; see :func:`fleetpgo.measurement.history.core_hours`.
-        level: what PGO saves now, from the newest measurement against a baseline; None without a baseline.
+        level: what PGO saves now, from the newest measurement against a baseline, without figures if that is
+            more than two weeks old; None if there never was one.
         refreshes: all measured refreshes, by the time of their rollout.
         problems: artifacts that could not be read.
     """
@@ -144,7 +149,16 @@ def look_at_service(store: Path | UPath, service: str, *, now: datetime) -> Row:
         now: end of the time in which the latest saving counts.
     """
     row = _row(_stamps(store, service), service)
-    return replace(row, core_hours=sum(core_hours(row.refreshes, now=now)))
+    level = None if row.level is None else _current(row.level, now)
+    return replace(row, core_hours=sum(core_hours(row.refreshes, now=now)), level=level)
+
+
+def _current(level: Level, now: datetime) -> Level:
+    """Return a level, without its figures if it is too old to be called what PGO saves now."""
+    if level.saving is None or now - level.at <= _NOW:
+        return level
+    reason = f"it was last measured on {level.at:%Y-%m-%d}"
+    return Level(at=level.at, memberships=level.memberships, members=level.members, reason=reason)
 
 
 def summaries(store: Path | UPath, service: str) -> list[Summary]:

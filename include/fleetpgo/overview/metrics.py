@@ -43,7 +43,7 @@ METRICS = {
     "fleetpgo_waits": "Runs that wait, by stage.",
     "fleetpgo_wait_seconds": "Seconds that the oldest of them has waited, by stage.",
     "fleetpgo_verdicts": "Measured refreshes, by verdict.",
-    "fleetpgo_saving_ratio": "Saving of the newest measured refresh as a share of CPU: low, value, high.",
+    "fleetpgo_saving_ratio": "Saving of the newest refresh as a share, if it is valid: low, value, high.",
     "fleetpgo_saved_cores": "Cores that all counted refreshes have saved: low, value, high.",
     "fleetpgo_unreadable_runs": "Runs with an artifact that cannot be read.",
 }
@@ -188,7 +188,10 @@ def _merged_at(run: RunStore) -> datetime | None:
 def _savings(refreshes: Sequence[Refresh], labels: dict[str, str]) -> Iterator[Figure]:
     for verdict, count in sorted(Counter(each.verdict for each in refreshes).items()):
         yield Figure("fleetpgo_verdicts", count, {**labels, "verdict": verdict})
-    if refreshes and (last := refreshes[-1]).saving is not None:
+    if not refreshes or (last := refreshes[-1]).verdict == "invalid" or last.attribution != "PGO":
+        return  # there is no figure of PGO that may be quoted
+    if last.saving is not None:
+        labels = {**labels, "verdict": last.verdict}
         for bound, value in (("low", last.low), ("value", last.saving), ("high", last.high)):
             if value is not None:
                 yield Figure("fleetpgo_saving_ratio", value, {**labels, "bound": bound})

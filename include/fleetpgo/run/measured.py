@@ -31,13 +31,17 @@ class RolledOut:
 
 @dataclass(frozen=True)
 class Saving:
-    """An estimate: the saving as a share with the ends of its 95 % interval, and in cores."""
+    """An estimate: the saving as a share with the ends of its 95 % interval, and in cores.
+
+    ``degrees`` are the degrees of freedom of the interval's t distribution.
+    """
 
     method: str
     saving: float
     low: float
     high: float
     cores: float
+    degrees: float | None = None
 
 
 @dataclass(frozen=True)

@@ -44,14 +44,19 @@ def test_estimate_and_error_are_those_of_dummies_and_a_jackknife_of_clusters():
     y = np.log(standing.cpu / standing.requests**0.85).ravel()
     use = ~left_out.ravel()
     design = np.column_stack([standing.baseline.ravel().astype(float), dummies])[use]
-    slope = np.linalg.lstsq(design, y[use], rcond=None)[0][0]
-    assert np.log1p(-found.saving) == pytest.approx(-slope, abs=1e-6)
-
     projected = sm.OLS(design[:, 0], design[:, 1:]).fit(method="pinv").resid
-    residual = y[use] - design @ np.linalg.lstsq(design, y[use], rcond=None)[0]
-    shares = np.bincount(instance[use], projected**2) / (projected @ projected)
-    scores = np.bincount(instance[use], projected * residual) / (1 - shares)
-    variance = 4 / 3 * scores @ scores / (projected @ projected) ** 2  # four instances in a datacenter
+    # Each datacenter counts by its CPU, however much its baseline varied.
+    own = standing.datacenter[instance][use]
+    cores = np.bincount(standing.datacenter, np.quantile(standing.cpu, 0.5, axis=1, method="lower"))
+    weights = (cores / cores.sum() / np.bincount(own, projected**2))[own]
+    rows = np.sqrt(weights)[:, None] * design
+    fitted = np.linalg.lstsq(rows, np.sqrt(weights) * y[use], rcond=None)[0]
+    assert np.log1p(-found.saving) == pytest.approx(-fitted[0], abs=1e-6)
+
+    residual = y[use] - design @ fitted
+    shares = np.bincount(instance[use], weights * projected**2)
+    scores = np.bincount(instance[use], weights * projected * residual) / (1 - shares)
+    variance = 4 / 3 * scores @ scores  # four instances in a datacenter
     degrees = 1 / (4 / 3 * shares @ shares) - 1
     half = (np.log1p(-found.low) - np.log1p(-found.high)) / 2
     assert half == pytest.approx(stats.t.ppf(0.975, degrees) * np.sqrt(variance), rel=1e-4)
@@ -76,6 +81,33 @@ def test_a_membership_that_is_away_for_a_while_is_the_same_one():
     standing = fleet(weeks_of_a_turn=DAYS)
     away = standing.baseline & ~((standing.times > 5 * 86_400) & (standing.times < 9 * 86_400))
     assert memberships(replace(standing, baseline=away)) == 1
+
+
+def test_two_sets_that_overlap_for_a_day_are_two():
+    standing = fleet(instances=3)
+    day = standing.times // 86_400
+    members = [np.where(day < 14, turn != 0, turn != 1) for turn in (0, 1, 2, 0, 1, 2)]
+    overlapping = np.array(members) & ((day != 14) | (np.arange(6)[:, None] % 3 == 2))
+    assert memberships(replace(standing, baseline=overlapping)) == 2
+
+
+def test_a_datacenter_counts_by_its_cpu():
+    """Ten times the size, and the same number of instances in the baseline."""
+    standing = fleet(0.04, datacenters=3, instances=6, noise=0.001)
+    large = np.where(standing.datacenter == 0, 10.0, 1.0)[:, None]
+    saved = np.where((standing.datacenter[:, None] == 0) & ~standing.baseline, 0.99 / 0.96, 1.0)
+    found = estimate(replace(standing, cpu=standing.cpu * large * saved), elasticity=0.85)
+    assert found.saving == pytest.approx((10 * 0.01 + 2 * 0.04) / 12, abs=0.003)
+    assert found.low < (10 * 0.01 + 2 * 0.04) / 12 < found.high
+
+
+def test_what_has_no_baseline_is_in_no_figure_and_is_said():
+    standing = fleet(0.1, datacenters=4, noise=0.001)
+    alone = standing.baseline & (standing.datacenter < 2)[:, None]
+    cpu = np.where(standing.baseline & ~alone, standing.cpu * 0.9, standing.cpu)
+    found = estimate(replace(standing, cpu=cpu, baseline=alone), elasticity=0.85)
+    assert found.cores == pytest.approx(6 * 2 * 0.1, rel=0.2)
+    assert "% of the CPU is in datacenters without a rotated baseline" in found.basis
 
 
 def test_new_names_at_each_turn_are_refused_with_what_to_set():

@@ -124,13 +124,13 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     levels = levels_of(usage, windows, slopes)
     weeks = earlier_levels(usage, windows, slopes)
     odd = _odd(levels, [each for _, each in weeks])
-    everywhere = levels.datacenters
-    levels = levels.only(np.setdiff1d(everywhere, odd))
+    compared = levels.datacenters
+    levels = levels.only(np.setdiff1d(compared, odd))
     n, m = levels.after.shape
     if n < FEWEST_DATACENTERS:
         raise NotPossibleError(
             f"{n} datacenter(s) with both a treated and a held-back group; "
-            f"an interval needs at least {FEWEST_DATACENTERS}. {_lacking(usage, windows, levels)}"
+            f"an interval needs at least {FEWEST_DATACENTERS}. {_lacking(usage, windows, compared)}"
         )
     earlier = [
         (quiet, each.only(levels.datacenters))
@@ -142,6 +142,7 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
     others = [(quiet, each.differences(weights)) for quiet, each in earlier]
     variance, degrees = _variance(differences, [each for _, each in others])
     after, before = windows.pairs(usage.times)
+    cores = _mean_cores(usage, after)
     shares = _mean_cores(usage, before)[levels.datacenters]
     shares /= shares.sum()
     spread = variance * float(np.square(shares).sum())
@@ -163,8 +164,8 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
         + (", and the weeks before" if degrees > n - 1 else ""),
         float(shares @ differences),
         math.hypot(half, corrected),
-        cores_after=_mean_cores(usage, after).sum(),
-        degrees=math.floor(WORTH * len(moved)) if shared else degrees,
+        cores_after=cores[compared].sum(),
+        degrees=WORTH * len(moved) if shared else degrees,
         placebos=tuple(moved),
         notes=(
             *(
@@ -173,6 +174,7 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
                 "something else?"
                 for d in odd
             ),
+            *_not_compared(usage, windows, compared, cores),
             *_notes(n, degrees, len(moved), windows, largest=float(shares.max())),
         ),
     )
@@ -236,13 +238,23 @@ def _mean_cores(usage: Usage, at: Positions) -> Floats:
     return np.asarray(np.where(there, cpu, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1))
 
 
-def _lacking(usage: Usage, windows: Windows, levels: Levels) -> str:
+def _not_compared(usage: Usage, windows: Windows, compared: Positions, cores: Floats) -> Iterator[str]:
+    """Yield a note if datacenters use CPU and are not compared: what they lack, and how much CPU it is."""
+    left = np.setdiff1d(np.flatnonzero(cores > 0), compared)
+    if len(left):
+        yield (
+            f"not compared, and in no figure here: {percent(cores[left].sum() / cores.sum())} of the CPU. "
+            f"{_lacking(usage, windows, compared)}"
+        )
+
+
+def _lacking(usage: Usage, windows: Windows, compared: Positions) -> str:
     """Say what the datacenters lack that cannot be compared, by name."""
-    compared = np.concatenate(windows.pairs(usage.times))
-    measured = np.asarray(np.isfinite(usage.cpu[..., compared]).any(axis=-1))
+    both = np.concatenate(windows.pairs(usage.times))
+    measured = np.asarray(np.isfinite(usage.cpu[..., both]).any(axis=-1))
     said = []
     for d, name in enumerate(usage.datacenters):
-        if d in levels.datacenters:
+        if d in compared:
             continue
         groups = [
             group for group, there in (("treated", TREATED), ("held-back", CONTROL)) if not measured[there, d]

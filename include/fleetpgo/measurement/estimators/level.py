@@ -12,6 +12,15 @@ C is CPU, Q requests, ε the elasticity. τ is the change of ln CPU by the profi
 effects of instances and of datacenter × time are removed by alternating projections. What is left of a value
 is limited to ± 5 robust standard deviations, so one value of one instance moves τ by a bounded amount.
 
+*Weights.* With x the baseline's indicator and y the left side after projection, sums over the instances and
+times of datacenter d, and v_d its share of the CPU:
+
+    τ = −Σ_d v_d Σ xy/Σ xx
+
+So τ is the change of the whole fleet, as A's is: a datacenter of ten times the size counts ten times, however
+few of its instances are in the baseline. It is the least-squares slope with the weights w_d = v_d/Σ xx.
+Datacenters without a rotated baseline are in no sum, and the basis says how much of the CPU they have.
+
 Machines differ by several percent, so the difference between a fixed baseline and the others says nothing: it
 drops out with α_i. Only instances that were seen with both builds count, so fewer than three memberships are
 refused.
@@ -20,12 +29,12 @@ refused.
 of the regressor's variation (the jackknife, CR3: MacKinnon, Nielsen and Webb, Journal of Applied
 Econometrics 2023):
 
-    se² = Σ_i n_i/(n_i − 1) · (Σ_t x_it e_it/(1 − h_i))²/(Σ_it x_it²)²
+    se² = Σ_i n_i/(n_i − 1) · (w_i Σ_t x_it e_it/(1 − h_i))²,   h_i = w_i Σ_t x_it²
 
-x is the baseline's indicator after projection, e the residual, n_i the number of instances of i's
-datacenter: what one of them has too much, the others have too little, so of two instances one tells what
-both tell. The t quantile has G* − 1 degrees of freedom, where G* = 1/Σ_i h_i² n_i/(n_i − 1) is the effective
-number of clusters (Carter, Schnepel and Steigerwald, Review of Economics and Statistics 2017).
+e is the residual, w_i the weight and n_i the number of instances of i's datacenter: what one of them has too
+much, the others have too little, so of two instances one tells what both tell. The t quantile has G* − 1
+degrees of freedom, where G* = 1/Σ_i h_i² n_i/(n_i − 1) is the effective number of clusters (Carter, Schnepel
+and Steigerwald, Review of Economics and Statistics 2017).
 
 *Load.* If baseline instances get other loads than the rest, as canaries may, their elasticity differs: see
 :mod:`.holdback`. Then there is no estimate beyond a quarter more or less.
@@ -33,7 +42,6 @@ number of clusters (Carter, Schnepel and Steigerwald, Review of Economics and St
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -42,6 +50,7 @@ import numpy as np
 
 from fleetpgo.measurement.distributions import t_quantile
 from fleetpgo.measurement.estimate import Estimate, NotPossibleError, from_tau
+from fleetpgo.measurement.figures import percent
 from fleetpgo.measurement.windows import DAY
 
 if TYPE_CHECKING:
@@ -62,6 +71,7 @@ _LIMIT = 5.0
 _MAD_TO_SIGMA = 1.4826
 _MOST_OF_A_DAY = 0.5
 _MOST_SHARE = 0.9  # of the regressor's variation, in the jackknife
+_LEAST_VARIED = 0.05  # of the largest datacenter's variation: less tells of an accident, not of a rotation
 _TOLERANCE, _MOST_SWEEPS = 1e-7, 200
 
 
@@ -92,16 +102,23 @@ class Standing:
 
 
 def memberships(standing: Standing) -> int:
-    """Return how many sets of members the baseline had, one after the other; a gap is no change."""
+    """Return how many sets of members the baseline had, one after the other.
+
+    A part of the set before, or more than it, is no new one: a member may have a gap, and two sets overlap
+    while one gives way to the other. So a set is also compared with the last one that was counted.
+    """
     present = standing.baseline & np.isfinite(standing.cpu)
     days = standing.times // max(standing.day, standing.step)
     sets = [
-        frozenset(np.flatnonzero(present[:, days == day].mean(axis=1) > _MOST_OF_A_DAY))
+        frozenset(np.flatnonzero(present[:, days == day].mean(axis=1) > _MOST_OF_A_DAY).tolist())
         for day in np.unique(days)
     ]
-    sets = [each for each in sets if each]
-    changes = sum(not (before <= after or after <= before) for before, after in itertools.pairwise(sets))
-    return changes + 1 if sets else 0
+    count, counted, before = 0, frozenset[int](), frozenset[int]()
+    for each in filter(None, sets):
+        if not count or any(not (each <= other or other <= each) for other in (counted, before)):
+            count, counted = count + 1, each
+        before = each
+    return count
 
 
 def estimate(standing: Standing, *, elasticity: float = 1.0, settle: float = 0.0) -> Estimate:
@@ -141,9 +158,8 @@ def estimate(standing: Standing, *, elasticity: float = 1.0, settle: float = 0.0
     y = _within(y, usable, standing.datacenter)
     y = _within(_limited(y, x, usable), usable, standing.datacenter)
     squares = np.square(x).sum(axis=1)
-    total = float(squares.sum())
     both = (
-        (squares > _TOLERANCE * max(total, _TOLERANCE))
+        (squares > _TOLERANCE * max(float(squares.sum()), _TOLERANCE))
         & baseline.any(axis=1)
         & (usable & ~baseline).any(axis=1)
     )
@@ -152,26 +168,58 @@ def estimate(standing: Standing, *, elasticity: float = 1.0, settle: float = 0.0
             f"{both.sum()} instances were seen with both builds; {_FEWEST_CLUSTERS} are needed. If instances "
             "get new names when they restart, set selection.instance_label to that of the machine or slot"
         )
-    shares = squares / total
-    slope = float((x * y).sum()) / total
-    scores = (x * (y - slope * x)).sum(axis=1) / (1 - np.minimum(shares, _MOST_SHARE))
+    cores = _usual_cores(standing)
+    weights = _weights(standing.datacenter, squares, cores)
+    compared = weights > 0
+    shares = weights * squares
+    slope = float((weights * (x * y).sum(axis=1)).sum())
+    scores = weights * (x * (y - slope * x)).sum(axis=1) / (1 - np.minimum(shares, _MOST_SHARE))
     together = np.array(
         [int(usable[standing.datacenter == d].any(axis=1).sum()) for d in standing.datacenter]
     )
     mirrored = together / np.maximum(together - 1, 1)
-    error = math.sqrt(float((mirrored * np.square(scores)).sum())) / total
+    error = math.sqrt(float((mirrored * np.square(scores)).sum()))
     effective = 1 / float((mirrored * np.square(shares)).sum())
     degrees = max(effective - 1, 1.0)
-    profiled = usable & ~baseline
+    profiled = usable & ~baseline & compared[:, None]
     used = np.where(profiled, standing.cpu, 0.0).sum()
     return from_tau(
         LETTER,
-        f"{both.sum()} instances that ran both builds in {count} memberships, errors clustered by instance",
+        f"{(both & compared).sum()} instances that ran both builds in {count} memberships, "
+        f"errors clustered by instance{_left_out(cores, compared)}",
         -slope,
         t_quantile(degrees) * error,
         # Of the times since the first profile came: before, it saved nothing.
         cores_after=float(used / max(profiled.any(axis=0).sum(), 1)),
-        degrees=round(degrees),
+        degrees=degrees,
+    )
+
+
+def _weights(datacenter: NDArray[np.int64], squares: Floats, cores: Floats) -> Floats:
+    """Return the weight of each instance's datacenter, v_d/Σx²; 0 where hardly anybody changed the build."""
+    numbers = np.arange(datacenter.max() + 1)
+    varied = np.array([squares[datacenter == d].sum() for d in numbers])
+    used = np.array([cores[datacenter == d].sum() for d in numbers])
+    used[varied < _LEAST_VARIED * varied.max()] = 0.0
+    weights = np.divide(used / used.sum(), varied, out=np.zeros_like(used), where=used > 0)
+    return np.asarray(weights[datacenter])
+
+
+def _usual_cores(standing: Standing) -> Floats:
+    """Return each instance's median CPU times its share of the time; shape (instances,)."""
+    ordered = np.sort(standing.cpu, axis=1)  # NaN last
+    counts = np.isfinite(standing.cpu).sum(axis=1)
+    middle = ordered[np.arange(len(ordered)), np.maximum(counts - 1, 0) // 2]
+    return np.asarray(np.where(counts > 0, middle, 0.0) * counts / ordered.shape[1])
+
+
+def _left_out(cores: Floats, compared: Flags) -> str:
+    """Say which share of the CPU is in datacenters without a rotated baseline; "" if none is."""
+    share = cores[~compared].sum() / cores.sum()
+    if share <= 0:
+        return ""
+    return (
+        f"; {percent(share)} of the CPU is in datacenters without a rotated baseline, and in no figure here"
     )
 
 

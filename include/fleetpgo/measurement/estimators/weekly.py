@@ -86,7 +86,7 @@ def estimate(usage: Usage, windows: Windows, *, elasticity: float = 1.0) -> Esti
         tau,
         t_quantile(WORTH * count) * math.sqrt(np.mean(squares)),
         cores_after=float(np.nanmean(total.cpu[0, 0, after])),
-        degrees=math.floor(WORTH * count),
+        degrees=WORTH * count,
         placebos=placebos,
         notes=()
         if count == PLACEBOS

@@ -1,0 +1,275 @@
+"""How fast does a profile age? One release's profile against the source of all releases of the year after it.
+
+    python -m studies.ageing.study --write docs
+
+The server is one that builds from Go's module proxy: NATS. The release of a year before the newest is
+built, and gets load over TCP while its CPU profile is taken. Then `fleetpgo profile match` says for each
+later release how much of the profile's weight its source still has. A release counts if it is the highest so
+far, so a line that only gets patches is left when the next one begins. What is finished is kept below
+``--into``, and not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fleetpgo import pprof
+from fleetpgo.golang.packages import packages
+from fleetpgo.golang.sourcematch import Sources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from fleetpgo.pprof import Edges
+
+    Work = Callable[[socket.socket, int, threading.Event], None]
+
+MODULE = "github.com/nats-io/nats-server/v2"
+YEAR = timedelta(days=365)
+SECONDS = 30
+CLIENTS, SUBJECTS = 6, 40
+LOST = 1
+"""Functions or calls that a row names."""
+
+BEGIN, END = "<!-- study:ageing -->", "<!-- study:end -->"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release of the module."""
+
+    version: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Row:
+    """How well the profile fits one release.
+
+    Attributes:
+        version: the release.
+        days: since the profiled one.
+        share: matched weight of the compared, 0 … 1.
+        compared: compared weight of all, 0 … 1.
+        lost: the heaviest edge that is gone, in words.
+    """
+
+    version: str
+    days: int
+    share: float
+    compared: float
+    lost: str
+
+
+def go(*arguments: str, into: Path) -> str:
+    """Run the go command with caches below a directory, and return what it prints."""
+    done = subprocess.run(
+        ["go", *arguments], env=environment(into), capture_output=True, text=True, check=False, cwd=into
+    )
+    if done.returncode:
+        raise SystemExit(f"go {' '.join(arguments)} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def environment(into: Path) -> dict[str, str]:
+    """That of this process, with Go's directories below one of ours."""
+    own = {"GOPATH": into / "gopath", "GOCACHE": into / "go-build", "GOBIN": into / "bin"}
+    return (
+        os.environ | {name: str(path.absolute()) for name, path in own.items()} | {"GOFLAGS": "-modcacherw"}
+    )
+
+
+def releases(into: Path) -> list[Release]:
+    """Return the releases of the year before the newest, each the highest so far, the oldest first."""
+    versions = json.loads(go("list", "-m", "-json", "-versions", f"{MODULE}@latest", into=into))["Versions"]
+    known: list[Release] = []
+    for version in reversed([each for each in versions if "-" not in each]):  # the highest first
+        told = json.loads(go("list", "-m", "-json", f"{MODULE}@{version}", into=into))
+        at = datetime.fromisoformat(told["Time"])
+        if known and at < known[0].at - YEAR:
+            break
+        known.append(Release(version, at))
+    return list(highest_so_far(known))[::-1]
+
+
+def highest_so_far(falling: Sequence[Release]) -> Iterator[Release]:
+    """Yield those releases, given by falling version, that came before every higher one."""
+    earliest = datetime.max.replace(tzinfo=UTC)
+    for each in falling:
+        if each.at < earliest:
+            yield each
+            earliest = each.at
+
+
+def profile(release: Release, into: Path) -> bytes:
+    """Return a CPU profile of a release under load; the file is kept."""
+    file = into / f"{release.version}.pprof"
+    if not file.exists():
+        go("install", f"{MODULE}@{release.version}", into=into)
+        file.write_bytes(take(into / "bin" / "nats-server"))
+    return file.read_bytes()
+
+
+def take(server: Path) -> bytes:
+    """Run the server, publish to it and read from it, and return its CPU profile of that time."""
+    port, profiled = free_port(), free_port()
+    command = [str(server), "--addr", "127.0.0.1", "--port", str(port), "--profile", str(profiled)]
+    running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    done = threading.Event()
+    clients = [
+        threading.Thread(target=client, args=(port, number, work, done))
+        for number in range(CLIENTS)
+        for work in (subscribe, publish)
+    ]
+    try:
+        wait_for(port)
+        for each in clients:
+            each.start()
+        time.sleep(2)
+        address = f"http://127.0.0.1:{profiled}/debug/pprof/profile?seconds={SECONDS}"
+        with urllib.request.urlopen(address, timeout=SECONDS + 60) as answer:
+            return bytes(answer.read())
+    finally:
+        done.set()
+        running.kill()
+        running.wait()
+        for each in clients:
+            each.join()
+
+
+def client(port: int, number: int, work: Work, done: threading.Event) -> None:
+    """Connect and work until it is done, or the server is gone."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(b'CONNECT {"verbose":false}\r\n')
+        work(connection, number, done)
+
+
+def subscribe(connection: socket.socket, number: int, done: threading.Event) -> None:
+    """Take what is sent about a share of the subjects, by name and by wildcard."""
+    for subject in range(number, SUBJECTS, CLIENTS):
+        connection.sendall(b"SUB orders.%d.* %d\r\nSUB orders.%d.new w%d\r\n" % ((subject,) * 4))
+    while not done.is_set() and connection.recv(1 << 16):
+        pass
+
+
+def publish(connection: socket.socket, number: int, done: threading.Event) -> None:
+    """Send batches of messages of many sizes about all subjects."""
+    batch = b"".join(
+        b"PUB orders.%d.%s %d\r\n%s\r\n" % (subject, b"new" if subject % 3 else b"old", size, b"x" * size)
+        for subject in range(SUBJECTS)
+        for size in (16, 64, 200 + 10 * number)
+    )
+    while not done.is_set():
+        connection.sendall(batch)
+
+
+def free_port() -> int:
+    """Return a TCP port that nothing listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def wait_for(port: int, seconds: float = 20) -> None:
+    """Wait until something listens."""
+    end = time.monotonic() + seconds
+    while True:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        if time.monotonic() > end:
+            raise SystemExit("the server does not listen")
+        time.sleep(0.1)
+
+
+def matched(edges: Edges, release: Release, first: Release, into: Path) -> Row:
+    """Compare the profile with a release's source; the row is kept."""
+    file = into / f"{first.version}-{release.version}.json"
+    if not file.exists():
+        told = json.loads(go("mod", "download", "-json", f"{MODULE}@{release.version}", into=into))
+        found = Sources(packages(Path(told["Dir"]), ".", environment=environment(into))).match(edges)
+        if found.share is None:
+            raise SystemExit(f"{release.version}: nothing could be compared")
+        heaviest = "; ".join(
+            f"{100 * each.share:.1f} %: `{short(each.edge.caller)}` → `{short(each.edge.callee)}`, {each.why}"
+            for each in found.lost[:LOST]
+        )
+        row = Row(release.version, (release.at - first.at).days, found.share, found.compared, heaviest)
+        file.write_text(json.dumps(asdict(row)))
+    return Row(**json.loads(file.read_text()))
+
+
+def short(symbol: str) -> str:
+    """Return a symbol without the directories of its package."""
+    return symbol.rpartition("/")[2]
+
+
+def table(rows: Sequence[Row], samples: int) -> str:
+    """Return the rows in Markdown."""
+    lines = [
+        f"`make study-ageing`, {datetime.now(UTC):%Y-%m-%d}: a profile of {MODULE}",
+        f"{rows[0].version} ({samples:,} samples) against the source of each release of the year after it.",
+        "",
+        "| release | days later | still in the source | heaviest loss |",
+        "|---|--:|--:|---|",
+    ]
+    lines += [f"| {row.version} | {row.days} | {row.share:.3f} | {row.lost or '–'} |" for row in rows]
+    return "\n".join(lines)
+
+
+def picture(rows: Sequence[Row]) -> Figure:
+    """Draw the share over the days."""
+    frame = pd.DataFrame(rows)
+    figure = Figure(figsize=(8, 3.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(
+        frame["days"], 100 * frame["share"], marker="o", markersize=4, color="#1b7f4f", drawstyle="steps-post"
+    )
+    axes.set_ylim(min(80.0, 100 * frame["share"].min() - 5), 101)
+    axes.set_xlabel(f"days since {rows[0].version}")
+    axes.set_ylabel("weight still in the source, %")
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def main() -> None:
+    """Run the study and write its table and its picture."""
+    parser = argparse.ArgumentParser(prog="python -m studies.ageing.study", description=__doc__)
+    parser.add_argument("--into", type=Path, default=Path(".local/study/ageing"), help="what is finished")
+    parser.add_argument("--write", type=Path, help="directory of the docs whose marked part is replaced")
+    arguments = parser.parse_args()
+    into = arguments.into.absolute()
+    into.mkdir(parents=True, exist_ok=True)
+    found = releases(into)
+    data = profile(found[0], into)
+    edges = pprof.call_edges(pprof.decode(data))
+    rows = []
+    for number, release in enumerate(found, start=1):
+        rows.append(matched(edges, release, found[0], into))
+        print(f"{number} of {len(found)}: {release.version}, {rows[-1].share:.3f}", flush=True)
+    text = table(rows, pprof.facts(data).samples)
+    print(f"\n{text}")
+    if arguments.write:
+        picture(rows).savefig(arguments.write / "images" / "ageing.png", dpi=120)
+        page = arguments.write / "two-step.md"
+        marked = re.compile(f"({re.escape(BEGIN)}\n).*?({re.escape(END)})", re.DOTALL)
+        page.write_text(marked.sub(lambda marks: f"{marks[1]}\n{text}\n\n{marks[2]}", page.read_text()))
+
+
+if __name__ == "__main__":
+    main()
