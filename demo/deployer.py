@@ -1,7 +1,8 @@
 """What a deployer does with the demo's fleet: roll the new build out, and rotate the baseline.
 
-Three instances get the new build, three keep the old one: the hold-back of the measurement. Three more are
-there for the standing baseline: two of them run a build without the profile, in turn.
+In each datacenter one instance gets the new build, and one keeps the old one: the hold-back of the
+measurement. One more is there for the standing baseline: two thirds of these run a build without the profile,
+in turn.
 """
 
 from __future__ import annotations
@@ -10,17 +11,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from demo.fleet import DATACENTERS
-
 if TYPE_CHECKING:
     from pathlib import Path
 
     from demo.fleet import Fleet
     from fleetpgo.service.rules import MeasurementRules
 
-SIZE = len(DATACENTERS)
-TREATED, CONTROL, TURNING = (range(group * SIZE, (group + 1) * SIZE) for group in range(3))
-INSTANCES = 3 * SIZE
+GROUPS = 3
+"""Instances in each datacenter: treated, held back, for the baseline."""
 
 TURNS = 3
 """Memberships of the baseline; with fewer the level is refused."""
@@ -41,14 +39,28 @@ def deploy(fleet: Fleet, old: Path, new: Path) -> None:
     The control group is restarted as well: a fresh process alone can use another amount of CPU. It comes
     last: what of it falls out of the rollout falls into the gap after it.
     """
-    fleet.roll(TREATED, new)
-    fleet.roll(CONTROL, old)
+    treated, control, _ = _groups(fleet)
+    fleet.roll(treated, new)
+    fleet.roll(control, old)
 
 
 def start_baseline(fleet: Fleet, builds: Builds) -> None:
-    """Start the baseline, and with the last of its instances, which gets the new build, end the rollout."""
-    fleet.roll(TURNING[1:], builds.baseline)
-    fleet.roll(TURNING[:1], builds.new)
+    """Start the baseline, and with those of its instances that get the new build, end the rollout."""
+    first, *others = _turns(fleet)
+    fleet.roll([i for turn in others for i in turn], builds.baseline)
+    fleet.roll(first, builds.new)
+
+
+def _groups(fleet: Fleet) -> list[range]:
+    """Return the instances of each group: one of every datacenter."""
+    size = len(fleet.datacenters)
+    return [range(group * size, (group + 1) * size) for group in range(GROUPS)]
+
+
+def _turns(fleet: Fleet) -> list[range]:
+    """Return the instances of the baseline that run the new build, turn by turn."""
+    _, _, turning = _groups(fleet)
+    return [turning[turn::TURNS] for turn in range(TURNS)]
 
 
 class Rotation:
@@ -62,13 +74,15 @@ class Rotation:
         self._turn = 0
 
     def turn(self) -> str:
-        """Let the next instance have the new build in the place of the last one; say so if it was time."""
+        """Let the next instances have the new build in the place of the last ones; say so if it was time."""
         turn = self._turn + 1
         if turn >= TURNS or time.monotonic() < self._start + turn * self._every:
             return ""
         self._turn = turn
-        leaves, joins = TURNING[turn % SIZE], TURNING[turn - 1]
-        self._fleet.roll([leaves], self._builds.new)
-        self._fleet.roll([joins], self._builds.baseline)
-        place = self._fleet.instances
-        return f"rotated the baseline: {place[joins].datacenter} in, {place[leaves].datacenter} out"
+        joins, leaves = _turns(self._fleet)[turn - 1 : turn + 1]
+        self._fleet.roll(leaves, self._builds.new)
+        self._fleet.roll(joins, self._builds.baseline)
+        return f"rotated the baseline: {self._names(joins)} in, {self._names(leaves)} out"
+
+    def _names(self, instances: range) -> str:
+        return ", ".join(self._fleet.instances[i].datacenter for i in instances)

@@ -30,7 +30,7 @@ from demo import processes
 from demo.processes import HOST, DemoError, Process, Running, run, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 HERE = Path(__file__).resolve().parent
 DATACENTERS = ("ams", "lhr", "sjc")
@@ -92,9 +92,11 @@ class Fleet(Running):
 
     Args:
         root: the folder for everything; what is there of an earlier fleet (the origin) is used again.
-        instances: how many; instance i is in datacenter i mod 3, and in tier 2 if i mod 4 is 3, else 1.
+        instances: how many; they are dealt to the datacenters in turn, and every fourth is in tier 2, the
+            others in tier 1.
         requests_per_second: the load on each instance.
         prometheus_port: a TCP port, or None for any free one.
+        datacenters: names of the datacenters.
     """
 
     def __init__(
@@ -103,7 +105,9 @@ class Fleet(Running):
         instances: int = 6,
         requests_per_second: float = 15,
         prometheus_port: int | None = None,
+        datacenters: Sequence[str] = DATACENTERS,
     ) -> None:
+        self.datacenters = datacenters
         self.root = root.resolve()
         self.origin = self.root / "forge" / "wshim.git"
         self.instances: list[Instance] = []
@@ -137,7 +141,7 @@ class Fleet(Running):
             self.instances.append(
                 Instance(
                     address=address,
-                    datacenter=DATACENTERS[i % len(DATACENTERS)],
+                    datacenter=self.datacenters[i % len(self.datacenters)],
                     tier="2" if i % 4 == 3 else "1",  # noqa: PLR2004  the rule is the documentation
                     binary=binary,
                     process=self._serve(i, address, binary),
@@ -220,7 +224,9 @@ class Fleet(Running):
         run(["git", "push", "--quiet", "origin", "HEAD:main"], self._source, GIT_ENV)
 
     def _serve(self, i: int, address: str, binary: Path) -> Process:
-        return processes.start(f"wshim-{i}", [binary, "-listen", address], self._logs)
+        # As in a container of one core: with more, Go's scheduler and collector take what happens to be idle.
+        environment = {**os.environ, "GOMAXPROCS": "1"}
+        return processes.start(f"wshim-{i}", [binary, "-listen", address], self._logs, environment)
 
     def _wait_healthy(self, instances: list[Instance]) -> None:
         wait_until(

@@ -18,11 +18,11 @@ type batch struct {
 // A cycle of batches is short enough to repeat within a second or two: every window of a measurement then holds
 // the same work.
 const (
-	cycle      = 32
-	jsonEvery  = 16 // one batch in so many comes from a worker that still sends JSON lines
+	cycle      = 15
+	jsonEvery  = 15 // one batch in so many comes from a worker that still sends JSON lines
 	jsonLines  = 200
-	minLines   = 600
-	maxLines   = 10_000
+	minLines   = 800
+	maxLines   = 4_000
 	tailWeight = 1.2 // exponent of the Pareto distribution of lines: smaller is heavier
 )
 

@@ -10,6 +10,7 @@ import (
 	"flag"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net/http"
 	"os/signal"
 	"sync"
@@ -43,12 +44,10 @@ func main() {
 	interval := time.Duration(float64(time.Second) / *rate)
 	var running sync.WaitGroup
 	for i, url := range flag.Args() {
-		t := target{url: url, batches: batches}
+		t := target{url: url, batches: batches, first: i * len(batches) / flag.NArg()}
 		running.Add(1)
 		go func() {
 			defer running.Done()
-			// The instances' requests are spread over the interval: they do not compete for the processor.
-			time.Sleep(interval * time.Duration(i) / time.Duration(flag.NArg()))
 			t.drive(ctx, interval)
 			log.Printf("%s: %d accepted, %d failed", t.url, t.accepted.Load(), t.failed.Load())
 		}()
@@ -60,11 +59,12 @@ func main() {
 type target struct {
 	url      string
 	batches  []batch
+	first    int // where in the cycle it begins: not all instances get the largest batch at once
 	accepted atomic.Int64
 	failed   atomic.Int64
 }
 
-// drive starts a request each interval until ctx ends.
+// drive starts a request at a random time of each interval until ctx ends.
 func (t *target) drive(ctx context.Context, interval time.Duration) {
 	client := &http.Client{
 		Timeout:   5 * time.Second,
@@ -83,7 +83,9 @@ func (t *target) drive(ctx context.Context, interval time.Duration) {
 		case waiting <- struct{}{}:
 			go func() {
 				defer func() { <-waiting }()
-				t.push(ctx, client, t.batches[i%len(t.batches)])
+				// Two instances that always work at the same time would be dearer than others for as long.
+				time.Sleep(time.Duration(rand.Int64N(int64(interval))))
+				t.push(ctx, client, t.batches[(t.first+i)%len(t.batches)])
 			}()
 		default:
 			t.failed.Add(1)

@@ -1,6 +1,7 @@
 """``fleetpgo discover`` on a real Prometheus, and on instances that do and do not serve their profiles."""
 
 import json
+import socket
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from fleetpgo.cli.main import cli
+from fleetpgo.cli.options import open_prometheus
+from fleetpgo.collection.probing import probe
 from fleetpgo.errors import SelectionError
 from fleetpgo.prometheus import Answer
 from fleetpgo.selection.discovery import discover_seen
@@ -105,6 +108,44 @@ def test_whether_an_instance_serves_its_profiles_is_asked_of_it(found):
         "quiet": "no: HTTP 404",
         "api": "no: unreachable",
     }
+
+
+@contextmanager
+def breaking_off():
+    """A process that promises more than it sends; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<html>")
+
+        thread = Thread(target=answer)
+        thread.start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+def test_an_instance_that_breaks_off_is_one_that_does_not_answer():
+    with breaking_off() as address:
+        assert probe(address) == "no: unreachable"
+
+
+def test_headers_for_prometheus_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("FLEETPGO_PROMETHEUS_HEADERS", "X-Scope-OrgID: shop\nAuthorization: Bearer t0k3n\n")
+    headers = open_prometheus("http://mimir:8080/prometheus").session.headers
+    assert (headers["X-Scope-OrgID"], headers["Authorization"]) == ("shop", "Bearer t0k3n")
+
+
+def test_a_pipe_gets_whole_names(start_prometheus, tmp_path):
+    job = "a-service-whose-name-is-longer-than-any-terminal-is-wide-" * 3
+    info = {"job": job, "instance": "127.0.0.1:1", "version": "go1.27.3"}
+    prometheus = start_prometheus([("go_info", info, [(int(time.time()) + 60 * i, 1) for i in range(-2, 3)])])
+    done = CliRunner(env={"FLEETPGO_SERVICES": str(tmp_path)}).invoke(
+        cli, ["discover", "--no-probe", "--prometheus", prometheus.address]
+    )
+    assert job in done.output
 
 
 def test_a_prometheus_without_go_services_is_an_error(start_prometheus):

@@ -73,6 +73,15 @@ def examine(tmp_path, prometheus, origin):
     return examined
 
 
+def test_what_two_other_services_do_to_each_other_is_no_matter(examine, tmp_path):
+    (tmp_path / "services").mkdir()
+    for name in ("my-tiny", "web"):
+        (tmp_path / "services" / f"{name}.yaml").write_text(SERVICE.replace("project: tiny", "project: shop"))
+    code, found = examine()
+    assert code == 0
+    assert "repository.profile" not in found
+
+
 def test_a_sound_service_passes_and_says_what_will_be_possible(examine, serving, tmp_path):
     code, found = examine()
 

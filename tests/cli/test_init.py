@@ -6,10 +6,13 @@ import time
 
 import pytest
 from click.testing import CliRunner
+from ruamel.yaml import YAML
 
+from fleetpgo.cli.init import _remote
 from fleetpgo.cli.main import cli
 from fleetpgo.proposal.git import git
 from fleetpgo.service.files import load_service
+from fleetpgo.steps.begin import Line, _text, render
 
 MAIN = "package main\n\nfunc main() {}\n"
 
@@ -53,7 +56,8 @@ def monorepo(tmp_path):
     git(root, "init", "--quiet", "--initial-branch=trunk")
     git(root, "add", ".")
     git(root, "commit", "--quiet", "--message", "Begin")
-    return root
+    git(tmp_path, "clone", "--quiet", "--bare", "shop", "shop.git")
+    return tmp_path / "shop.git"
 
 
 @pytest.fixture
@@ -153,6 +157,94 @@ def test_a_module_in_a_directory_is_built_there(init, tmp_path):
     assert init("gen", "--job", "api").exit_code == 0
     assert load_service(tmp_path / "services" / "gen.yaml").build.command == (
         *("go", "build", "-C", "tools", "-o", "../bin/gen", "./gen"),
+    )
+
+
+def test_of_two_main_packages_of_the_service_s_name_neither_is_certain(init, monorepo, tmp_path):
+    work = tmp_path / "shop"
+    (work / "_examples" / "api").mkdir(parents=True)
+    (work / "_examples" / "api" / "main.go").write_text(MAIN)
+    git(work, "add", ".")
+    git(work, "commit", "--quiet", "--message", "Show it")
+    git(work, "push", "--quiet", str(monorepo), "trunk")
+    done = init("api")
+    assert "build.command: CHECK: one of 4 main packages; the package main in cmd/api" in done.output
+
+
+def test_a_job_that_is_called_otherwise_is_never_taken_without_a_question(init, tmp_path):
+    done = init("api-gateway")
+    assert (done.exit_code, "name it with --job, perhaps api" in done.output) == (2, True)
+    assert not (tmp_path / "services").exists()
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("git@github.com:you/api.git", "https://github.com/you/api.git"),
+        ("ssh://git@git.example:2222/you/api", "https://git.example/you/api"),
+        ("https://gitlab.com/you/api.git", "https://gitlab.com/you/api.git"),
+        ("file:///srv/forge/api.git", "/srv/forge/api.git"),
+    ],
+)
+def test_a_checkout_stands_for_what_it_was_cloned_from(tmp_path, monorepo, remote, address):
+    git(tmp_path / "shop", "remote", "add", "origin", remote)
+    assert _remote(tmp_path / "shop") == address
+
+
+def test_a_checkout_of_nothing_is_no_forge(init, tmp_path):
+    done = init("api", "--repository", str(tmp_path / "shop"))
+    assert (done.exit_code, "is a checkout without a remote origin" in done.output) == (2, True)
+
+
+def test_a_directory_that_cannot_be_written_to_is_said_before_anything_is_asked(init, tmp_path):
+    (tmp_path / "services").write_text("a file")
+    done = init("api")
+    assert "set FLEETPGO_SERVICES to a directory" in str(done.exception)
+
+
+def test_a_label_cannot_leave_its_comment(tmp_path):
+    origin = "a label with the values x\nalerts: {notifier: os.system}\nowner: |"
+    lines = [Line("selection.cpu", "cpu", origin)]
+    assert YAML(typ="safe").load(render("api", lines)) == {"description": "api", "selection": {"cpu": "cpu"}}
+
+
+@pytest.mark.parametrize("base", ["2.0", "on", "a b", "release/1.2", "~", "main"])
+def test_a_branch_of_any_name_is_text(base):
+    lines = [Line("repository.base", _text(base), "")]
+    assert YAML(typ="safe").load(render("2048", lines)) == {
+        "description": "2048",
+        "repository": {"base": base},
+    }
+
+
+@pytest.fixture(scope="module")
+def pods(start_prometheus):
+    """One job of all pods, in which the label app tells the services apart."""
+    now = int(time.time())
+    times = range(now - 600, now + 600, 30)
+    found = []
+    for number, app in enumerate(("api", "api", "worker")):
+        labels = {"job": "pods", "instance": f"10.0.0.{number}:80", "app": app, "zone": "a"}
+        found += [
+            ("go_info", {**labels, "version": "go1.27.3"}, [(at, 1) for at in times]),
+            ("process_cpu_seconds_total", labels, [(at, at - times[0]) for at in times]),
+            ("process_start_time_seconds", labels, [(at, 1) for at in times]),
+        ]
+    return start_prometheus(found).address
+
+
+def test_of_a_job_of_all_pods_only_those_of_the_service_are_chosen(init, pods, tmp_path):
+    done = init("api", "--prometheus", pods, "--job", "pods")
+    assert done.exit_code == 0, done.output
+    service = load_service(tmp_path / "services" / "api.yaml")
+    assert service.selection.cpu == 'rate(process_cpu_seconds_total{job="pods", app="api"}[5m])'
+    assert service.rollout.started == 'process_start_time_seconds{job="pods", app="api"}'
+
+
+def test_a_job_that_may_hold_other_services_is_marked(init, pods):
+    done = init("shop", "--prometheus", pods, "--job", "pods")
+    assert (
+        "selection.cpu: CHECK: the label app has 2 values (api, worker): are all this service?" in done.output
     )
 
 

@@ -116,7 +116,7 @@ def test_check_refuses_two_services_that_write_one_profile(tmp_path):
     done = run("services", "check", FLEETPGO_SERVICES=str(tmp_path))
 
     assert done.exit_code == 1
-    assert "b.yaml:34: repository.profile: a.yaml writes the same file, pgo/profile.pprof" in done.output
+    assert "b.yaml:35: repository.profile: a.yaml writes the same file, pgo/profile.pprof" in done.output
 
 
 def test_the_services_are_listed_for_programs():

@@ -9,7 +9,6 @@ import pytest
 
 from demo import deployer
 from demo.deployer import Builds, Rotation, deploy, start_baseline
-from demo.fleet import DATACENTERS
 from fleetpgo.service.rules import MeasurementRules
 
 BUILDS = Builds("old", "new", "baseline")
@@ -19,9 +18,10 @@ RULES = MeasurementRules(week=timedelta(seconds=95), settle=timedelta(seconds=25
 class Fleet:
     """What each instance runs."""
 
-    def __init__(self):
-        self.instances = [SimpleNamespace(datacenter=DATACENTERS[i % 3]) for i in range(9)]
-        self.runs = ["old"] * 9
+    def __init__(self, datacenters):
+        self.datacenters = datacenters
+        self.instances = [SimpleNamespace(datacenter=each) for _ in range(3) for each in datacenters]
+        self.runs = ["old"] * len(self.instances)
         self.rolled = []
 
     def roll(self, indices, binary):
@@ -32,33 +32,34 @@ class Fleet:
 
 @pytest.fixture
 def fleet():
-    fleet = Fleet()
+    fleet = Fleet(["ams", "fra", "lhr", "nrt", "sjc"])
     deploy(fleet, BUILDS.old, BUILDS.new)
     start_baseline(fleet, BUILDS)
     return fleet
 
 
 def test_each_datacenter_has_a_treated_and_a_held_back_instance_and_one_that_takes_turns(fleet):
-    assert fleet.runs == ["new"] * 3 + ["old"] * 3 + ["new", "baseline", "baseline"]
+    turning = ["new", "baseline", "baseline", "new", "baseline"]
+    assert fleet.runs == ["new"] * 5 + ["old"] * 5 + turning
 
 
-def test_the_instance_that_completes_the_rollout_is_the_last_to_be_restarted(fleet):
-    assert fleet.rolled[-1] == (6, "new")
+def test_instances_that_get_the_new_build_complete_the_rollout(fleet):
+    assert fleet.rolled[-2:] == [(10, "new"), (13, "new")]
 
 
-def test_the_baseline_has_three_memberships_within_the_week_after_the_rollout(fleet, monkeypatch):
+def test_each_instance_of_the_baseline_has_a_turn_within_the_week_after_the_rollout(fleet, monkeypatch):
     clock = SimpleNamespace(now=1_000.0)
     monkeypatch.setattr(deployer.time, "monotonic", lambda: clock.now)
     rotation = Rotation(fleet, BUILDS, RULES)
     seen, said = [], []
     for _ in range(60):
         said += filter(None, [rotation.turn()])
-        seen.append(tuple(fleet.runs[6:]))
+        with_profile = [i for i in range(10, 15) if fleet.runs[i] == "new"]
+        seen.append(" ".join(fleet.instances[i].datacenter for i in with_profile))
         clock.now += 2
-    assert list(dict.fromkeys(seen)) == [
-        ("new", "baseline", "baseline"),
-        ("baseline", "new", "baseline"),
-        ("baseline", "baseline", "new"),
+    assert list(dict.fromkeys(seen)) == ["ams nrt", "fra sjc", "lhr"]
+    assert said == [
+        "rotated the baseline: ams, nrt in, fra, sjc out",
+        "rotated the baseline: fra, sjc in, lhr out",
     ]
-    assert said == ["rotated the baseline: ams in, lhr out", "rotated the baseline: lhr in, sjc out"]
     assert [seen.count(each) for each in dict.fromkeys(seen)] == [20, 20, 20]

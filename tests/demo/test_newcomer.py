@@ -40,7 +40,7 @@ def steps(tmp_path_factory, go_cache):
 
 
 def test_each_command_of_the_readme_is_among_them(steps):
-    told = {line.replace("wshim", SERVICE) for line in commands() if line.startswith("fleetpgo ")}
+    told = {line.replace("api", SERVICE) for line in commands() if line.startswith("fleetpgo ")}
     typed = {
         line.replace("$FLEETPGO_FORGE/shop.git", f"https://github.com/you/{SERVICE}").removesuffix(
             " --seconds 5"

@@ -396,10 +396,10 @@ def test_a_group_is_merged_by_a_person(services, rule):
 
 def test_services_of_a_group_have_one_base(services, tmp_path):
     services("web", {"base": "trunk"})
-    (said,) = clashes(service_files())
+    (clash,) = clashes(service_files())
     assert (
         "web.yaml:1: repository.group: api.yaml is of the group shop, too, and its base is main, not trunk"
-        in said
+        in clash.said
     )
 
 

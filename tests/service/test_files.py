@@ -23,9 +23,10 @@ def files(directory, *services):
 def test_two_services_of_one_repository_do_not_write_one_file(tmp_path):
     first, second = files(tmp_path, ("shop", "pgo/a.pprof", "api"), ("shop", "./pgo/a.pprof", "worker"))
 
-    (said,) = clashes([first, second])
+    (clash,) = clashes([first, second])
 
-    assert said == (
+    assert clash.services == {"s0", "s1"}
+    assert clash.said == (
         f"{second}:3: repository.profile: s0.yaml writes the same file, pgo/a.pprof, to acme/shop; give each "
         "service a profile of its own, or leave repository.profile out and let build.binary name its binary"
     )
@@ -34,9 +35,9 @@ def test_two_services_of_one_repository_do_not_write_one_file(tmp_path):
 def test_without_a_path_each_binary_has_a_profile_of_its_own(tmp_path):
     made = files(tmp_path, ("shop", "", "api"), ("shop", "", "worker"), ("shop", "", "./api"))
 
-    (said,) = clashes(made)
+    (clash,) = clashes(made)
 
-    assert said.startswith(
+    assert clash.said.startswith(
         f"{made[2]}:3: repository.profile: s0.yaml writes the same file, default.pgo beside"
     )
 

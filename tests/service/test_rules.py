@@ -315,3 +315,21 @@ def test_an_error_gets_the_lines_of_its_keys(tmp_path, monkeypatch):
     with pytest.raises(FleetPGOError) as raised, services.keys_located("api"):
         raise BuildError("no binary", hint="correct build.binary")
     assert str(raised.value) == "no binary\n→ correct build.binary (api.yaml:4)"
+
+
+@pytest.mark.parametrize("schedule", ["0 4 * * 1", "@weekly", "*/5 * * * *", "@continuous"])
+def test_a_schedule_is_one_that_airflow_knows(tmp_path, schedule):
+    file = write(tmp_path, f"{MINIMAL}schedule: '{schedule}'\n")
+    assert services.load_service(file).schedule == schedule
+
+
+def test_a_schedule_in_words_is_refused_with_what_to_write(tmp_path):
+    with pytest.raises(ServiceFileError, match=r"api.yaml:7: schedule: .*0 4 \* \* 1, @weekly"):
+        services.load_service(write(tmp_path, f"{MINIMAL}schedule: every monday\n"))
+
+
+def test_a_label_of_kubernetes_is_written_as_prometheus_has_it(tmp_path):
+    selection = "selection: {cpu: cpu, datacenter_label: topology.kubernetes.io/zone}"
+    text = MINIMAL.replace("selection: {cpu: \"cpu{tier='1'}\"}", selection)
+    with pytest.raises(ServiceFileError, match="would call it topology_kubernetes_io_zone"):
+        services.load_service(write(tmp_path, text))

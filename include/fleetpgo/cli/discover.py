@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fleetpgo.cli.options import access_of, ca_option, json_option, prometheus_option, trusted_ca
-from fleetpgo.cli.printing import plain, say
+from fleetpgo.cli.options import (
+    access_of,
+    ca_option,
+    json_option,
+    open_prometheus,
+    prometheus_option,
+    trusted_ca,
+)
+from fleetpgo.cli.printing import plain, say, show_table
 
 if TYPE_CHECKING:
     from fleetpgo.selection.discovery import Discovered, GoService
@@ -18,6 +25,9 @@ if TYPE_CHECKING:
 SHARE = 0.02
 """Share of a service's CPU that PGO saves at least: the low end of 2–14 % in https://go.dev/doc/pgo."""
 
+
+_AT_ONCE = 16
+"""Instances that are asked at the same time whether they list their profiles."""
 
 STORES = {
     "pyroscope": ("process_cpu:cpu:nanoseconds:cpu:nanoseconds{}", "service_name"),
@@ -45,28 +55,31 @@ def discover(
     Pyroscope and Parca list services in all languages, and no Go versions. HTTP headers for them, such as a
     token, are read from $FLEETPGO_HEADERS.
     """
-    import rich
+    from concurrent.futures import ThreadPoolExecutor
+
     from rich.table import Table
 
     from fleetpgo.collection.probing import probe as ask
-    from fleetpgo.prometheus import Prometheus
     from fleetpgo.selection.discovery import discover as find
 
     if pyroscope or parca:
         found = _seen("pyroscope" if pyroscope else "parca", pyroscope or parca or "")
     elif prometheus_address:
-        found = find(Prometheus(prometheus_address, ca=trusted_ca()))
+        found = find(open_prometheus(prometheus_address))
     else:
         raise click.UsageError("name a server: --prometheus, --pyroscope or --parca")
     files = _service_files()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        asked = [service.instance if probe else "" for service in found.services]
+        answers = list(pool.map(lambda instance: ask(instance) if instance else None, asked))
     rows = [
         {
             **asdict(service),
             "two_percent": None if service.cores is None else SHARE * service.cores,
-            "pprof": ask(service.instance) if probe and service.instance else None,
+            "pprof": answer,
             "service_file": _file_of(service, files),
         }
-        for service in found.services
+        for service, answer in zip(found.services, answers, strict=True)
     ]
     if as_json:
         say(json.dumps({"services": rows, "warnings": found.warnings}))
@@ -82,7 +95,7 @@ def discover(
             row["service_file"] or "none",
         )
         table.add_row(*map(plain, cells))
-    rich.print(table)
+    show_table(table)
     for warning in found.warnings:
         say(f"warning: {warning}", err=True)
 

@@ -13,6 +13,7 @@ from fleetpgo.cli.options import (
     ca_option,
     forge_option,
     json_option,
+    open_prometheus,
     prometheus_option,
     service_argument,
     store_option,
@@ -46,7 +47,6 @@ def doctor(
     from rich.table import Table
 
     from fleetpgo.cli.propose import connect_forge
-    from fleetpgo.prometheus import Prometheus
     from fleetpgo.service.files import load_named, located
     from fleetpgo.steps.doctor import Parties, examine
 
@@ -54,7 +54,7 @@ def doctor(
     checks = examine(
         described,
         Parties(
-            prometheus=lambda: Prometheus(prometheus_address, ca=trusted_ca()),
+            prometheus=lambda: open_prometheus(prometheus_address),
             access=lambda: access_of(trusted_ca(), None, None),
             forge=None if address is None else lambda: connect_forge(described, address),
             store=None if store is None else lambda: store,

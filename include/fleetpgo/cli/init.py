@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from fleetpgo.cli.options import ca_option, prometheus_option, trusted_ca
+from fleetpgo.cli.options import ca_option, open_prometheus, prometheus_option, trusted_ca
 from fleetpgo.cli.printing import say
 from fleetpgo.errors import FleetPGOError, ServiceFileError
 
@@ -49,7 +50,6 @@ def init(service: str, prometheus_address: str, repository: str, job: str | None
     ($FLEETPGO_SERVICES); a file that is there is never overwritten. The exit code is 2, and no file is
     written, if there is no answer.
     """
-    from fleetpgo.prometheus import Prometheus
     from fleetpgo.service.files import load_service, services_directory
     from fleetpgo.service.rules import NAME
     from fleetpgo.steps.begin import CHECK, begin, render
@@ -61,7 +61,8 @@ def init(service: str, prometheus_address: str, repository: str, job: str | None
         if there.exists():
             raise ServiceFileError(f"{there} exists already", hint="remove it first, or edit it")
     ask: Ask = _nobody if yes or not sys.stdin.isatty() else _terminal
-    prometheus = Prometheus(prometheus_address, ca=trusted_ca())
+    prometheus = open_prometheus(prometheus_address)
+    _require_writable(file.parent)
     try:
         own = _job(prometheus, service, job, ask)
         with _cloned(repository, ask) as cloned:
@@ -71,12 +72,30 @@ def init(service: str, prometheus_address: str, repository: str, job: str | None
         raise SystemExit(NOTHING_FITS) from error
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(render(service, lines), encoding="utf-8")
-    load_service(file)
+    try:
+        load_service(file)
+    except ServiceFileError:
+        file.unlink()
+        raise
     say(file)
     unsure = [line for line in lines if line.origin.startswith(CHECK)]
     for line in unsure:
         say(f"{line.key}: {line.origin}", err=True)
     say(f"next: fleetpgo doctor {service} --prometheus {prometheus_address}", err=True)
+
+
+def _require_writable(directory: Path) -> None:
+    """Check that a file can be made in a directory, before anybody is asked anything.
+
+    Raises:
+        ServiceFileError: it cannot.
+    """
+    there = next(each for each in (directory, *directory.absolute().parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ServiceFileError(
+            f"no service file can be written to {directory}",
+            hint="set FLEETPGO_SERVICES to a directory that you may write to",
+        )
 
 
 def _terminal(question: str, answers: Sequence[str]) -> int | None:
@@ -99,15 +118,36 @@ def _job(prometheus: Prometheus, service: str, job: str | None, ask: Ask) -> str
     wanted = job or service
     if wanted in jobs:
         return wanted
-    like = [each for each in jobs if service in each or each in service] if job is None else []
-    if len(like) == 1:
-        return like[0]
+    like = [each for each in jobs if each and (service in each or each in service)] if job is None else []
     if like and (chosen := ask(f"Which job is {service}?", like)) is not None:
         return like[chosen]
     raise ServiceFileError(
         f"Prometheus has no Go service with the job {wanted!r}; it has {', '.join(jobs)}",
-        hint="name it with --job",
+        hint=f"name it with --job{f', perhaps {like[0]}' if like else ''}",
     )
+
+
+_SSH = re.compile(r"(?:ssh://)?[\w.-]+@(?P<host>[\w.-]+)(?::\d+/|[:/])(?P<path>.+)")
+"""Addresses for SSH as git writes them: ``git@host:owner/name.git``, ``ssh://git@host:22/owner/name``."""
+
+
+def _remote(checkout: Path) -> str:
+    """Return the address that a checkout was cloned from; one for SSH as one for HTTPS.
+
+    Raises:
+        ServiceFileError: it has none.
+    """
+    from fleetpgo.proposal.git import git
+
+    try:
+        address = git(checkout, "remote", "get-url", "origin")
+    except FleetPGOError as error:
+        raise ServiceFileError(
+            f"{checkout} is a checkout without a remote origin, so its forge is not known",
+            hint="give --repository the URL that it is cloned from, or a bare repository",
+        ) from error
+    found = _SSH.fullmatch(address)
+    return f"https://{found['host']}/{found['path']}" if found else address.removeprefix("file://")
 
 
 @contextmanager
@@ -123,6 +163,8 @@ def _cloned(url: str, ask: Ask) -> Iterator[Repository]:
 
     config: dict[str, str] = {}
     token = os.environ.get("FLEETPGO_TOKEN")
+    if (Path(url) / ".git").exists():
+        url = _remote(Path(url))
     if (local := Path(url)).is_dir():
         kind, project, source = "local", local.resolve().name.removesuffix(".git"), local.resolve().as_uri()
         origin = "a directory of this machine"
@@ -169,6 +211,7 @@ def _kind(host: str, ask: Ask) -> str:
         likely = _KINDS[chosen]
     if likely is None:
         raise ServiceFileError(
-            f"the kind of the forge {host} is not known", hint="run the command in a terminal, which asks"
+            f"the kind of the forge {host} is not known",
+            hint="run the command in a terminal and without --yes: it asks",
         )
     return likely

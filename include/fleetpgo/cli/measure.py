@@ -12,10 +12,10 @@ from fleetpgo.cli.options import (
     ca_option,
     forge_option,
     json_option,
+    open_prometheus,
     prometheus_option,
     service_argument,
     store_option,
-    trusted_ca,
 )
 from fleetpgo.cli.printing import TOO_EARLY, say
 
@@ -154,7 +154,6 @@ def measure(
     from fleetpgo.measurement import measuring
     from fleetpgo.measurement.rollout import given
     from fleetpgo.measurement.terminal import render
-    from fleetpgo.prometheus import Prometheus
     from fleetpgo.service.files import load_named
 
     described = load_named(service)
@@ -185,7 +184,7 @@ def measure(
         )
         raise SystemExit(TOO_EARLY)
     else:
-        prometheus = Prometheus(prometheus_address, ca=trusted_ca())
+        prometheus = open_prometheus(prometheus_address)
         rollout = given(
             prometheus,
             described.rollout,

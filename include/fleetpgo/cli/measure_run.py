@@ -7,12 +7,11 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from fleetpgo.cli.options import trusted_ca
+from fleetpgo.cli.options import open_prometheus
 from fleetpgo.cli.printing import TOO_EARLY, say
 from fleetpgo.cli.propose import connect_forge
 from fleetpgo.errors import ArtifactError
 from fleetpgo.overview.fleet import profiles_made, summaries
-from fleetpgo.prometheus import Prometheus
 from fleetpgo.run.artifacts import Report
 from fleetpgo.run.measured import PERIODS, Measurement
 from fleetpgo.run.store import RunStore
@@ -51,7 +50,7 @@ def measure_run(
         SystemExit: nothing can be measured yet (:data:`fleetpgo.cli.printing.TOO_EARLY`) or ever (1).
     """
     run_store = RunStore(store, described.name, _latest(store, described.name) if run == "latest" else run)
-    prometheus = Prometheus(prometheus_address, ca=trusted_ca())
+    prometheus = open_prometheus(prometheus_address)
     forge = connect_forge(described, forge_address)
     said = ""
     while True:

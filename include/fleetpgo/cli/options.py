@@ -89,7 +89,8 @@ def prometheus_option(*, required: bool) -> Callable[[Any], Any]:
         show_envvar=True,
         required=required,
         callback=_http,
-        help="Prometheus or Thanos that has the service's metrics.",
+        help="Prometheus or Thanos that has the service's metrics. Headers for it, such as a token or a "
+        "tenant, are read from $FLEETPGO_PROMETHEUS_HEADERS: lines of `Name: value`.",
     )
 
 
@@ -99,13 +100,22 @@ def prometheus_of(service: ServiceRules, address: str | None) -> Prometheus | No
     Raises:
         click.UsageError: the service needs a Prometheus, and no address was given.
     """
-    from fleetpgo.prometheus import Prometheus
-
     if service.selection.source == "store":
         return None
     if address is None:
         raise click.UsageError("Missing option '--prometheus' (env var: 'FLEETPGO_PROMETHEUS')")
-    return Prometheus(address, ca=trusted_ca())
+    return open_prometheus(address)
+
+
+def open_prometheus(address: str) -> Prometheus:
+    """Return the Prometheus at an address, with the environment's headers and authorities."""
+    import requests
+
+    from fleetpgo.prometheus import Prometheus
+
+    session = requests.Session()
+    session.headers.update(_headers("FLEETPGO_PROMETHEUS_HEADERS"))
+    return Prometheus(address, session, ca=trusted_ca())
 
 
 def access_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -142,14 +152,15 @@ def access_of(ca: Path | None, cert: Path | None, key: Path | None) -> Access:
     """Return the credentials for instances or a store: the headers in $FLEETPGO_HEADERS, and files."""
     from fleetpgo.collection import Access
 
-    return Access(_headers(os.environ.get("FLEETPGO_HEADERS", "")), ca, cert, key)
+    return Access(_headers("FLEETPGO_HEADERS"), ca, cert, key)
 
 
-def _headers(text: str) -> dict[str, str]:
-    """Read headers from lines of ``Name: value``."""
-    pairs = [line.partition(":") for line in text.splitlines() if line.strip()]
+def _headers(variable: str) -> dict[str, str]:
+    """Read headers from lines of ``Name: value`` in a variable of the environment."""
+    lines = os.environ.get(variable, "").splitlines()
+    pairs = [line.partition(":") for line in lines if line.strip()]
     if any(not (colon and name.strip() and value.strip()) for name, colon, value in pairs):
-        raise click.UsageError("$FLEETPGO_HEADERS holds a line that is not `Name: value`")
+        raise click.UsageError(f"${variable} holds a line that is not `Name: value`")
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 

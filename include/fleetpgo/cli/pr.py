@@ -10,7 +10,7 @@ import click
 
 from fleetpgo import foreign
 from fleetpgo.cli.options import json_option, service_argument
-from fleetpgo.cli.printing import plain, say
+from fleetpgo.cli.printing import plain, say, show_table
 from fleetpgo.errors import ForgeError
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ _forge = click.option(
 def pr() -> None:
     """Review pull requests on a local forge.
 
-    A service has two branches, `fleetpgo/SERVICE` and `fleetpgo/SERVICE-revert`. The commands act only on
-    pull requests from these branches, even if services share a repository. Without NUMBER a command takes the
-    only open pull request. Of a group's pull request (`repository.group`), `show` and `close` act on the
-    service's own section and commit.
+    A service has two branches, `fleetpgo/SERVICE` (or its group's) and `fleetpgo/SERVICE-revert`. The
+    commands act only on pull requests from these branches, even if services share a repository. Without
+    NUMBER a command takes the only open pull request. Of a group's pull request (`repository.group`), `show`
+    and `close` act on the service's own section and commit.
 
     \b
       export FLEETPGO_FORGE=.local/demo/forge
@@ -53,7 +53,6 @@ def pr() -> None:
 @json_option
 def list_pull_requests(service: str, directory: str, *, as_json: bool) -> None:
     """List all pull requests of a service, merged and closed ones too; the oldest first."""
-    import rich
     from rich.table import Table
 
     pull_requests = _Reviewed(service, directory).pull_requests()
@@ -64,7 +63,7 @@ def list_pull_requests(service: str, directory: str, *, as_json: bool) -> None:
     for each in pull_requests:
         texts = (str(each.number), each.state, each.branch, each.base, each.head[:12], each.title)
         table.add_row(*map(plain, texts))
-    rich.print(table)
+    show_table(table)
 
 
 @pr.command()

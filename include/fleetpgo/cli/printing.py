@@ -11,8 +11,11 @@ from fleetpgo import foreign
 if TYPE_CHECKING:
     import logging
 
+    from rich.table import Table
     from rich.text import Text
 
+_WIDEST = 1_000
+"""Characters of a line that no terminal shows."""
 
 TOO_EARLY = 3
 """Exit code where nothing can be measured yet."""
@@ -28,6 +31,14 @@ def plain(text: object, style: str = "") -> Text:
     from rich.text import Text
 
     return Text(foreign.safe(str(text)), style=style)
+
+
+def show_table(table: Table) -> None:
+    """Print a table. What is no terminal has no width: a program that reads it needs whole names."""
+    from rich.console import Console
+
+    console = Console()
+    (console if console.is_terminal else Console(width=_WIDEST)).print(table)
 
 
 def clean_record(record: logging.LogRecord) -> bool:

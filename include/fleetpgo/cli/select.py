@@ -20,7 +20,7 @@ from fleetpgo.cli.options import (
     service_argument,
     store_option,
 )
-from fleetpgo.cli.printing import plain, say
+from fleetpgo.cli.printing import plain, say, show_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,6 @@ def select(
     Nothing is profiled. Instances of a round after the first are asked only if the earlier rounds gave too
     few samples. With a store, the fleet is compared with that of the last run.
     """
-    import rich
     from rich.table import Table
 
     from fleetpgo.run.store import RunStore
@@ -82,7 +81,7 @@ def select(
     for target in chosen.targets:
         texts = (target.round, target.instance, target.datacenter, f"{target.cores:.3f}", target.why)
         table.add_row(*map(plain, texts))
-    rich.print(table)
+    show_table(table)
     say(f"\nquery: {chosen.query}")
     for name, limit in sorted(chosen.at_once(described.collection.max_share).items()):
         known = name or "without a datacenter"

@@ -7,15 +7,21 @@ from pathlib import Path
 
 import click
 
-from fleetpgo.cli.options import json_option, prometheus_option, service_argument
-from fleetpgo.cli.printing import plain, say
+from fleetpgo.cli.options import (
+    ca_option,
+    json_option,
+    open_prometheus,
+    prometheus_option,
+    service_argument,
+)
+from fleetpgo.cli.printing import plain, say, show_table
 
 
 @click.group()
 def services() -> None:
     """List, check and explain the service files.
 
-    They are read from $FLEETPGO_SERVICES, else from include/services.
+    They are read from $FLEETPGO_SERVICES; else from include/services of a checkout, or from ./services.
     """
 
 
@@ -23,7 +29,6 @@ def services() -> None:
 @json_option
 def list_services(*, as_json: bool) -> None:
     """List the services that have a file."""
-    import rich
     from rich.table import Table
 
     from fleetpgo.service.files import load_service
@@ -37,7 +42,7 @@ def list_services(*, as_json: bool) -> None:
         repository = each.repository
         texts = (each.name, each.schedule or "–", repository.forge, repository.project, each.description)
         table.add_row(*map(plain, texts))
-    rich.print(table)
+    show_table(table)
 
 
 @services.command()
@@ -65,7 +70,7 @@ def check(paths: tuple[Path, ...]) -> None:
             sound.append(file)
     for clash in clashes(sound):
         mistakes += 1
-        say(clash, err=True)
+        say(clash.said, err=True)
     if mistakes:
         raise SystemExit(1)
 
@@ -73,6 +78,7 @@ def check(paths: tuple[Path, ...]) -> None:
 @services.command()
 @service_argument
 @prometheus_option(required=True)
+@ca_option
 @json_option
 def rotation(service: str, prometheus_address: str, *, as_json: bool) -> None:
     """Say which instances should run the baseline next, without the profile.
@@ -83,10 +89,11 @@ def rotation(service: str, prometheus_address: str, *, as_json: bool) -> None:
     from datetime import UTC, datetime
 
     from fleetpgo.measurement.standing import next_members, read_standing
-    from fleetpgo.prometheus import Prometheus
     from fleetpgo.service.files import load_named
 
-    standing, _ = read_standing(Prometheus(prometheus_address), load_named(service), now=datetime.now(UTC))
+    standing, _ = read_standing(
+        open_prometheus(prometheus_address), load_named(service), now=datetime.now(UTC)
+    )
     turns = next_members(standing)
     if as_json:
         say(json.dumps({"service": service, "next": [{"in": new, "out": old} for new, old in turns.items()]}))

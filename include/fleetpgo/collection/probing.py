@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 import requests
 from aiohttp import ThreadedResolver
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as ReadTimeout
 
 from fleetpgo.collection.access import Access, open_session
 from fleetpgo.collection.faults import NotNowError, UnusableError
@@ -40,8 +42,9 @@ def probe(instance: str) -> str:
             f"http://{instance}{INDEX}", timeout=_SECONDS, stream=True, allow_redirects=False
         ) as reply:
             text = reply.raw.read(_BYTES, decode_content=True)
-    except (requests.RequestException, OSError, ValueError) as error:
-        return f"no: {'no answer in time' if isinstance(error, requests.Timeout) else 'unreachable'}"
+    except (requests.RequestException, HTTPError, OSError, ValueError) as error:  # HTTPError: while reading
+        late = isinstance(error, (requests.Timeout, ReadTimeout))
+        return f"no: {'no answer in time' if late else 'unreachable'}"
     if reply.status_code != requests.codes.ok:
         return f"no: HTTP {reply.status_code}"
     return "yes" if b"profile?debug" in text or b"pprof" in text else "no: another page"

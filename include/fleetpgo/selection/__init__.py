@@ -204,7 +204,8 @@ def _ask(prometheus: Prometheus, query: str, rules: SelectionRules, at: datetime
             prometheus.instant(rules.cpu, partial_response=rules.partial_response)
         except QueryError as own:
             raise QueryError(own.message, hint="correct selection.cpu") from error
-        raise QueryError(error.message, hint="correct selection.builds or selection.matchers") from error
+        keys = "builds or selection.matchers" if rules.matchers else "datacenter_label or instance_label"
+        raise QueryError(error.message, hint=f"correct selection.{keys}") from error
     # PromQL's own remarks are no sign that something is missing, nor is a series without a number.
     partial = [warning for warning in answer.warnings if not warning.startswith(("PromQL ", LEFT_OUT))]
     if partial and not rules.partial_response:

@@ -8,7 +8,7 @@ import re
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -42,8 +42,9 @@ _KEY = re.compile(r"(?<![\w./-])([a-z]+)\.([a-z_]+)(?![\w/-]|\.\w| \()")
 
 
 def services_directory() -> Path:
-    """Return the directory of service files: ``$FLEETPGO_SERVICES``, else the project's ``services/``."""
-    return Path(os.environ.get("FLEETPGO_SERVICES") or Path(__file__).parents[2] / "services")
+    """Return the directory of service files: ``$FLEETPGO_SERVICES``, else the checkout's, else ./services."""
+    checkout = Path(__file__).parents[2] / "services"
+    return Path(os.environ.get("FLEETPGO_SERVICES") or (checkout if checkout.is_dir() else "services"))
 
 
 def service_files(directory: Path | None = None) -> list[Path]:
@@ -152,14 +153,21 @@ def locate_keys(text: str, file: Path) -> str:
     return _KEY.sub(located, text)
 
 
-def clashes(files: Iterable[Path]) -> list[str]:
+class Clash(NamedTuple):
+    """Two services that do not go together: their names, and a sentence that begins with file and line."""
+
+    services: frozenset[str]
+    said: str
+
+
+def clashes(files: Iterable[Path]) -> list[Clash]:
     """Find services that would write the same profile, or share a group and no base. Reads only their files.
 
     Args:
         files: service files without a mistake of their own.
 
     Returns:
-        a sentence for each file that does not go together with an earlier one.
+        one for each file that does not go together with an earlier one.
     """
     writers: dict[tuple[str, ...], Path] = {}
     groups: dict[tuple[str, str], tuple[Path, str]] = {}
@@ -174,20 +182,22 @@ def clashes(files: Iterable[Path]) -> list[str]:
         first = writers.setdefault(key, file)
         if first != file:
             line = _line(YAML().load(file.read_text(encoding="utf-8")), ("repository", "profile"))
-            said.append(
+            sentence = (
                 f"{file}:{line}: repository.profile: {first.name} writes the same file, {place}, to "
                 f"{repository.project}; give each service a profile of its own, or leave repository.profile "
                 "out and let build.binary name its binary"
             )
+            said.append(Clash(frozenset({first.stem, file.stem}), sentence))
         if repository.group:
             other, base = groups.setdefault((repository.identity, repository.group), (file, repository.base))
             if base != repository.base:
                 line = _line(YAML().load(file.read_text(encoding="utf-8")), ("repository", "group"))
-                said.append(
+                sentence = (
                     f"{file}:{line}: repository.group: {other.name} is of the group {repository.group}, too, "
                     f"and its base is {base}, not {repository.base}; give the group's services one base, or "
                     "this one another group"
                 )
+                said.append(Clash(frozenset({other.stem, file.stem}), sentence))
     return said
 
 

@@ -6,6 +6,7 @@ See :mod:`fleetpgo.service.rules` for the whole file.
 from __future__ import annotations
 
 import math
+import re
 from datetime import timedelta
 from string import Template
 from typing import Annotated, Literal, Self, get_args
@@ -38,6 +39,9 @@ class PrometheusRules(Part):
         default="fleetpgo_prometheus",
         description="id of the Airflow connection (type http) that holds the address of Prometheus or Thanos",
     )
+
+
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 class WindowRules(Part):
@@ -140,6 +144,10 @@ class SelectionRules(Part):
             raise ValueError(
                 'with `source: store`, write in `cpu` a profile type with matchers: process_cpu:…{job="api"}'
             )
+        for label in (self.instance_label, self.datacenter_label, *self.strata):
+            if self.source == "prometheus" and not _LABEL.fullmatch(label):
+                known = re.sub(r"[^a-zA-Z0-9_]", "_", label)
+                raise ValueError(f"{label!r} is no label of Prometheus, which would call it {known}")
         if self.matchers and not self.builds and self.source != "store":
             raise ValueError("`matchers` needs `builds`, the metric whose labels describe the build")
         if self.windows and not math.isclose(sum(window.share for window in self.windows), 1, abs_tol=0.01):

@@ -27,6 +27,7 @@ from fleetpgo.service.values import (
     PromQL,
     Reference,
     RepositoryPath,
+    Schedule,
     Share,
     Variables,
 )
@@ -277,7 +278,7 @@ class ServiceRules(Part):
     name: Annotated[str, Field(exclude=True)]
     description: str = Field(default="", description="what the service does, in one sentence")
     owner: str = Field(default="fleetpgo", description="team that owns the service")
-    schedule: str | None = Field(
+    schedule: Schedule | None = Field(
         default="@weekly",
         description="when to refresh: a cron expression or an Airflow preset; null: only by hand",
     )

@@ -212,6 +212,17 @@ def _timezone(value: str) -> str:
         raise ValueError("write the IANA name of a time zone: Europe/Lisbon, UTC") from error
 
 
+_SCHEDULE = re.compile(
+    r"@(once|continuous|hourly|daily|midnight|weekly|monthly|quarterly|yearly|annually)|\S+( +\S+){4,5}"
+)
+
+
+def _schedule(value: str) -> str:
+    if not _SCHEDULE.fullmatch(value):
+        raise ValueError("write five fields as cron does, or a preset of Airflow: 0 4 * * 1, @weekly")
+    return value
+
+
 PathPattern = Annotated[str, BeforeValidator(_path_pattern)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Duration = Annotated[timedelta, BeforeValidator(duration)]
@@ -227,3 +238,4 @@ Variables = Annotated[dict[str, str], BeforeValidator(_variables)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 UrlTemplate = Annotated[str, BeforeValidator(_url_template)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Schedule = Annotated[str, AfterValidator(_schedule)]

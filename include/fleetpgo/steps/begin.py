@@ -7,9 +7,11 @@ marked. Where none fits, :class:`~fleetpgo.errors.ServiceFileError` says what is
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fleetpgo import foreign
 from fleetpgo.collection.probing import INDEX, probe
 from fleetpgo.errors import ServiceFileError
 from fleetpgo.network.addresses import INSTANCE
@@ -33,6 +35,20 @@ DATACENTERS = (
     *("topology_kubernetes_io_zone", "topology_kubernetes_io_region", "location", "cluster"),
 )
 """Labels that are likely to hold a datacenter, the likeliest first."""
+
+SERVICES = ("app_kubernetes_io_name", "app", "k8s_app", "service", "container")
+"""Labels that are likely to tell the services of one job apart, the likeliest first."""
+
+_SHOWN = 3
+"""Values of a label that a comment names."""
+
+_LONGEST = 300
+"""Characters of a comment."""
+
+_PLAIN = re.compile(r"(?!(?i:true|false|null|yes|no|on|off)$)[A-Za-z][\w./-]*")
+"""Texts that YAML takes for nothing else."""
+
+_ASIDE = {"example", "examples", "attic", "testdata"}
 
 _REQUESTS = "(.+_)?(requests?_total|request_duration_seconds_count|server_handled_total)"
 _OUR_OWN = "promhttp_metric_handler_requests_total"
@@ -81,16 +97,17 @@ def begin(name: str, job: str, prometheus: Prometheus, repository: Repository, a
     Raises:
         ServiceFileError: no metric tells its CPU, or the repository has no main package.
     """
-    selection = list(_selection(prometheus, job))
+    own, doubt = _matchers(prometheus, name, job)
+    selection = list(_selection(prometheus, own, doubt))
     return [
         *selection,
-        *_collection(prometheus, job),
+        *_collection(prometheus, own),
         Line("repository.forge", repository.forge, repository.origin),
-        Line("repository.project", repository.project, "from the repository's address"),
-        Line("repository.base", repository.base, "the branch that a clone has"),
+        Line("repository.project", _text(repository.project), "from the repository's address"),
+        Line("repository.base", _text(repository.base), "the branch that a clone has"),
         *_build(name, repository.clone, ask),
-        *_rollout(prometheus, job),
-        *_measurement(prometheus, job, selection[-1].value, ask),
+        *_rollout(prometheus, own),
+        *_measurement(prometheus, own, selection[-1].value, ask),
     ]
 
 
@@ -98,7 +115,7 @@ def render(name: str, lines: Sequence[Line]) -> str:
     """Return the lines as YAML."""
     text = [
         f"# The Go service {name}. `fleetpgo services schema` explains every key.",
-        f"description: {name}",
+        f"description: {_text(name)}",
     ]
     section = ""
     for line in lines:
@@ -106,13 +123,19 @@ def render(name: str, lines: Sequence[Line]) -> str:
         if above != section:
             text += ["", f"{above}:"]
             section = above
-        text += [f"  # {line.origin}", f"  {key}: {line.value}"]
+        # Labels are in it, which anybody may have written: what is not on this line is no comment.
+        text += [f"  # {foreign.line(line.origin, _LONGEST)}", f"  {key}: {line.value}"]
     return "\n".join([*text, ""])
 
 
 def _quoted(text: str) -> str:
     """Return a text as YAML in single quotes, in which only these are special."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _text(text: str) -> str:
+    """Return a text as YAML, in quotes if it could be anything else without."""
+    return text if _PLAIN.fullmatch(text) else _quoted(text)
 
 
 def _series(prometheus: Prometheus, query: str) -> tuple[Series, ...]:
@@ -125,8 +148,29 @@ def _of(job: str) -> str:
     return f'job="{escaped}"'
 
 
-def _selection(prometheus: Prometheus, job: str) -> Iterator[Line]:
+def _matchers(prometheus: Prometheus, name: str, job: str) -> tuple[str, str]:
+    """Return the matchers of the service's instances; and what is doubtful about them, "" if nothing is.
+
+    A job of all pods holds many services, which another label tells apart.
+    """
     own = _of(job)
+    found = _series(prometheus, f"go_info{{{own}}}")
+    for label in SERVICES:
+        values = {each.labels[label] for each in found if label in each.labels}
+        if name in values and len(values) > 1:
+            return f'{own}, {label}="{name}"', ""
+    for label in SERVICES:
+        values = {each.labels[label] for each in found if label in each.labels}
+        if len(values) > 1:
+            shown = ", ".join(sorted(values)[:_SHOWN])
+            return (
+                own,
+                f"{CHECK}: the label {label} has {len(values)} values ({shown}): are all this service? ",
+            )
+    return own, ""
+
+
+def _selection(prometheus: Prometheus, own: str, doubt: str) -> Iterator[Line]:
     cpu = f"rate(process_cpu_seconds_total{{{own}}}[{WINDOW}])"
     if found := _series(prometheus, cpu):
         origin = f"process_cpu_seconds_total, which {len(found):,} instances export"
@@ -143,7 +187,7 @@ def _selection(prometheus: Prometheus, job: str) -> Iterator[Line]:
                 hint="write the service file by hand (docs/service-file.md), with your own selection.cpu",
             )
         origin = f"cAdvisor's container_cpu_usage_seconds_total of {len(found):,} instances' pods"
-    yield Line("selection.cpu", _quoted(cpu), origin)
+    yield Line("selection.cpu", _quoted(cpu), doubt + origin)
     values = {name: {each.labels[name] for each in found if name in each.labels} for name in DATACENTERS}
     there = sorted((name for name in DATACENTERS if values[name]), key=lambda name: len(values[name]) < 2)  # noqa: PLR2004  # one value tells nothing apart
     if not there:
@@ -153,14 +197,14 @@ def _selection(prometheus: Prometheus, job: str) -> Iterator[Line]:
             f"{CHECK}: no label looks like a datacenter's; all instances count as one",
         )
     else:
-        shown = ", ".join(sorted(values[there[0]])[:3])
+        shown = ", ".join(sorted(values[there[0]])[:_SHOWN])
         mark = f"{CHECK}: " if len(there) > 1 else ""
         others = f"; also there: {', '.join(there[1:])}" if len(there) > 1 else ""
         yield Line("selection.datacenter_label", there[0], f"{mark}a label with the values {shown}{others}")
 
 
-def _collection(prometheus: Prometheus, job: str) -> Iterator[Line]:
-    instances = [each.labels.get("instance", "") for each in _series(prometheus, f"go_info{{{_of(job)}}}")]
+def _collection(prometheus: Prometheus, own: str) -> Iterator[Line]:
+    instances = [each.labels.get("instance", "") for each in _series(prometheus, f"go_info{{{own}}}")]
     addresses = [found for each in instances if (found := INSTANCE.fullmatch(each)) and found["port"]]
     ports = sorted({int(found["port"]) for found in addresses})
     path = "debug/pprof/profile?seconds=$seconds"
@@ -195,7 +239,8 @@ def _collection(prometheus: Prometheus, job: str) -> Iterator[Line]:
             f"{INDEX} ({said}); name the port and path where the service serves net/http/pprof",
         )
     if addresses and all(found["host"].startswith(_LOOPBACK) for found in addresses):
-        yield Line("collection.allow", "[127.0.0.0/8]", "the instances are on this machine")
+        six = ", '::1/128'" if any(found["host"].startswith("[") for found in addresses) else ""
+        yield Line("collection.allow", f"[127.0.0.0/8{six}]", "the instances are on this machine")
 
 
 def _build(name: str, clone: Path, ask: Ask) -> Iterator[Line]:
@@ -205,10 +250,10 @@ def _build(name: str, clone: Path, ask: Ask) -> Iterator[Line]:
             "the repository has no package main",
             hint="is --repository the one that the service is built from?",
         )
-    # The one that is called as the service comes first.
-    mains.sort(key=lambda directory: posixpath.basename(directory) != name)
+    # Those that are called as the service come first, examples last.
+    mains.sort(key=lambda directory: (posixpath.basename(directory) != name, _is_aside(directory)))
     place = 0
-    sure = len(mains) == 1 or posixpath.basename(mains[0]) == name
+    sure = len(mains) == 1 or [posixpath.basename(each) for each in mains].count(name) == 1
     if not sure:
         answer = ask("Which main package is the service?", [each or "." for each in mains])
         place, sure = (0, False) if answer is None else (answer, True)
@@ -230,8 +275,12 @@ def _build(name: str, clone: Path, ask: Ask) -> Iterator[Line]:
     yield Line("build.binary", binary, "what the command writes")
 
 
-def _rollout(prometheus: Prometheus, job: str) -> Iterator[Line]:
-    own = _of(job)
+def _is_aside(directory: str) -> bool:
+    """Return whether a directory is one of examples, or one that ``./...`` leaves out."""
+    return any(part.startswith(("_", ".")) or part in _ASIDE for part in directory.split("/"))
+
+
+def _rollout(prometheus: Prometheus, own: str) -> Iterator[Line]:
     builds = _series(prometheus, f'count by (__name__) ({{__name__=~".+_build_info", {own}, pgo!=""}})')
     if builds:
         metric = f"{builds[0].labels['__name__']}{{{own}"
@@ -266,27 +315,26 @@ def _rollout(prometheus: Prometheus, job: str) -> Iterator[Line]:
         yield Line("rollout.revision", _quoted(query), f"{metric} has the label revision")
 
 
-def _measurement(prometheus: Prometheus, job: str, datacenter: str, ask: Ask) -> Iterator[Line]:
-    matchers = f'__name__=~"{_REQUESTS}", __name__!="{_OUR_OWN}", {_of(job)}'
+def _measurement(prometheus: Prometheus, own: str, datacenter: str, ask: Ask) -> Iterator[Line]:
+    matchers = f'__name__=~"{_REQUESTS}", __name__!="{_OUR_OWN}", {own}'
     found = sorted(
         each.labels["__name__"] for each in _series(prometheus, f"count by (__name__) ({{{matchers}}})")
     )
     if not found:
         return
     rates = {
-        name: sum(each.value for each in _series(prometheus, f"sum(rate({name}{{{_of(job)}}}[{WINDOW}]))"))
+        name: sum(each.value for each in _series(prometheus, f"sum(rate({name}{{{own}}}[{WINDOW}]))"))
         for name in found
     }
     found.sort(key=lambda name: -rates[name])
-    place, sure = 0, len(found) == 1
-    if not sure:
+    place, sure = 0, len(found) == 1 and rates[found[0]] > 0
+    if len(found) > 1:
         answer = ask("Which metric counts the requests?", [f"{each}: {rates[each]:.3g}/s" for each in found])
         place, sure = (0, False) if answer is None else (answer, True)
     others = ", ".join(each for each in found if each != found[place])
+    doubt = f"the busiest; also there: {others}" if others else "it counts nothing now"
     yield Line(
         "measurement.requests",
-        _quoted(f"sum by (instance, {datacenter}) (rate({found[place]}{{{_of(job)}}}[{WINDOW}]))"),
-        f"{rates[found[place]]:.3g} requests a second"
-        if sure
-        else f"{CHECK}: the busiest; also there: {others}",
+        _quoted(f"sum by (instance, {datacenter}) (rate({found[place]}{{{own}}}[{WINDOW}]))"),
+        f"{rates[found[place]]:.3g} requests a second" if sure else f"{CHECK}: {doubt}",
     )

@@ -74,9 +74,9 @@ def _clashes(service: ServiceRules) -> Iterator[Check]:
         except FleetPGOError:
             continue  # its own doctor says so
         sound.append(file)
-    said = [each for each in clashes(sound) if f"{service.name}.y" in each]
-    for each in said:
-        yield Check("repository.profile", "failure", each)
+    for clash in clashes(sound):
+        if service.name in clash.services:
+            yield Check("repository.profile", "failure", clash.said)
 
 
 def _forge(service: ServiceRules, parties: Parties) -> Iterator[Check]:
@@ -138,6 +138,7 @@ def _store(parties: Parties) -> Iterator[Check]:
         return
     if read != token:
         yield Check("store", "failure", f"{root} gives other bytes back than it was given", "check the store")
+        return
     yield Check("store", "ok", f"{root} can be written to and read from")
 
 

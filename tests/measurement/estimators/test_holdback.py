@@ -257,6 +257,19 @@ def test_datacenters_that_cannot_be_compared_are_named_with_what_they_lack():
         estimate(usage, WINDOWS)
 
 
+def test_what_is_not_compared_is_in_no_figure_and_is_said():
+    """The largest datacenter has no hold-back."""
+    usage = fleet([-0.01, -0.04, -0.05])
+    usage.cpu[0, 0] *= 8
+    usage.cpu[1, 0] = np.nan
+    found = estimate(usage, WINDOWS)
+    assert found.saving == pytest.approx(0.044, abs=0.001)
+    assert found.cores == pytest.approx(20 * 0.045, rel=0.03)
+    assert (
+        "not compared, and in no figure here: 80.6 % of the CPU. dc0 has no held-back instance" in found.notes
+    )
+
+
 def test_a_datacenter_that_the_hold_back_fills_spoils_no_figure():
     usage = fleet([np.log(0.9)] * 3)
     usage.cpu[0, 2] = np.nan

@@ -47,7 +47,10 @@ def checked(address: str, token: str | None) -> tuple[str, str]:
             hint="set the connection's host to https://github.com or the address of your own server",
         )
     if not token:
-        raise ForgeError("the forge's connection holds no token", hint="set the connection's password to one")
+        raise ForgeError(
+            "the forge's connection holds no token",
+            hint="set the connection's password to one, or $FLEETPGO_TOKEN",
+        )
     foreign.remember(token)
     foreign.remember_netrc(address)
     return f"https://{parts.netloc}{parts.path}".rstrip("/"), token

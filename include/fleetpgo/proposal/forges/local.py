@@ -50,6 +50,10 @@ class LocalForge:
     """
 
     def __init__(self, address: str, project: str) -> None:
+        if "://" in address:
+            raise ForgeError(
+                f"repository.forge is local, and {address} is no directory", hint="correct repository.forge"
+            )
         root = Path(address).absolute()
         self._repository = root / f"{project}.git"
         self._pulls = root / f"{project}.pulls"
