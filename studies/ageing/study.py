@@ -23,6 +23,7 @@ import urllib.request
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -220,7 +221,7 @@ def short(symbol: str) -> str:
 
 
 def table(rows: Sequence[Row], samples: int) -> str:
-    """Return the rows in Markdown."""
+    """Return the rows in Markdown; releases in which nothing was lost are told in one line."""
     lines = [
         f"`make study-ageing`, {datetime.now(UTC):%Y-%m-%d}: a profile of {MODULE}",
         f"{rows[0].version} ({samples:,} samples) against the source of each release of the year after it.",
@@ -228,7 +229,13 @@ def table(rows: Sequence[Row], samples: int) -> str:
         "| release | days later | still in the source | heaviest loss |",
         "|---|--:|--:|---|",
     ]
-    lines += [f"| {row.version} | {row.days} | {row.share:.3f} | {row.lost or '–'} |" for row in rows]
+    for _, group in groupby(rows, lambda row: round(row.share, 3)):
+        alike = list(group)
+        first, last = alike[0], alike[-1]
+        versions, days = first.version, str(first.days)
+        if len(alike) > 1:
+            versions, days = f"{versions} to {last.version}", f"{days} to {last.days}"
+        lines.append(f"| {versions} | {days} | {first.share:.3f} | {first.lost or '–'} |")
     return "\n".join(lines)
 
 
@@ -240,6 +247,10 @@ def picture(rows: Sequence[Row]) -> Figure:
     axes.plot(
         frame["days"], 100 * frame["share"], marker="o", markersize=4, color="#1b7f4f", drawstyle="steps-post"
     )
+    for before, row in pairwise(rows):
+        if round(before.share, 3) != round(row.share, 3):
+            at = row.days, 100 * row.share
+            axes.annotate(row.version, at, textcoords="offset points", xytext=(4, 6), fontsize=8)
     axes.set_ylim(min(80.0, 100 * frame["share"].min() - 5), 101)
     axes.set_xlabel(f"days since {rows[0].version}")
     axes.set_ylabel("weight still in the source, %")

@@ -191,6 +191,14 @@ def test_a_second_deploy_in_the_window_makes_it_invalid(weeks, service, rollout)
     assert "another deploy" in comparison.verdict.reasons[0]
 
 
+def test_a_build_that_is_rolled_back_in_the_window_makes_it_invalid(over_a_week, service, rollout):
+    gone = int(rollout.end.timestamp()) + 3 * 86_400
+    fraction = f"vector(0.99) - 0.5 * (vector(time()) > bool {gone})"
+    comparison = over_a_week(changed(service, "rollout", fraction=fraction))
+    assert comparison.verdict.call == "invalid"
+    assert "was it rolled back?" in " ".join(comparison.verdict.reasons)
+
+
 def test_without_a_traffic_expression_cpu_is_compared_per_instance(over_a_week, service):
     comparison = over_a_week(changed(service, "measurement", requests=None))
     assert comparison.per == "instance"

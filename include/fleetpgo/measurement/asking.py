@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 _PIECE = 2_016
 """Points asked at once: 20,000 instances stay within the 50 million samples that one query may load."""
+
+
+_OVERLAP, _OVERLAP_SHARE = 5, 0.05
+"""Points, and share of all, for which a series may have the name of the one that follows it."""
 
 
 def grid(spans: Sequence[Span], step: int) -> Times:
@@ -55,12 +60,14 @@ class Asker:
         those.
 
         Raises:
-            MeasurementError: two series have the same value of the label at one time.
+            MeasurementError: two series have the same value of the label at the same times, for longer than
+                one takes to give way to the other.
         """
         if times is None:
             times = grid(spans, step)
         values: dict[str, Floats] = {}
         labels: dict[str, Mapping[str, str]] = {}
+        twice = Counter[str]()
         for span_start, span_end in spans:
             for start in range(span_start, span_end, _PIECE * step):
                 last = min(start + _PIECE * step, span_end) - 1
@@ -76,7 +83,8 @@ class Asker:
                     row = values.setdefault(name, np.full(len(times), np.nan))
                     points = np.array(series.points)
                     at = np.searchsorted(times, points[:, 0].astype(np.int64))
-                    if np.isfinite(row[at]).any():
+                    twice[name] += int(np.isfinite(row[at]).sum())
+                    if twice[name] > max(_OVERLAP, _OVERLAP_SHARE * len(times)):
                         raise MeasurementError(
                             f"two series have the {label} {name} at the same time: "
                             f"{dict(labels[name])} and {dict(series.labels)}",

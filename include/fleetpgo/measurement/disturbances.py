@@ -5,17 +5,27 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fleetpgo.errors import MeasurementError
+from fleetpgo.measurement.asking import grid
+from fleetpgo.measurement.rollout import expression
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fleetpgo.measurement.asking import Asker
     from fleetpgo.measurement.windows import Windows
+    from fleetpgo.run.proposed import Rollout
     from fleetpgo.service.rules import ServiceRules
 
 MOST_RESTARTED = 0.05
 """Share of the instances that may start, or change their version, in a window: more is another deploy."""
+
+MOST_BELOW = 0.1
+"""Share of the window after the rollout in which it may be incomplete: instances restart, and are rotated."""
+
+_LOOKS = 168  # at the share on the new build, in a window
 
 MOST_EXCHANGED = 0.05
 """Share of the instances that may come onto another kind of machine."""
@@ -70,6 +80,32 @@ def restarts(
             yield (
                 f"{100 * share:.0f} % of the instances were started in the window {side} the rollout: "
                 "another deploy, or a crash loop"
+            )
+
+
+def rolled_back(
+    ask: Asker, service: ServiceRules, rollout: Rollout, windows: Windows, queries: dict[str, str]
+) -> Iterator[str]:
+    """Yield whether the new build went away again in the window after its rollout.
+
+    Times at which another rollout is known are left out, and nothing is yielded if no query names the build.
+    """
+    rules = service.rollout
+    if rules.fraction is None or not rollout.profile:
+        return
+    query = expression(rules.fraction, rollout.profile)
+    step = max(1, windows.length // _LOOKS)
+    times = grid([windows.after], step)
+    for shares in ask.matrix(query, [windows.after], step, "")[0].values():
+        there = np.isfinite(shares)
+        for start, end in windows.left_out:
+            there &= (times < start) | (times >= end)
+        below = float(np.mean(shares[there] < rules.complete)) if there.any() else 0.0
+        if below > MOST_BELOW:
+            queries["share on the new build"] = query
+            yield (
+                f"for {100 * below:.0f} % of the window after the rollout fewer instances than "
+                "rollout.complete ran the new build: was it rolled back?"
             )
 
 

@@ -88,6 +88,7 @@ def gather(
     revisions = disturbances.revisions(reader.ask, service, windows, reader.queries)
     wrong = [
         *disturbances.restarts(reader.ask, service, windows, reader.queries, but=reader.rotated),
+        *disturbances.rolled_back(reader.ask, service, rollout, windows, reader.queries),
         *disturbances.hardware(reader.ask, service, windows, reader.queries),
         *(f"Prometheus warns: {warning}" for warning in reader.ask.warnings),
         *prometheus.lost_stores(),
