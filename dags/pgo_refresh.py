@@ -124,7 +124,7 @@ def at_times(schedule: str | None) -> CronTriggerTimetable | str | None:
     A start date in the past, or a plain cron expression, would start a run for the time that has passed last
     (docs/decisions/0464).
     """
-    if schedule is None or schedule in ("@once", "@continuous"):
+    if schedule is None or schedule == "@once":
         return schedule
     return CronTriggerTimetable(schedule, timezone="UTC", run_immediately=timedelta(milliseconds=1))
 

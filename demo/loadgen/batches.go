@@ -15,8 +15,8 @@ type batch struct {
 	body        []byte // gzipped
 }
 
-// A cycle of batches is short enough to repeat within a second or two: every window of a measurement then holds
-// the same work.
+// A cycle of batches is short enough to repeat within a few seconds: every window of a measurement then holds the
+// same work.
 const (
 	cycle      = 15
 	jsonEvery  = 15 // one batch in so many comes from a worker that still sends JSON lines

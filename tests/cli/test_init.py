@@ -182,7 +182,9 @@ def test_a_job_that_is_called_otherwise_is_never_taken_without_a_question(init, 
     [
         ("git@github.com:you/api.git", "https://github.com/you/api.git"),
         ("ssh://git@git.example:2222/you/api", "https://git.example/you/api"),
+        ("ssh://git.example/you/api", "https://git.example/you/api"),
         ("https://gitlab.com/you/api.git", "https://gitlab.com/you/api.git"),
+        ("https://you:s3cr3t@gitlab.com/you/api.git", "https://gitlab.com/you/api.git"),
         ("file:///srv/forge/api.git", "/srv/forge/api.git"),
     ],
 )

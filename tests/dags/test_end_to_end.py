@@ -32,7 +32,7 @@ CHANGES = {
     "step: 2s": "step: 1s",
     "settle: 25s": "settle: 20s",
     "window: 60s": "window: 10s",
-    "week: 90s": "week: 15s",
+    "week: 110s": "week: 15s",
     "poll: 5s": "poll: 1s",
     # A third build of everything would say what tests/golang/test_decisions.py says.
     "binary: bin/wshim": "binary: bin/wshim\n  explain: false",

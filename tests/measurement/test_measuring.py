@@ -191,6 +191,18 @@ def test_a_second_deploy_in_the_window_makes_it_invalid(weeks, service, rollout)
     assert "another deploy" in comparison.verdict.reasons[0]
 
 
+@pytest.mark.parametrize("days", [-3, 3])
+def test_another_rollout_that_the_store_knows_does_not_make_it_invalid(weeks, service, rollout, days):
+    deployed = NOON + timedelta(days=days)
+    other = (deployed - timedelta(hours=1), deployed + timedelta(hours=1))
+    at = deployed.timestamp()
+    again = changed(service, "rollout", started=f"clamp_min(started, {at} * (time() > bool {at}))")
+    comparison = measure(
+        weeks, again, rollout, period="week", window=timedelta(days=7), rollouts=[other]
+    ).comparison
+    assert comparison.verdict.call == "saved", comparison.verdict.reasons
+
+
 def test_a_build_that_is_rolled_back_in_the_window_makes_it_invalid(over_a_week, service, rollout):
     gone = int(rollout.end.timestamp()) + 3 * 86_400
     fraction = f"vector(0.99) - 0.5 * (vector(time()) > bool {gone})"

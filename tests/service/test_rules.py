@@ -317,15 +317,16 @@ def test_an_error_gets_the_lines_of_its_keys(tmp_path, monkeypatch):
     assert str(raised.value) == "no binary\n→ correct build.binary (api.yaml:4)"
 
 
-@pytest.mark.parametrize("schedule", ["0 4 * * 1", "@weekly", "*/5 * * * *", "@continuous"])
+@pytest.mark.parametrize("schedule", ["0 4 * * 1", "@weekly", "*/5 0-6,22 L jan mon-fri", "@once"])
 def test_a_schedule_is_one_that_airflow_knows(tmp_path, schedule):
     file = write(tmp_path, f"{MINIMAL}schedule: '{schedule}'\n")
     assert services.load_service(file).schedule == schedule
 
 
-def test_a_schedule_in_words_is_refused_with_what_to_write(tmp_path):
+@pytest.mark.parametrize("schedule", ["every monday", "at four on every monday", "@continuous"])
+def test_a_schedule_that_airflow_does_not_know_is_refused_with_what_to_write(tmp_path, schedule):
     with pytest.raises(ServiceFileError, match=r"api.yaml:7: schedule: .*0 4 \* \* 1, @weekly"):
-        services.load_service(write(tmp_path, f"{MINIMAL}schedule: every monday\n"))
+        services.load_service(write(tmp_path, f"{MINIMAL}schedule: '{schedule}'\n"))
 
 
 def test_a_label_of_kubernetes_is_written_as_prometheus_has_it(tmp_path):

@@ -127,7 +127,7 @@ def _job(prometheus: Prometheus, service: str, job: str | None, ask: Ask) -> str
     )
 
 
-_SSH = re.compile(r"(?:ssh://)?[\w.-]+@(?P<host>[\w.-]+)(?::\d+/|[:/])(?P<path>.+)")
+_SSH = re.compile(r"(?:ssh://(?:[\w.-]+@)?|[\w.-]+@)(?P<host>[\w.-]+)(?::\d+/|[:/])(?P<path>.+)")
 """Addresses for SSH as git writes them: ``git@host:owner/name.git``, ``ssh://git@host:22/owner/name``."""
 
 
@@ -147,7 +147,9 @@ def _remote(checkout: Path) -> str:
             hint="give --repository the URL that it is cloned from, or a bare repository",
         ) from error
     found = _SSH.fullmatch(address)
-    return f"https://{found['host']}/{found['path']}" if found else address.removeprefix("file://")
+    if found:
+        return f"https://{found['host']}/{found['path']}"
+    return re.sub(r"^https://[^/@]*@", "https://", address).removeprefix("file://")  # a login may be a token
 
 
 @contextmanager

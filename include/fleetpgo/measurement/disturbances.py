@@ -31,10 +31,20 @@ MOST_EXCHANGED = 0.05
 """Share of the instances that may come onto another kind of machine."""
 
 
+def _since(windows: Windows) -> int:
+    """Return when the window before begins, or the last other rollout in it has settled."""
+    return max([windows.before[0], *(last for _, last in windows.rollouts if last <= windows.rolling[0])])
+
+
+def _until(windows: Windows) -> int:
+    """Return when the window after ends, or another rollout begins in it."""
+    return min([windows.after[1], *(first for first, _ in windows.rollouts if first >= windows.after[0])])
+
+
 def revisions(
     ask: Asker, service: ServiceRules, windows: Windows, queries: dict[str, str]
 ) -> tuple[frozenset[str], frozenset[str]] | None:
-    """Return the revisions that ran when the rollout began, and when the window after it ended.
+    """Return the revisions that ran when the rollout began, and at the end of what is compared after it.
 
     An empty label is no revision. None if the service file has no rollout.revision.
     """
@@ -44,7 +54,7 @@ def revisions(
     queries["revisions"] = query
     before, after = (
         frozenset(filter(None, (each.labels.get("revision") for each in ask.instant(query, at).series)))
-        for at in (windows.rolling[0], windows.after[1])
+        for at in (windows.rolling[0], _until(windows))
     )
     return before, after
 
@@ -68,8 +78,8 @@ def restarts(
     # Held-back instances may be restarted first: as long before the rollout as it settles after it.
     settle = math.ceil(service.measurement.settle.total_seconds())
     for side, (start, end) in (
-        ("before", (windows.before[0], windows.rolling[0] - settle)),
-        ("after", windows.after),
+        ("before", (_since(windows), windows.rolling[0] - settle)),
+        ("after", (windows.after[0], _until(windows))),
     ):
         if end <= start:  # a window that is no longer than the settling time
             continue
@@ -120,7 +130,7 @@ def hardware(ask: Asker, service: ServiceRules, windows: Windows, queries: dict[
         return
     queries["machines"] = query
     shares = []
-    for at in (windows.before[0], windows.rolling[0], windows.after[1]):
+    for at in (_since(windows), windows.rolling[0], _until(windows)):
         kinds = {tuple(sorted(each.labels.items())): each.value for each in ask.instant(query, at).series}
         if not kinds or min(kinds.values()) < 0 or sum(kinds.values()) <= 0:
             raise MeasurementError(

@@ -66,7 +66,7 @@ def measure(
         window: length of each window.
         excluded: spans to leave out, besides those of the service file.
         what_else: see :func:`.comparison.conclude`.
-        rollouts: start and end of earlier rollouts, whose weeks give no placebos.
+        rollouts: start and end of other rollouts; see :func:`fleetpgo.measurement.windows.around`.
         datacenters: where instances were when they were selected, besides `selection.expect`; a measurement
             without one of them is invalid.
 

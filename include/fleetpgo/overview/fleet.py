@@ -123,7 +123,7 @@ class Row:
             nothing was measured.
         core_hours: core-hours saved so far; see :func:`fleetpgo.measurement.history.core_hours`.
         level: what PGO saves now, from the newest measurement against a baseline, without figures if that is
-            more than two weeks old; None if there never was one.
+            more than 16 days old; None if there never was one.
         refreshes: all measured refreshes, by the time of their rollout.
         problems: artifacts that could not be read.
     """

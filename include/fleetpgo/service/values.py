@@ -213,7 +213,8 @@ def _timezone(value: str) -> str:
 
 
 _SCHEDULE = re.compile(
-    r"@(once|continuous|hourly|daily|midnight|weekly|monthly|quarterly|yearly|annually)|\S+( +\S+){4,5}"
+    r"@(once|hourly|daily|midnight|weekly|monthly|quarterly|yearly|annually)"
+    r"|[\d*][\d*/,-]*( +[\d*?L][\w*/,-]*){2}( +[\w*?][\w*/,#-]*){2}"
 )
 
 

@@ -71,7 +71,7 @@ _LIMIT = 5.0
 _MAD_TO_SIGMA = 1.4826
 _MOST_OF_A_DAY = 0.5
 _MOST_SHARE = 0.9  # of the regressor's variation, in the jackknife
-_LEAST_VARIED = 0.05  # of the largest datacenter's variation: less tells of an accident, not of a rotation
+_LEAST_VARIED = 0.05  # of what half a time in the baseline gives one instance: less is no rotation
 _TOLERANCE, _MOST_SWEEPS = 1e-7, 200
 
 
@@ -163,14 +163,19 @@ def estimate(standing: Standing, *, elasticity: float = 1.0, settle: float = 0.0
         & baseline.any(axis=1)
         & (usable & ~baseline).any(axis=1)
     )
-    if both.sum() < _FEWEST_CLUSTERS:
-        raise NotPossibleError(
-            f"{both.sum()} instances were seen with both builds; {_FEWEST_CLUSTERS} are needed. If instances "
-            "get new names when they restart, set selection.instance_label to that of the machine or slot"
-        )
     cores = _usual_cores(standing)
-    weights = _weights(standing.datacenter, squares, cores)
+    weights = _weights(standing.datacenter, squares, cores, points=len(standing.times))
     compared = weights > 0
+    seen, rotated = int((both & compared).sum()), len(np.unique(standing.datacenter[compared]))
+    if seen < _FEWEST_CLUSTERS:
+        raise NotPossibleError(
+            f"{seen} instances were seen with both builds; {_FEWEST_CLUSTERS} are needed. If instances get "
+            "new names when they restart, set selection.instance_label to that of the machine or slot"
+        )
+    if rotated < FEWEST_DATACENTERS:
+        raise NotPossibleError(
+            f"{rotated} datacenter(s) with a rotated baseline; an interval needs {FEWEST_DATACENTERS} or more"
+        )
     shares = weights * squares
     slope = float((weights * (x * y).sum(axis=1)).sum())
     scores = weights * (x * (y - slope * x)).sum(axis=1) / (1 - np.minimum(shares, _MOST_SHARE))
@@ -185,7 +190,7 @@ def estimate(standing: Standing, *, elasticity: float = 1.0, settle: float = 0.0
     used = np.where(profiled, standing.cpu, 0.0).sum()
     return from_tau(
         LETTER,
-        f"{(both & compared).sum()} instances that ran both builds in {count} memberships, "
+        f"{seen} instances that ran both builds in {count} memberships, "
         f"errors clustered by instance{_left_out(cores, compared)}",
         -slope,
         t_quantile(degrees) * error,
@@ -195,13 +200,13 @@ def estimate(standing: Standing, *, elasticity: float = 1.0, settle: float = 0.0
     )
 
 
-def _weights(datacenter: NDArray[np.int64], squares: Floats, cores: Floats) -> Floats:
+def _weights(datacenter: NDArray[np.int64], squares: Floats, cores: Floats, *, points: int) -> Floats:
     """Return the weight of each instance's datacenter, v_d/Σx²; 0 where hardly anybody changed the build."""
     numbers = np.arange(datacenter.max() + 1)
     varied = np.array([squares[datacenter == d].sum() for d in numbers])
     used = np.array([cores[datacenter == d].sum() for d in numbers])
-    used[varied < _LEAST_VARIED * varied.max()] = 0.0
-    weights = np.divide(used / used.sum(), varied, out=np.zeros_like(used), where=used > 0)
+    used[varied < _LEAST_VARIED * points / 4] = 0.0
+    weights = np.divide(used / max(used.sum(), _TOLERANCE), varied, out=np.zeros_like(used), where=used > 0)
     return np.asarray(weights[datacenter])
 
 
