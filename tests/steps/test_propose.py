@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -433,9 +434,10 @@ def test_without_a_path_a_profile_stays_where_the_build_takes_it(
 
 def test_a_base_that_was_built_is_not_built_again(run, another_profile, caplog):
     caplog.set_level(logging.INFO)
-    first = run(dry_run=True, profile_path=None, connection="remembered")
+    own = f"remembered_{time.time_ns()}"  # the cache stays, with what earlier test runs have built
+    first = run(dry_run=True, profile_path=None, connection=own)
     before = caplog.messages.count("building main with no profile")
-    second = run(dry_run=True, profile_path=None, connection="remembered", profile=another_profile)
+    second = run(dry_run=True, profile_path=None, connection=own, profile=another_profile)
 
     # The first guess of the profile's place was right.
     assert (before, caplog.messages.count("building main with no profile")) == (1, 1)
