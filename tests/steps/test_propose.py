@@ -447,8 +447,9 @@ def test_a_base_that_was_built_is_not_built_again(run, another_profile, caplog):
 
 def test_another_service_file_builds_the_base_for_itself(run, caplog):
     caplog.set_level(logging.INFO)
-    run(dry_run=True, profile_path=None)
-    run(dry_run=True, profile_path=None, environment={"FLAVOUR": "other"})
+    own = f"itself_{time.time_ns()}"
+    run(dry_run=True, profile_path=None, connection=own)
+    run(dry_run=True, profile_path=None, connection=own, environment={"FLAVOUR": "other"})
 
     assert caplog.messages.count("building main with no profile") == 2
 
