@@ -83,7 +83,7 @@ func (t *target) drive(ctx context.Context, interval time.Duration) {
 		case waiting <- struct{}{}:
 			go func() {
 				defer func() { <-waiting }()
-				// Two instances that always work at the same time would be dearer than others for as long.
+				// At fixed times the same instances would always compete for a processor, and use more CPU than others.
 				time.Sleep(time.Duration(rand.Int64N(int64(interval))))
 				t.push(ctx, client, t.batches[(t.first+i)%len(t.batches)])
 			}()

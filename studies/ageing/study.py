@@ -30,9 +30,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.figure import Figure
 
+from demo.fleet import answers
+from demo.processes import free_port, wait_until
 from fleetpgo import pprof
 from fleetpgo.golang.packages import packages
 from fleetpgo.golang.sourcematch import Sources
+from fleetpgo.run.digest import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,9 +48,6 @@ MODULE = "github.com/nats-io/nats-server/v2"
 YEAR = timedelta(days=365)
 SECONDS = 30
 CLIENTS, SUBJECTS = 6, 40
-LOST = 1
-"""Functions or calls that a row names."""
-
 BEGIN, END = "<!-- study:ageing -->", "<!-- study:end -->"
 
 
@@ -67,14 +67,12 @@ class Row:
         version: the release.
         days: since the profiled one.
         share: matched weight of the compared, 0 … 1.
-        compared: compared weight of all, 0 … 1.
         lost: the heaviest edge that is gone, in words.
     """
 
     version: str
     days: int
     share: float
-    compared: float
     lost: str
 
 
@@ -139,12 +137,13 @@ def take(server: Path) -> bytes:
         for work in (subscribe, publish)
     ]
     try:
-        wait_for(port)
+        index = f"http://127.0.0.1:{profiled}/debug/pprof/"
+        wait_until(lambda: answers(index), "the server answers", [], timeout_s=20)
         for each in clients:
             each.start()
         time.sleep(2)
-        address = f"http://127.0.0.1:{profiled}/debug/pprof/profile?seconds={SECONDS}"
-        with urllib.request.urlopen(address, timeout=SECONDS + 60) as answer:
+        address = f"{index}profile?seconds={SECONDS}"
+        with urllib.request.urlopen(address, timeout=SECONDS + 60) as answer:  # noqa: S310  # ours
             return bytes(answer.read())
     finally:
         done.set()
@@ -180,37 +179,19 @@ def publish(connection: socket.socket, number: int, done: threading.Event) -> No
         connection.sendall(batch)
 
 
-def free_port() -> int:
-    """Return a TCP port that nothing listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def wait_for(port: int, seconds: float = 20) -> None:
-    """Wait until something listens."""
-    end = time.monotonic() + seconds
-    while True:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        if time.monotonic() > end:
-            raise SystemExit("the server does not listen")
-        time.sleep(0.1)
-
-
-def matched(edges: Edges, release: Release, first: Release, into: Path) -> Row:
-    """Compare the profile with a release's source; the row is kept."""
-    file = into / f"{first.version}-{release.version}.json"
+def matched(data: bytes, edges: Edges, release: Release, first: Release, into: Path) -> Row:
+    """Compare the profile with a release's source; the row is kept, by the profile's digest."""
+    file = into / f"{digest(data)}-{release.version}.json"
     if not file.exists():
         told = json.loads(go("mod", "download", "-json", f"{MODULE}@{release.version}", into=into))
         found = Sources(packages(Path(told["Dir"]), ".", environment=environment(into))).match(edges)
         if found.share is None:
             raise SystemExit(f"{release.version}: nothing could be compared")
-        heaviest = "; ".join(
-            f"{100 * each.share:.1f} %: `{short(each.edge.caller)}` → `{short(each.edge.callee)}`, {each.why}"
-            for each in found.lost[:LOST]
-        )
-        row = Row(release.version, (release.at - first.at).days, found.share, found.compared, heaviest)
+        lost = ""
+        if found.lost:
+            edge, share, why = found.lost[0].edge, found.lost[0].share, found.lost[0].why
+            lost = f"{100 * share:.1f} %: `{short(edge.caller)}` → `{short(edge.callee)}`, {why}"
+        row = Row(release.version, (release.at - first.at).days, found.share, lost)
         file.write_text(json.dumps(asdict(row)))
     return Row(**json.loads(file.read_text()))
 
@@ -271,7 +252,7 @@ def main() -> None:
     edges = pprof.call_edges(pprof.decode(data))
     rows = []
     for number, release in enumerate(found, start=1):
-        rows.append(matched(edges, release, found[0], into))
+        rows.append(matched(data, edges, release, found[0], into))
         print(f"{number} of {len(found)}: {release.version}, {rows[-1].share:.3f}", flush=True)
     text = table(rows, pprof.facts(data).samples)
     print(f"\n{text}")

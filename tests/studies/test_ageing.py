@@ -15,8 +15,8 @@ def test_a_patch_of_a_line_that_has_a_successor_does_not_count():
 
 
 def test_a_row_says_what_is_still_there_and_what_is_lost():
-    rows = [Row("v1.0.0", 0, 1.0, 0.9, ""), Row("v1.1.0", 30, 0.951, 0.9, "4.9 %: `a` → `b`, the caller")]
-    rows.append(Row("v1.1.1", 40, 0.951, 0.9, "4.9 %: `a` → `b`, the caller"))
+    rows = [Row("v1.0.0", 0, 1.0, ""), Row("v1.1.0", 30, 0.951, "4.9 %: `a` → `b`, the caller")]
+    rows.append(Row("v1.1.1", 40, 0.951, "4.9 %: `a` → `b`, the caller"))
     assert table(rows, 1_500).splitlines()[-2:] == [
         "| v1.0.0 | 0 | 1.000 | – |",
         "| v1.1.0 to v1.1.1 | 30 to 40 | 0.951 | 4.9 %: `a` → `b`, the caller |",
