@@ -46,8 +46,28 @@ func (t *text) sample(s *telemetry.Sample) error {
 	if len(s.Name) == 0 {
 		return t.skipLine("no metric name after the kind")
 	}
-	if err := t.labels(s); err != nil {
+	open, err := t.in.ReadByte()
+	if err != nil {
 		return t.unexpected(err)
+	}
+	if open != '{' {
+		t.in.UnreadByte()
+	}
+	for more := open == '{'; more; {
+		label, err := t.label(s)
+		if err != nil {
+			return t.unexpected(err)
+		}
+		s.Labels = append(s.Labels, *label)
+		b, err := t.in.ReadByte()
+		if err != nil {
+			return t.unexpected(err)
+		}
+		if b != ',' && b != '}' {
+			t.in.UnreadByte()
+			return t.skipLine("%q after the value of label %s", b, label.Name)
+		}
+		more = b == ','
 	}
 	if err := t.spaces(); err != nil {
 		return t.unexpected(err)
@@ -55,36 +75,22 @@ func (t *text) sample(s *telemetry.Sample) error {
 	return t.value(s)
 }
 
-func (t *text) labels(s *telemetry.Sample) error {
-	switch b, err := t.in.ReadByte(); {
-	case err != nil:
-		return err
-	case b != '{':
-		return t.in.UnreadByte()
+// label reads a label up to the quote behind its value.
+//
+// It is too long to be inlined, so each label is allocated; with a profile it is inlined, and none is.
+func (t *text) label(s *telemetry.Sample) (*telemetry.Label, error) {
+	name, err := t.identifier(s)
+	if err != nil {
+		return nil, err
 	}
-	for {
-		name, err := t.identifier(s)
-		if err != nil {
-			return err
-		}
-		if err := t.expect(`="`); err != nil {
-			return err
-		}
-		value, err := t.quoted(s)
-		if err != nil {
-			return err
-		}
-		s.Labels = append(s.Labels, telemetry.Label{Name: name, Value: value})
-		switch b, err := t.in.ReadByte(); {
-		case err != nil:
-			return err
-		case b == '}':
-			return nil
-		case b != ',':
-			t.in.UnreadByte()
-			return t.skipLine("%q after the value of label %s", b, name)
-		}
+	if err := t.expect(`="`); err != nil {
+		return nil, err
 	}
+	value, err := t.quoted(s)
+	if err != nil {
+		return nil, err
+	}
+	return &telemetry.Label{Name: name, Value: value}, nil
 }
 
 func (t *text) value(s *telemetry.Sample) error {
