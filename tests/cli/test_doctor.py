@@ -40,6 +40,7 @@ def prometheus(start_prometheus, serving):
             ("cpu", labels, [(at, cores) for at in times]),
             ("process_start_time_seconds", labels, [(at, 1_000) for at in times]),
             ("cpu_seconds_total", labels, [(at, cores * at) for at in times[-3:]]),
+            ("api_build_info", {**labels, "revision": "v2"}, [(at, 1) for at in times[-3:]]),
             ("other", {**labels, "instance": f"x{name}"}, [(at, 1) for at in times[-3:]]),
         ]
     return start_prometheus(data)
@@ -71,6 +72,28 @@ def examine(tmp_path, prometheus, origin):
         }
 
     return examined
+
+
+RELEASED = (
+    ("instances: 3}", "instances: 3, builds: api_build_info}"),
+    ("rollout:\n", "rollout:\n  revision: count by (revision) (api_build_info)\n"),
+    ("measurement: {cpu: cpu}", "measurement: {cpu: cpu}\nrelease: {}"),
+)
+
+
+def test_what_a_release_would_be_is_shown(examine):
+    assert examine(*RELEASED)[1]["release"] == ("ok", "100 % of the instances run v2")
+
+
+def test_builds_that_name_revisions_otherwise_are_told(examine):
+    _, found = examine(*RELEASED, ("builds: api_build_info", "builds: other"))
+    assert found["release"] == (
+        "warning",
+        (
+            "100 % of the instances run v2, and no series of other has that revision → selection.builds and "
+            "rollout.revision must name revisions alike"
+        ),
+    )
 
 
 def test_what_two_other_services_do_to_each_other_is_no_matter(examine, tmp_path):

@@ -17,6 +17,7 @@ from fleetpgo.proposal.git import git
 from fleetpgo.proposal.members import SERVICE_TRAILER
 from fleetpgo.proposal.sharing import addresses_of, of_repository
 from fleetpgo.proposal.signing import Identity
+from fleetpgo.service.release import REVISION
 from fleetpgo.service.rules import NAME
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from fleetpgo.proposal.forges import Forge
     from fleetpgo.service.rules import ServiceRules
 
-_REVISION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._/+-]{0,199}")
-"""Accepted names of commits. They come from a metric's label, so none may look like an option."""
+_REVISION = re.compile(REVISION)
 
 
 def what_else(

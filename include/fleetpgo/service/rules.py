@@ -17,6 +17,7 @@ from typing import Annotated, Any, Self
 from pydantic import AwareDatetime, Field, model_validator
 
 from fleetpgo.service.profiling import CollectionRules, PrometheusRules, SelectionRules
+from fleetpgo.service.release import ReleaseRules  # noqa: TC001  # pydantic reads the annotations
 from fleetpgo.service.repository import RepositoryRules  # noqa: TC001  # pydantic reads the annotations
 from fleetpgo.service.review import CommitRules, ReviewRules
 from fleetpgo.service.values import (
@@ -168,7 +169,8 @@ class RolloutRules(Part):
         default=None,
         description="PromQL that returns one series per source revision in production, with the label "
         "`revision`. `profile.repair` also needs the label that names the instance, where there are several "
-        "revisions",
+        "revisions. For `release` the values must be numbers of instances, as `count by (revision) (…)` "
+        "gives them, or 1 for each instance",
     )
     baseline: PromQL | None = Field(
         default=None,
@@ -297,6 +299,11 @@ class ServiceRules(Part):
     commit: CommitRules = CommitRules()
     build: BuildRules
     rollout: RolloutRules
+    release: ReleaseRules | None = Field(
+        default=None,
+        description="a refresh for each new release, beside those of the schedule: two-step deployment "
+        "(docs/two-step.md). Needs `rollout.revision` and `selection.builds`; `{}` takes the defaults",
+    )
     measurement: MeasurementRules = MeasurementRules()
 
     @model_validator(mode="before")
@@ -318,12 +325,27 @@ class ServiceRules(Part):
             raise ValueError("`commit.sign: forge` needs `repository.forge: github`; elsewhere: ssh or gpg")
         if self.selection.source == "store" and self.collection.source not in ("pyroscope", "parca"):
             raise ValueError("`selection.source: store` needs `collection.source`: pyroscope or parca")
+        if self.release is not None:
+            self._can_see_releases()
         if self.repository.group and self.review.auto_merge:
             raise ValueError(
                 "`repository.group` and `review.auto_merge` do not go together: a person merges the pull "
                 "request of a group"
             )
         return self
+
+    def _can_see_releases(self) -> None:
+        if self.rollout.revision is None:
+            raise ValueError("`release` needs `rollout.revision`: which source the instances run")
+        if self.selection.source == "store":
+            raise ValueError("`release` needs `selection.source: prometheus`, which knows the releases")
+        if self.selection.builds is None:
+            raise ValueError(
+                "`release` needs `selection.builds`, a metric with the label `revision`: only instances of "
+                "the release are profiled"
+            )
+        if self.schedule == "@once":
+            raise ValueError("`release` needs a `schedule` that comes again, or null")
 
     @property
     def branch(self) -> str:

@@ -12,6 +12,7 @@ from fleetpgo.collection.probing import probe_target
 from fleetpgo.errors import FleetPGOError, MeasurementError, PrometheusError, QueryError
 from fleetpgo.measurement.power import expected
 from fleetpgo.selection.counters import require_rate
+from fleetpgo.selection.releases import release_shares
 from fleetpgo.steps.checks import Check, failure
 from fleetpgo.steps.outlook import estimator, expected_queries
 from fleetpgo.steps.select import choose
@@ -78,6 +79,8 @@ def fleet_checks(
         yield _round(service, chosen)
     yield from _probes(service, access, chosen)
     yield from _queries(service, prometheus, names)
+    if service.release is not None:
+        yield _releases(service, prometheus)
     weeks = _weeks(service, prometheus)
     if weeks is not None:
         yield Check(
@@ -179,6 +182,33 @@ def _queries(service: ServiceRules, prometheus: Prometheus, names: set[str]) -> 
         own = {series.labels.get(label, "") for series in answer.series}
         said, hint = each.judge(answer, own & names, label)
         yield Check(each.key, "warning" if hint else "ok", said or f"{count:,} series", hint)
+
+
+def _releases(service: ServiceRules, prometheus: Prometheus) -> Check:
+    """Check that a release is seen, and that its instances can be told."""
+    builds = service.selection.builds
+    try:
+        shares = release_shares(prometheus, service)
+        if not shares:
+            return Check(
+                "release",
+                "warning",
+                "no instance runs a revision that could be a release",
+                "rollout.revision must give numbers of instances, by commit or tag in the label `revision`",
+            )
+        revision, share = next(iter(shares.items()))
+        named = prometheus.instant(f'count({builds}{{revision="{revision}"}})').series
+    except FleetPGOError as error:
+        return failure("release", error)
+    said = f"{100 * share:.0f} % of the instances run {revision}"
+    if not named:
+        return Check(
+            "release",
+            "warning",
+            f"{said}, and no series of {builds} has that revision",
+            "selection.builds and rollout.revision must name revisions alike",
+        )
+    return Check("release", "ok", said)
 
 
 def _weeks(service: ServiceRules, prometheus: Prometheus) -> int | None:
