@@ -47,7 +47,7 @@ def build_revision(service: ServiceRules, forge: Forge, revision: str, cache: Pa
         ForgeError: the forge cannot be reached, or refuses.
     """
     with clone_to_build(service, forge, cache) as checkout:
-        at = _switch(checkout, revision, service)
+        at = switch(checkout, revision, service)
         texts = read_build_texts(at)
         if texts.history:
             fetch_history(at)
@@ -57,10 +57,18 @@ def build_revision(service: ServiceRules, forge: Forge, revision: str, cache: Pa
         return read_program(runner_of(at, service, cache).build().path)
 
 
-def _switch(checkout: Checkout, revision: str, service: ServiceRules) -> Checkout:
+def switch(checkout: Checkout, revision: str, service: ServiceRules) -> Checkout:
     """Bring the work tree to a revision of the base or a tag.
 
     No other commit will do: a label names it, and a forge also gives commits of forks.
+
+    Args:
+        checkout: a clone of the base.
+        revision: full or short SHA of a commit, or a tag.
+        service: whose repository it is.
+
+    Raises:
+        RepositoryError: git fails, or the repository does not have the revision.
     """
     commit = _find(checkout, revision)
     if commit is None:

@@ -236,20 +236,36 @@ def _match(
     package = settings.get("path", "")
     # `go build main.go` makes a package without a path.
     pattern = "./..." if package in ("", "command-line-arguments") else package
-    try:
-        sources = Sources(
-            packages(
-                module,
-                pattern,
-                environment={**environment, **built_for},
-                tags=",".join(filter(None, tags)),
-                checkout=checkout,
-            )
-        )
-    except ToolchainError as error:
-        _log.warning("the profile is not compared with the source: %s", error.message)
+    sources = sources_of(
+        checkout,
+        module,
+        pattern,
+        environment={**environment, **built_for},
+        tags=",".join(filter(None, tags)),
+    )
+    if sources is None:
         return None, None
     return sources.match(edges), sources.match(current) if current else None
+
+
+def sources_of(
+    checkout: Path, module: Path, pattern: str, *, environment: Mapping[str, str], tags: str = ""
+) -> Sources | None:
+    """Return the source of a build, to compare profiles with; None if its packages cannot be listed.
+
+    Args:
+        checkout: root of the clone.
+        module: directory of the module.
+        pattern: its packages, as ``go list`` takes them.
+        environment: all that the go command sees.
+        tags: the build's tags, with commas between.
+    """
+    try:
+        listed = packages(module, pattern, environment=environment, tags=tags, checkout=checkout)
+    except ToolchainError as error:
+        _log.warning("the profile is not compared with the source: %s", error.message)
+        return None
+    return Sources(listed)
 
 
 def _optimised(runner: Runner, edges: pprof.Edges) -> Optimised | None:

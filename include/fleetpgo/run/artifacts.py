@@ -21,6 +21,7 @@ from fleetpgo.errors import ArtifactError
 from fleetpgo.run.measured import Level, Measurement
 from fleetpgo.run.profiled import Manifest, Record, Stop
 from fleetpgo.run.proposed import Failed, Merge, Proposed, Reverted, Rollout, Turn, Watched
+from fleetpgo.run.released import Begun, Fit
 from fleetpgo.run.selected import Selection
 
 T = TypeVar("T")
@@ -81,6 +82,9 @@ class File:
 
 
 FILES: dict[type, File] = {
+    # Of services with `release` alone.
+    Begun: File("begun.json", version=1),
+    Fit: File("fit.json", version=1),
     # For a run with windows, one for each of them.
     Selection: File("selection.json", keyed="selection-{}.json", version=1),
     # For each instance; see :func:`key_of`.

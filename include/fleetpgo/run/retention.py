@@ -26,6 +26,7 @@ from fleetpgo.run.artifacts import FetchedProfile, Trouble
 from fleetpgo.run.measured import Level, Measurement
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Merge, Proposed, Reverted, Rollout
+from fleetpgo.run.released import Begun
 from fleetpgo.run.store import RunStore
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ LEAST_PROFILES_AFTER = timedelta(days=8)
 
 PROFILES = (FetchedProfile, Trouble)
 
-HISTORY = (Manifest, Proposed, Merge, Rollout, Measurement, Level, Reverted)
-"""What `fleetpgo history`, the fleet's page and the measurements of later runs read."""
+HISTORY = (Begun, Manifest, Proposed, Merge, Rollout, Measurement, Level, Reverted)
+"""What `fleetpgo history`, the fleet's page, the measurements of later runs and the next releases read."""
 
 
 @dataclass(frozen=True)
