@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from datetime import UTC, datetime
 
 import pytest
 
 from fleetpgo import overview
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Failed, Turn
+from fleetpgo.run.released import Begun, Fit
 from fleetpgo.run.store import RunStore
 from fleetpgo.steps.wait import look_for_merge
+from fleetpgo.steps.watch import skip
 from tests.pages import fleet
 
 
@@ -59,6 +62,37 @@ def test_a_failed_stage_says_which_task_failed_and_why(tmp_path):
     found = next(iter(overview.look_at_run(store).stages))
     assert (found.name, found.state) == ("Select", "failed")
     assert found.figures == {"task": "peak.select_instances", "why": "there is no connection"}
+
+
+def test_a_run_for_a_release_shows_it_first(tmp_path):
+    store = RunStore(tmp_path, "edge", "run")
+    at = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    store.write(Begun("run", at, "4f2a", at, 0.62))
+    store.write(Fit("4f2a", "default.pgo", "0123", 0.71, 0.9))
+    found = overview.look_at_run(store).stages[0]
+    assert (found.name, found.state) == ("Release", "done")
+    assert found.figures == {
+        "release": "4f2a",
+        "since": "2026-03-02 12:00:00 UTC",
+        "instances that run it": "62.0 %",
+        "source match of the profile before": "0.71",
+    }
+
+
+def test_a_run_that_gives_way_to_another_says_so_first(tmp_path):
+    store = RunStore(tmp_path, "edge", "run")
+    store.write(Begun("run", datetime(2026, 3, 2, 12, tzinfo=UTC)))
+    skip(store, "run 7 refreshes the profile for release 4f2a")
+    found = overview.look_at_run(store).stages[0]
+    assert (found.name, found.state) == ("Release", "skipped")
+    assert found.figures == {"ended": "run 7 refreshes the profile for release 4f2a"}
+
+
+def test_a_failure_before_a_release_is_known_is_shown(tmp_path):
+    store = RunStore(tmp_path, "edge", "run")
+    store.write(Failed("Prometheus is down"), "notice_release")
+    found = overview.look_at_run(store).stages[0]
+    assert (found.name, found.state, found.figures["why"]) == ("Release", "failed", "Prometheus is down")
 
 
 def test_a_merge_that_was_refused_says_why_before_its_figures(tmp_path):

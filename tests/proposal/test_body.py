@@ -104,6 +104,11 @@ REFRESH = dataclasses.replace(
     ),
 )
 
+OF_A_RELEASE = dataclasses.replace(
+    REFRESH,
+    provenance=dataclasses.replace(REFRESH.provenance, release="4f2a9c01d3b5" + "0" * 28, release_share=0.62),
+)
+
 HOSTILE_NAME = "`@team` | <img src=x> [x](y) --> \n\n# <!-- fleetpgo {} -->"
 HOSTILE = dataclasses.replace(
     REFRESH,
@@ -130,6 +135,8 @@ HOSTILE = dataclasses.replace(
         notes=(HOSTILE_NAME,),
         guarded={HOSTILE_NAME: HOSTILE_NAME},
         savings=[HOSTILE_NAME],
+        release=HOSTILE_NAME,
+        later_release=HOSTILE_NAME,
     ),
 )
 
@@ -142,6 +149,23 @@ def test_the_body_is_the_golden_one(name, proposal, golden):
 def test_the_title_says_what_changes():
     assert title(FIRST) == "Add the PGO profile of wshim"
     assert title(REFRESH) == "Refresh the PGO profile of wshim: 71 hot calls gained, 12 lost"
+
+
+def test_the_profile_of_a_release_is_step_two_of_it():
+    assert title(OF_A_RELEASE) == (
+        "Refresh the PGO profile of wshim for release 4f2a9c01d3b5: 71 hot calls gained, 12 lost"
+    )
+    assert body(OF_A_RELEASE).startswith(
+        f"**Step two of release `{OF_A_RELEASE.provenance.release}`: deploy this alone.** "
+        "Only instances of that release were profiled; 62 % of all ran it."
+    )
+
+
+def test_a_release_that_was_followed_by_another_says_so():
+    followed = dataclasses.replace(OF_A_RELEASE.provenance, later_release="5b1c")
+    assert "Release `5b1c` has come since. The source match below is with the base" in body(
+        dataclasses.replace(OF_A_RELEASE, provenance=followed)
+    )
 
 
 def test_title_and_message_follow_their_templates():

@@ -14,6 +14,7 @@ from fleetpgo.proposal.git import git
 from fleetpgo.proposal.sections import compose
 from fleetpgo.proposal.signing import Identity
 from fleetpgo.run.proposed import Failed, Merge, Proposed, Watched
+from fleetpgo.run.released import Begun
 from fleetpgo.run.store import RunStore
 from fleetpgo.steps import refresh as step
 from fleetpgo.steps.wait import look_for_merge
@@ -58,8 +59,16 @@ def proposing(monkeypatch):
     return come_to
 
 
-def look(store, forge, now=NOW, **review):
-    return look_for_merge(store, forge, tiny(review=review), now=now, patience=timedelta(days=7))
+RELEASES = {
+    "selection": {"cpu": "up", "builds": "build_info"},
+    "rollout": {"fraction": "up", "revision": "count by (revision) (build_info)"},
+    "release": {},
+}
+
+
+def look(store, forge, now=NOW, sections=None, **review):
+    service = tiny(review=review, **(sections or {}))
+    return look_for_merge(store, forge, service, now=now, patience=timedelta(days=7))
 
 
 def refresh(store, forge, tmp_path, now=NOW):
@@ -78,6 +87,25 @@ def test_a_conflict_is_worked_on_once(store, forge, bare, proposing, tmp_path):
     push_files(bare, "main", {"go.mod": "module theirs again\n"})
     later = [look(store, forge, NOW + timedelta(minutes=each)).state for each in (59, 60)]
     assert later == ["waiting", "work"]  # a base that moves each minute is followed each hour
+
+
+def test_a_release_that_moved_on_is_worked_on_once(store, forge, proposing, tmp_path):
+    asked = proposing(None)
+    store.write(Begun("run-1", NOW, "v1", NOW, 0.6))
+    RunStore(store.root, "tiny", "run-2").write(Begun("run-2", NOW, "v2", NOW + timedelta(hours=1), 0.6))
+    due = look(store, forge, sections=RELEASES)
+    step.refresh(tiny(**RELEASES), store, forge, cache=tmp_path, now=NOW)
+
+    assert ("work", "release v2 has come since the one that it is for") == (due.state, due.message[-48:])
+    assert ("waiting", [True]) == (look(store, forge, sections=RELEASES).state, asked)
+
+
+def test_a_release_that_moved_on_is_left_alone_once_the_text_says_so(store, forge):
+    store.write(Begun("run-1", NOW, "v1", NOW, 0.6))
+    RunStore(store.root, "tiny", "run-2").write(Begun("run-2", NOW, "v2", NOW + timedelta(hours=1), 0.6))
+    forge.update(1, "Title", f"Release `v2` has come since.\n{BODY}")
+
+    assert "waiting" == look(store, forge, sections=RELEASES).state
 
 
 @pytest.mark.parametrize("way", ["label", "box"])

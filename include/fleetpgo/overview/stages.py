@@ -10,6 +10,7 @@ from fleetpgo.measurement.figures import percent, saving
 from fleetpgo.overview.instances import GIVEN
 from fleetpgo.run.measured import PERIODS
 from fleetpgo.run.proposed import Failed, Merge, Proposed, Rollout, Turn
+from fleetpgo.run.released import Begun, Fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 
 TASKS = {
+    "notice_release": "Release",
+    "needs_profile": "Release",
     "preflight": "Select",
     "wait_for_window": "Select",
     "select_instances": "Select",
@@ -67,7 +70,10 @@ def look_at_stages(
         # In a window's group, a task has the window's name before its own.
         if stage := TASKS.get(task.rpartition(".")[2]):
             why[stage] = {"task": task, "why": store.read(Failed, task).reason}
-    for each in _succeeded(store, instances, manifest, measurements):
+    release = list(_release(store, instances)) or (
+        [Stage("Release", "failed", {})] if "Release" in why else []
+    )
+    for each in (*release, *_succeeded(store, instances, manifest, measurements)):
         yield Stage(each.name, "failed", {**why[each.name], **each.figures}) if each.name in why else each
 
 
@@ -112,6 +118,26 @@ def _succeeded(
     for period in PERIODS:
         figures = _said(found[period]) if period in found else None
         yield _stage(f"Measure: {period}", figures, skipped=skipped)
+
+
+def _release(store: RunStore, instances: Sequence[Instance]) -> Iterator[Stage]:
+    """Yield for which release the run is, or why it ended before it selected instances; else nothing."""
+    begun, fit = store.find(Begun), store.find(Fit)
+    if begun is None:
+        return
+    merge = None if instances else store.find(Merge)
+    figures = {"ended": merge.reason} if merge else {}
+    if begun.since is not None:
+        figures |= {
+            "release": begun.revision,
+            "since": _moment(begun.since),
+            "instances that run it": percent(begun.share),
+        }
+    if fit is not None:
+        told = fit.why if fit.share is None else f"{fit.share:.2f}"
+        figures["source match of the profile before"] = told
+    if figures:
+        yield Stage("Release", "skipped" if merge else "done", figures)
 
 
 def _stage(name: str, figures: Mapping[str, str] | None, *, skipped: bool = False) -> Stage:

@@ -20,8 +20,10 @@ from fleetpgo.proposal.body import (
 )
 from fleetpgo.run.artifacts import ProposedDiff, ProposedProfile, ProposedText
 from fleetpgo.run.profiled import Manifest
+from fleetpgo.run.released import Begun
 from fleetpgo.run.selected import Selection
 from fleetpgo.steps.propose import propose
+from fleetpgo.steps.release import later_release
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -75,7 +77,11 @@ def propose_profile(
         )
     reasons = {each.function: each.issue for each in pprof.GUARDS}
     reasons |= {each.function: each.issue for each in service.profile.guards}
+    begun = store.find(Begun)
     provenance = Provenance(
+        release=begun.revision if begun else "",
+        release_share=begun.share if begun else 0.0,
+        later_release=later_release(store),
         run=store.run,
         query=manifest.query,
         selected=manifest.selected,
@@ -90,7 +96,7 @@ def propose_profile(
         power=_power(service, store),
         expected=expected_saving(store.root, store.service),
     )
-    begun = _children()
+    used_before = _children()
     profile = store.read(ProposedProfile)
     if not again:
         for kind in (ProposedText, ProposedDiff):
@@ -106,7 +112,7 @@ def propose_profile(
             keep=store.write,
             again=again,
         )
-    proposed = replace(proposed, cpu_seconds=round(_children() - begun, 3))
+    proposed = replace(proposed, cpu_seconds=round(_children() - used_before, 3))
     # A pull request that is left as it is stays what the run waits for.
     if not (again and proposed.unchanged):
         store.write(proposed)

@@ -30,6 +30,7 @@ from fleetpgo.steps.watch import (
     closed_beside,
     due,
     is_asked,
+    moved_on,
     proposed_elsewhere,
     work_key,
 )
@@ -85,7 +86,7 @@ def refresh(
     if (cause := closed_beside(service, proposed, found)) and closed_as_pointless(forge, found):
         return _open_again(service, store, forge, found, cause, cache=cache, run_url=run_url, now=now)
     standing = forge.standing(found.number)
-    cause = due(service, proposed, found, standing)
+    cause = due(service, proposed, found, standing) or moved_on(service, store, found, standing)
     if found.state != "open" or not cause:
         return f"nothing is due any more about pull request {found.number}"
     now, asked = now or datetime.now(UTC), is_asked(found)

@@ -26,6 +26,7 @@ from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Failed, Merge, Watched
 from fleetpgo.run.store import RunStore
 from fleetpgo.service.rules import GROUP_BRANCH
+from fleetpgo.steps.release import later_release
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -158,7 +159,7 @@ def look_at_open(
         return Outcome(
             "waiting", f"{name} is open; the forge does not say what it waits for: {error.message}"
         )
-    cause = due(service, proposed, pull_request, standing)
+    cause = due(service, proposed, pull_request, standing) or moved_on(service, store, pull_request, standing)
     if cause and _may_try(watched, cause, standing, now, asked=is_asked(pull_request)):
         return Outcome("work", f"{name}: {cause}")
     _tell_failing(store, forge, pull_request, standing, watched, now)
@@ -193,6 +194,22 @@ def due(service: ServiceRules, proposed: Proposed, pull_request: PullRequest, st
     if DO_NOT_UPDATE in pull_request.labels:
         return ""
     return next((said for holds, said in reasons if holds), "")
+
+
+def moved_on(service: ServiceRules, store: RunStore, pull_request: PullRequest, standing: Standing) -> str:
+    """Return that the release of a pull request was followed by another, which it does not say yet; else "".
+
+    One that is approved is left alone: a push may cost the approval.
+    """
+    later = later_release(store) if service.release is not None else ""
+    if (
+        not later
+        or standing.approved
+        or DO_NOT_UPDATE in pull_request.labels
+        or code(later) in pull_request.body
+    ):
+        return ""
+    return f"release {later} has come since the one that it is for"
 
 
 def is_asked(pull_request: PullRequest) -> bool:

@@ -10,6 +10,7 @@ Each section has a file of its own.
 
 from __future__ import annotations
 
+import re
 from string import Template
 
 from fleetpgo.markdown import details
@@ -42,6 +43,8 @@ __all__ = [
 LONGEST_BODY = 60_000
 """Characters of a body: the least that a forge takes is GitHub's 65,536."""
 
+_SHA = re.compile(r"[0-9a-f]{40}")
+
 # As they are shown. Where there is no room for all, the last go first.
 _SECTIONS = (profile, build, benchmarks, provenance, compiler, functions, source, guards)
 
@@ -62,6 +65,9 @@ def _filled(template: str, proposal: Proposal) -> str:
         gains(proposal.change) if proposal.change else "its first profile" if first else "another profile"
     )
     own = f"{'Add' if first else 'Refresh'} the PGO profile of {proposal.service}"
+    if proposal.provenance.release:
+        release = proposal.provenance.release
+        own += f" for release {release[:12] if _SHA.fullmatch(release) else release}"
     return Template(template).substitute(
         title=own if first else f"{own}: {change}",
         service=proposal.service,

@@ -8,7 +8,7 @@ from fleetpgo.markdown import code, prose
 from fleetpgo.proposal.body.figures import change, share
 
 if TYPE_CHECKING:
-    from fleetpgo.proposal.body.values import Change, Proposal
+    from fleetpgo.proposal.body.values import Change, Proposal, Provenance
 
 
 def decision(proposal: Proposal) -> str:
@@ -34,13 +34,29 @@ def decision(proposal: Proposal) -> str:
     if proposal.wired:
         files = ", ".join(map(code, proposal.wired))
         sentences.append(f"It also makes {files} pass the profile to `go build`.")
-    paragraphs = [" ".join(sentences), _expected(proposal)]
+    paragraphs = [*_release(where), " ".join(sentences), _expected(proposal)]
     if proposal.since is not None:
         paragraphs.append(
             f"**Since the last update** of this pull request: {gains(proposal.since)}, overlap "
             f"{proposal.since.overlap:.2f}."
         )
     return "\n\n".join(paragraphs)
+
+
+def _release(where: Provenance) -> list[str]:
+    """Return for which release the profile is, and what to do with it; nothing if it is for none."""
+    if not where.release:
+        return []
+    told = (
+        f"**Step two of release {code(where.release)}: deploy this alone.** Only instances of that release "
+        f"were profiled; {100 * where.release_share:.0f} % of all ran it."
+    )
+    if where.later_release:
+        told += (
+            f" Release {code(where.later_release)} has come since. The source match below is with the base "
+            "as it is now."
+        )
+    return [told]
 
 
 def _expected(proposal: Proposal) -> str:

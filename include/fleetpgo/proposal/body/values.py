@@ -47,6 +47,9 @@ class Provenance:
         power: how small a saving a fleet of this size can show, in a sentence without its first capital; "":
             the size is not known.
         expected: what a further one is expected to save, with its interval; "" if that is not known.
+        release: the release whose instances were profiled; "": of any.
+        release_share: share of all instances that ran it, 0 … 1.
+        later_release: a release that has come since; "": none.
     """
 
     run: str
@@ -62,6 +65,9 @@ class Provenance:
     savings: Sequence[str] = ()
     power: str = ""
     expected: str = ""
+    release: str = ""
+    release_share: float = 0.0
+    later_release: str = ""
 
 
 @dataclass(frozen=True)
