@@ -14,8 +14,8 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import (
     DAG,
     Asset,
+    AssetOrTimeSchedule,
     CronTriggerTimetable,
-    Param,
     TaskGroup,
     chain,
     get_parsing_context,
@@ -24,9 +24,10 @@ from airflow.utils.types import DagRunType
 
 from fleetpgo.errors import ServiceFileError
 from fleetpgo.service.files import load_service, service_files
-from fleetpgo.service.values import written
 from fleetpgo_airflow import DAG_PREFIX, LEVEL_PREFIX
 from fleetpgo_airflow.alerts import alerting
+from fleetpgo_airflow.form import params
+from fleetpgo_airflow.gates import NeedsProfileOperator, NoticeReleaseOperator
 from fleetpgo_airflow.operators import (
     AnnounceMergeOperator,
     BrokenServiceOperator,
@@ -39,6 +40,7 @@ from fleetpgo_airflow.operators import (
     SelectInstancesOperator,
     TopUpOperator,
 )
+from fleetpgo_airflow.releases import release_asset
 from fleetpgo_airflow.waits import (
     WaitForMergeOperator,
     WaitForRolloutOperator,
@@ -48,6 +50,7 @@ from fleetpgo_airflow.waits import (
 )
 
 if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
     from airflow.sdk.definitions.mappedoperator import MappedOperator
 
     from fleetpgo.service.rules import ServiceRules
@@ -77,6 +80,16 @@ Trigger the DAG by hand for another number of instances, a longer profile, or a 
 but push. There is no backfill: a profile shows the fleet as it runs now, so the past cannot be profiled.
 """
 
+RELEASE_DOC = """
+It also runs for each new release (`release` in the service file), and then profiles only instances of that
+release. Two more stages decide whether such a run goes on:
+
+| stage | what it does | if what follows is skipped |
+|---|---|---|
+| notice_release | looks at the service's other runs | another run goes first: the log names it |
+| needs_profile | compares the profile in the repository with the release's source | it still fits |
+"""
+
 # A year's backfill would profile production 52 times.
 # The SDK has an enum of its own for their types, which is not public.
 RUN_TYPES: Any = frozenset(DagRunType) - {DagRunType.BACKFILL_JOB}
@@ -87,15 +100,6 @@ DEFAULTS = {
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=10),
     "execution_timeout": timedelta(minutes=15),
-}
-
-NOW = {
-    "now": Param(
-        default=False,
-        type="boolean",
-        title="Now",
-        description="Profile all instances now, instead of each window's share when it opens.",
-    )
 }
 
 # After that time the approval counts as forgotten: the task fails, so that somebody looks.
@@ -129,6 +133,20 @@ def at_times(schedule: str | None) -> CronTriggerTimetable | str | None:
     return CronTriggerTimetable(schedule, timezone="UTC", run_immediately=timedelta(milliseconds=1))
 
 
+def when(service: ServiceRules) -> CronTriggerTimetable | AssetOrTimeSchedule | list[Asset] | str | None:
+    """Return when a service's DAG runs: at its times, and for each new release if its file says so."""
+    times = at_times(service.schedule)
+    if service.release is None:
+        return times
+    releases = [release_asset(service)]
+    # `release` goes with no "@once", so that what is no timetable is no schedule.
+    return (
+        AssetOrTimeSchedule(timetable=times, assets=releases)
+        if isinstance(times, CronTriggerTimetable)
+        else releases
+    )
+
+
 def pgo_refresh(service: ServiceRules) -> DAG:
     """Return the DAG of one service."""
     with DAG(
@@ -139,20 +157,20 @@ def pgo_refresh(service: ServiceRules) -> DAG:
             description=service.description,
             project=service.repository.project,
             branch=service.branch,
-        ),
-        schedule=at_times(service.schedule),
+        )
+        + (RELEASE_DOC if service.release else ""),
+        schedule=when(service),
         catchup=False,
         # A run waits for days (review, rollout, week); next week's must not wait for it.
-        max_active_runs=8,
+        max_active_runs=16 if service.release else 8,
         allowed_run_types=RUN_TYPES,
         tags=["fleetpgo", "pgo", service.owner],
         default_args={**DEFAULTS, "owner": service.owner},
         **alerting(service.alerts),
     ) as dag:
         name = service.name
-        preflight = PreflightOperator(task_id="preflight", service=name)
         chain(
-            fetch_all(service, preflight),
+            fetch_all(service, after=begin(service)),
             # These two run whether the fetches succeeded or not: the quorum decides.
             TopUpOperator(
                 task_id="top_up", service=name, trigger_rule="all_done", execution_timeout=FETCH_TIME
@@ -192,36 +210,25 @@ def pgo_refresh(service: ServiceRules) -> DAG:
     return dag
 
 
-def params(service: ServiceRules) -> dict[str, Param]:
-    """Return the fields of the form by which a run is triggered."""
-    return {
-        "instances": Param(
-            service.selection.instances,
-            type="integer",
-            minimum=1,
-            maximum=10_000,
-            title="Instances",
-            description="How many instances to profile in a round, 1 to 10,000. "
-            "Up to selection.max_rounds rounds are profiled until there are enough samples.",
-        ),
-        **length(service),
-        # The form sends an empty field as null, and refuses to send it if null is not allowed.
-        "matchers": Param(
-            service.selection.matchers or None,
-            type=["null", "string"],
-            title="Build",
-            description="Profile only instances whose build has these labels, written as in PromQL "
-            'without braces: revision="4f2a", pgo!="". Empty: every build. '
-            "Needs selection.builds in the service file.",
-        ),
-        **(NOW if service.selection.windows else {}),
-        "dry_run": Param(
-            default=False,
-            type="boolean",
-            title="Dry run",
-            description="Do everything but push and open the pull request.",
-        ),
-    }
+def begin(service: ServiceRules) -> PreflightOperator | NeedsProfileOperator:
+    """Return the task after which instances are selected: the preflight, or a gate of runs for releases."""
+    preflight = PreflightOperator(task_id="preflight", service=service.name)
+    if service.release is None:
+        return preflight
+    notice = NoticeReleaseOperator(
+        task_id="notice_release",
+        service=service.name,
+        # Of two runs that begin at once, one must see the other.
+        max_active_tis_per_dag=1,
+    )
+    needs = NeedsProfileOperator(
+        task_id="needs_profile",
+        service=service.name,
+        **builds(service),
+        execution_timeout=service.build.timeout,
+    )
+    chain(notice, preflight, needs)
+    return needs
 
 
 def builds(service: ServiceRules) -> dict[str, str]:
@@ -230,29 +237,7 @@ def builds(service: ServiceRules) -> dict[str, str]:
     return {"pool": service.build.pool, **queue}
 
 
-def length(service: ServiceRules) -> dict[str, Param]:
-    """Return the field for the length of a profile, or for how far back a store is asked."""
-    if service.collection.past:
-        window = Param(
-            written(timedelta(seconds=service.collection.length)),
-            type="string",
-            pattern=r"^(\d+[wdhms])+$",
-            title="Window",
-            description="How far back the store is asked about each instance: 30m, 24h; at most 7d.",
-        )
-        return {"window": window}
-    seconds = Param(
-        service.collection.seconds,
-        type="integer",
-        minimum=1,
-        maximum=600,
-        title="Seconds",
-        description="Length of each CPU profile, 1 to 600 seconds.",
-    )
-    return {"seconds": seconds}
-
-
-def fetch_all(service: ServiceRules, after: PreflightOperator) -> list[MappedOperator]:
+def fetch_all(service: ServiceRules, after: BaseOperator) -> list[MappedOperator]:
     """Select and profile instances after a task, in each window if the service has some."""
     names: list[str | None] = [window.name for window in service.selection.windows]
     selects, fetches = zip(
@@ -265,7 +250,7 @@ def fetch_all(service: ServiceRules, after: PreflightOperator) -> list[MappedOpe
 
 
 def select_and_fetch(
-    service: str, window: str | None, after: PreflightOperator
+    service: str, window: str | None, after: BaseOperator
 ) -> tuple[SelectInstancesOperator, MappedOperator]:
     """Select and profile instances after a task; for a window, when it opens, in a task group of its name."""
     with TaskGroup(window) if window else nullcontext():

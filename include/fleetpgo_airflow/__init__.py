@@ -32,3 +32,6 @@ STAGES = (
     "measure_week",
 )
 """Ids of the tasks that each such DAG has, one after the other."""
+
+RELEASE_STAGES = ("notice_release", "needs_profile")
+"""Ids of the tasks that the DAG of a service with `release` has besides."""

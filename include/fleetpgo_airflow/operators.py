@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
+from datetime import UTC, datetime
 from inspect import getdoc
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from airflow.sdk import BaseAsyncOperator, BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from fleetpgo.run.proposed import Merge, Proposed
+from fleetpgo.run.released import Begun
 from fleetpgo.run.selected import Target
 from fleetpgo.run.stop import forget_stop
 from fleetpgo.service.files import load_named, located, override
@@ -55,6 +57,28 @@ class RefreshOperator(BaseOperator):
         service = load_named(self.service)
         return service, hooks.run_store(self.service, context["run_id"])
 
+    def asked_for(self, context: Context, service: ServiceRules) -> dict[str, Any]:
+        """Return the run's params; a run for a release profiles the release's own instances, and at once."""
+        from fleetpgo.steps.release import asked  # noqa: PLC0415  # not when the DAG file is parsed
+
+        given = dict(context["params"])
+        if service.release is None:
+            return given
+        store = hooks.run_store(self.service, context["run_id"])
+        return given | asked(service, store, given.get("matchers"), datetime.now(UTC))
+
+    def end_if_overtaken(self, service: ServiceRules, store: RunStore) -> None:
+        """Skip this task, and so the run, if a later release has been profiled since."""
+        if service.release is None:
+            return
+        from fleetpgo.steps.release import go_on, overtaken  # noqa: PLC0415  # not when the DAG file is parsed
+        from fleetpgo.steps.watch import skip  # noqa: PLC0415  # likewise
+
+        if why := overtaken(store):
+            skip(store, why)
+            raise AirflowSkipException(why)
+        go_on(store)
+
 
 class PreflightOperator(RefreshOperator):
     """Checks the service before production is touched, as `fleetpgo doctor` does; returns a line a check."""
@@ -64,9 +88,9 @@ class PreflightOperator(RefreshOperator):
         from fleetpgo.steps.doctor import Parties, examine  # noqa: PLC0415  # not when the DAG file is parsed
         from fleetpgo_airflow import queues  # noqa: PLC0415  # likewise
 
-        params = context["params"]
         with translated(self.service):
             service = load_named(self.service)
+            params = self.asked_for(context, service)
             rules = override(
                 service.selection, instances=params.get("instances"), matchers=params.get("matchers") or ""
             )
@@ -112,9 +136,9 @@ class SelectInstancesOperator(RefreshOperator):
         from fleetpgo.steps.rights import require_rights  # noqa: PLC0415  # not when the DAG file is parsed
         from fleetpgo.steps.select import select_instances  # noqa: PLC0415  # likewise
 
-        params = context["params"]
         with translated(self.service):
             service, store = self.opened(context)
+            params = self.asked_for(context, service)
             if self.window and not params["now"] and not params.get("dry_run"):
                 # The window may have opened days after the preflight.
                 require_rights(service, hooks.forge(service))
@@ -241,6 +265,7 @@ class BuildAndOpenPROperator(RefreshOperator):
 
         with translated(self.service):
             service, store = self.opened(context)
+            self.end_if_overtaken(service, store)
             own = environment.repository_cache(hooks.cache(), service.repository.identity)
             caches.bound(hooks.cache(), hooks.cache_limit(), keep=own)
             proposed = propose_profile(
@@ -269,13 +294,14 @@ class AnnounceMergeOperator(RefreshOperator):
 
         with translated(self.service):
             service, store = self.opened(context)
-            proposed, merge = store.read(Proposed), store.read(Merge)
+            proposed, merge, begun = store.read(Proposed), store.read(Merge), store.find(Begun)
             clean_up(store, lambda: hooks.forge(service), service)
         (asset,) = self.outlets
         context["outlet_events"][asset].extra = {
             "profile": proposed.profile,
             "pull_request": proposed.url,
             "commit": merge.commit,
+            **({"release": begun.revision} if begun and begun.revision else {}),
         }
 
 

@@ -233,6 +233,7 @@ class WaitForTurnOperator(WaitOperator):
 
         with translated(self.service):
             service, store = self.opened(context)
+            self.end_if_overtaken(service, store)
             opens = not context["params"]["dry_run"]
             if not ask_for_turn(service, store, opens=opens):
                 return
@@ -293,9 +294,9 @@ class WaitForWindowOperator(RefreshOperator):
         from fleetpgo.steps.select import window_opens  # noqa: PLC0415  # not when the DAG file is parsed
 
         now = datetime.now(UTC)
-        params = context["params"]
         with translated(self.service):
             service = load_named(self.service)
+            params = self.asked_for(context, service)
             # What was asked for and cannot be is said now, not when the window opens.
             override(service.selection, instances=params.get("instances"), matchers=params.get("matchers"))
             override(service.collection, window=params.get("window"))
