@@ -101,9 +101,9 @@ lint: setup ## Run only the static checks
 format: setup ## Format the Python code
 	@$(RUN) ruff format . && $(RUN) ruff check --fix .
 
-demo: setup ## Run the whole loop on a local Go fleet (DEMO_EXIT=1: end by itself; DEMO_AA=1: nothing changes; DEMO_PORT=…)
+demo: setup ## Run the whole loop on a local Go fleet (DEMO_EXIT=1: end by itself; DEMO_AA=1: nothing changes; DEMO_TWO_STEP=1; DEMO_PORT=…)
 	@$(RUN) python -m demo.run $(if $(filter 1,$(DEMO_EXIT)),--exit) $(if $(DEMO_PORT),--port $(DEMO_PORT)) \
-	  $(if $(DEMO_AA),--aa $(DEMO_AA))
+	  $(if $(DEMO_AA),--aa $(DEMO_AA)) $(if $(filter 1,$(DEMO_TWO_STEP)),--two-step)
 
 bench-merge: setup ## Time the merge against go tool pprof, both in turn
 	@$(RUN) python -m bench.merge

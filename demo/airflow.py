@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -91,6 +93,13 @@ class Airflow(Running):
             f"airflow-{name}", ["airflow", name, *options], self._logs, self._env
         )
 
+    def restart_component(self, name: str, *options: str) -> None:
+        """Kill a component, as a crash would, and start it again."""
+        component = self._components[name]
+        component.signal(signal.SIGKILL)
+        component.popen.wait()
+        self.start_component(name, *options)
+
     def stop(self) -> None:
         """Stop the components."""
         processes.stop_all(list(self._components.values()))
@@ -133,9 +142,27 @@ class Airflow(Running):
             log = self.task_log(self.task_instances(dag_id, run_id)[-1])
             raise DemoError(f"{dag_id} failed. The end of its log:\n{log}")
 
+    def unpause(self, dag_id: str) -> None:
+        """Unpause a DAG: the watchers of its assets come with the next parse of its file."""
+        self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})
+
+    def asset_state(self, name: str, key: str) -> Any:  # noqa: ANN401  # JSON
+        """The value of a key in the state of an asset; None if it has none."""
+        for asset in self._call("GET", f"assets?name_pattern={quote(name)}")["assets"]:
+            states = self._call("GET", f"assets/{asset['id']}/state-store")["asset_state_store"]
+            for each in states:
+                if asset["name"] == name and each["key"] == key:
+                    return each["value"]
+        return None
+
+    def runs(self, dag_id: str) -> list[str]:
+        """The ids of a DAG's runs, the oldest first."""
+        runs = self._call("GET", f"dags/{dag_id}/dagRuns?order_by=run_after")["dag_runs"]
+        return [run["dag_run_id"] for run in runs]
+
     def trigger(self, dag_id: str, conf: Mapping[str, object]) -> str:
         """Unpause a DAG and start a run with these params; returns the run's id."""
-        self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})
+        self.unpause(dag_id)
         run = self._call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
         run_id: str = run["dag_run_id"]
         return run_id

@@ -7,7 +7,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from demo.processes import DemoError
-from fleetpgo_airflow import STAGES
+from fleetpgo_airflow import RELEASE_STAGES
+from fleetpgo_airflow import STAGES as OWN_STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from demo.fleet import Fleet
 
 _POLL_S = 2.0
+STAGES = (*RELEASE_STAGES, *OWN_STAGES)
 _FAILED = {"failed", "upstream_failed"}
 
 

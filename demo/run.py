@@ -4,6 +4,7 @@
     make demo DEMO_EXIT=1     ends by itself; exit code 0 only if every stage did its work
     make demo DEMO_AA=1       rolls out the old binary as if it were the new one: measures the noise
     make demo DEMO_AA=10      does so ten times; fails if a change is called of any
+    make demo DEMO_TWO_STEP=1 deploys a release, and then its profile: the run begins by itself
 
 Everything lies under .local/demo and is made anew each time; only Go's build cache stays.
 """
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from demo import aa, processes, summary
+from demo import aa, processes, summary, two_step
 from demo.airflow import PROJECT, USER, Airflow
 from demo.deployer import GROUPS, Builds, Rotation, deploy, start_baseline
 from demo.fleet import Fleet
@@ -69,10 +70,15 @@ def main() -> None:
         metavar="ROLLOUTS",
         help="number of rollouts that change nothing, to see the noise",
     )
+    parser.add_argument(
+        "--two-step", action="store_true", help="deploy a release, which is noticed, and then its profile"
+    )
     args = parser.parse_args()
+    if args.aa and args.two_step:
+        parser.error("--aa changes nothing, and --two-step deploys a release: give one of them")
     processes.exit_on_sigterm()
     try:
-        demo(port=args.port, leave=args.exit, aa_rollouts=args.aa)
+        demo(port=args.port, leave=args.exit, aa_rollouts=args.aa, two_steps=args.two_step)
     except KeyboardInterrupt as error:
         console.print("Stopped before the end.")
         raise SystemExit(130) from error
@@ -82,13 +88,14 @@ def main() -> None:
         raise SystemExit(1) from error
 
 
-def demo(*, port: int, leave: bool, aa_rollouts: int) -> None:
+def demo(*, port: int, leave: bool, aa_rollouts: int, two_steps: bool = False) -> None:
     """Start everything, play the loop through, and stay until Ctrl-C unless told to leave.
 
     Args:
         port: of Airflow's web interface.
         leave: end after the summary.
         aa_rollouts: how often to roll out a build that changes nothing; 0: roll out the real one.
+        two_steps: deploy a release first, for which a run begins by itself.
     """
     start = time.monotonic()
     processes.claim_port(port, "Airflow's web interface")
@@ -106,6 +113,7 @@ def demo(*, port: int, leave: bool, aa_rollouts: int) -> None:
             ),
             "FLEETPGO_STORE": str(ROOT / "store"),
             "FLEETPGO_CACHE": str(GO_CACHES),
+            **(two_step.write_service(ROOT / "services", PARAMS) if two_steps else {}),
         }
         console.print("Starting Airflow, building the service …")
         # Airflow first: it starts while Go builds.
@@ -115,11 +123,18 @@ def demo(*, port: int, leave: bool, aa_rollouts: int) -> None:
             console.print(f"Prometheus  {fleet.prometheus_url}")
             airflow.wait_ready(DAG_ID)
             console.print(f"Airflow     {airflow.url}  login: {USER}  password: {airflow.password}")
-            run_id, level_id, builds = play(fleet, airflow, changed=not aa_rollouts)
+            run_id = (
+                two_step.release(console, fleet, airflow, DAG_ID)
+                if two_steps
+                else airflow.trigger(DAG_ID, PARAMS)
+            )
+            level_id, builds = play(fleet, airflow, run_id, changed=not aa_rollouts)
             store = RunStore(ROOT / "store", "wshim", run_id)
             level = RunStore(ROOT / "store", "wshim", f"{LEVEL_RUN}{level_id}").read(Level)
             summary.show(console, store, time.monotonic() - start, level)
             summary.check_level(level)
+            if two_steps:
+                two_step.check(store, fleet)
             if aa_rollouts:
                 answers = [aa.Answer.of(dict(store.read(Measurement, "week").whole))]
                 for number in range(2, aa_rollouts + 1):
@@ -137,18 +152,18 @@ def demo(*, port: int, leave: bool, aa_rollouts: int) -> None:
                         time.sleep(60)
 
 
-def play(fleet: Fleet, airflow: Airflow, *, changed: bool) -> tuple[str, str, Builds]:
+def play(fleet: Fleet, airflow: Airflow, run_id: str, *, changed: bool) -> tuple[str, Builds]:
     """One run of the DAG, with us as the reviewer and the deployer, and then one that measures the level.
 
     Args:
         fleet: what is profiled and deployed to.
         airflow: where the DAGs run.
+        run_id: the run, which has begun.
         changed: deploy the build with the profile; else the old one, which says that it is the new one.
 
     Returns:
-        the ids of the two runs, and what is deployed.
+        the id of the run that measures the level, and what is deployed.
     """
-    run_id = airflow.trigger(DAG_ID, PARAMS)
     console.print(f"Run         {airflow.url}/dags/{DAG_ID}/runs/{run_id}\n")
     progress = Progress(console, airflow, fleet, DAG_ID, run_id)
 
@@ -186,7 +201,7 @@ def play(fleet: Fleet, airflow: Airflow, *, changed: bool) -> tuple[str, str, Bu
     level_id = airflow.trigger(LEVEL_DAG_ID, {})
     progress.follow_until("measure_week", {"success"})
     airflow.finish(LEVEL_DAG_ID, level_id)
-    return run_id, level_id, builds
+    return level_id, builds
 
 
 @contextmanager
