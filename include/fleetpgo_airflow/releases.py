@@ -108,9 +108,9 @@ class ReleaseTrigger(BaseEventTrigger):
                 found, message = looked.release, looked.message
             except FleetPGOError as error:
                 message = f"cannot look now; will try again: {error}"
-            except AirflowRuntimeError as error:
-                # For a moment the asset may be gone: its DAG file is being read again.
-                message = f"the state of the asset cannot be read or written now; will try again: {error}"
+            except (AirflowException, AirflowRuntimeError) as error:
+                # The asset may be gone for a moment, while its DAG file is read again.
+                message = f"Airflow gives no connection or state now; will try again: {error}"
             if message != said:
                 self.log.info("%s", message)
                 said = message
