@@ -37,6 +37,7 @@ FLEETS = {
         "a:1": [(timedelta(days=-2), "v1"), (minutes(-60), "v2"), (minutes(-25), None), (minutes(-12), "v2")],
     },
     "old": {"a:1": [(timedelta(days=-2), "v1"), (minutes(-30) - timedelta(hours=25), "v2")]},
+    "young": {"a:1": [(minutes(-40), "v2")]},
     "twice": {
         "a:1": [(timedelta(days=-2), "v1"), (minutes(-120), "v2")],
         "b:1": [(timedelta(days=-2), "v1"), (minutes(-60), "v3")],
@@ -107,6 +108,11 @@ def test_what_prometheus_missed_does_not(prometheus, tmp_path):
 def test_what_has_run_for_more_than_a_day_is_no_news(prometheus, tmp_path):
     looked = look_at(prometheus, service(tmp_path, "old"), ["v1"])
     assert (looked.release, looked.known) == (None, ("v1", "v2"))
+
+
+def test_a_prometheus_that_does_not_reach_back_a_day_makes_no_release_old(prometheus, tmp_path):
+    release = look_at(prometheus, service(tmp_path, "young"), ["v1"]).release
+    assert (release.revision, release.since >= NOON - minutes(40)) == ("v2", True)
 
 
 def test_a_known_revision_is_no_news_when_it_comes_back(prometheus, tmp_path):

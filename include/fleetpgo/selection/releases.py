@@ -209,12 +209,18 @@ def _shares(answer: Answer) -> dict[float, dict[str, float]]:
 def _since(
     revision: str, before: Mapping[float, Mapping[str, float]], share: float, settled: datetime
 ) -> datetime | None:
-    """Return when a revision last came to have its share; None if that was before the first look back."""
+    """Return when a revision last came to have its share; None if that was before the first look back.
+
+    Where Prometheus does not reach back so far, it counts from when that begins.
+    """
     times = list(before)
     below = [place for place, at in enumerate(times) if before[at].get(revision, 0.0) < share]
-    if not below:
-        return settled if not times else None
-    after = below[-1] + 1
+    if not times:
+        return settled
+    first = (settled - FRESH + 2 * FRESH / _POINTS).timestamp()
+    if not below and times[0] <= first:
+        return None
+    after = below[-1] + 1 if below else 0
     return settled if after == len(times) else min(settled, datetime.fromtimestamp(times[after], UTC))
 
 
