@@ -141,10 +141,8 @@ def look(
     passed = [each.revision for each in found if newest is not None and each.revision != newest.revision]
     now_known = (*known, *old, *passed)[-MOST_KNOWN:]
     if newest is not None:
-        said = (
-            f"release {newest.revision}, since {newest.since:%Y-%m-%d %H:%M:%S %Z}, "
-            f"on {_percent(newest.share)} of the instances"
-        )
+        # The same at each look, so that it is logged once.
+        said = f"release {newest.revision}, on {_percent(newest.share)} of the instances, is new"
     elif waiting:
         said = (
             f"{_listed(waiting)} has {_percent(rules.share)} of the instances, but not yet for "
