@@ -67,7 +67,7 @@ def _fit(service: ServiceRules, at: Checkout, revision: str, cache: Path, path: 
     )
     profile = read(at, place) if place else None
     if not profile:
-        where = f"at {place}" if place else "beside one of the main packages, of which there are several"
+        where = f"at {place}" if place else "beside a main package that is known to be the service's"
         return Fit(revision, place, why=f"there is no profile {where}")
     known = Fit(revision, place, digest(profile))
     try:

@@ -90,8 +90,8 @@ def compare(now: Selection, before: Selection | None, rules: SelectionRules) -> 
     share = sum(gone.values()) / total if total else 0.0
     if rules.missing_above is not None and share > rules.missing_above:
         raise SelectionError(
-            f"{_percent(share)} of the last run's instances are not in the answer; "
-            f"selection.missing_above is {_percent(rules.missing_above)}"
+            f"{percent(share)} of the last run's instances are not in the answer; "
+            f"selection.missing_above is {percent(rules.missing_above)}"
             + "".join(f"\n{each}" for each in said),
             hint=_HINT,
         )
@@ -101,7 +101,7 @@ def compare(now: Selection, before: Selection | None, rules: SelectionRules) -> 
 def _sentence(name: str, lost: int, before: Mapping[str, int], now: Mapping[str, int], total: int) -> str:
     known = name or "(no datacenter)"
     if not now.get(name):
-        share = _percent(before[name] / total)
+        share = percent(before[name] / total)
         if not name:
             return f"{known}, {share} of the last run, is not there: is it switched off, or lost?"
         return (
@@ -113,5 +113,6 @@ def _sentence(name: str, lost: int, before: Mapping[str, int], now: Mapping[str,
     )
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Return a share as a whole percentage."""
     return f"{100 * share:.0f} %"

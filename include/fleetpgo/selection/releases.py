@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import QueryError
+from fleetpgo.selection.absence import percent
 from fleetpgo.service.release import REVISION
 from fleetpgo.service.values import written
 
@@ -119,7 +120,7 @@ def look(
     fresh = [revision for revision in running if revision not in known]
     if not fresh:
         if not running:
-            return Looked(tuple(known), None, f"no revision has {_percent(rules.share)} of the instances")
+            return Looked(tuple(known), None, f"no revision has {percent(rules.share)} of the instances")
         return Looked(tuple(known), None, f"no new release: {_listed(running)} is known")
     old, found = [], []
     begin = now - rules.settle
@@ -142,10 +143,10 @@ def look(
     now_known = (*known, *old, *passed)[-MOST_KNOWN:]
     if newest is not None:
         # The same at each look, so that it is logged once.
-        said = f"release {newest.revision}, on {_percent(newest.share)} of the instances, is new"
+        said = f"release {newest.revision}, on {percent(newest.share)} of the instances, is new"
     elif waiting:
         said = (
-            f"{_listed(waiting)} has {_percent(rules.share)} of the instances, but not yet for "
+            f"{_listed(waiting)} has {percent(rules.share)} of the instances, but not yet for "
             f"{written(rules.settle)}"
         )
     else:
@@ -224,7 +225,3 @@ def _since(
 
 def _listed(revisions: Collection[str]) -> str:
     return ", ".join(revisions) or "none"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

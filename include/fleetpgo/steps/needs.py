@@ -26,8 +26,8 @@ def needs_profile(service: ServiceRules, store: RunStore, forge: Forge, cache: P
     """Compare the profile in the repository with the release's source; keep what was found.
 
     A run that is for no release always goes on, and so does one where the share cannot be said: a gate that
-    cannot tell must not stop a refresh. A revision that the repository does not have is an error, or its own
-    second deployment, under such a name too, would be a release again.
+    cannot tell must not stop a refresh. A revision that the repository does not have is an error: if the run
+    went on, the second deployment, whose revision is not there either, would begin another one, and so on.
 
     Args:
         service: rules of the service.
