@@ -91,6 +91,16 @@ def test_two_sets_that_overlap_for_a_day_are_two():
     assert memberships(replace(standing, baseline=overlapping)) == 2
 
 
+def test_a_day_between_two_memberships_hides_none():
+    """Before the rollout all run the build without the profile, so each later set is a part of theirs."""
+    standing = fleet(instances=3)
+    day = standing.times // 86_400
+    without = [(day < 3) | (np.where(day < 14, turn, (turn + 1) % 3) != 0) for turn in (0, 1, 2, 0, 1, 2)]
+    assert memberships(replace(standing, baseline=np.array(without))) == 2
+    between = np.array(without) & ((day != 14) | (np.arange(6)[:, None] % 3 == 1))
+    assert memberships(replace(standing, baseline=between)) == 2
+
+
 def test_a_datacenter_counts_by_its_cpu():
     """Ten times the size, and the same number of instances in the baseline."""
     standing = fleet(0.04, datacenters=3, instances=6, noise=0.001)

@@ -44,6 +44,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,7 +106,8 @@ def memberships(standing: Standing) -> int:
     """Return how many sets of members the baseline had, one after the other.
 
     A part of the set before, or more than it, is no new one: a member may have a gap, and two sets overlap
-    while one gives way to the other. So a set is also compared with the last one that was counted.
+    while one gives way to the other. So a set is also compared with the last one that was counted. A set that
+    is a part of both of its neighbours is left out: a gap, or the members left before the next ones came.
     """
     present = standing.baseline & np.isfinite(standing.cpu)
     days = standing.times // max(standing.day, standing.step)
@@ -113,8 +115,12 @@ def memberships(standing: Standing) -> int:
         frozenset(np.flatnonzero(present[:, days == day].mean(axis=1) > _MOST_OF_A_DAY).tolist())
         for day in np.unique(days)
     ]
+    kept = [each for each, _ in groupby(filter(None, sets))]
+    gaps = {at for at in range(1, len(kept) - 1) if kept[at] < kept[at - 1] and kept[at] < kept[at + 1]}
     count, counted, before = 0, frozenset[int](), frozenset[int]()
-    for each in filter(None, sets):
+    for at, each in enumerate(kept):
+        if at in gaps:
+            continue
         if not count or any(not (each <= other or other <= each) for other in (counted, before)):
             count, counted = count + 1, each
         before = each
