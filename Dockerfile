@@ -39,9 +39,11 @@ COPY tools/slim-packages ${AIRFLOW_HOME}/tools/
 # Not as a mount of the next step: Buildah 1.28 mounts a stage that it takes from its cache as its base.
 COPY --from=symbols /strip /strip
 # In one step: what a later one removes stays in the image. Each package must have the digest that the lock names,
-# and the lock names all of them.
+# and the lock names all of them. pip compiles only what it installs, and Airflow's image has removed the byte code of
+# what it brings: without the last command each task compiles Airflow anew, where the file system cannot be written.
 RUN pip install --no-cache-dir --no-deps --require-hashes --requirement ${AIRFLOW_HOME}/requirements-production.txt \
-    && LD_LIBRARY_PATH=/strip ${AIRFLOW_HOME}/tools/slim-packages "" /strip/strip
+    && LD_LIBRARY_PATH=/strip ${AIRFLOW_HOME}/tools/slim-packages "" /strip/strip \
+    && python -m compileall -q -j 0 "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 COPY --chown=airflow:root pyproject.toml README.md ${AIRFLOW_HOME}/
 COPY --chown=airflow:root include ${AIRFLOW_HOME}/include
@@ -50,7 +52,7 @@ COPY --chown=airflow:root dags ${AIRFLOW_HOME}/dags
 # Where the plugin looks for it: in the project's folder.
 COPY --from=pages --chown=airflow:root /pages/node_modules ${AIRFLOW_HOME}/node_modules
 # Editable: service files are looked for beside the package, in include/services.
-# Byte code: pip compiles what it installs, and not what stays here; a read-only file system cannot take any later.
+# Byte code: pip does not compile what stays here.
 RUN pip install --no-cache-dir --no-deps --editable ${AIRFLOW_HOME} \
     && python -m compileall -q ${AIRFLOW_HOME}/include ${AIRFLOW_HOME}/plugins ${AIRFLOW_HOME}/dags
 

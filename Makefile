@@ -22,7 +22,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE \
   PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH:$(LOCAL)/npm/bin"
 
 .DEFAULT_GOAL := help
-.PHONY: transcript help dashboard setup test test-slow test-distributed test-stores test-forge test-helm test-containers image sbom lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse study-ageing study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
+.PHONY: transcript help dashboard setup test test-slow test-distributed test-stores test-forge test-helm test-containers image sbom lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse bench-waits study-ageing study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -117,8 +117,11 @@ bench-build: setup ## Measure what the builds for a pull request cost, twice on 
 bench-cli: setup ## Measure the CPU that `fleetpgo --version` and `--help` take
 	@$(RUN) python -m bench.cli
 
-bench-parse: setup ## Measure what parsing the DAGs of 100 services costs
+bench-parse: setup ## Measure what parsing the DAGs of 100 and of 1,000 services costs, and the start of a task
 	@$(RUN) python -m bench.parse
+
+bench-waits: setup ## Measure what a triggerer with 1,000 waiting runs costs, and what it asks of Prometheus (minutes)
+	@$(RUN) python -m bench.waits
 
 bench-measure: setup ## Time the measurement of a week of 2,000 instances (minutes, 3 GB of disk)
 	@$(RUN) python bench/measure.py

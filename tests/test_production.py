@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
@@ -212,15 +213,37 @@ def test_the_image_installs_the_pages_libraries_with_the_node_of_make_setup():
     assert f"FROM node:{version}-" in resolved(ROOT / "Dockerfile")
 
 
-def test_the_image_has_the_byte_code_of_all_that_is_copied(tmp_path):
+def test_the_image_has_the_byte_code_of_all_that_it_runs(tmp_path):
     dockerfile = (ROOT / "Dockerfile").read_text()
     copied = re.findall(r"^COPY --chown=\S+ (\w+) \$\{AIRFLOW_HOME\}/\1$", dockerfile, re.MULTILINE)
-    (compiled,) = re.findall(r"(python -m compileall .+)$", dockerfile, re.MULTILINE)
-    for name in copied:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "module.py").write_text("")
-    subprocess.run(["sh", "-c", compiled], env={**os.environ, "AIRFLOW_HOME": str(tmp_path)}, check=True)
-    assert sorted(file.parents[1].name for file in tmp_path.rglob("*.pyc")) == sorted(copied) != []
+    # As in the image: one environment holds what Airflow's image brings and what is installed.
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    (packages,) = (tmp_path / "venv").glob("lib/*/site-packages")
+    folders = [packages / "airflow", *(tmp_path / name for name in copied)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "module.py").write_text("")
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(tmp_path),
+        "PATH": os.pathsep.join([str(tmp_path / "venv" / "bin"), os.environ["PATH"]]),
+    }
+    for command in re.findall(r"(python -m compileall .+)$", dockerfile, re.MULTILINE):
+        subprocess.run(["sh", "-c", command], env=environment, check=True)
+    assert [folder.name for folder in folders if not list(folder.glob("__pycache__/module.*.pyc"))] == []
+
+
+def test_byte_code_is_made_after_all_python_code_has_come_into_the_image():
+    steps = re.split(r"^(?=[A-Z]+ )", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    brings = [at for at, step in enumerate(steps) if re.match(r"COPY --chown|RUN pip install", step)]
+    compiles = [at for at, step in enumerate(steps) if "python -m compileall" in step]
+    installs = [at for at in compiles if steps[at].index("pip install") < steps[at].index("compileall")]
+    assert (len(installs), max(brings) <= max(installs)) == (2, True)
+
+
+def test_nothing_forbids_python_to_keep_byte_code():
+    files = [ROOT / "Dockerfile", COMPOSE, ROOT / "docs" / "values.yaml"]
+    assert [file.name for file in files if "PYTHONDONTWRITEBYTECODE" in file.read_text()] == []
 
 
 def test_the_image_does_not_run_as_root():

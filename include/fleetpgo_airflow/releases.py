@@ -86,7 +86,7 @@ class ReleaseTrigger(BaseEventTrigger):
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Any]:
         """Yield what :func:`look_at_all` finds, again and again. Raising would end all triggers."""
         while True:
-            yield await asyncio.to_thread(look_at_all, kwargs["connection"])
+            yield await asyncio.to_thread(look_at_all, kwargs["connection"], kwargs["poll"])
             await asyncio.sleep(kwargs["poll"] * random.uniform(*_SPREAD))  # noqa: S311  # no secret
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
@@ -136,11 +136,12 @@ class ReleaseTrigger(BaseEventTrigger):
         return at is None or time.monotonic() - at >= REPEAT.total_seconds()
 
 
-def look_at_all(connection: str) -> dict[str, dict[str, float] | FleetPGOError]:
-    """Return service → revision → share, or why it is not known, of all that have `release` and a Prometheus.
+def look_at_all(connection: str, poll: float) -> dict[str, dict[str, float] | FleetPGOError]:
+    """Return service → revision → share, or why it is not known, of all that share the looks at a Prometheus.
 
     Args:
         connection: id of the connection of that Prometheus.
+        poll: their `rollout.poll`, in seconds.
     """
     from fleetpgo.selection.releases import release_shares  # noqa: PLC0415  # not when the DAG file is parsed
 
@@ -149,7 +150,8 @@ def look_at_all(connection: str) -> dict[str, dict[str, float] | FleetPGOError]:
     for file in service_files():
         try:
             service = load_service(file)
-            if service.release is None or service.prometheus.connection != connection:
+            shared = (service.prometheus.connection, service.rollout.poll.total_seconds())
+            if service.release is None or shared != (connection, poll):
                 continue
             prometheus = prometheus or hooks.prometheus(service)
             with keys_located(service.name):
@@ -185,7 +187,7 @@ def judge(name: str, shares: dict[str, float], known: list[str] | None) -> Judge
     from fleetpgo.steps.release import taken  # noqa: PLC0415  # likewise
 
     service = load_named(name)
-    looked = look(hooks.prometheus(service), service, shares, known, datetime.now(UTC))
+    looked = look(lambda: hooks.prometheus(service), service, shares, known, datetime.now(UTC))
     if looked.release is None:
         return Judged(looked.known, None, looked.message)
     revision = looked.release.revision

@@ -5,6 +5,9 @@ The trigger itself ends the task (success or skip): to resume on a worker costs 
 (docs/decisions/0484). The run's store holds what a look found, so a restarted triggerer simply looks again.
 An error while looking is logged, and the look repeated: if Prometheus or the store is down for an hour, a run
 that waits for a week must not fail.
+
+A restarted triggerer begins all its waits at once, a thousand or more. So each has a moment of its own within
+the first `rollout.poll`, always the same one, and the time between two looks varies.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import zlib
 from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,8 +82,15 @@ def look(what: What, service_name: str, run: str) -> Outcome:
                 return look_for_week(service, store, datetime.now(UTC))
 
 
+def first_look(what: What, service_name: str, run: str) -> float:
+    """Return when a wait looks first, as a share of its poll: 0 … 1, evenly spread over all waits."""
+    return zlib.crc32(f"{what} {service_name} {run}".encode()) / 2**32
+
+
 class LookTrigger(BaseTrigger):
     """Looks every `poll` seconds until the wait is over, and then ends the task.
+
+    Its operator has just looked, or a triggerer before this one has: :func:`first_look` says when it does.
 
     Args:
         what: what is waited for.
@@ -103,6 +114,7 @@ class LookTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look at each poll, until the wait ends or its task has work to do; yield that event."""
         said, blind = "", None
+        await asyncio.sleep(self.poll * first_look(self.what, self.service, self.run_id))
         while True:
             event = None
             try:
@@ -120,7 +132,7 @@ class LookTrigger(BaseTrigger):
             if event is not None:
                 yield event
                 return
-            # Not in step with a hundred others, which a restart has begun together.
+            # Two that wait for one turn give way to each other, and must not do so in step (`.steps.turns`).
             await asyncio.sleep(self.poll * random.uniform(*_SPREAD))  # noqa: S311  # no secret
 
     async def _event(self, outcome: Outcome) -> TriggerEvent | None:

@@ -43,7 +43,7 @@ def watched(tmp_path, monkeypatch):
     monkeypatch.setenv("FLEETPGO_STORE", str(tmp_path / "store"))
     monkeypatch.setattr(releases.hooks, "prometheus", lambda _: None)
 
-    def look(prometheus, service, shares, known, now):
+    def look(connect, service, shares, known, now):
         if known is None:
             return Looked(tuple(shares), None, "first")
         new = next((each for each in shares if each not in known), None)
@@ -145,9 +145,20 @@ def test_one_services_fault_leaves_the_others_looks_alone(tmp_path, monkeypatch)
         return SHARES
 
     monkeypatch.setattr(selection, "release_shares", shares)
-    found = releases.look_at_all("fleetpgo_prometheus")
+    found = releases.look_at_all("fleetpgo_prometheus", 300)
     assert (found["web"], str(found["api"])) == (SHARES, "no such metric")
     assert "broken.yaml" in str(found["broken"])
+
+
+def test_services_that_are_looked_at_at_other_times_are_not_asked_for(tmp_path, monkeypatch):
+    load(tmp_path)
+    text = (tmp_path / "api.yaml").read_text()
+    (tmp_path / "seldom.yaml").write_text(text.replace("rollout: {", "rollout: {poll: 1h, "))
+    monkeypatch.setenv("FLEETPGO_SERVICES", str(tmp_path))
+    monkeypatch.setattr(releases.hooks, "prometheus", lambda _: None)
+    monkeypatch.setattr(selection, "release_shares", lambda *_: SHARES)
+    found = [set(releases.look_at_all("fleetpgo_prometheus", poll)) for poll in (300, 3_600)]
+    assert found == [{"api"}, {"seldom"}]
 
 
 def test_a_connection_that_cannot_be_read_now_is_that_looks_fault_alone(tmp_path, monkeypatch):
@@ -158,7 +169,7 @@ def test_a_connection_that_cannot_be_read_now_is_that_looks_fault_alone(tmp_path
         raise AirflowException("the API server is down")
 
     monkeypatch.setattr(releases.hooks, "prometheus", fail)
-    assert str(releases.look_at_all("fleetpgo_prometheus")["api"]) == "the API server is down"
+    assert str(releases.look_at_all("fleetpgo_prometheus", 300)["api"]) == "the API server is down"
 
 
 class Named(NamedTuple):

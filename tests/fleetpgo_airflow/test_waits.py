@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -70,6 +71,24 @@ def test_a_trigger_survives_being_stored():
     path, arguments = trigger().serialize()
     assert path == "fleetpgo_airflow.waits.LookTrigger"
     assert type(trigger())(**json.loads(json.dumps(arguments))).serialize() == (path, arguments)
+
+
+async def test_the_first_looks_of_a_thousand_waits_are_spread_over_a_poll(monkeypatch):
+    from fleetpgo_airflow import waits  # noqa: PLC0415  # imports Airflow
+
+    class Slept(Exception):  # noqa: N818  # not an error
+        """Ends the trigger."""
+
+    async def sleep(seconds):
+        raise Slept(seconds)
+
+    monkeypatch.setattr(waits.asyncio, "sleep", sleep)
+    tenths = Counter()
+    for number in range(1_000):
+        with pytest.raises(Slept) as slept:
+            await first_event(waits.LookTrigger(what="week", service=f"s{number}", run=RUN, poll=300))
+        tenths[int(slept.value.args[0] / 30)] += 1
+    assert (sorted(tenths), max(tenths.values()) < 130) == (list(range(10)), True)
 
 
 async def test_a_merge_ends_the_task_in_success_and_is_remembered(forge, store):

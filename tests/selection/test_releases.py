@@ -75,7 +75,7 @@ def service(tmp_path, fleet, *, release="{}", form="count by (revision) (%s)"):
 
 def look_at(prometheus, service, known, at=NOON):
     shares = release_shares(prometheus, service, at=at)
-    return look(prometheus, service, shares, known, at)
+    return look(lambda: prometheus, service, shares, known, at)
 
 
 def test_the_first_look_finds_nothing_new_and_knows_what_runs(prometheus, tmp_path):

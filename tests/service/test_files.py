@@ -1,4 +1,10 @@
-from fleetpgo.service.files import clashes
+import os
+
+import pytest
+
+from fleetpgo.errors import ServiceFileError
+from fleetpgo.service import files as service
+from fleetpgo.service.files import clashes, load_named, load_service
 
 MINIMAL = """\
 prometheus: {{connection: prometheus}}
@@ -48,3 +54,35 @@ def test_other_repositories_and_other_paths_are_no_matter(tmp_path):
     )
 
     assert clashes(made) == []
+
+
+def test_a_file_that_has_not_changed_is_checked_once(tmp_path):
+    (file,) = files(tmp_path, ("shop", "", "api"))
+
+    assert load_service(file) is load_service(file)
+
+
+def test_a_change_is_seen_whatever_the_files_size_and_time(tmp_path):
+    (file,) = files(tmp_path, ("shop", "", "api"))
+    before = file.stat()
+    load_service(file)
+    file.write_text(file.read_text().replace("bin/api", "bin/web"))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert load_service(file).build.binary == "bin/web"
+
+
+def test_a_service_is_found_without_a_look_at_the_others(tmp_path, monkeypatch):
+    files(tmp_path, ("shop", "", "api"), ("other", "", "api"))
+    monkeypatch.setattr(service, "service_files", None)
+
+    assert load_named("s1", tmp_path).name == "s1"
+
+
+@pytest.mark.parametrize("name", ["../s0", "", "s0.yaml", "a" * 5_000, "s0\0"])
+def test_what_is_no_service_is_answered_with_those_there_are(tmp_path, name):
+    files(tmp_path, ("shop", "", "api"))
+
+    with pytest.raises(ServiceFileError, match="no service") as raised:
+        load_named(name, tmp_path)
+    assert raised.value.hint == "known services: s0"

@@ -24,7 +24,7 @@ from fleetpgo.service.release import REVISION
 from fleetpgo.service.values import written
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from fleetpgo.prometheus import Answer, Prometheus
     from fleetpgo.service.release import ReleaseRules
@@ -94,7 +94,7 @@ def release_shares(
 
 
 def look(
-    prometheus: Prometheus,
+    connect: Callable[[], Prometheus],
     service: ServiceRules,
     shares: Mapping[str, float],
     known: Collection[str] | None,
@@ -103,7 +103,7 @@ def look(
     """Look for a release that is not known.
 
     Args:
-        prometheus: where the metrics are.
+        connect: reaches the Prometheus that has the metrics; called only if a revision is not known.
         service: with ``release`` and ``rollout.revision``.
         shares: what runs now, of :func:`release_shares`.
         known: what earlier looks have said is known; None: this is the first.
@@ -123,6 +123,7 @@ def look(
             return Looked(tuple(known), None, f"no revision has {percent(rules.share)} of the instances")
         return Looked(tuple(known), None, f"no new release: {_listed(running)} is known")
     old, found = [], []
+    prometheus = connect()
     begin = now - rules.settle
     history = _history(prometheus, service, begin, now, max(timedelta(seconds=1), rules.settle / 10))
     settled = [

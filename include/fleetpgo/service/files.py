@@ -7,6 +7,7 @@ import posixpath
 import re
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -72,12 +73,19 @@ def load_service(file: Path) -> ServiceRules:
         )
     try:
         text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServiceFileError(f"{file}: cannot be read: {error}") from error
+    return _checked(file, text)
+
+
+@lru_cache(maxsize=4_096)
+def _checked(file: Path, text: str) -> ServiceRules:
+    """Check the text of a service file. Remembered: a triggerer reads each file thousands of times a day."""
+    try:
         document = _read(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ServiceFileError(f"{file}:{line}: not valid YAML: {error.problem}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ServiceFileError(f"{file}: cannot be read: {error}") from error
     except _NO_VALUE as error:
         said = " ".join(str(error).split())
         raise ServiceFileError(f"{file}: not valid YAML: {said}") from error
@@ -106,13 +114,21 @@ def load_named(name: str, directory: Path | None = None) -> ServiceRules:
         ServiceFileError: if there is none, or it has a mistake.
     """
     directory = directory or services_directory()
-    files = {file.stem: file for file in service_files(directory)}
-    if name not in files:
+    file = _file_of(name, directory)
+    if file is None:
+        names = [file.stem for file in service_files(directory)]
         raise ServiceFileError(
-            f"no service {name!r} in {directory}{_did_you_mean(name, files)}",
-            hint=f"known services: {', '.join(files) or 'none'}",
+            f"no service {name!r} in {directory}{_did_you_mean(name, names)}",
+            hint=f"known services: {', '.join(names) or 'none'}",
         )
-    return load_service(files[name])
+    return load_service(file)
+
+
+def _file_of(name: str, directory: Path) -> Path | None:
+    """Return a service's file; None if there is none. No other file is looked at: there may be a thousand."""
+    files = (directory / f"{name}{suffix}" for suffix in _SUFFIXES)
+    # Path.exists() raises for a name that is too long for a file.
+    return next((file for file in files if file.stem == name and os.path.exists(file)), None)  # noqa: PTH110
 
 
 @contextmanager
@@ -127,7 +143,7 @@ def keys_located(name: str) -> Iterator[None]:
 
 def located(text: str, name: str) -> str:
     """Add the line number to each key in a text that a service's file holds."""
-    file = next((file for file in service_files() if file.stem == name), None)
+    file = _file_of(name, services_directory())
     return text if file is None else locate_keys(text, file)
 
 
