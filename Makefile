@@ -126,7 +126,7 @@ bench-waits: setup ## Measure what a triggerer with 1,000 waiting runs costs, an
 bench-measure: setup ## Time the measurement of a week of 2,000 instances (minutes, 3 GB of disk)
 	@$(RUN) python bench/measure.py
 
-bench-pages: setup $(CHROMIUM) ## Time the fleet's page with 200 services of 52 runs each (minutes)
+bench-pages: setup $(CHROMIUM) ## Time the fleet's page with 200 and 1,000 services of 52 runs each (minutes)
 	@$(RUN) python -m bench.pages
 
 transcript: setup $(PROMETHEUS) ## Type a newcomer's first hour on a fleet of its own, into docs/first-hour.md (half an hour)

@@ -1,4 +1,4 @@
-"""How long the fleet's page takes with 200 services of 52 runs each: the server alone, and until it is drawn.
+"""How long the fleet's page takes with 200 and with 1,000 services of 52 runs each, and the server's memory.
 
 The runs are copies of one that real steps made, each a week after the one before, with the manifest of 40
 instances. The server is Airflow's own, the browser the system's Chromium. ``cold``: the server has read
@@ -32,31 +32,33 @@ REPEATS = 20
 PAGES = 8
 
 
-def multiply(services: list[str], runs: int) -> None:
+def multiply(folder: Path, services: list[str], runs: int) -> None:
     """Copy one measured run: to each service, once a week until now."""
-    fleet.describe(FOLDER / "made")
-    fleet.build(FOLDER / "original", FOLDER / "made")
-    original = RunStore(FOLDER / "original", "edge", fleet.FIRST)
+    fleet.describe(folder / "made")
+    fleet.build(folder / "original", folder / "made")
+    original = RunStore(folder / "original", "edge", fleet.FIRST)
     manifest = original.read(Manifest)
     manifest = replace(manifest, instances=(manifest.instances * INSTANCES)[:INSTANCES])
-    same = [original.read(kind) for kind in (Selection, Proposed, Merge, Rollout)]
-    measured = {period: original.read(Measurement, period).whole for period in PERIODS}
-    reports = {period: original.read(Report, period) for period in PERIODS}
+    same = [(kind, "") for kind in (Selection, Proposed, Merge, Rollout)] + [
+        (Report, each) for each in PERIODS
+    ]
+    measured = {period: original.read(Measurement, period) for period in PERIODS}
     now = datetime.now(UTC)
-    for service in services:
-        for number in range(runs):
-            at = now - timedelta(weeks=runs - number)
-            run = f"scheduled__{at:%Y-%m-%dT%H:%M:%S}+00:00"
-            store = RunStore(FOLDER / "store", service, run)
-            store.write(replace(manifest, run=run, made_at=at))
-            for artifact in same:
-                store.write(artifact)
-            for period, record in measured.items():
-                store.write(reports[period], period)
-                rollout = {**record["rollout"], "end": at.isoformat()}
-                store.write(
-                    replace(original.read(Measurement, period), whole={**record, "rollout": rollout}), period
-                )
+    for number in range(runs):
+        at = now - timedelta(weeks=runs - number)
+        run = f"scheduled__{at:%Y-%m-%dT%H:%M:%S}+00:00"
+        first = RunStore(folder / "store", services[0], run)
+        first.write(replace(manifest, run=run, made_at=at))
+        for kind, key in same:
+            first.write(original.read(kind, key), key)
+        for period, each in measured.items():
+            rollout = {**each.whole["rollout"], "end": at.isoformat()}
+            first.write(replace(each, whole={**each.whole, "rollout": rollout}), period)
+        for service in services[1:]:
+            # Links: the bytes are the same, and the pages only read them.
+            shutil.copytree(
+                first.directory, RunStore(folder / "store", service, run).directory, copy_function=os.link
+            )
 
 
 def server_ms(running: site.Site) -> float:
@@ -67,11 +69,21 @@ def server_ms(running: site.Site) -> float:
     return 1_000 * (time.perf_counter() - began)
 
 
+def processes(running: site.Site) -> list[psutil.Process]:
+    """The server's processes."""
+    server = psutil.Process(running.pid)
+    return [server, *server.children(recursive=True)]
+
+
 def cpu_seconds(running: site.Site) -> float:
     """CPU time of the server so far: unlike the clock, it hardly depends on what else runs here."""
-    server = psutil.Process(running.pid)
-    times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
+    times = [process.cpu_times() for process in processes(running)]
     return sum(each.user + each.system for each in times)
+
+
+def memory_mb(running: site.Site) -> float:
+    """Memory that is the server's alone."""
+    return sum(process.memory_full_info().uss for process in processes(running)) / 1e6
 
 
 def page_seconds(running: site.Site, rows: int) -> list[float]:
@@ -88,39 +100,52 @@ def page_seconds(running: site.Site, rows: int) -> list[float]:
     return took[1:]
 
 
-def main() -> None:
-    """Make the store, serve it, ask, print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--services", type=int, default=200)
-    parser.add_argument("--runs", type=int, default=52)
-    options = parser.parse_args()
-
+def measure(services: int, runs: int) -> str:
+    """Make a store, serve it, ask; return a row of the table."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    services = [f"service-{number:03}" for number in range(options.services)]
-    fleet.describe(FOLDER / "services", services)
-    multiply(services, options.runs)
+    names = [f"service-{number:04}" for number in range(services)]
+    fleet.describe(FOLDER / "services", names)
+    multiply(FOLDER, names, runs)
     try:
         with site.serving(FOLDER) as running:
+            memory = [memory_mb(running)]
             cold = server_ms(running)
+            memory.append(memory_mb(running))
             before = cpu_seconds(running)
             warm = [server_ms(running) for _ in range(REPEATS)]
             cpu_ms = 1_000 * (cpu_seconds(running) - before) / REPEATS
-            seconds = page_seconds(running, options.services)
+            memory.append(memory_mb(running))
+            seconds = page_seconds(running, services)
     finally:
         shutil.rmtree(FOLDER)
-    load = os.getloadavg()[1] / (os.cpu_count() or 1)
-    print(f"{options.services} services × {options.runs} runs; load per processor: {load:.1f}")
-    print(f"server, cold: {cold:,.0f} ms")
+    cells = (
+        f"{services:,} × {runs}",
+        f"{cold:,.0f}",
+        f"{min(warm):,.0f} ({statistics.median(warm):,.0f})",
+        f"{cpu_ms:,.0f}",
+        f"{min(seconds):.2f} ({statistics.median(seconds):.2f})",
+        " → ".join(f"{each:,.0f}" for each in memory),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--services", type=int, nargs="+", default=[200, 1_000])
+    parser.add_argument("--runs", type=int, default=52)
+    options = parser.parse_args()
+    rows = [measure(services, options.runs) for services in options.services]
     # Whatever else runs here only adds to a time: the least says most of the program.
+    load = os.getloadavg()[1] / (os.cpu_count() or 1)
     print(
-        f"server, warm: {min(warm):,.0f} ms (least of {REPEATS}; median {statistics.median(warm):,.0f} ms), "
-        f"CPU time {cpu_ms:,.0f} ms"
+        f"Warm: the least of {REPEATS} requests and of {PAGES} pages, the median in brackets. Memory: before "
+        f"the first request, after it, after {REPEATS} more. Load per processor: {load:.1f}.\n"
     )
-    print(
-        f"page, warm:   {min(seconds):.2f} s until every row and the plot are drawn "
-        f"(least of {PAGES}; median {statistics.median(seconds):.2f} s)"
-    )
+    print("| services × runs | cold ms | warm ms | warm CPU ms | page s | server's MB |")
+    print("|---:|---:|---:|---:|---:|---:|")
+    print("\n".join(rows))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
+import time
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -22,11 +25,15 @@ ILLNESSES = (*ANSWERS, "cut", "never")
 
 
 class S3(ThreadingHTTPServer):
-    """One bucket; ``illness`` is "" or one of :data:`ILLNESSES`, ``asked`` the methods of all requests."""
+    """One bucket; ``illness`` is "" or one of :data:`ILLNESSES`, ``asked`` the methods of all requests.
+
+    ``changed``: when an object was last put, Unix time; one that was not put is as old as the epoch.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.illness, self.objects, self.asked = "", dict[str, bytes](), list[str]()
+        self.changed = dict[str, float]()
         self.over = threading.Event()
         threading.Thread(target=self.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -36,6 +43,7 @@ class S3(ThreadingHTTPServer):
         self.over.set()
         self.illness, self.over = "", threading.Event()
         self.objects.clear()
+        self.changed.clear()
         self.asked.clear()
 
     def stop(self) -> None:
@@ -81,9 +89,10 @@ class _Handler(BaseHTTPRequestHandler):
             status, code = ANSWERS[illness]
             self._answer(status, f"<Error><Code>{code}</Code><Message>told</Message></Error>".encode())
         elif not key:
-            self._answer(200, _listing(objects, query.get("prefix", [""])[0]))
+            self._answer(200, _listing(self.server, query.get("prefix", [""])[0]))
         elif self.command == "PUT":
             objects[key] = data
+            self.server.changed[key] = time.time()
             self._answer(200)
         elif self.command == "DELETE":
             objects.pop(key, None)
@@ -99,13 +108,16 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def _listing(objects: dict[str, bytes], prefix: str) -> bytes:
-    rest = {key.removeprefix(prefix): len(data) for key, data in objects.items() if key.startswith(prefix)}
-    files = (
-        f"<Contents><Key>{quote(prefix + name)}</Key><Size>{size}</Size></Contents>"
-        for name, size in rest.items()
-        if "/" not in name
-    )
+def _listing(s3: S3, prefix: str) -> bytes:
+    rest = {key.removeprefix(prefix): data for key, data in s3.objects.items() if key.startswith(prefix)}
+
+    def file(name: str, data: bytes) -> str:
+        changed = datetime.fromtimestamp(s3.changed.get(prefix + name, 0), UTC).isoformat()
+        tag = hashlib.sha256(data).hexdigest()
+        about = f"<Size>{len(data)}</Size><LastModified>{changed}</LastModified><ETag>{tag}</ETag>"
+        return f"<Contents><Key>{quote(prefix + name)}</Key>{about}</Contents>"
+
+    files = (file(name, data) for name, data in rest.items() if "/" not in name)
     folders = {name.partition("/")[0] for name in rest if "/" in name}
     below = (f"<CommonPrefixes><Prefix>{quote(prefix + name)}/</Prefix></CommonPrefixes>" for name in folders)
     inside = "".join([*files, *below])

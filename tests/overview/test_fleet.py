@@ -10,6 +10,7 @@ import pytest
 
 from fleetpgo import overview
 from fleetpgo.measurement.distributions import t_quantile
+from fleetpgo.measurement.history import core_hours, reclaimed
 from fleetpgo.run.measured import Level, Measurement
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Proposed
@@ -110,6 +111,34 @@ def test_the_days_sums_add_up_over_services(store):
     each = rows[0].refreshes[0]
     half = t_quantile(2 * each.degrees) * 2**0.5 * each.error
     assert (day.low, day.high) == pytest.approx((2 * each.cores - half, 2 * each.cores + half))
+
+
+def test_a_days_sum_is_the_last_of_its_points(store):
+    shutil.copytree(store / "edge", store / "other")
+    later = RunStore(store, "other", fleet.FIRST)
+    record = dict(later.read(Measurement, "week").whole)
+    record["rollout"] = {**record["rollout"], "end": "2026-02-03T23:00:00+00:00"}
+    later.write(replace(later.read(Measurement, "week"), whole=record), "week")
+    rows = [row(store), row(store, "other")]
+    (day,) = overview.reclaimed_by_day(rows)
+    last = reclaimed(each for row in rows for each in row.refreshes)[-1]
+    assert (day.at, day.cores, day.low, day.high) == (
+        last.at,
+        *(pytest.approx(each) for each in (last.cores, last.low, last.high)),
+    )
+
+
+@pytest.mark.parametrize("days", [0, 30])
+def test_the_core_hours_are_those_of_the_history_until_now(store, days):
+    now = NOW + timedelta(days=days)
+    found = overview.look_at_service(store, "edge", now=now)
+    assert found.core_hours == pytest.approx(sum(core_hours(found.refreshes, now=now)))
+    assert found.core_hours > 0
+
+
+def test_the_fleets_rows_are_those_of_its_services_in_their_order(store):
+    names = ["quiet", "edge", "gateway"]
+    assert overview.look_at_fleet(store, names, now=NOW) == [row(store, name) for name in names]
 
 
 def test_a_run_cannot_be_called_out_of_its_service(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from upath import UPath
 
 from fleetpgo.errors import ArtifactError
+from fleetpgo.run import storage
 from fleetpgo.run.artifacts import FetchedProfile, MergedProfile, Trouble
 from fleetpgo.run.profiled import Stop
 from fleetpgo.run.store import RunStore
@@ -33,6 +34,13 @@ def test_what_is_written_is_read(store):
         store.exists(MergedProfile),
         store.find(MergedProfile),
     ) == (b"1", b"2", ["a", "b"], Stop("HTTP 401"), True, False, None)
+
+
+def test_the_files_of_a_run_are_listed_without_those_in_its_folders(store):
+    assert storage.files(store.directory) == []
+    store.write(FetchedProfile(b"1"), "a")
+    store.write(MergedProfile(b"12"))
+    assert [(each.name, each.size) for each in storage.files(store.directory)] == [("merged.pb.gz", 2)]
 
 
 def test_what_is_being_written_has_no_name_yet(tmp_path):

@@ -11,7 +11,7 @@ from fleetpgo.cli.options import open_prometheus
 from fleetpgo.cli.printing import TOO_EARLY, say
 from fleetpgo.cli.propose import connect_forge
 from fleetpgo.errors import ArtifactError
-from fleetpgo.overview.fleet import profiles_made, summaries
+from fleetpgo.overview.summaries import profiles_made, summaries
 from fleetpgo.run.artifacts import Report
 from fleetpgo.run.measured import PERIODS, Measurement
 from fleetpgo.run.store import RunStore

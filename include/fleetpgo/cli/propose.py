@@ -100,7 +100,7 @@ def _signing_key() -> str | None:
 
 def _latest(store: Path | UPath, service: str) -> str:
     """Return the service's latest run that has a merged profile."""
-    from fleetpgo.overview.fleet import profiles_made, summaries
+    from fleetpgo.overview.summaries import profiles_made, summaries
 
     runs = summaries(store, service)
     made = profiles_made(runs)

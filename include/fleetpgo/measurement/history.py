@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fleetpgo.measurement.distributions import t_quantile
 from fleetpgo.measurement.estimators.registry import early
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 TOGETHER = "release and PGO together"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Refresh:
     """Result of one rollout: the measurement over the week, or across the rollout if there is no other.
 
@@ -230,17 +232,48 @@ def reclaimed(refreshes: Iterable[Refresh]) -> list[Reclaimed]:
     The sum is shrunk towards zero by its own noise, as James and Stein (1961) do: with e its standard error,
     it is multiplied by 1 − e²/sum², and is zero if that is negative. The interval is that of the plain sum.
     """
+    return sum_up(changes(refreshes))
+
+
+class Change(NamedTuple):
+    """What refreshes until a time add to the sum of the measured changes.
+
+    Attributes:
+        at: end of the rollout.
+        cores: cores saved.
+        variance: square of their standard error.
+        per_degree: square of the variance, divided by its degrees of freedom; 0 without these.
+    """
+
+    at: datetime
+    cores: float
+    variance: float
+    per_degree: float
+
+
+def changes(refreshes: Iterable[Refresh]) -> list[Change]:
+    """Return what each counted refresh adds, unsorted."""
+    found = []
+    for refresh in refreshes:
+        error = refresh.error
+        if refresh.cores is None or math.isnan(error):
+            continue
+        per_degree = error**4 / refresh.degrees if refresh.degrees else 0.0
+        found.append(Change(refresh.rollout_end, refresh.cores, error**2, per_degree))
+    return found
+
+
+def sum_up(found: Iterable[Change]) -> list[Reclaimed]:
+    """Return the cumulative sum after each change; see :func:`reclaimed`."""
     cores = variance = per_degree = 0.0
     points = []
-    for refresh in in_order(refreshes):
-        if not refresh.counts or refresh.cores is None or math.isnan(refresh.error):
-            continue
-        cores += refresh.cores
-        variance += refresh.error**2
-        per_degree += refresh.error**4 / refresh.degrees if refresh.degrees else 0.0
+    for change in sorted(found, key=attrgetter("at")):
+        cores += change.cores
+        variance += change.variance
+        per_degree += change.per_degree
         quantile = t_quantile(variance**2 / per_degree) if per_degree else _NORMAL
         half = quantile * math.sqrt(variance)
-        points.append(Reclaimed(refresh.rollout_end, _shrunk(cores, variance), cores - half, cores + half))
+        points.append(Reclaimed(change.at, _shrunk(cores, variance), cores - half, cores + half))
     return points
 
 
@@ -261,11 +294,12 @@ def _refresh(run: str, measured: Measurement) -> Refresh:
     return Refresh(
         run=run,
         rollout_end=measured.rollout.end,
-        profile=measured.rollout.profile,
-        period=measured.period,
-        verdict=measured.verdict.call,
-        attribution=measured.verdict.attribution,
-        method=found.method if found else None,
+        # Thousands are kept in memory, with few different words in them.
+        profile=sys.intern(measured.rollout.profile),
+        period=sys.intern(measured.period),
+        verdict=sys.intern(measured.verdict.call),
+        attribution=sys.intern(measured.verdict.attribution),
+        method=sys.intern(found.method) if found else None,
         saving=found.saving if found else None,
         low=found.low if found else None,
         high=found.high if found else None,

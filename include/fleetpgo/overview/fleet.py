@@ -1,111 +1,42 @@
-"""One row per service, from cached summaries of its runs.
-
-A run is read again only if its directory's modification time has changed; every new artifact changes it,
-because it is renamed into the directory. Object stores have no such time. There, a run with a measurement
-over the week, or of the level, is complete and not read again; any other run is read again after a minute.
-"""
+"""One row per service, and what all services have saved together."""
 
 from __future__ import annotations
 
 import math
-import os
-import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import lru_cache
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
-from fleetpgo.errors import ArtifactError
 from fleetpgo.measurement.history import (
+    Change,
     Reclaimed,
     Refresh,
+    changes,
     core_hours,
     in_order,
-    read_refresh,
     reclaimed,
+    sum_up,
 )
-from fleetpgo.run import storage
-from fleetpgo.run.measured import LEVEL_RUN, Level, Measurement
-from fleetpgo.run.profiled import Manifest
-from fleetpgo.run.proposed import Merge, Proposed
-from fleetpgo.run.store import RunStore, runs_of
+from fleetpgo.overview.summaries import look, profiles_made
+from fleetpgo.run.measured import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from upath import UPath
 
-_RUNS_REMEMBERED = 1 << 16
-"""Summaries kept in memory, about a kilobyte each: five years of 200 services."""
-
-_SERVICES_REMEMBERED = 4_096
+    from fleetpgo.overview.summaries import Profile, PullRequest, Runs, Summary
 
 _NOW = timedelta(days=16)
 """Age up to which a level is what PGO saves now: it is measured every week, and one may fail."""
 
-_FRESH_S = 60
-"""Seconds for which the summary of an unfinished run in an object store is cached."""
-
-
-@dataclass(frozen=True)
-class Profile:
-    """A profile that a run made, from its manifest.
-
-    Attributes:
-        run: id of the run.
-        made_at: when it was merged from what the instances sent.
-        digest: first 12 hex digits of its SHA-256.
-        size: size in bytes.
-        samples: CPU samples in it.
-        used: number of instances whose profiles were used, of ``selected``.
-    """
-
-    run: str
-    made_at: datetime
-    digest: str
-    size: int
-    samples: int
-    used: int
-    selected: int
-
-
-@dataclass(frozen=True)
-class PullRequest:
-    """A pull request that a run opened or updated, as of that run.
-
-    Attributes:
-        number: its number.
-        url: its address.
-        state: ``open``, ``merged`` or ``skipped``.
-        source_match: source match of the proposed profile, 0 … 1 (:mod:`fleetpgo.golang.sourcematch`); None
-            if not recorded.
-        current_match: the same of the profile that was on the base branch.
-    """
-
-    number: int
-    url: str
-    state: str
-    source_match: float | None
-    current_match: float | None
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One run's data for the fleet's page. ``problem`` says what could not be read."""
-
-    profile: Profile | None = None
-    pull_request: PullRequest | None = None
-    refresh: Refresh | None = None
-    level: Level | None = None
-    problem: str = ""
-
-    @property
-    def merged(self) -> bool:
-        """Whether its pull request was merged, so the service is built with its profile."""
-        return self.pull_request is not None and self.pull_request.state == "merged"
+_AT_ONCE = 16
+"""Services that are looked at side by side in object storage, where each request takes its time."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +56,7 @@ class Row:
         level: what PGO saves now, from the newest measurement against a baseline, without figures if that is
             more than 16 days old; None if there never was one.
         refreshes: all measured refreshes, by the time of their rollout.
+        changes: what each of them adds to the sum of all services, where it counts.
         problems: artifacts that could not be read.
     """
 
@@ -137,7 +69,17 @@ class Row:
     core_hours: float
     level: Level | None
     refreshes: tuple[Refresh, ...]
+    changes: tuple[Change, ...]
     problems: tuple[str, ...]
+
+
+def look_at_fleet(store: Path | UPath, services: Sequence[str], *, now: datetime) -> list[Row]:
+    """Return the row of each service, in their order; see :func:`look_at_service`."""
+    one = partial(look_at_service, store, now=now)
+    if isinstance(store, Path):
+        return [one(service) for service in services]
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        return list(threads.map(one, services))
 
 
 def look_at_service(store: Path | UPath, service: str, *, now: datetime) -> Row:
@@ -148,9 +90,25 @@ def look_at_service(store: Path | UPath, service: str, *, now: datetime) -> Row:
         service: its name.
         now: end of the time in which the latest saving counts.
     """
-    row = _row(_stamps(store, service), service)
+    runs = look(store, service)
+    row = _rows.get(runs)
+    if row is None:
+        row = _rows[runs] = _row(runs.summaries, service)
+    if row.last is None and row.level is None:
+        return row
     level = None if row.level is None else _current(row.level, now)
-    return replace(row, core_hours=sum(core_hours(row.refreshes, now=now)), level=level)
+    return replace(row, core_hours=_core_hours(row, now), level=level)
+
+
+_rows: WeakKeyDictionary[Runs, Row] = WeakKeyDictionary()
+"""The row of each service in memory, with its core-hours until its last rollout."""
+
+
+def _core_hours(row: Row, now: datetime) -> float:
+    """Return a row's core-hours until now: since its last rollout they grow by its cores."""
+    if row.last is None or row.cores is None:
+        return row.core_hours
+    return row.core_hours + row.cores.cores * (now - row.last.rollout_end).total_seconds() / 3_600
 
 
 def _current(level: Level, now: datetime) -> Level:
@@ -161,22 +119,25 @@ def _current(level: Level, now: datetime) -> Level:
     return Level(at=level.at, memberships=level.memberships, members=level.members, reason=reason)
 
 
-def summaries(store: Path | UPath, service: str) -> list[Summary]:
-    """Return a summary of each run of a service, unsorted."""
-    return [_summary(run, stamp) for run, stamp in _stamps(store, service)]
-
-
-def profiles_made(runs: Iterable[Summary]) -> list[tuple[Profile, Summary]]:
-    """Return the profiles that runs have made, each with its run, oldest first."""
-    made = [(run.profile, run) for run in runs if run.profile is not None]
-    return sorted(made, key=lambda each: each[0].made_at)
-
-
 def reclaimed_by_day(rows: Iterable[Row]) -> list[Reclaimed]:
     """Return the sum of all services' measured changes: the last value of each day with a change."""
-    points = reclaimed(refresh for row in rows for refresh in row.refreshes)
-    last_of_day = [one for one, following in pairwise(points) if one.at.date() != following.at.date()]
-    return [*last_of_day, *points[-1:]]
+    days: dict[date, Change] = {}
+    for row in rows:
+        for change in row.changes:
+            day = change.at.date()
+            others = days.get(day)
+            days[day] = change if others is None else _together(change, others)
+    return sum_up(days.values())
+
+
+def _together(one: Change, other: Change) -> Change:
+    """Return the sum of two changes, at the later time."""
+    return Change(
+        max(one.at, other.at),
+        one.cores + other.cores,
+        one.variance + other.variance,
+        one.per_degree + other.per_degree,
+    )
 
 
 def level_of(rows: Iterable[Row]) -> Level | None:
@@ -211,31 +172,8 @@ def level_of(rows: Iterable[Row]) -> Level | None:
     )
 
 
-def _stamps(store: Path | UPath, service: str) -> tuple[tuple[RunStore, int], ...]:
-    """Return each run of a service with a stamp that changes when the run changes."""
-    if isinstance(store, Path):
-        return _changes(store, service)
-    minute = int(time.time() // _FRESH_S)
-    return tuple((run, 0 if _complete(run) else minute) for run in runs_of(store, service))
-
-
-def _complete(run: RunStore) -> bool:
-    return run.run.startswith(LEVEL_RUN) or run.exists(Measurement, "week")
-
-
-def _changes(store: Path, service: str) -> tuple[tuple[RunStore, int], ...]:
-    directory = store / service
-    try:
-        with storage.reaching(directory, "list"), os.scandir(directory) as runs:
-            return tuple((RunStore(store, service, run.name), run.stat().st_mtime_ns) for run in runs)
-    except ArtifactError:
-        return ()
-
-
-@lru_cache(maxsize=_SERVICES_REMEMBERED)
-def _row(stamps: tuple[tuple[RunStore, int], ...], service: str) -> Row:
-    """Return the service's row without its core-hours, which grow with time."""
-    runs = [_summary(run, stamp) for run, stamp in stamps]
+def _row(runs: Sequence[Summary], service: str) -> Row:
+    """Return the service's row, with its core-hours until its last rollout."""
     profiles = profiles_made(runs)
     merged = [profile for profile, run in profiles if run.merged]
     current = merged[-1] if merged else None
@@ -249,9 +187,10 @@ def _row(stamps: tuple[tuple[RunStore, int], ...], service: str) -> Row:
         waiting=waiting if waiting and waiting.state == "open" else None,
         last=refreshes[-1] if refreshes else None,
         cores=sums[-1] if sums else None,
-        core_hours=0.0,
+        core_hours=sum(core_hours(refreshes, now=refreshes[-1].rollout_end)) if refreshes else 0.0,
         level=max((run.level for run in runs if run.level), key=lambda level: level.at, default=None),
         refreshes=tuple(refreshes),
+        changes=tuple(changes(refreshes)),
         problems=tuple(run.problem for run in runs if run.problem),
     )
 
@@ -265,46 +204,3 @@ def _last_match(profiles: Sequence[tuple[Profile, Summary]], current: Profile | 
         elif current and profile.made_at > current.made_at and run.pull_request:
             found = found if run.pull_request.current_match is None else run.pull_request.current_match
     return found
-
-
-@lru_cache(maxsize=_RUNS_REMEMBERED)
-def _summary(run: RunStore, stamp: int) -> Summary:  # noqa: ARG001  # what is remembered holds for it alone
-    """Summarise a run. An outage raises StoreError, so it is not cached as a damaged artifact."""
-    found = Summary()
-    try:
-        found = replace(found, profile=_profile(run))
-        found = replace(found, pull_request=_pull_request(run))
-        found = replace(found, level=run.find(Level))
-        return replace(found, refresh=read_refresh(run))
-    except ArtifactError as error:
-        # One damaged file must not hide 199 services.
-        return replace(found, problem=f"{run.directory}: {error.message}")
-
-
-def _profile(run: RunStore) -> Profile | None:
-    manifest = run.find(Manifest)
-    if manifest is None:
-        return None
-    return Profile(
-        run=manifest.run or run.directory.name,
-        made_at=manifest.made_at,
-        digest=manifest.profile,
-        size=manifest.profile_size,
-        samples=manifest.samples,
-        used=manifest.used,
-        selected=manifest.selected,
-    )
-
-
-def _pull_request(run: RunStore) -> PullRequest | None:
-    proposed = run.find(Proposed)
-    if proposed is None or proposed.pull_request is None or proposed.url is None:
-        return None
-    merge = run.find(Merge)
-    return PullRequest(
-        proposed.pull_request,
-        proposed.url,
-        merge.state if merge else "open",
-        proposed.source_match,
-        proposed.current_match,
-    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fleetpgo.errors import ArtifactError, StoreError
-from fleetpgo.overview import fleet
+from fleetpgo.overview import fleet, summaries
 from fleetpgo.run import contents, storage
 from fleetpgo.run.measured import PERIODS
 from fleetpgo.run.profiled import Manifest
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
     from fleetpgo.measurement.history import Refresh
-    from fleetpgo.overview.fleet import Profile, Summary
+    from fleetpgo.overview.summaries import Profile, Summary
 
 METRICS = {
     "fleetpgo_store_up": "Whether the artifact store answers.",
@@ -103,8 +103,8 @@ def answers(root: Path | UPath, *, seconds: float) -> bool:
 
 def _of_service(root: Path | UPath, service: str, now: datetime) -> Iterator[Figure]:
     labels = {"service": service}
-    runs = fleet.summaries(root, service)
-    made = fleet.profiles_made(runs)
+    runs = summaries.summaries(root, service)
+    made = summaries.profiles_made(runs)
     row = fleet.look_at_service(root, service, now=now)
     yield Figure("fleetpgo_unreadable_runs", len(row.problems), labels)
     if made:

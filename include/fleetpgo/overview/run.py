@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleetpgo.overview.fleet import profiles_made, summaries
 from fleetpgo.overview.instances import count_by_datacenter, look_at_instances, selection_warnings
 from fleetpgo.overview.measurements import look_at_measurements
 from fleetpgo.overview.stages import look_at_stages
+from fleetpgo.overview.summaries import profiles_made, summaries
 from fleetpgo.run.artifacts import (
     FILES,
     MergedProfile,
@@ -26,10 +26,10 @@ from fleetpgo.run.stop import why_stopped
 from fleetpgo.run.store import RunStore
 
 if TYPE_CHECKING:
-    from fleetpgo.overview.fleet import Profile
     from fleetpgo.overview.instances import DatacenterCount, Instance
     from fleetpgo.overview.measurements import MeasuredPeriod
     from fleetpgo.overview.stages import Stage
+    from fleetpgo.overview.summaries import Profile
     from fleetpgo.run.profiled import Agreement
 
 _DOWNLOADS: dict[tuple[type, str], str] = {

@@ -128,11 +128,15 @@ def remove_empty(directory: Path | UPath) -> None:
 
 @dataclass(frozen=True)
 class Found:
-    """A file: its path relative to the root, size in bytes, and last change (Unix seconds; 0 if unknown)."""
+    """A file: its path relative to the root, size in bytes, and last change (Unix seconds; 0 if unknown).
+
+    ``tag`` changes with the content of an object; "" for files, and where the storage gives none.
+    """
 
     name: str
     size: int
     changed: float
+    tag: str = ""
 
 
 def matching(root: Path | UPath, pattern: str, *, limit: float = LIMIT_S) -> list[Found]:
@@ -154,9 +158,29 @@ def matching(root: Path | UPath, pattern: str, *, limit: float = LIMIT_S) -> lis
             above = f"{root.path.strip('/')}/"
             listed = system.glob(above + pattern, detail=True, **bounds)
             return [
-                Found(str(key).strip("/").removeprefix(above), int(info["size"]), _changed(info))
+                Found(str(key).strip("/").removeprefix(above), int(info["size"]), _changed(info), _tag(info))
                 for key, info in listed.items()
                 if info.get("type") == "file"
+            ]
+    except NotThereError:
+        return []
+
+
+def files(directory: Path | UPath, *, limit: float = LIMIT_S) -> list[Found]:
+    """List the files in a directory, not those in its folders, unsorted; on object storage by one request.
+
+    None, if the directory does not exist. Raises as :func:`matching`.
+    """
+    try:
+        with reaching(directory, "list", limit=limit):
+            if isinstance(directory, Path):
+                return list(_local(directory, "*"))
+            system, bounds = _connected(directory, limit)
+            listed = system.ls(directory.path, detail=True, **bounds)
+            return [
+                Found(info["name"].rpartition("/")[2], int(info["size"]), _changed(info), _tag(info))
+                for info in listed
+                if info["type"] == "file"
             ]
     except NotThereError:
         return []
@@ -201,6 +225,11 @@ def _changed(info: Mapping[str, Any]) -> float:
     """Return when an object was last changed; s3fs and gcsfs use different keys for it."""
     value = info.get("LastModified") or info.get("mtime")
     return value.timestamp() if isinstance(value, datetime) else 0.0
+
+
+def _tag(info: Mapping[str, Any]) -> str:
+    """Return an object's entity tag; s3fs and gcsfs use different keys for it."""
+    return str(info.get("ETag") or info.get("etag") or "")
 
 
 @contextmanager

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from fastapi import Request
 
+    from fleetpgo.overview import Row
+    from fleetpgo_airflow.pages.access import ServiceDag
+
 _FILES = find_files()
 
 _POLICY = (
@@ -88,20 +91,23 @@ def static_file(path: str) -> FileResponse:
 @app.get("/api/fleet", responses=_ERRORS)
 def fleet(dags: ReadableDags) -> FleetAnswer:
     """Return the services whose DAG the user may read, and the cores that they have reclaimed together."""
-    store, now = hooks.store_root(), datetime.now(UTC)
-    rows = [overview.look_at_service(store, dag.service, now=now) for dag in dags]
+    now = datetime.now(UTC)
+    rows = overview.look_at_fleet(hooks.store_root(), [dag.service for dag in dags], now=now)
     return FleetAnswer.model_validate(
         {
-            # Of the many refreshes that a row sums up, the page needs the number alone.
-            "services": [
-                {**vars(dag), **vars(row), "refreshes": len(row.refreshes)}
-                for dag, row in zip(dags, rows, strict=True)
-            ],
+            "services": [_service(dag, row) for dag, row in zip(dags, rows, strict=True)],
             "level": overview.level_of(rows),
             "reclaimed": overview.reclaimed_by_day(rows),
             "now": now,
         }
     )
+
+
+def _service(dag: ServiceDag, row: Row) -> dict[str, Any]:
+    """Return the fields of a service; of the many refreshes that a row sums up, the page needs the number."""
+    shown = {**vars(dag), **vars(row), "refreshes": len(row.refreshes)}
+    del shown["changes"]
+    return shown
 
 
 @runs.get("")

@@ -13,10 +13,16 @@ export function h(tag, attributes = {}, ...children) {
 
 export const none = "–";
 
+// Making a format takes longer than a whole row: there is one for each number of digits.
+const formats = new Map();
+
+function format(digits) {
+  if (!formats.has(digits)) formats.set(digits, new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: "negative" }));
+  return formats.get(digits);
+}
+
 export function number(value, digits = 0) {
-  return value === null || value === undefined
-    ? none
-    : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: "negative" });
+  return value === null || value === undefined ? none : format(digits).format(value);
 }
 
 export function percent(share, digits = 1) {

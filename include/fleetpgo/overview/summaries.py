@@ -1,0 +1,314 @@
+"""What is needed of each run of a service, kept in memory: a run is read again only when it has changed.
+
+In a directory, the modification time of the run's directory tells: every new artifact is renamed into it.
+Object storage has no such time. There, what is known of a service is used for a minute. After that one
+request lists the service's runs, and one more for each run that may still change lists the run's artifacts. A
+run with a measurement over the week, or of the level, is not asked for again; nor is one that ended
+otherwise and has not changed for a week, nor one that has not changed for longer than runs may wait.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, TypeVar
+
+from fleetpgo.errors import ArtifactError, NotThereError
+from fleetpgo.measurement.history import Refresh, read_refresh
+from fleetpgo.run import storage
+from fleetpgo.run.artifacts import FILES
+from fleetpgo.run.measured import LEVEL_RUN, Level
+from fleetpgo.run.profiled import Manifest
+from fleetpgo.run.proposed import Merge, Proposed
+from fleetpgo.run.retention import LEAST_RUNS_AFTER
+from fleetpgo.run.store import RunStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from upath import UPath
+
+T = TypeVar("T")
+
+RUNS_KEPT = 1 << 18
+"""Most runs in memory, a kilobyte each: five years of 1,000 services with a run a week."""
+
+FRESH_S = 60.0
+"""Seconds for which what is known of a service in object storage is used without a request."""
+
+_QUIET_S = 7 * 86_400
+"""Seconds without a change after which a run that has ended, in object storage, is not asked for again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A profile that a run made, from its manifest.
+
+    Attributes:
+        run: id of the run.
+        made_at: when it was merged from what the instances sent.
+        digest: first 12 hex digits of its SHA-256.
+        size: size in bytes.
+        samples: CPU samples in it.
+        used: number of instances whose profiles were used, of ``selected``.
+    """
+
+    run: str
+    made_at: datetime
+    digest: str
+    size: int
+    samples: int
+    used: int
+    selected: int
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A pull request that a run opened or updated, as of that run.
+
+    Attributes:
+        number: its number.
+        url: its address.
+        state: ``open``, ``merged`` or ``skipped``.
+        source_match: source match of the proposed profile, 0 … 1 (:mod:`fleetpgo.golang.sourcematch`); None
+            if not recorded.
+        current_match: the same of the profile that was on the base branch.
+    """
+
+    number: int
+    url: str
+    state: str
+    source_match: float | None
+    current_match: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One run's data for the fleet's page.
+
+    Attributes:
+        profile: the profile that it made.
+        pull_request: the pull request that it opened.
+        refresh: what was measured of it.
+        level: the level, of a run that measured that.
+        idle: whether it proposed nothing, or its pull request was not merged: nothing follows.
+        problem: what could not be read; "" if all was.
+    """
+
+    profile: Profile | None = None
+    pull_request: PullRequest | None = None
+    refresh: Refresh | None = None
+    level: Level | None = None
+    idle: bool = False
+    problem: str = ""
+
+    @property
+    def merged(self) -> bool:
+        """Whether its pull request was merged, so the service is built with its profile."""
+        return self.pull_request is not None and self.pull_request.state == "merged"
+
+    @property
+    def measured(self) -> bool:
+        """Whether its last measurement is there."""
+        return self.level is not None or (self.refresh is not None and self.refresh.period == "week")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A run as it was read.
+
+    Attributes:
+        stamp: changes when the run changes.
+        changed: when its newest file was changed, Unix time; 0 if that is not known.
+        summary: what was read.
+    """
+
+    stamp: int
+    changed: float
+    summary: Summary
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """The runs of a service, by directory. It is the same object for as long as no run has changed."""
+
+    known: Mapping[str, _Known] = field(default_factory=dict)
+
+    @property
+    def summaries(self) -> list[Summary]:
+        """The summary of each run, unsorted."""
+        return [each.summary for each in self.known.values()]
+
+
+class _Service:
+    """A service in memory. One thread at a time brings it up to date."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.runs = Runs()
+        self.asked = -math.inf
+
+
+class Memory:
+    """The runs of services, for all threads.
+
+    Args:
+        most: number of runs beyond which the service that nobody has looked at for longest is forgotten.
+        fresh: seconds for which what is known of a service in object storage is used without a request.
+    """
+
+    def __init__(self, most: int = RUNS_KEPT, fresh: float = FRESH_S) -> None:
+        self._most, self._fresh = most, fresh
+        self._lock = Lock()
+        self._services: OrderedDict[tuple[Path | UPath, str], _Service] = OrderedDict()
+
+    def look(self, store: Path | UPath, service: str) -> Runs:
+        """Return the runs of a service.
+
+        Raises:
+            StoreError: the store does not answer, or refuses.
+        """
+        with self._lock:
+            known = self._services.setdefault((store, service), _Service())
+            self._services.move_to_end((store, service))
+        with known.lock:
+            local = isinstance(store, Path)
+            if not local and time.monotonic() - known.asked < self._fresh:
+                return known.runs
+            found = (_in_directory if local else _in_objects)(store, service, known.runs.known)
+            known.asked = time.monotonic()
+            if found != known.runs.known:
+                known.runs = Runs(found)
+                self._forget()
+            return known.runs
+
+    def __len__(self) -> int:
+        """Return how many runs are in memory."""
+        return sum(len(each.runs.known) for each in self._services.values())
+
+    def _forget(self) -> None:
+        with self._lock:
+            count = len(self)
+            while count > self._most:
+                _, forgotten = self._services.popitem(last=False)
+                count -= len(forgotten.runs.known)
+
+
+_memory = Memory()
+look = _memory.look
+
+
+def summaries(store: Path | UPath, service: str) -> list[Summary]:
+    """Return a summary of each run of a service, unsorted."""
+    return look(store, service).summaries
+
+
+def profiles_made(runs: Iterable[Summary]) -> list[tuple[Profile, Summary]]:
+    """Return the profiles that runs have made, each with its run, oldest first."""
+    made = [(run.profile, run) for run in runs if run.profile is not None]
+    return sorted(made, key=lambda each: each[0].made_at)
+
+
+def _in_directory(store: Path, service: str, known: Mapping[str, _Known]) -> dict[str, _Known]:
+    """Return a service's runs in a directory; what has not changed is taken from `known`."""
+    directory, found = store / service, {}
+    try:
+        with storage.reaching(directory, "list"), os.scandir(directory) as runs:
+            stamps = {run.name: run.stat().st_mtime_ns for run in runs}
+    except NotThereError:
+        return {}
+    for name, stamp in stamps.items():
+        before = known.get(name)
+        if before is None or before.stamp != stamp:
+            before = _Known(stamp, stamp / 1e9, _read(RunStore(store, service, name)))
+        found[name] = before
+    return found
+
+
+def _in_objects(store: UPath, service: str, known: Mapping[str, _Known]) -> dict[str, _Known]:
+    """Return a service's runs in object storage; see the module for what is asked."""
+    found = {}
+    for name in storage.names(store / service):
+        before = known.get(name)
+        if before is None or not _settled(before):
+            run = RunStore(store, service, name)
+            files = sorted(
+                (each.name, each.size, each.changed, each.tag) for each in storage.files(run.directory)
+            )
+            stamp = hash(tuple(files))
+            if before is None or before.stamp != stamp:
+                changed = max((changed for _, _, changed, _ in files), default=0.0)
+                run = _Listed(store, service, name, names=frozenset(file for file, *_ in files))
+                before = _Known(stamp, changed, _read(run))
+        found[name] = before
+    return found
+
+
+def _settled(known: _Known) -> bool:
+    """Return whether a run in object storage is not asked for again; see the module."""
+    if known.summary.measured:
+        return True
+    quiet = time.time() - known.changed if known.changed else 0.0
+    return quiet > LEAST_RUNS_AFTER.total_seconds() or (known.summary.idle and quiet > _QUIET_S)
+
+
+@dataclass(frozen=True)
+class _Listed(RunStore):
+    """A run in object storage whose files have been listed: no request asks for one that is not there."""
+
+    names: frozenset[str] = frozenset()
+
+    def find(self, kind: type[T], key: str = "") -> T | None:
+        return super().find(kind, key) if FILES[kind].path(key) in self.names else None
+
+
+def _read(run: RunStore) -> Summary:
+    """Summarise a run. An outage raises StoreError, so it is not kept as a damaged artifact."""
+    found = Summary()
+    try:
+        if run.run.startswith(LEVEL_RUN):
+            return replace(found, level=run.find(Level))
+        found = replace(found, profile=_profile(run))
+        if proposed := run.find(Proposed):
+            request = _pull_request(run, proposed)
+            idle = request is None or request.state == "skipped"
+            found = replace(found, pull_request=request, idle=idle)
+        return replace(found, refresh=read_refresh(run))
+    except ArtifactError as error:
+        # One damaged file must not hide 999 services.
+        return replace(found, problem=f"{run.directory}: {error.message}")
+
+
+def _profile(run: RunStore) -> Profile | None:
+    manifest = run.find(Manifest)
+    if manifest is None:
+        return None
+    return Profile(
+        run=manifest.run or run.directory.name,
+        made_at=manifest.made_at,
+        digest=sys.intern(manifest.profile),
+        size=manifest.profile_size,
+        samples=manifest.samples,
+        used=manifest.used,
+        selected=manifest.selected,
+    )
+
+
+def _pull_request(run: RunStore, proposed: Proposed) -> PullRequest | None:
+    if proposed.pull_request is None or proposed.url is None:
+        return None
+    merge = run.find(Merge)
+    return PullRequest(
+        proposed.pull_request,
+        sys.intern(proposed.url),
+        merge.state if merge else "open",
+        proposed.source_match,
+        proposed.current_match,
+    )
