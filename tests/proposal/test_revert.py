@@ -188,6 +188,14 @@ def test_the_pull_request_has_the_verdict_the_suspects_and_the_evidence(run, bri
     assert "| evidence |" in body
 
 
+def test_the_pull_request_offers_the_search_for_the_culprit_instead(run, bring, forge, go_profile):
+    run(bring(go_profile), go_profile)
+
+    body = forge.get(2).body
+    assert "```sh\nfleetpgo bisect tiny --forge ADDRESS\n```" in body
+    assert "this runs benchmarks (give `--benchmark`: `build.benchmark` is empty) without and with it" in body
+
+
 def test_the_second_measurement_brings_the_same_pull_request_up_to_date(run, bring, forge, go_profile):
     merged = bring(go_profile)
     first, second = run(merged, go_profile), run(merged, go_profile)

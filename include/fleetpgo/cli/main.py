@@ -32,6 +32,7 @@ COMMANDS = (
     "measure",
     "history",
     "store",
+    "bisect",
     "pr",
     "verify",
     "profile",

@@ -222,4 +222,26 @@ def _body(
         f"add the label `{DO_NOT_UPDATE}`. If you close it unmerged, fleetpgo opens no other for this commit."
     )
     calls = "\n".join(suspects) or "None: the profile made no call hot that was not hot before."
-    return f"{decision}\n\n### Suspects\n\n{where}\n\n{calls}\n\n### Evidence\n\n{report}\n\n{manners}"
+    instead = f"### Instead of the revert: guard the culprit\n\n{_alternative(service)}"
+    return (
+        f"{decision}\n\n### Suspects\n\n{where}\n\n{calls}\n\n{instead}\n\n"
+        f"### Evidence\n\n{report}\n\n{manners}"
+    )
+
+
+def _alternative(service: ServiceRules) -> str:
+    """Return how to find the one call that costs, and keep the rest of the profile."""
+    own = service.build.benchmark
+    benchmarks = (
+        f"the benchmarks {code(own)}"
+        if own
+        else "benchmarks (give `--benchmark`: `build.benchmark` is empty)"
+    )
+    return (
+        f"Often one call costs, and the others save. While {code(service.repository.base)} holds the "
+        f"profile, this runs {benchmarks} without and with it, and searches for that call:\n\n"
+        f"```sh\nfleetpgo bisect {service.name} --forge ADDRESS\n```\n\n"
+        "It also measures a build in which the call is guarded, and prints the lines for `profile.guards` in "
+        "the service file. With these the next run proposes a profile without that cost; then close this "
+        "unmerged. If no benchmark is slower with the profile, the cause is elsewhere: merge this."
+    )
