@@ -24,12 +24,15 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import requests
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from airflow.sdk.execution_time.context import AssetStateStoreAccessors
+    from airflow.triggers.base import TriggerEvent
 
     from fleetpgo_airflow.waits import What
 
@@ -177,8 +180,9 @@ def repository_with_branches(path: Path) -> None:
 
 def git(path: Path, *arguments: str, text: str | None = None) -> str:
     """Run git in a repository; return what it prints."""
-    command = ["git", "-C", path, *arguments]
-    return subprocess.run(command, check=True, input=text, capture_output=True, text=True).stdout.strip()
+    command = ["git", "-C", str(path), *arguments]
+    done = subprocess.run(command, check=True, input=text, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip()
 
 
 def prometheus(address: str) -> subprocess.Popen[bytes]:
@@ -238,7 +242,7 @@ def in_a_process(kind: str, runs: int, poll: int, address: str) -> Watched:
 async def watch(kind: str, runs: int, poll: int) -> Watched:
     """Begin all waits of a kind at once; watch them for one poll."""
     looks = Looks()
-    begin = releases(looks, runs, poll) if kind == "release" else waits(looks, kind, runs, poll)
+    begin = releases(looks, runs, poll) if kind == "release" else waits(looks, cast("What", kind), runs, poll)
     address = os.environ["BENCH_PROMETHEUS"]
     before, used = queries(address), time.process_time()
     tasks = [asyncio.create_task(each) for each in begin]
@@ -280,7 +284,12 @@ def waits(looks: Looks, kind: What, runs: int, poll: int) -> list[Coroutine[Any,
     triggers = [
         real.LookTrigger(what=kind, service=service_of(number), run=RUN, poll=poll) for number in range(runs)
     ]
-    return [anext(each.run()) for each in triggers]
+    return [first_event(each.run()) for each in triggers]
+
+
+async def first_event(events: AsyncIterator[TriggerEvent]) -> TriggerEvent:
+    """Wait until a wait ends, which none here does."""
+    return await anext(events)
 
 
 def releases(looks: Looks, runs: int, poll: int) -> list[Coroutine[Any, Any, Any]]:
@@ -292,16 +301,13 @@ def releases(looks: Looks, runs: int, poll: int) -> list[Coroutine[Any, Any, Any
     real.judge = looks.counted(real.judge)
     shared = SharedStreamManager()
 
-    def stream(number: int) -> AsyncIterator[Any]:
+    def stream(number: int) -> AsyncIterator[TriggerEvent]:
         trigger = real.ReleaseTrigger(service=service_of(number), connection="bench_prometheus", poll=poll)
-        trigger.asset_state_store = State()
+        trigger.asset_state_store = cast("AssetStateStoreAccessors", State())
         key = trigger.shared_stream_key()
         return trigger.filter_shared_stream(shared.subscribe(trigger_id=number, trigger=trigger, key=key))
 
-    async def wait(number: int) -> object:
-        return await anext(stream(number))
-
-    return [wait(number) for number in range(runs)]
+    return [first_event(stream(number)) for number in range(runs)]
 
 
 class State(dict[str, object]):
