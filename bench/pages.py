@@ -54,11 +54,10 @@ def multiply(folder: Path, services: list[str], runs: int) -> None:
         for period, each in measured.items():
             rollout = {**each.whole["rollout"], "end": at.isoformat()}
             first.write(replace(each, whole={**each.whole, "rollout": rollout}), period)
+        made = Path(str(first.directory))
         for service in services[1:]:
             # Links: the bytes are the same, and the pages only read them.
-            shutil.copytree(
-                first.directory, RunStore(folder / "store", service, run).directory, copy_function=os.link
-            )
+            shutil.copytree(made, folder / "store" / service / made.name, copy_function=os.link)
 
 
 def server_ms(running: site.Site) -> float:

@@ -47,6 +47,17 @@ def test_only_the_run_that_has_changed_is_read_again(store, read):
     assert (min(profile.samples for profile in profiles), set(read)) == (1, {second.directory.name})
 
 
+@pytest.mark.parametrize(("fresh", "seen"), [(3_600, []), (0, ["manual__2026-02-02T00_00_00+00_00"])])
+def test_a_run_that_has_ended_is_looked_at_once_a_minute(store, read, fresh, seen):
+    memory = Memory(fresh=fresh)
+    memory.look(store, "edge")
+    first = RunStore(store, "edge", fleet.FIRST)
+    first.write(first.read(Merge))
+    read.clear()
+    memory.look(store, "edge")
+    assert sorted(set(read)) == seen
+
+
 def test_a_service_without_a_change_is_the_same_object(store):
     memory = Memory()
     assert memory.look(store, "edge") is memory.look(store, "edge")

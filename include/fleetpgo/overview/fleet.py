@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
+
+import numpy as np
 
 from fleetpgo.measurement.history import (
     Change,
@@ -26,14 +28,16 @@ from fleetpgo.run.measured import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import date, datetime
 
+    from numpy.typing import NDArray
     from upath import UPath
 
     from fleetpgo.overview.summaries import Profile, PullRequest, Runs, Summary
 
 _NOW = timedelta(days=16)
 """Age up to which a level is what PGO saves now: it is measured every week, and one may fail."""
+
+_DAY_S = 86_400
 
 _AT_ONCE = 16
 """Services that are looked at side by side in object storage, where each request takes its time."""
@@ -56,7 +60,8 @@ class Row:
         level: what PGO saves now, from the newest measurement against a baseline, without figures if that is
             more than 16 days old; None if there never was one.
         refreshes: all measured refreshes, by the time of their rollout.
-        changes: what each of them adds to the sum of all services, where it counts.
+        changes: what each of them adds to the sum of all services, where it counts: a table whose columns are
+            the fields of :class:`fleetpgo.measurement.history.Change`, the time in Unix seconds.
         problems: artifacts that could not be read.
     """
 
@@ -69,7 +74,7 @@ class Row:
     core_hours: float
     level: Level | None
     refreshes: tuple[Refresh, ...]
-    changes: tuple[Change, ...]
+    changes: NDArray[np.float64] = field(compare=False)
     problems: tuple[str, ...]
 
 
@@ -121,23 +126,23 @@ def _current(level: Level, now: datetime) -> Level:
 
 def reclaimed_by_day(rows: Iterable[Row]) -> list[Reclaimed]:
     """Return the sum of all services' measured changes: the last value of each day with a change."""
-    days: dict[date, Change] = {}
-    for row in rows:
-        for change in row.changes:
-            day = change.at.date()
-            others = days.get(day)
-            days[day] = change if others is None else _together(change, others)
-    return sum_up(days.values())
-
-
-def _together(one: Change, other: Change) -> Change:
-    """Return the sum of two changes, at the later time."""
-    return Change(
-        max(one.at, other.at),
-        one.cores + other.cores,
-        one.variance + other.variance,
-        one.per_degree + other.per_degree,
+    found = np.concatenate([np.empty((0, len(Change._fields))), *(row.changes for row in rows)])
+    if not len(found):
+        return []
+    found = found[np.argsort(found[:, 0])]
+    begins = np.flatnonzero(np.diff(found[:, 0] // _DAY_S, prepend=-1))
+    ends = np.append(begins[1:], len(found)) - 1
+    sums = np.add.reduceat(found[:, 1:], begins)
+    return sum_up(
+        Change(datetime.fromtimestamp(at, UTC), *each)
+        for at, each in zip(found[ends, 0].tolist(), sums.tolist(), strict=True)
     )
+
+
+def _table(found: Iterable[Change]) -> NDArray[np.float64]:
+    """Return changes as a table; see :class:`Row`."""
+    rows = [(each.at.timestamp(), *each[1:]) for each in found]
+    return np.array(rows, dtype=np.float64).reshape(-1, len(Change._fields))
 
 
 def level_of(rows: Iterable[Row]) -> Level | None:
@@ -190,7 +195,7 @@ def _row(runs: Sequence[Summary], service: str) -> Row:
         core_hours=sum(core_hours(refreshes, now=refreshes[-1].rollout_end)) if refreshes else 0.0,
         level=max((run.level for run in runs if run.level), key=lambda level: level.at, default=None),
         refreshes=tuple(refreshes),
-        changes=tuple(changes(refreshes)),
+        changes=_table(changes(refreshes)),
         problems=tuple(run.problem for run in runs if run.problem),
     )
 

@@ -1,10 +1,13 @@
 """What is needed of each run of a service, kept in memory: a run is read again only when it has changed.
 
-In a directory, the modification time of the run's directory tells: every new artifact is renamed into it.
+In a directory, the modification time of the run's directory tells: every new artifact is renamed into it. It
+is read each time, but of a run that has ended only once a minute.
+
 Object storage has no such time. There, what is known of a service is used for a minute. After that one
-request lists the service's runs, and one more for each run that may still change lists the run's artifacts. A
-run with a measurement over the week, or of the level, is not asked for again; nor is one that ended
-otherwise and has not changed for a week, nor one that has not changed for longer than runs may wait.
+request lists the service's runs, and one more for each run that has not ended lists the run's artifacts.
+
+A run has ended when its week, or the level, is measured; a week after its last change, if it proposed nothing
+or its pull request was not merged; and when it has not changed for longer than runs may wait.
 """
 
 from __future__ import annotations
@@ -41,10 +44,10 @@ RUNS_KEPT = 1 << 18
 """Most runs in memory, a kilobyte each: five years of 1,000 services with a run a week."""
 
 FRESH_S = 60.0
-"""Seconds for which what is known of a service in object storage is used without a request."""
+"""Seconds for which what is known is used: of runs that have ended, and of all in object storage."""
 
 _QUIET_S = 7 * 86_400
-"""Seconds without a change after which a run that has ended, in object storage, is not asked for again."""
+"""Seconds without a change after which a run in which nothing follows has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +129,12 @@ class _Known:
 
     Attributes:
         stamp: changes when the run changes.
-        changed: when its newest file was changed, Unix time; 0 if that is not known.
+        ends: from when on the run has ended, Unix time.
         summary: what was read.
     """
 
     stamp: int
-    changed: float
+    ends: float
     summary: Summary
 
 
@@ -153,7 +156,7 @@ class _Service:
     def __init__(self) -> None:
         self.lock = Lock()
         self.runs = Runs()
-        self.asked = -math.inf
+        self.checked = -math.inf
 
 
 class Memory:
@@ -161,7 +164,7 @@ class Memory:
 
     Args:
         most: number of runs beyond which the service that nobody has looked at for longest is forgotten.
-        fresh: seconds for which what is known of a service in object storage is used without a request.
+        fresh: seconds for which what is known is used: of runs that have ended, and of all in object storage.
     """
 
     def __init__(self, most: int = RUNS_KEPT, fresh: float = FRESH_S) -> None:
@@ -179,11 +182,15 @@ class Memory:
             known = self._services.setdefault((store, service), _Service())
             self._services.move_to_end((store, service))
         with known.lock:
-            local = isinstance(store, Path)
-            if not local and time.monotonic() - known.asked < self._fresh:
+            every = time.monotonic() - known.checked >= self._fresh
+            if isinstance(store, Path):
+                found = _in_directory(store, service, known.runs.known, every=every)
+            elif every:
+                found = _in_objects(store, service, known.runs.known)
+            else:
                 return known.runs
-            found = (_in_directory if local else _in_objects)(store, service, known.runs.known)
-            known.asked = time.monotonic()
+            if every:
+                known.checked = time.monotonic()
             if found != known.runs.known:
                 known.runs = Runs(found)
                 self._forget()
@@ -216,47 +223,63 @@ def profiles_made(runs: Iterable[Summary]) -> list[tuple[Profile, Summary]]:
     return sorted(made, key=lambda each: each[0].made_at)
 
 
-def _in_directory(store: Path, service: str, known: Mapping[str, _Known]) -> dict[str, _Known]:
-    """Return a service's runs in a directory; what has not changed is taken from `known`."""
-    directory, found = store / service, {}
+def _in_directory(
+    store: Path, service: str, known: Mapping[str, _Known], *, every: bool
+) -> dict[str, _Known]:
+    """Return a service's runs in a directory; what has not changed is taken from `known`.
+
+    Args:
+        store: the store.
+        service: name of the service.
+        known: its runs as they were read last.
+        every: look at every run; else only at those that have not ended.
+    """
+    directory, now = store / service, time.time()
+    found, stamps = dict[str, _Known](), dict[str, int]()
     try:
         with storage.reaching(directory, "list"), os.scandir(directory) as runs:
-            stamps = {run.name: run.stat().st_mtime_ns for run in runs}
+            for run in runs:
+                before = known.get(run.name)
+                if every or before is None or before.ends > now:
+                    stamps[run.name] = run.stat().st_mtime_ns
+                else:
+                    found[run.name] = before
     except NotThereError:
         return {}
     for name, stamp in stamps.items():
         before = known.get(name)
         if before is None or before.stamp != stamp:
-            before = _Known(stamp, stamp / 1e9, _read(RunStore(store, service, name)))
+            summary = _read(RunStore(store, service, name))
+            before = _Known(stamp, _ends(summary, stamp / 1e9), summary)
         found[name] = before
     return found
 
 
 def _in_objects(store: UPath, service: str, known: Mapping[str, _Known]) -> dict[str, _Known]:
     """Return a service's runs in object storage; see the module for what is asked."""
+    now = time.time()
     found = {}
     for name in storage.names(store / service):
         before = known.get(name)
-        if before is None or not _settled(before):
-            run = RunStore(store, service, name)
-            files = sorted(
-                (each.name, each.size, each.changed, each.tag) for each in storage.files(run.directory)
-            )
-            stamp = hash(tuple(files))
+        if before is None or before.ends > now:
+            listed = storage.files(RunStore(store, service, name).directory)
+            stamp = hash(frozenset(listed))
             if before is None or before.stamp != stamp:
-                changed = max((changed for _, _, changed, _ in files), default=0.0)
-                run = _Listed(store, service, name, names=frozenset(file for file, *_ in files))
-                before = _Known(stamp, changed, _read(run))
+                names = frozenset(each.name for each in listed)
+                summary = _read(_Listed(store, service, name, names=names))
+                changed = max((each.changed for each in listed), default=0.0)
+                before = _Known(stamp, _ends(summary, changed), summary)
         found[name] = before
     return found
 
 
-def _settled(known: _Known) -> bool:
-    """Return whether a run in object storage is not asked for again; see the module."""
-    if known.summary.measured:
-        return True
-    quiet = time.time() - known.changed if known.changed else 0.0
-    return quiet > LEAST_RUNS_AFTER.total_seconds() or (known.summary.idle and quiet > _QUIET_S)
+def _ends(summary: Summary, changed: float) -> float:
+    """Return from when on a run has ended, Unix time; `changed`: its last change, 0 if that is not known."""
+    if summary.measured:
+        return changed
+    if not changed:
+        return math.inf
+    return changed + (_QUIET_S if summary.idle else LEAST_RUNS_AFTER.total_seconds())
 
 
 @dataclass(frozen=True)

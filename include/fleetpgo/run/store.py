@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from fleetpgo.errors import NotThereError
@@ -47,7 +48,7 @@ class RunStore:
     run: str
     limit: float = storage.LIMIT_S
 
-    @property
+    @cached_property
     def directory(self) -> Path | UPath:
         """The directory of this run's artifacts."""
         return self.root / self.service / _UNSAFE.sub("_", self.run)
@@ -81,11 +82,12 @@ class RunStore:
 
     def find(self, kind: type[T], key: str = "") -> T | None:
         """Return the artifact; None if it is not there. Raises what :meth:`read` raises otherwise."""
+        path = self.path(kind, key)
         try:
-            data = self.read_bytes(kind, key)
+            data = storage.read(path, limit=self.limit)
         except NotThereError:
             return None
-        return decode(kind, data, self.path(kind, key))
+        return decode(kind, data, path)
 
     def read_bytes(self, kind: type, key: str = "") -> bytes:
         """Return the artifact's bytes as they are.

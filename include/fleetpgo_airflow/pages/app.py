@@ -19,7 +19,13 @@ from fleetpgo.errors import FleetPGOError, StoreError
 from fleetpgo_airflow import hooks
 from fleetpgo_airflow.pages.access import MAY_READ_RUN, SIGNED_IN, ReadableDags, Store, run_state
 from fleetpgo_airflow.pages.files import explain_absence, find_files
-from fleetpgo_airflow.pages.responses import DifferenceAnswer, ErrorAnswer, FleetAnswer, RunAnswer
+from fleetpgo_airflow.pages.responses import (
+    DifferenceAnswer,
+    ErrorAnswer,
+    FleetAnswer,
+    RunAnswer,
+    ServiceAnswer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -103,11 +109,10 @@ def fleet(dags: ReadableDags) -> FleetAnswer:
     )
 
 
-def _service(dag: ServiceDag, row: Row) -> dict[str, Any]:
-    """Return the fields of a service; of the many refreshes that a row sums up, the page needs the number."""
+def _service(dag: ServiceDag, row: Row) -> ServiceAnswer:
+    """Return a service's answer; of the many refreshes of its row, the page needs the number alone."""
     shown = {**vars(dag), **vars(row), "refreshes": len(row.refreshes)}
-    del shown["changes"]
-    return shown
+    return ServiceAnswer.model_validate({name: shown[name] for name in ServiceAnswer.model_fields})
 
 
 @runs.get("")

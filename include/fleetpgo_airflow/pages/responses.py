@@ -38,43 +38,30 @@ class Answer(BaseModel):
 
 
 class ProfileAnswer(Answer):
-    """A profile that was merged, as JSON: :class:`fleetpgo.overview.fleet.Profile`."""
+    """A profile that was merged, as JSON: :class:`fleetpgo.overview.summaries.Profile`."""
 
     run: str
     made_at: datetime
     digest: str
     size: NonNegativeInt
     samples: NonNegativeInt
-    used: NonNegativeInt
-    selected: NonNegativeInt
 
 
 class PullRequestAnswer(Answer):
-    """An open pull request, as JSON: :class:`fleetpgo.overview.fleet.PullRequest`."""
+    """An open pull request, as JSON: :class:`fleetpgo.overview.summaries.PullRequest`."""
 
     number: int
     url: str
-    state: str
-    source_match: float | None
-    current_match: float | None
 
 
 class RefreshAnswer(Answer):
     """A measured refresh, as JSON: :class:`fleetpgo.measurement.history.Refresh`."""
 
-    run: str
-    rollout_end: datetime
-    profile: str
-    period: str
     verdict: str
     attribution: str
-    method: str | None
     saving: float | None
     low: float | None
     high: float | None
-    cores: float | None
-    cores_low: float | None
-    cores_high: float | None
 
 
 class ReclaimedAnswer(Answer):
