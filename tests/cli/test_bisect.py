@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from fleetpgo.cli.bisect import guard_lines
 from fleetpgo.cli.main import cli
-from fleetpgo.golang.pgohash import Choice
 from fleetpgo.golang.timing import Interval
 from fleetpgo.proposal.git import git
 from fleetpgo.service.files import load_named
-from fleetpgo.steps.bisect import Bisected
 from tests.pprof.messages import message, packed
 
 DEEP = """\
@@ -248,25 +245,12 @@ def test_a_run_needs_a_store(call):
     assert (done.exit_code, "--run needs --store" in done.output) == (2, True)
 
 
-FOUND = Bisected(
-    outcome="found",
-    said="a.F → a.g (a.go:3) costs",
-    package="example.com/a",
-    benchmark="BenchmarkF",
-    slower=Interval(10.0, 11.0, 12.0),
-    times={},
-    rounds=8,
-    choices=9,
-    suspects=(Choice("example.com/a", "a.go:3:2", "inline", "a.F", "a.g", "ff"),),
-    guard='gopkg.in/a%2ev1.(*T[go.shape."x"]).g',
-)
-
-
 def test_a_name_with_quotes_stays_one_name_in_the_lines(tmp_path, monkeypatch):
-    Path(tmp_path / "tiny.yaml").write_text(SERVICE + guard_lines(FOUND))
+    name = 'gopkg.in/a%2ev1.(*T[go.shape."x"]).g'
+    (tmp_path / "tiny.yaml").write_text(SERVICE + guard_lines(name, "BenchmarkF", Interval(10, 11, 12)))
     monkeypatch.setenv("FLEETPGO_SERVICES", str(tmp_path))
 
     (guard,) = load_named("tiny").profile.guards
 
-    assert guard.function == FOUND.guard
+    assert guard.function == name
     assert guard.issue == "fleetpgo bisect: BenchmarkF takes 11 times as long with it inlined"

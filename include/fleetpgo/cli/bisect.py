@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from upath import UPath
 
-    from fleetpgo.steps.bisect import Bisected
+    from fleetpgo.golang.bisection import Bisected
+    from fleetpgo.golang.timing import Interval
 
 _EXIT = {"found": 0, "no worse": 3, "uncertain": 4, "no single call": 5, "not the calls": 5, "guard costs": 5}
 """Exit codes. 1 is an error, and 2 is click's: a wrong command line."""
@@ -96,7 +97,7 @@ def bisect(
 def _show(found: Bisected) -> None:
     from rich.table import Table
 
-    from fleetpgo.steps.bisect import OFF, shown
+    from fleetpgo.golang.bisection import OFF, shown
 
     say(f"{found.said}.\n")
     table = Table(found.benchmark, "time per operation", "× no profile", box=None)
@@ -109,17 +110,15 @@ def _show(found: Bisected) -> None:
         say("\nThe calls that are left:")
         for each in found.suspects:
             say(f"  {each.caller} → {each.callee} ({each.line})")
-    if found.guard:
-        say(f"\nFor the service file:\n\n{guard_lines(found)}")
+    if found.guard and found.cost:
+        say(f"\nFor the service file:\n\n{guard_lines(found.guard, found.benchmark, found.cost)}")
 
 
-def guard_lines(found: Bisected) -> str:
-    """Return the lines of the service file that guard the culprit."""
-    issue = (
-        f"fleetpgo bisect: {found.benchmark} takes {found.slower.estimate:.3g} times as long with it inlined"
-    )
+def guard_lines(function: str, benchmark: str, cost: Interval) -> str:
+    """Return the lines of the service file that guard a function."""
+    issue = f"fleetpgo bisect: {benchmark} takes {cost.estimate:.3g} times as long with it inlined"
     return (
         "profile:\n  guards:\n"
-        f"    - function: {json.dumps(found.guard, ensure_ascii=False)}\n"
+        f"    - function: {json.dumps(function, ensure_ascii=False)}\n"
         f"      issue: {json.dumps(issue)}  # better: the link of your report at https://go.dev/issue\n"
     )

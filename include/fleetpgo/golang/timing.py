@@ -156,6 +156,7 @@ class Bench:
             BuildError: it does not compile.
         """
         binary = self.place / re.sub(r"[^\w.-]+", "_", f"{side}-{package}.test", flags=re.ASCII)
+        _log.info("compiling the benchmarks of %s: %s", package, side)
         self.go("test", "-c", f"-o={binary}", f"-pgo={pgo}", *flags, package, seen=seen)
         return binary
 

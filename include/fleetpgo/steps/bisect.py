@@ -1,31 +1,20 @@
-"""From a regression to its culprit: which call, inlined because of the profile, makes a benchmark slower.
+"""From a regression to its culprit: the clone, the build and the profile of a search.
 
-The step clones the base, builds the service once (a build may generate code), and works on `build.benchmark`:
-
-1. Without and with the profile, in turn: which benchmark is slower with it?
-2. All that the compiler inlines and devirtualises because of the profile left out: is it as fast as without?
-3. The search (:mod:`fleetpgo.golang.culprit`).
-4. The proof: without the profile, with it, without the culprit alone, and with the profile as
-   ``profile.guards`` would make it, in turn.
-
-Nothing is pushed and nothing is kept.
+The step clones the base, builds the service once (a build may generate code that benchmarks need), and
+searches with `build.benchmark` (:mod:`fleetpgo.golang.bisection`). Nothing is pushed and nothing is kept.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import unquote
+from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.errors import BuildError, RepositoryError, ToolchainError
-from fleetpgo.golang.asking import hot_packages
-from fleetpgo.golang.culprit import WITH, search
+from fleetpgo.errors import BuildError, RepositoryError
+from fleetpgo.golang.bisection import Bisected, Search
 from fleetpgo.golang.environment import download_modules
-from fleetpgo.golang.pgohash import Choice, Choices, denying, showing
-from fleetpgo.golang.timing import Bench, Interval, Times, duration, exactly, in_turn
+from fleetpgo.golang.timing import Bench
 from fleetpgo.golang.toolchain import build_settings
 from fleetpgo.proposal.builds import clone_to_build, runner_of
 from fleetpgo.proposal.checkout import read
@@ -33,55 +22,13 @@ from fleetpgo.proposal.wiring.mains import likely_profile, main_directories
 from fleetpgo.proposal.wiring.texts import innermost, read_build_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
-    from fleetpgo.golang.timing import Name
     from fleetpgo.proposal.checkout import Checkout
     from fleetpgo.proposal.forges import Forge
     from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)
-
-OFF, DENIED, WITHOUT, GUARDED = "no profile", "nothing inlined by it", "without the culprit", "guarded"
-"""The sides, besides :data:`fleetpgo.golang.culprit.WITH`."""
-
-SMALL = 0.02
-"""A benchmark that is certainly less than this slower is no worse."""
-
-_SHOWN = 20
-"""Suspects that are kept where no single call is found."""
-
-Outcome = Literal["found", "no worse", "uncertain", "no single call", "not the calls", "guard costs"]
-
-
-@dataclass(frozen=True)
-class Bisected:
-    """What a search for the culprit has found.
-
-    Attributes:
-        outcome: how it ended; `said` is that in words.
-        said: the result, in a sentence or two.
-        package: import path of the benchmark's package.
-        benchmark: the benchmark that is slower with the profile, or the worst of all.
-        slower: how many times as long it takes with the profile as without.
-        choices: calls that the compiler inlines or devirtualises because of the profile.
-        suspects: the culprit, or all calls of the function that costs; several functions' if none is found.
-        times: side → median time per operation in nanoseconds, with its interval.
-        rounds: of the last measurement.
-        guard: the function to name in ``profile.guards``; "" if none is proved to help.
-    """
-
-    outcome: Outcome
-    said: str
-    package: str
-    benchmark: str
-    slower: Interval
-    times: Mapping[str, Interval]
-    rounds: int
-    choices: int = 0
-    suspects: Sequence[Choice] = ()
-    guard: str = ""
 
 
 def bisect(
@@ -117,7 +64,13 @@ def bisect(
     with clone_to_build(service, forge, cache) as checkout:
         content = _committed(checkout, service) if profile is None else profile
         bench = _prepare(checkout, service, cache)
-        return _Search(service, bench, content).run(pattern)
+        # What the service file guards by now is no suspect any more.
+        guards = [
+            pprof.Guard(function=each.function, since="", until="", issue=each.issue, why="")
+            for each in service.profile.guards
+        ]
+        guarded, _ = pprof.guard(pprof.decode(content, limits=pprof.MERGED_LIMITS), extra=guards)
+        return Search(bench, guarded).run(pattern)
 
 
 def _committed(checkout: Checkout, service: ServiceRules) -> bytes:
@@ -150,250 +103,3 @@ def _prepare(checkout: Checkout, service: ServiceRules, cache: Path) -> Bench:
         service.build.timeout,
         service.build.memory,
     )
-
-
-@dataclass
-class _Search:
-    """One search, with the binaries that it has compiled.
-
-    Args:
-        service: rules of the service.
-        bench: compiles and runs the benchmarks.
-        profile: the bytes of the profile.
-    """
-
-    service: ServiceRules
-    bench: Bench
-    profile: bytes
-    _compiled: dict[tuple[str, frozenset[str]], Path] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        guards = [_guard(each.function, each.issue) for each in self.service.profile.guards]
-        # What the service file guards by now is no suspect any more.
-        self._decoded, _ = pprof.guard(pprof.decode(self.profile, limits=pprof.MERGED_LIMITS), extra=guards)
-        self._pgo = self.bench.place / "with.pprof"
-        self._pgo.write_bytes(self._decoded.data)
-        self._edges = pprof.call_edges(self._decoded)
-        self._packages = hot_packages(self._edges)
-        self._seen: dict[str, Choices] = {}
-
-    def run(self, pattern: str) -> Bisected:
-        """Search, and return what was found."""
-        names = self.bench.find(pattern)
-        (package, benchmark), times = self._worst(names, pattern)
-        self._package, self._benchmark = package, benchmark
-        self._directory = self.bench.directory(package)
-        slower, choices = times.ratio(WITH, OFF), self._seen[package].found
-
-        def ended(
-            outcome: Outcome, said: str, times: Times, suspects: Sequence[Choice] = (), guard: str = ""
-        ) -> Bisected:
-            _log.info("%s", said)
-            shown = {side: times.median(side) for side in times.of}
-            return Bisected(
-                outcome,
-                said,
-                package,
-                benchmark,
-                slower,
-                shown,
-                times.rounds,
-                len(choices),
-                suspects[:_SHOWN],
-                guard,
-            )
-
-        if slower.low <= 1:
-            return ended(*_not_slower(benchmark, slower, times.rounds), times)
-        _log.info("%s takes %s as long with the profile as without", benchmark, _times(slower))
-        if not choices:
-            return ended(
-                "not the calls",
-                f"{benchmark} is slower with the profile, but in its binary the compiler inlines and "
-                "devirtualises nothing because of it: no call is the culprit",
-                times,
-            )
-        everything = self._race({OFF: None, WITH: (), DENIED: choices}, lambda t: t.faster(DENIED, WITH))
-        if not everything.faster(DENIED, WITH):
-            return ended(
-                "not the calls",
-                f"{benchmark} is slower with the profile, also where none of the {len(choices):,} calls is "
-                "inlined or devirtualised because of it: no call is the culprit. What else the compiler does "
-                "with a profile is its alignment and order of code",
-                everything,
-            )
-        suspects = search(choices, self._race)
-        if len({each.callee for each in suspects}) > 1:
-            return ended(
-                "no single call",
-                f"{len(suspects):,} calls are left of {len(choices):,}, and {benchmark} is not certainly "
-                "faster without the one or the other half of them: each half costs as much as both, or too "
-                "little to be told from chance",
-                everything,
-                suspects,
-            )
-        return self._prove(suspects, ended)
-
-    def _prove(self, culprit: Sequence[Choice], ended: Callable[..., Bisected]) -> Bisected:
-        """Measure the profile with the culprit guarded, beside all else."""
-        function = self._in_profile(culprit[0].callee)
-        guarded, renamed = pprof.guard(self._decoded, extra=[_guard(function)])
-        place = self.bench.place / "guarded.pprof"
-        place.write_bytes(guarded.data)
-        binary = self.bench.compile("guarded", self._package, str(place), seen=_quiet)
-
-        def enough(times: Times) -> bool:
-            return times.faster(WITHOUT, WITH) and times.faster(GUARDED, WITH)
-
-        times = self._race(
-            {OFF: None, WITH: (), WITHOUT: culprit}, enough, more={GUARDED: self._timed(binary)}
-        )
-        call = "; ".join(f"{each.caller} → {each.callee} ({each.line})" for each in culprit[:_SHOWN])
-        if not times.faster(WITHOUT, WITH):
-            return ended(
-                "uncertain",
-                f"the search ends at {call}, but after {times.rounds} rounds {self._benchmark} is not "
-                "certainly faster without it: run this again on a quieter machine",
-                times,
-                culprit,
-            )
-        cost = f"{call} costs: with it {self._benchmark} takes {_times(times.ratio(WITH, WITHOUT))} as long"
-        if not (renamed and times.faster(GUARDED, WITH)):
-            return ended(
-                "guard costs",
-                f"{cost}. A guard on {function} does not help: {self._benchmark} is not certainly faster "
-                "with it, because the guard also takes the profile's other effects on that function",
-                times,
-                culprit,
-            )
-        left = times.ratio(GUARDED, OFF)
-        rest = (
-            f". With the guard it still takes {_times(left)} as long as without a profile: after adding the "
-            "guard, run this again, for there may be another culprit"
-            if left.low > 1
-            else ""
-        )
-        return ended("found", f"{cost}{rest}", times, culprit, function)
-
-    def _worst(self, names: Sequence[Name], pattern: str) -> tuple[Name, Times]:
-        """Run all benchmarks without and with the profile; return the one that is slower for most certain."""
-        off, on = [], []
-        for package in dict.fromkeys(package for package, _ in names):
-            directory = self.bench.directory(package)
-            off.append((self._compile(package, None), directory))
-            on.append((self._compile(package, ()), directory))
-        self._require_used()
-
-        def side(binaries: Sequence[tuple[Path, Path]]) -> Callable[[], dict[Name, float]]:
-            return lambda: {
-                name: time
-                for binary, directory in binaries
-                for name, time in self.bench.time(binary, directory, pattern).items()
-            }
-
-        def certain(found: Mapping[Name, Times]) -> bool:
-            return any(times.ratio(WITH, OFF).low > 1 for times in found.values())
-
-        found = in_turn({OFF: side(off), WITH: side(on)}, certain)
-        if not found:
-            raise BuildError(
-                f"no benchmark of {pattern} ran in each round",
-                hint="a benchmark must run under the same name each time, and not skip itself",
-            )
-        return max(found.items(), key=lambda item: item[1].ratio(WITH, OFF).low)
-
-    def _require_used(self) -> None:
-        """Refuse a profile that the compiler uses in none of the benchmarks' packages."""
-        if any(seen.found for seen in self._seen.values()):
-            return
-        if any(seen.unknown for seen in self._seen.values()):
-            raise _too_old()
-        raise BuildError(
-            "the profile is not used: in the benchmarks' binaries the compiler inlines and devirtualises "
-            "nothing because of it",
-            hint="see that build.benchmark runs the code that is hot in production; functions of package "
-            "main have another name in its own tests, so the profile does not speak of them there",
-        )
-
-    def _compile(self, package: str, denied: Collection[Choice] | None) -> Path:
-        """Compile a package's benchmarks with some choices denied; None: without a profile."""
-        if denied is None:
-            return self.bench.compile("off", package, "off", seen=_quiet)
-        key = package, frozenset(each.hash for each in denied)
-        if key not in self._compiled:
-            seen = Choices()
-            flags = denying(self._packages, denied) if denied else showing(self._packages)
-            try:
-                binary = self.bench.compile(
-                    f"with-{len(self._compiled)}", package, str(self._pgo), flags, seen=seen.read
-                )
-            except BuildError as error:
-                if seen.unknown:
-                    raise _too_old() from error
-                raise
-            self._compiled[key] = binary
-            if not denied:
-                self._seen[package] = seen
-        return self._compiled[key]
-
-    def _timed(self, binary: Path) -> Callable[[], dict[Name, float]]:
-        return lambda: self.bench.time(binary, self._directory, exactly(self._benchmark))
-
-    def _race(
-        self,
-        sides: Mapping[str, Collection[Choice] | None],
-        decided: Callable[[Times], bool],
-        more: Mapping[str, Callable[[], Mapping[Name, float]]] | None = None,
-    ) -> Times:
-        """Run the benchmark with some choices denied on each side, until a question is decided."""
-        name = self._package, self._benchmark
-        timed = {side: self._timed(self._compile(self._package, denied)) for side, denied in sides.items()}
-        found = in_turn({**timed, **(more or {})}, lambda found: name in found and decided(found[name]))
-        if name not in found:
-            raise BuildError(
-                f"{self._benchmark} did not run in each round",
-                hint="a benchmark must run under the same name each time, and not skip itself",
-            )
-        return found[name]
-
-    def _in_profile(self, callee: str) -> str:
-        """Return the name that the profile has for a function of the compiler's output."""
-        names = {edge.callee for edge in self._edges.weights}
-        return callee if callee in names else next((n for n in sorted(names) if unquote(n) == callee), callee)
-
-
-def _not_slower(benchmark: str, slower: Interval, rounds: int) -> tuple[Outcome, str]:
-    if slower.high < 1 + SMALL:
-        return "no worse", (
-            f"no worse with the profile: nothing to look for. {benchmark} is the one that gains least: it "
-            f"takes {_times(slower)} as long as without"
-        )
-    return "uncertain", (
-        f"after {rounds} rounds it is not certain that any benchmark is slower with the profile; {benchmark} "
-        f"takes {_times(slower)} as long as without. Use a quieter machine, or benchmarks that vary less"
-    )
-
-
-def _too_old() -> ToolchainError:
-    return ToolchainError(
-        "this Go's compiler has no -d=pgohash, which chooses single calls",
-        hint="Go 1.23 or newer has it; set GOTOOLCHAIN in build.environment, or raise `go` in go.mod",
-    )
-
-
-def _times(ratio: Interval) -> str:
-    """Return a ratio in words, with its interval."""
-    return f"{ratio.estimate:.3g} [{ratio.low:.3g}, {ratio.high:.3g}] times"
-
-
-def _guard(function: str, issue: str = "") -> pprof.Guard:
-    return pprof.Guard(function=function, since="", until="", issue=issue, why="")
-
-
-def _quiet(_: str) -> None:
-    """Show no line: of a search's many builds the errors alone are of interest."""
-
-
-def shown(time: Interval) -> str:
-    """Return a time with its interval: ``3.94 ms [3.9 ms, 4.01 ms]``."""
-    return f"{duration(time.estimate)} [{duration(time.low)}, {duration(time.high)}]"
