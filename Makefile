@@ -22,7 +22,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE \
   PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH:$(LOCAL)/npm/bin"
 
 .DEFAULT_GOAL := help
-.PHONY: transcript help dashboard setup test test-slow test-distributed test-stores test-forge test-helm test-containers image sbom lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse bench-waits study-ageing study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
+.PHONY: transcript help dashboard setup test test-slow test-distributed test-stores test-forge test-helm test-containers image sbom lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse bench-run bench-waits study-ageing study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -107,6 +107,9 @@ demo: setup ## Run the whole loop on a local Go fleet (DEMO_EXIT=1: end by itsel
 
 bench-merge: setup ## Time the merge against go tool pprof, both in turn
 	@$(RUN) python -m bench.merge
+
+bench-run: setup ## Measure what a run of 1,000 instances costs once the profiles have arrived
+	@$(RUN) python -m bench.run
 
 bench-light: setup ## Profile 10,000 instances of 0.01 core, up to a dry run of the proposal (minutes)
 	@$(RUN) python -m bench.light

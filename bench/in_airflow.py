@@ -11,7 +11,7 @@ import socket
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -42,8 +42,37 @@ measurement: {{cpu: cpu}}
 
 def collecting(port: int, seconds: int, instances: int, folder: Path) -> tuple[float, float, str]:
     """Collect from so many instances in Airflow: seconds of mapped span and of CPU, and what came of it."""
-    services, store = folder / "services", folder / "store"
-    services.mkdir()
+    store = folder / "store"
+    with _airflow(folder, store, port) as airflow:
+        airflow.wait_ready("bench_idle")
+        _run(airflow, "bench_idle", {"seconds": 1})  # the first run finds cold caches
+        _, idle, _ = _run(airflow, "bench_idle", {"seconds": seconds})
+        tasks, busy, run = _run(airflow, "bench_collect", {"seconds": seconds, "instances": instances})
+    mapped = [each for each in tasks if each["task_id"] == "mapped"]
+    starts, ends = (
+        [datetime.fromisoformat(each[date]) for each in mapped] for date in ("start_date", "end_date")
+    )
+    profiles = RunStore(store, "bench", run)
+    got = [profiles.read(Record, key).state for key in profiles.keys(Record)]
+    said = f"{got.count('fetched')} profiles; CPU beyond an idle run's {idle:.1f} s"
+    return (max(ends) - min(starts)).total_seconds(), busy - idle, said
+
+
+def merging(arrived: Path, folder: Path) -> tuple[dict[str, float], float, float]:
+    """Run what follows the fetching tasks: wall seconds by task, CPU seconds beyond an idle run, its own."""
+    params = {"arrived": str(arrived)}
+    with _airflow(folder, folder / "airflow-store", port=1) as airflow:
+        airflow.wait_ready("bench_run_idle")
+        _run(airflow, "bench_run_idle", params)  # the first run finds cold caches
+        _, idle, _ = _run(airflow, "bench_run_idle", params)
+        tasks, busy, _ = _run(airflow, "bench_run", params)
+    return {each["task_id"]: each["duration"] for each in tasks}, busy - idle, idle
+
+
+def _airflow(folder: Path, store: Path, port: int) -> Airflow:
+    """An Airflow with the DAGs of the benchmarks, and the service that they are of."""
+    services = folder / "services"
+    services.mkdir(exist_ok=True)
     (services / "bench.yaml").write_text(SERVICE.format(port=port))
     variables = {
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "bench" / "dags"),
@@ -52,18 +81,11 @@ def collecting(port: int, seconds: int, instances: int, folder: Path) -> tuple[f
         "FLEETPGO_SERVICES": str(services),
         "FLEETPGO_STORE": str(store),
     }
-    with Airflow(folder, _free_port(), variables) as airflow:
-        airflow.wait_ready("bench_idle")
-        _run(airflow, "bench_idle", {"seconds": 1})  # the first run finds cold caches
-        _, idle, _ = _run(airflow, "bench_idle", {"seconds": seconds})
-        span, busy, run = _run(airflow, "bench_collect", {"seconds": seconds, "instances": instances})
-    profiles = RunStore(store, "bench", run)
-    got = [profiles.read(Record, key).state for key in profiles.keys(Record)]
-    return span, busy - idle, f"{got.count('fetched')} profiles; CPU beyond an idle run's {idle:.1f} s"
+    return Airflow(folder, _free_port(), variables)
 
 
-def _run(airflow: Airflow, dag: str, params: Mapping[str, object]) -> tuple[float, float, str]:
-    """Run a DAG: seconds of mapped span and of CPU, and the run's id."""
+def _run(airflow: Airflow, dag: str, params: Mapping[str, object]) -> tuple[list[dict[str, Any]], float, str]:
+    """Run a DAG: its task instances, seconds of CPU, and the run's id."""
     before = _cpu()
     run = airflow.trigger(dag, params)
     while (state := airflow.run_state(dag, run)) in ("queued", "running"):
@@ -74,11 +96,7 @@ def _run(airflow: Airflow, dag: str, params: Mapping[str, object]) -> tuple[floa
     if state != "success":
         logs = [airflow.task_log(each) for each in tasks if each["state"] == "failed"]
         raise SystemExit("\n".join([f"{dag}: {state}", *logs]))
-    mapped = [each for each in tasks if each["task_id"] == "mapped"]
-    starts, ends = (
-        [datetime.fromisoformat(each[date]) for each in mapped] for date in ("start_date", "end_date")
-    )
-    return (max(ends) - min(starts)).total_seconds(), cpu, run
+    return tasks, cpu, run
 
 
 def _cpu() -> float:

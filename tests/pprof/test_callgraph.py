@@ -33,6 +33,14 @@ def test_any_profile_gives_the_edges_that_the_rules_give(profile):
     assert call_edges(decode(packed(profile))) == oracle.call_edges(profile)
 
 
+@given(profiles, st.lists(st.booleans(), min_size=24, max_size=24))
+def test_any_locations_may_have_one_address(profile, near):
+    for location, at_the_start in zip(profile.location, near, strict=False):
+        if at_the_start:
+            location.address = profile.mapping[0].memory_start
+    assert call_edges(decode(packed(profile))) == oracle.call_edges(profile)
+
+
 @settings(max_examples=15)
 @given(profiles.filter(lambda profile: len(profile.function) > 0))
 def test_go_prints_the_same_edges_for_any_profile(profile):

@@ -28,7 +28,10 @@ data = open(sys.argv[1], "rb").read()
 pprof.check(data)
 merged, _ = pprof.guard(pprof.merge([data, data], weights="equal"))
 pprof.minimise(merged, prove=None)
-pprof.compare(pprof.decode(data), merged), pprof.sufficiency({{"a": data, "b": merged.data}})
+pprof.compare(pprof.decode(data), merged)
+table = pprof.EdgeTable()
+table.add(pprof.pack(list(zip("ab", pprof.edges_of_each([data, merged.data])))))
+pprof.sufficiency({{"one": "a", "other": "b"}}, table)
 assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
 assert not started, started
 """

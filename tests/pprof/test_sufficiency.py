@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fleetpgo.pprof import Sufficiency, sufficiency
+from fleetpgo import pprof
+from fleetpgo.pprof import Sufficiency
 from fleetpgo.pprof.edges import Edge, Edges
 from fleetpgo.pprof.minimising import from_edges
 
@@ -16,6 +17,14 @@ def instance(seed: int, samples: int, *, edges: list[Edge] = EDGES) -> bytes:
     counts = np.random.default_rng(seed).multinomial(samples, shares / shares.sum())
     drawn = zip(edges, counts.tolist(), strict=True)
     return from_edges(Edges.of({edge: count for edge, count in drawn if count}))
+
+
+def sufficiency(fleet: dict[str, bytes]) -> Sufficiency:
+    """Instance → its profile: how far they agree."""
+    table = pprof.EdgeTable()
+    if fleet:
+        table.add(pprof.pack(list(zip(fleet, pprof.edges_of_each(fleet.values()), strict=True))))
+    return pprof.sufficiency({name: name for name in fleet}, table)
 
 
 def test_equal_instances_agree_fully():

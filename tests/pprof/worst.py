@@ -42,7 +42,9 @@ try:
         edges = pprof.merge_edges([data])
         from_edges(edges), edges.preprofile()
     elif step == "agree":
-        pprof.sufficiency({"a": data, "b": data, "c": data})
+        table = pprof.EdgeTable()
+        table.add(pprof.pack(list(zip("abc", pprof.edges_of_each([data] * 3)))))
+        pprof.sufficiency({"a": "a", "b": "b", "c": "c"}, table)
     elif step == "show":  # what the pages' server does
         packed = pprof.merge([data]).data
         start = time.process_time()

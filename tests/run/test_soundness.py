@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from fleetpgo.cli.main import cli
 from fleetpgo.errors import StoreError
 from fleetpgo.run import soundness, storage
-from fleetpgo.run.artifacts import FILES, FetchedProfile, MergedProfile, ProposedProfile
+from fleetpgo.run.artifacts import FILES, EdgePack, FetchedProfile, MergedProfile, ProposedProfile
 from fleetpgo.run.profiled import Manifest, Record
 from fleetpgo.run.proposed import Proposed
 from fleetpgo.run.store import RunStore
@@ -45,6 +45,12 @@ def test_a_profile_whose_digest_is_not_its_name_is_damaged(run):
     run.path(FetchedProfile, key).write_bytes(b"other")
     ((name, state, why),) = findings(run)
     assert (name, state, "and not its name" in why) == (f"profiles/{key}.pb.gz", "damaged", True)
+
+
+def test_a_pack_of_edges_whose_digest_is_not_its_name_is_damaged(run):
+    run.write(EdgePack(b"other"), "a" * 64)
+    ((name, state, why),) = findings(run)
+    assert (name, state, "and not its name" in why) == (f"edges/{'a' * 64}.npz", "damaged", True)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ This package limits what a profile costs production, and what an untrusted answe
 - :mod:`.guards`: how many at once of a datacenter, of a host, in all; and when a round stops.
 - :mod:`.fetching`: one answer, streamed to disk (:mod:`.spool`).
 - :mod:`.examining`: check of the received bodies; only good ones are stored.
+- :mod:`.packs`: the call edges of the profiles, kept for the steps that follow.
 - :mod:`.usage`: whether a profile holds about as much CPU as Prometheus says.
 - :mod:`.resolving`: check of the resolved address of each connection (:mod:`fleetpgo.network.addresses`).
 - :mod:`.access`: credentials and TLS; no secret is ever part of a URL, a record or a log line.
@@ -19,6 +20,7 @@ This package limits what a profile costs production, and what an untrusted answe
 from fleetpgo.collection.access import Access
 from fleetpgo.collection.examining import Profile, keep
 from fleetpgo.collection.fetching import Limits
+from fleetpgo.collection.packs import read_edges
 from fleetpgo.collection.records import read_record, read_records, was_asked, write_record
 from fleetpgo.collection.rounds import collect
 
@@ -28,6 +30,7 @@ __all__ = [
     "Profile",
     "collect",
     "keep",
+    "read_edges",
     "read_record",
     "read_records",
     "was_asked",

@@ -10,6 +10,8 @@ sets OPENBLAS_NUM_THREADS (docs/decisions/0101).
   :func:`check_each`: some at once, in less time.
 - :func:`merge`: many profiles to one, as google/pprof's ``profile.Merge`` does; :func:`merge_edges`:
   only what the compiler reads of it, in less time.
+- :class:`EdgeTable`: the call edges of many profiles, each derived once (:func:`edges_of_each`) and kept
+  (:func:`pack`).
 - :func:`call_edges`: the compiler's view; from the Go toolchain itself: :mod:`fleetpgo.golang.preprofile`.
 - :func:`minimise`: the smallest profile that builds the same bytes, with proof.
 - :func:`guard`: neutralise functions that are known to go wrong when inlined by a profile.
@@ -22,16 +24,16 @@ A profile of the wrong kind, damaged or hostile raises :class:`fleetpgo.errors.P
 """
 
 from fleetpgo.pprof.builds import Moved, moved
-from fleetpgo.pprof.callgraph import call_edges
 from fleetpgo.pprof.checking import check, check_each, facts
 from fleetpgo.pprof.codec.reading import Limits
 from fleetpgo.pprof.comparing import Comparison, compare
 from fleetpgo.pprof.describing import Facts
 from fleetpgo.pprof.edges import Edge, Edges
+from fleetpgo.pprof.edgetable import EdgeTable, OwnEdges, pack
 from fleetpgo.pprof.guarding import GUARDS, Guard, guard
-from fleetpgo.pprof.merging import merge, merge_edges
+from fleetpgo.pprof.merging import edges_of_each, merge, merge_edges
 from fleetpgo.pprof.minimising import Minimised, minimise, minimise_edges
-from fleetpgo.pprof.profile import MERGED_LIMITS, Profile, decode
+from fleetpgo.pprof.profile import MERGED_LIMITS, Profile, call_edges, decode
 from fleetpgo.pprof.programs import KnownNames
 from fleetpgo.pprof.ranking import Rank, top
 from fleetpgo.pprof.repairing import Left, Repaired, repair
@@ -43,6 +45,7 @@ __all__ = [
     "MERGED_LIMITS",
     "Comparison",
     "Edge",
+    "EdgeTable",
     "Edges",
     "Facts",
     "Guard",
@@ -51,6 +54,7 @@ __all__ = [
     "Limits",
     "Minimised",
     "Moved",
+    "OwnEdges",
     "Profile",
     "Rank",
     "Repaired",
@@ -60,6 +64,7 @@ __all__ = [
     "check_each",
     "compare",
     "decode",
+    "edges_of_each",
     "facts",
     "guard",
     "merge",
@@ -67,6 +72,7 @@ __all__ = [
     "minimise",
     "minimise_edges",
     "moved",
+    "pack",
     "repair",
     "stack_difference",
     "sufficiency",

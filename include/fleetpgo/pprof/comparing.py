@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleetpgo.pprof.callgraph import call_edges
 from fleetpgo.pprof.chance import least_by_chance
+from fleetpgo.pprof.profile import call_edges
 
 if TYPE_CHECKING:
     from fleetpgo.pprof.edges import Edge, Edges

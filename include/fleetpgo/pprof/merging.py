@@ -29,7 +29,9 @@ from fleetpgo.pprof.callgraph import CallGraph
 from fleetpgo.pprof.codec.decoding import parse
 from fleetpgo.pprof.codec.leaves import parse_leaves
 from fleetpgo.pprof.codec.reading import JOINT_BYTES, Limits, message
+from fleetpgo.pprof.codec.texts import TextNumbers
 from fleetpgo.pprof.describing import require_cpu_samples
+from fleetpgo.pprof.edgetable import own_edges
 from fleetpgo.pprof.profile import MERGED_LIMITS, Profile
 from fleetpgo.pprof.sampling import count
 from fleetpgo.pprof.tables import Tables, check_compatible
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from fleetpgo.pprof.codec.arrays import Ints
     from fleetpgo.pprof.codec.columns import Columns, Header
     from fleetpgo.pprof.edges import Edges
+    from fleetpgo.pprof.edgetable import OwnEdges
 
     Parser = Callable[[Sequence[bytes], Limits], Columns]
 
@@ -119,6 +122,26 @@ def merge_edges(
         if tables:
             graph.add(tables.profile())
         return graph.edges()
+
+
+def edges_of_each(
+    profiles: Iterable[bytes],
+    *,
+    limits: Limits = Limits(),  # noqa: B008 -- frozen
+) -> Generator[OwnEdges]:
+    """Yield the call edges of each profile; all name functions by the same numbers.
+
+    Args:
+        profiles: gzipped or not; taken some at a time, and not kept.
+        limits: what each profile may be.
+
+    Raises:
+        ProfileError: a profile cannot be read, or is none of CPU samples: it has its number, from 0.
+    """
+    names = TextNumbers()
+    with closing(_ahead(_parts(profiles, limits, LEAVES_TOGETHER))) as ahead:
+        for part in _columns(ahead, limits, parse_leaves):
+            yield from own_edges(part, names, names.some(part.strings, part.functions[:, 0]))
 
 
 def _read(

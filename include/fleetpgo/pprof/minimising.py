@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.errors import ToolchainError
-from fleetpgo.pprof.callgraph import call_edges
 from fleetpgo.pprof.codec.arrays import NONE
 from fleetpgo.pprof.codec.columns import CPU_VALUE_TYPES, Columns, Header, ValueType
 from fleetpgo.pprof.codec.leaves import COMPILER_DEPTH
 from fleetpgo.pprof.codec.texts import Texts, go_bytes
 from fleetpgo.pprof.codec.writing import write
 from fleetpgo.pprof.edges import Edges, places_of_names
+from fleetpgo.pprof.profile import call_edges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof.callgraph import call_edges
 from fleetpgo.pprof.checking import check
 from fleetpgo.pprof.codec.reading import Limits
 from fleetpgo.pprof.codec.showing import shown
 from fleetpgo.pprof.codec.texts import go_bytes
-from fleetpgo.pprof.profile import Profile
+from fleetpgo.pprof.profile import Profile, call_edges
 from fleetpgo.pprof.renaming import rename, whole_names
 from fleetpgo.pprof.startlines import are_foreign
 from fleetpgo.pprof.symbolising import frames_at, mappings_of, symbolise

@@ -12,21 +12,22 @@ little. Three figures show it:
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetpgo.pprof.callgraph import call_edges
-from fleetpgo.pprof.codec.reading import Limits
-from fleetpgo.pprof.edges import HOT_PERCENT, places_of_names
-from fleetpgo.pprof.profile import decode
+from fleetpgo.pprof.edges import HOT_PERCENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from numpy.typing import NDArray
 
     from fleetpgo.pprof.codec.arrays import Ints
-    from fleetpgo.pprof.edges import Edges
+    from fleetpgo.pprof.edgetable import EdgeTable
 
 SPLITS = 8
 """Random halves that the figures are the mean of: one split alone depends on who is on which side."""
@@ -83,23 +84,16 @@ class Sufficiency:
     influence: Influence | None = None
 
 
-def sufficiency(
-    profiles: Mapping[str, bytes],
-    *,
-    limits: Limits = Limits(),  # noqa: B008 -- frozen
-) -> Sufficiency:
+def sufficiency(instances: Mapping[str, str], table: EdgeTable) -> Sufficiency:
     """Judge whether the profiles of a fleet hold enough samples to stand for it.
 
     The same profiles always get the same figures.
 
     Args:
-        profiles: instance → its profile, gzipped or not.
-        limits: largest size and counts of a profile.
-
-    Raises:
-        ProfileError: one of the profiles cannot be read.
+        instances: instance → the key of its profile in the table.
+        table: the call edges of the profiles.
     """
-    fleet = _Fleet.of({name: call_edges(decode(profiles[name], limits=limits)) for name in sorted(profiles)})
+    fleet = _Fleet.of({name: instances[name] for name in sorted(instances)}, table)
     total = int(fleet.everything.sum())
     names = list(fleet.parts)
     if len(names) < 2:  # noqa: PLR2004 -- two halves need two instances
@@ -108,11 +102,11 @@ def sufficiency(
     shuffle = random.Random(0)  # noqa: S311 -- a fixed seed: the same profiles get the same figures
     for _ in range(SPLITS):
         shuffle.shuffle(names)
-        half = len(names) // 2
-        one, other = fleet.sum(names[:half]), fleet.sum(names[half:])
+        one = fleet.sum(names[: len(names) // 2])
+        other = fleet.everything - one
         overlaps.append(_overlap(one, other))
         coverages += [_coverage(one, other), _coverage(other, one)]
-    leave_one_out = {name: _overlap(fleet.sum([name]), fleet.without(name)) for name in fleet.parts}
+    leave_one_out = {name: fleet.overlap_with_others(name) for name in fleet.parts}
     return Sufficiency(
         instances=len(names),
         weight=total,
@@ -134,22 +128,18 @@ class _Fleet:
     """
 
     everything: Ints
-    parts: Mapping[str, tuple[Ints, Ints]]
+    parts: Mapping[str, tuple[NDArray[np.int32], NDArray[Any]]]
 
     @classmethod
-    def of(cls, instances: Mapping[str, Edges]) -> _Fleet:
-        known = {edge for own in instances.values() for edge in own.weights}
-        places = places_of_names(known)
-        ordered = sorted(known, key=lambda edge: (places[edge.caller], places[edge.callee], edge.offset))
-        row_of = {edge: row for row, edge in enumerate(ordered)}
-        everything = np.zeros(len(known), np.int64)
+    def of(cls, instances: Mapping[str, str], table: EdgeTable) -> _Fleet:
+        places = np.empty(len(table), np.int32)  # ten thousand profiles name some twenty million
+        places[table.in_order()] = np.arange(len(table))
         parts = {}
-        for name, own in instances.items():
-            rows = np.fromiter(map(row_of.__getitem__, own.weights), np.int64, len(own))
-            weights = np.fromiter(own.weights.values(), np.int64, len(own))
-            everything[rows] += weights
-            parts[name] = rows, weights
-        return cls(everything, parts)
+        for name, key in instances.items():
+            rows, weights = table.profile(key)
+            parts[name] = places[rows], weights
+        fleet = cls(np.zeros(len(table), np.int64), parts)
+        return replace(fleet, everything=fleet.sum(parts))
 
     def sum(self, names: Iterable[str]) -> Ints:
         """Return (edges,) the weight of each in some instances."""
@@ -163,14 +153,30 @@ class _Fleet:
         """Return the weight of each edge, summed over all instances but the one named; shape (edges,)."""
         return self.everything - self.sum([name])
 
+    def overlap_with_others(self, name: str) -> float:
+        """Return the overlap of an instance with all others together. Only its own edges are looked at."""
+        rows, weights = self.parts[name]
+        own = weights.astype(np.int64)
+        others = self.everything[rows] - own
+        total = int(own.sum())
+        return _common(own, total, others, self.total - total)
+
+    @cached_property
+    def total(self) -> int:
+        """Sum of all weights."""
+        return int(self.everything.sum())
+
 
 def _overlap(one: Ints, other: Ints) -> float:
     """What :func:`fleetpgo.pprof.comparing.overlap` says of two columns of weights."""
-    total, total_of_other = int(one.sum()), int(other.sum())
+    rows = np.flatnonzero((one != 0) & (other != 0))
+    return _common(one[rows], int(one.sum()), other[rows], int(other.sum()))
+
+
+def _common(mine: Ints, total: int, theirs: Ints, total_of_other: int) -> float:
+    """Return the overlap of two columns of weights, given those on the edges of both, and all together."""
     if not total or not total_of_other:
         return 0.0
-    rows = np.flatnonzero((one != 0) & (other != 0))
-    mine, theirs = one[rows], other[rows]
     if total * total_of_other > MOST_IN_INT64:  # in Python's whole numbers then, which have no end
         mine, theirs = mine.astype(object), theirs.astype(object)
     # In whole numbers, so that equal profiles overlap by exactly 1.

@@ -34,6 +34,13 @@ class FetchedProfile(bytes):
     """A profile as an instance sent it. Its key is its SHA-256, so a stored profile is never truncated."""
 
 
+class EdgePack(bytes):
+    """Call edges of some fetched profiles (:mod:`fleetpgo.pprof.edgetable`). Its key is its SHA-256.
+
+    Its version is in it. If it is of another one, or damaged, the edges are derived from the profiles again.
+    """
+
+
 class Trouble(bytes):
     """Error that a failing instance answered with. Its key is the instance."""
 
@@ -90,6 +97,8 @@ FILES: dict[type, File] = {
     # For each instance; see :func:`key_of`.
     Record: File(keyed="profiles/{}.json", version=1),
     FetchedProfile: File(keyed="profiles/{}.pb.gz"),
+    # For some dozens of profiles.
+    EdgePack: File(keyed="edges/{}.npz"),
     Trouble: File(keyed="in_trouble/{}"),
     Stop: File("stop.json", version=1),
     MergedProfile: File("merged.pb.gz"),

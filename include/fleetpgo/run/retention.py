@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from fleetpgo.errors import ArtifactError, NotThereError, StoreError
 from fleetpgo.run import contents, storage
-from fleetpgo.run.artifacts import FetchedProfile, Trouble
+from fleetpgo.run.artifacts import EdgePack, FetchedProfile, Trouble
 from fleetpgo.run.measured import Level, Measurement
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Merge, Proposed, Reverted, Rollout
@@ -49,7 +49,7 @@ LEAST_RUNS_AFTER = timedelta(days=200)
 LEAST_PROFILES_AFTER = timedelta(days=8)
 """A run may collect for so long: its windows lie within a week."""
 
-PROFILES = (FetchedProfile, Trouble)
+PROFILES = (FetchedProfile, EdgePack, Trouble)
 
 HISTORY = (Begun, Manifest, Proposed, Merge, Rollout, Measurement, Level, Reverted)
 """What `fleetpgo history`, the fleet's page, the measurements of later runs and the next releases read."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fleetpgo.errors import ArtifactError, StoreError
 from fleetpgo.run import contents, storage
-from fleetpgo.run.artifacts import FILES, FetchedProfile, MergedProfile, ProposedProfile, key_of
+from fleetpgo.run.artifacts import FILES, EdgePack, FetchedProfile, MergedProfile, ProposedProfile, key_of
 from fleetpgo.run.digest import digest
 from fleetpgo.run.profiled import Manifest, Record
 from fleetpgo.run.proposed import Merge, Proposed, Rollout
@@ -99,7 +99,7 @@ def _fault(run: RunStore, held: Held, value: object) -> str:
     """Return what is wrong with an artifact that can be read; "": nothing that can be told."""
     if isinstance(value, Record) and held.key != key_of(value.instance):
         return f"it is the record of {value.instance}, by another name"
-    if isinstance(value, FetchedProfile):
+    if isinstance(value, (FetchedProfile, EdgePack)):
         found = hashlib.sha256(value).hexdigest()
         return "" if found == held.key else f"its SHA-256 is {found}, and not its name"
     if isinstance(value, MergedProfile):

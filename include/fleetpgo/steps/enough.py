@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.collection import Limits, read_records
-from fleetpgo.run.artifacts import FetchedProfile
+from fleetpgo.collection import Limits, read_edges, read_records
 from fleetpgo.steps.contributions import contributions, in_merge
 
 if TYPE_CHECKING:
@@ -38,8 +37,8 @@ def judge(service: ServiceRules, store: RunStore, selection: Selection) -> Verdi
     if samples < service.selection.target_samples:
         return Verdict(enough=False, message=f"{have}; the target is {service.selection.target_samples:,}")
     limits = Limits.of(service.collection, seconds=0).of_profiles
-    profiles = {each.instance: store.read(FetchedProfile, each.sha256) for each in used}
-    agreement = pprof.sufficiency(profiles, limits=limits)
+    instances = {each.instance: each.sha256 for each in used}
+    agreement = pprof.sufficiency(instances, read_edges(store, list(instances.values()), limits=limits))
     short = disagreement(service.profile.warn_below, agreement)
     return Verdict(enough=not short, message="; ".join([f"{have}, as many as are wanted", *short]))
 

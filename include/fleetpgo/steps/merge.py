@@ -7,14 +7,13 @@ the run. The manifest says why it was refused, and the quorum decides whether th
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fleetpgo import pprof
-from fleetpgo.collection import Limits, read_records, was_asked
+from fleetpgo.collection import Limits, read_edges, read_records, was_asked
 from fleetpgo.errors import ProfileError, QuorumError
 from fleetpgo.golang.preprofile import preprofile
 from fleetpgo.measurement.figures import percent
@@ -29,6 +28,8 @@ from fleetpgo.steps.repair import mend
 from fleetpgo.steps.toolchains import toolchains
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from fleetpgo.run.profiled import Contribution
     from fleetpgo.run.store import RunStore
     from fleetpgo.selection import Selection
@@ -49,23 +50,6 @@ HELD = (
 
 _LISTED = 10
 """Instances that are named with the reason why they gave no profile."""
-
-
-class _Profiles(Mapping[str, bytes]):
-    """The used profiles by instance, read from the store one at a time."""
-
-    def __init__(self, store: RunStore, instances: Sequence[Contribution]) -> None:
-        self._store = store
-        self._digests = {each.instance: each.sha256 for each in instances}
-
-    def __getitem__(self, instance: str) -> bytes:
-        return self._store.read(FetchedProfile, self._digests[instance])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._digests)
-
-    def __len__(self) -> int:
-        return len(self._digests)
 
 
 def merge_run(
@@ -101,10 +85,10 @@ def merge_run(
         weights = merge_weights(selection, given)
         instances = [replace(each, weight=weights.get(each.instance, 1.0)) for each in instances]
         used = in_merge(instances)
-        profiles = _Profiles(store, used)
         try:
             made = _make(
-                profiles,
+                store,
+                {each.instance: each.sha256 for each in used},
                 [each.weight for each in used] if selection.strata else "none",
                 service,
                 limits=limits,
@@ -195,26 +179,28 @@ class _Made(NamedTuple):
 
 
 def _make(
-    profiles: _Profiles,
+    store: RunStore,
+    digests: Mapping[str, str],
     weights: Literal["none"] | Sequence[float],
     service: ServiceRules,
     *,
     limits: pprof.Limits,
     go: str | None,
 ) -> _Made:
-    """Merge, guard, minimise and judge the profiles.
+    """Merge, guard, minimise and judge the profiles, given by instance and digest.
 
     Raises:
         ProfileError: one of them cannot be merged with the others.
     """
-    merged = pprof.merge(profiles.values(), weights=weights, limits=limits)
+    profiles = (store.read(FetchedProfile, each) for each in digests.values())
+    merged = pprof.merge(profiles, weights=weights, limits=limits)
     guards = [
         pprof.Guard(function=each.function, since="", until="", issue=each.issue, why="")
         for each in service.profile.guards
     ]
     guarded, renamed = pprof.guard(merged, extra=guards)
     minimal = pprof.minimise(guarded, prove=partial(preprofile, go=go) if go else None)
-    agreement = pprof.sufficiency(profiles, limits=limits)
+    agreement = pprof.sufficiency(digests, read_edges(store, list(digests.values()), limits=limits))
     return _Made(merged.data, minimal, agreement, renamed, toolchains(merged))
 
 

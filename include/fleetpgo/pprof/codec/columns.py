@@ -141,6 +141,9 @@ def require_short_names(profiles: Columns, most: int) -> None:
         ProfileError: the names in all lines of all stacks are longer than ``most`` together (``too-large``).
     """
     sizes = np.append(profiles.strings.sizes().take(profiles.functions[:, 0]), 0)  # the last is that of NONE
+    lines = int(np.diff(profiles.line_starts).take(profiles.stacks).sum())
+    if int(sizes.max()) * lines <= most:  # as of nearly all
+        return
     before = np.concatenate(([0], np.cumsum(sizes[profiles.lines[:, 0]])))[profiles.line_starts]
     of_stacks = np.diff(before).take(profiles.stacks).sum(dtype=np.float64)  # which does not overflow
     if of_stacks > most:

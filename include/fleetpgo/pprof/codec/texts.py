@@ -40,9 +40,13 @@ class Texts(Sequence[bytes]):
     @classmethod
     def of(cls, texts: Sequence[bytes]) -> Texts:
         """Create from separate texts."""
-        ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
-        octets = pa.py_buffer(b"".join(texts))
-        return cls(pa.Array.from_buffers(pa.binary(), len(texts), [None, pa.py_buffer(ends), octets]))
+        return cls.joined(b"".join(texts), np.cumsum([0, *map(len, texts)]))
+
+    @classmethod
+    def joined(cls, octets: bytes, ends: Ints) -> Texts:
+        """Create from all texts in one, and (texts + 1,) where each starts and the last one ends."""
+        buffers = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(octets)]
+        return cls(pa.Array.from_buffers(pa.binary(), len(ends) - 1, buffers))
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -63,6 +67,10 @@ class Texts(Sequence[bytes]):
         of_rows = rows.tolist()
         texts = {row: self[row] for row in set(of_rows)}
         return [texts[row] for row in of_rows]
+
+    def taken(self, rows: Ints) -> Texts:
+        """Return the texts of some rows."""
+        return Texts(_taken(self.column, rows))
 
     def distinct(self, rows: Ints) -> tuple[list[bytes], Ints]:
         """Return the different texts, and the position of each row's text among them; shape (rows,)."""

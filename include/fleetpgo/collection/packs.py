@@ -1,0 +1,77 @@
+"""The call edges of the fetched profiles, kept beside them: whoever needs them first derives and writes them.
+
+Those of some dozens are one artifact, a pack. A pack is a cache: where one is lost, damaged or of another
+version, the edges are derived from the profiles once more. Why so: docs/decisions/0103-edges-are-kept.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import TYPE_CHECKING
+
+from fleetpgo import pprof
+from fleetpgo.errors import ProfileError
+from fleetpgo.run.artifacts import EdgePack, FetchedProfile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fleetpgo.pprof import EdgeTable, Limits, OwnEdges
+    from fleetpgo.run.store import RunStore
+
+log = logging.getLogger(__name__)
+
+PACK = 64
+"""Profiles in a pack. More of them take more memory until they are written, and share few more names."""
+
+
+def write_pack(store: RunStore, profiles: Sequence[tuple[str, OwnEdges]]) -> bytes:
+    """Write the edges of some profiles, each with its digest; return the pack's bytes. Blocks."""
+    data = pprof.pack(profiles)
+    store.write(EdgePack(data), hashlib.sha256(data).hexdigest())
+    return data
+
+
+def read_edges(store: RunStore, digests: Sequence[str], *, limits: Limits) -> EdgeTable:
+    """Return the call edges of profiles by their digests. Those that no pack has are derived, and kept.
+
+    Args:
+        store: the run's artifacts.
+        digests: of the profiles, each once.
+        limits: what each may be.
+
+    Raises:
+        ProfileError: a profile of which nothing was kept cannot be read; it has its place in ``digests``.
+    """
+    table, wanted = pprof.EdgeTable(), set(digests)
+    for key in store.keys(EdgePack):
+        if len(wanted) == table.profiles:
+            break
+        data, path = store.read(EdgePack, key), store.path(EdgePack, key)
+        if hashlib.sha256(data).hexdigest() != key:
+            log.warning("%s is damaged: its SHA-256 is not its name. Its call edges are derived again", path)
+            store.remove(EdgePack, key)
+            continue
+        try:
+            table.add(data, wanted)
+        except ProfileError as error:  # of another version of fleetpgo, which may need it
+            log.info("%s: %s Its call edges are derived again", path, error.message)
+    left = [place for place, each in enumerate(digests) if each not in table]
+    for first in range(0, len(left), PACK):
+        derived = _derived(store, digests, left[first : first + PACK], limits)
+        table.add(write_pack(store, list(derived)))
+    return table
+
+
+def _derived(
+    store: RunStore, digests: Sequence[str], places: Sequence[int], limits: Limits
+) -> Iterator[tuple[str, OwnEdges]]:
+    """Yield digests and edges of some profiles, read from their bytes."""
+    wanted = [digests[place] for place in places]
+    try:
+        every = pprof.edges_of_each((store.read(FetchedProfile, each) for each in wanted), limits=limits)
+        yield from zip(wanted, every, strict=True)
+    except ProfileError as error:
+        place = None if error.profile is None else places[error.profile]
+        raise ProfileError(error.message, reason=error.reason, hint=error.hint, profile=place) from error
