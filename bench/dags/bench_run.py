@@ -22,7 +22,7 @@ def arrive() -> None:
 
     context = get_current_context()
     store = hooks.run_store(SERVICE, context["run_id"])
-    shutil.copytree(context["params"]["arrived"], store.directory, copy_function=os.link)
+    shutil.copytree(context["params"]["arrived"], str(store.directory), copy_function=os.link)
 
 
 @task
