@@ -62,6 +62,7 @@ def params(service: ServiceRules) -> dict[str, Param]:
         ),
         **(NOW if service.selection.windows else {}),
         **(RELEASE if service.release else {}),
+        **_variants(service),
         "dry_run": Param(
             default=False,
             type="boolean",
@@ -69,6 +70,24 @@ def params(service: ServiceRules) -> dict[str, Param]:
             description="Do everything but push and open the pull request.",
         ),
     }
+
+
+def _variants(service: ServiceRules) -> dict[str, Param]:
+    """Return the field for build variants, if the service has some."""
+    names = list(service.build.variants)
+    if not names:
+        return {}
+    variants = Param(
+        default=[],
+        type=["null", "array"],
+        items={"type": "string", "enum": names},
+        # Of an array with examples the form makes a list to choose from.
+        examples=names,
+        title="Variants",
+        description="Build and benchmark these variants of build.variants beside the profile. The pull "
+        "request says what each gives, and proposes none.",
+    )
+    return {"variants": variants}
 
 
 def _length(service: ServiceRules) -> dict[str, Param]:

@@ -259,7 +259,7 @@ class BuildAndOpenPROperator(RefreshOperator):
     operator_extra_links = (PullRequestLink(), ProfileLink())
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Propose; param ``dry_run``: everything but the push and the pull request."""
+        """Propose; params ``dry_run``: everything but the push and the pull request; ``variants``: names."""
         from fleetpgo.golang import caches, environment  # noqa: PLC0415  # not when the DAG file is parsed
         from fleetpgo.steps.propose_run import propose_profile  # noqa: PLC0415  # likewise
 
@@ -275,6 +275,7 @@ class BuildAndOpenPROperator(RefreshOperator):
                 dry_run=context["params"]["dry_run"],
                 cache=hooks.cache(),
                 run_url=context["task_instance"].log_url,
+                variants=context["params"].get("variants") or (),
             )
         stats.proposed(self.service, proposed)
         self.log.info("pull request: %s", proposed.url or f"none: {proposed.reason or 'dry run'}")

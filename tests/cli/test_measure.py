@@ -105,6 +105,49 @@ def test_what_is_missing_or_unreadable_is_said(run, options, message):
     assert message in result.output
 
 
+@pytest.fixture
+def half_rolled_out(start_prometheus):
+    """A Prometheus that has seen four instances in two datacenters; one in each got GOAMD64=v3 at noon."""
+    noon = int(datetime.now(UTC).timestamp()) // 60 * 60 - 1_200
+    times = range(noon - 1_200, noon + 1_200, 10)
+    series = []
+    for number in range(4):
+        labels = {"instance": f"i{number}", "datacenter": f"dc{number % 2}"}
+        after = 0.9 if number < 2 else 1.0
+        cpu = [(at, (after if at >= noon else 1.0) + at % 30 / 1_000) for at in times]
+        series += [("cpu", labels, cpu), ("requests", labels, [(at, 10.0) for at in times])]
+        series.append(
+            ("build_info", {**labels, "goamd64": "v3" if number < 2 else "v1"}, [(at, 1) for at in times])
+        )
+    prometheus = start_prometheus(series)
+    return prometheus.address, datetime.fromtimestamp(noon, UTC).isoformat()
+
+
+def test_a_variant_is_measured_as_a_profile_is_by_the_query_for_its_instances(tmp_path, half_rolled_out):
+    address, noon = half_rolled_out
+    (tmp_path / "api.yaml").write_text(
+        "selection: {cpu: cpu}\n"
+        "repository: {forge: github, connection: github, project: acme/api}\n"
+        "build: {binary: bin/api}\nrollout: {fraction: up}\n"
+        "measurement: {requests: requests, settle: 10s, step: 10s}\n"
+    )
+    times = ("--rollout-start", noon, "--rollout-end", noon, "--window", "10m")
+    treated = ("--treated", 'build_info{goamd64="v3"}')
+
+    runner = CliRunner(env={"FLEETPGO_SERVICES": str(tmp_path)})
+    result = runner.invoke(cli, ("measure", "api", "--prometheus", address, *times, *treated, "--json"))
+
+    assert result.exit_code == 0, result.output
+    estimate = json.loads(result.stdout)["estimate"]
+    assert (estimate["method"], round(estimate["saving"], 2)) == ("A", 0.10)
+
+
+def test_a_query_for_treated_instances_means_nothing_to_a_file(run, table):
+    result = run("measure", "wshim", "--from-csv", str(table), "--treated", "up")
+
+    assert (result.exit_code, "--treated is for a deploy" in result.output) == (2, True)
+
+
 def test_a_window_that_is_not_over_is_too_early(run):
     end = datetime.now(UTC)
     times = ("--rollout-start", end.isoformat(), "--rollout-end", end.isoformat())

@@ -132,6 +132,18 @@ def test_the_form_starts_from_the_service_file(dag):
     assert all(dag.params.get_param(name).description for name in dag.params)
 
 
+def test_the_form_offers_the_build_variants_of_the_service_and_asks_for_none(tmp_path, load):
+    text = (services_directory() / "wshim.yaml").read_text()
+    variants = (
+        "  variants: {v3: {environment: {GOAMD64: v3}}, next: {environment: {GOTOOLCHAIN: go1.28.0}}}\n"
+    )
+    (tmp_path / "wshim.yaml").write_text(text.replace("build:\n", f"build:\n{variants}"))
+
+    params = load(tmp_path)["pgo_refresh__wshim"].params
+
+    assert (params["variants"], params.get_param("variants").schema["examples"]) == ([], ["v3", "next"])
+
+
 def test_every_task_has_a_timeout_and_retries(dag):
     assert [task.task_id for task in dag.tasks if not task.execution_timeout or not task.retries] == []
 

@@ -26,6 +26,7 @@ from fleetpgo.proposal.body import (
 from fleetpgo.proposal.ensure import Marker, marker
 from fleetpgo.proposal.etiquette import REBASE_BOX
 from fleetpgo.proposal.verify import Verified
+from fleetpgo.run.proposed import Variant, VariantTime
 
 FIRST = Proposal(
     service="wshim",
@@ -117,6 +118,12 @@ HOSTILE = dataclasses.replace(
         REFRESH.verified,
         tested=HOSTILE_NAME,
         benchmarks=[Benchmark(HOSTILE_NAME, HOSTILE_NAME, 1.0, 2.0, 0.01)],
+        variants=(
+            Variant("v3", HOSTILE_NAME, failed=HOSTILE_NAME),
+            Variant(
+                "v4", "x", "", "go1.27.3", 1, 1.0, benchmarks=(VariantTime(*[HOSTILE_NAME] * 2, 1, 1, 1),)
+            ),
+        ),
         optimised=Optimised(1, 1, (OptimisedCall("inlined", HOSTILE_NAME, HOSTILE_NAME, 0.5),)),
         match=SourceMatch(
             0.5, 1.0, {}, tuple(Lost(Edge(HOSTILE_NAME, f"x{n}", n), 0.02, "the callee") for n in range(25))
@@ -230,6 +237,10 @@ def test_no_name_anywhere_in_a_body_is_markup_or_a_mention(value):
             HOSTILE.verified,
             tested=value,
             benchmarks=[Benchmark(value, value, 1.0, 2.0, 0.01)],
+            variants=(
+                Variant("v3", value, failed=value),
+                Variant("v4", "x", "", "go1.27.3", 1, 1.0, benchmarks=(VariantTime(value, value, 1, 1, 1),)),
+            ),
             optimised=Optimised(1, 1, (OptimisedCall("inlined", value, value, 0.5),)),
             match=SourceMatch(0.5, 1.0, {}, (Lost(Edge(value, value, 1), 0.5, "the callee"),)),
         ),
@@ -296,6 +307,34 @@ def test_a_profile_of_another_source_warns():
 
 def test_a_profile_that_fits_does_not_warn():
     assert "Please note" not in body(FIRST)
+
+
+def test_what_each_variant_gives_is_told_and_what_none_gives():
+    variants = (
+        Variant(
+            "v3",
+            "GOAMD64=v3",
+            toolchain="go1.27.3",
+            size=9_079_290,
+            seconds=61.0,
+            benchmarks=(
+                VariantTime("example.com/a", "BenchmarkParse", 0.93, 0.91, 0.95),
+                VariantTime("example.com/a", "BenchmarkWrite", 1.01, 0.98, 1.03),
+            ),
+        ),
+        Variant("next", "GOTOOLCHAIN=go9", failed="it does not build: no such Go"),
+        Variant("plain", "-trimpath", toolchain="go1.27.3", size=9_171_000, seconds=2.0, same=True),
+    )
+    proposal = dataclasses.replace(FIRST, verified=dataclasses.replace(FIRST.verified, variants=variants))
+
+    text = body(proposal)
+
+    assert "| `v3` | `GOAMD64=v3` | go1.27.3, 9,079,290 bytes (-1.0 %) |" in text
+    assert "| `v3` | `example.com/a` | `BenchmarkParse` | 0.930 [0.910, 0.950] |" in text
+    assert "| `v3` | `example.com/a` | `BenchmarkWrite` | ~ 1.010 [0.980, 1.030] |" in text
+    assert "it does not build: no such Go |" in text
+    assert "the same bytes as without it" in text
+    assert "Build variants" not in body(FIRST)
 
 
 def test_only_a_whole_match_is_shown_as_1():

@@ -38,6 +38,20 @@ def test_what_a_file_leaves_out_has_safe_defaults(tmp_path):
     )
 
 
+def test_a_variants_flags_and_variables_are_laid_over_those_of_the_build(tmp_path):
+    variant = "{environment: {GOAMD64: v3}, flags: [-trimpath, '-gcflags=all=-l -m']}"
+    text = MINIMAL.replace("bin/api}", f"bin/api, variants: {{v3: {variant}}}}}")
+
+    variant = services.load_service(write(tmp_path, text)).build.variants["v3"]
+
+    assert variant.over({"GOFLAGS": "-tags=netgo", "LANG": "C"}) == {
+        "GOFLAGS": "-tags=netgo '-trimpath' '-gcflags=all=-l -m'",
+        "GOAMD64": "v3",
+        "LANG": "C",
+    }
+    assert variant.sets == "GOAMD64=v3 -trimpath -gcflags=all=-l -m"
+
+
 def test_a_number_in_the_builds_environment_is_its_digits(tmp_path):
     environment = "build: {binary: bin/api, environment: {CGO_ENABLED: 0, GOFLAGS: -tags=netgo}}"
     text = MINIMAL.replace("build: {binary: bin/api}", environment)
@@ -93,6 +107,36 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
             "binary: bin/api",
             "binary: bin/api, environment: {a-b: x}",
             "api.yaml:4: build.environment: a-b is not a variable name",
+        ),
+        (
+            "binary: bin/api",
+            "binary: bin/api, variants: {v3: {environment: {GOOS: plan9}}}",
+            "api.yaml:4: build.variants.v3.environment: a variant may not set GOOS, but only how Go compiles",
+        ),
+        (
+            "binary: bin/api",
+            "binary: bin/api, variants: {v3: {environment: {GOFLAGS: -race}}}",
+            "api.yaml:4: build.variants.v3.environment: give GOFLAGS as `flags`",
+        ),
+        (
+            "binary: bin/api",
+            "binary: bin/api, variants: {v3: {flags: -pgo=off}}",
+            "api.yaml:4: build.variants.v3.flags: the profile is the same in all builds",
+        ),
+        (
+            "binary: bin/api",
+            "binary: bin/api, variants: {v3: {flags: -toolexec=/bin/sh}}",
+            "api.yaml:4: build.variants.v3.flags: a variant may not pass -toolexec=/bin/sh",
+        ),
+        (
+            "binary: bin/api",
+            "binary: bin/api, variants: {v3: {}}",
+            "api.yaml:4: build.variants.v3: a variant needs `environment` or `flags`",
+        ),
+        (
+            "binary: bin/api",
+            "binary: bin/api, variants: {'a b': {flags: -trimpath}}",
+            "api.yaml:4: build.variants.a b",
         ),
         ("$profile", "$digest", "api.yaml:5: rollout.fraction: unknown placeholder $digest"),
         ('"$profile"', '~".*$"', "api.yaml:5: rollout.fraction: a lone $ is not a placeholder"),

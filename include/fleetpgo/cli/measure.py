@@ -75,6 +75,12 @@ class _Length(click.ParamType[timedelta]):
     default="",
     help="First 12 hex digits of the new profile's SHA-256, for the query rollout.treated.",
 )
+@click.option(
+    "--treated",
+    metavar="PROMQL",
+    help="One series per instance that got the new build: of any deploy to a part of the fleet, such as a "
+    "build variant. Default: rollout.treated.",
+)
 @click.option("--window", type=_Length(), help="Length of each window: 7d, 1h. Default: measurement.week.")
 @click.option(
     "--exclude",
@@ -120,6 +126,7 @@ def measure(
     rollout_start: datetime | None,
     rollout_end: datetime | None,
     profile: str,
+    treated: str | None,
     window: timedelta | None,
     excluded: tuple[tuple[datetime, datetime], ...],
     csv: Path | None,
@@ -156,7 +163,7 @@ def measure(
     from fleetpgo.measurement.terminal import render
     from fleetpgo.service.files import load_named
 
-    described = load_named(service)
+    described = _treating(load_named(service), treated, by_hand=not (run or csv or parquet))
     if run is not None:
         from fleetpgo.cli.measure_run import measure_run
 
@@ -211,6 +218,16 @@ def measure(
         console.print(render(measured.comparison))
     else:
         say(files["json" if as_json else "md"].decode(), nl=False)
+
+
+def _treating(service: ServiceRules, treated: str | None, *, by_hand: bool) -> ServiceRules:
+    """Return the rules with another query for the instances on the new build, if one was given."""
+    if treated is None:
+        return service
+    if not by_hand:
+        raise click.UsageError("--treated is for a deploy that --rollout-start and --rollout-end name")
+    rollout = service.rollout.model_copy(update={"treated": treated})
+    return service.model_copy(update={"rollout": rollout})
 
 
 def _measure_file(

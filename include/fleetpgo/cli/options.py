@@ -241,6 +241,15 @@ json_option = click.option(
 )
 
 
+variants_option = click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    metavar="NAME",
+    help="Build and benchmark this variant of build.variants beside the profile, too; may be repeated.",
+)
+
+
 def new_run() -> str:
     """Return an id for a run that has none."""
     return f"cli-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}"

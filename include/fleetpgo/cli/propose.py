@@ -20,6 +20,7 @@ from fleetpgo.cli.options import (
     service_argument,
     store_option,
     trusted_ca,
+    variants_option,
 )
 from fleetpgo.cli.printing import say
 from fleetpgo.errors import ArtifactError, ForgeError
@@ -39,6 +40,7 @@ _log = logging.getLogger(__name__)
 @run_option("the latest merged run in the store")
 @forge_option()
 @cache_option
+@variants_option
 @click.option("--dry-run", is_flag=True, help="Build, but neither push nor open a pull request.")
 @ca_option
 @json_option
@@ -48,6 +50,7 @@ def propose(
     run: str | None,
     address: str,
     cache: Path,
+    variants: tuple[str, ...],
     *,
     dry_run: bool,
     as_json: bool,
@@ -64,7 +67,7 @@ def propose(
     run_store = RunStore(store, service, run or _latest(store, service))
     forge = connect_forge(described, address)
     require_turn(described, run_store, lambda: forge, opens=not dry_run, now=datetime.now(UTC))
-    proposed = propose_profile(described, run_store, forge, dry_run=dry_run, cache=cache)
+    proposed = propose_profile(described, run_store, forge, dry_run=dry_run, cache=cache, variants=variants)
     say(
         json.dumps(asdict(proposed))
         if as_json

@@ -18,6 +18,7 @@ from fleetpgo.cli.options import (
     run_option,
     service_argument,
     store_option,
+    variants_option,
 )
 from fleetpgo.cli.printing import say
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @run_option("a new run. The id of a run that stopped continues it")
 @profiling_options
 @cache_option
+@variants_option
 @click.option(
     "--dry-run", is_flag=True, help="Do everything but push; print the pull request's text and its diff."
 )
@@ -46,6 +48,7 @@ def run(
     address: str,
     run: str | None,
     cache: Path,
+    variants: tuple[str, ...],
     *,
     dry_run: bool,
     as_json: bool,
@@ -90,7 +93,7 @@ def run(
     for warning in manifest.warnings:
         say(f"warning: {warning}", err=True)
     require_turn(described, run_store, lambda: forge, opens=not dry_run, now=datetime.now(UTC))
-    proposed = propose_profile(described, run_store, forge, dry_run=dry_run, cache=cache)
+    proposed = propose_profile(described, run_store, forge, dry_run=dry_run, cache=cache, variants=variants)
     text, diff = (
         found.decode(errors="replace") if (found := run_store.find(kind)) is not None else None
         for kind in (ProposedText, ProposedDiff)

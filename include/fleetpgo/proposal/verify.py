@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import shlex
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from fleetpgo.golang.sourcematch import Sources
 from fleetpgo.golang.toolchain import build_settings
 from fleetpgo.proposal.builds import build_plain, digest, runner_of
 from fleetpgo.proposal.checkout import write
+from fleetpgo.proposal.variants import try_variants
 from fleetpgo.proposal.wiring.edits import BaseBuild, is_elsewhere
 from fleetpgo.proposal.wiring.recording import recording
 from fleetpgo.proposal.wiring.texts import innermost
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from fleetpgo.proposal.checkout import Checkout
     from fleetpgo.proposal.wiring.edits import Wiring
     from fleetpgo.proposal.wiring.texts import BuildTexts
+    from fleetpgo.run.proposed import Variant
     from fleetpgo.service.rules import ServiceRules
 
 _log = logging.getLogger(__name__)
@@ -67,6 +70,7 @@ class Verified:
         flags: the build's tags and flags, as ``go version -m`` has them in the binary.
         differs: in what the build differs from the reference binary, in sentences; None without one.
         remembered: whether an earlier run made the build without a profile.
+        variants: what the build variants give that the run was asked for.
     """
 
     toolchain: str
@@ -80,6 +84,7 @@ class Verified:
     flags: Sequence[str] = ()
     differs: Sequence[str] | None = None
     remembered: bool = False
+    variants: tuple[Variant, ...] = ()
 
 
 def verify(
@@ -93,6 +98,7 @@ def verify(
     recorded: Recorded,
     current: pprof.Edges | None,
     differs: Sequence[str] | None = None,
+    variants: Sequence[str] = (),
 ) -> Verified:
     """Build without and with the profile, run the service's own tests and benchmarks, look at the result.
 
@@ -106,6 +112,7 @@ def verify(
         recorded: the build of the base with an empty profile where it was likely to belong.
         current: the edges of the profile on the base branch.
         differs: in what the build differs from the reference binary; None without one.
+        variants: names of the build variants to build and benchmark as well.
 
     Raises:
         ToolchainError: if Go is missing, or is not the one that the repository asks for.
@@ -132,7 +139,8 @@ def verify(
         ) from error
     settings = build_settings(with_profile.path, environment=runner.environment)
     _require_named(service, wiring, repository, BaseBuild(tuple(calls), settings))
-    if recorded.plain.digest == digest(with_profile.path):
+    binary = digest(with_profile.path)
+    if recorded.plain.digest == binary:
         raise _without_effect(service, path)
     if rules.test:
         _log.info("testing with the profile in place")
@@ -158,6 +166,14 @@ def verify(
             memory=rules.memory,
             environment=runner.environment,
         )
+    tried = try_variants(
+        variants,
+        runner,
+        partial(_begin, checkout, recorded, files),
+        module=module,
+        profile=checkout.path / path,
+        digest_with=binary,
+    )
     optimised = None
     if rules.explain:
         _begin(checkout, recorded, files)
@@ -174,6 +190,7 @@ def verify(
         match=match,
         current_match=current_match,
         flags=[f"{name}={settings[name]}" for name in COMPARED if name in settings],
+        variants=tried,
     )
 
 

@@ -27,6 +27,50 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class VariantTime:
+    """A benchmark of a build variant, against the build with the profile.
+
+    Attributes:
+        package: import path of its package.
+        benchmark: its name.
+        ratio: how many times as long it takes as with the build with the profile, both in turn.
+        low: lower end of the 99 % interval.
+        high: upper end.
+    """
+
+    package: str
+    benchmark: str
+    ratio: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A build variant of the service file (``build.variants``), built beside the profile.
+
+    Attributes:
+        name: its name.
+        sets: what it sets, as a shell would: ``GOAMD64=v3``.
+        failed: why it was not built, or its benchmarks did not run; "" if all did.
+        toolchain: version of Go that built it; None: it was not built, and so for the rest.
+        size: bytes of its binary.
+        seconds: how long its build took.
+        same: whether its binary has the same bytes as the build with the profile.
+        benchmarks: their times; empty if the service file names none.
+    """
+
+    name: str
+    sets: str
+    failed: str = ""
+    toolchain: str | None = None
+    size: int | None = None
+    seconds: float | None = None
+    same: bool = False
+    benchmarks: tuple[VariantTime, ...] = ()
+
+
+@dataclass(frozen=True)
 class Proposed:
     """Result of proposing a profile.
 
@@ -51,6 +95,7 @@ class Proposed:
         source_match: share of the profile's weight that the source still has; None if nothing was compared.
         current_match: the same of the profile on the base branch.
         cpu_seconds: CPU of all processes that the step started: builds, tests, benchmarks, git.
+        variants: the build variants that the run was asked for.
     """
 
     branch: str
@@ -72,6 +117,7 @@ class Proposed:
     source_match: float | None = None
     current_match: float | None = None
     cpu_seconds: float | None = None
+    variants: tuple[Variant, ...] = ()
 
 
 @dataclass(frozen=True)

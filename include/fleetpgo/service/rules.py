@@ -32,6 +32,10 @@ from fleetpgo.service.values import (
     Share,
     Variables,
 )
+from fleetpgo.service.variants import (  # noqa: TC001  # pydantic reads the annotations
+    VariantName,
+    VariantRules,
+)
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}(?<!-revert)")
 """Names that a service may have: the name becomes part of DAG ids, branches and paths.
@@ -120,6 +124,12 @@ class BuildRules(Part):
         description="benchmarks to run without and with the profile, six times each: a pattern for `go test "
         "-bench`",
     )
+    variants: dict[VariantName, VariantRules] = Field(
+        default={},
+        description="further ways to build the service, by name. Where a run is asked for one, it is built "
+        "and benchmarked beside the build with the profile, and the pull request says what it gives "
+        "(docs/variants.md)",
+    )
     explain: bool = Field(
         default=True,
         description="whether the pull request lists the calls that the profile made the compiler inline or "
@@ -141,8 +151,8 @@ class BuildRules(Part):
 
     @property
     def longest(self) -> timedelta:
-        """Most time of two builds, tests, benchmarks and an explanation; twice, if the base has moved."""
-        return 2 * 5 * self.timeout + timedelta(minutes=15)
+        """Most time of builds, tests, benchmarks and an explanation; twice, if the base has moved."""
+        return 2 * (5 + 2 * len(self.variants)) * self.timeout + timedelta(minutes=15)
 
 
 class RolloutRules(Part):

@@ -48,7 +48,7 @@ from fleetpgo.run.digest import digest
 from fleetpgo.run.proposed import Proposed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from fleetpgo.proposal.builds import Recorded
@@ -73,6 +73,7 @@ def propose(
     cache: Path,
     keep: Callable[[bytes], None] = lambda _: None,
     again: bool = False,
+    variants: Sequence[str] = (),
 ) -> Proposed:
     """Propose a profile to a service's repository as a pull request.
 
@@ -89,6 +90,7 @@ def propose(
         keep: takes the pull request's text and diff, before anything is pushed.
         again: the same profile is proposed again because the base has moved, also over an approval, which the
             forge may then ask for anew.
+        variants: names of the build variants to build and benchmark beside the profile.
 
     Raises:
         RepositoryError: git fails, or no change to the repository makes its build use the profile.
@@ -117,6 +119,7 @@ def propose(
                 dry_run=dry_run,
                 again=again,
                 cache=cache,
+                variants=variants,
             )
             if proposal is None:
                 if not dry_run:
@@ -197,6 +200,7 @@ def _prepare(
     dry_run: bool,
     again: bool,
     cache: Path,
+    variants: Sequence[str],
 ) -> tuple[Proposed, Proposal | None, Mapping[str, bytes]]:
     """Return the result so far, the proposal (None if there is none), and the files to commit."""
     repository = service.repository
@@ -240,6 +244,7 @@ def _prepare(
         recorded=recorded,
         current=pprof.call_edges(pprof.decode(readable)) if readable else None,
         differs=differs,
+        variants=variants,
     )
     proposed = replace(
         proposed,
@@ -250,6 +255,7 @@ def _prepare(
         seconds_with=verified.with_profile.seconds,
         source_match=verified.match.share if verified.match else None,
         current_match=verified.current_match.share if verified.current_match else None,
+        variants=verified.variants,
     )
     proposal = Proposal(
         service=service.name,

@@ -20,18 +20,18 @@ from fleetpgo.proposal.body import (
 )
 from fleetpgo.run.artifacts import ProposedDiff, ProposedProfile, ProposedText
 from fleetpgo.run.profiled import Manifest
+from fleetpgo.run.proposed import Proposed
 from fleetpgo.run.released import Begun
 from fleetpgo.run.selected import Selection
 from fleetpgo.steps.propose import propose
 from fleetpgo.steps.release import later_release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from fleetpgo.proposal.forges import Forge
     from fleetpgo.run.profiled import Contribution
-    from fleetpgo.run.proposed import Proposed
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.rules import ServiceRules
 
@@ -50,6 +50,7 @@ def propose_profile(
     cache: Path,
     run_url: str | None = None,
     again: bool = False,
+    variants: Sequence[str] = (),
 ) -> Proposed:
     """Build with and without the run's profile, and open or update the pull request.
 
@@ -61,6 +62,7 @@ def propose_profile(
         cache: directory for Go's caches, kept between runs.
         run_url: URL of the run's page.
         again: as :func:`fleetpgo.steps.propose.propose`.
+        variants: likewise; `again` tries those that the run was asked for before.
 
     Raises:
         ProfileError: the merge refused the profile (``profile.fail_below``).
@@ -96,6 +98,8 @@ def propose_profile(
         power=_power(service, store),
         expected=expected_saving(store.root, store.service),
     )
+    if again and (former := store.find(Proposed)) is not None:
+        variants = [each.name for each in former.variants if each.name in service.build.variants]
     used_before = _children()
     profile = store.read(ProposedProfile)
     if not again:
@@ -111,6 +115,7 @@ def propose_profile(
             cache=cache,
             keep=store.write,
             again=again,
+            variants=variants,
         )
     proposed = replace(proposed, cpu_seconds=round(_children() - used_before, 3))
     # A pull request that is left as it is stays what the run waits for.

@@ -26,6 +26,7 @@ from fleetpgo.proposal.body.profile import profile
 from fleetpgo.proposal.body.provenance import provenance
 from fleetpgo.proposal.body.source import source
 from fleetpgo.proposal.body.values import Change, Datacenter, FunctionShare, Proposal, Provenance
+from fleetpgo.proposal.body.variants import variants
 from fleetpgo.proposal.ensure import Marker, marker_line
 
 __all__ = [
@@ -46,7 +47,7 @@ LONGEST_BODY = 60_000
 _SHA = re.compile(r"[0-9a-f]{40}")
 
 # As they are shown. Where there is no room for all, the last go first.
-_SECTIONS = (profile, build, benchmarks, provenance, compiler, functions, source, guards)
+_SECTIONS = (profile, build, benchmarks, variants, provenance, compiler, functions, source, guards)
 
 
 def title(proposal: Proposal) -> str:

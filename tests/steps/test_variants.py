@@ -1,0 +1,98 @@
+"""Build variants beside a profile, on the tiny module and real Go."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleetpgo.errors import BuildError
+from fleetpgo.proposal.body import Provenance
+from fleetpgo.proposal.git import git
+from fleetpgo.steps.propose import propose
+from tests.tiny import tiny
+
+PROVENANCE = Provenance(run="run-1", query="up", selected=6, missing={}, samples=1_234)
+BENCHMARK = """\
+package main
+
+import "testing"
+
+func BenchmarkTotal(b *testing.B) {
+	for b.Loop() {
+		total([]shape{square{2}})
+	}
+}
+"""
+
+
+@pytest.fixture
+def run(forge, go_profile, go_cache):
+    """A dry run that is asked for variants: its result, and the pull request's text."""
+
+    def propose_it(names, variants, **build):
+        service = tiny(build={"variants": variants, **build})
+        kept = []
+        proposed = propose(
+            service,
+            forge,
+            go_profile,
+            PROVENANCE,
+            dry_run=True,
+            cache=go_cache,
+            keep=kept.append,
+            variants=names,
+        )
+        return proposed, kept[0].decode()
+
+    return propose_it
+
+
+def test_a_variant_that_does_not_build_is_a_sentence_and_the_run_goes_on(run):
+    proposed, text = run(["bad"], {"bad": {"flags": "-tags=x -gcflags=-nosuchflag"}})
+
+    (bad,) = proposed.variants
+    assert (bad.name, bad.sets, bad.size) == ("bad", "-tags=x -gcflags=-nosuchflag", None)
+    assert bad.failed.startswith("it does not build: `make build` failed with exit status 2")
+    assert bad.failed.endswith("make: *** [Makefile:2: build] Error 1")
+    assert "Build variants" in text
+    assert proposed.size_with
+
+
+def test_a_variant_that_changes_nothing_says_so_and_one_that_does_is_another_binary(run):
+    variants = {"same": {"environment": {"GOAMD64": "v1"}}, "small": {"flags": "-ldflags=-s"}}
+
+    same, small = run(["same", "small"], variants)[0].variants
+
+    assert (same.same, small.same) == (True, False)
+    assert small.size < same.size
+
+
+def test_a_variant_that_the_service_file_lacks_is_an_error_that_names_the_others(run):
+    with pytest.raises(BuildError, match=r"build\.variants has no v4; it has v3"):
+        run(["v4"], {"v3": {"environment": {"GOAMD64": "v3"}}})
+
+
+def test_a_run_that_is_asked_for_none_builds_none(run):
+    proposed, text = run([], {"v3": {"environment": {"GOAMD64": "v3"}}})
+
+    assert (proposed.variants, "Build variants" in text) == ((), False)
+
+
+@pytest.mark.slow  # builds what `testing` needs twice
+def test_a_variant_is_benchmarked_in_turn_with_the_build_with_the_profile(run, bare, tmp_path):
+    work = tmp_path / "work"
+    git(tmp_path, "clone", "--quiet", bare.as_uri(), str(work))
+    (work / "main_test.go").write_text(BENCHMARK)
+    git(work, "add", ".")
+    git(work, "commit", "--quiet", "--message", "Benchmark")
+    git(work, "push", "--quiet", "origin", "main")
+    # Without any optimisation it is slower for certain.
+    variants = {"slow": {"flags": "-gcflags=-N"}, "bad": {"flags": "-gcflags=-nosuchflag"}}
+
+    proposed, text = run(["slow", "bad"], variants, benchmark="Total")
+
+    slow, bad = proposed.variants
+    (time,) = slow.benchmarks
+    assert (time.package, time.benchmark) == ("example.com/tiny", "BenchmarkTotal")
+    assert 1 < time.low <= time.ratio <= time.high
+    assert (bad.benchmarks, bad.failed[:17]) == ((), "it does not build")
+    assert "| `slow` | `example.com/tiny` | `BenchmarkTotal` |" in text
