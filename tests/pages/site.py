@@ -33,10 +33,10 @@ class Site:
     tokens: dict[str, str]
     pid: int
 
-    def get(self, path: str, user: str | None = None) -> requests.Response:
-        """What a browser gets that is signed in as that user, or as nobody."""
+    def get(self, path: str, user: str | None = None, *, patience: float = 60) -> requests.Response:
+        """What a browser gets that is signed in as that user, or as nobody; it waits so many seconds."""
         cookies = {"_token": self.tokens[user]} if user else {}
-        return requests.get(f"{self.url}{path}", cookies=cookies, timeout=60)
+        return requests.get(f"{self.url}{path}", cookies=cookies, timeout=patience)
 
     def api(self, method: str, path: str, **content: object) -> requests.Response:
         """What Airflow's own REST API answers the user ``admin``."""
@@ -55,6 +55,8 @@ def environment(root: Path) -> dict[str, str]:
         "CORE__DAGS_FOLDER": str(fleet.ROOT / "dags"),
         "CORE__PLUGINS_FOLDER": str(fleet.ROOT / "plugins"),
         "CORE__LOAD_EXAMPLES": "False",
+        # A busy machine may take long to parse the DAGs of 1,000 services.
+        "CORE__DAGBAG_IMPORT_TIMEOUT": "600",
         "CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
         "API__WORKERS": "1",
         # Of this folder, even if its airflow.cfg was written for another.
