@@ -19,6 +19,7 @@ from fleetpgo.errors import BuildError, ToolchainError
 from fleetpgo.golang.asking import hot_packages
 from fleetpgo.golang.culprit import WITH, search
 from fleetpgo.golang.pgohash import Choice, Choices, denying
+from fleetpgo.golang.symbols import without_type_arguments
 from fleetpgo.golang.timing import Interval, Times, duration, exactly, in_turn
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class Search:
     def _prove(self, culprit: Sequence[Choice], ended: Callable[..., Bisected]) -> Bisected:
         """Measure the profile with the culprit guarded, beside all else."""
         function = self._in_profile(culprit[0].callee)
-        guarded, renamed = pprof.guard(self.profile, extra=[_guard(function)])
+        guarded, _ = pprof.guard(self.profile, extra=[_guard(function)] if function else [])
         place = self.bench.place / "guarded.pprof"
         place.write_bytes(guarded.data)
         binary = self.bench.compile("guarded", self._package, str(place), seen=_quiet)
@@ -181,11 +182,16 @@ class Search:
             )
         cost = times.ratio(WITH, WITHOUT)
         said = f"{call} costs: with it {self._benchmark} takes {_times(cost)} as long"
-        if not (renamed and times.faster(GUARDED, WITH)):
+        if not times.faster(GUARDED, WITH):
+            why = (
+                "the guard also takes the profile's other effects on that function"
+                if function
+                else "the profile has no function of that name"
+            )
             return ended(
                 "guard costs",
-                f"{said}. A guard on {function} does not help: {self._benchmark} is not certainly faster "
-                "with it, because the guard also takes the profile's other effects on that function",
+                f"{said}. A guard on {function or culprit[0].callee} does not help: {self._benchmark} is not "
+                f"certainly faster with it; {why}",
                 times,
                 culprit,
                 cost=cost,
@@ -283,9 +289,13 @@ class Search:
         return found[name]
 
     def _in_profile(self, callee: str) -> str:
-        """Return the name that the profile has for a function of the compiler's output."""
-        names = {edge.callee for edge in self._edges.weights}
-        return callee if callee in names else next((n for n in sorted(names) if unquote(n) == callee), callee)
+        """Return the name that the profile has for a function of the compiler's output; "": it has none."""
+        names = {edge.callee: None for edge in self._edges.weights}
+        if callee in names:
+            return callee
+        # Dots of import paths are escaped, and an instance of a generic function may be named otherwise.
+        plain = without_type_arguments(callee)
+        return next((name for name in names if without_type_arguments(unquote(name)) == plain), "")
 
 
 def _not_slower(benchmark: str, slower: Interval, rounds: int) -> tuple[Outcome, str]:
