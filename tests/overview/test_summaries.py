@@ -70,6 +70,12 @@ def test_a_run_that_was_removed_is_forgotten(store):
     assert len(memory.look(store, "edge").known) == before - 1
 
 
+def test_a_link_to_nowhere_hides_no_run(store):
+    before = Memory().look(store, "edge").summaries
+    (store / "edge" / "nowhere").symlink_to(store / "gone")
+    assert Memory().look(store, "edge").summaries == before
+
+
 def test_beyond_its_bound_the_service_that_nobody_looked_at_for_longest_is_forgotten(store, read):
     for name in ("b", "c"):
         shutil.copytree(store / "edge", store / name)

@@ -17,6 +17,7 @@ import os
 import sys
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -240,10 +241,11 @@ def _in_directory(
         with storage.reaching(directory, "list"), os.scandir(directory) as runs:
             for run in runs:
                 before = known.get(run.name)
-                if every or before is None or before.ends > now:
-                    stamps[run.name] = run.stat().st_mtime_ns
-                else:
+                if not every and before is not None and before.ends <= now:
                     found[run.name] = before
+                    continue
+                with suppress(FileNotFoundError):  # removed just now, or a link to nowhere
+                    stamps[run.name] = run.stat().st_mtime_ns
     except NotThereError:
         return {}
     for name, stamp in stamps.items():
