@@ -94,7 +94,7 @@ def page_seconds(running: site.Site, rows: int) -> tuple[list[float], list[float
         page = context.new_page()
         client = context.new_cdp_session(page)
         client.send("Performance.enable", {"timeDomain": "threadTicks"})
-        took, cpu = [], []
+        took, cpu = list[float](), list[float]()
         for _ in range(PAGES + 1):
             began = time.perf_counter()
             page.goto(f"{running.url}/fleetpgo/")
