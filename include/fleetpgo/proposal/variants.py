@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from fleetpgo.golang.timing import Name
     from fleetpgo.proposal.builds import Runner
+    from fleetpgo.service.rules import BuildRules
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +34,15 @@ _LAST = 3
 
 _LONGEST = 500
 """Characters of a sentence about a failure."""
+
+
+def require_variants(rules: BuildRules, names: Sequence[str]) -> None:
+    """Raise BuildError unless the service file has variants of these names."""
+    if unknown := sorted(set(names) - set(rules.variants)):
+        known = ", ".join(rules.variants) or "none"
+        raise BuildError(
+            f"build.variants has no {unknown[0]}; it has {known}", hint="name one of these, or add it there"
+        )
 
 
 def try_variants(
@@ -53,15 +63,7 @@ def try_variants(
         module: directory of the module whose benchmarks run.
         profile: file of the profile.
         digest_with: digest of the binary that was built with the profile.
-
-    Raises:
-        BuildError: the service file has no variant of a name.
     """
-    if unknown := sorted(set(names) - set(runner.rules.variants)):
-        known = ", ".join(runner.rules.variants) or "none"
-        raise BuildError(
-            f"build.variants has no {unknown[0]}; it has {known}", hint="name one of these, or add it there"
-        )
     built = {name: _build(name, runner, begin, digest_with) for name in dict.fromkeys(names)}
     if runner.rules.benchmark and any(not each.failed for each in built.values()):
         begin()

@@ -39,6 +39,7 @@ from fleetpgo.proposal.membership import leave_elsewhere, write_section
 from fleetpgo.proposal.novelty import compare, left_alone, nothing_new, pointless, proposed_before
 from fleetpgo.proposal.preflight import look_ahead
 from fleetpgo.proposal.sharing import built_alike, find_beside, of_group
+from fleetpgo.proposal.variants import require_variants
 from fleetpgo.proposal.verify import verify
 from fleetpgo.proposal.wiring.edits import find_wiring
 from fleetpgo.proposal.wiring.mains import likely_profile, main_directories
@@ -95,12 +96,13 @@ def propose(
     Raises:
         RepositoryError: git fails, or no change to the repository makes its build use the profile.
         ToolchainError: Go is missing, or is not the version that the repository requires.
-        BuildError: the service does not build (with the compiler's last lines), or its build ignores the
-            profile.
+        BuildError: the service does not build (with the compiler's last lines), its build ignores the
+            profile, or it has no variant of a name.
         ForgeError: the forge cannot be reached, or refuses.
     """
     repository = service.repository
     _require_one_base(service)
+    require_variants(service.build, variants)
     forge.check(repository.base)
     moved = False
     while True:

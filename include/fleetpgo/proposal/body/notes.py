@@ -49,6 +49,13 @@ def _doubts(proposal: Proposal) -> Iterable[str]:
     for which, found in matches:
         if found and found.other_go:
             yield f"of the {which} profile: {found.other_go}"
+    slower = False
     for each in proposal.verified.benchmarks:
         if each.change is not None and each.change > 0:
+            slower = True
             yield f"{each.name} ({each.package}) is slower with the profile: {percent(each.change)}"
+    if slower:
+        yield (
+            f"fleetpgo bisect {proposal.service} --run {proposal.provenance.run} finds the call that makes a "
+            "benchmark slower, and a guard for it"
+        )
