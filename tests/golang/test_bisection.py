@@ -18,6 +18,7 @@ from fleetpgo.golang.timing import Bench
 from tests.pprof.messages import message, packed
 
 NAME = "example.com/a", "BenchmarkF"
+WILD = "example.com/a", "BenchmarkWild"
 CALLEES = [f"example.com/a.callee{n}" for n in range(6)]
 
 
@@ -41,6 +42,7 @@ class Simulated(Bench):
     cost: object = None
     noise: float = 0.03
     choices: tuple[int, ...] = tuple(range(6))
+    wild: float | None = None
     unknown: bool = False
     chance: np.random.Generator = field(default_factory=lambda: np.random.default_rng(3))
     builds: dict[Path, Build] = field(default_factory=dict)
@@ -72,7 +74,11 @@ class Simulated(Bench):
         return binary
 
     def time(self, binary, directory, pattern):
-        return {NAME: 1e6 * self.cost(self.builds[binary]) * self.chance.lognormal(0, self.noise)}
+        cost = self.cost(self.builds[binary])
+        times = {NAME: 1e6 * cost * self.chance.lognormal(0, self.noise)}
+        if self.wild is not None:
+            times[WILD] = 1e6 * self.chance.lognormal(0, self.wild)
+        return times
 
 
 @pytest.fixture
@@ -112,6 +118,26 @@ def test_noise_that_hides_the_answer_is_said(find):
 
     assert (found.outcome, found.rounds) == ("uncertain", 40)
     assert "after 40 rounds it is not certain that any benchmark is slower" in found.said
+
+
+def test_a_benchmark_that_may_be_slower_is_not_hidden_by_one_that_is_not(find):
+    found = find(lambda build: 1.0 if build.off else 0.99, noise=0.001, wild=0.4)
+
+    assert (found.outcome, found.benchmark) == ("uncertain", "BenchmarkWild")
+
+
+def test_a_slowness_that_does_not_come_again_is_not_called_a_call_s(find):
+    runs = []
+
+    def cost(build):
+        # The first eight rounds of two sides are disturbed on one of them.
+        runs.append(build)
+        return 1.5 if len(runs) <= 16 and not build.off else 1.0
+
+    found = find(cost)
+
+    assert (found.outcome, found.suspects) == ("uncertain", ())
+    assert "was slower with the profile in the first rounds, and in 40 further ones" in found.said
 
 
 def test_a_cost_that_stays_when_nothing_is_inlined_is_no_call_s(find):

@@ -49,11 +49,15 @@ def _doubts(proposal: Proposal) -> Iterable[str]:
     for which, found in matches:
         if found and found.other_go:
             yield f"of the {which} profile: {found.other_go}"
-    slower = False
-    for each in proposal.verified.benchmarks:
-        if each.change is not None and each.change > 0:
-            slower = True
-            yield f"{each.name} ({each.package}) is slower with the profile: {percent(each.change)}"
+    yield from _slower(proposal)
+
+
+def _slower(proposal: Proposal) -> Iterable[str]:
+    """Return the benchmarks that the profile makes slower, and how to find out why."""
+    changes = [(each, each.change or 0) for each in proposal.verified.benchmarks]
+    slower = [(each, change) for each, change in changes if change > 0]
+    for each, change in slower:
+        yield f"{each.name} ({each.package}) is slower with the profile: {percent(change)}"
     if slower:
         yield (
             f"fleetpgo bisect {proposal.service} --run {proposal.provenance.run} finds the call that makes a "
