@@ -321,10 +321,10 @@ def _not_slower(benchmark: str, slower: Interval, rounds: int) -> tuple[Outcome,
 
 
 def _not_again(benchmark: str, times: Times) -> str:
+    ratio = _times(times.ratio(WITH, OFF))
     return (
         f"{benchmark} was slower with the profile in the first rounds, and in {times.rounds} further ones it "
-        f"takes {_times(times.ratio(WITH, OFF))} as long as without, which is not certain: run this again on a "
-        "quieter machine"
+        f"takes {ratio} as long as without, which is not certain: run this again on a quieter machine"
     )
 
 
