@@ -14,9 +14,11 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from fleetpgo.proposal.git import git
+from fleetpgo.run.artifacts import ProposedProfile
 from fleetpgo.run.store import RunStore
 from fleetpgo.selection import Selection
 from fleetpgo_airflow.operators import (
+    BuildAndOpenPROperator,
     FetchProfileOperator,
     MergeProfilesOperator,
     SelectInstancesOperator,
@@ -24,6 +26,7 @@ from fleetpgo_airflow.operators import (
 )
 from tests.collection.instances import OK, OTHER, cpu_profile, http, serving
 from tests.repairing import damaged, start_lines
+from tests.run.artifacts import manifest
 from tests.services import NAME, load
 
 RUN = "manual__1"
@@ -178,6 +181,20 @@ async def test_the_merge_asks_which_revision_to_repair_from(tmp_path, store, sta
     with pytest.raises(AirflowFailException) as failed:
         MergeProfilesOperator(task_id="merge_profiles", service=NAME).execute(context())
     assert "revision none-such cannot be built: the repository has no revision none-such" in str(failed.value)
+
+
+def test_the_build_is_asked_for_the_variants_of_the_form(tmp_path, store, monkeypatch):
+    git(tmp_path, "init", "--quiet", "--bare", "forge/api.git")
+    forge = {"conn_type": "generic", "extra": {"path": str(tmp_path / "forge")}}
+    monkeypatch.setenv("AIRFLOW_CONN_FORGE", json.dumps(forge))
+    monkeypatch.setenv("FLEETPGO_CACHE", str(tmp_path / "cache"))
+    store.write(manifest())
+    store.write(ProposedProfile(b"profile"))
+    asked = context(dry_run=True, variants=["v9"])
+    asked["task_instance"].log_url = "http://airflow"
+
+    with pytest.raises(AirflowFailException, match=r"build\.variants.* has no v9; it has none"):
+        BuildAndOpenPROperator(task_id="build_and_open_pr", service=NAME).execute(asked)
 
 
 async def test_no_token_is_in_an_xcom_a_log_or_the_store(

@@ -7,7 +7,12 @@ import pytest
 from fleetpgo.errors import BuildError
 from fleetpgo.proposal.body import Provenance
 from fleetpgo.proposal.git import git
+from fleetpgo.run.artifacts import ProposedProfile
+from fleetpgo.run.proposed import Proposed, Variant, VariantTime
+from fleetpgo.run.store import RunStore
+from fleetpgo.steps import propose_run
 from fleetpgo.steps.propose import propose
+from tests.run.artifacts import manifest
 from tests.tiny import tiny
 
 PROVENANCE = Provenance(run="run-1", query="up", selected=6, missing={}, samples=1_234)
@@ -75,6 +80,31 @@ def test_a_run_that_is_asked_for_none_builds_none(run):
     proposed, text = run([], {"v3": {"environment": {"GOAMD64": "v3"}}})
 
     assert (proposed.variants, "Build variants" in text) == ((), False)
+
+
+def test_a_pull_request_that_is_made_anew_keeps_the_variants_that_its_run_was_asked_for(
+    tmp_path, forge, monkeypatch
+):
+    store = RunStore(tmp_path / "store", "tiny", "run-1")
+    tried = (
+        Variant("v3", "GOAMD64=v3", benchmarks=(VariantTime("a", "BenchmarkA", 0.9, 0.8, 1.0),)),
+        Variant("gone", "-trimpath"),
+    )
+    before = Proposed("fleetpgo/tiny", "main", "0123456789ab", unchanged=False, dry_run=False, variants=tried)
+    for artifact in (manifest(), ProposedProfile(b"profile"), before):
+        store.write(artifact)
+    asked = []
+
+    def propose_it(*_, variants, **__):
+        asked.append(variants)
+        return store.read(Proposed)
+
+    monkeypatch.setattr(propose_run, "propose", propose_it)
+    service = tiny(build={"variants": {"v3": {"environment": {"GOAMD64": "v3"}}}})
+
+    again = propose_run.propose_profile(service, store, forge, dry_run=False, cache=tmp_path, again=True)
+
+    assert (asked, again.variants) == ([["v3"]], tried)
 
 
 @pytest.mark.slow  # builds what `testing` needs twice

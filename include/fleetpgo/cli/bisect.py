@@ -59,7 +59,7 @@ def bisect(
 
     Runs the benchmarks of `build.benchmark` without and with the profile. Takes the one that is slower with
     it, and halves the calls that the compiler inlines or devirtualises because of the profile until one is
-    left (`-d=pgohash`, Go 1.23 or newer). Each step times its builds in turn until the difference is
+    left (`-d=pgohash`, Go 1.22 or newer). Each step times its builds in turn until the difference is
     certain, for at most 40 rounds. At the end it builds with the culprit in `profile.guards`, measures that
     beside all else, and prints the lines for the service file. It pushes nothing.
 

@@ -331,7 +331,7 @@ def _not_again(benchmark: str, times: Times) -> str:
 def _too_old() -> ToolchainError:
     return ToolchainError(
         "this Go's compiler has no -d=pgohash, which chooses single calls",
-        hint="Go 1.23 or newer has it; set GOTOOLCHAIN in build.environment, or raise `go` in go.mod",
+        hint="Go 1.22 or newer has it; set GOTOOLCHAIN in build.environment, or raise `go` in go.mod",
     )
 
 

@@ -74,7 +74,7 @@ class Choices:
         self._hottest = ("", "")
         self._inlined: tuple[str, str] | None = None
         self.unknown = False
-        """Whether the compiler does not know ``pgohash``: Go is older than 1.23."""
+        """Whether the compiler does not know ``pgohash``: Go is older than 1.22."""
 
     def read(self, line: str) -> None:
         """Read one line of output; a choice is told by two that follow each other."""

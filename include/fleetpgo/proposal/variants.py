@@ -66,7 +66,9 @@ def try_variants(
     """
     built = {name: _build(name, runner, begin, digest_with) for name in dict.fromkeys(names)}
     if runner.rules.benchmark and any(not each.failed for each in built.values()):
+        # A build may generate code that the benchmarks need.
         begin()
+        runner.build()
         built = _benchmark(built, runner, module, profile)
     return tuple(built.values())
 
@@ -129,21 +131,26 @@ def _benchmark(
     for name, variant in built.items():
         if not variant.failed:
             try:
-                sides[name] = side(name, replace(own, environment=_environment(name, runner)))
+                sides[name] = side(f"variant-{name}", replace(own, environment=_environment(name, runner)))
             except (BuildError, ToolchainError) as error:
-                _log.warning("the benchmarks of the variant %s do not run: %s", name, error.message)
-                found[name] = replace(
-                    variant, failed=f"its benchmarks do not run here: {_ends_of(error.message)}"
-                )
+                found[name] = _not_run(variant, error)
     if len(sides) == 1:
         return found
     _log.info("benchmarks of %s, in turn", ", ".join(sides))
-    times = in_turn({name: each.run for name, each in sides.items()}, lambda _: True)
+    try:
+        times = in_turn({name: each.run for name, each in sides.items()}, lambda _: True)
+    except BuildError as error:
+        return {name: each if each.failed else _not_run(each, error) for name, each in found.items()}
     for name in sides.keys() - {_WITH}:
         ratios = [(of, each.ratio(name, _WITH)) for of, each in times.items()]
         compared = tuple(VariantTime(*of, ratio.estimate, ratio.low, ratio.high) for of, ratio in ratios)
         found[name] = replace(found[name], benchmarks=compared)
     return found
+
+
+def _not_run(variant: Variant, error: BuildError | ToolchainError) -> Variant:
+    _log.warning("the benchmarks of the variant %s do not run: %s", variant.name, error.message)
+    return replace(variant, failed=f"its benchmarks do not run here: {_ends_of(error.message)}")
 
 
 def _ends_of(message: str) -> str:

@@ -23,16 +23,7 @@ _ALLOWED = re.compile(
     r"GOAMD64|GOARM64|GOARM|GO386|GOPPC64|GORISCV64|GOMIPS|GOMIPS64|GOEXPERIMENT|GOTOOLCHAIN"
     r"|CGO_ENABLED|CGO_(?:C|CPP|CXX|F|LD)FLAGS|CC|CXX"
 )
-_FLAGS = (
-    "-gcflags",
-    "-ldflags",
-    "-asmflags",
-    "-gccgoflags",
-    "-tags",
-    "-trimpath",
-    "-buildmode",
-    "-linkshared",
-)
+_FLAGS = ("-gcflags", "-ldflags", "-asmflags", "-tags", "-trimpath", "-buildmode")
 
 
 def _allowed_variables(value: dict[str, str]) -> dict[str, str]:
