@@ -214,7 +214,7 @@ def test_a_compiler_without_pgohash_is_an_error_that_says_what_to_do(call, plant
     old.mkdir()
     (old / "go").write_text(
         f"""#!/bin/sh
-case "$*" in *pgohash*) echo "compile: unknown debug key -d pgohash" >&2; exit 2;; esac
+case "$*" in *pgohash*) echo 'flag -d: unknown debug key pgohash' >&2; exit 2;; esac
 exec {shutil.which("go")} "$@"
 """
     )

@@ -60,7 +60,7 @@ class Simulated(Bench):
             told = {edge.callee for edge in pprof.call_edges(pprof.decode(Path(pgo).read_bytes())).weights}
             guarded = frozenset(CALLEES) - told
             if self.unknown:
-                seen("compile: unknown debug key -d pgohash")
+                seen('invalid value "pgohash=vy" for flag -d: unknown debug key pgohash')
                 raise BuildError("`go test` failed with exit status 2")
             seen("# example.com/a")
             for number in self.choices:

@@ -62,7 +62,7 @@ def test_choices_are_read_once_each_with_caller_and_callee_and_the_library_s_las
 
 
 def test_a_compiler_that_does_not_know_pgohash_is_noticed():
-    assert read(["# runtime", "compile: unknown debug key -d pgohash"]).unknown
+    assert read(["# runtime", 'invalid value "pgohash=vy" for flag -d: unknown debug key pgohash']).unknown
     assert not read(OUTPUT).unknown
 
 

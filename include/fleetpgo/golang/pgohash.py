@@ -30,7 +30,7 @@ _ALLOWED = re.compile(
     r"hot-budget check allows inlining for call (\S+) \(cost \d+\) at \S+ in function (\S+)"
 )
 _HOTTEST = re.compile(r"\S+: call (\S+):-?\d+: hottest callee (\S+) \(weight \d+\)")
-_UNKNOWN_KEY = re.compile(r"unknown debug key -d pgohash")
+_UNKNOWN_KEY = re.compile(r"unknown debug key pgohash")
 
 _DIGITS = 10
 """Hex digits of a hash that a pattern holds: its last ones."""
