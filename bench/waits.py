@@ -117,22 +117,19 @@ def main() -> None:
 
 def make(runs: int, poll: int) -> str:
     """Make the service files, the forge, and the store of the waiting runs; return Prometheus' address."""
-    from fleetpgo.proposal.forges.local import LocalForge  # noqa: PLC0415  # not in the processes that wait
-    from fleetpgo.run.proposed import Merge, Proposed, Rollout, Turn  # noqa: PLC0415
+    from fleetpgo.run.proposed import Merge, Proposed, Rollout, Turn  # noqa: PLC0415  # it is not timed
     from fleetpgo.run.store import RunStore  # noqa: PLC0415
 
     shutil.rmtree(FOLDER, ignore_errors=True)
     (FOLDER / "services").mkdir(parents=True)
     now = datetime.now(UTC)
+    first_repository()
     for number in range(runs):
         name, repository = service_of(number), number // TOGETHER
         text = SERVICE.format(repository=repository, poll=poll)
         (FOLDER / "services" / f"{name}.yaml").write_text(text)
-        if number % TOGETHER == 0:
-            repository_with_branches(FOLDER / "forge" / f"api-{repository}.git")
-        forge = LocalForge(str(FOLDER / "forge"), f"api-{repository}")
-        marker = json.dumps({"run": RUN, "profile": PROFILE})
-        opened = forge.create(f"fleetpgo/{name}", "main", "Refresh", f"text\n<!-- fleetpgo {marker} -->\n")
+        if number % TOGETHER == 0 and repository:
+            like_the_first(repository)
         for kind in MINUTES:
             store = RunStore(FOLDER / "store" / kind, name, RUN)
             store.write(
@@ -142,7 +139,7 @@ def make(runs: int, poll: int) -> str:
                     profile=PROFILE,
                     unchanged=False,
                     dry_run=False,
-                    pull_request=opened.number,
+                    pull_request=number % TOGETHER + 1,
                 )
             )
             if kind == "rollout":
@@ -168,14 +165,35 @@ def service_of(number: int) -> str:
     return f"service-{number:04}"
 
 
-def repository_with_branches(path: Path) -> None:
-    """Make a bare repository that has the branches of its services."""
+def first_repository() -> None:
+    """Make a repository in which each of its services has an open pull request."""
+    from fleetpgo.proposal.forges.local import LocalForge  # noqa: PLC0415  # it is not timed
+
+    path = FOLDER / "forge" / "api-0.git"
     subprocess.run(["git", "init", "--quiet", "--bare", "-b", "main", path], check=True)
     tree = git(path, "mktree", text="")
     commit = git(path, *("-c", "user.name=t", "-c", "user.email=t@t", "commit-tree", "-m", "first", tree))
-    number = int(re.findall(r"\d+", path.name)[0])
-    for branch in ("main", *(f"fleetpgo/{service_of(number * TOGETHER + at)}" for at in range(TOGETHER))):
+    branches = [f"fleetpgo/{service_of(number)}" for number in range(TOGETHER)]
+    for branch in ("main", *branches):
         git(path, "update-ref", f"refs/heads/{branch}", commit)
+    forge = LocalForge(str(path.parent), "api-0")
+    marker = json.dumps({"run": RUN, "profile": PROFILE})
+    for branch in branches:
+        forge.create(branch, "main", "Refresh", f"text\n<!-- fleetpgo {marker} -->\n")
+    git(path, "pack-refs", "--all")
+
+
+def like_the_first(repository: int) -> None:
+    """Make another repository with its pull requests: git would take minutes for a hundred."""
+    forge = FOLDER / "forge"
+    for kind in ("git", "pulls"):
+        shutil.copytree(forge / f"api-0.{kind}", forge / f"api-{repository}.{kind}")
+    named = [forge / f"api-{repository}.git" / "packed-refs", *(forge / f"api-{repository}.pulls").iterdir()]
+    for file in named:
+        text = file.read_text().replace("api-0", f"api-{repository}")
+        file.write_text(
+            re.sub(r"service-(\d{4})", lambda found: service_of(repository * TOGETHER + int(found[1])), text)
+        )
 
 
 def git(path: Path, *arguments: str, text: str | None = None) -> str:

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from bench.parse import seconds
+from bench.parse import fleet
+from bench.parse import parse as parse_dags
 from fleetpgo.service.files import load_service, services_directory
 
 REPAIR = "profile: {repair: true}\n"
@@ -170,5 +171,7 @@ def test_every_task_says_what_it_does(careful):
     assert [name for name, doc in docs.items() if len(doc.split()) < 5 and name != "approve"] == []
 
 
-def test_the_bench_parses_every_service():
-    assert seconds(1, runs=1) > 0
+def test_a_starting_task_reads_the_file_of_its_own_service_alone():
+    with fleet(3) as files:
+        found = [parse_dags(files, dag, runs=1).files for dag in ("", "pgo_refresh__service-001")]
+    assert found == [3, 1]

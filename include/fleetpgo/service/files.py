@@ -7,7 +7,7 @@ import posixpath
 import re
 from contextlib import contextmanager
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+from ruamel.yaml.resolver import VersionedResolver
 
 from fleetpgo.errors import FleetPGOError, ServiceFileError
 from fleetpgo.service.profiling import CollectionRules, SelectionRules
@@ -217,17 +218,28 @@ def clashes(files: Iterable[Path]) -> list[Clash]:
     return said
 
 
+class _Resolver(VersionedResolver):
+    """Tells what a plain value is, as YAML 1.2 does; its base finds out the version anew at each value."""
+
+    @cached_property
+    def versioned_resolver(self) -> Any:  # noqa: ANN401  # ruamel.yaml's
+        """The patterns of values, by their first character."""
+        return super().versioned_resolver
+
+
 def _read(text: str) -> Any:  # noqa: ANN401  # whatever the file holds
     """Read a document without its positions: much faster, and every parse of the DAGs reads all files."""
-    _check_depth(text)
+    reader = YAML(typ="safe")
+    reader.Resolver = _Resolver
+    _check_depth(reader, text)
     try:
-        return YAML(typ="safe").load(text)
+        return reader.load(text)
     except MarkedYAMLError:
         # libyaml refuses some of what YAML 1.2 allows, such as [::1].
         return YAML().load(text)
 
 
-def _check_depth(text: str) -> None:
+def _check_depth(reader: YAML, text: str) -> None:
     """Refuse a document of lists in lists in lists: libyaml's binding calls itself for each, and may crash.
 
     Raises:
@@ -235,7 +247,7 @@ def _check_depth(text: str) -> None:
     """
     depth = 0
     try:
-        for event in YAML(typ="safe").parse(text):
+        for event in reader.parse(text):
             depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
             if depth > _DEPTH:
                 raise ValueError(f"more than {_DEPTH} lists and mappings in one another")
