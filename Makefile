@@ -13,16 +13,17 @@ PROMETHEUS := .local/prometheus.stamp
 CHROMIUM := .local/chromium.stamp
 GIT_LFS := .local/git-lfs.stamp
 SERVERS := .local/servers.stamp
+BOLT := .local/bolt.stamp
 # Written by npm itself, when it is done.
 LIBRARIES := node_modules/.package-lock.json
 # Everything runs with the project's own tools first: Python, Go, and the programs below .local/.
 # With byte code: without it each of the many processes, Airflow's tasks among them, compiles all modules anew.
 LOCAL := $(CURDIR)/.local
 RUN := env -u PYTHONDONTWRITEBYTECODE \
-  PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$$PATH:$(LOCAL)/npm/bin"
+  PATH="$(CURDIR)/.venv/bin:$(LOCAL)/prometheus/bin:$(LOCAL)/chromium/bin:$(LOCAL)/git-lfs/bin:$(LOCAL)/servers/bin:$(LOCAL)/bolt/bin:$$PATH:$(LOCAL)/npm/bin"
 
 .DEFAULT_GOAL := help
-.PHONY: transcript help dashboard setup test test-slow test-distributed test-stores test-forge test-helm test-containers image sbom lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse bench-run bench-waits study-ageing study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
+.PHONY: transcript help dashboard setup test test-slow test-distributed test-stores test-forge test-helm test-containers image sbom lint format demo bench-build bench-cli bench-merge bench-collect bench-light bench-measure bench-pages bench-parse bench-run bench-waits study-ageing study-beyond study-measurement study-unchanged screenshot screenshots docs proto lock dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,7 +54,7 @@ $(LIBRARIES): $(UV) package.json package-lock.json .npmrc
 	@touch $@
 
 GET := tools/get-programs
-$(PROMETHEUS) $(GIT_LFS) $(CHROMIUM) $(SERVERS): $(GET) tools/unpack-debian
+$(PROMETHEUS) $(GIT_LFS) $(CHROMIUM) $(SERVERS) $(BOLT): $(GET) tools/unpack-debian
 
 $(PROMETHEUS):
 	@$(GET) .local/prometheus prometheus prometheus promtool && touch $@
@@ -68,6 +69,9 @@ $(CHROMIUM):
 $(SERVERS):
 	@$(GET) --missing .local/servers postgresql postgres initdb
 	@$(GET) --missing .local/servers redis-server redis-server && touch $@
+
+$(BOLT):
+	@$(GET) --missing .local/bolt bolt-22 llvm-bolt:llvm-bolt-22 && touch $@
 
 test: setup $(CHROMIUM) $(GIT_LFS) ## Run every check: lint, types, import directions, tests
 	@$(RUN) tools/check
@@ -148,6 +152,11 @@ study-measurement: setup ## Simulate fleets with known savings; tables into the 
 
 study-ageing: setup ## Take a profile of a real server's release of a year ago, and see how it fits the releases since (minutes)
 	@$(RUN) python -m studies.ageing.study --write docs
+
+# Without BOLT the study goes on, and its row says so.
+study-beyond: setup ## Build servers in variants (PGO, GOAMD64, BOLT, …) and measure them in turn (hours; PREPARE=1: build only)
+	-@$(MAKE) --no-print-directory $(BOLT)
+	@$(RUN) python -m studies.beyond_pgo.study --write docs $(if $(PREPARE),--prepare) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 study-unchanged: setup ## Simulate fleets week by week: what is proposed by chance, and what change is noticed (minutes)
 	@$(RUN) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \

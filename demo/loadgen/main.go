@@ -1,7 +1,7 @@
 // loadgen pushes batches of telemetry to instances of wshim, to each at the same fixed rate.
 //
 // The load is open: a slow or missing answer does not delay the next request, so the work that the instances get
-// does not depend on how fast they are.
+// does not depend on how fast they are. With -requests it is closed, and ends: see exhaust.
 package main
 
 import (
@@ -25,8 +25,10 @@ const maxWaiting = 64
 func main() {
 	rate := flag.Float64("rate", 30, "requests per second to each instance")
 	seed := flag.Uint64("seed", 1, "what the batches are made from")
+	requests := flag.Int("requests", 0, "send each instance so many requests, one after the other's answer, and end")
+	connections := flag.Int("connections", 4, "with -requests: how many requests wait for an answer at once")
 	flag.Usage = func() {
-		log.Print("usage: loadgen [-rate N] [-seed N] http://host:port/push …")
+		log.Print("usage: loadgen [-rate N | -requests N [-connections N]] [-seed N] http://host:port/push …")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -43,16 +45,25 @@ func main() {
 	defer stop()
 	interval := time.Duration(float64(time.Second) / *rate)
 	var running sync.WaitGroup
+	var failed atomic.Int64
 	for i, url := range flag.Args() {
 		t := target{url: url, batches: batches, first: i * len(batches) / flag.NArg()}
 		running.Add(1)
 		go func() {
 			defer running.Done()
-			t.drive(ctx, interval)
+			if *requests > 0 {
+				t.exhaust(ctx, *requests, *connections)
+			} else {
+				t.drive(ctx, interval)
+			}
 			log.Printf("%s: %d accepted, %d failed", t.url, t.accepted.Load(), t.failed.Load())
+			failed.Add(t.failed.Load())
 		}()
 	}
 	running.Wait()
+	if *requests > 0 && failed.Load() > 0 {
+		log.Fatal("not all requests were accepted")
+	}
 }
 
 // target is one instance and how it has answered.
@@ -64,12 +75,33 @@ type target struct {
 	failed   atomic.Int64
 }
 
-// drive starts a request at a random time of each interval until ctx ends.
-func (t *target) drive(ctx context.Context, interval time.Duration) {
-	client := &http.Client{
+func newClient() *http.Client {
+	return &http.Client{
 		Timeout:   5 * time.Second,
 		Transport: &http.Transport{MaxIdleConnsPerHost: maxWaiting, DisableCompression: true},
 	}
+}
+
+// exhaust sends so many requests over some connections, each the next one when it has its answer.
+func (t *target) exhaust(ctx context.Context, requests, connections int) {
+	client := newClient()
+	var taken atomic.Int64
+	var running sync.WaitGroup
+	for range connections {
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			for i := int(taken.Add(1)) - 1; i < requests && ctx.Err() == nil; i = int(taken.Add(1)) - 1 {
+				t.push(ctx, client, t.batches[(t.first+i)%len(t.batches)])
+			}
+		}()
+	}
+	running.Wait()
+}
+
+// drive starts a request at a random time of each interval until ctx ends.
+func (t *target) drive(ctx context.Context, interval time.Duration) {
+	client := newClient()
 	waiting := make(chan struct{}, maxWaiting)
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()

@@ -15,12 +15,9 @@ import argparse
 import json
 import os
 import re
-import socket
 import subprocess
-import threading
-import time
-import urllib.request
-from contextlib import suppress
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, pairwise
@@ -30,24 +27,20 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.figure import Figure
 
-from demo.fleet import answers
-from demo.processes import free_port, wait_until
 from fleetpgo import pprof
 from fleetpgo.golang.packages import packages
 from fleetpgo.golang.sourcematch import Sources
 from fleetpgo.run.digest import digest
+from studies.beyond_pgo.nats import NATS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from fleetpgo.pprof import Edges
 
-    Work = Callable[[socket.socket, int, threading.Event], None]
-
-MODULE = "github.com/nats-io/nats-server/v2"
 YEAR = timedelta(days=365)
 SECONDS = 30
-CLIENTS, SUBJECTS = 6, 40
+BATCHES = 500
 BEGIN, END = "<!-- study:ageing -->", "<!-- study:end -->"
 
 
@@ -96,10 +89,12 @@ def environment(into: Path) -> dict[str, str]:
 
 def releases(into: Path) -> list[Release]:
     """Return the releases of the year before the newest, each the highest so far, the oldest first."""
-    versions = json.loads(go("list", "-m", "-json", "-versions", f"{MODULE}@latest", into=into))["Versions"]
+    versions = json.loads(go("list", "-m", "-json", "-versions", f"{NATS.module}@latest", into=into))[
+        "Versions"
+    ]
     known: list[Release] = []
     for version in reversed([each for each in versions if "-" not in each]):  # the highest first
-        told = json.loads(go("list", "-m", "-json", f"{MODULE}@{version}", into=into))
+        told = json.loads(go("list", "-m", "-json", f"{NATS.module}@{version}", into=into))
         at = datetime.fromisoformat(told["Time"])
         if known and at < known[0].at - YEAR:
             break
@@ -120,70 +115,32 @@ def profile(release: Release, into: Path) -> bytes:
     """Return a CPU profile of a release under load; the file is kept."""
     file = into / f"{release.version}.pprof"
     if not file.exists():
-        go("install", f"{MODULE}@{release.version}", into=into)
-        file.write_bytes(take(into / "bin" / "nats-server"))
+        go("install", f"{NATS.module}@{release.version}", into=into)
+        partial = file.with_suffix(".partial")
+        take(into / "bin" / "nats-server", partial)
+        partial.rename(file)
     return file.read_bytes()
 
 
-def take(server: Path) -> bytes:
-    """Run the server, publish to it and read from it, and return its CPU profile of that time."""
-    port, profiled = free_port(), free_port()
-    command = [str(server), "--addr", "127.0.0.1", "--port", str(port), "--profile", str(profiled)]
-    running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    done = threading.Event()
-    clients = [
-        threading.Thread(target=client, args=(port, number, work, done))
-        for number in range(CLIENTS)
-        for work in (subscribe, publish)
-    ]
-    try:
-        index = f"http://127.0.0.1:{profiled}/debug/pprof/"
-        wait_until(lambda: answers(index), "the server answers", [], timeout_s=20)
-        for each in clients:
-            each.start()
-        time.sleep(2)
-        address = f"{index}profile?seconds={SECONDS}"
-        with urllib.request.urlopen(address, timeout=SECONDS + 60) as answer:  # noqa: S310  # ours
-            return bytes(answer.read())
-    finally:
-        done.set()
-        running.kill()
-        running.wait()
-        for each in clients:
-            each.join()
-
-
-def client(port: int, number: int, work: Work, done: threading.Event) -> None:
-    """Connect and work until it is done, or the server is gone."""
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-        connection.sendall(b'CONNECT {"verbose":false}\r\n')
-        work(connection, number, done)
-
-
-def subscribe(connection: socket.socket, number: int, done: threading.Event) -> None:
-    """Take what is sent about a share of the subjects, by name and by wildcard."""
-    for subject in range(number, SUBJECTS, CLIENTS):
-        connection.sendall(b"SUB orders.%d.* %d\r\nSUB orders.%d.new w%d\r\n" % ((subject,) * 4))
-    while not done.is_set() and connection.recv(1 << 16):
-        pass
-
-
-def publish(connection: socket.socket, number: int, done: threading.Event) -> None:
-    """Send batches of messages of many sizes about all subjects."""
-    batch = b"".join(
-        b"PUB orders.%d.%s %d\r\n%s\r\n" % (subject, b"new" if subject % 3 else b"old", size, b"x" * size)
-        for subject in range(SUBJECTS)
-        for size in (16, 64, 200 + 10 * number)
-    )
-    while not done.is_set():
-        connection.sendall(batch)
+def take(server: Path, file: Path) -> None:
+    """Run the server, publish to it and read from it, and write its CPU profile of that time."""
+    with (
+        tempfile.TemporaryDirectory(prefix="ageing-") as directory,
+        NATS.start(server, Path(directory)) as running,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        NATS.drive(running, BATCHES, seed=1)
+        taken = pool.submit(NATS.profile, running, SECONDS, file)
+        while not taken.done():
+            NATS.drive(running, BATCHES, seed=1)
+        taken.result()
 
 
 def matched(data: bytes, edges: Edges, release: Release, first: Release, into: Path) -> Row:
     """Compare the profile with a release's source; the row is kept, by the profile's digest."""
     file = into / f"{digest(data)}-{release.version}.json"
     if not file.exists():
-        told = json.loads(go("mod", "download", "-json", f"{MODULE}@{release.version}", into=into))
+        told = json.loads(go("mod", "download", "-json", f"{NATS.module}@{release.version}", into=into))
         found = Sources(packages(Path(told["Dir"]), ".", environment=environment(into))).match(edges)
         if found.share is None:
             raise SystemExit(f"{release.version}: nothing could be compared")
@@ -204,7 +161,7 @@ def short(symbol: str) -> str:
 def table(rows: Sequence[Row], samples: int) -> str:
     """Return the rows in Markdown; releases in which nothing was lost are told in one line."""
     lines = [
-        f"`make study-ageing`, {datetime.now(UTC):%Y-%m-%d}: a profile of {MODULE}",
+        f"`make study-ageing`, {datetime.now(UTC):%Y-%m-%d}: a profile of {NATS.module}",
         f"{rows[0].version} ({samples:,} samples) against the source of each release of the year after it.",
         "",
         "| release | days later | still in the source | heaviest loss |",

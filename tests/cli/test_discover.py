@@ -10,6 +10,7 @@ from threading import Thread
 import pytest
 from click.testing import CliRunner
 
+from fleetpgo.cli.discover import WHO_GAINS
 from fleetpgo.cli.main import cli
 from fleetpgo.cli.options import open_prometheus
 from fleetpgo.collection.probing import probe
@@ -146,6 +147,7 @@ def test_a_pipe_gets_whole_names(start_prometheus, tmp_path):
         cli, ["discover", "--no-probe", "--prometheus", prometheus.address]
     )
     assert job in done.output
+    assert WHO_GAINS in done.output
 
 
 def test_a_prometheus_without_go_services_is_an_error(start_prometheus):

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 SHARE = 0.02
 """Share of a service's CPU that PGO saves at least: the low end of 2–14 % in https://go.dev/doc/pgo."""
 
+WHO_GAINS = """\
+2 % is the low end of what Go's documentation reports. Services that call through interfaces and call small
+functions most of the time gain more. Those that spend it in system calls, or in assembly such as hashes and
+encryption, gain nothing: a profile shows which (fleetpgo run SERVICE --dry-run, then docs/beyond-pgo.md)."""
+"""What no metric tells about a service; docs/beyond-pgo.md has what was measured."""
 
 _AT_ONCE = 16
 """Instances that are asked at the same time whether they list their profiles."""
@@ -96,6 +101,7 @@ def discover(
         )
         table.add_row(*map(plain, cells))
     show_table(table)
+    say(WHO_GAINS)
     for warning in found.warnings:
         say(f"warning: {warning}", err=True)
 
