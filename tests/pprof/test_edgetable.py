@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetpgo import pprof
-from fleetpgo.errors import ProfileError
+from fleetpgo.errors import ArtifactError, ProfileError
 from fleetpgo.pprof import edgetable
 from fleetpgo.pprof.edges import Edge, Edges
 from tests.pprof import oracle
@@ -126,9 +126,8 @@ def changed(**arrays: np.ndarray) -> bytes:
     ],
 )
 def test_what_is_no_whole_pack_of_this_version_is_refused(data):
-    with pytest.raises(ProfileError) as caught:
+    with pytest.raises(ArtifactError, match="the table of call edges cannot be read: "):
         pprof.EdgeTable().add(data)
-    assert caught.value.reason == "bad-edge-table"
 
 
 @given(st.integers(0, len(PACK) - 1), st.integers(1, 255))
@@ -136,7 +135,7 @@ def test_a_changed_octet_is_noticed_or_changes_nothing(place, change):
     data = bytearray(PACK)
     data[place] ^= change
     table = pprof.EdgeTable()
-    with suppress(ProfileError):
+    with suppress(ArtifactError):
         table.add(bytes(data))
         assert [table.profile(key)[1].tolist() for key in "012" if key in table] == [[900]] * table.profiles
 

@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.errors import ProfileError
+from fleetpgo.errors import ArtifactError, ProfileError
 from fleetpgo.run.artifacts import EdgePack, FetchedProfile
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def read_edges(store: RunStore, digests: Sequence[str], *, limits: Limits) -> Ed
             continue
         try:
             table.add(data, wanted)
-        except ProfileError as error:  # of another version of fleetpgo, which may need it
-            log.info("%s: %s Its call edges are derived again", path, error.message)
+        except ArtifactError as error:  # of another version of fleetpgo, which may need it
+            log.info("%s: %s. Its call edges are derived again", path, error.message)
     left = [place for place, each in enumerate(digests) if each not in table]
     for first in range(0, len(left), PACK):
         derived = _derived(store, digests, left[first : first + PACK], limits)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fleetpgo.errors import ProfileError
+from fleetpgo.errors import ArtifactError
 from fleetpgo.pprof.callgraph import calls_in
 from fleetpgo.pprof.codec.arrays import starts_of, used_rows
 from fleetpgo.pprof.codec.texts import TextNumbers, Texts, go_name
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Of a pack's form. A pack of another version is not read: what is in it is derived anew."""
-
-MOST_TOGETHER = 64
-"""Profiles of which :func:`own_edges` takes the edges at once."""
 
 MOST_BITS = 63
 """Of a number without its sign."""
@@ -62,7 +59,7 @@ def own_edges(profiles: Columns, names: TextNumbers, numbers: Ints) -> list[OwnE
     """Return the call edges of each profile.
 
     Args:
-        profiles: MOST_TOGETHER at the most; their stacks are cut to their two innermost locations.
+        profiles: 255 at the most; their stacks are cut to their two innermost locations.
         names: what numbers the functions' names.
         numbers: (functions,) the number of each function's name.
 
@@ -168,7 +165,7 @@ class _Pack:
         """Read a pack.
 
         Raises:
-            ProfileError: it is damaged, or of another version (``bad-edge-table``).
+            ArtifactError: it is damaged, or of another version.
         """
         import zipfile  # noqa: PLC0415  # what only merges or checks does without
         import zlib  # noqa: PLC0415  # likewise
@@ -206,11 +203,10 @@ def _are_rows(numbers: NDArray[Any], count: int) -> bool:
     return not numbers.size or bool(0 <= numbers.min() <= numbers.max() < count)
 
 
-def _bad(why: str) -> ProfileError:
-    return ProfileError(
-        f"The table of call edges cannot be read: {why}.",
-        reason="bad-edge-table",
-        hint="Remove it: it is derived from the profiles again.",
+def _bad(why: str) -> ArtifactError:
+    return ArtifactError(
+        f"the table of call edges cannot be read: {why}",
+        hint="remove it: it is derived from the profiles again",
     )
 
 
@@ -241,7 +237,7 @@ class EdgeTable:
             wanted: keys of the profiles that are added; None: all.
 
         Raises:
-            ProfileError: ``bad-edge-table``.
+            ArtifactError: it is damaged, or of another version.
         """
         read = _Pack.read(data)
         places = [

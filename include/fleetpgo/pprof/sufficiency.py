@@ -12,7 +12,7 @@ little. Three figures show it:
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -105,7 +105,7 @@ def sufficiency(instances: Mapping[str, str], table: EdgeTable) -> Sufficiency:
         one = fleet.sum(names[: len(names) // 2])
         other = fleet.everything - one
         overlaps.append(_overlap(one, other))
-        coverages += [_coverage(one, other), _coverage(other, one)]
+        coverages += [fleet.coverage(one, other), fleet.coverage(other, one)]
     leave_one_out = {name: fleet.overlap_with_others(name) for name in fleet.parts}
     return Sufficiency(
         instances=len(names),
@@ -123,23 +123,19 @@ class _Fleet:
     """The weights of all instances' edges.
 
     Args:
-        everything: (edges,) the weight of each in all instances; edges are ordered by their names.
+        everything: (edges,) the weight of each in all instances.
+        in_order: (edges,) the edges, ordered by their names: so the heaviest are the same each time.
         parts: instance → (n,) its edges, and (n,) their weights.
     """
 
     everything: Ints
+    in_order: Ints
     parts: Mapping[str, tuple[NDArray[np.int32], NDArray[Any]]]
 
     @classmethod
     def of(cls, instances: Mapping[str, str], table: EdgeTable) -> _Fleet:
-        places = np.empty(len(table), np.int32)  # ten thousand profiles name some twenty million
-        places[table.in_order()] = np.arange(len(table))
-        parts = {}
-        for name, key in instances.items():
-            rows, weights = table.profile(key)
-            parts[name] = places[rows], weights
-        fleet = cls(np.zeros(len(table), np.int64), parts)
-        return replace(fleet, everything=fleet.sum(parts))
+        parts = {name: table.profile(key) for name, key in instances.items()}
+        return cls(table.sum(instances.values()), table.in_order(), parts)
 
     def sum(self, names: Iterable[str]) -> Ints:
         """Return (edges,) the weight of each in some instances."""
@@ -152,6 +148,12 @@ class _Fleet:
     def without(self, name: str) -> Ints:
         """Return the weight of each edge, summed over all instances but the one named; shape (edges,)."""
         return self.everything - self.sum([name])
+
+    def coverage(self, chosen: Ints, held_out: Ints) -> float:
+        """Return the share of the held-out weight that lies on edges which are hot in the chosen half."""
+        total = int(held_out.sum())
+        hot = _hot(chosen, _heaviest_first(chosen, self.in_order))
+        return int(held_out[hot].sum()) / total if total else 0.0
 
     def overlap_with_others(self, name: str) -> float:
         """Return the overlap of an instance with all others together. Only its own edges are looked at."""
@@ -183,9 +185,9 @@ def _common(mine: Ints, total: int, theirs: Ints, total_of_other: int) -> float:
     return int(np.minimum(mine * total_of_other, theirs * total).sum()) / (total * total_of_other)
 
 
-def _heaviest_first(weights: Ints) -> Ints:
-    """Return the edges by falling weight; of equal weights those come first that do so in the columns."""
-    return np.argsort(-weights, kind="stable")
+def _heaviest_first(weights: Ints, edges: Ints) -> Ints:
+    """Return edges by falling weight; of equal weights those come first that do so among them."""
+    return edges[np.argsort(-weights[edges], kind="stable")]
 
 
 def _hot(weights: Ints, heaviest_first: Ints) -> Ints:
@@ -194,13 +196,6 @@ def _hot(weights: Ints, heaviest_first: Ints) -> Ints:
     running = np.cumsum(weights[heaviest_first])
     total = running[-1] if len(running) else 1
     return heaviest_first[: 1 + int(np.count_nonzero(running / total * 100 <= HOT_PERCENT))]
-
-
-def _coverage(chosen: Ints, held_out: Ints) -> float:
-    """Share of the held-out weight that lies on edges which are hot in the chosen half."""
-    total = int(held_out.sum())
-    hot = _hot(chosen, _heaviest_first(chosen))
-    return int(held_out[hot].sum()) / total if total else 0.0
 
 
 def _influence(fleet: _Fleet, leave_one_out: Mapping[str, float]) -> Influence | None:
@@ -212,7 +207,7 @@ def _influence(fleet: _Fleet, leave_one_out: Mapping[str, float]) -> Influence |
     """
     if len(leave_one_out) < FEWEST_FOR_OUTLIERS:
         return None
-    with_all = _heaviest_first(fleet.everything)
+    with_all = _heaviest_first(fleet.everything, fleet.in_order)
     hot = _hot(fleet.everything, with_all)
 
     def elsewhere(name: str) -> float:
@@ -220,7 +215,7 @@ def _influence(fleet: _Fleet, leave_one_out: Mapping[str, float]) -> Influence |
 
     def hot_without(name: str) -> Ints:
         others = fleet.without(name)
-        return _hot(others, with_all[_heaviest_first(others[with_all])])
+        return _hot(others, _heaviest_first(others, with_all))
 
     likely = sorted(leave_one_out, key=lambda name: (-elsewhere(name), name))[:LIKELY]
     changed = {name: len(np.setxor1d(hot, hot_without(name))) for name in likely}
