@@ -80,6 +80,13 @@ def test_a_pair_of_nodes_counts_once_a_sample():
     assert edges_of([([two], 4)]) == {Edge("main.g", "main.f", 1): 4, Edge("main.f", "main.g", 1): 4}
 
 
+def test_one_large_weight_among_many_small_ones_does_not_overflow():
+    stacks = [([[("main.leaf", 50, 51)], [("main.caller", 10, 11 + line)]], 1) for line in range(16)]
+    heavy = ([[("main.leaf", 50, 51)], [("main.caller", 10, 40)]], 1 << 58)
+    profile = message([*stacks, heavy], types=(("samples", "count"),))
+    assert call_edges(decode(packed(profile))) == oracle.call_edges(profile)
+
+
 def test_frames_above_the_second_location_are_not_read():
     deep = [[("main.leaf", 50, 51)], [("main.caller", 10, 17)], [("main.main", 1, 2)]]
     assert edges_of([(deep, 1)]) == {Edge("main.caller", "main.leaf", 7): 1}

@@ -83,7 +83,7 @@ def calls_in(profiles: Columns, names: Ints) -> Calls:
     lines = _Lines(profiles, names)
     weights = profiles.values[:, profiles.value_index]
     # A location is in a sample twice at the most.
-    require_64_bits(2 * len(weights) * max(-float(weights.min(initial=0)), float(weights.max(initial=0))))
+    require_64_bits(2 * float(np.abs(weights.astype(np.float64)).sum()))
     steps = _steps(profiles, lines, weights)
     callers = lines.nodes(steps.callers)
     return Calls(
