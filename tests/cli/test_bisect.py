@@ -253,4 +253,4 @@ def test_a_name_with_quotes_stays_one_name_in_the_lines(tmp_path, monkeypatch):
     (guard,) = load_named("tiny").profile.guards
 
     assert guard.function == name
-    assert guard.issue == "fleetpgo bisect: BenchmarkF takes 11 times as long with it inlined"
+    assert guard.issue == "fleetpgo bisect: BenchmarkF takes 11 times as long because of it"

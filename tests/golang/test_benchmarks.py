@@ -13,7 +13,7 @@ pkg: example.com/a
 cpu: something
 BenchmarkAdd-8         \t 1000000\t      1234 ns/op\t  16 B/op\t  1 allocs/op
 BenchmarkAdd/long=3-8  \t     100\t     0.5 ns/op
-BenchmarkOther         \t     100\t     7 ns/op
+BenchmarkOther-8       \t     100\t     7 ns/op
 PASS
 pkg: example.com/b
 BenchmarkAdd-8  \t 10\t 8 ns/op
@@ -28,6 +28,16 @@ def test_results_are_read_by_package_and_name():
         ("example.com/a", "BenchmarkOther"): [7.0, 7.0],
         ("example.com/b", "BenchmarkAdd"): [8.0, 8.0],
     }
+
+
+def test_on_one_processor_a_name_keeps_the_number_at_its_end():
+    lines = ["pkg: a", "BenchmarkCopy/size-16 \t 10\t 8 ns/op", "BenchmarkCopy/size-32 \t 10\t 9 ns/op"]
+    assert list(read_results(lines)) == [("a", "BenchmarkCopy/size-16"), ("a", "BenchmarkCopy/size-32")]
+
+
+@pytest.mark.parametrize("time", ["1.2.3", "9" * 400, "."])
+def test_a_time_that_is_no_number_is_no_result(time):
+    assert read_results(["pkg: a", f"BenchmarkCopy-8 \t 10\t {time} ns/op"]) == {}
 
 
 def test_a_clear_difference_is_told_with_the_exact_p():

@@ -43,6 +43,8 @@ class Simulated(Bench):
     noise: float = 0.03
     choices: tuple[int, ...] = tuple(range(6))
     wild: float | None = None
+    other: object = None
+    renamed: str = ""
     unknown: bool = False
     chance: np.random.Generator = field(default_factory=lambda: np.random.default_rng(3))
     builds: dict[Path, Build] = field(default_factory=dict)
@@ -65,9 +67,11 @@ class Simulated(Bench):
             seen("# example.com/a")
             for number in self.choices:
                 seen(f"a.go:{number}:2 (inline) [bisect-match 0x{number:016x}]")
-                call = f"call {CALLEES[number]} (cost 99) at a.go:{number}:2 in function example.com/a.F"
+                callee = self.renamed if self.renamed and number == 4 else CALLEES[number]
+                call = f"call {callee} (cost 99) at a.go:{number}:2 in function example.com/a.F"
                 seen(f"hot-budget check allows inlining for {call}")
-        binary = self.place / side
+        binary = self.place / f"{side}.test"
+        binary.touch()
         self.builds[binary] = Build(
             pgo == "off", frozenset(CALLEES[int(number, 16)] for number in numbers), guarded
         )
@@ -76,6 +80,8 @@ class Simulated(Bench):
     def time(self, binary, directory, pattern):
         cost = self.cost(self.builds[binary])
         times = {NAME: 1e6 * cost * self.chance.lognormal(0, self.noise)}
+        if self.other is not None:
+            times[WILD] = 1e6 * self.other(self.builds[binary]) * self.chance.lognormal(0, self.noise)
         if self.wild is not None:
             times[WILD] = 1e6 * self.chance.lognormal(0, self.wild)
         return times
@@ -145,6 +151,43 @@ def test_a_cost_that_stays_when_nothing_is_inlined_is_no_call_s(find):
 
     assert (found.outcome, found.suspects) == ("not the calls", ())
     assert found.times[DENIED].low > found.times[OFF].high
+
+
+def test_after_a_benchmark_that_was_slow_by_chance_the_next_one_is_looked_at(find):
+    runs = []
+
+    def cost(build):
+        return 1.5 if build.inlines(4) else 1.0
+
+    def wild(build):
+        # Slowest in the first rounds of both sides, and never again.
+        runs.append(build)
+        return 3.0 if len(runs) <= 16 and not build.off else 1.0
+
+    found = find(cost, other=wild)
+
+    assert (found.outcome, found.benchmark, found.guard) == ("found", "BenchmarkF", CALLEES[4])
+
+
+def test_less_than_two_percent_are_nothing_to_look_for(find):
+    found = find(lambda build: 1.0 if build.off else 1.01, noise=0.0005)
+
+    assert found.outcome == "no worse"
+    assert found.slower.low > 1
+
+
+def test_a_function_that_the_profile_does_not_name_is_said_to_be_so(find):
+    found = find(lambda build: 1.5 if build.inlines(4) else 1.0, renamed="example.com/a.another")
+
+    assert (found.outcome, found.guard) == ("guard costs", "")
+    assert "The profile has no function example.com/a.another, so none can be guarded" in found.said
+    assert list(found.times) == [OFF, WITH, WITHOUT]
+
+
+def test_binaries_of_a_step_do_not_stay(find, tmp_path):
+    find(lambda build: 1.5 if build.inlines(4) else 1.0)
+
+    assert {path.name for path in tmp_path.glob("*.test")} == {"off.test", "with-1.test", "guarded.test"}
 
 
 def test_two_functions_of_which_either_costs_all_are_both_named(find):

@@ -1,9 +1,12 @@
+from datetime import timedelta
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetpgo.golang.timing import LOOKS, Interval, Times, duration, exactly, in_turn, median
+from fleetpgo.golang import timing
+from fleetpgo.golang.timing import LOOKS, Bench, Interval, Times, duration, exactly, in_turn, median
 
 NAME = "example.com/a", "BenchmarkA"
 
@@ -88,3 +91,20 @@ def test_a_benchmark_s_name_is_no_pattern():
 )
 def test_durations_are_written_as_go_does(nanoseconds, said):
     assert duration(nanoseconds) == said
+
+
+def test_a_benchmark_that_prints_for_ever_does_not_fill_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "_MOST_RESULTS", 3)
+    lines = ["pkg: example.com/a", *["noise"] * 9, *(f"BenchmarkF{n}-2 10 5 ns/op" for n in range(9))]
+    monkeypatch.setattr(timing, "run", lambda *_, seen, **__: [seen(line) for line in lines])
+    bench = Bench(tmp_path, tmp_path, {}, timedelta(minutes=1), 1 << 30)
+    assert list(bench.time(tmp_path / "a.test", tmp_path, "F")) == [
+        ("example.com/a", "BenchmarkF0"),
+        ("example.com/a", "BenchmarkF1"),
+    ]
+
+
+def test_where_no_benchmark_runs_the_first_look_is_the_last():
+    asked = []
+    assert in_turn({"a": lambda: asked.append(1) or {}}, lambda _: False) == {}
+    assert len(asked) == LOOKS[0]

@@ -116,7 +116,7 @@ def _show(found: Bisected) -> None:
 
 def guard_lines(function: str, benchmark: str, cost: Interval) -> str:
     """Return the lines of the service file that guard a function."""
-    issue = f"fleetpgo bisect: {benchmark} takes {cost.estimate:.3g} times as long with it inlined"
+    issue = f"fleetpgo bisect: {benchmark} takes {cost.estimate:.3g} times as long because of it"
     return (
         "profile:\n  guards:\n"
         f"    - function: {json.dumps(function, ensure_ascii=False)}\n"

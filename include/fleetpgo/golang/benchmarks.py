@@ -8,6 +8,7 @@ whether the profile makes the code that they cover slower. They do not show what
 from __future__ import annotations
 
 import logging
+import math
 import re
 import statistics
 from collections import defaultdict
@@ -33,7 +34,8 @@ ALPHA = 0.05
 """Significance level, the same as benchstat's."""
 
 _PACKAGE = re.compile(r"pkg: (\S+)")
-_RESULT = re.compile(r"(Benchmark\S*?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op")
+_RESULT = re.compile(r"(Benchmark\S*)\s+\d+\s+(\d+(?:\.\d+)?) ns/op")
+_PROCESSORS = re.compile(r"-\d+$")
 
 
 @dataclass(frozen=True)
@@ -107,17 +109,25 @@ def run_benchmarks(
 
 
 def read_results(lines: Iterable[str]) -> dict[tuple[str, str], list[float]]:
-    """Return the times per operation in nanoseconds, by (package, benchmark).
+    """Return the times per operation in nanoseconds, by (package, benchmark); only times that are finite.
+
+    Go ends each name with the number of processors, but not if that is one: a name's own end is then no such
+    number. So an end is left out only if all names have it.
 
     Source of the format: https://go.dev/design/14313-benchmark-format.
     """
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    read: list[tuple[str, str, float]] = []
     package = ""
     for line in lines:
         if match := _PACKAGE.fullmatch(line):
             package = match[1]
-        elif match := _RESULT.match(line):
-            found[package, match[1]].append(float(match[2]))
+        elif (match := _RESULT.match(line)) and math.isfinite(time := float(match[2])):
+            read.append((package, match[1], time))
+    ends = {match[0] if (match := _PROCESSORS.search(name)) else "" for _, name, _ in read}
+    end = ends.pop() if len(ends) == 1 else ""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for package, name, time in read:
+        found[package, name.removesuffix(end)].append(time)
     return dict(found)
 
 

@@ -41,6 +41,9 @@ _SHOWN = 20
 
 Outcome = Literal["found", "no worse", "uncertain", "no single call", "not the calls", "guard costs"]
 
+_Key = tuple[str, frozenset[tuple[str, str]] | None]
+"""A package, and the choices that are denied by package and hash; None: built without a profile."""
+
 
 @dataclass(frozen=True)
 class Bisected:
@@ -84,10 +87,11 @@ class Search:
 
     bench: Bench
     profile: pprof.Profile
-    _compiled: dict[tuple[str, frozenset[str] | None], Path] = field(default_factory=dict)
+    _compiled: dict[_Key, Path] = field(default_factory=dict)
     _seen: dict[str, Choices] = field(default_factory=dict)
     _package: str = ""
     _benchmark: str = ""
+    _slower: Interval = field(init=False)
 
     def __post_init__(self) -> None:
         self._pgo = self.bench.place / "with.pprof"
@@ -98,84 +102,89 @@ class Search:
     def run(self, pattern: str) -> Bisected:
         """Search, and return what was found."""
         names = self.bench.find(pattern)
-        (package, benchmark), times = self._worst(names, pattern)
-        self._package, self._benchmark = package, benchmark
-        slower, choices = times.ratio(WITH, OFF), self._seen[package].found
+        again: list[Bisected] = []
+        for (package, benchmark), times in self._worst(names, pattern):
+            self._package, self._benchmark, self._slower = package, benchmark, times.ratio(WITH, OFF)
+            if not _is_slower(self._slower):
+                return self._ended(*_not_slower(benchmark, self._slower, times.rounds), times)
+            _log.info("%s takes %s as long with the profile as without", benchmark, _times(self._slower))
+            if not self._choices:
+                return self._ended(
+                    "not the calls",
+                    f"{benchmark} is slower with the profile, but in its binary the compiler inlines and "
+                    "devirtualises nothing because of it: no call is the culprit",
+                    times,
+                )
+            sides = {OFF: None, WITH: (), DENIED: self._choices}
+            everything = self._race(sides, lambda t: t.faster(DENIED, WITH))
+            if everything.faster(DENIED, WITH):
+                return self._search(everything)
+            if everything.faster(OFF, WITH):
+                return self._ended(
+                    "not the calls",
+                    f"{benchmark} is slower with the profile, also where none of the "
+                    f"{len(self._choices):,} calls is inlined or devirtualised because of it: no call is the "
+                    "culprit. What else the compiler does with a profile is its alignment and order of code",
+                    everything,
+                )
+            # Of many benchmarks one may seem slower by chance; another may be.
+            again.append(self._ended("uncertain", _not_again(benchmark, everything), everything))
+        return again[0]
 
-        def ended(
-            outcome: Outcome,
-            said: str,
-            times: Times,
-            suspects: Sequence[Choice] = (),
-            guard: str = "",
-            cost: Interval | None = None,
-        ) -> Bisected:
-            _log.info("%s", said)
-            shown = {side: times.median(side) for side in times.of}
-            return Bisected(
-                outcome,
-                said,
-                package,
-                benchmark,
-                slower,
-                shown,
-                times.rounds,
-                len(choices),
-                suspects[:_SHOWN],
-                guard,
-                cost,
-            )
+    @property
+    def _choices(self) -> Sequence[Choice]:
+        return self._seen[self._package].found
 
-        if slower.low <= 1:
-            return ended(*_not_slower(benchmark, slower, times.rounds), times)
-        _log.info("%s takes %s as long with the profile as without", benchmark, _times(slower))
-        if not choices:
-            return ended(
-                "not the calls",
-                f"{benchmark} is slower with the profile, but in its binary the compiler inlines and "
-                "devirtualises nothing because of it: no call is the culprit",
-                times,
-            )
-        everything = self._race({OFF: None, WITH: (), DENIED: choices}, lambda t: t.faster(DENIED, WITH))
-        if not everything.faster(DENIED, WITH):
-            if not everything.faster(OFF, WITH):
-                return ended("uncertain", _not_again(benchmark, everything), everything)
-            return ended(
-                "not the calls",
-                f"{benchmark} is slower with the profile, also where none of the {len(choices):,} calls is "
-                "inlined or devirtualised because of it: no call is the culprit. What else the compiler does "
-                "with a profile is its alignment and order of code",
-                everything,
-            )
-        suspects = search(choices, self._race)
+    def _ended(
+        self,
+        outcome: Outcome,
+        said: str,
+        times: Times,
+        suspects: Sequence[Choice] = (),
+        guard: str = "",
+        cost: Interval | None = None,
+    ) -> Bisected:
+        _log.info("%s", said)
+        return Bisected(
+            outcome,
+            said,
+            self._package,
+            self._benchmark,
+            self._slower,
+            {side: times.median(side) for side in times.of},
+            times.rounds,
+            len(self._choices),
+            suspects[:_SHOWN],
+            guard,
+            cost,
+        )
+
+    def _search(self, everything: Times) -> Bisected:
+        """Search among the choices, of which all together cost."""
+        suspects = search(self._choices, self._race)
         if len({each.callee for each in suspects}) > 1:
-            return ended(
+            return self._ended(
                 "no single call",
-                f"{len(suspects):,} calls are left of {len(choices):,}, and {benchmark} is not certainly "
-                "faster without the one or the other half of them: each half costs as much as both, or too "
-                "little to be told from chance",
+                f"{len(suspects):,} calls are left of {len(self._choices):,}, and {self._benchmark} is not "
+                "certainly faster without the one or the other half of them: each half costs as much as "
+                "both, or too little to be told from chance",
                 everything,
                 suspects,
             )
-        return self._prove(suspects, ended)
+        return self._prove(suspects)
 
-    def _prove(self, culprit: Sequence[Choice], ended: Callable[..., Bisected]) -> Bisected:
+    def _prove(self, culprit: Sequence[Choice]) -> Bisected:
         """Measure the profile with the culprit guarded, beside all else."""
         function = self._in_profile(culprit[0].callee)
-        guarded, _ = pprof.guard(self.profile, extra=[_guard(function)] if function else [])
-        place = self.bench.place / "guarded.pprof"
-        place.write_bytes(guarded.data)
-        binary = self.bench.compile("guarded", self._package, str(place), seen=_quiet)
+        more = {GUARDED: self._guarded(function)} if function else {}
 
         def enough(times: Times) -> bool:
-            return times.faster(WITHOUT, WITH) and times.faster(GUARDED, WITH)
+            return times.faster(WITHOUT, WITH) and (not more or times.faster(GUARDED, WITH))
 
-        times = self._race(
-            {OFF: None, WITH: (), WITHOUT: culprit}, enough, more={GUARDED: self._timed(binary)}
-        )
+        times = self._race({OFF: None, WITH: (), WITHOUT: culprit}, enough, more=more)
         call = "; ".join(f"{each.caller} → {each.callee} ({each.line})" for each in culprit[:_SHOWN])
         if not times.faster(WITHOUT, WITH):
-            return ended(
+            return self._ended(
                 "uncertain",
                 f"the search ends at {call}, but after {times.rounds} rounds {self._benchmark} is not "
                 "certainly faster without it: run this again on a quieter machine",
@@ -184,16 +193,14 @@ class Search:
             )
         cost = times.ratio(WITH, WITHOUT)
         said = f"{call} costs: with it {self._benchmark} takes {_times(cost)} as long"
+        if not function:
+            why = f". The profile has no function {culprit[0].callee}, so none can be guarded"
+            return self._ended("guard costs", said + why, times, culprit, cost=cost)
         if not times.faster(GUARDED, WITH):
-            why = (
-                "the guard also takes the profile's other effects on that function"
-                if function
-                else "the profile has no function of that name"
-            )
-            return ended(
+            return self._ended(
                 "guard costs",
-                f"{said}. A guard on {function or culprit[0].callee} does not help: {self._benchmark} is not "
-                f"certainly faster with it; {why}",
+                f"{said}. A guard on {function} does not help: {self._benchmark} is not certainly faster "
+                "with it; the guard also takes the profile's other effects on that function",
                 times,
                 culprit,
                 cost=cost,
@@ -205,10 +212,22 @@ class Search:
             if left.low > 1
             else ""
         )
-        return ended("found", f"{said}{rest}", times, culprit, function, cost)
+        return self._ended("found", f"{said}{rest}", times, culprit, function, cost)
 
-    def _worst(self, names: Sequence[Name], pattern: str) -> tuple[Name, Times]:
-        """Run all benchmarks without and with the profile; return the worst, by what is certain."""
+    def _guarded(self, function: str) -> Callable[[], dict[Name, float]]:
+        """Compile the benchmark with a profile that guards a function; return what runs it."""
+        guarded, _ = pprof.guard(self.profile, extra=[_guard(function)])
+        place = self.bench.place / "guarded.pprof"
+        place.write_bytes(guarded.data)
+        flags = denying(self._packages, ())
+        return self._timed(self.bench.compile("guarded", self._package, str(place), flags, seen=_quiet))
+
+    def _worst(self, names: Sequence[Name], pattern: str) -> list[tuple[Name, Times]]:
+        """Run all benchmarks without and with the profile.
+
+        Returns:
+            those that are certainly slower, the worst first; or, if there is none, the one that might be.
+        """
         off, on = [], []
         for package in dict.fromkeys(package for package, _ in names):
             directory = self.bench.directory(package)
@@ -225,7 +244,7 @@ class Search:
 
         def certain(found: Mapping[Name, Times]) -> bool:
             slower = [times.ratio(WITH, OFF) for times in found.values()]
-            return any(each.low > 1 for each in slower) or all(each.high < 1 + SMALL for each in slower)
+            return any(map(_is_slower, slower)) or all(each.high < 1 + SMALL for each in slower)
 
         found = in_turn({OFF: side(off), WITH: side(on)}, certain)
         if not found:
@@ -234,14 +253,12 @@ class Search:
                 hint="a benchmark must run under the same name each time, and not skip itself",
             )
         ratios = {name: times.ratio(WITH, OFF) for name, times in found.items()}
-        slower = [name for name, ratio in ratios.items() if ratio.low > 1]
+        slower = [name for name, ratio in ratios.items() if _is_slower(ratio)]
         # Where none is slower, the answer is about the one that might be by most.
-        worst = (
-            max(slower, key=lambda name: ratios[name].low)
-            if slower
-            else max(ratios, key=lambda name: ratios[name].high)
-        )
-        return worst, found[worst]
+        worst = sorted(slower, key=lambda name: -ratios[name].low) or [
+            max(ratios, key=lambda name: ratios[name].high)
+        ]
+        return [(name, found[name]) for name in worst]
 
     def _require_used(self) -> None:
         """Refuse a profile that the compiler uses in none of the benchmarks' packages."""
@@ -256,30 +273,37 @@ class Search:
 
     def _compile(self, package: str, denied: Collection[Choice] | None) -> Path:
         """Compile a package's benchmarks with some choices denied; None: without a profile."""
-        key = package, None if denied is None else frozenset(each.hash for each in denied)
+        key = self._key(package, denied)
         if key in self._compiled:
             return self._compiled[key]
-        if denied is None:
-            binary = self.bench.compile("off", package, "off", seen=_quiet)
-        else:
-            seen = Choices()
-            flags = denying(self._packages, denied)
-            try:
-                binary = self.bench.compile(
-                    f"with-{len(self._compiled)}", package, str(self._pgo), flags, seen=seen.read
-                )
-            except BuildError as error:
-                if seen.unknown:
-                    raise _too_old() from error
-                raise
-            if not denied:
-                self._seen[package] = seen
+        seen, side = Choices(), "off" if denied is None else f"with-{len(self._compiled)}"
+        pgo = "off" if denied is None else str(self._pgo)
+        try:
+            # The same flags on all sides: they take the place of such in GOFLAGS.
+            flags = denying(self._packages, denied or ())
+            binary = self.bench.compile(side, package, pgo, flags, seen=seen.read)
+        except BuildError as error:
+            if seen.unknown:
+                raise _too_old() from error
+            raise
+        if denied is not None and not denied:
+            self._seen[package] = seen
         self._compiled[key] = binary
         return binary
 
+    @staticmethod
+    def _key(package: str, denied: Collection[Choice] | None) -> _Key:
+        return package, None if denied is None else frozenset((each.package, each.hash) for each in denied)
+
     def _timed(self, binary: Path) -> Callable[[], dict[Name, float]]:
-        directory = self.bench.directory(self._package)
-        return lambda: self.bench.time(binary, directory, exactly(self._benchmark))
+        name, directory = (self._package, self._benchmark), self.bench.directory(self._package)
+
+        def time() -> dict[Name, float]:
+            times = self.bench.time(binary, directory, exactly(self._benchmark))
+            # On one processor Go writes no number of them, and a name's own end looks like one.
+            return {name: next(iter(times.values()))} if len(times) == 1 else times
+
+        return time
 
     def _race(
         self,
@@ -291,6 +315,9 @@ class Search:
         name = self._package, self._benchmark
         timed = {side: self._timed(self._compile(self._package, denied)) for side, denied in sides.items()}
         found = in_turn({**timed, **(more or {})}, lambda found: name in found and decided(found[name]))
+        for denied in filter(None, sides.values()):  # a service's test binary may have a hundred megabytes
+            self._compile(self._package, denied).unlink(missing_ok=True)
+            del self._compiled[self._key(self._package, denied)]
         if name not in found:
             raise BuildError(
                 f"{self._benchmark} did not run in each round",
@@ -306,6 +333,11 @@ class Search:
         # Dots of import paths are escaped, and an instance of a generic function may be named otherwise.
         plain = without_type_arguments(callee)
         return next((name for name in names if without_type_arguments(unquote(name)) == plain), "")
+
+
+def _is_slower(ratio: Interval) -> bool:
+    """Return whether a benchmark is certainly slower with the profile, by more than is SMALL."""
+    return ratio.low > 1 and ratio.high >= 1 + SMALL
 
 
 def _not_slower(benchmark: str, slower: Interval, rounds: int) -> tuple[Outcome, str]:

@@ -26,10 +26,9 @@ _SHOW = "pgodebug=2,pgohash=vy"
 
 _PACKAGE = re.compile(r"# (\S+)")
 _CHOICE = re.compile(r"(\S.*) \((inline|devirt)\) \[bisect-match 0x([0-9a-f]{16})\]")
-_ALLOWED = re.compile(
-    r"hot-budget check allows inlining for call (\S+) \(cost \d+\) at \S+ in function (\S+)"
-)
-_HOTTEST = re.compile(r"\S+: call (\S+):-?\d+: hottest callee (\S+) \(weight \d+\)")
+# Names of generic functions hold blanks: F[go.shape.struct { X int }].
+_ALLOWED = re.compile(r"hot-budget check allows inlining for call (.+) \(cost \d+\) at .+? in function (.+)")
+_HOTTEST = re.compile(r"\S+: call (.+):-?\d+: hottest callee (.+) \(weight \d+\)")
 _UNKNOWN_KEY = re.compile(r"unknown debug key pgohash")
 
 _DIGITS = 10
@@ -37,6 +36,9 @@ _DIGITS = 10
 
 _LONGEST = 500
 """Characters of a name or a place that are kept."""
+
+MOST_CHOICES = 200_000
+"""Most choices that are kept: far more than a real build prints. Further ones are no suspects."""
 
 
 @dataclass(frozen=True, order=True)
@@ -69,7 +71,8 @@ class Choices:
     """Collects the compiler's choices from the output of a build that was made with :func:`showing`."""
 
     def __init__(self) -> None:
-        self._found: dict[str, Choice] = {}
+        # The hash is of the file's name and line: two packages may have the same.
+        self._found: dict[tuple[str, str], Choice] = {}
         self._package = ""
         self._hottest = ("", "")
         self._inlined: tuple[str, str] | None = None
@@ -79,13 +82,17 @@ class Choices:
     def read(self, line: str) -> None:
         """Read one line of output; a choice is told by two that follow each other."""
         if match := _PACKAGE.match(line):
-            self._package = match[1]
+            self._package, self._hottest, self._inlined = _cut(match[1]), ("", ""), None
         elif match := _HOTTEST.match(line):
             self._hottest = match[1], match[2]
         elif match := _CHOICE.match(line):
             place, change, number = match.groups()
             if change == "devirt":
-                self._add(number, place, "devirt", *self._hottest)
+                caller, callee = self._hottest
+                self._hottest = "", ""
+                self._add(
+                    number, place, "devirt", caller or self._package, callee or f"the callee at {place}"
+                )
             else:
                 self._inlined = place, number
         elif self._inlined and (match := _ALLOWED.match(line)):
@@ -98,14 +105,18 @@ class Choices:
     def _add(
         self, number: str, place: str, change: Literal["inline", "devirt"], caller: str, callee: str
     ) -> None:
-        self._found.setdefault(
-            number, Choice(self._package, foreign.line(place, _LONGEST), change, caller, callee, number)
-        )
+        if len(self._found) < MOST_CHOICES:
+            choice = Choice(self._package, _cut(place), change, _cut(caller), _cut(callee), number)
+            self._found.setdefault((self._package, number), choice)
 
     @property
     def found(self) -> list[Choice]:
         """All choices: those of one package beside each other, the standard library's last."""
         return sorted(self._found.values(), key=lambda each: ("." not in each.package.split("/")[0], each))
+
+
+def _cut(text: str) -> str:
+    return foreign.line(text, _LONGEST)
 
 
 def showing(packages: Iterable[str]) -> list[str]:

@@ -14,9 +14,10 @@ benchmath, AssumeNothing, does the same for a median.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,9 @@ _BENCHTIME = "300ms"
 
 _ALL_LINES = 1 << 40
 """Bytes of lines, for output that is read and not shown."""
+
+_MOST_RESULTS = 20_000
+"""Lines with results that are kept of one run."""
 
 Name = tuple[str, str]
 """A benchmark: import path of its package, and its name."""
@@ -118,7 +122,7 @@ class Bench:
 
     def directory(self, package: str) -> Path:
         """Return the directory of a package, in which `go test` runs its benchmarks."""
-        lines: list[str] = []
+        lines: deque[str] = deque(maxlen=1)
         self.go("list", "-f={{.Dir}}", package, seen=lines.append)
         return Path(lines[-1]) if lines else self.module
 
@@ -128,11 +132,10 @@ class Bench:
         Raises:
             BuildError: one of them fails, or there is none.
         """
-        lines: list[str] = []
-        self.go(
-            *("test", "-run=^$", f"-bench={pattern}", "-benchtime=1x", "-pgo=off", "./..."), seen=lines.append
-        )
-        found = list(read_results(lines))
+        results = _Results()
+        command = ("test", "-run=^$", f"-bench={pattern}", "-benchtime=1x", "-pgo=off", "./...")
+        self.go(*command, seen=results.take)
+        found = list(read_results(results.lines))
         if not found:
             raise BuildError(
                 f"`go test -bench={pattern} ./...` ran no benchmark",
@@ -155,7 +158,8 @@ class Bench:
         Raises:
             BuildError: it does not compile.
         """
-        binary = self.place / re.sub(r"[^\w.-]+", "_", f"{side}-{package}.test", flags=re.ASCII)
+        of = hashlib.sha256(package.encode()).hexdigest()[:12]
+        binary = self.place / re.sub(r"[^\w.-]+", "_", f"{side}-{of}.test", flags=re.ASCII)
         _log.info("compiling the benchmarks of %s: %s", package, side)
         self.go("test", "-c", f"-o={binary}", f"-pgo={pgo}", *flags, package, seen=seen)
         return binary
@@ -166,11 +170,11 @@ class Bench:
         Raises:
             BuildError: one fails.
         """
-        lines: list[str] = []
+        results = _Results()
         command = (str(binary), "-test.run=^$", f"-test.bench={pattern}", f"-test.benchtime={_BENCHTIME}")
-        self._run(command, directory, lines.append)
+        self._run(command, directory, results.take)
         # A time of 0 is one that the clock was too coarse for.
-        return {name: times[0] for name, times in read_results(lines).items() if times[0]}
+        return {name: times[0] for name, times in read_results(results.lines).items() if times[0]}
 
     def _run(self, command: Sequence[str], directory: Path, seen: Callable[[str], None]) -> None:
         run(
@@ -182,6 +186,17 @@ class Bench:
             seen=seen,
             most=_ALL_LINES,
         )
+
+
+class _Results:
+    """Keeps the lines that have results: a benchmark may print for as long as it runs."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def take(self, line: str) -> None:
+        if line.startswith(("pkg: ", "Benchmark")) and len(self.lines) < _MOST_RESULTS:
+            self.lines.append(line)
 
 
 def exactly(benchmark: str) -> str:
@@ -200,7 +215,7 @@ def in_turn(
         decided: says at each look whether the times so far are enough.
 
     Returns:
-        The times of each benchmark that every side has run in every round.
+        The times of each benchmark that every side has run in every round; none if the first look finds none.
     """
     times: dict[Name, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     order = list(sides)
@@ -217,7 +232,7 @@ def in_turn(
                 if len(of) == len(sides) and all(len(each) == number for each in of.values())
             }
             _log.info("round %d of at most %d: %s", number, LOOKS[-1], _shown(found))
-            if decided(found):
+            if not found or decided(found):
                 break
     return found
 

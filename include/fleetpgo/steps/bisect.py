@@ -17,7 +17,7 @@ from fleetpgo.golang.environment import download_modules
 from fleetpgo.golang.timing import Bench
 from fleetpgo.golang.toolchain import build_settings
 from fleetpgo.proposal.builds import clone_to_build, runner_of
-from fleetpgo.proposal.checkout import read
+from fleetpgo.proposal.checkout import fetch_history, read
 from fleetpgo.proposal.wiring.mains import likely_profile, main_directories
 from fleetpgo.proposal.wiring.texts import innermost, read_build_texts
 
@@ -88,7 +88,10 @@ def _committed(checkout: Checkout, service: ServiceRules) -> bytes:
 
 def _prepare(checkout: Checkout, service: ServiceRules, cache: Path) -> Bench:
     """Build the service once, and return what runs the benchmarks of its module."""
-    modules = read_build_texts(checkout).modules
+    texts = read_build_texts(checkout)
+    if texts.history:
+        fetch_history(checkout)
+    modules = texts.modules
     download_modules(checkout.path, modules.values(), os.environ, cache, memory=service.build.memory)
     runner = runner_of(checkout, service, cache)
     _log.info("building %s: a build may generate code that the benchmarks need", checkout.base)
