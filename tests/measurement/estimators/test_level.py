@@ -101,6 +101,13 @@ def test_a_day_between_two_memberships_hides_none():
     assert memberships(replace(standing, baseline=between)) == 2
 
 
+def test_sets_that_overlap_at_each_turn_are_one_each():
+    standing = fleet(instances=3)
+    day = standing.times // 86_400
+    members = [(day >= begin) & (day < end) for begin, end in ((0, 8), (7, 15), (14, 28))] * 2
+    assert memberships(replace(standing, baseline=np.array(members))) == 3
+
+
 def test_a_datacenter_counts_by_its_cpu():
     """Ten times the size, and the same number of instances in the baseline."""
     standing = fleet(0.04, datacenters=3, instances=6, noise=0.001)

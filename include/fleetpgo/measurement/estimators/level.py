@@ -107,7 +107,8 @@ def memberships(standing: Standing) -> int:
 
     A part of the set before, or more than it, is no new one: a member may have a gap, and two sets overlap
     while one gives way to the other. So a set is also compared with the last one that was counted. A set that
-    is a part of both of its neighbours is left out: a gap, or the members left before the next ones came.
+    is a part of both of its neighbours, and stands no longer than they do, is left out: a gap, or the members
+    left before the next ones came.
     """
     present = standing.baseline & np.isfinite(standing.cpu)
     days = standing.times // max(standing.day, standing.step)
@@ -115,10 +116,14 @@ def memberships(standing: Standing) -> int:
         frozenset(np.flatnonzero(present[:, days == day].mean(axis=1) > _MOST_OF_A_DAY).tolist())
         for day in np.unique(days)
     ]
-    kept = [each for each, _ in groupby(filter(None, sets))]
-    gaps = {at for at in range(1, len(kept) - 1) if kept[at] < kept[at - 1] and kept[at] < kept[at + 1]}
+    runs = [(each, len(list(same))) for each, same in groupby(filter(None, sets))]
+    gaps = {
+        at
+        for at in range(1, len(runs) - 1)
+        if all(runs[at][0] < each and runs[at][1] <= length for each, length in (runs[at - 1], runs[at + 1]))
+    }
     count, counted, before = 0, frozenset[int](), frozenset[int]()
-    for at, each in enumerate(kept):
+    for at, (each, _) in enumerate(runs):
         if at in gaps:
             continue
         if not count or any(not (each <= other or other <= each) for other in (counted, before)):
