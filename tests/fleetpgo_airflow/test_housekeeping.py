@@ -31,7 +31,7 @@ def prune(**params):
 def test_old_profiles_of_every_service_go(run):
     done = {each["service"]: each for each in prune()}
     assert sorted(done) == ["edge", "gateway"]
-    assert done["edge"]["files"] == {"FetchedProfile": 2}
+    assert done["edge"]["files"] == {"FetchedProfile": 2, "EdgePack": 1}
     assert run.keys(FetchedProfile) == []
 
 

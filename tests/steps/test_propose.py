@@ -1,6 +1,5 @@
 import dataclasses
 import gzip
-import json
 import logging
 import os
 import re
@@ -23,6 +22,7 @@ from fleetpgo.proposal.wiring.texts import read_build_texts
 from fleetpgo.run.digest import digest
 from fleetpgo.run.profiled import Contribution
 from fleetpgo.run.proposed import Proposed
+from fleetpgo.run.store import RunStore
 from fleetpgo.steps.propose import propose
 from fleetpgo.steps.propose_run import _datacenters
 from tests.pprof.messages import message
@@ -132,10 +132,12 @@ def test_the_commit_holds_the_profile_and_the_wired_makefile(run, bare, go_profi
     assert blob("Makefile") == b"build:\n\tgo build -pgo=$(or $(PGO),pgo/profile.pprof) -o bin/tiny .\n"
 
 
-def test_the_result_survives_json(run):
+def test_the_result_survives_the_store(run, tmp_path):
     proposed = run(dry_run=True)
 
-    assert proposed == Proposed(**json.loads(json.dumps(dataclasses.asdict(proposed))))
+    store = RunStore(tmp_path / "another", "tiny", "a-run")
+    store.write(proposed)
+    assert store.read(Proposed) == proposed
 
 
 def test_a_second_run_leaves_one_commit_and_one_pull_request(run, forge, bare):
