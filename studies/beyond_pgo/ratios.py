@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ratio:
-    """CPU per request of a variant, as a share of that of the build without anything.
+    """CPU per request of a variant, as a share of that of another one, mostly the build without anything.
 
     Attributes:
         mean: geometric mean over the rounds.
@@ -40,7 +40,10 @@ class Ratio:
         return self.low <= 1 <= self.high
 
     def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        digits = 3
+        while any(end != 1 and float(f"{end:.{digits}f}") == 1 for end in (self.low, self.high)):
+            digits += 1  # an end that is not 1 must not look like 1
+        return f"{self.mean:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
 
 def ratio(variant: Sequence[float], base: Sequence[float]) -> Ratio:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from studies.beyond_pgo.ratios import Ratio, ratio
-from studies.beyond_pgo.variants import AGAIN, NONE
+from studies.beyond_pgo.variants import AGAIN, NONE, PGO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,17 +31,20 @@ class Row:
         cpu_ns: CPU per request, geometric mean over the rounds; None if it was not measured.
         against: the ratio to the build without anything; None for that itself, or if it was not measured.
         died: in how many rounds it died, and what it said; "" if in none.
+        beyond: of PGO with something more, the ratio to PGO alone; else None.
     """
 
     made: Made
     cpu_ns: float | None
     against: Ratio | None
     died: str = ""
+    beyond: Ratio | None = None
 
 
 def rows(server: str, made: Sequence[Made], rounds: Sequence[Round]) -> list[Row]:
     """Return the rows of one server, in the order of its variants."""
     base = _per_request(rounds, server, NONE)
+    pgo = [] if _deaths(rounds, server, PGO) else _per_request(rounds, server, PGO)
     found = []
     for each in made:
         if died := _deaths(rounds, server, each.variant):
@@ -50,7 +53,8 @@ def rows(server: str, made: Sequence[Made], rounds: Sequence[Round]) -> list[Row
         own = _per_request(rounds, server, each.variant) if each.binary else []
         cpu = statistics.geometric_mean(own) if own else None
         against = ratio(own, base) if own and each.variant != NONE else None
-        found.append(Row(each, cpu, against))
+        beyond = ratio(own, pgo) if own and pgo and each.variant.startswith(f"{PGO}, ") else None
+        found.append(Row(each, cpu, against, beyond=beyond))
     return found
 
 
@@ -80,27 +84,39 @@ def table(server: Server, found: Sequence[Row]) -> str:
     version = f" {server.version}, {server.load}" if server.module else f", {server.load}"
     samples = max(row.made.samples for row in found)
     profile = f"; its profile has {samples:,} samples" if samples else ""
+    both = any(row.beyond for row in found)
+    titles = ["variant", "CPU per request", "against none", "", *(["against pgo", ""] if both else [])]
     lines = [
         f"**{server.name}**{version}{profile}:",
         "",
-        "| variant | CPU per request | against none | | binary, MB |",
-        "|---|--:|---|---|--:|",
+        _line(*titles, "binary, MB"),
+        f"|---|--:|---|---|{'---|---|' if both else ''}--:|",
     ]
     for row in found:
         cpu = "–" if row.cpu_ns is None else duration(row.cpu_ns)
         size = f"{row.made.size / 1e6:.1f}" if row.made.binary else "–"
         if not row.made.binary or row.died:
-            against, word = "dies" if row.died else "does not work", "see below"
-        elif row.against:
-            against, word = str(row.against), verdict(row.against)
+            against = ["dies" if row.died else "does not work", "see below"]
+        elif row.made.variant == NONE:
+            against = ["1", ""]
         else:
-            against, word = "1" if row.made.variant == NONE else "–", ""
-        lines.append(f"| {row.made.variant} | {cpu} | {against} | {word} | {size} |")
+            against = _told(row.against, "–")
+        if both:
+            against += ["1", ""] if row.made.variant == PGO and row.against else _told(row.beyond, "")
+        lines.append(_line(row.made.variant, cpu, *against, size))
     for row in found:
         if row.made.told or row.died:
             said = "\n".join(filter(None, [row.made.told, row.died]))
             lines += ["", f"{row.made.variant}:", "", "```text", said, "```"]
     return "\n".join(lines)
+
+
+def _line(*cells: str) -> str:
+    return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)
+
+
+def _told(found: Ratio | None, nothing: str) -> list[str]:
+    return [str(found), verdict(found)] if found else [nothing, ""]
 
 
 def duration(nanoseconds: float) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 NONE = "none"
 AGAIN = "none again"
+PGO = "pgo"
 BOLT = "BOLT"
 
 
@@ -41,7 +42,7 @@ def _level(level: str) -> tuple[tuple[str, str], ...]:
 
 _PLAIN = Variant(NONE)
 _AGAIN = Variant(AGAIN)
-_PGO = Variant("pgo", profile=True)
+_PGO = Variant(PGO, profile=True)
 _BUDGET = Variant("pgo, pgoinlinebudget=5000", profile=True, flags=_debug("pgoinlinebudget=5000"))
 _V3 = Variant("GOAMD64=v3", environment=_level("v3"))
 _V3_PGO = Variant("pgo, GOAMD64=v3", profile=True, environment=_level("v3"))

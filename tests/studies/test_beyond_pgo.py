@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -40,6 +41,19 @@ def test_what_both_share_in_a_round_is_not_in_the_ratio(drawn):
     found = ratio(np.multiply(disturbances, shares), disturbances)
     assert found.mean == pytest.approx(np.exp(np.log(shares).mean()))
     assert found.low <= found.mean <= found.high
+
+
+@given(st.floats(1e-17, 0.4), st.floats(0, 0.4), st.sampled_from([-1, 1]))
+def test_an_interval_without_1_is_not_printed_as_if_it_held_1(end, width, sign):
+    near, far = 1 + sign * end, 1 + sign * (end + width)
+    found = Ratio((near + far) / 2, min(near, far), max(near, far), 12)
+    low, high = re.fullmatch(r"\S+ \[(\S+), (\S+)\]", str(found)).groups()
+    assert (float(low) <= 1 <= float(high)) == found.holds_one
+
+
+def test_a_ratio_has_three_digits_or_as_many_as_it_takes():
+    assert str(Ratio(0.9875, 0.9755, 0.99967, 12)) == "0.9875 [0.9755, 0.9997]"
+    assert str(Ratio(0.9, 0.8, 1.0, 12)) == "0.900 [0.800, 1.000]"
 
 
 def test_one_round_has_no_interval():
@@ -282,6 +296,7 @@ def made(variant, key="k", **others):
 
 
 COST = {NONE: 100_000, AGAIN: 100_000, "pgo": 90_000}
+V3 = "pgo, GOAMD64=v3"
 
 
 class Machine:
@@ -299,7 +314,7 @@ class Machine:
         found = {}
         for variant in binaries:
             noise = 1 + 0.001 * (-1) ** seed * (variant != NONE)
-            cpu = round(COST[variant] * requests * slices * (1 + seed) * noise)
+            cpu = round(COST.get(variant, 81_000) * requests * slices * (1 + seed) * noise)
             said = "fatal error: unknown caller pc" if (variant, seed) == self._dies else ""
             found[variant] = Measured(requests * slices, 0 if said else cpu, 2.5, said)
         return found
@@ -356,7 +371,7 @@ def test_the_table_has_ratios_within_rounds_and_what_those_said_that_do_not_work
         "",
         "| variant | CPU per request | against none | | binary, MB |",
         "|---|--:|---|---|--:|",
-        "| none | 331.0 µs | 1 |  | 12.3 |",
+        "| none | 331.0 µs | 1 | | 12.3 |",
         "| none again | 331.0 µs | 1.000 [0.998, 1.002] | ~ | 12.3 |",
         "| pgo | 297.9 µs | 0.900 [0.898, 0.902] | less | 12.3 |",
         "| BOLT | – | does not work | see below | – |",
@@ -368,6 +383,25 @@ def test_the_table_has_ratios_within_rounds_and_what_those_said_that_do_not_work
         "```",
     ]
     assert list(tables.disturbed([(SERVER, found)])) == []
+
+
+def test_pgo_with_something_more_has_its_ratio_to_pgo_too(file):
+    pairs = [*PAIRS, (SERVER, made(V3))]
+    found = tables.rows("broker", [each for _, each in pairs], Machine().run(file, pairs, 4))
+    assert tables.table(SERVER, found).splitlines()[2:] == [
+        "| variant | CPU per request | against none | | against pgo | | binary, MB |",
+        "|---|--:|---|---|---|---|--:|",
+        "| none | 331.0 µs | 1 | | | | 12.3 |",
+        "| none again | 331.0 µs | 1.000 [0.998, 1.002] | ~ | | | 12.3 |",
+        "| pgo | 297.9 µs | 0.900 [0.898, 0.902] | less | 1 | | 12.3 |",
+        "| pgo, GOAMD64=v3 | 268.1 µs | 0.810 [0.809, 0.811] | less | 0.900 [0.900, 0.900] | less | 12.3 |",
+    ]
+
+
+def test_where_pgo_dies_nothing_is_compared_with_it(file):
+    pairs = [*PAIRS, (SERVER, made(V3))]
+    finished = Machine(dies=("pgo", 2)).run(file, pairs, 3)
+    assert [row.beyond for row in tables.rows("broker", [each for _, each in pairs], finished)] == [None] * 4
 
 
 def test_a_variant_that_dies_in_one_round_has_no_figure_and_the_others_go_on(file):
