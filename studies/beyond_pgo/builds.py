@@ -179,10 +179,10 @@ def _make(
 def key_of(
     server: Server, variant: Variant, small: bytes | None, order: Sequence[str], for_bolt: Profile | None
 ) -> str:
-    """Return a digest of all that goes into a binary."""
+    """Return a digest of all that goes into a binary, and of the load that it is measured under."""
     parts = [
         go_version(),
-        server.module, server.version, server.package, server.tags,
+        server.module, server.version, server.package, server.tags, server.load_digest(),
         repr(variant),
         digest(small) if small else "",
         "\n".join(order),

@@ -1,8 +1,8 @@
 """The interleaved measurement: rounds, each of all servers in random order, all their variants in turn.
 
 A finished round is one line of a file, so a run that was stopped goes on. A round that was stopped is
-measured anew: its parts would be compared across the pause. Rounds of other binaries or another length do
-not count.
+measured anew: its parts would be compared across the pause. So is one whose line was not written to its end.
+Rounds of other binaries, of another length or of another machine do not count.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ class Round:
         began: date and time, UTC.
         load_before, load_after: the machine's load average of a minute.
         measured: one for each variant of each server.
+        slice_s: seconds of requests that a variant got at a time.
+        machine: its kind: how many processors, and which.
     """
 
     number: int
@@ -68,19 +70,20 @@ class Round:
     load_before: float
     load_after: float
     measured: tuple[One, ...]
+    slice_s: float = 0
+    machine: str = ""
 
 
-def read(file: Path, pairs: Pairs, seconds: float) -> list[Round]:
-    """Return the finished rounds of exactly these binaries and this length."""
+def read(file: Path, pairs: Pairs, seconds: float, machine: str) -> list[Round]:
+    """Return the finished rounds of exactly these binaries, this length and this kind of machine."""
     wanted = {(server.name, made.variant, made.key) for server, made in pairs}
     found = []
-    for line in file.read_text().splitlines() if file.exists() else ():
+    for line in _whole(file).splitlines():
         told = json.loads(line)
         each = Round(**{**told, "measured": tuple(One(**one) for one in told["measured"])})
-        if (
-            each.seconds == seconds
-            and {(one.server, one.variant, one.key) for one in each.measured} == wanted
-        ):
+        if (each.seconds, each.slice_s, each.machine) == (seconds, SLICE_S, machine) and {
+            (one.server, one.variant, one.key) for one in each.measured
+        } == wanted:
             found.append(each)
     return found
 
@@ -91,6 +94,7 @@ def run(
     *,
     rounds: int,
     seconds: float,
+    machine: str,
     say: Say,
     measure: Measure = measure,
 ) -> list[Round]:
@@ -101,10 +105,11 @@ def run(
         pairs: the servers with their binaries, those that work.
         rounds: how many there are to be.
         seconds: of requests that each variant gets in a round.
+        machine: its kind.
         say: takes a line about each measurement.
         measure: :func:`.measuring.measure`.
     """
-    done = read(file, pairs, seconds)
+    done = read(file, pairs, seconds, machine)
     requests = _calibrated(file.with_suffix(".requests.json"), pairs) if len(done) < rounds else {}
     servers = list(dict.fromkeys(server for server, _ in pairs))
     for number in range(len(done) + 1, rounds + 1):
@@ -125,20 +130,36 @@ def run(
                     + (each.said or f"{per_request:.1f} µs a request, {each.wall_s:.1f} s")
                 )
         done.append(
-            Round(number, seconds, f"{began:%Y-%m-%d %H:%M}", before, os.getloadavg()[0], tuple(measured))
+            Round(
+                number,
+                seconds,
+                f"{began:%Y-%m-%d %H:%M}",
+                before,
+                os.getloadavg()[0],
+                tuple(measured),
+                SLICE_S,
+                machine,
+            )
         )
         with file.open("a") as lines:
+            lines.truncate(len(_whole(file).encode()))
             lines.write(json.dumps(asdict(done[-1])) + "\n")
     return done
 
 
+def _whole(file: Path) -> str:
+    """Return the lines of a file without the last one, if that was not written to its end."""
+    text = file.read_text() if file.exists() else ""
+    return text[: text.rfind("\n") + 1]
+
+
 def _calibrated(file: Path, pairs: Pairs) -> dict[str, int]:
-    """Return how many requests a slice of each server has; found once for a binary."""
+    """Return how many requests a slice of each server has; found once for a binary and a length."""
     known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     found = {}
     for server, made in pairs:
         if server.name not in found:
-            name = f"{server.name} {made.key}"
+            name = f"{server.name} {made.key} {SLICE_S} s"
             if name not in known:
                 known[name] = calibrate(server, Path(made.binary), SLICE_S, seed=1)
                 file.write_text(json.dumps(known))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import inspect
 import json
 import os
 import random
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 from demo.fleet import answers
 from demo.processes import DemoError, Process, run, start, wait_until
+from fleetpgo.run.digest import digest
 
 if TYPE_CHECKING:
     import subprocess
@@ -93,6 +95,14 @@ class Server(ABC):
             (partial / "go.work").unlink(missing_ok=True)
             partial.rename(copy)
         return copy
+
+    def written_in(self) -> list[Path]:
+        """Return the files that say how the server is started and driven."""
+        return [Path(inspect.getfile(type(self))), Path(__file__)]
+
+    def load_digest(self) -> str:
+        """Return a digest of these files: under another load, a profile and rounds are others."""
+        return digest("\0".join(digest(file.read_bytes()) for file in self.written_in()).encode())
 
     @abstractmethod
     def start(self, binary: Path, directory: Path) -> Running:

@@ -88,11 +88,17 @@ def main() -> None:
     if arguments.prepare:
         return
     pairs = [(server, each) for server, all_ in made for each in all_ if each.binary]
+    told = machine()
     finished = rounds.run(
-        into / "rounds.jsonl", pairs, rounds=arguments.rounds, seconds=arguments.seconds, say=say
+        into / "rounds.jsonl",
+        pairs,
+        rounds=arguments.rounds,
+        seconds=arguments.seconds,
+        machine=told["Machine"],
+        say=say,
     )
     found = [(server, tables.rows(server.name, all_, finished)) for server, all_ in made]
-    text = tables.page(found, tables.heading(finished, machine()))
+    text = tables.page(found, tables.heading(finished, told))
     say(f"\n{text}")
     for line in tables.disturbed(found):
         say(f"\n{line}: measure again on a quiet machine, or with more --rounds")

@@ -13,6 +13,8 @@ from studies.beyond_pgo.serving import CONNECTIONS, Running, Server, launch
 
 HERE = Path(__file__).parent
 DEMO = HERE.parents[1] / "demo"
+BUILT = {"bin", ".local"}
+"""Folders of the service's that builds write into."""
 
 CALL = (
     (
@@ -63,13 +65,18 @@ class Wshim(Server):
         if not copy.exists():
             partial = copy.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(DEMO / "wshim", partial, ignore=shutil.ignore_patterns("bin"))
+            shutil.copytree(DEMO / "wshim", partial, ignore=shutil.ignore_patterns(*BUILT))
             if self.in_c:
                 shutil.copytree(HERE / "c", partial / "internal" / "fingerprint")
                 server = partial / "server.go"
                 server.write_text(with_c(server.read_text()))
             partial.rename(copy)
         return copy
+
+    def written_in(self) -> list[Path]:
+        """Return the files that say how the server is started and driven: the load generator's too."""
+        loadgen = DEMO / "loadgen"
+        return [*super().written_in(), loadgen / "go.mod", *sorted(loadgen.glob("*.go"))]
 
     def start(self, binary: Path, directory: Path) -> Running:
         """Start a process."""
@@ -110,9 +117,10 @@ def loadgen() -> Path:
 def _version(*folders: Path) -> str:
     """A digest of all files below some folders."""
     whole = sha256()
-    for file in sorted(file for folder in folders for file in folder.rglob("*") if file.is_file()):
-        if "bin" not in file.parts:
-            whole.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    for folder in folders:
+        for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+            if not BUILT & {*file.relative_to(folder).parts}:
+                whole.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return whole.hexdigest()[:12]
 
 

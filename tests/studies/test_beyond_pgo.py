@@ -18,10 +18,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetpgo import pprof
-from studies.beyond_pgo import bolt, builds, linking, measuring, rounds, tables, wshim
+from studies.beyond_pgo import (
+    bolt,
+    builds,
+    caddy,
+    linking,
+    measuring,
+    nats,
+    prometheus,
+    rounds,
+    serving,
+    tables,
+    wshim,
+)
 from studies.beyond_pgo.builds import Made, key_of
 from studies.beyond_pgo.measuring import DiedError, Measured, panic
 from studies.beyond_pgo.ratios import Ratio, ratio
+from studies.beyond_pgo.servers import SERVERS
 from studies.beyond_pgo.variants import AGAIN, BOLT, FEW, FULL, NONE, WITH_C
 
 SERVER = replace(wshim.WSHIM, name="broker", module="example.com/broker", version="v1.2.3", load="messages")
@@ -158,6 +171,24 @@ def test_a_binary_is_known_by_all_that_went_into_it(monkeypatch):
     monkeypatch.setattr("studies.beyond_pgo.builds.go_version", lambda: "go2")
     keys.append(key_of(SERVER, none, None, [], None))
     assert len(set(keys)) == len(keys)
+
+
+def test_another_load_is_another_key(tmp_path, monkeypatch):
+    load = tmp_path / "broker.py"
+    monkeypatch.setattr(type(SERVER), "written_in", lambda _: [load])
+    keys = []
+    for text in ("PUB", "PUB", "SUB"):
+        load.write_text(text)
+        keys.append(key_of(SERVER, FEW[0], None, [], None))
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_load_is_written_in_the_servers_own_module_and_in_what_they_share():
+    for server, module in zip(SERVERS, (caddy, nats, prometheus), strict=True):
+        assert server.written_in() == [Path(module.__file__), Path(serving.__file__)]
+    assert {"wshim.py", "serving.py", "main.go", "batches.go"} <= {
+        file.name for file in wshim.WSHIM.written_in()
+    }
 
 
 @pytest.fixture
@@ -299,6 +330,9 @@ COST = {NONE: 100_000, AGAIN: 100_000, "pgo": 90_000}
 V3 = "pgo, GOAMD64=v3"
 
 
+KIND = "2 × a processor"
+
+
 class Machine:
     """Measures nothing: each round is by so much slower than the one before, and the variants differ."""
 
@@ -320,7 +354,9 @@ class Machine:
         return found
 
     def run(self, file, pairs, count):
-        return rounds.run(file, pairs, rounds=count, seconds=2.5, say=lambda _: None, measure=self.measure)
+        return rounds.run(
+            file, pairs, rounds=count, seconds=2.5, machine=KIND, say=lambda _: None, measure=self.measure
+        )
 
 
 @pytest.fixture
@@ -348,9 +384,48 @@ def test_a_run_that_was_stopped_goes_on_with_the_round_that_is_not_finished(file
 
 def test_rounds_of_other_binaries_do_not_count(file):
     Machine().run(file, PAIRS, 2)
-    assert rounds.read(file, [*PAIRS[:2], (SERVER, made("pgo", key="new"))], 2.5) == []
-    assert rounds.read(file, PAIRS, 1.0) == []
-    assert len(rounds.read(file, PAIRS, 2.5)) == 2
+    assert rounds.read(file, [*PAIRS[:2], (SERVER, made("pgo", key="new"))], 2.5, KIND) == []
+    assert len(rounds.read(file, PAIRS, 2.5, KIND)) == 2
+
+
+def test_rounds_of_another_length_of_slices_or_machine_do_not_count(file, monkeypatch):
+    Machine().run(file, PAIRS, 2)
+    assert rounds.read(file, PAIRS, 1.0, KIND) == []
+    assert rounds.read(file, PAIRS, 2.5, "4 × a processor") == []
+    monkeypatch.setattr(rounds, "SLICE_S", 0.2)
+    assert rounds.read(file, PAIRS, 2.5, KIND) == []
+
+
+def test_a_round_that_does_not_say_its_machine_does_not_count(file):
+    Machine().run(file, PAIRS, 1)
+    told = json.loads(file.read_text())
+    del told["machine"], told["slice_s"]
+    file.write_text(json.dumps(told) + "\n")
+    assert rounds.read(file, PAIRS, 2.5, KIND) == []
+
+
+@pytest.mark.parametrize("cut", [1, 2, 300])
+def test_a_round_whose_line_was_cut_off_is_measured_anew(file, cut):
+    finished = [
+        replace(each, began="", load_before=0, load_after=0) for each in Machine().run(file, PAIRS, 3)
+    ]
+    file.write_text(file.read_text()[:-cut])
+    again = Machine()
+    assert [
+        replace(each, began="", load_before=0, load_after=0) for each in again.run(file, PAIRS, 3)
+    ] == finished
+    assert len(again.asked) == 1
+    assert len(rounds.read(file, PAIRS, 2.5, KIND)) == 3
+
+
+def test_another_length_of_slices_is_calibrated_anew(file, monkeypatch):
+    asked = []
+    monkeypatch.setattr(rounds, "calibrate", lambda *args, **_: asked.append(args[2]) or 1000)
+    Machine().run(file, PAIRS, 1)
+    Machine().run(file, PAIRS, 2)
+    monkeypatch.setattr(rounds, "SLICE_S", 0.25)
+    Machine().run(file, PAIRS, 1)
+    assert asked == [0.1, 0.25]
 
 
 def test_the_order_differs_from_round_to_round_and_can_be_repeated(file, tmp_path):
@@ -406,7 +481,7 @@ def test_where_pgo_dies_nothing_is_compared_with_it(file):
 
 def test_a_variant_that_dies_in_one_round_has_no_figure_and_the_others_go_on(file):
     finished = Machine(dies=("pgo", 2)).run(file, PAIRS, 3)
-    assert rounds.read(file, PAIRS, 2.5) == finished
+    assert rounds.read(file, PAIRS, 2.5, KIND) == finished
     assert len({len(each.measured) for each in finished}) == 1
     table = tables.table(SERVER, tables.rows("broker", [each for _, each in PAIRS], finished))
     assert "| pgo | – | dies | see below | 12.3 |" in table
@@ -445,7 +520,7 @@ def test_a_difference_is_told_only_if_the_interval_leaves_no_doubt(found, word):
 
 
 def test_the_heading_says_that_few_rounds_are_no_result(file):
-    machine = {"machine": "2 × a processor", "BOLT": ""}
+    machine = {"machine": KIND, "BOLT": ""}
     few, enough = (tables.heading(Machine().run(file, PAIRS, count), machine) for count in (2, tables.FEWEST))
     assert "a trial, no result. machine: 2 × a processor. Load average" in few
     assert "no result" not in enough
@@ -461,4 +536,4 @@ def test_pages_are_written_between_their_marks_only():
 def test_a_recorded_round_is_read_back_as_it_was(file):
     finished = Machine().run(file, PAIRS, 1)
     assert json.loads(file.read_text())["measured"][0]["requests"] == 25 * 1000
-    assert rounds.read(file, PAIRS, 2.5) == finished
+    assert rounds.read(file, PAIRS, 2.5, KIND) == finished
