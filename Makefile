@@ -154,7 +154,7 @@ study-ageing: setup ## Take a profile of a real server's release of a year ago, 
 	@$(RUN) python -m studies.ageing.study --write docs
 
 # Without BOLT the study goes on, and its row says so.
-study-beyond: setup ## Build servers in variants (PGO, GOAMD64, BOLT, …) and measure them in turn (hours; PREPARE=1: build only)
+study-beyond: setup ## Build servers in variants (PGO, GOAMD64, BOLT, …) and measure them in turn (hours; PREPARE=1: build only; ROUNDS=2: a trial, which writes nothing)
 	-@$(MAKE) --no-print-directory $(BOLT)
 	@$(RUN) python -m studies.beyond_pgo.study --write docs $(if $(PREPARE),--prepare) $(if $(ROUNDS),--rounds $(ROUNDS))
 

@@ -8,6 +8,7 @@ address: ``1 SYMBOL OFFSET COUNT`` after a line ``no_lbr EVENT``
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 from bisect import bisect_right
 from collections import Counter
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from studies.beyond_pgo.measuring import MachineError, not_the_machine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,6 +90,7 @@ def rewrite(binary: Path, profile: Profile, into: Path) -> str:
 
     Raises:
         BoltError: there is no BOLT, or it failed.
+        MachineError: it had no room, or was killed.
     """
     if not shutil.which(PROGRAM):
         raise BoltError(f"there is no {PROGRAM} on the PATH (Debian: bolt-22)")
@@ -102,6 +106,10 @@ def rewrite(binary: Path, profile: Profile, into: Path) -> str:
         check=False,
     )
     output = (done.stdout + done.stderr).strip()
+    if done.returncode == -signal.SIGKILL:
+        raise MachineError(f"{PROGRAM} was killed")
+    if done.returncode:
+        not_the_machine(output)
     if done.returncode or not into.exists():
         raise BoltError(f"{PROGRAM} ended with {done.returncode}:\n{first_lines(output, 12)}")
     return output

@@ -2,7 +2,8 @@
 
 The profile is taken, checked, merged, minimised and given to the build by fleetpgo's own functions, as a
 refresh does it. Every binary then has to serve some requests; one that cannot is left out of the measurement,
-and the table has what it said.
+and the table has what it said. Only what the compiler, the linker, BOLT or the server said is kept: any other
+failure ends the preparation, and the next run goes on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.errors import FleetPGOError
+from fleetpgo.errors import BuildError
 from fleetpgo.golang import toolchain
 from fleetpgo.golang.preprofile import preprofile
 from fleetpgo.run.digest import digest
@@ -76,7 +77,7 @@ class Taken:
 
 
 class DoesNotWorkError(Exception):
-    """A binary could not be made, or does not serve; the message is what the table shows."""
+    """A binary cannot be made, or does not serve; the message is what the compiler or the server said."""
 
 
 def prepare(server: Server, variants: Sequence[Variant], into: Path, *, seconds: int, say: Say) -> list[Made]:
@@ -167,12 +168,14 @@ def _make(
             samples=taken.samples if taken and variant.profile else 0,
             told=told,
         )
-    except (DoesNotWorkError, linking.CannotPatchError, bolt.BoltError, FleetPGOError) as error:
+    except (DoesNotWorkError, linking.CannotPatchError, bolt.BoltError) as error:
         if not base:
             raise
         made = Made(server.name, variant.name, key, "", told=str(error))
         say(f"{server.name}: {variant.name} does not work:\n{error}")
-    record.write_text(json.dumps(asdict(made), indent=1))
+    partial = record.with_suffix(".partial")
+    partial.write_text(json.dumps(asdict(made), indent=1))
+    partial.rename(record)
     return made
 
 
@@ -212,9 +215,15 @@ def _build(
         environment[linking.ORDER] = str(file)
         flags.append(f"-toolexec={linking.linker(binary.parents[1].absolute())}")
     command = ["go", "build", *flags, "-o", OUTPUT, server.package]
-    built = toolchain.build(
-        source, command, OUTPUT, timeout=TIMEOUT, memory=MEMORY, environment=environment, seen=lambda _: None
-    )
+    said: list[str] = []
+    try:
+        built = toolchain.build(
+            source, command, OUTPUT, timeout=TIMEOUT, memory=MEMORY, environment=environment, seen=said.append
+        )
+    except BuildError as error:
+        if linking.tool_said(said):
+            raise DoesNotWorkError(error.message) from error
+        raise BuildError(error.message) from error  # its hint is about a service file
     shutil.move(built.path, binary)
 
 

@@ -18,8 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
+from fleetpgo.errors import ToolchainError
+from studies.beyond_pgo.measuring import not_the_machine
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fleetpgo.pprof import Profile
 
 ORDER = "FLEETPGO_TEXT_ORDER"
@@ -76,6 +80,7 @@ def linker(into: Path) -> Path:
 
     Raises:
         CannotPatchError: the source is another one, or does not build with the step.
+        ToolchainError: Go's command failed for another reason.
     """
     root, version = _go("env", "GOROOT", "GOVERSION").split("\n")[:2]
     place = into / f"linker-{version}"
@@ -84,10 +89,9 @@ def linker(into: Path) -> Path:
         return wrapper
     place.mkdir(parents=True, exist_ok=True)
     original, changed = Path(root, "src", SOURCE), place / "data.go"
-    try:
-        changed.write_text(patched(original.read_text()))
-    except OSError as error:
-        raise CannotPatchError(f"this Go comes without the linker's source: {error}") from error
+    if not original.exists():
+        raise CannotPatchError(f"this Go comes without the linker's source: there is no {original}")
+    changed.write_text(patched(original.read_text()))
     overlay, program = place / "overlay.json", place / "link"
     overlay.write_text(json.dumps({"Replace": {str(original): str(changed)}}))
     _go("build", f"-overlay={overlay}", "-o", str(program), "cmd/link")
@@ -102,5 +106,21 @@ def linker(into: Path) -> Path:
 def _go(*arguments: str) -> str:
     done = subprocess.run(["go", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise CannotPatchError(f"go {shlex.join(arguments)} failed: {done.stderr.strip()}")
+        failed = f"`go {shlex.join(arguments)}` failed: {done.stderr.strip()}"
+        if tool_said(done.stderr.splitlines()):
+            raise CannotPatchError(failed)
+        raise ToolchainError(failed)
     return done.stdout
+
+
+def tool_said(lines: Sequence[str]) -> bool:
+    """Whether the lines of a failed ``go build`` are the compiler's or the linker's, and of the source.
+
+    Go's command puts a line with ``#`` and the package above what they say; not above what it says itself, of
+    modules that cannot be fetched for one.
+
+    Raises:
+        MachineError: they speak of the machine.
+    """
+    not_the_machine("\n".join(lines))
+    return any(line.startswith("# ") for line in lines)

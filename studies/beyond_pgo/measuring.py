@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import random
 import re
-import subprocess
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.processes import DemoError
+from studies.beyond_pgo.serving import LoadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +42,12 @@ DUMP = re.compile(r"^[0-9a-f]{16}: |^ +7 6 5 4 |^ +\^ ")
 _SHOWN, _LONGEST = 8, 150
 """Lines and characters of what a server says when it gives up."""
 
-_FAILURES = (OSError, subprocess.SubprocessError, DemoError)
+LACKS = re.compile(r".*(?:no space left on device|disk quota exceeded|signal: killed).*", re.IGNORECASE)
+"""A line that speaks of the machine, whoever says it."""
+
+
+class MachineError(Exception):
+    """The machine lacks room or memory, which says nothing about a binary; the message is what told."""
 
 
 class DiedError(Exception):
@@ -86,12 +90,13 @@ class Started:
 
         Raises:
             DiedError: not all were answered as they must be.
+            MachineError: nor could they be.
         """
         began = time.monotonic()
         try:
             self.server.drive(self.running, requests, seed)
-        except _FAILURES as error:
-            raise DiedError(_last_words(self.directory) or str(error)) from error
+        except LoadError as error:
+            raise DiedError(_last_words(self.directory, error)) from error
         return time.monotonic() - began
 
 
@@ -101,19 +106,28 @@ def started(server: Server, binary: Path) -> Iterator[Started]:
 
     Raises:
         DiedError: it does not start.
+        MachineError: nor could it.
     """
     with tempfile.TemporaryDirectory(prefix="beyond-pgo-") as name:
         directory = Path(name)
         try:
             running = server.start(binary, directory)
-        except _FAILURES as error:
-            raise DiedError(_last_words(directory) or str(error)) from error
+        except LoadError as error:
+            raise DiedError(_last_words(directory, error)) from error
         with running:
             yield Started(server, running, directory)
 
 
-def _last_words(directory: Path) -> str:
-    return panic("\n".join(file.read_text(errors="replace") for file in sorted(directory.glob("*.log"))))
+def _last_words(directory: Path, error: LoadError) -> str:
+    log = "\n".join(file.read_text(errors="replace") for file in sorted(directory.glob("*.log")))
+    not_the_machine(f"{log}\n{error}")
+    return panic(log) or str(error)
+
+
+def not_the_machine(output: str) -> None:
+    """Raise MachineError if a failed program's output has a line about a full disk or about being killed."""
+    if line := LACKS.search(output):
+        raise MachineError(line[0].strip())
 
 
 def panic(log: str) -> str:

@@ -37,7 +37,10 @@ SHOWN = 300
 
 
 class LoadError(DemoError):
-    """The server did not answer as it must; the message has what came."""
+    """The server did not answer as it must, or ended; the message has what came.
+
+    Any other error of a server's module is about what it needs, and says nothing about the server.
+    """
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,9 @@ class Server(ABC):
         Args:
             binary: the server, built.
             directory: takes its configuration, data and logs.
+
+        Raises:
+            LoadError: it ended, or does not answer.
         """
 
     @abstractmethod
@@ -133,7 +139,7 @@ def launch(
     pprof: str,
     environment: Mapping[str, str] | None = None,
 ) -> Running:
-    """Start a server and wait until a URL answers.
+    """Start a server and wait until a URL answers; raise LoadError if it ends, or does not answer in time.
 
     It has one core, as in a container of that size: else Go uses what happens to be idle.
 
@@ -150,8 +156,10 @@ def launch(
     running = Running(process.popen, address, pprof)
     try:
         wait_until(lambda: answers(ready), f"{argv[0]} answers", [process], timeout_s=PATIENCE_S)
-    except BaseException:
+    except BaseException as error:
         running.__exit__()
+        if isinstance(error, DemoError):
+            raise LoadError(str(error)) from error
         raise
     return running
 

@@ -14,23 +14,33 @@ import argparse
 import os
 import platform
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studies.beyond_pgo import bolt, rounds, tables
-from studies.beyond_pgo.builds import c_version, go_version, prepare
+from demo.processes import DemoError
+from fleetpgo.errors import FleetPGOError
+from studies.beyond_pgo import bolt, linking, rounds, tables
+from studies.beyond_pgo.builds import DoesNotWorkError, c_version, go_version, prepare
+from studies.beyond_pgo.measuring import DiedError, MachineError
 from studies.beyond_pgo.servers import SERVERS
 from studies.beyond_pgo.variants import FEW, FULL, WITH_C
 from studies.beyond_pgo.wshim import WSHIM, WSHIM_C
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from studies.beyond_pgo.serving import Server
     from studies.beyond_pgo.variants import Variant
 
 PROFILE_SECONDS = 20
-FEWEST = 2
+LEAST = 2
+FAILURES = (
+    DemoError, DiedError, DoesNotWorkError, FleetPGOError, MachineError, OSError,
+    linking.CannotPatchError, subprocess.SubprocessError,
+)  # fmt: skip
+"""What ends a run with a sentence."""
 
 
 def subjects(names: Sequence[str]) -> list[tuple[Server, Sequence[Variant]]]:
@@ -61,7 +71,16 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def main() -> None:
+def unfit(names: Collection[str], count: int) -> str:
+    """Say why tables of these servers and so many rounds are not for the pages; "" if they are."""
+    if count < tables.FEWEST:
+        return f"{count} rounds are fewer than {tables.FEWEST}"
+    if missing := [each.name for each in (WSHIM, WSHIM_C, *SERVERS) if each.name not in names]:
+        return f"it is without {', '.join(missing)}"
+    return ""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the study and write its tables."""
     parser = argparse.ArgumentParser(prog="python -m studies.beyond_pgo.study", description=__doc__)
     parser.add_argument(
@@ -75,9 +94,17 @@ def main() -> None:
     )
     parser.add_argument("--into", type=Path, default=Path(".local/beyond_pgo"), help="what is finished")
     parser.add_argument("--write", type=Path, help="directory of the docs whose marked part is replaced")
-    arguments = parser.parse_args()
-    if arguments.rounds < FEWEST:
-        parser.error(f"--rounds: an interval takes {FEWEST} at least")
+    arguments = parser.parse_args(argv)
+    if arguments.rounds < LEAST:
+        parser.error(f"--rounds: an interval takes {LEAST} at least")
+    try:
+        study(arguments)
+    except FAILURES as error:
+        raise SystemExit(f"{error}\nWhat is finished is kept; run it again to go on.") from error
+
+
+def study(arguments: argparse.Namespace) -> None:
+    """Prepare, measure, and write, as the arguments say."""
     into = arguments.into.absolute()
     into.mkdir(parents=True, exist_ok=True)
     chosen = subjects([name.strip() for name in arguments.servers.split(",") if name.strip()])
@@ -88,6 +115,9 @@ def main() -> None:
     if arguments.prepare:
         return
     pairs = [(server, each) for server, all_ in made for each in all_ if each.binary]
+    reason = unfit({server.name for server, _ in chosen}, arguments.rounds)
+    if arguments.write and reason:
+        print(f"this run writes no tables into {arguments.write}: {reason}", file=sys.stderr, flush=True)
     told = machine()
     finished = rounds.run(
         into / "rounds.jsonl",
@@ -102,12 +132,10 @@ def main() -> None:
     say(f"\n{text}")
     for line in tables.disturbed(found):
         say(f"\n{line}: measure again on a quiet machine, or with more --rounds")
-    if arguments.write:
+    if arguments.write and not reason:
         page, readme = arguments.write / "beyond-pgo.md", arguments.write.parent / "README.md"
         page.write_text(tables.put(page.read_text(), text))
-        if any(server.module for server, _ in found):
-            short = tables.readme(found, finished[0].began[:10])
-            readme.write_text(tables.put(readme.read_text(), short))
+        readme.write_text(tables.put(readme.read_text(), tables.readme(found, finished[0].began[:10])))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from demo.processes import HOST, free_port, run
-from studies.beyond_pgo.serving import CONNECTIONS, Running, Server, launch
+from demo.processes import HOST, DemoError, free_port, run
+from studies.beyond_pgo.serving import CONNECTIONS, LoadError, Running, Server, launch
 
 HERE = Path(__file__).parent
 DEMO = HERE.parents[1] / "demo"
@@ -92,7 +92,11 @@ class Wshim(Server):
     def drive(self, running: Running, requests: int, seed: int) -> None:
         """Push so many batches; each must be accepted."""
         options = [f"-requests={requests}", f"-connections={CONNECTIONS}", f"-seed={seed}"]
-        run([loadgen(), *options, f"http://{running.address}/push"], DEMO)
+        program = loadgen()
+        try:
+            run([program, *options, f"http://{running.address}/push"], DEMO)
+        except DemoError as error:
+            raise LoadError(str(error)) from error
 
 
 def with_c(server: str) -> str:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetpgo import pprof
+from fleetpgo.errors import BuildError
 from studies.beyond_pgo import (
     bolt,
     builds,
@@ -28,13 +30,14 @@ from studies.beyond_pgo import (
     prometheus,
     rounds,
     serving,
+    study,
     tables,
     wshim,
 )
-from studies.beyond_pgo.builds import Made, key_of
-from studies.beyond_pgo.measuring import DiedError, Measured, panic
+from studies.beyond_pgo.builds import DoesNotWorkError, Made, key_of
+from studies.beyond_pgo.measuring import DiedError, MachineError, Measured, panic
 from studies.beyond_pgo.ratios import Ratio, ratio
-from studies.beyond_pgo.servers import SERVERS
+from studies.beyond_pgo.servers import SERVERS, LoadError
 from studies.beyond_pgo.variants import AGAIN, BOLT, FEW, FULL, NONE, WITH_C
 
 SERVER = replace(wshim.WSHIM, name="broker", module="example.com/broker", version="v1.2.3", load="messages")
@@ -248,6 +251,71 @@ def test_without_a_plain_build_there_is_nothing_to_compare(workshop, tmp_path, g
         prepare(tmp_path, go_profile, monkeypatch)
 
 
+def test_what_fails_for_another_reason_is_tried_again(workshop, tmp_path, go_profile, monkeypatch):
+    build = builds._build
+
+    def fails(server, variant, *others):
+        if variant.name == "pgo":
+            raise BuildError("dial tcp: connection refused")
+        build(server, variant, *others)
+
+    monkeypatch.setattr(builds, "_build", fails)
+    with pytest.raises(BuildError):
+        prepare(tmp_path, go_profile, monkeypatch)
+    monkeypatch.setattr(builds, "_build", build)
+    assert all(each.binary for each in prepare(tmp_path, go_profile, monkeypatch)[:3])
+    assert workshop == [NONE, "pgo"]
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "told"),
+    [
+        ("var x int = `a`", DoesNotWorkError, "cannot use `a`"),
+        ('import _ "example.com/absent"', BuildError, "module lookup disabled"),
+        ("var x int = `no space left on device`", MachineError, "no space left on device"),
+    ],
+)
+def test_a_build_that_fails_is_the_variant_s_fault_if_the_compiler_says_so(
+    tmp_path, monkeypatch, body, error, told
+):
+    monkeypatch.setenv("GOPROXY", "off")
+    monkeypatch.setenv("GOFLAGS", "-mod=mod")
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "go.mod").write_text("module example.com/broker\n\ngo 1.26\n")
+    (source / "main.go").write_text(f"package main\n\n{body}\n\nfunc main() {{}}\n")
+    server = replace(SERVER, package=".")
+    with pytest.raises(error, match=told) as raised:
+        builds._build(server, FEW[0], source, tmp_path / "a.bin", None, [])
+    assert raised.type is error
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "told"),
+    [
+        ("echo BOLT-ERROR: no .text; exit 1", bolt.BoltError, "BOLT-ERROR: no .text"),
+        ("seq 99; echo write: No space left on device; exit 1", MachineError, "No space left"),
+        ("kill -9 $$", MachineError, "was killed"),
+    ],
+)
+def test_bolt_has_refused_a_binary_only_if_it_had_room_to_work(
+    tmp_path, monkeypatch, profile, script, error, told
+):
+    for name, text in {"llvm-bolt": script, "go": "echo"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(error, match=told):
+        bolt.rewrite(tmp_path / "none.bin", profile, tmp_path / "bolt.bin")
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"), [(["# cmd/link", "data.go:1: undefined: sort"], True), (["go: no module"], False)]
+)
+def test_tools_speak_below_the_name_of_their_package(lines, told):
+    assert linking.tool_said(lines) == told
+
+
 def test_of_a_panic_the_words_are_shown_and_not_the_stack():
     log = (
         "2026/11/30 21:16:00 wshim serves\n"
@@ -272,7 +340,7 @@ class Playing:
 
     def start(self, binary, directory):
         if binary.name == "absent":
-            raise OSError("no such file")
+            raise LoadError("no such file")
         process = subprocess.Popen(
             [sys.executable, "-c", BURN], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -281,7 +349,7 @@ class Playing:
 
     def drive(self, running, requests, seed):
         if running.name == "dies" and seed % 1000 == measuring.WARM + 1:
-            raise OSError("connection reset")
+            raise LoadError("connection reset")
         running.process.stdin.write(b"x" * requests)
         running.process.stdin.flush()
         assert len(running.process.stdout.read(requests)) == requests
@@ -320,6 +388,35 @@ def test_all_variants_answer_in_turn_and_one_that_dies_leaves_the_others():
     assert found["dies"].said == "fatal error: unknown caller pc"
     assert found["dies"].cpu_ns == 0
     assert found["absent"].said == "no such file"
+
+
+class Failing:
+    """A server that cannot be started."""
+
+    name = "failing"
+
+    def __init__(self, error, log=""):
+        self._error, self._log = error, log
+
+    def start(self, binary, directory):
+        (directory / "server.log").write_text(self._log)
+        raise self._error
+
+
+def test_an_error_that_is_not_about_the_server_s_answers_is_not_its_death():
+    with pytest.raises(PermissionError):
+        measuring.measure(Failing(PermissionError("no")), {NONE: Path(NONE)}, 1, 1, 1)
+
+
+def test_a_server_that_has_no_room_on_disk_has_not_died_of_its_binary():
+    server = Failing(LoadError("it ended"), "begins\nwrite wal: no space left on device\nfatal error: exit\n")
+    with pytest.raises(MachineError, match=r"^write wal: no space left on device$"):
+        measuring.measure(server, {NONE: Path(NONE)}, 1, 1, 1)
+
+
+def test_a_server_that_ends_at_once_is_about_the_server(tmp_path):
+    with pytest.raises(LoadError, match="ended with status 1"):
+        serving.launch(["/bin/false"], tmp_path, address="", ready="http://127.0.0.1:9/", pprof="")
 
 
 def made(variant, key="k", **others):
@@ -524,6 +621,67 @@ def test_the_heading_says_that_few_rounds_are_no_result(file):
     few, enough = (tables.heading(Machine().run(file, PAIRS, count), machine) for count in (2, tables.FEWEST))
     assert "a trial, no result. machine: 2 × a processor. Load average" in few
     assert "no result" not in enough
+
+
+class Docs:
+    """Pages with marks, and a run of the study that builds and measures nothing."""
+
+    def __init__(self, folder, monkeypatch):
+        self._folder = folder
+        (folder / "docs").mkdir()
+        self._pages = (folder / "docs" / "beyond-pgo.md", folder / "README.md")
+        for page in self._pages:
+            page.write_text(f"{tables.BEGIN}\nold\n{tables.END}\n")
+        monkeypatch.setattr(study, "prepare", self._prepare)
+        monkeypatch.setattr(study, "c_version", lambda: "gcc")
+        monkeypatch.setattr(rounds, "run", partial(rounds.run, measure=Machine().measure))
+
+    def _prepare(self, server, variants, into, **_):
+        return [replace(made(variant), server=server.name) for variant in COST]
+
+    def run(self, *options):
+        study.main([f"--into={self._folder}", f"--write={self._folder / 'docs'}", *options])
+        return ["old" not in page.read_text() for page in self._pages]
+
+
+@pytest.fixture
+def docs(tmp_path, monkeypatch, file):
+    return Docs(tmp_path, monkeypatch)
+
+
+def test_a_whole_run_is_written_into_the_pages(docs, capsys):
+    assert docs.run() == [True, True]
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("--rounds=9", "9 rounds are fewer than 10"),
+        ("--servers=wshim,wshim with C,NATS", "it is without Caddy, Prometheus"),
+    ],
+)
+def test_a_trial_is_not_written_and_says_why(docs, capsys, option, reason):
+    assert docs.run(option) == [False, False]
+    told = capsys.readouterr()
+    assert "this run writes no tables into" in told.err
+    assert told.err.endswith(f": {reason}\n")
+    assert "| none again |" in told.out
+
+
+def test_without_a_c_compiler_the_tables_are_a_part(docs, capsys, monkeypatch):
+    monkeypatch.setattr(study, "c_version", lambda: "")
+    assert docs.run() == [False, False]
+    assert "it is without wshim with C" in capsys.readouterr().err
+
+
+def test_a_failure_ends_a_run_with_its_sentence(docs, monkeypatch):
+    def fails(*_, **__):
+        raise MachineError("write wal: no space left on device")
+
+    monkeypatch.setattr(study, "prepare", fails)
+    with pytest.raises(SystemExit, match="no space left on device\nWhat is finished is kept"):
+        docs.run()
 
 
 def test_pages_are_written_between_their_marks_only():
