@@ -1,12 +1,13 @@
 """Build variants beside the profile: built, and benchmarked in turn with the build that is proposed.
 
 A variant that cannot be built, or whose benchmarks do not run here, is a sentence in the pull request. The
-run goes on, as nothing of a variant is proposed.
+run goes on, as nothing of a variant is proposed, and so do the other variants: each has its own rounds.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from fleetpgo.proposal.builds import digest
 from fleetpgo.run.proposed import Variant, VariantTime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from fleetpgo.golang.timing import Name
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_WITH = "with the profile"
-"""A side of the benchmarks that no variant's name can be: it has blanks."""
+_WITH, _VARIANT = "with the profile", "variant"
+"""The sides of the benchmarks."""
 
 _LAST = 3
 """Lines of output that a sentence keeps: the last ones."""
@@ -64,13 +65,32 @@ def try_variants(
         profile: file of the profile.
         digest_with: digest of the binary that was built with the profile.
     """
-    built = {name: _build(name, runner, begin, digest_with) for name in dict.fromkeys(names)}
-    if runner.rules.benchmark and any(not each.failed for each in built.values()):
-        # A build may generate code that the benchmarks need.
-        begin()
-        runner.build()
-        built = _benchmark(built, runner, module, profile)
-    return tuple(built.values())
+    tried = tuple(_build(name, runner, begin, digest_with) for name in dict.fromkeys(names))
+    if not runner.rules.benchmark or all(each.failed for each in tried):
+        return tried
+    try:
+        with _saying("it was not benchmarked, as the build with the profile fails when it is repeated"):
+            # A build may generate code that the benchmarks need.
+            begin()
+            runner.build()
+        own = _compile_own(runner, module, profile)
+    except BuildError as error:
+        return tuple(each if each.failed else _failed(each, error) for each in tried)
+    return tuple(each if each.failed else _benchmark(each, own, runner, profile) for each in tried)
+
+
+@contextmanager
+def _saying(what: str) -> Iterator[None]:
+    """Raise any failure of a build or of its benchmarks as a sentence that begins with what it means."""
+    try:
+        yield
+    except (BuildError, ToolchainError) as error:
+        raise BuildError(f"{what}: {_ends_of(error.message)}") from error
+
+
+def _failed(variant: Variant, error: BuildError) -> Variant:
+    _log.warning("the variant %s: %s", variant.name, error.message)
+    return replace(variant, failed=error.message)
 
 
 def _environment(name: str, runner: Runner) -> dict[str, str]:
@@ -83,74 +103,84 @@ def _build(name: str, runner: Runner, begin: Callable[[], None], digest_with: st
     begin()
     _log.info("building the variant %s: %s", name, sets)
     try:
-        made = replace(runner, environment=environment).build()
-        settings = build_settings(made.path, environment=environment)
-        same = digest(made.path) == digest_with
-    except (BuildError, ToolchainError) as error:
-        _log.warning("the variant %s does not build: %s", name, error.message)
-        return Variant(name, sets, failed=f"it does not build: {_ends_of(error.message)}")
+        with _saying("it does not build"):
+            made = replace(runner, environment=environment).build()
+            settings = build_settings(made.path, environment=environment)
+            same = digest(made.path) == digest_with
+    except BuildError as error:
+        return _failed(Variant(name, sets), error)
     return Variant(name, sets, toolchain=settings["go"], size=made.size, seconds=made.seconds, same=same)
 
 
 @dataclass(frozen=True)
 class _Side:
-    """The compiled benchmarks of one build: each binary with the directory it runs in."""
+    """The compiled benchmarks of one build.
+
+    Attributes:
+        bench: runs them.
+        binaries: package → its binary, and the directory that it runs in.
+        pattern: which of them run.
+        failing: what it means to a variant that one of them fails, in words.
+    """
 
     bench: Bench
-    binaries: Sequence[tuple[Path, Path]]
+    binaries: Mapping[str, tuple[Path, Path]]
     pattern: str
+    failing: str
 
     def run(self) -> dict[Name, float]:
         """Run all benchmarks once."""
-        return {
-            name: time
-            for binary, directory in self.binaries
-            for name, time in self.bench.time(binary, directory, self.pattern).items()
+        with _saying(self.failing):
+            return {
+                name: time
+                for binary, directory in self.binaries.values()
+                for name, time in self.bench.time(binary, directory, self.pattern).items()
+            }
+
+
+def _compile(
+    name: str, bench: Bench, packages: Iterable[str], profile: Path, pattern: str, failing: str
+) -> _Side:
+    with _saying(failing):
+        binaries = {
+            package: (
+                bench.compile(name, package, str(profile), seen=log_line),
+                bench.directory(package),
+            )
+            for package in packages
         }
+    return _Side(bench, binaries, pattern, failing)
 
 
-def _benchmark(
-    built: Mapping[str, Variant], runner: Runner, module: Path, profile: Path
-) -> dict[str, Variant]:
+def _compile_own(runner: Runner, module: Path, profile: Path) -> _Side:
+    """Return the benchmarks of the build with the profile."""
     rules = runner.rules
     place = runner.directory.parent / "variants"
     place.mkdir(exist_ok=True)
-    own = Bench(module, place, runner.environment, rules.timeout, rules.memory)
-    packages = list(dict.fromkeys(package for package, _ in own.find(rules.benchmark)))
+    bench = Bench(module, place, runner.environment, rules.timeout, rules.memory)
+    failing = "it was not benchmarked, as the benchmarks of the build with the profile do not run here"
+    with _saying(failing):
+        packages = dict.fromkeys(package for package, _ in bench.find(rules.benchmark))
+    return _compile("profile", bench, packages, profile, rules.benchmark, failing)
 
-    def side(name: str, bench: Bench) -> _Side:
-        binaries = [
-            (bench.compile(name, package, str(profile), seen=log_line), bench.directory(package))
-            for package in packages
-        ]
-        found = _Side(bench, binaries, rules.benchmark)
-        found.run()  # a processor that lacks the variant's instructions says so here
-        return found
 
-    sides, found = {_WITH: side("profile", own)}, dict(built)
-    for name, variant in built.items():
-        if not variant.failed:
-            try:
-                sides[name] = side(f"variant-{name}", replace(own, environment=_environment(name, runner)))
-            except (BuildError, ToolchainError) as error:
-                found[name] = _not_run(variant, error)
-    if len(sides) == 1:
-        return found
-    _log.info("benchmarks of %s, in turn", ", ".join(sides))
+def _benchmark(variant: Variant, own: _Side, runner: Runner, profile: Path) -> Variant:
+    """Return a variant with its benchmarks' times, in turn with those of the build with the profile."""
+    _log.info("benchmarks of the variant %s, in turn with the build with the profile", variant.name)
+    bench = replace(own.bench, environment=_environment(variant.name, runner))
+    failing = "its benchmarks do not run here"
     try:
-        times = in_turn({name: each.run for name, each in sides.items()}, lambda _: True)
+        side = _compile(f"variant-{variant.name}", bench, own.binaries, profile, own.pattern, failing)
+        times = in_turn({_WITH: own.run, _VARIANT: side.run}, lambda _: True)
     except BuildError as error:
-        return {name: each if each.failed else _not_run(each, error) for name, each in found.items()}
-    for name in sides.keys() - {_WITH}:
-        ratios = [(of, each.ratio(name, _WITH)) for of, each in times.items()]
-        compared = tuple(VariantTime(*of, ratio.estimate, ratio.low, ratio.high) for of, ratio in ratios)
-        found[name] = replace(found[name], benchmarks=compared)
-    return found
-
-
-def _not_run(variant: Variant, error: BuildError | ToolchainError) -> Variant:
-    _log.warning("the benchmarks of the variant %s do not run: %s", variant.name, error.message)
-    return replace(variant, failed=f"its benchmarks do not run here: {_ends_of(error.message)}")
+        return _failed(variant, error)
+    if not times:
+        return _failed(
+            variant, BuildError("it was not benchmarked: no benchmark ran in all rounds with both builds")
+        )
+    ratios = [(of, each.ratio(_VARIANT, _WITH)) for of, each in times.items()]
+    compared = tuple(VariantTime(*of, ratio.estimate, ratio.low, ratio.high) for of, ratio in ratios)
+    return replace(variant, benchmarks=compared)
 
 
 def _ends_of(message: str) -> str:

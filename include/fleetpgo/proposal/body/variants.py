@@ -47,7 +47,7 @@ def variants(proposal: Proposal) -> Section | None:
 def _built(variant: Variant, size: int) -> str:
     said = []
     if variant.toolchain is not None and variant.size is not None:
-        said.append(f"{variant.toolchain}, {variant.size:,} bytes ({percent(variant.size / size - 1)})")
+        said.append(f"{cell(variant.toolchain)}, {variant.size:,} bytes ({percent(variant.size / size - 1)})")
     if variant.same:
         said.append("the same bytes as without it: the build sets this itself, or nothing uses it")
     if variant.failed:
