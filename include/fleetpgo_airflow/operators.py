@@ -84,13 +84,17 @@ class PreflightOperator(RefreshOperator):
     """Checks the service before production is touched, as `fleetpgo doctor` does; returns a line a check."""
 
     def execute(self, context: Context) -> list[str]:
-        """Check; params ``instances`` and ``matchers`` override the service file."""
+        """Check; params ``instances`` and ``matchers`` override the service file; ``variants`` are in it."""
+        from fleetpgo.proposal.variants import (  # noqa: PLC0415  # not when the DAG file is parsed
+            require_variants,
+        )
         from fleetpgo.steps.doctor import Parties, examine  # noqa: PLC0415  # not when the DAG file is parsed
         from fleetpgo_airflow import queues  # noqa: PLC0415  # likewise
 
         with translated(self.service):
             service = load_named(self.service)
             params = self.asked_for(context, service)
+            require_variants(service.build, params.get("variants") or ())
             rules = override(
                 service.selection, instances=params.get("instances"), matchers=params.get("matchers") or ""
             )

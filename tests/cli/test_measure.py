@@ -148,6 +148,21 @@ def test_a_query_for_treated_instances_means_nothing_to_a_file(run, table):
     assert (result.exit_code, "--treated is for a deploy" in result.output) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("treated", "message"),
+    [
+        ('up{job=~"api$"}', "--treated: a lone $ is not a placeholder; write $$ for a dollar sign"),
+        ('up{pgo="$digest"}', "--treated: unknown placeholder $digest; this query takes only $profile"),
+        ("", "--treated: String should have at least 1 character"),
+        ('up{pgo="$profile"}', "--treated has $profile: give --profile, or write the value of the label"),
+    ],
+)
+def test_a_query_for_treated_instances_is_checked_as_the_service_file_s_is(run, treated, message):
+    result = run("measure", "wshim", "--treated", treated)
+
+    assert (result.exit_code, message in " ".join(result.output.split())) == (2, True), result.output
+
+
 def test_a_window_that_is_not_over_is_too_early(run):
     end = datetime.now(UTC)
     times = ("--rollout-start", end.isoformat(), "--rollout-end", end.isoformat())

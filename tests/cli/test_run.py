@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from fleetpgo.cli.main import cli
 from fleetpgo.proposal.git import git
-from fleetpgo.run.artifacts import ProposedText
+from fleetpgo.run.artifacts import ProposedProfile, ProposedText
 from fleetpgo.run.proposed import Merge, Turn
 from fleetpgo.run.store import RunStore
 from tests.collection.instances import cpu_profile, http, serving
@@ -98,6 +98,33 @@ def test_a_forge_that_is_not_there_is_said_before_anybody_is_profiled(call, tmp_
     assert done.exit_code == 1
     assert "tiny" in str(done.exception)
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "propose"])
+def test_a_variant_that_the_service_file_lacks_is_said_before_anything_is_done(call, tmp_path, command):
+    done = call(command, "tiny", "--variant", "v9")
+
+    assert "has no v9; it has none" in str(done.exception)
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_dry_run_of_a_proposal_says_what_the_variants_give(call, tmp_path, go_profile, as_json):
+    file = tmp_path / "services" / "tiny.yaml"
+    file.write_text(SERVICE.replace("bin/tiny,", "bin/tiny, variants: {small: {flags: -ldflags=-s}},"))
+    store = RunStore(tmp_path / "store", "tiny", "first")
+    store.write(manifest(service="tiny", run="first"))
+    store.write(ProposedProfile(go_profile))
+
+    done = call("propose", "tiny", "--variant", "small", "--dry-run", *(["--json"] if as_json else []))
+
+    assert done.exit_code == 0, done.output
+    if as_json:
+        (small,) = json.loads(done.stdout)["variants"]
+        assert (small["name"], small["failed"]) == ("small", "")
+    else:
+        assert "| `small` | `-ldflags=-s` | `go1." in done.stdout
+        assert done.stdout.endswith("\n\ndry run: nothing was pushed\n")
 
 
 @pytest.fixture

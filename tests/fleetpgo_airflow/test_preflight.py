@@ -45,6 +45,11 @@ def test_a_sound_service_passes_with_a_line_for_each_check(prometheus, forge):
     assert said[0].startswith("selection.cpu: ok: 1 instances in 1 datacenter(s)")
 
 
+def test_a_variant_that_the_service_file_lacks_fails_before_production_is_touched(prometheus, forge):
+    with pytest.raises(AirflowFailException, match=r"build\.variants.* has no v9; it has none"):
+        run(variants=["v9"])
+
+
 @pytest.mark.parametrize(
     ("given", "section", "connection", "kind", "line"),
     [

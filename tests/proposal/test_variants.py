@@ -133,11 +133,15 @@ def test_a_build_with_the_profile_that_fails_when_it_is_repeated_is_a_sentence_o
     assert all(each.size for each in tried)
 
 
-def test_a_variant_without_the_benchmarks_of_the_build_says_so(attempt, go_module):
-    tagged = at_call(
-        2, lambda: (go_module / "main_test.go").write_text(f"//go:build !without\n\n{BENCHMARK}")
-    )
+@pytest.mark.parametrize("others", [True, False])
+def test_a_variant_without_the_benchmarks_of_the_build_says_so(attempt, go_module, others):
+    def leave_out():
+        text = BENCHMARK.replace("\tround(b)\n", "")
+        (go_module / "main_test.go").write_text(f"//go:build !without\n\n{text}")
+        if not others:
+            (go_module / "ends_test.go").unlink()
+            (go_module / "steady_test.go").unlink()
 
-    (without,) = attempt({"without": {"flags": "-tags=without"}}, begin=tagged)
+    (without,) = attempt({"without": {"flags": "-tags=without"}}, begin=at_call(2, leave_out))
 
     assert without.failed == "it was not benchmarked: no benchmark ran in all rounds with both builds"

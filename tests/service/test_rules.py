@@ -125,6 +125,21 @@ def test_a_file_may_hold_what_only_the_slower_reader_takes(tmp_path):
         ),
         (
             "binary: bin/api",
+            "binary: bin/api, variants: {v3: {flags: '-gcflags=all=-pgoprofile=/tmp/other'}}",
+            "api.yaml:4: build.variants.v3.flags: the profile is the same in all builds",
+        ),
+        (
+            "binary: bin/api",
+            "binary: bin/api, variants: {v3: {flags: -gcflags}}",
+            "api.yaml:4: build.variants.v3.flags: -gcflags has no value; write it after =: -gcflags=all=-N",
+        ),
+        (
+            "binary: bin/api",
+            "binary: bin/api, variants: {v3: {flags: -gcflags=-N -l}}",
+            "each with its value after =. Write a list: a flag with blanks stands in it: ['-gcflags=-N -l']",
+        ),
+        (
+            "binary: bin/api",
             "binary: bin/api, variants: {v3: {flags: -toolexec=/bin/sh}}",
             "api.yaml:4: build.variants.v3.flags: a variant may not pass -toolexec=/bin/sh",
         ),

@@ -82,6 +82,29 @@ def test_a_run_that_is_asked_for_none_builds_none(run):
     assert (proposed.variants, "Build variants" in text) == ((), False)
 
 
+def test_where_nothing_is_proposed_the_reason_says_that_the_variants_were_not_built(
+    bare, tmp_path, forge, go_profile, go_cache
+):
+    work = tmp_path / "work"
+    git(tmp_path, "clone", "--quiet", bare.as_uri(), str(work))
+    (work / "Makefile").write_text("build:\n\tgo build -pgo=pgo/profile.pprof -o bin/tiny .\n")
+    (work / "pgo").mkdir()
+    (work / "pgo" / "profile.pprof").write_bytes(go_profile)
+    git(work, "add", "--force", ".")
+    git(work, "commit", "--quiet", "--message", "Add the profile")
+    git(work, "push", "--quiet", "origin", "main")
+    service = tiny(build={"variants": {name: {"flags": "-trimpath"} for name in ("v3", "v4")}})
+
+    one, two, none = (
+        propose(
+            service, forge, go_profile, PROVENANCE, dry_run=True, cache=go_cache, variants=names
+        ).reason.partition("; the ")[2]
+        for names in (["v3"], ["v3", "v4"], [])
+    )
+
+    assert (one, two, none) == ("variant v3 was not built", "variants v3, v4 were not built", "")
+
+
 def test_a_pull_request_that_is_made_anew_keeps_the_variants_that_its_run_was_asked_for(
     tmp_path, forge, monkeypatch
 ):

@@ -163,7 +163,7 @@ def measure(
     from fleetpgo.measurement.terminal import render
     from fleetpgo.service.files import load_named
 
-    described = _treating(load_named(service), treated, by_hand=not (run or csv or parquet))
+    described = _treating(load_named(service), treated, profile, by_hand=not (run or csv or parquet))
     if run is not None:
         from fleetpgo.cli.measure_run import measure_run
 
@@ -220,12 +220,24 @@ def measure(
         say(files["json" if as_json else "md"].decode(), nl=False)
 
 
-def _treating(service: ServiceRules, treated: str | None, *, by_hand: bool) -> ServiceRules:
+def _treating(service: ServiceRules, treated: str | None, profile: str, *, by_hand: bool) -> ServiceRules:
     """Return the rules with another query for the instances on the new build, if one was given."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from fleetpgo.measurement.rollout import names_profile
+    from fleetpgo.service.values import ProfilePromQL
+
     if treated is None:
         return service
     if not by_hand:
         raise click.UsageError("--treated is for a deploy that --rollout-start and --rollout-end name")
+    try:
+        TypeAdapter(ProfilePromQL).validate_python(treated)
+    except ValidationError as error:
+        said = "; ".join(mistake["msg"].removeprefix("Value error, ") for mistake in error.errors())
+        raise click.UsageError(f"--treated: {said}") from error
+    if names_profile(treated) and not profile:
+        raise click.UsageError("--treated has $profile: give --profile, or write the value of the label")
     rollout = service.rollout.model_copy(update={"treated": treated})
     return service.model_copy(update={"rollout": rollout})
 

@@ -58,21 +58,25 @@ def propose(
     """Build with the profile, and open or update the pull request."""
     from datetime import UTC, datetime
 
+    from fleetpgo.proposal.body.variants import variant_tables
+    from fleetpgo.proposal.variants import require_variants
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.files import load_named
     from fleetpgo.steps.propose_run import propose_profile
     from fleetpgo.steps.turns import require_turn
 
     described = load_named(service)
+    require_variants(described.build, variants)
     run_store = RunStore(store, service, run or _latest(store, service))
     forge = connect_forge(described, address)
     require_turn(described, run_store, lambda: forge, opens=not dry_run, now=datetime.now(UTC))
     proposed = propose_profile(described, run_store, forge, dry_run=dry_run, cache=cache, variants=variants)
-    say(
-        json.dumps(asdict(proposed))
-        if as_json
-        else proposed.url or proposed.reason or "dry run: nothing was pushed"
-    )
+    if as_json:
+        say(json.dumps(asdict(proposed)))
+        return
+    if dry_run and proposed.variants and proposed.size_with:
+        say(f"{variant_tables(proposed.variants, proposed.size_with)}\n")
+    say(proposed.url or proposed.reason or "dry run: nothing was pushed")
 
 
 def connect_forge(described: ServiceRules, address: str) -> Forge:

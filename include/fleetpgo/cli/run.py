@@ -68,6 +68,7 @@ def run(
 
     from fleetpgo.cli.collect import collect_run
     from fleetpgo.cli.propose import connect_forge
+    from fleetpgo.proposal.variants import require_variants
     from fleetpgo.run.artifacts import ProposedDiff, ProposedText
     from fleetpgo.run.store import RunStore
     from fleetpgo.service.files import load_named
@@ -76,6 +77,7 @@ def run(
     from fleetpgo.steps.turns import require_room, require_turn
 
     described = load_named(service)
+    require_variants(described.build, variants)
     # What is wrong with its address is said before anybody is profiled.
     forge = connect_forge(described, address)
     if dry_run:

@@ -141,14 +141,13 @@ class _Side:
 def _compile(
     name: str, bench: Bench, packages: Iterable[str], profile: Path, pattern: str, failing: str
 ) -> _Side:
+    binaries = {}
     with _saying(failing):
-        binaries = {
-            package: (
-                bench.compile(name, package, str(profile), seen=log_line),
-                bench.directory(package),
-            )
-            for package in packages
-        }
+        for package in packages:
+            binary = bench.compile(name, package, str(profile), seen=log_line)
+            # Go makes none of a package that the build's tags leave without a test.
+            if binary.is_file():
+                binaries[package] = binary, bench.directory(package)
     return _Side(bench, binaries, pattern, failing)
 
 

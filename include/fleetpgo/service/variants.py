@@ -23,7 +23,15 @@ _ALLOWED = re.compile(
     r"GOAMD64|GOARM64|GOARM|GO386|GOPPC64|GORISCV64|GOMIPS|GOMIPS64|GOEXPERIMENT|GOTOOLCHAIN"
     r"|CGO_ENABLED|CGO_(?:C|CPP|CXX|F|LD)FLAGS|CC|CXX"
 )
-_FLAGS = ("-gcflags", "-ldflags", "-asmflags", "-tags", "-trimpath", "-buildmode")
+_FLAGS = {
+    "-gcflags": "-gcflags=all=-N",
+    "-ldflags": "-ldflags=-s",
+    "-asmflags": "-asmflags=-D=NAME",
+    "-tags": "-tags=netgo",
+    "-trimpath": "-trimpath",
+    "-buildmode": "-buildmode=pie",
+}
+"""The flags that a variant may pass, each with an example."""
 
 
 def _allowed_variables(value: dict[str, str]) -> dict[str, str]:
@@ -44,18 +52,21 @@ def _split(value: object) -> object:
     return tuple(value.split()) if isinstance(value, str) else value
 
 
-def _allowed_flags(value: tuple[str, ...]) -> tuple[str, ...]:
-    for flag in value:
-        name = flag.replace("--", "-", 1).partition("=")[0]
-        if name == "-pgo":
-            raise ValueError("the profile is the same in all builds, so a variant may not pass -pgo")
+def _allowed_flags(flags: tuple[str, ...]) -> tuple[str, ...]:
+    for flag in flags:
+        name, has_value, value = flag.replace("--", "-", 1).partition("=")
+        if name == "-pgo" or "-pgoprofile" in value:
+            raise ValueError(f"the profile is the same in all builds, so a variant may not pass {flag}")
         if name not in _FLAGS:
             raise ValueError(
-                f"a variant may not pass {flag}; flags are {', '.join(_FLAGS)}, each with its value after ="
+                f"a variant may not pass {flag}; flags are {', '.join(_FLAGS)}, each with its value after =. "
+                "Write a list: a flag with blanks stands in it: ['-gcflags=-N -l']"
             )
+        if not has_value and name != "-trimpath":
+            raise ValueError(f"{flag} has no value; write it after =: {_FLAGS[name]}")
         if "'" in flag and '"' in flag:
             raise ValueError(f"{flag}: GOFLAGS can hold one kind of quotes in a flag")
-    return value
+    return flags
 
 
 VariantName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,40}$")]
@@ -71,8 +82,10 @@ class VariantRules(Part):
     )
     flags: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_allowed_flags)] = Field(
         default=(),
-        description="flags of `go build`, added to GOFLAGS: `-gcflags=-d=pgoinlinebudget=4000`. A flag that "
-        "`build.command` itself passes wins",
+        description="flags of `go build`, added to GOFLAGS: `-gcflags=-d=pgoinlinebudget=4000`. Of a "
+        "flag that is there already, this value counts: `-tags=x` replaces the tags of `build.environment`, "
+        "so name those, too. A flag that `build.command` itself passes wins. A flag with blanks stands in a "
+        "list: `['-gcflags=-N -l']`",
     )
 
     @model_validator(mode="after")

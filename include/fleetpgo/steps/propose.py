@@ -91,7 +91,8 @@ def propose(
         keep: takes the pull request's text and diff, before anything is pushed.
         again: the same profile is proposed again because the base has moved, also over an approval, which the
             forge may then ask for anew.
-        variants: names of the build variants to build and benchmark beside the profile.
+        variants: names of the build variants to build and benchmark beside the profile; if nothing is
+            proposed, they are not built, and the reason says so.
 
     Raises:
         RepositoryError: git fails, or no change to the repository makes its build use the profile.
@@ -218,7 +219,7 @@ def _prepare(
         if path and texts.passes_profile(path):
             why = why or pointless(forge, checkout, found, nothing_new(change, service), service)
     if why:
-        return _nothing(proposed, why), None, {}
+        return _nothing(proposed, why, variants), None, {}
 
     if texts.history:
         fetch_history(checkout)
@@ -233,7 +234,7 @@ def _prepare(
     elif change is not None and not wiring.files:
         why = pointless(forge, checkout, found, nothing_new(change, service), service)
     if why:
-        return _nothing(proposed, why), None, {}
+        return _nothing(proposed, why, variants), None, {}
 
     readable = current if change else None
     verified = verify(
@@ -325,7 +326,15 @@ def _since(before: bytes | None, profile: bytes) -> Change | None:
     return Change(change.overlap, len(change.hot_gained), len(change.hot_lost))
 
 
-def _nothing(proposed: Proposed, why: str) -> Proposed:
+def _nothing(proposed: Proposed, why: str, variants: Sequence[str]) -> Proposed:
+    """Return the result where nothing is built: why, and that the variants are not built either."""
+    if variants:
+        names = ", ".join(dict.fromkeys(variants))
+        why += (
+            f"; the variants {names} were not built"
+            if "," in names
+            else f"; the variant {names} was not built"
+        )
     _log.info("nothing is proposed: %s", why)
     return replace(proposed, unchanged=True, reason=why)
 

@@ -9,6 +9,8 @@ from fleetpgo.proposal.body.figures import percent
 from fleetpgo.proposal.body.section import Section
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fleetpgo.proposal.body.values import Proposal
     from fleetpgo.run.proposed import Variant, VariantTime
 
@@ -23,7 +25,18 @@ def variants(proposal: Proposal) -> Section | None:
     found = proposal.verified.variants
     if not found:
         return None
-    size = proposal.verified.with_profile.size
+    said = "The profile is in place in each, and nothing of them is in this pull request."
+    tables = variant_tables(found, proposal.verified.with_profile.size)
+    return Section("Build variants", f"{tables}\n\n{said}")
+
+
+def variant_tables(found: Sequence[Variant], size: int) -> str:
+    """Return the tables of variants, in Markdown: how each was built, and its benchmarks.
+
+    Args:
+        found: the variants.
+        size: bytes of the binary with the profile, which theirs are compared with.
+    """
     rows = [f"| {cell(each.name)} | {cell(each.sets)} | {_built(each, size)} |" for each in found]
     parts = [table("| variant | sets | build |", "|---|---|---|", rows)]
     timed = [
@@ -40,8 +53,7 @@ def variants(proposal: Proposal) -> Section | None:
             ),
             _TIMED,
         ]
-    parts.append("The profile is in place in each, and nothing of them is in this pull request.")
-    return Section("Build variants", "\n\n".join(parts))
+    return "\n\n".join(parts)
 
 
 def _built(variant: Variant, size: int) -> str:
