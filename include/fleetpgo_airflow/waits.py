@@ -7,7 +7,8 @@ An error while looking is logged, and the look repeated: if Prometheus or the st
 that waits for a week must not fail.
 
 A restarted triggerer begins all its waits at once, a thousand or more. So each has a moment of its own within
-the first `rollout.poll`, always the same one, and the time between two looks varies.
+the first minute, always the same one, and the time between two looks varies. It is a minute also where
+`rollout.poll` is hours: a triggerer that dies more often than that would never look, and say nothing.
 """
 
 from __future__ import annotations
@@ -56,6 +57,9 @@ PATIENCE = timedelta(days=60)
 REOPENED = timedelta(days=7)
 """For so long a closed pull request may be reopened; after it the run is skipped."""
 
+START_S = 60.0
+"""Seconds over which the first looks of a triggerer's waits are spread, unless their poll is shorter."""
+
 TURN = timedelta(minutes=10)
 """Least time between two looks for a turn to build."""
 
@@ -83,7 +87,7 @@ def look(what: What, service_name: str, run: str) -> Outcome:
 
 
 def first_look(what: What, service_name: str, run: str) -> float:
-    """Return when a wait looks first, as a share of its poll: 0 … 1, evenly spread over all waits."""
+    """Return when a wait looks first, as a share of :data:`START_S`: 0 … 1, evenly spread over all waits."""
     return zlib.crc32(f"{what} {service_name} {run}".encode()) / 2**32
 
 
@@ -114,7 +118,7 @@ class LookTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look at each poll, until the wait ends or its task has work to do; yield that event."""
         said, blind = "", None
-        await asyncio.sleep(self.poll * first_look(self.what, self.service, self.run_id))
+        await asyncio.sleep(min(self.poll, START_S) * first_look(self.what, self.service, self.run_id))
         while True:
             event = None
             try:

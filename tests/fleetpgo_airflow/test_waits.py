@@ -73,7 +73,10 @@ def test_a_trigger_survives_being_stored():
     assert type(trigger())(**json.loads(json.dumps(arguments))).serialize() == (path, arguments)
 
 
-async def test_the_first_looks_of_a_thousand_waits_are_spread_over_a_poll(monkeypatch):
+@pytest.mark.parametrize(("poll", "spread"), [(30, 30), (21_600, 60)])
+async def test_the_first_looks_of_a_thousand_waits_are_spread_over_a_minute_or_a_poll(
+    monkeypatch, poll, spread
+):
     from fleetpgo_airflow import waits  # noqa: PLC0415  # imports Airflow
 
     class Slept(Exception):  # noqa: N818  # not an error
@@ -86,8 +89,8 @@ async def test_the_first_looks_of_a_thousand_waits_are_spread_over_a_poll(monkey
     tenths = Counter()
     for number in range(1_000):
         with pytest.raises(Slept) as slept:
-            await first_event(waits.LookTrigger(what="week", service=f"s{number}", run=RUN, poll=300))
-        tenths[int(slept.value.args[0] / 30)] += 1
+            await first_event(waits.LookTrigger(what="week", service=f"s{number}", run=RUN, poll=poll))
+        tenths[int(10 * slept.value.args[0] / spread)] += 1
     assert (sorted(tenths), max(tenths.values()) < 130) == (list(range(10)), True)
 
 
