@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fleetpgo.overview import metrics as overview
 from fleetpgo.overview.metrics import METRICS, TASKS, answers, figures
+from fleetpgo.run import storage
 from fleetpgo.run.measured import Measurement
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Failed, Merge, Proposed, Rollout
@@ -173,6 +174,17 @@ def test_a_store_that_hangs_is_told_before_the_scrape_gives_up(store, s3, monkey
     monkeypatch.setattr(overview, "_ANSWER_S", 0.5)
     s3.illness = "never"
     assert [(each.metric, each.value) for each in figures(root_at(s3), now=NOW)] == [("fleetpgo_store_up", 0)]
+
+
+def test_services_in_object_storage_are_asked_for_side_by_side(s3, monkeypatch):
+    for service in ("a", "b"):
+        RunStore(root_at(s3), service, "1").write(Merge("skipped", reason="closed"))
+    threads = set()
+    monkeypatch.setattr(
+        storage, "observers", [lambda verb, _seconds, **_: threads.add((verb, threading.get_ident()))]
+    )
+    assert {each.labels.get("service") for each in figures(root_at(s3), now=NOW)} == {None, "a", "b"}
+    assert {verb for verb, thread in threads if thread != threading.get_ident()} == {"list"}
 
 
 def test_while_one_asks_a_store_that_hangs_others_hear_what_is_known(client, store, monkeypatch):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from upath import UPath
 
+from fleetpgo.errors import StoreError
+from fleetpgo.overview import summaries
 from fleetpgo.overview.summaries import Memory
+from fleetpgo.run.measured import LEVEL_RUN
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.run.proposed import Merge
 from fleetpgo.run.store import RunStore
@@ -173,3 +178,55 @@ def test_a_run_that_ended_a_week_ago_is_not_asked_for_again(objects, root):
 
 def test_a_run_that_waits_is_asked_for_as_long_as_runs_may_wait(objects, root):
     assert [asked_again(root, objects, days=days) for days in (199, 201)] == [2, 1]
+
+
+def test_a_damaged_run_is_asked_for_until_it_is_mended(objects, root):
+    RunStore(root, "edge", fleet.SECOND).path(Merge).write_text("{")
+    assert asked_again(root, objects, days=201) == 2
+
+
+@pytest.mark.parametrize(("ended", "samples"), [(3_600, {0}), (0, {0, 1})])
+def test_a_run_that_has_ended_is_asked_for_once_an_hour(objects, root, ended, samples):
+    first = RunStore(root, "edge", fleet.FIRST)
+    first.write(replace(first.read(Manifest), samples=0))
+    memory, seen = Memory(fresh=0, ended=ended), set()
+    for number in range(2):
+        looked = memory.look(root, "edge").summaries
+        seen |= {run.profile.samples for run in looked if run.profile and run.profile.run == fleet.FIRST}
+        first.write(replace(first.read(Manifest), samples=number + 1))
+    assert seen == samples
+
+
+def test_of_the_runs_that_have_ended_a_few_are_asked_for_at_a_time(objects, root, monkeypatch):
+    # Two of three have ended: at each look one of them, and the one that waits.
+    monkeypatch.setattr(summaries, "_ENDED_AT_ONCE", 1)
+    memory = Memory(fresh=0, ended=0)
+    memory.look(root, "edge")
+    assert [requests(objects, memory, root) for _ in range(3)] == [3, 3, 3]
+
+
+def test_nobody_queues_behind_one_who_waits_for_a_store_that_hangs(objects, root, monkeypatch):
+    monkeypatch.setattr(summaries, "_BUSY_S", 0.01)
+    memory = Memory(fresh=0)
+    memory.look(root, "edge")
+    objects.illness, before = "never", len(objects.asked)
+
+    def look():
+        with suppress(StoreError):
+            memory.look(root, "edge")
+
+    waiting = threading.Thread(target=look)
+    waiting.start()
+    while len(objects.asked) == before:
+        time.sleep(0.01)
+    with pytest.raises(StoreError, match="are still being read for someone else"):
+        memory.look(root, "edge")
+    objects.heal()
+    waiting.join()
+
+
+def test_the_members_of_a_baseline_are_not_kept(store):
+    run = RunStore(store, "edge", f"{LEVEL_RUN}1")
+    run.write(replace(fleet.LEVEL, members=("a:1", "b:1")))
+    levels = [run.level for run in Memory().look(store, "edge").summaries if run.level]
+    assert [level.members for level in levels] == [(), ()]

@@ -121,7 +121,7 @@ def _current(level: Level, now: datetime) -> Level:
     if level.saving is None or now - level.at <= _NOW:
         return level
     reason = f"it was last measured on {level.at:%Y-%m-%d}"
-    return Level(at=level.at, memberships=level.memberships, members=level.members, reason=reason)
+    return Level(at=level.at, memberships=level.memberships, reason=reason)
 
 
 def reclaimed_by_day(rows: Iterable[Row]) -> list[Reclaimed]:

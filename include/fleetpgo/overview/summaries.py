@@ -4,7 +4,8 @@ In a directory, the modification time of the run's directory tells: every new ar
 is read each time, but of a run that has ended only once a minute.
 
 Object storage has no such time. There, what is known of a service is used for a minute. After that one
-request lists the service's runs, and one more for each run that has not ended lists the run's artifacts.
+request lists the service's runs, and one more for each run that has not ended lists the run's artifacts. Runs
+that have ended are listed again at most once an hour, and a few of them at a time.
 
 A run has ended when its week, or the level, is measured; a week after its last change, if it proposed nothing
 or its pull request was not merged; and when it has not changed for longer than runs may wait.
@@ -23,7 +24,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from fleetpgo.errors import ArtifactError, NotThereError
+from fleetpgo.errors import ArtifactError, NotThereError, StoreError
 from fleetpgo.measurement.history import Refresh, read_refresh
 from fleetpgo.run import storage
 from fleetpgo.run.artifacts import FILES
@@ -46,6 +47,15 @@ RUNS_KEPT = 1 << 18
 
 FRESH_S = 60.0
 """Seconds for which what is known is used: of runs that have ended, and of all in object storage."""
+
+ENDED_S = 3_600.0
+"""Seconds between two listings of a run in object storage that has ended: it may be mended by hand."""
+
+_ENDED_AT_ONCE = 2
+"""Most runs that are listed for that in one look at a service."""
+
+_BUSY_S = 5.0
+"""Seconds that a look waits for another at the same service, which has read it before."""
 
 _QUIET_S = 7 * 86_400
 """Seconds without a change after which a run in which nothing follows has ended."""
@@ -158,6 +168,16 @@ class _Service:
         self.lock = Lock()
         self.runs = Runs()
         self.checked = -math.inf
+        self._round, self._left = time.monotonic(), list[str]()
+
+    def again(self, every: float) -> set[str]:
+        """Return the runs that are listed though they have ended: a few, none twice in `every` seconds."""
+        now = time.monotonic()
+        if not self._left and now - self._round >= every:
+            self._round = now
+            self._left = [name for name, run in self.runs.known.items() if run.ends <= time.time()]
+        due, self._left = self._left[:_ENDED_AT_ONCE], self._left[_ENDED_AT_ONCE:]
+        return set(due)
 
 
 class Memory:
@@ -166,10 +186,11 @@ class Memory:
     Args:
         most: number of runs beyond which the service that nobody has looked at for longest is forgotten.
         fresh: seconds for which what is known is used: of runs that have ended, and of all in object storage.
+        ended: seconds for which it is used of runs in object storage that have ended.
     """
 
-    def __init__(self, most: int = RUNS_KEPT, fresh: float = FRESH_S) -> None:
-        self._most, self._fresh = most, fresh
+    def __init__(self, most: int = RUNS_KEPT, fresh: float = FRESH_S, ended: float = ENDED_S) -> None:
+        self._most, self._fresh, self._ended = most, fresh, ended
         self._lock = Lock()
         self._services: OrderedDict[tuple[Path | UPath, str], _Service] = OrderedDict()
 
@@ -177,25 +198,37 @@ class Memory:
         """Return the runs of a service.
 
         Raises:
-            StoreError: the store does not answer, or refuses.
+            StoreError: the store does not answer, or refuses; or another thread is still waiting for it.
         """
         with self._lock:
             known = self._services.setdefault((store, service), _Service())
             self._services.move_to_end((store, service))
-        with known.lock:
-            every = time.monotonic() - known.checked >= self._fresh
-            if isinstance(store, Path):
-                found = _in_directory(store, service, known.runs.known, every=every)
-            elif every:
-                found = _in_objects(store, service, known.runs.known)
-            else:
-                return known.runs
-            if every:
-                known.checked = time.monotonic()
-            if found != known.runs.known:
-                known.runs = Runs(found)
-                self._forget()
+        # The first look reads all that there is, which may well take longer.
+        patience = storage.LIMIT_S if known.checked == -math.inf else _BUSY_S
+        if not known.lock.acquire(timeout=patience):
+            raise StoreError(
+                f"the runs in {store / service} are still being read for someone else after {patience:g} s",
+                hint="try again in a minute; if this stays so, check that the store answers",
+            )
+        try:
+            return self._up_to_date(store, service, known)
+        finally:
+            known.lock.release()
+
+    def _up_to_date(self, store: Path | UPath, service: str, known: _Service) -> Runs:
+        every = time.monotonic() - known.checked >= self._fresh
+        if isinstance(store, Path):
+            found = _in_directory(store, service, known.runs.known, every=every)
+        elif every:
+            found = _in_objects(store, service, known.runs.known, again=known.again(self._ended))
+        else:
             return known.runs
+        if every:
+            known.checked = time.monotonic()
+        if found != known.runs.known:
+            known.runs = Runs(found)
+            self._forget()
+        return known.runs
 
     def __len__(self) -> int:
         """Return how many runs are in memory."""
@@ -257,13 +290,22 @@ def _in_directory(
     return found
 
 
-def _in_objects(store: UPath, service: str, known: Mapping[str, _Known]) -> dict[str, _Known]:
-    """Return a service's runs in object storage; see the module for what is asked."""
+def _in_objects(
+    store: UPath, service: str, known: Mapping[str, _Known], *, again: set[str]
+) -> dict[str, _Known]:
+    """Return a service's runs in object storage; see the module for what is asked.
+
+    Args:
+        store: the store.
+        service: name of the service.
+        known: its runs as they were read last.
+        again: runs that are listed even if they have ended.
+    """
     now = time.time()
     found = {}
     for name in storage.names(store / service):
         before = known.get(name)
-        if before is None or before.ends > now:
+        if before is None or name in again or before.ends > now:
             listed = storage.files(RunStore(store, service, name).directory)
             stamp = hash(frozenset(listed))
             if before is None or before.stamp != stamp:
@@ -277,6 +319,8 @@ def _in_objects(store: UPath, service: str, known: Mapping[str, _Known]) -> dict
 
 def _ends(summary: Summary, changed: float) -> float:
     """Return from when on a run has ended, Unix time; `changed`: its last change, 0 if that is not known."""
+    if summary.problem:
+        return math.inf  # somebody will mend it
     if summary.measured:
         return changed
     if not changed:
@@ -299,7 +343,9 @@ def _read(run: RunStore) -> Summary:
     found = Summary()
     try:
         if run.run.startswith(LEVEL_RUN):
-            return replace(found, level=run.find(Level))
+            level = run.find(Level)
+            # No page names the members, who may be hundreds of instances.
+            return replace(found, level=level and replace(level, members=()))
         found = replace(found, profile=_profile(run))
         if proposed := run.find(Proposed):
             request = _pull_request(run, proposed)
