@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from contextlib import suppress
 
 import numpy as np
@@ -105,6 +106,16 @@ def changed(**arrays: np.ndarray) -> bytes:
     return out.getvalue()
 
 
+def huge(shape: tuple[int]) -> bytes:
+    """A pack whose weights are more than any machine holds, as their header says."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(io.BytesIO(PACK)) as old, zipfile.ZipFile(out := io.BytesIO(), "w") as new:
+        for name in old.namelist():
+            new.writestr(name, header.getvalue() if name == "weights.npy" else old.read(name))
+    return out.getvalue()
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -123,6 +134,15 @@ def changed(**arrays: np.ndarray) -> bytes:
         changed(counts=np.array([2, -1, 2])),
         changed(counts=np.array([3])),
         changed(names=np.zeros(1, np.uint8)),
+        changed(keys=np.array(["0", "1", "2"])),
+        changed(edges=np.zeros(3)),
+        changed(weights=np.ones(3)),
+        changed(weights=np.ones(3, np.uint64)),
+        changed(weights=np.ones((3, 1), np.uint8)),
+        changed(callers=np.zeros(1)),
+        changed(names=np.zeros(len("main.callermain.leaf"))),
+        huge(shape=(1 << 50,)),
+        huge(shape=(1 << 70,)),
     ],
 )
 def test_what_is_no_whole_pack_of_this_version_is_refused(data):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gzip
 import logging
+import shutil
 from collections import Counter
 
 import pytest
 
 from fleetpgo import pprof
 from fleetpgo.collection import Limits, packs, read_edges
-from fleetpgo.errors import ProfileError
+from fleetpgo.errors import ProfileError, StoreError
 from fleetpgo.pprof import edgetable
 from fleetpgo.pprof.codec import batches
+from fleetpgo.run import storage
 from fleetpgo.run.artifacts import EdgePack, FetchedProfile, MergedProfile, ProposedProfile
 from fleetpgo.run.profiled import Manifest
 from fleetpgo.steps.collect import collect_profiles, top_up
@@ -137,7 +139,40 @@ async def test_a_pack_of_another_version_is_left_alone(described, store, decoded
 
 async def test_a_profile_that_cannot_be_read_any_more_is_named_by_its_place(described, store):
     digests = store.keys(FetchedProfile)
+    limits = Limits.of(described.collection, seconds=0).of_profiles
+    read_edges(store, digests[:1], limits=limits)
     store.write(FetchedProfile(b"<html>"), digests[2])
-    with pytest.raises(ProfileError) as caught:
-        read_edges(store, digests, limits=Limits.of(described.collection, seconds=0).of_profiles)
+    with pytest.raises(ProfileError, match="Profile 2: ") as caught:
+        read_edges(store, digests, limits=limits)
     assert (caught.value.reason, caught.value.profile) == ("html", 2)
+
+
+async def test_a_store_that_takes_no_packs_fails_no_run(described, store, caplog):
+    expected = await refreshed(described, store)
+    folder = store.path(EdgePack, "0").parent
+    shutil.rmtree(folder)
+    folder.write_text("no folder")
+    caplog.clear()
+    assert await refreshed(described, store) == expected
+    assert [each.partition(":")[0] for each in caplog.messages].count("Call edges are not kept") == 2
+
+
+async def test_a_damaged_pack_that_cannot_be_removed_fails_no_run(described, store, monkeypatch, caplog):
+    expected = await refreshed(described, store)
+    (key,) = store.keys(EdgePack)
+    store.write(EdgePack(b"damaged"), key)
+
+    def remove(path, **_):
+        raise StoreError(f"the store cannot remove {path}")
+
+    monkeypatch.setattr(storage, "remove", remove)
+    # It has the name that the pack gets which is derived instead.
+    assert await refreshed(described, store) == expected
+    assert f"It stays there: the store cannot remove {store.path(EdgePack, key)}" in caplog.messages
+
+
+async def test_a_pack_that_is_removed_meanwhile_is_made_again(described, store, monkeypatch):
+    limits = Limits.of(described.collection, seconds=0).of_profiles
+    digests = store.keys(FetchedProfile)
+    monkeypatch.setattr(type(store), "keys", lambda *_: ["f" * 64])
+    assert read_edges(store, digests, limits=limits).profiles == len(digests)

@@ -1,7 +1,8 @@
 """The call edges of the fetched profiles, kept beside them: whoever needs them first derives and writes them.
 
 Those of some dozens are one artifact, a pack. A pack is a cache: where one is lost, damaged or of another
-version, the edges are derived from the profiles once more. Why so: docs/decisions/0103-edges-are-kept.md.
+version, or cannot be written, the edges are derived from the profiles once more. Why so:
+docs/decisions/0103-edges-are-kept.md.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from fleetpgo import pprof
-from fleetpgo.errors import ArtifactError, ProfileError
+from fleetpgo.errors import ArtifactError, ProfileError, StoreError
 from fleetpgo.run.artifacts import EdgePack, FetchedProfile
 
 if TYPE_CHECKING:
@@ -27,9 +28,12 @@ PACK = 64
 
 
 def write_pack(store: RunStore, profiles: Sequence[tuple[str, OwnEdges]]) -> bytes:
-    """Write the edges of some profiles, each with its digest; return the pack's bytes. Blocks."""
+    """Return the edges of some profiles, each with its digest, as a pack, kept if the store can. Blocks."""
     data = pprof.pack(profiles)
-    store.write(EdgePack(data), hashlib.sha256(data).hexdigest())
+    try:
+        store.write(EdgePack(data), hashlib.sha256(data).hexdigest())
+    except StoreError as error:
+        log.warning("Call edges are not kept: %s. Whoever needs them derives them again", error)
     return data
 
 
@@ -48,10 +52,15 @@ def read_edges(store: RunStore, digests: Sequence[str], *, limits: Limits) -> Ed
     for key in store.keys(EdgePack):
         if len(wanted) == table.profiles:
             break
-        data, path = store.read(EdgePack, key), store.path(EdgePack, key)
+        data, path = store.find(EdgePack, key), store.path(EdgePack, key)
+        if data is None:  # removed since it was listed
+            continue
         if hashlib.sha256(data).hexdigest() != key:
             log.warning("%s is damaged: its SHA-256 is not its name. Its call edges are derived again", path)
-            store.remove(EdgePack, key)
+            try:
+                store.remove(EdgePack, key)
+            except StoreError as error:
+                log.warning("It stays there: %s", error)
             continue
         try:
             table.add(data, wanted)
@@ -73,5 +82,8 @@ def _derived(
         every = pprof.edges_of_each((store.read(FetchedProfile, each) for each in wanted), limits=limits)
         yield from zip(wanted, every, strict=True)
     except ProfileError as error:
-        place = None if error.profile is None else places[error.profile]
-        raise ProfileError(error.message, reason=error.reason, hint=error.hint, profile=place) from error
+        if error.profile is None:
+            raise
+        place = places[error.profile]
+        message = f"Profile {place}: {error.message.removeprefix(f'Profile {error.profile}: ')}"
+        raise ProfileError(message, reason=error.reason, hint=error.hint, profile=place) from error

@@ -33,6 +33,22 @@ if TYPE_CHECKING:
 VERSION = 1
 """Of a pack's form. A pack of another version is not read: what is in it is derived anew."""
 
+_NUMBERS = ("name_sizes", "callers", "callees", "offsets", "counts", "edges", "weights")
+"""The columns of numbers in a pack."""
+
+# What numpy raises for damaged archives and headers, besides zipfile's and zlib's own.
+_UNREADABLE = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
 MOST_BITS = 63
 """Of a number without its sign."""
 
@@ -133,7 +149,7 @@ def pack(profiles: Sequence[tuple[str, OwnEdges]]) -> bytes:
         callees=_narrow(places[callees]),
         offsets=_narrow(offsets),
         keys=np.array([key.encode() for key, _ in profiles]),
-        counts=np.array([len(edges.weights) for edges in every]),
+        counts=np.array([len(edges.weights) for edges in every], np.int64),
         edges=_narrow(rows),
         weights=_narrow(weights),
     )
@@ -175,14 +191,14 @@ class _Pack:
                 if int(arrays["version"]) != VERSION:
                     raise _bad(f"it is of version {int(arrays['version'])}, and not {VERSION}")
                 read = cls._of({name: arrays[name] for name in arrays.files})
-        except (ValueError, LookupError, TypeError, OSError, EOFError, RuntimeError, zlib.error) as error:
-            raise _bad(str(error)) from error
-        except zipfile.BadZipFile as error:
-            raise _bad(str(error)) from error
+        except (*_UNREADABLE, zipfile.BadZipFile, zlib.error) as error:
+            raise _bad(str(error) or type(error).__name__) from error
         return read
 
     @classmethod
     def _of(cls, arrays: dict[str, Any]) -> _Pack:
+        if arrays["names"].dtype != np.uint8 or not all(_are_numbers(arrays[name]) for name in _NUMBERS):
+            raise _bad("a part of it is of another type")
         ends, starts = starts_of(arrays["name_sizes"]), starts_of(arrays["counts"])
         sites = np.column_stack([arrays[name].astype(np.int64) for name in ("callers", "callees", "offsets")])
         keys = [key.decode() for key in arrays["keys"].tolist()]
@@ -197,6 +213,10 @@ class _Pack:
             raise _bad("its parts do not fit together")
         names = Texts.joined(arrays["names"].tobytes(), ends)
         return cls(names, sites, keys, starts, edges, weights)
+
+
+def _are_numbers(column: NDArray[Any]) -> bool:
+    return column.ndim == 1 and column.dtype.kind in "iu" and np.can_cast(column.dtype, np.int64)
 
 
 def _are_rows(numbers: NDArray[Any], count: int) -> bool:
