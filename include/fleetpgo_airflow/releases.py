@@ -36,6 +36,9 @@ KNOWN = "revisions"
 REPEAT = timedelta(hours=1)
 """Time after which an event is emitted again if no run has begun for its release."""
 
+_MOVED = "its file names another connection or poll, or no release; waiting for its DAG to be parsed"
+"""Why a service is not among those that are looked at together, though its trigger is."""
+
 _SPREAD = 0.75, 1.25
 """The time between two looks, as shares of `rollout.poll`."""
 
@@ -95,9 +98,7 @@ class ReleaseTrigger(BaseEventTrigger):
         async for looks in shared_stream:
             found = None
             try:
-                seen = looks.get(self.service)
-                if seen is None:
-                    continue  # its file has changed, and soon its DAG does
+                seen = looks.get(self.service, FleetPGOError(_MOVED))
                 if isinstance(seen, FleetPGOError):
                     raise seen
                 store = self._state()

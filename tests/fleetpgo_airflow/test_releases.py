@@ -58,7 +58,7 @@ def watched(tmp_path, monkeypatch):
 
         async def stream():
             for item in items:
-                yield {"api": item}
+                yield {"api": item} if item else {}
 
         async def collect():
             return [event.payload async for event in trigger.filter_shared_stream(stream())]
@@ -116,6 +116,14 @@ def test_an_event_that_has_got_lost_is_emitted_again_after_an_hour(ago, due):
 def test_a_prometheus_that_is_down_ends_nothing(watched):
     watched.state[KNOWN] = ["v1"]
     assert len(watched.look(PrometheusError("it is down"), SHARES)) == 1
+
+
+def test_a_service_that_its_looks_leave_out_says_why_once(watched, monkeypatch):
+    said = []
+    trigger = ReleaseTrigger(service="api", connection="p", poll=1)
+    monkeypatch.setattr(ReleaseTrigger, "log", SimpleNamespace(info=lambda *given: said.append(given[-1])))
+    assert watched.look(None, None, trigger=trigger) == []
+    assert said == [f"cannot look now; will try again: {releases._MOVED}"]
 
 
 def test_a_store_that_is_down_ends_nothing(watched, monkeypatch):

@@ -79,6 +79,13 @@ def test_a_service_is_found_without_a_look_at_the_others(tmp_path, monkeypatch):
     assert load_named("s1", tmp_path).name == "s1"
 
 
+def test_a_link_to_nowhere_cannot_be_read(tmp_path):
+    (tmp_path / "api.yaml").symlink_to(tmp_path / "gone")
+
+    with pytest.raises(ServiceFileError, match=r"api\.yaml: cannot be read: "):
+        load_named("api", tmp_path)
+
+
 @pytest.mark.parametrize("name", ["../s0", "", "s0.yaml", "a" * 5_000, "s0\0"])
 def test_what_is_no_service_is_answered_with_those_there_are(tmp_path, name):
     files(tmp_path, ("shop", "", "api"))

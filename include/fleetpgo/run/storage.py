@@ -169,7 +169,7 @@ def matching(root: Path | UPath, pattern: str, *, limit: float = LIMIT_S) -> lis
 def files(directory: Path | UPath, *, limit: float = LIMIT_S) -> list[Found]:
     """List the files in a directory, not those in its folders, unsorted; on object storage by one request.
 
-    None, if the directory does not exist. Raises as :func:`matching`.
+    An empty list if the directory does not exist. Raises as :func:`matching`.
     """
     try:
         with reaching(directory, "list", limit=limit):

@@ -128,8 +128,8 @@ def load_named(name: str, directory: Path | None = None) -> ServiceRules:
 def _file_of(name: str, directory: Path) -> Path | None:
     """Return a service's file; None if there is none. No other file is looked at: there may be a thousand."""
     files = (directory / f"{name}{suffix}" for suffix in _SUFFIXES)
-    # Path.exists() raises for a name that is too long for a file.
-    return next((file for file in files if file.stem == name and os.path.exists(file)), None)  # noqa: PTH110
+    # A link to nowhere is there, and cannot be read. Path.exists() raises for a name too long for a file.
+    return next((file for file in files if file.stem == name and os.path.lexists(file)), None)
 
 
 @contextmanager
