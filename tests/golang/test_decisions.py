@@ -63,3 +63,15 @@ def test_ten_calls_are_named_at_most():
     told = decisions.optimised(Edges.of({Edge("p.f", f"p.g{line}", line): line + 1 for line in range(12)}))
 
     assert (told.inlined, len(told.hottest), told.hottest[0].callee) == (12, 10, "p.g11")
+
+
+def test_names_of_generic_functions_may_hold_blanks():
+    callee, caller = "p.g[go.shape.struct { X int }]", "p.f[go.shape.[]int, int]"
+    decisions = Decisions()
+    decisions.read(
+        f"hot-budget check allows inlining for call {callee} (cost 9) at ./a.go:1:1 in function {caller}"
+    )
+    decisions.read("./a.go:1:1: inlining call to g[go.shape.struct { X int }]")
+    told = decisions.optimised(Edges.of({Edge(caller, callee, 1): 1}))
+
+    assert [(each.caller, each.callee) for each in told.hottest] == [(caller, callee)]

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
     from fleetpgo.pprof import Edges
 
-_HOT = re.compile(r"hot-budget check allows inlining for call (\S+) \(cost \d+\) at (\S+) in function (\S+)")
+# Names of generic functions hold blanks: F[go.shape.struct { X int }].
+HOT = re.compile(r"hot-budget check allows inlining for call (.+) \(cost \d+\) at (.+?) in function (.+)")
+"""Callee, place, caller of a call that the profile lets the compiler inline."""
 _INLINED = re.compile(r"(\S+): inlining call to (.+)")
-_HOTTEST = re.compile(r"(\S+): call (\S+):-?\d+: hottest callee (\S+) \(weight (\d+)\)")
+HOTTEST = re.compile(r"(\S+): call (.+):-?\d+: hottest callee (.+) \(weight (\d+)\)")
+"""Place, caller, hottest callee and its weight, of a call through an interface or a function value."""
 _DEVIRTUALISED = re.compile(r"(\S+): PGO devirtualizing (?:interface|function) call ")
 
 _NAMED = 10
@@ -84,7 +87,7 @@ class Decisions:
         """Read one line of output. Most lines say nothing about the profile."""
         if self.too_many:
             return
-        if match := _HOT.match(line):
+        if match := HOT.match(line):
             callee, place, caller = match.groups()
             self._allowed.add((place, caller, callee))
             self._inlined.setdefault(place, set())
@@ -94,7 +97,7 @@ class Decisions:
             if place in self._inlined and callee not in self._inlined[place]:
                 self._inlined[place].add(callee)
                 self._callees += 1
-        elif match := _HOTTEST.match(line):
+        elif match := HOTTEST.match(line):
             place, caller, callee, weight = match.groups()
             self._hottest[place] = (caller, callee, int(weight))
         elif match := _DEVIRTUALISED.match(line):

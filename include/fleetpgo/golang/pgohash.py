@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from fleetpgo import foreign
+from fleetpgo.golang.decisions import HOT, HOTTEST
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -26,9 +27,6 @@ _SHOW = "pgodebug=2,pgohash=vy"
 
 _PACKAGE = re.compile(r"# (\S+)")
 _CHOICE = re.compile(r"(\S.*) \((inline|devirt)\) \[bisect-match 0x([0-9a-f]{16})\]")
-# Names of generic functions hold blanks: F[go.shape.struct { X int }].
-_ALLOWED = re.compile(r"hot-budget check allows inlining for call (.+) \(cost \d+\) at .+? in function (.+)")
-_HOTTEST = re.compile(r"\S+: call (.+):-?\d+: hottest callee (.+) \(weight \d+\)")
 _UNKNOWN_KEY = re.compile(r"unknown debug key pgohash")
 
 _DIGITS = 10
@@ -83,8 +81,8 @@ class Choices:
         """Read one line of output; a choice is told by two that follow each other."""
         if match := _PACKAGE.match(line):
             self._package, self._hottest, self._inlined = _cut(match[1]), ("", ""), None
-        elif match := _HOTTEST.match(line):
-            self._hottest = match[1], match[2]
+        elif match := HOTTEST.match(line):
+            self._hottest = match[2], match[3]
         elif match := _CHOICE.match(line):
             place, change, number = match.groups()
             if change == "devirt":
@@ -95,10 +93,10 @@ class Choices:
                 )
             else:
                 self._inlined = place, number
-        elif self._inlined and (match := _ALLOWED.match(line)):
+        elif self._inlined and (match := HOT.match(line)):
             place, number = self._inlined
             self._inlined = None
-            self._add(number, place, "inline", match[2], match[1])
+            self._add(number, place, "inline", match[3], match[1])
         elif _UNKNOWN_KEY.search(line):
             self.unknown = True
 

@@ -43,7 +43,7 @@ def readable_dags(user: GetUserDep) -> list[ServiceDag]:
     """Return the services whose DAG the user may read, by name."""
     with create_session() as session:
         allowed = get_auth_manager().get_authorized_dag_ids(user=user, method="GET", session=session)
-        # The columns alone: whole objects of 1,000 DAGs take ten times as long.
+        # The columns alone: nothing else is needed of a thousand DAGs.
         columns = (DagModel.dag_id, DagModel.owners, DagModel.is_paused, DagModel.next_dagrun_create_after)
         ours = select(*columns).where(DagModel.dag_id.startswith(DAG_PREFIX, autoescape=True))
         known = session.execute(ours.where(~DagModel.is_stale).order_by(DagModel.dag_id))
