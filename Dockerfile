@@ -7,12 +7,21 @@ ARG NODE=node:24.11.1-slim
 # The slim image holds Airflow's core and no providers; our own lock says which of them are installed. It is compiled
 # for Python 3.11, which the tests run, too.
 ARG BASE=apache/airflow:slim-3.3.2-python3.11
+# On the base's Debian: what is compiled here is linked there.
+ARG RUST=rust:1.91.1-slim-bookworm
 
 # What the pages draw with; npm itself stays behind.
 FROM ${NODE} AS pages
 WORKDIR /pages
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
+
+# The inner loops in Rust, as a wheel for the image's own architecture.
+FROM ${RUST} AS kernel
+RUN apt-get update && apt-get install --yes --no-install-recommends python3-venv && python3 -m venv /maturin \
+    && /maturin/bin/pip install maturin==1.16.0
+COPY kernel /kernel
+RUN /maturin/bin/maturin build --release --locked --manifest-path /kernel/Cargo.toml --out /wheels
 
 # What takes the symbols out of libraries; the rest of its package stays behind, too.
 FROM ${BASE} AS symbols
@@ -45,6 +54,8 @@ RUN pip install --no-cache-dir --no-deps --require-hashes --requirement ${AIRFLO
     && LD_LIBRARY_PATH=/strip ${AIRFLOW_HOME}/tools/slim-packages "" /strip/strip \
     && python -m compileall -q -j 0 "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
+COPY --from=kernel /wheels ${AIRFLOW_HOME}/wheels
+RUN pip install --no-cache-dir --no-deps --no-index ${AIRFLOW_HOME}/wheels/*.whl
 COPY --chown=airflow:root pyproject.toml README.md ${AIRFLOW_HOME}/
 COPY --chown=airflow:root include ${AIRFLOW_HOME}/include
 COPY --chown=airflow:root plugins ${AIRFLOW_HOME}/plugins

@@ -16,6 +16,7 @@ SERVERS := .local/servers.stamp
 BOLT := .local/bolt.stamp
 # Written by npm itself, when it is done.
 LIBRARIES := node_modules/.package-lock.json
+KERNEL := .local/kernel.stamp
 # Everything runs with the project's own tools first: Python, Go, and the programs below .local/.
 # With byte code: without it each of the many processes, Airflow's tasks among them, compiles all modules anew.
 LOCAL := $(CURDIR)/.local
@@ -28,7 +29,7 @@ RUN := env -u PYTHONDONTWRITEBYTECODE \
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(SETUP) $(PROMETHEUS) $(LIBRARIES) ## Install Python packages, Go, Prometheus and the pages' libraries
+setup: $(SETUP) $(KERNEL) $(PROMETHEUS) $(LIBRARIES) ## Install Python packages, Go, Prometheus and the pages' libraries
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -43,6 +44,14 @@ $(SETUP): $(UV) requirements.txt requirements-dev.txt pyproject.toml Makefile
 	@$(UV) pip sync --quiet --python .venv requirements.txt requirements-dev.txt
 	@$(UV) pip install --quiet --python .venv --no-deps --editable .
 	@touch $@
+
+# The inner loops in Rust, where the machine has it; without, they are in Python (docs/install.md). No stamp then: the
+# next call looks again.
+$(KERNEL): $(SETUP) $(wildcard kernel/*.toml kernel/Cargo.lock kernel/src/*.rs)
+	@if ! command -v cargo >/dev/null; then \
+	  echo "no cargo: profiles are read by Python, which takes nine times as long. With Rust 1.88 or newer: make setup again"; \
+	elif echo "building fleetpgo-kernel …" && $(UV) pip install --quiet --python .venv --no-deps --reinstall ./kernel; then touch $@; \
+	else echo "fleetpgo-kernel could not be built (above): profiles are read by Python, which takes nine times as long" >&2; fi
 
 # npm: the machine's, else the one that PyPI has. `npm ci` installs what the lock names, and holds it against its digests.
 $(LIBRARIES): $(UV) package.json package-lock.json .npmrc
@@ -213,11 +222,13 @@ sbom: setup ## List what is in the image, as CycloneDX, in dist/fleetpgo.cdx.jso
 	@mkdir -p dist
 	@$(RUN) tools/sbom dist/fleetpgo.cdx.json
 
-dist: setup ## Build the wheel, and try it in an empty environment without Airflow
+dist: setup ## Build the wheels, and try them in an empty environment without Airflow (needs Rust)
 	@rm -rf dist
 	@$(UV) build --quiet --wheel --out-dir dist .
-	@$(RUN) tools/check-wheel dist/*.whl $(CURDIR)/$(UV) $(PYTHON)
+	@$(UV) build --quiet --wheel --out-dir dist ./kernel
+	@$(RUN) tools/check-wheel $(CURDIR)/$(UV) $(PYTHON) dist/fleetpgo-*.whl
+	@$(RUN) tools/check-wheel $(CURDIR)/$(UV) $(PYTHON) dist/*.whl
 
 clean: ## Remove everything that was installed or built
-	rm -rf .venv .local node_modules site dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache include/*.egg-info
+	rm -rf .venv .local node_modules kernel/target site dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache include/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,10 +13,10 @@ import pytest
 pytestmark = pytest.mark.slow  # it copies 600 MB
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("numpy", "pandas", "scipy", "pyarrow", "matplotlib", "mpl_toolkits", "fontTools", "go")
+PACKAGES = ("numpy", "pandas", "scipy", "matplotlib", "mpl_toolkits", "fontTools", "go")
 WORK = """\
 import sys
-import matplotlib.pyplot, numpy, pandas, pyarrow.compute, scipy.optimize, scipy.stats
+import matplotlib.pyplot, numpy, pandas, scipy.optimize, scipy.stats
 from fleetpgo import pprof
 from fleetpgo.measurement import measuring, plot
 profile = pprof.decode(open(sys.argv[1], "rb").read())

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from fleetpgo.pprof.codec import plain
+from fleetpgo.pprof.codec.kernel import PACKAGE
+
 PROFILES = Path(__file__).parents[1] / "testdata/profiles"
 REAL = sorted(PROFILES.glob("*.pb.gz"))
 
@@ -32,3 +35,12 @@ def goroot() -> Path:
 def default_pgo(goroot) -> bytes:
     """The profile that Go's own compiler is built with."""
     return (goroot / "src/cmd/compile/default.pgo").read_bytes()
+
+
+@pytest.fixture(scope="module", params=["native", "plain"])
+def kernel(request):
+    """The module's tests with the inner loops in Rust, and with those in Python."""
+    chosen = plain if request.param == "plain" else pytest.importorskip(PACKAGE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fleetpgo.pprof.codec.kernel.KERNEL", chosen)
+        yield chosen

@@ -72,7 +72,7 @@ def corpus() -> dict[str, tuple[str, bytes]]:
     scrambled[20:40] = bytes(20)
     deep = message([([CALLER] * 5000, 100)], duration=10**9).SerializeToString()
     packed_cut = b"\x12\x04\x0a\x02\x01\xff" + raw
-    empty_lines = b"\x22\x07\x08\x01" + b"\x22\x00" * 2 + b"\x18\x01"
+    empty_lines = b"\x22\x08\x08\x01" + b"\x22\x00" * 2 + b"\x18\x01"
     return {
         "empty": ("empty", b""),
         "web-page": ("html", b"<!DOCTYPE html><html><body>Please log in</body></html>"),

@@ -28,6 +28,8 @@ from fleetpgo.pprof import (
 from tests.pprof.corpus import LEAF, changed, corpus, good
 from tests.pprof.messages import message, packed
 
+pytestmark = pytest.mark.usefixtures("kernel")
+
 CORPUS = corpus()
 
 LOOK = """

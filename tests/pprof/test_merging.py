@@ -12,6 +12,8 @@ from fleetpgo.pprof import call_edges, merge, merge_edges, merging
 from tests.pprof.messages import contents, message, packed, unpacked
 from tests.pprof.test_callgraph import profiles
 
+pytestmark = pytest.mark.usefixtures("kernel")
+
 LEAF, CALLER = [("main.leaf", 50, 51)], [("main.caller", 10, 17)]
 
 

@@ -18,8 +18,8 @@ MISTAKES = {
         "callers.lines - callers.start_lines + 1",
     ),
     "inlined lines dropped": (
-        "np.flatnonzero(counts > 1)",
-        "np.flatnonzero(counts > 1000)",
+        "inlined = lines.counts > 1",
+        "inlined = lines.counts > 1000",
     ),
     "recursion on one line merged": (
         "addresses.take(inner) != addresses.take(outer)",

@@ -9,6 +9,8 @@ from fleetpgo.pprof import GUARDS, Limits, call_edges, decode, guard, merge
 from fleetpgo.pprof.guarding import SUFFIX
 from tests.pprof.messages import message, packed
 
+pytestmark = pytest.mark.usefixtures("kernel")
+
 CALLER = [("main.caller", 10, 17)]
 
 

@@ -13,7 +13,7 @@ from fleetpgo import pprof
 from fleetpgo.collection import Limits, packs, read_edges
 from fleetpgo.errors import ProfileError, StoreError
 from fleetpgo.pprof import edgetable
-from fleetpgo.pprof.codec import batches
+from fleetpgo.pprof.codec import kernel
 from fleetpgo.run import storage
 from fleetpgo.run.artifacts import EdgePack, FetchedProfile, MergedProfile, ProposedProfile
 from fleetpgo.run.profiled import Manifest
@@ -30,13 +30,13 @@ MESSAGES = {gzip.decompress(body): number for number, body in enumerate(BODIES)}
 def decoded(monkeypatch) -> Counter[int]:
     """How often the decoder got each of the profiles' messages."""
     counts: Counter[int] = Counter()
-    decode = batches._batch
+    decode = kernel.KERNEL.decode
 
     def counted(messages, *given):
         counts.update(MESSAGES[raw] for raw in messages if raw in MESSAGES)
         return decode(messages, *given)
 
-    monkeypatch.setattr(batches, "_batch", counted)
+    monkeypatch.setattr(kernel.KERNEL, "decode", counted)
     return counts
 
 

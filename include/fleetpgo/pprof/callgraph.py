@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fleetpgo.pprof.codec.arrays import NONE, ranges, used_rows
-from fleetpgo.pprof.codec.numbering import Sums, require_64_bits
+from fleetpgo.pprof.codec.numbering import Rows, Sums, encoded, require_64_bits
 from fleetpgo.pprof.codec.texts import TextNumbers, go_name
-from fleetpgo.pprof.edgenumbers import EdgeNumbers, encoded
 from fleetpgo.pprof.edges import Edge, Edges
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ class CallGraph:
 
     def __init__(self) -> None:
         self._names = TextNumbers()
-        self._edges = EdgeNumbers()
+        self._edges = Rows()
         self._sums = Sums()
 
     def add(self, profiles: Columns) -> None:
@@ -37,13 +36,13 @@ class CallGraph:
             ProfileError: ``no-cpu-samples`` or ``overflow``.
         """
         calls = calls_in(profiles, self._names.some(profiles.strings, profiles.functions[:, 0]))
-        rows = self._edges.of(calls.callers, calls.callees, calls.offsets)
+        rows = self._edges.of_table(np.column_stack((calls.callers, calls.callees, calls.offsets)))
         self._sums.add(rows, calls.weights[:, None], len(self._edges))
 
     def edges(self) -> Edges:
         """Return the edges with their weights so far."""
         names = list(map(go_name, self._names.all()))
-        edges, weights = self._edges.all().tolist(), self._sums.of(len(self._edges))
+        edges, weights = self._edges.all()[0].reshape(-1, 3).tolist(), self._sums.of(len(self._edges))
         return Edges.of(
             {
                 Edge(names[caller], names[callee], offset): weight

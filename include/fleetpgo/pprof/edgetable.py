@@ -17,8 +17,8 @@ import numpy as np
 from fleetpgo.errors import ArtifactError
 from fleetpgo.pprof.callgraph import calls_in
 from fleetpgo.pprof.codec.arrays import starts_of, used_rows
+from fleetpgo.pprof.codec.numbering import Rows, encoded
 from fleetpgo.pprof.codec.texts import TextNumbers, Texts, go_name
-from fleetpgo.pprof.edgenumbers import EdgeNumbers, encoded
 from fleetpgo.pprof.edges import Edge, Edges
 
 if TYPE_CHECKING:
@@ -131,9 +131,9 @@ def pack(profiles: Sequence[tuple[str, OwnEdges]]) -> bytes:
     callers, callees, offsets, weights = (
         np.concatenate([edges[column] for edges in every]) for column in range(1, 5)
     )
-    numbers = EdgeNumbers()
-    rows = numbers.of(*(column.astype(np.int64) for column in (callers, callees, offsets)))
-    callers, callees, offsets = numbers.all().T
+    numbers = Rows()
+    rows = numbers.of_table(np.column_stack((callers, callees, offsets)).astype(np.int64))
+    callers, callees, offsets = _sites(numbers).T
     known = every[0].names.all()
     used = used_rows(np.concatenate((callers, callees)), len(known))
     places = np.zeros(len(known), np.int64)
@@ -211,8 +211,13 @@ class _Pack:
             or min(arrays[name].min(initial=0) for name in ("name_sizes", "counts")) < 0
         ):
             raise _bad("its parts do not fit together")
-        names = Texts.joined(arrays["names"].tobytes(), ends)
+        names = Texts(arrays["names"].tobytes(), ends)
         return cls(names, sites, keys, starts, edges, weights)
+
+
+def _sites(edges: Rows) -> Ints:
+    """Return (edges, 3): caller, callee and offset of each."""
+    return edges.all()[0].reshape(-1, 3)
 
 
 def _are_numbers(column: NDArray[Any]) -> bool:
@@ -234,7 +239,7 @@ class EdgeTable:
     """The call edges of profiles, by key: an edge has one number in all of them."""
 
     def __init__(self) -> None:
-        self._names, self._edges = TextNumbers(), EdgeNumbers()
+        self._names, self._edges = TextNumbers(), Rows()
         self._profiles: dict[str, tuple[NDArray[np.int32], NDArray[Any]]] = {}
 
     def __contains__(self, key: object) -> bool:
@@ -269,7 +274,9 @@ class EdgeTable:
             return
         names = self._names.of(read.names)
         callers, callees, offsets = read.sites.T
-        numbers = self._edges.of(names[callers], names[callees], offsets).astype(np.int32)
+        numbers = self._edges.of_table(np.column_stack((names[callers], names[callees], offsets))).astype(
+            np.int32
+        )
         for place in places:
             own = slice(*read.starts[place : place + 2].tolist())
             self._profiles[read.keys[place]] = numbers[read.edges[own]], read.weights[own]
@@ -292,14 +299,14 @@ class EdgeTable:
         places = np.empty(len(names), np.int64)
         texts = list(names)
         places[sorted(range(len(texts)), key=texts.__getitem__)] = np.arange(len(texts))
-        callers, callees, offsets = self._edges.all().T
+        callers, callees, offsets = _sites(self._edges).T
         return np.lexsort((offsets, places[callees], places[callers]))
 
     def edges(self, keys: Iterable[str]) -> Edges:
         """Return the call edges of some profiles together: those of their merge."""
         names, total = list(map(go_name, self._names.all())), self.sum(keys)
         given = np.flatnonzero(total)
-        columns = zip(self._edges.all()[given].tolist(), total[given].tolist(), strict=True)
+        columns = zip(_sites(self._edges)[given].tolist(), total[given].tolist(), strict=True)
         return Edges.of(
             {
                 Edge(names[caller], names[callee], offset): weight

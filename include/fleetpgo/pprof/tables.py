@@ -201,7 +201,7 @@ class Tables:
     def _number_functions(self, profile: Columns, rows: Ints) -> Ints:
         table = np.take(profile.functions, rows, axis=0)
         table[:, :3] = self.strings.some(profile.strings, table[:, :3])
-        return self.functions.of(table.ravel(), np.full(len(rows), table.shape[1]))
+        return self.functions.of_table(table)
 
     def _number_mappings(self, profiles: Columns, rows: Ints) -> Ints:
         starts = profiles.mapping_starts

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from fleetpgo.errors import ProfileError
 from fleetpgo.pprof import profile_pb2
-from fleetpgo.pprof.codec import decoding
 from fleetpgo.pprof.codec.arrays import NONE
 from fleetpgo.pprof.codec.decoding import parse
 from fleetpgo.pprof.codec.reading import Limits, message
-from fleetpgo.pprof.codec.records import LONGEST, UnusualError, varints
 from tests.pprof.codec.test_leaves import one_by_one, varint
 from tests.pprof.messages import message as profile_of
 from tests.pprof.test_callgraph import profiles
 
+pytestmark = pytest.mark.usefixtures("kernel")
+
 LIMITS = Limits()
-VARINT_BITS = 7
 
 
 def given_numbers(*fields: tuple[int, int]) -> bytes:
@@ -133,41 +129,6 @@ def test_any_number_of_inlined_calls_is_read(depth):
     assert as_we_read(raw) == as_the_runtime_reads(raw)
 
 
-def test_locations_of_real_profiles_are_not_left_to_ptars(real, monkeypatch):
+def test_locations_of_real_profiles_are_read(real):
     raw = message(real, LIMITS)
-    monkeypatch.setattr(decoding, "_locations", lambda _: pytest.fail("left to ptars"))
     assert as_we_read(raw) == as_the_runtime_reads(raw)
-
-
-@given(profiles, st.sampled_from(["Go's runtime", "in the order of the fields"]), st.data())
-def test_a_damaged_location_is_refused_or_read_as_by_ptars_alone(made, style, data):
-    raw = bytearray(written(made, style))
-    place = data.draw(st.integers(0, len(raw) - 1))
-    raw[place] = data.draw(st.integers(0, 255))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoding, "usual_locations", lambda _: (_ for _ in ()).throw(UnusualError))
-        by_ptars = None
-        with suppress(ProfileError):
-            by_ptars = as_we_read(bytes(raw))
-    if by_ptars is None:
-        with pytest.raises(ProfileError):
-            as_we_read(bytes(raw))
-    else:
-        assert as_we_read(bytes(raw)) == by_ptars
-
-
-@given(st.lists(st.integers(0, (1 << LONGEST * VARINT_BITS) - 1), min_size=1))
-def test_varints_are_read_and_their_ends_found(numbers):
-    octets = list(map(varint, numbers))
-    starts = np.cumsum([0, *map(len, octets)])
-    found, after = varints(np.frombuffer(b"".join(octets), np.uint8), starts[:-1])
-    assert found.tolist() == numbers
-    assert after.tolist() == starts[1:].tolist()
-
-
-@given(st.lists(st.integers(0, 300)), st.integers(1 << LONGEST * VARINT_BITS, (1 << 64) - 1))
-def test_a_varint_of_more_than_eight_octets_is_unusual(others, number):
-    octets = list(map(varint, [*others, number]))
-    starts = np.cumsum([0, *map(len, octets)])
-    with pytest.raises(UnusualError):
-        varints(np.frombuffer(b"".join(octets), np.uint8), starts[:-1])

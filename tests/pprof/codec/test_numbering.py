@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetpgo.pprof.codec.numbering import Rows
+
+pytestmark = pytest.mark.usefixtures("kernel")
 
 numbers = st.one_of(st.integers(0, 3), st.integers(-(1 << 63), (1 << 63) - 1))
 tables = st.lists(st.lists(st.lists(numbers, max_size=4).map(tuple), max_size=12), max_size=5)

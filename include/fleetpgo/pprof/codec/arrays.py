@@ -35,7 +35,7 @@ def used_rows(rows: Ints, count: int) -> Ints:
 
 def starts_of(counts: Ints) -> Ints:
     """Where in a list of lists each list of these sizes starts, and where the last one ends."""
-    starts: Ints = np.concatenate(([0], np.cumsum(counts)))
+    starts: Ints = np.concatenate((np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)))
     return starts
 
 

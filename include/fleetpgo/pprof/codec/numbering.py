@@ -1,22 +1,13 @@
-"""Number records in the order in which they first occur; equal records get equal numbers.
-
-Arrow looks up many records at once in a hash table of the known ones. For the strings of a merge, a dict
-takes six times as long; for its rows of numbers, a hash table in numpy takes twice as long.
-"""
+"""Number records in the order in which they first occur; equal records get equal numbers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
-
-# Not from `pyarrow.compute`, which has the same two: its import makes a Python function of each of Arrow's
-# some three hundred, and takes a sixth of the time of all imports.
-from pyarrow._compute import SetLookupOptions, call_function  # type: ignore[import-untyped]
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof.codec.arrays import starts_of
+from fleetpgo.pprof.codec import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,14 +24,6 @@ FIRST_SIZE = 1 << 12
 MOST = float(1 << 62)
 
 
-def computed(function: str, arguments: list[Any], options: SetLookupOptions | None = None) -> Any:  # noqa: ANN401  # an array, of whichever type
-    """Return what a function of Arrow's makes of some arrays.
-
-    In the C library's memory, where all else of a profile lies: Arrow's own pool takes 15 MB beside it.
-    """
-    return call_function(function, arguments, options, memory_pool=pa.system_memory_pool())
-
-
 class Numbering(dict[Key, int]):
     """Keys and their numbers; an unknown key gets the next number when it is looked up."""
 
@@ -53,54 +36,19 @@ class Numbering(dict[Key, int]):
         return np.fromiter(map(self.__getitem__, keys), np.int64, count)
 
 
-class Distinct:
-    """Different values, all of one Arrow type, and their numbers.
-
-    Args:
-        values: those that are known from the start, without repetition.
-    """
-
-    def __init__(self, values: pa.Array) -> None:
-        self.values = values
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def of(self, column: pa.Array) -> Ints:
-        """Return (column,) the number of each value of a column without nulls."""
-        if not len(column):
-            return np.zeros(0, np.int64)
-        known = SetLookupOptions(value_set=self.values, skip_nulls=False)
-        found = computed("index_in", [column], known)  # null for what is not known
-        validity, numbers = found.buffers()
-        of_values = np.frombuffer(numbers, np.int32, len(column)).astype(np.int64)
-        if found.null_count:
-            new = np.unpackbits(np.frombuffer(validity, np.uint8), count=len(column), bitorder="little") == 0
-            unknown = computed("array_filter", [column, computed("is_null", [found])])
-            encoded = computed("dictionary_encode", [unknown])
-            indices = np.frombuffer(encoded.indices.buffers()[1], np.int32, len(unknown))
-            of_values[new] = len(self.values) + indices
-            self.values = pa.concat_arrays([self.values, encoded.dictionary], pa.system_memory_pool())
-        return of_values
-
-
 class Rows:
-    """Different rows of whole numbers, of any length each, and their numbers.
-
-    To Arrow a row is a string of bytes, eight for each number.
-    """
+    """Different rows of whole numbers, of any length each, and their numbers."""
 
     def __init__(self) -> None:
-        self._distinct = Distinct(_bytes(np.zeros(0, np.int64), np.zeros(0, np.int64)))
+        self._distinct = kernel.KERNEL.Distinct()
 
     def __len__(self) -> int:
         return len(self._distinct)
 
     def all(self) -> tuple[Ints, Ints]:
         """Return all rows in the order of their numbers, concatenated, and (rows,) the length of each."""
-        _, buffer, data = self._distinct.values.buffers()
-        starts = np.frombuffer(buffer, np.int64, len(self) + 1) // NUMBER_BYTES
-        return np.frombuffer(data, np.int64, starts[-1]), starts[1:] - starts[:-1]
+        ends = kernel.numbers(self._distinct.ends()) // NUMBER_BYTES
+        return kernel.numbers(self._distinct.octets()), np.diff(ends, prepend=0)
 
     def of(self, data: Ints, counts: Ints) -> Ints:
         """Return a number for each row, the same for rows that are equal; shape (rows,).
@@ -109,14 +57,19 @@ class Rows:
             data: all rows, one behind the other.
             counts: length of each row; shape (rows,).
         """
-        return self._distinct.of(_bytes(data, counts))
+        ends = NUMBER_BYTES * np.cumsum(counts, dtype=np.int64)
+        return kernel.numbers(self._distinct.of(data.tobytes(), ends.tobytes()))
+
+    def of_table(self, table: Ints) -> Ints:
+        """Return a number for each row of a table, (rows, columns)."""
+        return self.of(table.ravel(), np.full(len(table), table.shape[1]))
 
 
-def _bytes(data: Ints, counts: Ints) -> pa.Array:
-    """Rows of numbers as a column of bytes, without copying them."""
-    starts = NUMBER_BYTES * starts_of(counts)
-    buffers = [None, pa.py_buffer(starts), pa.py_buffer(np.ascontiguousarray(data))]
-    return pa.Array.from_buffers(pa.large_binary(), len(counts), buffers)
+def encoded(keys: Ints) -> tuple[Ints, Ints]:
+    """Return the different numbers in the order in which they come, and (keys,) the place of each in them."""
+    rows = Rows()
+    places = rows.of_table(keys[:, None])
+    return rows.all()[0], places
 
 
 class Sums:

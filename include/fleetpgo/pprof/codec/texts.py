@@ -1,4 +1,4 @@
-"""String tables, as Arrow holds them: cut out text by text when somebody asks, and numbered all at once."""
+"""String tables: all texts in one, cut out text by text when somebody asks, and numbered all at once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 
-from fleetpgo.pprof.codec.arrays import renumbered, used_rows
-from fleetpgo.pprof.codec.numbering import Distinct, computed
+from fleetpgo.pprof.codec import kernel
+from fleetpgo.pprof.codec.arrays import ranges, renumbered, starts_of
 
 if TYPE_CHECKING:
     from fleetpgo.pprof.codec.arrays import Ints
@@ -27,40 +26,33 @@ def go_name(name: bytes) -> str:
 
 
 class Texts(Sequence[bytes]):
-    """An Arrow column of bytes without nulls, whose items are cut out when they are asked for: few are."""
+    """Texts whose items are cut out when they are asked for: few are.
 
-    def __init__(self, column: pa.Array) -> None:
-        self.column = column
-        self._ends, self._octets = memoryview(bytes(4)).cast("i"), memoryview(b"")
-        if len(column):
-            _, offsets, octets = column.buffers()
-            self._ends = memoryview(offsets).cast("B").cast("i")[: len(column) + 1]
-            self._octets = memoryview(octets or b"").cast("B")
+    Args:
+        octets: all of them, one behind the other.
+        starts: (texts + 1,) where each starts, and where the last one ends.
+    """
+
+    def __init__(self, octets: bytes, starts: Ints) -> None:
+        self.octets, self.starts = octets, starts
 
     @classmethod
     def of(cls, texts: Sequence[bytes]) -> Texts:
         """Create from separate texts."""
-        return cls.joined(b"".join(texts), np.cumsum([0, *map(len, texts)]))
-
-    @classmethod
-    def joined(cls, octets: bytes, ends: Ints) -> Texts:
-        """Create from all texts in one, and (texts + 1,) where each starts and the last one ends."""
-        buffers = [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(octets)]
-        return cls(pa.Array.from_buffers(pa.binary(), len(ends) - 1, buffers))
+        return cls(b"".join(texts), starts_of(np.fromiter(map(len, texts), np.int64, len(texts))))
 
     def __len__(self) -> int:
-        return len(self._ends) - 1
+        return len(self.starts) - 1
 
     def __getitem__(self, row: int) -> bytes:  # type: ignore[override]  # nobody asks for a slice
-        return bytes(self._octets[self._ends[row] : self._ends[row + 1]])
+        return self.octets[self.starts[row] : self.starts[row + 1]]
 
     def __iter__(self) -> Iterator[bytes]:
-        octets = bytes(self._octets)
-        return (octets[start:end] for start, end in pairwise(self._ends.tolist()))
+        return (self.octets[start:end] for start, end in pairwise(self.starts.tolist()))
 
     def sizes(self) -> Ints:
         """Return (texts,) the size of each text in bytes."""
-        return np.diff(np.asarray(self._ends)).astype(np.int64)
+        return np.diff(self.starts)
 
     def cut(self, rows: Ints) -> list[bytes]:
         """Return the text of each row. A text is cut out once, however many rows name it."""
@@ -70,62 +62,64 @@ class Texts(Sequence[bytes]):
 
     def taken(self, rows: Ints) -> Texts:
         """Return the texts of some rows."""
-        return Texts(_taken(self.column, rows))
+        sizes = self.sizes().take(rows)
+        octets = np.frombuffer(self.octets, np.uint8).take(ranges(self.starts.take(rows), sizes))
+        return Texts(octets.tobytes(), starts_of(sizes))
 
     def distinct(self, rows: Ints) -> tuple[list[bytes], Ints]:
         """Return the different texts, and the position of each row's text among them; shape (rows,)."""
-        used = used_rows(rows, len(self))
-        encoded = computed("dictionary_encode", [_taken(self.column, used)])
-        numbers = np.zeros(len(self), np.int64)
-        if len(used):
-            numbers[used] = np.frombuffer(encoded.indices.buffers()[1], np.int32, len(used))
-        return list(Texts(encoded.dictionary)), numbers.take(rows)
+        different = _Numbers()
+        numbers = different.some(self, rows)
+        return list(different.all()), numbers
 
     def are_utf8(self) -> bool:
         """Return whether all texts are UTF-8: their concatenation is, and none starts inside a character."""
-        octets = bytes(self._octets)
-        if octets.isascii():
+        if self.octets.isascii():
             return True
         try:
-            octets.decode()
+            self.octets.decode()
         except UnicodeDecodeError:
             return False
-        ends = np.asarray(self._ends)
-        firsts = np.frombuffer(octets + b"\0", np.uint8)[ends[:-1][np.diff(ends) > 0]]
+        firsts = np.frombuffer(self.octets, np.uint8)[self.starts[:-1][self.sizes() > 0]]
         return not bool(np.any(firsts & 0xC0 == 0x80))  # noqa: PLR2004 -- what every octet but a letter's first is
 
     def may_hold(self, octet: bytes) -> bool:
-        """Return whether any text may hold the octet. The octet may also be in a text outside these rows."""
-        return octet in bytes(self._octets)
+        """Return whether any text may hold the octet."""
+        return octet in self.octets
 
 
-def _taken(column: pa.Array, rows: Ints) -> pa.Array:
-    """Return some rows of a column.
-
-    ``pa.array`` of a numpy array would import pandas, a second; ``column.take`` all of ``pyarrow.compute``.
-    """
-    numbers = pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
-    return computed("take", [column, numbers])
-
-
-class TextNumbers:
-    """Different texts and their numbers, in the order in which they arrive. The empty text has number 0."""
+class _Numbers:
+    """Different texts and their numbers, in the order in which they arrive."""
 
     def __init__(self) -> None:
-        self._distinct = Distinct(Texts.of([b""]).column)
+        self._distinct = kernel.KERNEL.Distinct()
 
     def of(self, texts: Texts) -> Ints:
         """Return (texts,) the number of each."""
-        return self._distinct.of(texts.column)
+        return kernel.numbers(self._distinct.of(texts.octets, texts.starts[1:].tobytes()))
 
     def some(self, texts: Texts, rows: Ints) -> Ints:
         """Return the number of the text of each row; other texts get none, and are not kept."""
-        return renumbered(rows, len(texts), lambda used: self._distinct.of(_taken(texts.column, used)))
 
-    def size(self) -> int:
-        """Return the size of all texts in bytes."""
-        return int(self._distinct.values.nbytes)
+        def number(used: Ints) -> Ints:
+            ends = texts.starts[1:].tobytes()
+            return kernel.numbers(self._distinct.of(texts.octets, ends, used.tobytes()))
+
+        return renumbered(rows, len(texts), number)
 
     def all(self) -> Texts:
         """Return all texts by number."""
-        return Texts(self._distinct.values)
+        ends = kernel.numbers(self._distinct.ends())
+        return Texts(self._distinct.octets(), np.concatenate((np.zeros(1, np.int64), ends)))
+
+
+class TextNumbers(_Numbers):
+    """The same, where the empty text has number 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of(Texts.of([b""]))
+
+    def size(self) -> int:
+        """Return the size of all texts in bytes."""
+        return len(self._distinct.octets())

@@ -16,8 +16,18 @@ MOST_VARINT_BYTES = 10
 LONGER = 0x80
 """The bit that says of an octet of a varint that one more follows."""
 
+FIRST_TAG = 1 << 3
+"""No field has the number 0."""
+
 COMMENTS = 13 << 3 | LENGTH_DELIMITED
 """The tag of Profile's packed list of comments: of its numbers each may take no more than one byte."""
+
+
+SAMPLE, LOCATION = 2 << 3 | LENGTH_DELIMITED, 4 << 3 | LENGTH_DELIMITED
+"""Tags of Profile's records that hold most of its numbers."""
+
+NOT_LAST = bytes(range(LONGER, 256))
+"""The octets of a varint that one more follows."""
 
 
 class Walk(Enum):
@@ -36,12 +46,19 @@ def walk(message: bytes, most: int) -> Walk:
         if fields >= most:
             return Walk.TOO_MANY
         tag = message[at]
-        if tag & 7 == LENGTH_DELIMITED and tag < LONGER and at + 1 < size and message[at + 1] < LONGER:
+        if (
+            tag & 7 == LENGTH_DELIMITED
+            and LENGTH_DELIMITED < tag < LONGER
+            and at + 1 < size
+            and message[at + 1] < LONGER
+        ):
             length = message[at + 1]  # most fields are so, and a profile may have half a million of them
             at += 2 + length
         else:
             tag, at = _varint(message, at)
             kind, length = tag & 7, 0
+            if tag < FIRST_TAG and at <= size:
+                return Walk.NO_MESSAGE
             if kind == VARINT:
                 _, at = _varint(message, at)
             elif kind == LENGTH_DELIMITED:
@@ -55,6 +72,26 @@ def walk(message: bytes, most: int) -> Walk:
     if at > size:
         return Walk.CUT_OFF
     return Walk.TOO_MANY if fields > most else Walk.FINE
+
+
+def numbers_in(message: bytes) -> int:
+    """Return how many numbers the samples or the locations have, whichever have more; tags and lengths count.
+
+    Of a message that is cut off, those up to its end.
+    """
+    found, at = {SAMPLE: 0, LOCATION: 0}, 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        kind, length = tag & 7, FIXED_BYTES.get(tag & 7, 0)
+        if kind == VARINT:
+            _, at = _varint(message, at)
+        elif kind == LENGTH_DELIMITED:
+            length, at = _varint(message, at)
+        if tag in found:
+            # The last octet of each number, and no other one, lacks the bit that says: one more follows.
+            found[tag] += len(message[at : at + length].translate(None, NOT_LAST))
+        at += length
+    return max(found.values())
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

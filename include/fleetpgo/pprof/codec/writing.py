@@ -3,36 +3,25 @@
 Every table is sorted by content, not by order of arrival: strings by their bytes; functions, locations and
 samples by the row numbers in them. Only the mappings keep their order, because the first one is the main
 binary. The gzip stream has fixed settings, no file name and no time.
-
-ptars encodes the protobuf message from Arrow columns.
 """
 
 from __future__ import annotations
 
 import gzip
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]  # it has no stubs
 
 from fleetpgo.pprof.codec.arrays import NONE, ranges, starts_of, used_rows
-from fleetpgo.pprof.codec.batches import PROFILE
-from fleetpgo.pprof.codec.decoding import MAPPING_FIELDS, MAPPING_FLAGS
-from fleetpgo.pprof.codec.texts import Texts, go_bytes
+from fleetpgo.pprof.codec.encoding import Varints, encoded, fields, framed, joined, texts
+from fleetpgo.pprof.codec.texts import go_bytes
 
 if TYPE_CHECKING:
     from fleetpgo.pprof.codec.arrays import Ints
     from fleetpgo.pprof.codec.columns import Columns, Header
 
 GZIP_LEVEL = 6
-
-Table = dict[str, Any]
-"""The columns of a repeated message by field: (records,) arrays of numbers, or :data:`Lists`. Fields that are
-left out are 0."""
-
-Lists = tuple[Any, Any]
-"""(records + 1,) where in the values each record's list starts, and the values: an array or a table."""
 
 
 def gzipped(message: bytes) -> bytes:
@@ -53,8 +42,8 @@ class Sorted(NamedTuple):
 
     texts: list[bytes]
     text_rows: Ints
-    functions: Table
-    locations: Table
+    functions: Varints
+    locations: Varints
     location_ids: Ints
 
 
@@ -68,36 +57,37 @@ def sort_tables(profile: Columns) -> Sorted:
 def write(profile: Columns) -> bytes:
     """Return the profile, gzipped."""
     header = profile.header
-    texts, text_rows, functions, locations, location_ids = sort_tables(profile)
-    row_of = {text: row for row, text in enumerate(texts)}
+    tables = sort_tables(profile)
+    row_of = {text: row for row, text in enumerate(tables.texts)}
 
     def row(text: str) -> int:
         return row_of[go_bytes(text)]
 
     kinds = np.array([tuple(map(row, kind)) for kind in header.sample_types], np.int64).reshape(-1, 2)
-    period_type = np.array([tuple(map(row, header.period_type))])
-    fields: dict[str, Any] = {
-        "sample_type": {"type": kinds[:, 0], "unit": kinds[:, 1]},
-        "sample": _samples(profile, location_ids, text_rows),
-        "mapping": _mappings(profile, text_rows),
-        "location": locations,
-        "function": functions,
-        "string_table": texts,
-        "period_type": _by_name(("type", "unit"), period_type) if any(header.period_type) else None,
-        "period": header.period,
-        "time_nanos": header.time,
-        "duration_nanos": header.duration,
-        "comment": np.array([row(comment) for comment in header.comments], np.int64),
-        "drop_frames": row(header.drop_frames),
-        "keep_frames": row(header.keep_frames),
-        "default_sample_type": row(header.default_sample_type),
-        "doc_url": row(header.doc_url),
+    period_type = fields(_numbered(np.array([list(map(row, header.period_type))])))
+    comments = np.array([row(comment) for comment in header.comments], np.int64)
+    numbers = {
+        7: row(header.drop_frames),
+        8: row(header.keep_frames),
+        9: header.time,
+        10: header.duration,
+        12: header.period,
+        14: row(header.default_sample_type),
+        15: row(header.doc_url),
     }
-    schema = PROFILE.schema()
-    columns = [_one(field.type, fields[field.name]) for field in schema]
-    batch = pa.RecordBatch.from_arrays(columns, schema=schema)
-    message: bytes = PROFILE.record_batch_to_array(batch)[0].as_py()
-    return gzipped(message)
+    single = {field: fields([(field, np.array([number]))]) for field, number in numbers.items()}
+    single[11] = framed(11, period_type, empty=any(header.period_type))
+    single[13] = framed(13, Varints(comments, np.array([len(comments)])), empty=False)
+    parts = [
+        framed(1, fields(_numbered(kinds))),
+        _samples(profile, tables),
+        _mappings(profile, tables.text_rows),
+        tables.locations,
+        tables.functions,
+    ]
+    before = b"".join(encoded(part.numbers) for part in parts)
+    after = encoded(np.concatenate([single[field].numbers for field in sorted(single)]))
+    return gzipped(before + texts(6, tables.texts) + after)
 
 
 def _header_texts(header: Header) -> list[str]:
@@ -124,22 +114,21 @@ def _strings(profile: Columns) -> tuple[list[bytes], Ints]:
     return texts, places
 
 
-def _functions(profile: Columns, text_rows: Ints) -> tuple[Table, Ints]:
+def _functions(profile: Columns, text_rows: Ints) -> tuple[Varints, Ints]:
     """Return the functions; and the id of each row of ``profile.functions``, 0 for NONE."""
     table = profile.functions.copy()
     table[:, :3] = text_rows[table[:, :3]]
     order = np.lexsort(table.T[::-1])
-    names = ("name", "system_name", "filename", "start_line")
-    return {"id": _from_one(order), **_by_name(names, table[order])}, _ids(order)
+    return framed(5, fields(_with_ids(table[order]))), _ids(order)
 
 
-def _mappings(profile: Columns, text_rows: Ints) -> Table:
+def _mappings(profile: Columns, text_rows: Ints) -> Varints:
     table = profile.mappings.copy()
     table[:, 3:5] = text_rows[table[:, 3:5]]
-    return {"id": _from_one(table), **_by_name((*MAPPING_FIELDS, *MAPPING_FLAGS), table)}
+    return framed(3, fields(_with_ids(table)))
 
 
-def _locations(profile: Columns, function_ids: Ints) -> tuple[Table, Ints]:
+def _locations(profile: Columns, function_ids: Ints) -> tuple[Varints, Ints]:
     """Return the locations; and the id of each row of ``profile.locations``."""
     heads = profile.locations.copy()
     heads[:, 0] += 1  # ids of mappings; 0 for NONE
@@ -149,28 +138,27 @@ def _locations(profile: Columns, function_ids: Ints) -> tuple[Table, Ints]:
     counts = np.diff(starts)
     order = _order([(heads.ravel(), starts_of(np.full(len(heads), 3))), (lines.ravel(), 3 * starts)])
     lines = lines[ranges(starts[order], counts[order])]
-    table = {
-        "id": _from_one(order),
-        **_by_name(("mapping_id", "address", "is_folded"), heads[order]),
-        "line": (starts_of(counts[order]), _by_name(("function_id", "line", "column"), lines)),
-    }
-    return table, _ids(order)
+    heads = heads[order]
+    of_lines = framed(4, fields(_numbered(lines))).grouped(starts_of(counts[order]))
+    records = joined(fields(_with_ids(heads[:, :2])), of_lines, fields([(5, heads[:, 2])]))
+    return framed(4, records), _ids(order)
 
 
-def _samples(profile: Columns, location_ids: Ints, text_rows: Ints) -> Table:
+def _samples(profile: Columns, tables: Sorted) -> Varints:
     kept = np.flatnonzero(np.logical_or.reduce(profile.values.T != 0))
     labels = profile.labels.copy()
-    labels[:, [0, 1, 3]] = text_rows[labels[:, [0, 1, 3]]]
-    stacks, stack_starts = location_ids[profile.stacks], starts_of(profile.depths)
-    types = np.full(len(profile.values), profile.values.shape[1])
-    order = kept[sort_samples(profile, location_ids, text_rows, kept)]
+    labels[:, [0, 1, 3]] = tables.text_rows[labels[:, [0, 1, 3]]]
+    stacks, stack_starts = tables.location_ids[profile.stacks], starts_of(profile.depths)
+    order = kept[sort_samples(profile, tables.location_ids, tables.text_rows, kept)]
     depths, label_counts = profile.depths[order], np.diff(profile.label_starts)[order]
     labels = labels[ranges(profile.label_starts[order], label_counts)]
-    return {
-        "location_id": (starts_of(depths), stacks[ranges(stack_starts[order], depths)]),
-        "value": (starts_of(types[order]), profile.values[order].ravel()),
-        "label": (starts_of(label_counts), _by_name(("key", "str", "num", "num_unit"), labels)),
-    }
+    values = profile.values[order]
+    records = joined(
+        framed(1, Varints(stacks[ranges(stack_starts[order], depths)], depths), empty=False),
+        framed(2, Varints(values.ravel(), np.full(len(values), values.shape[1])), empty=False),
+        framed(3, fields(_numbered(labels))).grouped(starts_of(label_counts)),
+    )
+    return framed(2, records)
 
 
 def sort_samples(profile: Columns, location_ids: Ints, text_rows: Ints, rows: Ints) -> Ints:
@@ -217,8 +205,14 @@ def _order(parts: list[tuple[Ints, Ints]], rows: Ints | None = None) -> Ints:
     return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
 
 
-def _by_name(names: tuple[str, ...], table: Ints) -> Table:
-    return dict(zip(names, table.T, strict=True))
+def _numbered(table: Ints) -> list[tuple[int, Ints]]:
+    """Return the columns of a table as fields, from 1."""
+    return list(enumerate(table.T, start=1))
+
+
+def _with_ids(table: Ints) -> list[tuple[int, Ints]]:
+    """Return the columns of a table as fields behind the records' ids, which are from 1."""
+    return list(enumerate((_from_one(table), *table.T), start=1))
 
 
 def _from_one(records: Ints) -> Ints:
@@ -230,34 +224,3 @@ def _ids(order: Ints) -> Ints:
     ids = np.zeros(len(order) + 1, np.int64)
     ids[order] = _from_one(order)
     return ids
-
-
-def _one(kind: pa.DataType, value: Any) -> pa.Array:  # noqa: ANN401  # what a field holds depends on its type
-    """Return a column of one row: what the message says in that field."""
-    if pa.types.is_list(kind):
-        column = next(iter(value.values())) if isinstance(value, dict) else value
-        count = len(column[0]) - 1 if isinstance(column, tuple) else len(column)
-        return _array(kind, (np.array([0, count]), value), 1)
-    if value is None:
-        return pa.nulls(1, kind)
-    return _array(kind, value if isinstance(value, dict) else np.array([value]), 1)
-
-
-def _array(kind: pa.DataType, data: Any, count: int) -> pa.Array:  # noqa: ANN401  # as above
-    """``count`` values of an Arrow type. ``pa.array`` of a numpy array would import pandas: a second."""
-    if pa.types.is_struct(kind):
-        none = np.zeros(count, np.int64)
-        children = [_array(field.type, data.get(field.name, none), count) for field in kind]
-        return pa.Array.from_buffers(kind, count, [None], children=children)
-    if pa.types.is_list(kind):
-        starts, values = data
-        items = _array(kind.value_type, values, int(starts[-1]))
-        return pa.Array.from_buffers(
-            kind, count, [None, pa.py_buffer(starts.astype(np.int32))], children=[items]
-        )
-    if pa.types.is_binary(kind):
-        return Texts.of(data).column
-    bits = np.packbits(data.astype(np.bool_), bitorder="little") if pa.types.is_boolean(kind) else None
-    return pa.Array.from_buffers(
-        kind, count, [None, pa.py_buffer(np.ascontiguousarray(data) if bits is None else bits)]
-    )
