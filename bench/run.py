@@ -124,6 +124,7 @@ def arrive(folder: Path, instances: int) -> None:
     from fleetpgo import pprof  # noqa: PLC0415  # likewise
     from fleetpgo.collection import keep, write_record  # noqa: PLC0415  # likewise
     from fleetpgo.collection.examining import Profile  # noqa: PLC0415  # likewise
+    from fleetpgo.collection.packs import Packer  # noqa: PLC0415  # likewise
     from fleetpgo.run.profiled import Record  # noqa: PLC0415  # likewise
     from fleetpgo.selection import Selection, Target  # noqa: PLC0415  # likewise
 
@@ -131,15 +132,19 @@ def arrive(folder: Path, instances: int) -> None:
     bodies = [path.read_bytes() for path in make(FOLDER / "inputs", min(VARIANTS, instances))]
     targets = [Target(f"i{number}:80", "ams", 1.0, {}) for number in range(instances)]
     store.write(Selection(tuple(targets), datacenters={"ams": instances}, seconds=30))
-    known = pprof.KnownNames()
+    known, packer = pprof.KnownNames(), Packer(store)
     for first in range(0, instances, TOGETHER):
         part = targets[first : first + TOGETHER]
         data = [dated(bodies[number % len(bodies)], number) for number in range(first, first + len(part))]
-        for target, body, facts in zip(part, data, pprof.check_each(data, known=known), strict=True):
-            assert isinstance(facts, pprof.Facts)  # the inputs are good  # noqa: S101
-            kept = keep(Profile(body, facts), store)
+        outcomes = pprof.check_each(data, known=known, edges=True)
+        for target, body, checked in zip(part, data, outcomes, strict=True):
+            assert isinstance(checked, pprof.Checked)  # the inputs are good  # noqa: S101
+            kept = keep(Profile(body, *checked), store)
+            assert checked.edges is not None  # they were asked for  # noqa: S101
+            packer.add(kept.sha256, checked.edges)
             record = Record(target.instance, target.datacenter, 1.0, **vars(kept), state="fetched")
             write_record(store, record)
+    packer.write()
 
 
 def dated(body: bytes, number: int) -> bytes:

@@ -55,9 +55,7 @@ def test_profiles_that_are_read_at_once_have_their_own_builds():
         pprof.merge([(PROFILES / name).read_bytes() for name in names]).data
         for names in (["go1.27.3.pb.gz"], ["go1.26.6.pb.gz", "go1.27.3.pb.gz"])
     ]
-    one, two = pprof.check_each(bodies)
-    assert isinstance(one, pprof.Facts)
-    assert isinstance(two, pprof.Facts)
+    one, two = (checked.facts for checked in pprof.check_each(bodies))
     assert one.other_builds == ()
     assert {two.build_id, *two.other_builds} > {one.build_id}
     assert len(two.other_builds) == 1

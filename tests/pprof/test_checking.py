@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof import (
+    EdgeTable,
     Facts,
     KnownNames,
     call_edges,
@@ -23,6 +24,7 @@ from fleetpgo.pprof import (
     decode,
     describing,
     merge,
+    pack,
     programs,
 )
 from tests.pprof.corpus import LEAF, changed, corpus, good
@@ -144,7 +146,7 @@ def test_names_seen_before_change_no_facts(room, names):
     known = KnownNames()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(programs, "MOST_KNOWN", room)
-        found = [fact for each in profiles for fact in check_each([each], known=known)]
+        found = [checked.facts for each in profiles for checked in check_each([each], known=known)]
     assert found == [check(each) for each in profiles]
 
 
@@ -203,8 +205,18 @@ SOME = {
 def test_profiles_are_checked_together_as_each_by_itself(names, seconds):
     profiles = [SOME[name] for name in names]
     found = check_each(profiles, seconds=seconds)
-    said = [(each.reason, each.message) if isinstance(each, ProfileError) else each for each in found]
+    said = [(each.reason, each.message) if isinstance(each, ProfileError) else each.facts for each in found]
     assert said == [outcome(lambda: check(data, seconds=seconds)) for data in profiles]  # noqa: B023
+
+
+def test_call_edges_are_derived_with_the_facts_where_they_are_asked_for(reals):
+    known = KnownNames()
+    found = check_each([*reals, packed(good())], known=known, edges=True)
+    table = EdgeTable()
+    table.add(pack([(str(place), checked.edges) for place, checked in enumerate(found)]))
+    for place, data in enumerate([*reals, packed(good())]):
+        assert table.edges([str(place)]) == call_edges(decode(data))
+    assert [checked.edges for checked in check_each(reals[:2])] == [None, None]
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ class Profile:
 
     data: bytes
     facts: pprof.Facts
+    edges: pprof.OwnEdges | None = None
     lacks: str = ""
 
 
@@ -149,8 +150,8 @@ class Examiner:
     def _join(self, profiles: Sequence[Profile]) -> Profile:
         try:
             data = pprof.merge((each.data for each in profiles), limits=self._limits).data
-            (facts,) = pprof.check_each([data], limits=self._limits)
-            found = self._judged(data, facts)
+            (checked,) = pprof.check_each([data], limits=self._limits, known=self._known, edges=True)
+            found = self._judged(data, checked)
         except ProfileError as error:
             raise UnusableError(f"{error.reason}: {foreign.line(error.message, _LONGEST_REASON)}") from error
         if isinstance(found, NoProfileError):
@@ -160,12 +161,14 @@ class Examiner:
     def _examine(self, waiting: Sequence[_Waiting]) -> list[Profile | NoProfileError]:
         found = list(map(self._taken, waiting))
         profiles = [data for data in found if isinstance(data, bytes)]
-        facts = iter(
-            pprof.check_each(profiles, limits=self._limits, seconds=self._seconds, known=self._known)
+        outcomes = iter(
+            pprof.check_each(
+                profiles, limits=self._limits, seconds=self._seconds, known=self._known, edges=True
+            )
         )
 
         def checked(data: bytes) -> Profile | NoProfileError:
-            judged = self._judged(data, next(facts))
+            judged = self._judged(data, next(outcomes))
             if isinstance(judged, NoProfileError):
                 return judged
             # Names in a profile reach the repository, whose readers are many more than those of a log.
@@ -178,14 +181,14 @@ class Examiner:
 
         return [checked(data) if isinstance(data, bytes) else data for data in found]
 
-    def _judged(self, data: bytes, said: pprof.Facts | ProfileError) -> Profile | NoProfileError:
+    def _judged(self, data: bytes, said: pprof.Checked | ProfileError) -> Profile | NoProfileError:
         """Return a checked profile, also one that lacks only what is repaired later; or why it is refused."""
-        if isinstance(said, pprof.Facts):
-            return Profile(data, said)
+        if isinstance(said, pprof.Checked):
+            return Profile(data, *said)
         if not (self._repair and said.reason in REPAIRABLE):
             return self._refusal(said)
         lacks = f"{said.reason}: {foreign.line(said.message, _LONGEST_REASON)}"
-        return Profile(data, pprof.facts(data, limits=self._limits), lacks)
+        return Profile(data, pprof.facts(data, limits=self._limits), lacks=lacks)
 
     def _taken(self, waiting: _Waiting) -> bytes | NoProfileError:
         """Return the profile that the source finds in a body."""

@@ -1,8 +1,8 @@
-"""The call edges of the fetched profiles, kept beside them: whoever needs them first derives and writes them.
+"""The call edges of the fetched profiles, kept beside them.
 
-Those of some dozens are one artifact, a pack. A pack is a cache: where one is lost, damaged or of another
-version, or cannot be written, the edges are derived from the profiles once more. Why so:
-docs/decisions/0103-edges-are-kept.md.
+They are derived where a profile arrives, as it is decoded there anyway. Those of some dozens are one
+artifact, a pack. A pack is a cache: where one is lost, damaged or of another version, or cannot be written,
+the edges are derived from the profiles once more. Why so: docs/decisions/0103-edges-are-kept.md.
 """
 
 from __future__ import annotations
@@ -35,6 +35,32 @@ def write_pack(store: RunStore, profiles: Sequence[tuple[str, OwnEdges]]) -> byt
     except StoreError as error:
         log.warning("Call edges are not kept: %s. Whoever needs them derives them again", error)
     return data
+
+
+class Packer:
+    """Takes the call edges of profiles as these arrive, and writes them as packs. For one thread at a time.
+
+    Args:
+        store: the run's artifacts.
+    """
+
+    def __init__(self, store: RunStore) -> None:
+        self._store = store
+        self._waiting: dict[str, OwnEdges] = {}
+
+    def add(self, digest: str, edges: OwnEdges) -> None:
+        """Take the edges of a profile; those of some dozens are written at once. Blocks."""
+        # What numbers the names is another object once too many names were known.
+        others = any(each.names is not edges.names for each in self._waiting.values())
+        if others or len(self._waiting) == PACK:
+            self.write()
+        self._waiting[digest] = edges
+
+    def write(self) -> None:
+        """Write what waits. Blocks."""
+        if self._waiting:
+            write_pack(self._store, list(self._waiting.items()))
+            self._waiting.clear()
 
 
 def read_edges(store: RunStore, digests: Sequence[str], *, limits: Limits) -> EdgeTable:

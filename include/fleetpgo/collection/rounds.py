@@ -35,6 +35,7 @@ from fleetpgo.collection.faults import (
 from fleetpgo.collection.fetching import Limits
 from fleetpgo.collection.guards import Guard
 from fleetpgo.collection.looking_back import look_back, moment, use_newest
+from fleetpgo.collection.packs import Packer
 from fleetpgo.collection.reading import Reader
 from fleetpgo.collection.records import read_record, write_record
 from fleetpgo.collection.sources.command import Command
@@ -122,6 +123,7 @@ async def collect(
                 for record in records:
                     record.cancel()
                 await asyncio.gather(*records, return_exceptions=True)
+                await round_.end()
 
 
 def _source(rules: CollectionRules) -> ProfileSource:
@@ -156,6 +158,7 @@ class _Round:
         self._rules, self._guard, self._watch = asker.rules, asker.guard, asker.watch
         self._source, self._asker, self._store, self._seconds = source, asker, store, seconds
         self._now = time.time()
+        self._packer, self._packing = Packer(store), asyncio.Lock()
         self._asked_for: dict[str, str] = {}
         for target in fleet:
             with suppress(NeverError):  # whoever asks will see it
@@ -282,4 +285,13 @@ class _Round:
             seconds=seconds,
             whole=self._source.whole if whole is None else whole,
         )
-        return await asyncio.to_thread(keep, profile, self._store)
+        kept = await asyncio.to_thread(keep, profile, self._store)
+        if profile.edges:
+            async with self._packing:
+                await asyncio.to_thread(self._packer.add, kept.sha256, profile.edges)
+        return kept
+
+    async def end(self) -> None:
+        """Write the call edges that are left."""
+        async with self._packing:
+            await asyncio.to_thread(self._packer.write)

@@ -10,8 +10,8 @@ sets OPENBLAS_NUM_THREADS (docs/decisions/0101).
   :func:`check_each`: some at once, in less time.
 - :func:`merge`: many profiles to one, as google/pprof's ``profile.Merge`` does; :func:`merge_edges`:
   only what the compiler reads of it, in less time.
-- :class:`EdgeTable`: the call edges of many profiles, each derived once (:func:`edges_of_each`) and kept
-  (:func:`pack`).
+- :class:`EdgeTable`: the call edges of many profiles, each derived once (by :func:`check_each`, or later by
+  :func:`edges_of_each`) and kept (:func:`pack`).
 - :func:`call_edges`: the compiler's view; from the Go toolchain itself: :mod:`fleetpgo.golang.preprofile`.
 - :func:`minimise`: the smallest profile that builds the same bytes, with proof.
 - :func:`guard`: neutralise functions that are known to go wrong when inlined by a profile.
@@ -27,7 +27,7 @@ from fleetpgo.pprof.builds import Moved, moved
 from fleetpgo.pprof.checking import check, check_each, facts
 from fleetpgo.pprof.codec.reading import Limits
 from fleetpgo.pprof.comparing import Comparison, compare
-from fleetpgo.pprof.describing import Facts
+from fleetpgo.pprof.describing import Checked, Facts
 from fleetpgo.pprof.edges import Edge, Edges
 from fleetpgo.pprof.edgetable import EdgeTable, OwnEdges, pack
 from fleetpgo.pprof.guarding import GUARDS, Guard, guard
@@ -43,6 +43,7 @@ from fleetpgo.pprof.sufficiency import Sufficiency, sufficiency
 __all__ = [
     "GUARDS",
     "MERGED_LIMITS",
+    "Checked",
     "Comparison",
     "Edge",
     "EdgeTable",

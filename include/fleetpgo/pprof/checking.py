@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.codec.reading import JOINT_BYTES, Limits, message
 from fleetpgo.pprof.codec.showing import shown
-from fleetpgo.pprof.describing import Facts, facts_together
+from fleetpgo.pprof.describing import Checked, Facts, facts_together
 from fleetpgo.pprof.programs import KnownNames
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def check_each(
     limits: Limits = Limits(),  # noqa: B008 -- frozen
     seconds: float | None = None,
     known: KnownNames | None = None,
-) -> list[Facts | ProfileError]:
+    edges: bool = False,
+) -> list[Checked | ProfileError]:
     """Check some profiles; those that are read at once take less time than each by itself.
 
     Args:
@@ -55,15 +56,16 @@ def check_each(
         seconds: the duration that was asked for; None: any.
         known: names of functions in earlier profiles; whoever checks many profiles saves time by giving it
             again. It is for one thread at a time.
+        edges: whether to derive their call edges, too; they name functions by the numbers of ``known``.
 
     Returns:
-        For each its facts, or the error that :func:`check` raises, without where it was raised.
+        For each its facts and edges, or the error that :func:`check` raises, without where it was raised.
     """
-    found: list[Facts | ProfileError] = []
-    for each in _facts_of_each(profiles, limits, known or KnownNames()):
+    found: list[Checked | ProfileError] = []
+    for each in _facts_of_each(profiles, limits, known or KnownNames(), edges=edges):
         try:
-            if isinstance(each, Facts):
-                _require_useful(each, limits, seconds)
+            if isinstance(each, Checked):
+                _require_useful(each.facts, limits, seconds)
             found.append(each)
         except ProfileError as error:
             found.append(_bare(error))
@@ -79,12 +81,12 @@ def facts(data: bytes, *, limits: Limits = Limits()) -> Facts:  # noqa: B008 -- 
             has ``no-samples``, ``negative-values``, or a function with a ``bad-name``.
     """
     (found,) = facts_together([len(data)], [message(data, limits)], limits, KnownNames())
-    return found
+    return found.facts
 
 
 def _facts_of_each(
-    profiles: Sequence[bytes], limits: Limits, known: KnownNames
-) -> Iterator[Facts | ProfileError]:
+    profiles: Sequence[bytes], limits: Limits, known: KnownNames, *, edges: bool
+) -> Iterator[Checked | ProfileError]:
     """Yield the facts of some profiles, read as many at once as are small enough together."""
     sizes: list[int] = []
     messages: list[bytes] = []
@@ -92,29 +94,29 @@ def _facts_of_each(
         try:
             raw = message(data, limits)
         except ProfileError as error:
-            yield from _each_together(sizes, messages, limits, known)
+            yield from _each_together(sizes, messages, limits, known, edges=edges)
             yield _bare(error)
             sizes, messages = [], []
             continue
         if sum(map(len, messages)) + len(raw) > JOINT_BYTES:
-            yield from _each_together(sizes, messages, limits, known)
+            yield from _each_together(sizes, messages, limits, known, edges=edges)
             sizes, messages = [], []
         sizes.append(len(data))
         messages.append(raw)
-    yield from _each_together(sizes, messages, limits, known)
+    yield from _each_together(sizes, messages, limits, known, edges=edges)
 
 
 def _each_together(
-    sizes: Sequence[int], messages: Sequence[bytes], limits: Limits, known: KnownNames
-) -> Iterator[Facts | ProfileError]:
+    sizes: Sequence[int], messages: Sequence[bytes], limits: Limits, known: KnownNames, *, edges: bool
+) -> Iterator[Checked | ProfileError]:
     """Yield the facts of some profiles, read at once, or one by one if one of them is bad."""
     if len(messages) > 1:
         with suppress(ProfileError):
-            yield from facts_together(sizes, messages, limits, known)
+            yield from facts_together(sizes, messages, limits, known, edges=edges)
             return
     for size, raw in zip(sizes, messages, strict=True):
         try:
-            yield from facts_together([size], [raw], limits, known)
+            yield from facts_together([size], [raw], limits, known, edges=edges)
         except ProfileError as error:
             yield _bare(error)
 

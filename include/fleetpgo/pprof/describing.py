@@ -6,7 +6,8 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from itertools import repeat
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from fleetpgo.pprof.codec.decoding import parse
 from fleetpgo.pprof.codec.leaves import shortened
 from fleetpgo.pprof.codec.numbering import require_64_bits
 from fleetpgo.pprof.codec.showing import listed, shown
+from fleetpgo.pprof.edgetable import own_edges
 from fleetpgo.pprof.programs import IN_MAIN, marks_of_samples
 from fleetpgo.pprof.sampling import count
 from fleetpgo.pprof.startlines import have_start_lines
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from fleetpgo.pprof.codec.columns import Columns
     from fleetpgo.pprof.codec.reading import Limits
     from fleetpgo.pprof.codec.texts import Texts
+    from fleetpgo.pprof.edgetable import OwnEdges
     from fleetpgo.pprof.programs import KnownNames, Marks
 
 SECONDS = 1e-9
@@ -117,9 +120,26 @@ class Facts:
     comments: tuple[str, ...]
 
 
+class Checked(NamedTuple):
+    """A profile that was read.
+
+    Args:
+        facts: what is said of it.
+        edges: its call edges, if they were asked for.
+    """
+
+    facts: Facts
+    edges: OwnEdges | None
+
+
 def facts_together(
-    sizes: Sequence[int], messages: Sequence[bytes], limits: Limits, known: KnownNames
-) -> list[Facts]:
+    sizes: Sequence[int],
+    messages: Sequence[bytes],
+    limits: Limits,
+    known: KnownNames,
+    *,
+    edges: bool = False,
+) -> list[Checked]:
     """Return the facts of several profiles, parsed together.
 
     Args:
@@ -127,6 +147,7 @@ def facts_together(
         messages: the unzipped profiles.
         limits: largest allowed profile.
         known: names of functions of earlier profiles; it saves time to use it again.
+        edges: whether to derive their call edges, too.
 
     Raises:
         ProfileError: as :func:`fleetpgo.pprof.facts`, if any profile is bad.
@@ -136,13 +157,17 @@ def facts_together(
     require_few_lines(columns, MOST_LINES * limits.records)
     _require_countable(columns)
     _require_names(columns)
-    placed = have_start_lines(shortened(columns, limits))
+    leaves = shortened(columns, limits)
+    placed = have_start_lines(leaves)
     marks, builds = marks_of_samples(columns, known), build_ids(columns)
     show = cache(shown)  # a program's instances share nearly all texts
-    return [
+    found = [
         _facts_of(columns, number, marks, placed, builds[number], size, show)
         for number, size in enumerate(sizes)
     ]
+    numbers = known.numbers_of(columns) if edges else None
+    of_each = repeat(None) if numbers is None else own_edges(leaves, known.names, numbers)
+    return list(map(Checked, found, of_each))
 
 
 def _require_countable(columns: Columns) -> None:

@@ -102,11 +102,20 @@ class KnownNames:
         self._keys: Numbering[bytes] = Numbering({b"": 0})
         self._of_names = np.zeros(1, np.int64)
 
-    def keys_of(self, profiles: Columns) -> tuple[list[bytes], Ints]:
-        """Return all keys seen so far, and (functions,) the number of the key of each function's name."""
+    @property
+    def names(self) -> TextNumbers:
+        """The names that are known; another object once there were too many."""
+        return self._names
+
+    def numbers_of(self, profiles: Columns) -> Ints:
+        """Return (functions,) the number of each function's name."""
         if self._names.size() > MOST_KNOWN:
             self._forget()
-        numbers = self._names.some(profiles.strings, profiles.functions[:, 0])
+        return self._names.some(profiles.strings, profiles.functions[:, 0])
+
+    def keys_of(self, profiles: Columns) -> tuple[list[bytes], Ints]:
+        """Return all keys seen so far, and (functions,) the number of the key of each function's name."""
+        numbers = self.numbers_of(profiles)
         first, names = len(self._of_names), self._names.all()
         new = (key_of(names[row][:LONGEST_PATH]) for row in range(first, len(names)))
         of_new = self._keys.of(new, len(names) - first)

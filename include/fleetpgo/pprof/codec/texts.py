@@ -122,4 +122,4 @@ class TextNumbers(_Numbers):
 
     def size(self) -> int:
         """Return the size of all texts in bytes."""
-        return len(self._distinct.octets())
+        return int(kernel.numbers(self._distinct.ends())[-1])
