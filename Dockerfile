@@ -21,7 +21,8 @@ FROM ${RUST} AS kernel
 RUN apt-get update && apt-get install --yes --no-install-recommends python3-venv && python3 -m venv /maturin \
     && /maturin/bin/pip install maturin==1.16.0
 COPY kernel /kernel
-RUN /maturin/bin/maturin build --release --locked --manifest-path /kernel/Cargo.toml --out /wheels
+WORKDIR /kernel
+RUN /maturin/bin/maturin build --release --locked --out /wheels
 
 # What takes the symbols out of libraries; the rest of its package stays behind, too.
 FROM ${BASE} AS symbols

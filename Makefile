@@ -210,9 +210,9 @@ lock: $(UV) ## Compile the pinned requirements from pyproject.toml
 ENGINE ?= $(shell command -v docker || command -v podman)
 IMAGE ?= fleetpgo:0.1.0
 
-image: setup ## Build the image, and list what is in it (ENGINE=podman, BASE=, NODE=, CGO=1, IMAGE=); SBOM in dist/
+image: setup ## Build the image, and list what is in it (ENGINE=podman, BASE=, NODE=, RUST=, CGO=1, IMAGE=); SBOM in dist/
 	$(ENGINE) build --tag $(IMAGE) $(if $(BASE),--build-arg BASE=$(BASE)) $(if $(NODE),--build-arg NODE=$(NODE)) \
-	  $(if $(CGO),--build-arg CGO=$(CGO)) --build-arg REVISION=$$(git rev-parse HEAD) \
+	  $(if $(RUST),--build-arg RUST=$(RUST)) $(if $(CGO),--build-arg CGO=$(CGO)) --build-arg REVISION=$$(git rev-parse HEAD) \
 	  --build-arg CREATED=$$(date --utc +%Y-%m-%dT%H:%M:%SZ) $(BUILD_FLAGS) .
 	@mkdir -p dist
 	@$(RUN) tools/sbom dist/fleetpgo.cdx.json

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from fleetpgo.cli.main import cli
+from fleetpgo.pprof.codec import kernel, plain
 
 SERVICE = """\
 prometheus: {connection: prometheus}
@@ -222,3 +223,12 @@ def test_another_service_that_writes_the_same_profile_fails(examine, tmp_path):
     code, found = examine()
     assert (code, found["repository.profile"][0]) == (1, "failure")
     assert "another.yaml writes the same file" in found["repository.profile"][1]
+
+
+def test_it_warns_where_profiles_are_read_by_python(examine, monkeypatch):
+    monkeypatch.setattr(kernel, "KERNEL", plain)
+    code, checks = examine()
+    assert code == 0
+    outcome, said = checks["fleetpgo-kernel"]
+    assert outcome == "warning"
+    assert said.endswith("→ install Rust and run `make setup` in a checkout, or `pip install ./kernel`")

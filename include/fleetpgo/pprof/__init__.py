@@ -25,6 +25,7 @@ A profile of the wrong kind, damaged or hostile raises :class:`fleetpgo.errors.P
 
 from fleetpgo.pprof.builds import Moved, moved
 from fleetpgo.pprof.checking import check, check_each, facts
+from fleetpgo.pprof.codec.kernel import is_native
 from fleetpgo.pprof.codec.reading import Limits
 from fleetpgo.pprof.comparing import Comparison, compare
 from fleetpgo.pprof.describing import Checked, Facts
@@ -68,6 +69,7 @@ __all__ = [
     "edges_of_each",
     "facts",
     "guard",
+    "is_native",
     "merge",
     "merge_edges",
     "minimise",

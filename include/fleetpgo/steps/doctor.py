@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from fleetpgo.errors import FleetPGOError
 from fleetpgo.golang import processes, toolchain
+from fleetpgo.pprof import is_native
 from fleetpgo.proposal.sharing import of_repository
 from fleetpgo.proposal.signing import identity_of
 from fleetpgo.run import storage
@@ -143,7 +144,16 @@ def _store(parties: Parties) -> Iterator[Check]:
 
 
 def _worker(service: ServiceRules) -> Iterator[Check]:
-    """Check the programs that the build needs on this machine."""
+    """Check what reads profiles on this machine, and the programs that the build needs."""
+    if is_native():
+        yield Check("fleetpgo-kernel", "ok", "profiles are read by native code")
+    else:
+        yield Check(
+            "fleetpgo-kernel",
+            "warning",
+            "it is not installed: profiles are read by Python, which takes nine times the CPU",
+            "install Rust and run `make setup` in a checkout, or `pip install ./kernel`",
+        )
     environment = processes.passed_on(os.environ) | {"HOME": tempfile.gettempdir()}
     try:
         yield Check("Go", "ok", toolchain.version(environment=environment))
