@@ -21,6 +21,7 @@ SHOWN = {
 def masked(text: str) -> list[str]:
     """Return the lines of an output without what differs from run to run: numbers, times, paths, widths."""
     text = re.sub(r"\$HOME|/\S*/newcomer\b|/\S*/forge\b", "DIR", text)
+    text = re.sub(r"^fleetpgo-kernel: .*", "KERNEL", text, flags=re.MULTILINE)  # where there is Rust
     text = re.sub(r"\S*/bin/(?=go\b|git\b)", "BIN/", text)
     text = re.sub(r"\b(ams|lhr|sjc)\b", "DC", text)  # of several of one size any may be named
     text = re.sub(r"[─━]+|-{2,}", "-", text)
