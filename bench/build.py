@@ -20,6 +20,7 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
+from bench.machine import described
 from fleetpgo.proposal.body import Provenance
 from fleetpgo.proposal.forges.local import LocalForge
 from fleetpgo.proposal.git import git
@@ -156,6 +157,7 @@ def main() -> None:
     if (cache / "repositories").exists():
         subprocess.run(["chmod", "-R", "u+w", str(cache / "repositories")], check=True)
         shutil.rmtree(cache / "repositories")
+    print(described(), end="\n\n")
     print("| run | CPU s | wall s |\n|---|---:|---:|", flush=True)
     for name, profile in (("first", first), ("second, same base", second)):
         before, began = os.times(), time.monotonic()

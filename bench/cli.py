@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.machine import described
+
 LIMITS = {
     "--version": 0.20,
     "--help": 0.25,
@@ -48,6 +50,7 @@ def _children() -> float:
 
 
 if __name__ == "__main__":
+    print(described(), end="\n\n")
     print("| command | CPU s | at most |\n|---|---:|---:|")
     for arguments, limit in LIMITS.items():
         print(f"| `fleetpgo {arguments}` | {seconds(arguments):.2f} | {limit:.2f} |")

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 
 from bench import in_airflow
 from bench.fleet_server import INSTANCES, address
+from bench.machine import described
 from fleetpgo.collection import collect
 from fleetpgo.prometheus import Prometheus
 from fleetpgo.run.store import RunStore
@@ -195,6 +196,7 @@ def main() -> None:
         what, folder, *numbers = args.row
         row(what, Path(folder), *map(int, numbers))
         return
+    print(described(), end="\n\n")
     print("| what | wall s | CPU s | peak MB | result |\n|---|---:|---:|---:|---|")
     with tempfile.TemporaryDirectory() as made:
         for seconds in [args.seconds] if args.seconds else [10, 30]:

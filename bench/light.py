@@ -191,6 +191,7 @@ def _run(folder: Path, url: str, port: int, forge: Path) -> None:
     yaml.dump(described, services / "wshim.yaml")
     environment = {**os.environ, "FLEETPGO_SERVICES": str(services), "FLEETPGO_STORE": str(folder / "store")}
     fleetpgo = Path(sys.executable).with_name("fleetpgo")
+    print(described(), end="\n\n")
     print("| command | CPU s | result |\n|---|---:|---|")
     cpu, said = measured(
         *(fleetpgo, "select", "wshim", "--prometheus", url, "--json"), environment=environment

@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 import requests
 
+from bench.machine import described
+
 FOLDER = Path(".local/bench/measure")
 STEP, WEEK, ROLL = 300, 604_800, 7_200
 ROLLOUT = 1_772_442_000  # Unix time, 2026-03-02T09:00Z
@@ -116,10 +118,7 @@ def main() -> None:
             time.sleep(0.2)
         before = _cpu(server)
         subprocess.run([sys.executable, "-c", MEASURE, FOLDER / "api.yaml", f"http://{address}"], check=True)
-        load = os.getloadavg()[0]
-        print(
-            f"Prometheus: {_cpu(server) - before:.1f} CPU-s; {os.cpu_count()} cores, load average {load:.1f}"
-        )
+        print(f"Prometheus: {_cpu(server) - before:.1f} CPU-s; {described()}")
     finally:
         server.terminate()
         server.wait()

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.inputs import make
+from bench.machine import described
 
 FOLDER = Path(".local/bench")
 
@@ -108,6 +109,7 @@ def main() -> None:
 
     paths = [str(path) for path in make(FOLDER / "inputs", asked.profiles)]
     megabytes = sum(Path(path).stat().st_size for path in paths) / 1e6
+    print(described())
     print(f"{len(paths)} profiles, {megabytes:.0f} MB gzipped; least of {asked.rounds} rounds\n")
     sides = {
         "`go tool pprof -proto`": peer(paths),

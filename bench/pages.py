@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from bench.machine import described
 from fleetpgo.overview.summaries import FRESH_S
 from fleetpgo.run.artifacts import Report
 from fleetpgo.run.measured import PERIODS, Measurement
@@ -150,10 +151,10 @@ def main() -> None:
     options = parser.parse_args()
     rows = [measure(services, options.runs) for services in options.services]
     # Whatever else runs here only adds to a time: the least says most of the program.
-    load = os.getloadavg()[1] / (os.cpu_count() or 1)
+    print(described())
     print(
         f"Warm: the least of {REPEATS} requests and of {PAGES} pages, the median in brackets. Memory: before "
-        f"the first request, after it, after {REPEATS} more. Load per processor: {load:.1f}.\n"
+        f"the first request, after it, after {REPEATS} more.\n"
     )
     print(
         "| services × runs | cold ms | warm ms | warm CPU ms | after a minute ms | page s | page's CPU s "

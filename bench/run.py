@@ -28,6 +28,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.machine import described
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -208,11 +210,8 @@ def _part(what: str, folder: Path, *options: str) -> str:
 
 
 def _in_process(folder: Path, instances: int, rounds: int) -> None:
-    print(
-        f"{instances:,} instances, each task in a process of its own; {os.cpu_count()} cores, load average ",
-        end="",
-    )
-    print(f"{os.getloadavg()[0]:.1f}; least of {rounds} rounds\n")
+    print(described())
+    print(f"{instances:,} instances, each task in a process of its own; least of {rounds} rounds\n")
     print("| task | stage | CPU s | wall s | peak MB |\n|---|---|---:|---:|---:|")
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in TASKS}
     for number in range(rounds):
