@@ -115,15 +115,12 @@ impl Distinct {
         ends: &[u8],
         rows: Option<&[u8]>,
     ) -> PyResult<Bound<'py, PyByteArray>> {
-        let known = &mut self.known;
         let mut start = 0;
-        let numbers: Vec<i64> = match rows {
-            None => integers(ends)
-                .map(|end| i64::from(known.number(&octets[replace(&mut start, end)..end])))
-                .collect(),
+        let numbers = match rows {
+            None => self.known.numbers(integers(ends).map(|end| &octets[replace(&mut start, end)..end])),
             Some(rows) => {
                 let ends: Vec<usize> = [0].into_iter().chain(integers(ends)).collect();
-                integers(rows).map(|row| i64::from(known.number(&octets[ends[row]..ends[row + 1]]))).collect()
+                self.known.numbers(integers(rows).map(|row| &octets[ends[row]..ends[row + 1]]))
             }
         };
         numbers_of(py, &[numbers])

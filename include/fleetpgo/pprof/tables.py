@@ -52,7 +52,7 @@ class Tables:
     def __init__(self, *, weighted: bool, keep_labels: bool) -> None:
         self.keep_labels = keep_labels
         self.strings = TextNumbers()
-        self.functions, self.locations, self.stacks = Rows(), Rows(), Rows()
+        self.functions, self.locations, self.stacks = Rows(np.int32), Rows(), Rows(np.int32)
         self.label_sets: Numbering[tuple[Label, ...]] = Numbering()
         self.mappings: Numbering[tuple[int, int, bytes]] = Numbering()
         # The mapping to write for each key: start, limit, offset, file, build id, four flags.

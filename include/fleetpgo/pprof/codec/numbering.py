@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key")
 
-NUMBER_BYTES = 8
-
 FIRST_SIZE = 1 << 12
 """Sums that there is room for at first."""
 
@@ -37,18 +35,23 @@ class Numbering(dict[Key, int]):
 
 
 class Rows:
-    """Different rows of whole numbers, of any length each, and their numbers."""
+    """Different rows of whole numbers, of any length each, and their numbers.
 
-    def __init__(self) -> None:
+    Args:
+        kind: what holds each of the numbers: the smaller, the faster.
+    """
+
+    def __init__(self, kind: type[np.signedinteger] = np.int64) -> None:
         self._distinct = kernel.KERNEL.Distinct()
+        self._kind = np.dtype(kind)
 
     def __len__(self) -> int:
         return len(self._distinct)
 
     def all(self) -> tuple[Ints, Ints]:
         """Return all rows in the order of their numbers, concatenated, and (rows,) the length of each."""
-        ends = kernel.numbers(self._distinct.ends()) // NUMBER_BYTES
-        return kernel.numbers(self._distinct.octets()), np.diff(ends, prepend=0)
+        ends = kernel.numbers(self._distinct.ends()) // self._kind.itemsize
+        return np.frombuffer(self._distinct.octets(), self._kind).astype(np.int64), np.diff(ends, prepend=0)
 
     def of(self, data: Ints, counts: Ints) -> Ints:
         """Return a number for each row, the same for rows that are equal; shape (rows,).
@@ -57,8 +60,9 @@ class Rows:
             data: all rows, one behind the other.
             counts: length of each row; shape (rows,).
         """
-        ends = NUMBER_BYTES * np.cumsum(counts, dtype=np.int64)
-        return kernel.numbers(self._distinct.of(data.tobytes(), ends.tobytes()))
+        ends = np.cumsum(counts * self._kind.itemsize, dtype=np.int64)
+        octets = data.astype(self._kind).tobytes()
+        return kernel.numbers(self._distinct.of(octets, ends.tobytes()))
 
     def of_table(self, table: Ints) -> Ints:
         """Return a number for each row of a table, (rows, columns)."""
