@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 
 import numpy as np
@@ -141,6 +142,13 @@ def test_files_give_what_the_table_gives(table, tmp_path, write):
     file = tmp_path / f"fleet.{write.removeprefix('to_')}"
     getattr(table, write)(file, index=False)
     assert measured(frames.read(file)).estimate.saving == pytest.approx(measured(table).estimate.saving)
+
+
+def test_what_is_missing_to_read_parquet_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MeasurementError, match="nothing here that reads Parquet") as refused:
+        frames.read(tmp_path / "fleet.parquet")
+    assert refused.value.hint == "pip install pyarrow, or give a CSV file"
 
 
 def test_a_second_version_in_the_window_makes_it_invalid(table):

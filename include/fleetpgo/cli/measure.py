@@ -100,7 +100,7 @@ class _Length(click.ParamType[timedelta]):
     "--from-parquet",
     "parquet",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Measure a Parquet file with the same columns instead.",
+    help="Measure a Parquet file with the same columns instead (needs pyarrow).",
 )
 @click.option(
     "--version", "version", help="Version in the file whose rollout is measured. Default: the last."

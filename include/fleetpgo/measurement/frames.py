@@ -62,7 +62,8 @@ def read(file: Path) -> pd.DataFrame:
     """Read a CSV or Parquet file.
 
     Raises:
-        MeasurementError: the file cannot be read, or ``cpu`` or ``requests`` is not a number.
+        MeasurementError: the file cannot be read, or ``cpu`` or ``requests`` is not a number; or nothing is
+            installed that reads Parquet.
     """
     try:
         if file.suffix == ".parquet":
@@ -73,6 +74,11 @@ def read(file: Path) -> pd.DataFrame:
             keep_default_na=False,
             na_values=dict.fromkeys(_RATES, _NOT_MEASURED),
         )
+    except ImportError as error:
+        raise MeasurementError(
+            f"{file} cannot be read: there is nothing here that reads Parquet",
+            hint="pip install pyarrow, or give a CSV file",
+        ) from error
     except (OSError, ValueError) as error:
         raise MeasurementError(
             f"{file} cannot be read: {error}", hint="cpu and requests must be numbers or empty"
