@@ -7,18 +7,17 @@ import posixpath
 import re
 from contextlib import contextmanager
 from difflib import get_close_matches
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
-from ruamel.yaml.resolver import VersionedResolver
+from ruamel.yaml.error import MarkedYAMLError
 
 from fleetpgo.errors import FleetPGOError, ServiceFileError
+from fleetpgo.service.document import NO_VALUE, read
 from fleetpgo.service.profiling import CollectionRules, SelectionRules
 from fleetpgo.service.reference import mapping_of
 from fleetpgo.service.rules import NAME, ServiceRules
@@ -31,13 +30,6 @@ if TYPE_CHECKING:
 Rules = TypeVar("Rules", SelectionRules, CollectionRules)
 
 _SUFFIXES = (".yaml", ".yml")
-
-# What ruamel.yaml raises without a line: for a control character, for a date or a number that is none
-# (2026-13-45, `!!bool perhaps`), for brackets in brackets.
-_NO_VALUE = (YAMLError, ValueError, KeyError, RecursionError)
-
-# Lists and mappings in one another; the deepest key of a service file is at five.
-_DEPTH = 50
 
 # A key of a section as messages name it, `build.timeout`; not a part of a path, and not located already.
 _KEY = re.compile(r"(?<![\w./-])([a-z]+)\.([a-z_]+)(?![\w/-]|\.\w| \()")
@@ -83,11 +75,11 @@ def load_service(file: Path) -> ServiceRules:
 def _checked(file: Path, text: str) -> ServiceRules:
     """Check the text of a service file. Remembered: a triggerer reads each file thousands of times a day."""
     try:
-        document = _read(text)
+        document = read(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ServiceFileError(f"{file}:{line}: not valid YAML: {error.problem}") from error
-    except _NO_VALUE as error:
+    except NO_VALUE as error:
         said = " ".join(str(error).split())
         raise ServiceFileError(f"{file}: not valid YAML: {said}") from error
     if not isinstance(document, dict):
@@ -154,7 +146,7 @@ def locate_keys(text: str, file: Path) -> str:
         return text
     try:
         document = YAML().load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, *_NO_VALUE):
+    except (OSError, UnicodeDecodeError, *NO_VALUE):
         return text  # reading the service file says so itself
 
     def located(match: re.Match[str]) -> str:
@@ -216,43 +208,6 @@ def clashes(files: Iterable[Path]) -> list[Clash]:
                 )
                 said.append(Clash(frozenset({other.stem, file.stem}), sentence))
     return said
-
-
-class _Resolver(VersionedResolver):
-    """Tells what a plain value is, as YAML 1.2 does; its base finds out the version anew at each value."""
-
-    @cached_property
-    def versioned_resolver(self) -> Any:  # noqa: ANN401  # ruamel.yaml's
-        """The patterns of values, by their first character."""
-        return super().versioned_resolver
-
-
-def _read(text: str) -> Any:  # noqa: ANN401  # whatever the file holds
-    """Read a document without its positions: much faster, and every parse of the DAGs reads all files."""
-    reader = YAML(typ="safe")
-    reader.Resolver = _Resolver
-    _check_depth(reader, text)
-    try:
-        return reader.load(text)
-    except MarkedYAMLError:
-        # libyaml refuses some of what YAML 1.2 allows, such as [::1].
-        return YAML().load(text)
-
-
-def _check_depth(reader: YAML, text: str) -> None:
-    """Refuse a document of lists in lists in lists: libyaml's binding calls itself for each, and may crash.
-
-    Raises:
-        ValueError: if so.
-    """
-    depth = 0
-    try:
-        for event in reader.parse(text):
-            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
-            if depth > _DEPTH:
-                raise ValueError(f"more than {_DEPTH} lists and mappings in one another")
-    except MarkedYAMLError:
-        pass  # whoever reads the document says so, too
 
 
 def _line(document: CommentedMap, location: Sequence[int | str]) -> int:
