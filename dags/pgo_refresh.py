@@ -23,7 +23,7 @@ from airflow.sdk import (
 from airflow.utils.types import DagRunType
 
 from fleetpgo.errors import ServiceFileError
-from fleetpgo.service.files import load_service, service_files
+from fleetpgo.service.files import service_files
 from fleetpgo_airflow import DAG_PREFIX, LEVEL_PREFIX
 from fleetpgo_airflow.alerts import alerting
 from fleetpgo_airflow.form import params
@@ -40,6 +40,7 @@ from fleetpgo_airflow.operators import (
     SelectInstancesOperator,
     TopUpOperator,
 )
+from fleetpgo_airflow.parsing import read_all, without_collector
 from fleetpgo_airflow.releases import release_asset
 from fleetpgo_airflow.waits import (
     WaitForMergeOperator,
@@ -324,13 +325,20 @@ def broken_service(name: str, mistakes: str) -> DAG:
 # A starting task parses this file for its own DAG only, so the other service files are not read.
 wanted = get_parsing_context().dag_id
 
-for file in service_files():
-    if wanted and wanted not in (dag_id(file.stem), dag_id(file.stem, LEVEL_PREFIX)):
-        continue
-    try:
-        loaded = load_service(file)
-        pgo_refresh(loaded)
-        if loaded.rollout.baseline is not None:
-            pgo_level(loaded)
-    except ServiceFileError as mistake:
-        broken_service(file.stem, str(mistake))
+files = [
+    file
+    for file in service_files()
+    if not wanted or wanted in (dag_id(file.stem), dag_id(file.stem, LEVEL_PREFIX))
+]
+
+with without_collector():
+    # All files first, then all DAGs: done in turn, the two take a tenth more of CPU.
+    for file, found in read_all(files):
+        try:
+            if isinstance(found, ServiceFileError):
+                raise found
+            pgo_refresh(found)
+            if found.rollout.baseline is not None:
+                pgo_level(found)
+        except ServiceFileError as mistake:
+            broken_service(file.stem, str(mistake))

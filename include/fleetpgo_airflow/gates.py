@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from airflow.sdk.bases.skipmixin import SkipMixin
 
 from fleetpgo_airflow import hooks
-from fleetpgo_airflow.operators import RefreshOperator
 from fleetpgo_airflow.outcomes import translated
 from fleetpgo_airflow.releases import asset_name
+from fleetpgo_airflow.stage import RefreshOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from datetime import UTC, datetime
-from inspect import getdoc
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseAsyncOperator, BaseOperator
@@ -21,7 +19,8 @@ from fleetpgo.run.stop import forget_stop
 from fleetpgo.service.files import load_named, located, override
 from fleetpgo_airflow import hooks, stats
 from fleetpgo_airflow.links import MeasurementQueryLink, ProfileLink, PullRequestLink, SelectionQueryLink
-from fleetpgo_airflow.outcomes import forget_failure, keep_failure, translated
+from fleetpgo_airflow.outcomes import translated
+from fleetpgo_airflow.stage import RefreshOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,54 +29,6 @@ if TYPE_CHECKING:
 
     from fleetpgo.run.measured import Period
     from fleetpgo.run.store import RunStore
-    from fleetpgo.service.rules import ServiceRules
-
-
-class RefreshOperator(BaseOperator):
-    """Base class of the steps of a service's refresh.
-
-    Args:
-        service: name of the service; its file is read when the task runs.
-    """
-
-    ui_color = "#dff0e4"
-
-    def __init__(self, *, service: str, **kwargs: Any) -> None:  # noqa: ANN401  # BaseOperator's own
-        # What the class says of itself stands on the task's page.
-        kwargs.setdefault("doc_md", (getdoc(type(self)) or "").partition("\n\n")[0])
-        # The run's page shows the failed stage, and why.
-        kwargs.setdefault("on_failure_callback", keep_failure)
-        kwargs.setdefault("on_success_callback", forget_failure)
-        super().__init__(**kwargs)
-        self.service = service
-
-    def opened(self, context: Context) -> tuple[ServiceRules, RunStore]:
-        """Return the service and the run's store. Blocks: an object storage asks for its connection."""
-        stats.watch_store()
-        service = load_named(self.service)
-        return service, hooks.run_store(self.service, context["run_id"])
-
-    def asked_for(self, context: Context, service: ServiceRules) -> dict[str, Any]:
-        """Return the run's params; a run for a release profiles the release's own instances, and at once."""
-        from fleetpgo.steps.release import asked  # noqa: PLC0415  # not when the DAG file is parsed
-
-        given = dict(context["params"])
-        if service.release is None:
-            return given
-        store = hooks.run_store(self.service, context["run_id"])
-        return given | asked(service, store, given.get("matchers"), datetime.now(UTC))
-
-    def end_if_overtaken(self, service: ServiceRules, store: RunStore) -> None:
-        """Skip this task, and so the run, if a later release has been profiled since."""
-        if service.release is None:
-            return
-        from fleetpgo.steps.release import go_on, overtaken  # noqa: PLC0415  # not when the DAG file is parsed
-        from fleetpgo.steps.watch import skip  # noqa: PLC0415  # likewise
-
-        if why := overtaken(store):
-            skip(store, why)
-            raise AirflowSkipException(why)
-        go_on(store)
 
 
 class PreflightOperator(RefreshOperator):
@@ -173,7 +124,7 @@ class SelectInstancesOperator(RefreshOperator):
         return [asdict(pack) for pack in packs]
 
 
-class FetchProfileOperator(BaseAsyncOperator, RefreshOperator):
+class FetchProfileOperator(RefreshOperator, BaseAsyncOperator):
     """Fetches the profiles of one pack of instances, all at the same time; returns one record per instance.
 
     Args:
@@ -212,7 +163,7 @@ async def _forget_mended_stop(context: Context, store: RunStore) -> None:
         await asyncio.to_thread(forget_stop, store)
 
 
-class TopUpOperator(BaseAsyncOperator, RefreshOperator):
+class TopUpOperator(RefreshOperator, BaseAsyncOperator):
     """Profiles further rounds while there are too few samples; returns a sentence for each check."""
 
     async def aexecute(self, context: Context) -> list[str]:

@@ -35,8 +35,8 @@ from fleetpgo.errors import FleetPGOError, ForgeError, StoreError
 from fleetpgo.run.proposed import Failed
 from fleetpgo.service.files import keys_located, load_named, override
 from fleetpgo_airflow import hooks
-from fleetpgo_airflow.operators import RefreshOperator
 from fleetpgo_airflow.outcomes import translated
+from fleetpgo_airflow.stage import RefreshOperator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
