@@ -296,9 +296,12 @@ class Looks:
 
 def waits(looks: Looks, kind: What, runs: int, poll: int) -> list[Coroutine[Any, Any, Any]]:
     """Return the waits of runs."""
+    from fleetpgo_airflow import fleet  # noqa: PLC0415  # imports Airflow
     from fleetpgo_airflow import waits as real  # noqa: PLC0415  # imports Airflow
 
     real.look = looks.counted(real.look)
+    # As many looks share a reading of the service files as at their usual poll.
+    fleet.SHARED_S *= poll / 60 / MINUTES[kind]
     triggers = [
         real.LookTrigger(what=kind, service=service_of(number), run=RUN, poll=poll) for number in range(runs)
     ]

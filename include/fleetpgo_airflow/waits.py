@@ -71,19 +71,22 @@ def look(what: What, service_name: str, run: str) -> Outcome:
     """Check once, blocking. If the wait is over, the result goes into the store."""
     from fleetpgo.steps.turns import look_for_turn  # noqa: PLC0415  # not when the DAG file is parsed
     from fleetpgo.steps.wait import look_for_merge, look_for_rollout, look_for_week  # noqa: PLC0415  # likewise
+    from fleetpgo_airflow.fleet import services_beside  # noqa: PLC0415  # likewise
 
     with keys_located(service_name):
         service = load_named(service_name)
-        store = hooks.run_store(service_name, run)
+        store, now = hooks.run_store(service_name, run), datetime.now(UTC)
         match what:
             case "turn":
-                return look_for_turn(service, store, lambda: hooks.forge(service), now=datetime.now(UTC))
+                return look_for_turn(
+                    service, store, lambda: hooks.forge(service), now=now, others_of=services_beside
+                )
             case "merge":
                 return look_for_merge(store, hooks.forge(service), service, patience=REOPENED)
             case "rollout":
-                return look_for_rollout(service, store, hooks.prometheus(service), datetime.now(UTC))
+                return look_for_rollout(service, store, hooks.prometheus(service), now)
             case "week":
-                return look_for_week(service, store, datetime.now(UTC))
+                return look_for_week(service, store, now)
 
 
 def first_look(what: What, service_name: str, run: str) -> float:

@@ -19,7 +19,7 @@ from fleetpgo.proposal.wiring.mains import likely_profile
 from fleetpgo.service.files import load_service, service_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fleetpgo.proposal.checkout import Checkout
     from fleetpgo.proposal.signing import Identity
@@ -41,20 +41,34 @@ class Beside:
     profiles: tuple[str, ...] = ()
 
 
-def of_repository(service: ServiceRules) -> list[ServiceRules]:
-    """Return the other services whose files name the same repository.
+def by_repository() -> dict[str, list[ServiceRules]]:
+    """Read all service files; return the services of each repository, by its identity.
 
     A service file with a mistake names none: its own run says so.
     """
-    found = []
+    found: dict[str, list[ServiceRules]] = {}
     for file in service_files():
         try:
-            other = load_service(file)
+            service = load_service(file)
         except ServiceFileError:
             continue
-        if other.name != service.name and other.repository.identity == service.repository.identity:
-            found.append(other)
+        found.setdefault(service.repository.identity, []).append(service)
     return found
+
+
+def beside(service: ServiceRules, fleet: Mapping[str, Iterable[ServiceRules]]) -> list[ServiceRules]:
+    """Return the other services of a service's repository.
+
+    Args:
+        service: rules of the service.
+        fleet: what :func:`by_repository` has found.
+    """
+    return [other for other in fleet.get(service.repository.identity, ()) if other.name != service.name]
+
+
+def of_repository(service: ServiceRules) -> list[ServiceRules]:
+    """Read all service files; return the other services that name the same repository."""
+    return beside(service, by_repository())
 
 
 def of_group(service: ServiceRules) -> list[ServiceRules]:

@@ -76,7 +76,12 @@ def ask_for_turn(service: ServiceRules, store: RunStore, *, opens: bool) -> bool
 
 
 def look_for_turn(
-    service: ServiceRules, store: RunStore, connect: Callable[[], Forge], *, now: datetime
+    service: ServiceRules,
+    store: RunStore,
+    connect: Callable[[], Forge],
+    *,
+    now: datetime,
+    others_of: Callable[[ServiceRules], list[ServiceRules]] = of_repository,
 ) -> Outcome:
     """Take the run's turn to build if the repository's limits leave a place.
 
@@ -85,6 +90,7 @@ def look_for_turn(
         store: artifacts of the run.
         connect: reaches the forge; called only where `open` limits.
         now: the time.
+        others_of: returns the other services of the repository.
 
     Returns:
         ``done`` if the run may build now, ``waiting`` with what it waits for, or ``skipped`` if a newer run
@@ -97,15 +103,20 @@ def look_for_turn(
     own = store.find(Turn)
     if own and own.builds and not (store.exists(Proposed) or store.exists(Failed, BUILD_TASK)):
         return Outcome("done", "the run has its turn")  # and was killed after it had been noted
-    outcome = _take(service, store, connect, now)
+    outcome = _take(service, others_of(service), store, connect, now)
     if outcome.state == "waiting" and (newer := _newer_run(service, store)):
         return skip(store, f"superseded by run {newer}, which waits to build with a newer profile")
     return outcome
 
 
-def _take(service: ServiceRules, store: RunStore, connect: Callable[[], Forge], now: datetime) -> Outcome:
+def _take(
+    service: ServiceRules,
+    others: list[ServiceRules],
+    store: RunStore,
+    connect: Callable[[], Forge],
+    now: datetime,
+) -> Outcome:
     """Take the run's turn, or note what it waits for."""
-    others = of_repository(service)
     limits = limits_of(service, others)
     if limits == LimitRules():
         return Outcome("done", "nothing limits the builds of this repository")
@@ -152,7 +163,7 @@ def require_turn(
     if not ask_for_turn(service, store, opens=opens):
         return
     own = store.read(Turn)
-    outcome = _take(service, store, connect, now)
+    outcome = _take(service, of_repository(service), store, connect, now)
     if outcome.state == "done":
         return
     if not own.builds:
