@@ -18,10 +18,10 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.machine import described
 from fleetpgo.service.files import services_directory
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("services", type=int, nargs="*", default=[100, 1_000])
     counts = parser.parse_args().services
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}\n")
+    print(described(), end="\n\n")
     print("| | services | service files read | CPU s beyond importing Airflow | CPU s, whole process |")
     print("|---|---:|---:|---:|---:|")
     task = "pgo_refresh__service-000"

@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import requests
 
+from bench.machine import described
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
@@ -94,7 +96,7 @@ def main() -> None:
         return
     address = make(options.runs, options.poll)
     server = prometheus(address)
-    print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f};")
+    print(described())
     print(f"{options.runs:,} runs that wait; watched for {options.poll} s each\n")
     print(
         "| they wait for | CPU ms a look | CPU s a minute | queries a minute | most looks in a second | MB |"
