@@ -81,6 +81,12 @@ def test_a_key_that_is_not_known_is_ignored(store):
     assert store.read(Stop) == Stop("HTTP 401")
 
 
+def test_a_text_with_half_a_surrogate_pair_is_read(store):
+    store.write(Stop("HTTP 401"))
+    rewrite(store, Stop, lambda record: record.update(reason="\udcff"))
+    assert "\udcff" in vars(store.read(Stop)).values()
+
+
 def test_a_newer_version_is_refused_with_what_to_do(store):
     store.write(manifest())
     rewrite(store, Manifest, lambda record: record.update(schema_version=99))

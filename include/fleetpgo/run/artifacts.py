@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from fleetpgo.errors import ArtifactError
 from fleetpgo.run.measured import Level, Measurement
@@ -144,7 +144,7 @@ def decode(kind: type[T], data: bytes, where: object) -> T:
     if not file.version:
         return kind(data)  # type: ignore[call-arg]  # all types without a version are bytes
     try:
-        record = json.loads(data)
+        record = _json(data)
     except (ValueError, RecursionError) as error:  # RecursionError: brackets in brackets, thousands deep
         raise ArtifactError(f"artifact {where} is not JSON: {error}", hint=_REMAKE) from error
     version = record.get("schema_version", 0) if isinstance(record, dict) else 0
@@ -165,6 +165,14 @@ def decode(kind: type[T], data: bytes, where: object) -> T:
             f"artifact {where} cannot be read: {field}: {first['msg']}{more}", hint=_REMAKE
         ) from None
     return value
+
+
+def _json(data: bytes) -> Any:  # noqa: ANN401  # whatever it holds
+    """Read JSON as the standard library does; nearly all of it by a reader that takes half the time."""
+    try:
+        return from_json(data)
+    except ValueError:  # half a surrogate pair, a byte order mark, or no JSON
+        return json.loads(data)
 
 
 def encode(value: object) -> bytes:
