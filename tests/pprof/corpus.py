@@ -138,6 +138,10 @@ def corpus() -> dict[str, tuple[str, bytes]]:
         "unknown-mapping": ("bad-reference", changed(lambda p: setattr(p.location[0], "mapping_id", 7))),
         "unknown-string": ("bad-reference", changed(lambda p: setattr(p.function[0], "name", 1000))),
         "negative-string": ("bad-reference", changed(lambda p: setattr(p.function[0], "name", -1))),
+        "negative-file-of-a-mapping": (
+            "bad-reference",
+            changed(lambda p: setattr(p.mapping[0], "filename", -1)),
+        ),
         "unknown-string-in-header": ("bad-reference", changed(lambda p: p.comment.append(500))),
         "two-locations-with-one-id": ("duplicate-id", changed(lambda p: setattr(p.location[1], "id", 1))),
         "function-with-id-zero": ("duplicate-id", changed(lambda p: setattr(p.function[0], "id", 0))),

@@ -9,6 +9,7 @@ import gzip
 
 import pytest
 
+from fleetpgo.pprof.codec.kernel import PACKAGE
 from tests.pprof import worst
 
 MOST_MB = 500
@@ -26,6 +27,13 @@ def test_a_profile_that_multiplies_a_long_name_is_refused_within_the_memory_of_i
     reason, megabytes = outcome(CHEAPEST, "check")
     assert reason == "no-cpu-samples"
     assert megabytes <= MOST_MB
+
+
+def test_reading_in_python_takes_no_more_memory_than_the_limits_allow() -> None:
+    data = gzip.compress(worst.messages()["empty lines"](), 1, mtime=0)
+    reason, _, megabytes = worst.cost(data, "check", f"import sys; sys.modules[{PACKAGE!r}] = None")
+    assert reason == "-"
+    assert 0 < megabytes <= MOST_MB
 
 
 def test_comparing_the_runs_of_an_accepted_profile_takes_bounded_memory() -> None:

@@ -286,6 +286,12 @@ def messages() -> dict[str, Callable[[], bytes]]:
         ),
         (b"main.%0200x" % row for row in range(200_001)),
     )
+    found["empty lines"] = lambda: message(
+        chain(
+            functions(1), [location(1, [(1, 2)]), sample([1]), block(4, number(1, 2) + b"\x22\0" * 1_900_000)]
+        ),
+        distinct(1),
+    )
     found["values"] = lambda: (
         block(1, number(1, 1) + number(2, 2)) * 60
         + message(
@@ -311,9 +317,11 @@ def messages() -> dict[str, Callable[[], bytes]]:
     return found
 
 
-def cost(data: bytes, step: str) -> tuple[str, float, int]:
+def cost(data: bytes, step: str, before: str = "") -> tuple[str, float, int]:
     """Reason of the refusal or -, CPU seconds, and MB at the peak, in a process of its own."""
-    done = subprocess.run([sys.executable, "-c", STEPS, step], input=data, capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", before + STEPS, step], input=data, capture_output=True, check=False
+    )
     if done.returncode:
         return done.stderr.decode()[-300:], 0.0, 0
     reason, seconds, megabytes = done.stdout.split()

@@ -143,9 +143,10 @@ class _Profiles:
         texts = _Ids(places, len(self.strings), "string")
         self.strings += profile.string_table
         functions = _table(
-            [(each.name, each.system_name, each.filename, each.start_line) for each in profile.function], 4
+            ((each.name, each.system_name, each.filename, each.start_line) for each in profile.function),
+            "i8,i8,i8,i8",
         )
-        functions[:, :3] = texts.rows(functions[:, :3])
+        texts.replace(functions, 0, 1, 2)
         of_function = _Ids(_ids(profile.function), self.lengths["functions"], "function")
         self._put("functions", functions)
         of_mapping = _Ids(_ids(profile.mapping), self.lengths["mappings"], "mapping")
@@ -171,33 +172,33 @@ class _Profiles:
 
     def _add_samples(self, profile: profile_pb2.Profile, types: int, texts: _Ids) -> Ints:
         """Add the samples; return which locations of the profile are needed."""
-        stacks: list[Sequence[int]] = [sample.location_id for sample in profile.sample]
-        depths = _ints(map(len, stacks))
+        samples = profile.sample
+        depths = _ints(len(sample.location_id) for sample in samples)
         if depths.max(initial=0) > self.depth and not self.leaves:
             raise Refused("too-deep", "", int(depths.max()), 0)
-        values = [sample.value for sample in profile.sample]
-        for each in values:
-            if len(each) != types:
-                raise Refused("wrong-value-count", "", types, len(each))
-        if self.leaves:
-            stacks, depths = [each[:COMPILER_DEPTH] for each in stacks], np.minimum(depths, COMPILER_DEPTH)
+        for sample in samples:
+            if len(sample.value) != types:
+                raise Refused("wrong-value-count", "", types, len(sample.value))
+        most = COMPILER_DEPTH if self.leaves else self.depth
+        depths = np.minimum(depths, most)
         ids = _Ids(_ids(profile.location), 0, "location")
-        rows = ids.rows(_signed(number for each in stacks for number in each))
+        rows = ids.rows(_signed(number for sample in samples for number in sample.location_id[:most]))
         used = np.arange(len(profile.location))
         if self.leaves:
             used = used_rows(rows, len(used))
             rows = np.searchsorted(used, rows)
         self._put("stacks", rows + self.lengths["locations"])
         self._put("depths", depths)
-        self._put("values", _ints(number for each in values for number in each))
-        labels, counts = _table([], 4), np.zeros(len(depths), np.int64)
+        self._put("values", _ints(number for sample in samples for number in sample.value))
+        labelled = () if self.leaves else samples
+        labels = _table(
+            ((one.key, one.str, one.num, one.num_unit) for sample in labelled for one in sample.label),
+            "i8,i8,i8,i8",
+        )
+        texts.replace(labels, 0, 1, 3)
+        counts = np.zeros(len(depths), np.int64)
         if not self.leaves:
-            of_samples = [sample.label for sample in profile.sample]
-            counts = _ints(map(len, of_samples))
-            labels = _table(
-                [(one.key, one.str, one.num, one.num_unit) for each in of_samples for one in each], 4
-            )
-            labels[:, [0, 1, 3]] = texts.rows(labels[:, [0, 1, 3]])
+            counts = _ints(len(sample.label) for sample in samples)
         self._put("label_ends", self.lengths["labels"] + np.cumsum(counts))
         self._put("labels", labels)
         return used
@@ -210,38 +211,47 @@ class _Profiles:
             if len(used) == len(profile.location)
             else [profile.location[row] for row in used.tolist()]
         )
-        locations = np.empty((len(used), 3), np.int64)
-        locations[:, 0] = mappings.rows_or_none(_signed(each.mapping_id for each in chosen))
-        locations[:, 1] = _signed(each.address for each in chosen)
-        locations[:, 2] = _ints(each.is_folded for each in chosen)
-        of_locations = [each.line for each in chosen]
-        found = [line for each in of_locations for line in each]
-        lines = np.empty((len(found), 3), np.int64)
-        lines[:, 0] = functions.rows_or_none(_signed(line.function_id for line in found))
-        lines[:, 1] = _ints(line.line for line in found)
-        lines[:, 2] = _ints(line.column for line in found)
-        self._put("line_ends", self.lengths["lines"] + np.cumsum(_ints(map(len, of_locations))))
+        locations = _table(((each.mapping_id, each.address, each.is_folded) for each in chosen), "u8,u8,i8")
+        locations[:, 0] = mappings.rows_or_none(locations[:, 0])
+        lines = _table(
+            ((line.function_id, line.line, line.column) for each in chosen for line in each.line), "u8,i8,i8"
+        )
+        lines[:, 0] = functions.rows_or_none(lines[:, 0])
+        counts = _ints(len(each.line) for each in chosen)
+        self._put("line_ends", self.lengths["lines"] + np.cumsum(counts))
         self._put("lines", lines)
         self._put("locations", locations)
 
     def columns(self) -> dict[str, Buffer]:
-        """Return all columns by name."""
-        joined = {name: np.concatenate(parts) for name, parts in self.parts.items()}
-        return {
-            "octets": b"".join(self.strings),
-            "string_ends": np.cumsum(_ints(map(len, self.strings)), dtype=np.int64).tobytes(),
-            **{name: bytearray(column.T.tobytes()) for name, column in joined.items()},
-        }
+        """Return all columns by name, which are let go of here."""
+        sizes, octets = _ints(map(len, self.strings)), b"".join(self.strings)
+        self.strings.clear()
+        found: dict[str, Buffer] = {"octets": octets, "string_ends": np.cumsum(sizes).tobytes()}
+        while self.parts:
+            name, parts = self.parts.popitem()
+            found[name] = bytearray(np.concatenate(parts).T.tobytes())
+        return found
 
 
 def _mappings(profile: profile_pb2.Profile, texts: _Ids) -> Ints:
-    table = np.empty((len(profile.mapping), 9), np.int64)
-    for column, name in enumerate(("memory_start", "memory_limit", "file_offset", "filename", "build_id")):
-        table[:, column] = _signed(getattr(each, name) for each in profile.mapping)
-    table[:, 3:5] = texts.rows(table[:, 3:5])
-    flags = ("has_functions", "has_filenames", "has_line_numbers", "has_inline_frames")
-    for column, name in enumerate(flags, start=5):
-        table[:, column] = _ints(getattr(each, name) for each in profile.mapping)
+    table = _table(
+        (
+            (
+                each.memory_start,
+                each.memory_limit,
+                each.file_offset,
+                each.filename,
+                each.build_id,
+                each.has_functions,
+                each.has_filenames,
+                each.has_line_numbers,
+                each.has_inline_frames,
+            )
+            for each in profile.mapping
+        ),
+        "u8,u8,u8,i8,i8,i8,i8,i8,i8",
+    )
+    texts.replace(table, 3, 4)
     return table
 
 
@@ -272,6 +282,11 @@ class _Ids:
         rows: Ints = self.order[places] + self.first
         return rows
 
+    def replace(self, table: Ints, *columns: int) -> None:
+        """Replace the ids in some columns by rows, one after the other: tables may be large."""
+        for column in columns:
+            table[:, column] = self.rows(table[:, column])
+
     def rows_or_none(self, ids: Ints) -> Ints:
         """Return the row of each id, and NONE for id 0."""
         rows = np.full(len(ids), NONE, np.int64)
@@ -292,5 +307,6 @@ def _signed(numbers: Iterable[int]) -> Ints:
     return np.fromiter(numbers, np.uint64).view(np.int64)
 
 
-def _table(rows: list[tuple[int, ...]], width: int) -> Ints:
-    return np.array(rows, np.int64).reshape(-1, width)
+def _table(rows: Iterable[tuple[int, ...]], kinds: str) -> Ints:
+    """Return (records, numbers). None is kept as an object: of some records there are millions."""
+    return np.fromiter(rows, np.dtype(kinds)).view(np.int64).reshape(-1, len(kinds.split(",")))
