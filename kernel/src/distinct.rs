@@ -43,9 +43,9 @@ impl Distinct {
     /// Return the number of each item: a new one if it has not come before.
     ///
     /// First all are hashed, then all are looked up: so the processor can begin a lookup before another one ends.
-    pub fn numbers<'a>(&mut self, items: impl Iterator<Item = &'a [u8]>) -> Vec<i64> {
-        let hashed: Vec<_> = items.map(|item| (self.state.hash_one(item), item)).collect();
-        hashed.into_iter().map(|(hash, item)| i64::from(self.number(hash, item))).collect()
+    pub fn numbers(&mut self, items: &[&[u8]]) -> Vec<i64> {
+        let hashes: Vec<u64> = items.iter().map(|item| self.state.hash_one(item)).collect();
+        hashes.into_iter().zip(items).map(|(hash, item)| i64::from(self.number(hash, item))).collect()
     }
 
     fn number(&mut self, hash: u64, item: &[u8]) -> u32 {

@@ -7,7 +7,7 @@ mod wire;
 use std::mem::replace;
 
 use pyo3::create_exception;
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList};
 
@@ -116,14 +116,18 @@ impl Distinct {
         rows: Option<&[u8]>,
     ) -> PyResult<Bound<'py, PyByteArray>> {
         let mut start = 0;
-        let numbers = match rows {
-            None => self.known.numbers(integers(ends).map(|end| &octets[replace(&mut start, end)..end])),
+        let items: Option<Vec<&[u8]>> = match rows {
+            None => integers(ends).map(|end| octets.get(replace(&mut start, end)..end)).collect(),
             Some(rows) => {
                 let ends: Vec<usize> = [0].into_iter().chain(integers(ends)).collect();
-                self.known.numbers(integers(rows).map(|row| &octets[ends[row]..ends[row + 1]]))
+                integers(rows)
+                    .map(|row| octets.get(*ends.get(row)?..*ends.get(row.checked_add(1)?)?))
+                    .collect()
             }
         };
-        numbers_of(py, &[numbers])
+        // No panic, which would be no Python `Exception`.
+        let items = items.ok_or_else(|| PyValueError::new_err("an item is outside of the octets"))?;
+        numbers_of(py, &[self.known.numbers(&items)])
     }
 
     /// All items one behind the other.

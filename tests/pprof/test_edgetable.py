@@ -133,6 +133,7 @@ def huge(shape: tuple[int]) -> bytes:
         changed(counts=np.array([1, 1, 2])),
         changed(counts=np.array([2, -1, 2])),
         changed(counts=np.array([3])),
+        changed(name_sizes=np.array([(1 << 63) - 1, (1 << 63) - 1, len("main.callermain.leaf") + 2])),
         changed(names=np.zeros(1, np.uint8)),
         changed(keys=np.array(["0", "1", "2"])),
         changed(edges=np.zeros(3)),

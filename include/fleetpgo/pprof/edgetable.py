@@ -209,6 +209,7 @@ class _Pack:
             or not _are_rows(sites[:, :2], len(ends) - 1)
             or not _are_rows(edges, len(sites))
             or min(arrays[name].min(initial=0) for name in ("name_sizes", "counts")) < 0
+            or min(ends.min(), starts.min()) < 0  # the sums are too large for their numbers
         ):
             raise _bad("its parts do not fit together")
         names = Texts(arrays["names"].tobytes(), ends)

@@ -71,5 +71,14 @@ def test_items_have_the_same_numbers(items, data):
     assert (one.octets(), bytes(one.ends()), len(one)) == (other.octets(), bytes(other.ends()), len(other))
 
 
+@pytest.mark.parametrize(
+    ("ends", "rows"),
+    [([4], None), ([3, 1], None), ([(1 << 64) - 1], None), ([3], [1]), ([3], [(1 << 64) - 1])],
+)
+def test_an_item_outside_of_the_octets_is_an_ordinary_error(ends, rows):
+    with pytest.raises(ValueError, match="outside of the octets"):
+        native.Distinct().of(b"abc", as_bytes(ends), rows and as_bytes(rows))
+
+
 def as_bytes(numbers: list[int]) -> bytes:
     return b"".join(number.to_bytes(8, "little") for number in numbers)
