@@ -27,6 +27,8 @@ PACKAGE = "fleetpgo_kernel"
 FORM = 1
 """Of what the functions take and return. A package of another form is refused."""
 
+_ANEW = "install it anew: pip install ./kernel; or remove it: pip uninstall fleetpgo-kernel"
+
 
 class Distinct(Protocol):
     """Different strings of bytes, numbered in the order in which they first come."""
@@ -87,10 +89,14 @@ def _chosen() -> Kernel:
         kernel = importlib.import_module(PACKAGE)
     except ModuleNotFoundError:
         kernel = importlib.import_module("fleetpgo.pprof.codec.plain")
-    if kernel.FORM != FORM:
+    except ImportError as error:
         raise FleetPGOError(
-            f"The installed package fleetpgo-kernel is of form {kernel.FORM}; this version needs {FORM}.",
-            hint="install it anew: pip install ./kernel",
+            f"The installed package fleetpgo-kernel cannot be loaded: {error}.", hint=_ANEW
+        ) from error
+    form = getattr(kernel, "FORM", None)
+    if form != FORM:
+        raise FleetPGOError(
+            f"The installed package fleetpgo-kernel is of form {form}; this version needs {FORM}.", hint=_ANEW
         )
     return cast("Kernel", kernel)
 
