@@ -66,6 +66,11 @@ def test_a_bad_input_is_refused_with_its_reason(name):
     assert reason_of(data) == reason
 
 
+def test_an_id_is_shown_as_the_number_without_sign_that_it_is():
+    with pytest.raises(ProfileError, match=f"refers to function {1 << 63}, which it does not hold"):
+        check(CORPUS["unknown-function"][1])
+
+
 def test_no_bad_input_takes_two_seconds_or_300_megabytes(tmp_path):
     paths = []
     for name, (_, data) in CORPUS.items():

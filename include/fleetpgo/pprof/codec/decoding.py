@@ -138,6 +138,8 @@ def _header(raw: RawHeader, texts: Texts, first: int, count: int) -> Header:
 
 
 def _bad_reference(table: str, number: int) -> ProfileError:
+    if table != "string":
+        number %= 1 << 64  # ids are without sign
     return ProfileError(
         f"The profile refers to {table} {number}, which it does not hold.",
         reason="bad-reference",
