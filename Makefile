@@ -48,6 +48,7 @@ $(SETUP): $(UV) requirements.txt requirements-dev.txt pyproject.toml Makefile
 # The inner loops in Rust, where the machine has it; without, they are in Python (docs/install.md). No stamp then: the
 # next call looks again.
 $(KERNEL): $(SETUP) $(wildcard kernel/*.toml kernel/Cargo.lock kernel/src/*.rs)
+	@$(UV) pip uninstall --quiet --python .venv fleetpgo-kernel 2>/dev/null  # an older one may not do the same
 	@if ! command -v cargo >/dev/null; then \
 	  echo "no cargo: profiles are read by Python, which takes nine times as long. With Rust 1.88 or newer: make setup again"; \
 	elif echo "building fleetpgo-kernel …" && $(UV) pip install --quiet --python .venv --no-deps --reinstall ./kernel; then touch $@; \
