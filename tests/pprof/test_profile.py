@@ -35,3 +35,7 @@ def test_a_profile_keeps_to_the_limits_that_it_was_decoded_with():
     with pytest.raises(ProfileError) as caught:
         call_edges(decode(data, limits=Limits(records=100)))
     assert caught.value.reason == "too-large"
+
+
+def test_the_gzip_stream_says_neither_time_nor_name_and_always_the_same_system(reals):
+    assert merge(reals).data[:10] == b"\x1f\x8b\x08\0\0\0\0\0\0\x03"

@@ -7,7 +7,7 @@ binary. The gzip stream has fixed settings, no file name and no time.
 
 from __future__ import annotations
 
-import gzip
+import zlib
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from fleetpgo.pprof.codec.arrays import NONE, ranges, starts_of, used_rows
 from fleetpgo.pprof.codec.encoding import Varints, encoded, fields, framed, joined, texts
+from fleetpgo.pprof.codec.reading import GZIP_WINDOW
 from fleetpgo.pprof.codec.texts import go_bytes
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ GZIP_LEVEL = 6
 
 def gzipped(message: bytes) -> bytes:
     """``message`` as a gzip stream: always the same settings, no file name, no time."""
-    return gzip.compress(message, compresslevel=GZIP_LEVEL, mtime=0)
+    # Not the module gzip: from Python 3.13 on it writes another octet for the system.
+    return zlib.compress(message, GZIP_LEVEL, GZIP_WINDOW)
 
 
 class Sorted(NamedTuple):
