@@ -96,7 +96,7 @@ def curling(port: int, seconds: int, instances: int, folder: Path) -> str:
         f"curl -s -o {number}.pb.gz 'http://{address(number)}{path}' &\n" for number in range(instances)
     )
     subprocess.run(["bash", "-c", script + "wait"], cwd=folder, check=True)
-    return f"{len(list(folder.glob('*.pb.gz')))} files, good or not"
+    return f"{len(list(folder.glob('*.pb.gz'))):,} files, good or not"
 
 
 def write_answers(folder: Path) -> None:

@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--profiles", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument(
-        "--many", type=int, default=1000, help="inputs for the comparison of memory; 0: skip it"
+        "--many", type=int, default=10_000, help="inputs for the comparison of memory; 0: skip it"
     )
     asked = parser.parse_args()
 
@@ -143,7 +143,7 @@ def main() -> None:
         many = [str(path) for path in make(FOLDER / "inputs", asked.many)]
         for name, options in (("merge", []), ("merge --minimise", ["--minimise"])):
             memory, few = run(typed(many, *options)).memory, best[f"`fleetpgo profile {name}`"].memory
-            print(f"{name}: {asked.many} inputs take {memory:.0f} MB, {memory / few:.2f} of {len(paths)}'s")
+            print(f"{name}: {asked.many:,} inputs take {memory:.0f} MB, {memory / few:.2f} of {len(paths)}'s")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ of arrival; :mod:`fleetpgo.pprof.codec.writing` brings them in an order that doe
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -60,7 +61,7 @@ class Tables:
         self.first_mappings: Counter[int] = Counter()
         self.weighted = weighted
         self.sums = Sums()
-        self.headers: list[Header] = []
+        self.header: Header | None = None
         self.comments: set[str] = set()
 
     def add(self, profiles: Columns, factors: Sequence[float]) -> None:
@@ -138,26 +139,10 @@ class Tables:
         return Numbering({text: number for number, text in enumerate(self.strings.all())})
 
     def _header(self) -> Header:
-        first = self.headers[0]
-        duration = sum(header.duration for header in self.headers)
-        require_64_bits(duration)
-
-        def agreed(field: str) -> str:
-            found = {getattr(header, field) for header in self.headers}
-            return str(found.pop()) if len(found) == 1 else ""
-
-        return Header(
-            sample_types=first.sample_types,
-            period_type=first.period_type,
-            period=max(header.period for header in self.headers),
-            time=min((header.time for header in self.headers if header.time), default=0),
-            duration=duration,
-            comments=tuple(sorted(self.comments)),
-            drop_frames=agreed("drop_frames"),
-            keep_frames=agreed("keep_frames"),
-            default_sample_type=agreed("default_sample_type"),
-            doc_url=agreed("doc_url"),
-        )
+        if self.header is None:
+            raise ValueError("nothing was added")
+        require_64_bits(self.header.duration)
+        return replace(self.header, comments=tuple(sorted(self.comments)))
 
     def _mappings(self, strings: Numbering[bytes]) -> tuple[Ints, Ints]:
         """Return the mappings, the most frequent first one first, and the row of each number in them."""
@@ -175,9 +160,9 @@ class Tables:
 
     def _add_headers(self, headers: tuple[Header, ...]) -> None:
         for header in headers:
-            check_compatible((self.headers or headers)[0], header)
             self.comments.update(header.comments)
-        self.headers += headers
+            # One for all: those of ten thousand profiles take more memory than the profiles that are read.
+            self.header = _both(self.header, header) if self.header else header
 
     def _number_locations(self, profile: Columns, used: Ints) -> Ints:
         """Numbers of the locations ``used``: rows (mapping, address in it, folded), then its lines."""
@@ -223,6 +208,32 @@ class Tables:
             numbers[row] = number
         self.first_mappings.update(numbers[firsts].tolist())
         return numbers[rows]
+
+
+def _both(one: Header, other: Header) -> Header:
+    """Return the header of two profiles' sum, but for its comments.
+
+    Raises:
+        ProfileError: ``incompatible``.
+    """
+    check_compatible(one, other)
+
+    def agreed(field: str) -> str:
+        text: str = getattr(one, field)
+        return text if text == getattr(other, field) else ""
+
+    return Header(
+        sample_types=one.sample_types,
+        period_type=one.period_type,
+        period=max(one.period, other.period),
+        time=min(filter(None, (one.time, other.time)), default=0),
+        duration=one.duration + other.duration,
+        comments=(),
+        drop_frames=agreed("drop_frames"),
+        keep_frames=agreed("keep_frames"),
+        default_sample_type=agreed("default_sample_type"),
+        doc_url=agreed("doc_url"),
+    )
 
 
 def check_compatible(first: Header, other: Header) -> None:
