@@ -1,7 +1,9 @@
 //! The two inner loops of fleetpgo, for Python: decode pprof messages, and number equal records.
 
 mod distinct;
+mod message;
 mod profile;
+mod rows;
 mod wire;
 
 use std::mem::replace;
@@ -11,7 +13,8 @@ use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList};
 
-use profile::{How, Profiles};
+use message::How;
+use profile::Profiles;
 
 /// Of what the functions take and return; `fleetpgo` asks for one.
 const FORM: u32 = 1;

@@ -3,15 +3,9 @@
 //! Ids become row numbers, and each reference is checked. The columns are those of
 //! `fleetpgo.pprof.codec.columns.Columns`; several profiles lie one behind the other in each.
 
-use std::collections::HashMap;
-
-use crate::wire::{Malformed, Reader, Value, each, numbers};
-
-/// In place of a row number: no mapping, no function.
-const NONE: i64 = -1;
-
-/// Numbers in all samples, and in all locations, for each record that a profile may have.
-const NUMBERS: usize = 8;
+use crate::message::{Header, How, Records, outermost};
+use crate::rows::{NONE, Rows, Strings, count, index, length};
+use crate::wire::{Reader, Value, each, numbers};
 
 /// Locations of a stack that the compiler reads, from the leaf.
 const COMPILER_DEPTH: usize = 2;
@@ -30,35 +24,15 @@ pub struct Refused {
 }
 
 impl Refused {
-    fn new(reason: &'static str, table: &'static str, number: i64) -> Self {
+    pub fn new(reason: &'static str, table: &'static str, number: i64) -> Self {
         Self { reason, table, number, other: 0 }
     }
 }
 
-impl From<Malformed> for Refused {
-    fn from(_: Malformed) -> Self {
+impl From<crate::wire::Malformed> for Refused {
+    fn from(_: crate::wire::Malformed) -> Self {
         Self::new("not-a-profile", "", 0)
     }
-}
-
-/// How a profile is read.
-pub struct How {
-    /// Read of each stack no more than its two innermost locations, and no locations that only others use.
-    pub leaves: bool,
-    /// Most samples, locations, functions, mappings and strings together.
-    pub records: usize,
-    /// Most locations in one sample.
-    pub depth: usize,
-}
-
-/// A profile's fields outside its tables; texts as rows of its own string table.
-#[derive(Default)]
-pub struct Header {
-    pub types: Vec<i64>,
-    pub comments: Vec<i64>,
-    pub period_type: [i64; 2],
-    /// By field number.
-    pub numbers: [i64; 16],
 }
 
 #[derive(Default)]
@@ -81,16 +55,6 @@ pub struct Profiles {
     pub function_ends: Vec<i64>,
     pub mapping_ends: Vec<i64>,
     pub table_ends: Vec<i64>,
-}
-
-/// The records of one message, as they are written.
-#[derive(Default)]
-struct Records<'a> {
-    samples: Vec<&'a [u8]>,
-    mappings: Vec<&'a [u8]>,
-    locations: Vec<&'a [u8]>,
-    functions: Vec<&'a [u8]>,
-    strings: Vec<&'a [u8]>,
 }
 
 impl Profiles {
@@ -284,158 +248,9 @@ fn of_types(values: usize, types: usize) -> Option<Refused> {
         .then(|| Refused { other: count(values), ..Refused::new("wrong-value-count", "", count(types)) })
 }
 
-/// Take a message apart, within the limits.
-fn outermost<'a>(message: &'a [u8], how: &How) -> Result<(Records<'a>, Header), Refused> {
-    let too_large = || Refused::new("too-large", "", 0);
-    let (mut records, mut header) = (Records::default(), Header::default());
-    let mut fields = 0;
-    let mut reader = Reader::new(message);
-    let (mut broken, mut whole) = (false, true);
-    while !reader.is_done() {
-        if fields >= how.records {
-            return Err(too_large());
-        }
-        fields += 1;
-        let Ok((number, value)) = reader.field() else {
-            whole = false;
-            break;
-        };
-        match (number, value) {
-            (1, Value::Bytes(kind)) => {
-                numbers::<2>(kind).map_or_else(|_| broken = true, |kind| header.types.extend(kind))
-            }
-            (2, Value::Bytes(sample)) => records.samples.push(sample),
-            (3, Value::Bytes(mapping)) => records.mappings.push(mapping),
-            (4, Value::Bytes(location)) => records.locations.push(location),
-            (5, Value::Bytes(function)) => records.functions.push(function),
-            (6, Value::Bytes(text)) => records.strings.push(text),
-            (11, Value::Bytes(kind)) => broken |= period_type(kind, &mut header.period_type).is_err(),
-            (13, comments) => {
-                fields +=
-                    if let Value::Bytes(packed) = comments { packed.len().saturating_sub(1) } else { 0 };
-                if fields > how.records {
-                    return Err(too_large());
-                }
-                broken |= each(&comments, |comment| header.comments.push(comment)).is_err();
-            }
-            (field @ (7..=10 | 12 | 14 | 15), Value::Varint(number)) => {
-                header.numbers[field as usize] = number.cast_signed()
-            }
-            _ => {}
-        }
-    }
-    let most = NUMBERS.saturating_mul(how.records);
-    if message.len() > most && varints(&records.samples).max(varints(&records.locations)) > most {
-        return Err(too_large());
-    }
-    if !whole && ends_early(message) {
-        return Err(Refused::new("truncated", "", 0));
-    }
-    if broken || !whole {
-        return Err(Malformed.into());
-    }
-    Ok((records, header))
-}
-
-/// Whether a message that cannot be read ends inside one of its fields.
-fn ends_early(message: &[u8]) -> bool {
-    let mut reader = Reader::new(message);
-    loop {
-        let before = reader.clone();
-        if reader.field().is_err() {
-            return before.ends_inside_a_field();
-        }
-    }
-}
-
-/// A message that is given twice is merged: of each field the last one counts.
-fn period_type(message: &[u8], kind: &mut [i64; 2]) -> Result<(), Malformed> {
-    let mut fields = Reader::new(message);
-    while !fields.is_done() {
-        if let (field @ (1 | 2), Value::Varint(number)) = fields.field()? {
-            kind[field as usize - 1] = number.cast_signed();
-        }
-    }
-    Ok(())
-}
-
-/// How many varints some records may hold: the last octet of each, and no other one, lacks the highest bit.
-fn varints(records: &[&[u8]]) -> usize {
-    records.iter().flat_map(|record| *record).filter(|&&octet| octet < 0x80).count()
-}
-
-/// A profile's part of the string table.
-struct Strings {
-    first: usize,
-    count: usize,
-}
-
-impl Strings {
-    #[inline]
-    fn row(&self, number: i64) -> Result<i64, Refused> {
-        match usize::try_from(number) {
-            Ok(place) if place < self.count => Ok(count(self.first + place)),
-            _ => Err(Refused::new("bad-reference", "string", number)),
-        }
-    }
-}
-
-/// The rows of a table by the ids that a profile gives its records.
-struct Rows {
-    first: usize,
-    count: usize,
-    /// None: the ids are 1, 2, 3 and so on, as Go writes them.
-    by_id: Option<HashMap<i64, i64>>,
-    table: &'static str,
-}
-
-impl Rows {
-    fn of(ids: Vec<i64>, first: usize, table: &'static str) -> Result<Self, Refused> {
-        let rows = ids.len();
-        let mut by_id = None;
-        if !ids.iter().zip(1..).all(|(&id, number)| id == number) {
-            let known: HashMap<_, _> = ids.into_iter().zip(count(first)..).collect();
-            if known.len() < rows || known.contains_key(&0) {
-                return Err(Refused::new("duplicate-id", table, 0));
-            }
-            by_id = Some(known);
-        }
-        Ok(Self { first, count: rows, by_id, table })
-    }
-
-    #[inline]
-    fn row(&self, id: i64) -> Result<i64, Refused> {
-        let row = match &self.by_id {
-            None => match usize::try_from(id.wrapping_sub(1)) {
-                Ok(place) if place < self.count => Some(count(self.first + place)),
-                _ => None,
-            },
-            Some(known) => known.get(&id).copied(),
-        };
-        row.ok_or_else(|| Refused::new("bad-reference", self.table, id))
-    }
-
-    #[inline]
-    fn row_or_none(&self, id: i64) -> Result<i64, Refused> {
-        if id == 0 { Ok(NONE) } else { self.row(id) }
-    }
-}
-
 #[inline]
 fn push<const N: usize>(columns: &mut [Vec<i64>; N], row: [i64; N]) {
     for (column, number) in columns.iter_mut().zip(row) {
         column.push(number);
     }
-}
-
-fn length<T>(column: &[T]) -> i64 {
-    count(column.len())
-}
-
-fn count(number: usize) -> i64 {
-    i64::try_from(number).expect("no more items than bytes of memory")
-}
-
-fn index(row: i64) -> usize {
-    usize::try_from(row).expect("a row that was checked")
 }
