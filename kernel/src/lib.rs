@@ -1,12 +1,13 @@
-//! The two inner loops of fleetpgo, for Python: decode pprof messages, and number equal records.
+//! The inner loops of fleetpgo, for Python: decode pprof messages, add profiles up, and number equal records.
 
 mod distinct;
 mod message;
 mod profile;
 mod rows;
+mod tables;
 mod wire;
 
-use std::mem::replace;
+use std::mem::{replace, take};
 
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyValueError};
@@ -14,10 +15,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList};
 
 use message::How;
-use profile::Profiles;
+use profile::{Mapping, Profiles, Refused as Reason};
+use rows::NONE;
 
 /// Of what the functions take and return; `fleetpgo` asks for one.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
+
+/// Of messages: what larger ones need is let go of at once.
+const KEPT: usize = 8 << 20;
 
 create_exception!(
     fleetpgo_kernel,
@@ -25,6 +30,12 @@ create_exception!(
     PyException,
     "A profile is refused: reason, table, number, other."
 );
+
+impl From<Reason> for PyErr {
+    fn from(why: Reason) -> Self {
+        Refused::new_err((why.reason, why.table, why.number, why.other))
+    }
+}
 
 /// Decode profiles to columns: numbers of 64 bits with sign, in the machine's order.
 ///
@@ -39,63 +50,123 @@ fn decode<'py>(
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
     let how = How { leaves, records, depth };
     let slices: Vec<&[u8]> = messages.iter().map(|message| message.as_bytes()).collect();
-    let found = py.detach(|| {
+    let mut found = py.detach(|| {
         let mut profiles = Profiles::default();
         slices.iter().try_for_each(|message| profiles.add(message, &how)).map(|()| profiles)
-    });
-    let found = found.map_err(|refused| {
-        Refused::new_err((refused.reason, refused.table, refused.number, refused.other))
     })?;
 
-    let headers = PyList::empty(py);
-    for header in found.headers {
-        headers.append((header.types, header.period_type, header.comments, header.numbers))?;
-    }
-    let columns = PyDict::new(py);
-    columns.set_item("octets", PyBytes::new(py, &found.octets))?;
-    for (name, table) in [
-        ("string_ends", &[found.string_ends][..]),
-        ("functions", &found.functions),
-        ("mappings", &found.mappings),
-        ("locations", &found.locations),
-        ("line_ends", &[found.line_ends]),
-        ("lines", &found.lines),
-        ("values", &[found.values]),
-        ("depths", &[found.depths]),
-        ("stacks", &[found.stacks]),
-        ("labels", &found.labels),
-        ("label_ends", &[found.label_ends]),
-        ("sample_ends", &[found.sample_ends]),
-        ("function_ends", &[found.function_ends]),
-        ("mapping_ends", &[found.mapping_ends]),
-        ("table_ends", &[found.table_ends]),
+    let headers = headers_of(py, &mut found)?;
+    let columns = columns_of(py, &found)?;
+    for (name, column) in [
+        (
+            "functions",
+            columns_from(py, &found.functions, |each| {
+                let [name, system_name, file] = each.texts.map(i64::from);
+                [name, system_name, file, i64::from(each.start_line)]
+            })?,
+        ),
+        ("mappings", mappings_of(py, &found.mappings)?),
+        (
+            "locations",
+            columns_from(py, &found.locations, |each| {
+                [number_or_none(each.mapping), each.address, i64::from(each.is_folded)]
+            })?,
+        ),
+        ("line_ends", columns_from(py, &found.locations, |each| [i64::from(each.line_end)])?),
+        (
+            "lines",
+            columns_from(py, &found.lines, |each| {
+                [number_or_none(each.function), i64::from(each.number), each.column]
+            })?,
+        ),
+        ("depths", columns_from(py, &found.samples, |each| [i64::from(each.depth)])?),
+        ("stacks", columns_from(py, &found.stacks, |&row| [i64::from(row)])?),
+        (
+            "labels",
+            columns_from(py, &found.labels, |each| {
+                let [key, text, unit] = each.texts.map(i64::from);
+                [key, text, each.number, unit]
+            })?,
+        ),
+        ("label_ends", columns_from(py, &found.samples, |each| [i64::from(each.label_end)])?),
+        ("function_ends", places_of(py, &found.function_ends)?),
+        ("mapping_ends", places_of(py, &found.mapping_ends)?),
     ] {
-        columns.set_item(name, numbers_of(py, table)?)?;
+        columns.set_item(name, column)?;
     }
     Ok((headers, columns))
 }
 
-/// The numbers of some columns, one behind the other.
-fn numbers_of<'py>(py: Python<'py>, columns: &[Vec<i64>]) -> PyResult<Bound<'py, PyByteArray>> {
-    let size = columns.iter().map(|column| 8 * column.len()).sum();
-    PyByteArray::new_with(py, size, |octets| {
-        let mut rest = octets;
-        for column in columns {
-            let slots;
-            (slots, rest) = rest.split_at_mut(8 * column.len());
-            for (slot, number) in slots.chunks_exact_mut(8).zip(column) {
-                slot.copy_from_slice(&number.to_ne_bytes());
-            }
+/// Every different record of the profiles that were added, numbered.
+#[pyclass]
+#[derive(Default)]
+struct Tables {
+    known: tables::Tables,
+    /// The last profile: memory that is new each time costs as much time as what is done with it.
+    last: Profiles,
+}
+
+#[pymethods]
+impl Tables {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// Add profiles. Returns the headers, and by name columns of strings and samples.
+    fn add<'py>(
+        &mut self,
+        py: Python<'py>,
+        messages: Vec<Bound<'py, PyBytes>>,
+        labels: bool,
+        records: usize,
+        depth: usize,
+    ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
+        let how = How { leaves: false, records, depth };
+        let slices: Vec<&[u8]> = messages.iter().map(|message| message.as_bytes()).collect();
+        let (known, last) = (&mut self.known, &mut self.last);
+        let stacks = py.detach(|| {
+            last.clear();
+            slices.iter().try_for_each(|message| last.add(message, &how))?;
+            Ok::<_, Reason>(known.add(last, labels))
+        })?;
+        let headers = headers_of(py, last)?;
+        let columns = columns_of(py, last)?;
+        columns.set_item("rows", columns_from(py, &stacks, |&number| [number_or_none(number)])?)?;
+        if slices.iter().map(|message| message.len()).sum::<usize>() > KEPT {
+            self.last = Profiles::default();
         }
-        Ok(())
-    })
+        Ok((headers, columns))
+    }
+
+    /// All records, by name.
+    fn all<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let known = &self.known;
+        let columns = PyDict::new(py);
+        columns.set_item("octets", PyBytes::new(py, known.strings.parts()))?;
+        for (name, column) in [
+            ("string_ends", places_of(py, known.strings.ends())?),
+            ("functions", columns_from(py, known.functions.parts(), |&number| [i64::from(number)])?),
+            ("mappings", mappings_of(py, &known.mappings)?),
+            ("firsts", columns_from(py, &known.firsts, |&count| [count])?),
+            ("locations", columns_from(py, known.locations.parts(), |&number| [number])?),
+            ("location_ends", places_of(py, known.locations.ends())?),
+            ("stacks", columns_from(py, known.stacks.parts(), |&number| [i64::from(number)])?),
+            ("stack_ends", places_of(py, known.stacks.ends())?),
+            ("labels", columns_from(py, known.label_sets.parts(), |&number| [number])?),
+            ("label_ends", places_of(py, known.label_sets.ends())?),
+        ] {
+            columns.set_item(name, column)?;
+        }
+        Ok(columns)
+    }
 }
 
 /// Different strings of bytes, numbered in the order in which they first come.
 #[pyclass]
 #[derive(Default)]
 struct Distinct {
-    known: distinct::Distinct,
+    known: distinct::Distinct<u8>,
 }
 
 #[pymethods]
@@ -130,19 +201,75 @@ impl Distinct {
         };
         // No panic, which would be no Python `Exception`.
         let items = items.ok_or_else(|| PyValueError::new_err("an item is outside of the octets"))?;
-        numbers_of(py, &[self.known.numbers(&items)])
+        columns_from(py, &self.known.numbers(items.iter().copied()), |&number| [i64::from(number)])
     }
 
     /// All items one behind the other.
     fn octets<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, self.known.octets())
+        PyBytes::new(py, self.known.parts())
     }
 
     /// The end of each item.
     fn ends<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
-        let ends: Vec<i64> = self.known.ends().iter().map(|&end| end as i64).collect();
-        numbers_of(py, &[ends])
+        places_of(py, self.known.ends())
     }
+}
+
+fn headers_of<'py>(py: Python<'py>, profiles: &mut Profiles) -> PyResult<Bound<'py, PyList>> {
+    let headers = PyList::empty(py);
+    for header in take(&mut profiles.headers) {
+        headers.append((header.types, header.period_type, header.comments, header.numbers))?;
+    }
+    Ok(headers)
+}
+
+/// What both ways of reading profiles return of them.
+fn columns_of<'py>(py: Python<'py>, profiles: &Profiles) -> PyResult<Bound<'py, PyDict>> {
+    let columns = PyDict::new(py);
+    columns.set_item("octets", PyBytes::new(py, &profiles.octets))?;
+    for (name, column) in [
+        ("string_ends", places_of(py, &profiles.string_ends)?),
+        ("table_ends", places_of(py, &profiles.table_ends)?),
+        ("values", columns_from(py, &profiles.values, |&value| [value])?),
+        ("sample_ends", places_of(py, &profiles.sample_ends)?),
+    ] {
+        columns.set_item(name, column)?;
+    }
+    Ok(columns)
+}
+
+fn mappings_of<'py>(py: Python<'py>, mappings: &[Mapping]) -> PyResult<Bound<'py, PyByteArray>> {
+    columns_from(py, mappings, |each| {
+        let ([file, build], [a, b, c, d]) = (each.texts.map(i64::from), each.flags.map(i64::from));
+        [each.start, each.limit, each.offset, file, build, a, b, c, d]
+    })
+}
+
+fn places_of<'py>(py: Python<'py>, places: &[usize]) -> PyResult<Bound<'py, PyByteArray>> {
+    columns_from(py, places, |&place| [place as i64])
+}
+
+/// The columns of a table, one behind the other.
+fn columns_from<'py, T, const N: usize>(
+    py: Python<'py>,
+    rows: &[T],
+    numbers: impl Fn(&T) -> [i64; N],
+) -> PyResult<Bound<'py, PyByteArray>> {
+    PyByteArray::new_with(py, 8 * N * rows.len(), |octets| {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        for (place, column) in octets.chunks_exact_mut(8 * rows.len()).enumerate() {
+            for (slot, row) in column.chunks_exact_mut(8).zip(rows) {
+                slot.copy_from_slice(&numbers(row)[place].to_ne_bytes());
+            }
+        }
+        Ok(())
+    })
+}
+
+fn number_or_none(number: u32) -> i64 {
+    if number == NONE { -1 } else { i64::from(number) }
 }
 
 fn integers(numbers: &[u8]) -> impl Iterator<Item = usize> {
@@ -154,5 +281,6 @@ fn fleetpgo_kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("FORM", FORM)?;
     module.add("Refused", module.py().get_type::<Refused>())?;
     module.add_class::<Distinct>()?;
+    module.add_class::<Tables>()?;
     module.add_function(wrap_pyfunction!(decode, module)?)
 }

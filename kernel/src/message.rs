@@ -1,10 +1,21 @@
 //! Take a message apart, before its records are read, and within the limits.
 
 use crate::profile::Refused;
-use crate::wire::{Malformed, Reader, Value, each, numbers};
+use crate::wire::{Malformed, Reader, number, numbers, octets, packed};
 
 /// Numbers in all samples, and in all locations, for each record that a profile may have.
 const NUMBERS: usize = 8;
+
+// Tags of the fields that are read.
+const SAMPLE_TYPE: u64 = octets(1);
+const SAMPLE: u64 = octets(2);
+const MAPPING: u64 = octets(3);
+const LOCATION: u64 = octets(4);
+const FUNCTION: u64 = octets(5);
+const STRING: u64 = octets(6);
+const PERIOD_TYPE: u64 = octets(11);
+const COMMENTS: u64 = octets(13);
+const COMMENT: u64 = number(13);
 
 /// How a profile is read.
 pub struct How {
@@ -48,30 +59,32 @@ pub fn outermost<'a>(message: &'a [u8], how: &How) -> Result<(Records<'a>, Heade
             return Err(too_large());
         }
         fields += 1;
-        let Ok((number, value)) = reader.field() else {
+        let Ok((tag, octets, number)) = reader.field() else {
             whole = false;
             break;
         };
-        match (number, value) {
-            (1, Value::Bytes(kind)) => {
-                numbers::<2>(kind).map_or_else(|_| broken = true, |kind| header.types.extend(kind))
+        match tag {
+            SAMPLE_TYPE => {
+                numbers::<2>(octets).map_or_else(|_| broken = true, |kind| header.types.extend(kind))
             }
-            (2, Value::Bytes(sample)) => records.samples.push(sample),
-            (3, Value::Bytes(mapping)) => records.mappings.push(mapping),
-            (4, Value::Bytes(location)) => records.locations.push(location),
-            (5, Value::Bytes(function)) => records.functions.push(function),
-            (6, Value::Bytes(text)) => records.strings.push(text),
-            (11, Value::Bytes(kind)) => broken |= period_type(kind, &mut header.period_type).is_err(),
-            (13, comments) => {
-                fields +=
-                    if let Value::Bytes(packed) = comments { packed.len().saturating_sub(1) } else { 0 };
+            SAMPLE => records.samples.push(octets),
+            MAPPING => records.mappings.push(octets),
+            LOCATION => records.locations.push(octets),
+            FUNCTION => records.functions.push(octets),
+            STRING => records.strings.push(octets),
+            PERIOD_TYPE => broken |= period_type(octets, &mut header.period_type).is_err(),
+            COMMENTS => {
+                fields += octets.len().saturating_sub(1);
                 if fields > how.records {
                     return Err(too_large());
                 }
-                broken |= each(&comments, |comment| header.comments.push(comment)).is_err();
+                broken |= packed(octets, |comment| header.comments.push(comment)).is_err();
             }
-            (field @ (7..=10 | 12 | 14 | 15), Value::Varint(number)) => {
-                header.numbers[field as usize] = number.cast_signed()
+            COMMENT => header.comments.push(number.cast_signed()),
+            _ if tag == self::number(tag >> 3) => {
+                if let Some(slot) = header.numbers.get_mut((tag >> 3) as usize) {
+                    *slot = number.cast_signed();
+                }
             }
             _ => {}
         }
@@ -104,8 +117,9 @@ fn ends_early(message: &[u8]) -> bool {
 fn period_type(message: &[u8], kind: &mut [i64; 2]) -> Result<(), Malformed> {
     let mut fields = Reader::new(message);
     while !fields.is_done() {
-        if let (field @ (1 | 2), Value::Varint(number)) = fields.field()? {
-            kind[field as usize - 1] = number.cast_signed();
+        let (tag, _, number) = fields.field()?;
+        if tag == self::number(1) || tag == self::number(2) {
+            kind[(tag >> 3) as usize - 1] = number.cast_signed();
         }
     }
     Ok(())

@@ -1,17 +1,38 @@
-//! Decode messages `Profile` of pprof (profile.proto) to columns of numbers.
+//! Decode messages `Profile` of pprof (profile.proto) to tables of numbers.
 //!
-//! Ids become row numbers, and each reference is checked. The columns are those of
-//! `fleetpgo.pprof.codec.columns.Columns`; several profiles lie one behind the other in each.
+//! Ids become row numbers, and each reference is checked. Several profiles lie one behind the other in each table.
 
 use crate::message::{Header, How, Records, outermost};
-use crate::rows::{NONE, Rows, Strings, count, index, length};
-use crate::wire::{Reader, Value, each, numbers};
+use crate::rows::{NONE, Rows, Strings, row};
+use crate::wire::{Reader, numbers, packed};
 
 /// Locations of a stack that the compiler reads, from the leaf.
 const COMPILER_DEPTH: usize = 2;
 
-const LABEL: u64 = 3;
-const LINE: u64 = 4;
+/// No source file has more lines: so that lines can be subtracted from each other.
+const LAST_LINE: i64 = (1 << 31) - 1;
+
+/// Tags of a location's fields.
+mod location {
+    use crate::wire::{number, octets};
+
+    pub const ID: u64 = number(1);
+    pub const MAPPING: u64 = number(2);
+    pub const ADDRESS: u64 = number(3);
+    pub const LINE: u64 = octets(4);
+    pub const IS_FOLDED: u64 = number(5);
+}
+
+/// Tags of a sample's fields. Repeated numbers may be packed or not.
+mod sample {
+    use crate::wire::{number, octets};
+
+    pub const LOCATIONS: u64 = octets(1);
+    pub const LOCATION: u64 = number(1);
+    pub const VALUES: u64 = octets(2);
+    pub const VALUE: u64 = number(2);
+    pub const LABEL: u64 = octets(3);
+}
 
 /// Why a profile is refused: what `fleetpgo` calls the reason, what it is about, and a number for the sentence.
 #[derive(Debug)]
@@ -35,29 +56,94 @@ impl From<crate::wire::Malformed> for Refused {
     }
 }
 
+pub struct Function {
+    /// Name, system name and file: rows of the string table.
+    pub texts: [u32; 3],
+    pub start_line: i32,
+}
+
+pub struct Mapping {
+    pub start: i64,
+    pub limit: i64,
+    pub offset: i64,
+    /// File and build id: rows of the string table.
+    pub texts: [u32; 2],
+    /// Has functions, file names, line numbers, inline frames.
+    pub flags: [bool; 4],
+}
+
+pub struct Location {
+    /// A row, or NONE.
+    pub mapping: u32,
+    pub is_folded: bool,
+    pub address: i64,
+    pub line_end: u32,
+}
+
+pub struct Line {
+    /// A row, or NONE.
+    pub function: u32,
+    pub number: i32,
+    pub column: i64,
+}
+
+pub struct Label {
+    /// Key, text and unit: rows of the string table.
+    pub texts: [u32; 3],
+    pub number: i64,
+}
+
+pub struct Sample {
+    pub depth: u32,
+    pub label_end: u32,
+}
+
 #[derive(Default)]
 pub struct Profiles {
     pub headers: Vec<Header>,
     pub octets: Vec<u8>,
-    pub string_ends: Vec<i64>,
-    pub functions: [Vec<i64>; 4],
-    pub mappings: [Vec<i64>; 9],
-    pub locations: [Vec<i64>; 3],
-    pub line_ends: Vec<i64>,
-    pub lines: [Vec<i64>; 3],
+    pub string_ends: Vec<usize>,
+    pub functions: Vec<Function>,
+    pub mappings: Vec<Mapping>,
+    pub locations: Vec<Location>,
+    pub lines: Vec<Line>,
     pub values: Vec<i64>,
-    pub depths: Vec<i64>,
-    pub stacks: Vec<i64>,
-    pub labels: [Vec<i64>; 4],
-    pub label_ends: Vec<i64>,
+    pub samples: Vec<Sample>,
+    /// Rows of `locations`.
+    pub stacks: Vec<u32>,
+    pub labels: Vec<Label>,
     /// Of each profile, the end of its rows in the table of that name.
-    pub sample_ends: Vec<i64>,
-    pub function_ends: Vec<i64>,
-    pub mapping_ends: Vec<i64>,
-    pub table_ends: Vec<i64>,
+    pub sample_ends: Vec<usize>,
+    pub function_ends: Vec<usize>,
+    pub mapping_ends: Vec<usize>,
+    pub table_ends: Vec<usize>,
+    ids: Vec<i64>,
 }
 
 impl Profiles {
+    /// Let go of the profiles, but not of the memory: new memory costs as much time as what is done with it.
+    pub fn clear(&mut self) {
+        self.headers.clear();
+        self.octets.clear();
+        self.functions.clear();
+        self.mappings.clear();
+        self.locations.clear();
+        self.lines.clear();
+        self.values.clear();
+        self.samples.clear();
+        self.stacks.clear();
+        self.labels.clear();
+        for ends in [
+            &mut self.string_ends,
+            &mut self.sample_ends,
+            &mut self.function_ends,
+            &mut self.mapping_ends,
+            &mut self.table_ends,
+        ] {
+            ends.clear();
+        }
+    }
+
     /// Add the profile in a message.
     pub fn add(&mut self, message: &[u8], how: &How) -> Result<(), Refused> {
         let (records, header) = outermost(message, how)?;
@@ -73,7 +159,7 @@ impl Profiles {
         if how.leaves {
             self.add_leaves(&records, types, &functions, &mappings)?;
         } else {
-            let first = self.locations[0].len();
+            let first = self.locations.len();
             let ids: Result<_, Refused> = records
                 .locations
                 .iter()
@@ -83,10 +169,10 @@ impl Profiles {
             self.add_samples(&records.samples, types, &locations, &strings, how.depth)?;
         }
         self.headers.push(header);
-        self.sample_ends.push(length(&self.depths));
-        self.function_ends.push(length(&self.functions[0]));
-        self.mapping_ends.push(length(&self.mappings[0]));
-        self.table_ends.push(length(&self.string_ends));
+        self.sample_ends.push(self.samples.len());
+        self.function_ends.push(self.functions.len());
+        self.mapping_ends.push(self.mappings.len());
+        self.table_ends.push(self.string_ends.len());
         Ok(())
     }
 
@@ -96,57 +182,62 @@ impl Profiles {
         }
         for text in strings {
             self.octets.extend_from_slice(text);
-            self.string_ends.push(length(&self.octets));
+            self.string_ends.push(self.octets.len());
         }
         Ok(())
     }
 
     fn add_functions(&mut self, records: &[&[u8]], strings: &Strings) -> Result<Rows, Refused> {
         let mut ids = Vec::with_capacity(records.len());
-        let first = self.functions[0].len();
+        let first = self.functions.len();
         for record in records {
             let [id, name, system_name, file, start] = numbers(record)?;
             ids.push(id);
-            let row = [strings.row(name)?, strings.row(system_name)?, strings.row(file)?, start];
-            push(&mut self.functions, row);
+            self.functions.push(Function {
+                texts: [strings.row(name)?, strings.row(system_name)?, strings.row(file)?],
+                start_line: line_number(start)?,
+            });
         }
         Rows::of(ids, first, "function")
     }
 
     fn add_mappings(&mut self, records: &[&[u8]], strings: &Strings) -> Result<Rows, Refused> {
         let mut ids = Vec::with_capacity(records.len());
-        let first = self.mappings[0].len();
+        let first = self.mappings.len();
         for record in records {
             let [id, start, limit, offset, file, build, flags @ ..]: [i64; 10] = numbers(record)?;
             ids.push(id);
-            let [a, b, c, d] = flags.map(|flag| i64::from(flag != 0));
-            push(
-                &mut self.mappings,
-                [start, limit, offset, strings.row(file)?, strings.row(build)?, a, b, c, d],
-            );
+            self.mappings.push(Mapping {
+                start,
+                limit,
+                offset,
+                texts: [strings.row(file)?, strings.row(build)?],
+                flags: flags.map(|flag| flag != 0),
+            });
         }
         Rows::of(ids, first, "mapping")
     }
 
     /// Add a location; return its id.
     fn add_location(&mut self, record: &[u8], functions: &Rows, mappings: &Rows) -> Result<i64, Refused> {
-        let (mut id, mut mapping, mut address, mut folded) = (0, 0, 0, 0);
+        let (mut id, mut mapping, mut address, mut is_folded) = (0, 0, 0, false);
         let mut fields = Reader::new(record);
         while !fields.is_done() {
-            match fields.field()? {
-                (1, Value::Varint(number)) => id = number.cast_signed(),
-                (2, Value::Varint(number)) => mapping = number.cast_signed(),
-                (3, Value::Varint(number)) => address = number.cast_signed(),
-                (5, Value::Varint(number)) => folded = i64::from(number != 0),
-                (LINE, Value::Bytes(line)) => {
-                    let [function, line, column] = numbers(line)?;
-                    push(&mut self.lines, [functions.row_or_none(function)?, line, column]);
+            match fields.tag()? {
+                location::ID => id = fields.varint()?.cast_signed(),
+                location::MAPPING => mapping = fields.varint()?.cast_signed(),
+                location::ADDRESS => address = fields.varint()?.cast_signed(),
+                location::IS_FOLDED => is_folded = fields.varint()? != 0,
+                location::LINE => {
+                    let [function, number, column] = numbers(fields.bytes()?)?;
+                    let function = functions.row_or_none(function)?;
+                    self.lines.push(Line { function, number: line_number(number)?, column });
                 }
-                _ => {}
+                tag => fields.skip(tag)?,
             }
         }
-        push(&mut self.locations, [mappings.row_or_none(mapping)?, address, folded]);
-        self.line_ends.push(length(&self.lines[0]));
+        let mapping = mappings.row_or_none(mapping)?;
+        self.locations.push(Location { mapping, is_folded, address, line_end: row(self.lines.len()) });
         Ok(id)
     }
 
@@ -161,32 +252,32 @@ impl Profiles {
         let mut deepest_found = 0;
         let mut wrong = None;
         for record in records {
-            let (stack, values) = (self.stacks.len(), self.values.len());
+            self.ids.clear();
+            let values = self.values.len();
             let mut fields = Reader::new(record);
             while !fields.is_done() {
-                match fields.field()? {
-                    (1, ids) => each(&ids, |id| self.stacks.push(id))?,
-                    (2, numbers) => each(&numbers, |number| self.values.push(number))?,
-                    (LABEL, Value::Bytes(label)) => {
-                        let [key, text, number, unit] = numbers(label)?;
-                        let row = [strings.row(key)?, strings.row(text)?, number, strings.row(unit)?];
-                        push(&mut self.labels, row);
+                match fields.tag()? {
+                    sample::LOCATIONS => packed(fields.bytes()?, |id| self.ids.push(id))?,
+                    sample::LOCATION => self.ids.push(fields.varint()?.cast_signed()),
+                    sample::VALUES => packed(fields.bytes()?, |value| self.values.push(value))?,
+                    sample::VALUE => self.values.push(fields.varint()?.cast_signed()),
+                    sample::LABEL => {
+                        let [key, text, number, unit] = numbers(fields.bytes()?)?;
+                        let texts = [strings.row(key)?, strings.row(text)?, strings.row(unit)?];
+                        self.labels.push(Label { texts, number });
                     }
-                    _ => {}
+                    tag => fields.skip(tag)?,
                 }
             }
             wrong = wrong.or_else(|| of_types(self.values.len() - values, types));
-            deepest_found = deepest_found.max(self.stacks.len() - stack);
-            self.depths.push(count(self.stacks.len() - stack));
-            self.label_ends.push(length(&self.labels[0]));
+            deepest_found = deepest_found.max(self.ids.len());
+            self.samples.push(Sample { depth: row(self.ids.len()), label_end: row(self.labels.len()) });
             if deepest_found <= deepest {
-                for id in &mut self.stacks[stack..] {
-                    *id = locations.row(*id)?;
-                }
+                locations.add_rows(&self.ids, &mut self.stacks)?;
             }
         }
         if deepest_found > deepest {
-            return Err(Refused::new("too-deep", "", count(deepest_found)));
+            return Err(Refused::new("too-deep", "", deepest_found as i64));
         }
         wrong.map_or(Ok(()), Err)
     }
@@ -203,41 +294,42 @@ impl Profiles {
         let ids = Rows::of(ids.collect::<Result<_, _>>()?, 0, "location")?;
         let (stacks, mut wrong) = (self.stacks.len(), None);
         for record in &records.samples {
-            let (stack, values) = (self.stacks.len(), self.values.len());
+            self.ids.clear();
+            let values = self.values.len();
             let mut fields = Reader::new(record);
             while !fields.is_done() {
-                match fields.field()? {
-                    (1, Value::Varint(id)) => self.stacks.push(id.cast_signed()),
-                    (1, Value::Bytes(packed)) => {
-                        let mut packed = Reader::new(packed);
-                        while !packed.is_done() && self.stacks.len() < stack + COMPILER_DEPTH {
-                            self.stacks.push(packed.varint()?.cast_signed());
+                match fields.tag()? {
+                    sample::LOCATIONS => {
+                        let mut packed = Reader::new(fields.bytes()?);
+                        while !packed.is_done() && self.ids.len() < COMPILER_DEPTH {
+                            self.ids.push(packed.varint()?.cast_signed());
                         }
                     }
-                    (2, numbers) => each(&numbers, |number| self.values.push(number))?,
-                    _ => {}
+                    sample::LOCATION => self.ids.push(fields.varint()?.cast_signed()),
+                    sample::VALUES => packed(fields.bytes()?, |value| self.values.push(value))?,
+                    sample::VALUE => self.values.push(fields.varint()?.cast_signed()),
+                    tag => fields.skip(tag)?,
                 }
             }
             wrong = wrong.or_else(|| of_types(self.values.len() - values, types));
-            self.stacks.truncate(stack + COMPILER_DEPTH);
-            self.depths.push(count(self.stacks.len() - stack));
-            self.label_ends.push(length(&self.labels[0]));
+            self.ids.truncate(COMPILER_DEPTH);
+            self.samples.push(Sample { depth: row(self.ids.len()), label_end: row(self.labels.len()) });
+            ids.add_rows(&self.ids, &mut self.stacks)?;
         }
         if let Some(wrong) = wrong {
             return Err(wrong);
         }
-        let mut used = vec![false; records.locations.len()];
-        for id in &mut self.stacks[stacks..] {
-            *id = ids.row(*id)?;
-            used[index(*id)] = true;
+        let mut places = vec![NONE; records.locations.len()];
+        for &row in &self.stacks[stacks..] {
+            places[row as usize] = 0;
         }
-        let mut places = vec![NONE; used.len()];
-        for (row, record) in records.locations.iter().enumerate().filter(|(row, _)| used[*row]) {
-            places[row] = length(&self.locations[0]);
+        for (place, record) in places.iter_mut().zip(&records.locations).filter(|(place, _)| **place != NONE)
+        {
+            *place = row(self.locations.len());
             self.add_location(record, functions, mappings)?;
         }
         for row in &mut self.stacks[stacks..] {
-            *row = places[index(*row)];
+            *row = places[*row as usize];
         }
         Ok(())
     }
@@ -245,12 +337,13 @@ impl Profiles {
 
 fn of_types(values: usize, types: usize) -> Option<Refused> {
     (values != types)
-        .then(|| Refused { other: count(values), ..Refused::new("wrong-value-count", "", count(types)) })
+        .then(|| Refused { other: values as i64, ..Refused::new("wrong-value-count", "", types as i64) })
 }
 
 #[inline]
-fn push<const N: usize>(columns: &mut [Vec<i64>; N], row: [i64; N]) {
-    for (column, number) in columns.iter_mut().zip(row) {
-        column.push(number);
+fn line_number(number: i64) -> Result<i32, Refused> {
+    match i32::try_from(number) {
+        Ok(line) if number >= -LAST_LINE => Ok(line),
+        _ => Err(Refused::new("bad-line", "", number)),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::profile::Refused;
 
 /// In place of a row number: no mapping, no function.
-pub const NONE: i64 = -1;
+pub const NONE: u32 = u32::MAX;
 
 /// A profile's part of the string table.
 pub struct Strings {
@@ -15,9 +15,9 @@ pub struct Strings {
 
 impl Strings {
     #[inline]
-    pub fn row(&self, number: i64) -> Result<i64, Refused> {
+    pub fn row(&self, number: i64) -> Result<u32, Refused> {
         match usize::try_from(number) {
-            Ok(place) if place < self.count => Ok(count(self.first + place)),
+            Ok(place) if place < self.count => Ok(row(self.first + place)),
             _ => Err(Refused::new("bad-reference", "string", number)),
         }
     }
@@ -28,7 +28,7 @@ pub struct Rows {
     first: usize,
     count: usize,
     /// None: the ids are 1, 2, 3 and so on, as Go writes them.
-    by_id: Option<HashMap<i64, i64>>,
+    by_id: Option<HashMap<i64, u32>>,
     table: &'static str,
 }
 
@@ -37,7 +37,7 @@ impl Rows {
         let rows = ids.len();
         let mut by_id = None;
         if !ids.iter().zip(1..).all(|(&id, number)| id == number) {
-            let known: HashMap<_, _> = ids.into_iter().zip(count(first)..).collect();
+            let known: HashMap<_, _> = ids.into_iter().zip(row(first)..).collect();
             if known.len() < rows || known.contains_key(&0) {
                 return Err(Refused::new("duplicate-id", table, 0));
             }
@@ -47,31 +47,44 @@ impl Rows {
     }
 
     #[inline]
-    pub fn row(&self, id: i64) -> Result<i64, Refused> {
-        let row = match &self.by_id {
-            None => match usize::try_from(id.wrapping_sub(1)) {
-                Ok(place) if place < self.count => Some(count(self.first + place)),
-                _ => None,
-            },
+    pub fn row(&self, id: i64) -> Result<u32, Refused> {
+        let found = match &self.by_id {
+            None if self.has(id) => Some(row(self.first + id as usize - 1)),
+            None => None,
             Some(known) => known.get(&id).copied(),
         };
-        row.ok_or_else(|| Refused::new("bad-reference", self.table, id))
+        found.ok_or_else(|| Refused::new("bad-reference", self.table, id))
+    }
+
+    /// Whether there is this id among 1, 2, 3 and so on.
+    #[inline]
+    fn has(&self, id: i64) -> bool {
+        id.wrapping_sub(1).cast_unsigned() < self.count as u64
     }
 
     #[inline]
-    pub fn row_or_none(&self, id: i64) -> Result<i64, Refused> {
+    pub fn row_or_none(&self, id: i64) -> Result<u32, Refused> {
         if id == 0 { Ok(NONE) } else { self.row(id) }
+    }
+
+    /// Add the row of each id.
+    #[inline]
+    pub fn add_rows(&self, ids: &[i64], rows: &mut Vec<u32>) -> Result<(), Refused> {
+        if self.by_id.is_none() && ids.iter().all(|&id| self.has(id)) {
+            // All at once: a message has more of these than of anything else.
+            let before = row(self.first).wrapping_sub(1);
+            rows.extend(ids.iter().map(|&id| before.wrapping_add(id as u32)));
+            return Ok(());
+        }
+        for &id in ids {
+            rows.push(self.row(id)?);
+        }
+        Ok(())
     }
 }
 
-pub fn length<T>(column: &[T]) -> i64 {
-    count(column.len())
-}
-
-pub fn count(number: usize) -> i64 {
-    i64::try_from(number).expect("no more items than bytes of memory")
-}
-
-pub fn index(row: i64) -> usize {
-    usize::try_from(row).expect("a row that was checked")
+/// A place in a table as a row number. A profile has less than 2^32 records.
+#[inline]
+pub fn row(place: usize) -> u32 {
+    u32::try_from(place).expect("fewer than 2^32 records")
 }

@@ -4,13 +4,8 @@
 #[derive(Debug)]
 pub struct Malformed;
 
-/// The value of a field, as it is written.
-pub enum Value<'a> {
-    Varint(u64),
-    Bytes(&'a [u8]),
-    /// Eight or four bytes, which no field of a profile has.
-    Fixed,
-}
+const VARINT: u64 = 0;
+const BYTES: u64 = 2;
 
 /// Reads one message field by field.
 #[derive(Clone)]
@@ -28,9 +23,9 @@ impl<'a> Reader<'a> {
         let Ok(tag) = self.varint() else { return self.rest.len() < 10 };
         match tag & 7 {
             _ if tag < 8 => false,
-            0 => self.varint().is_err() && self.rest.len() < 10,
+            VARINT => self.varint().is_err() && self.rest.len() < 10,
             1 | 5 => true,
-            2 => self.varint().is_ok() || self.rest.len() < 10,
+            BYTES => self.varint().is_ok() || self.rest.len() < 10,
             _ => false,
         }
     }
@@ -79,7 +74,7 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+    pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
         let size = usize::try_from(self.varint()?).map_err(|_| Malformed)?;
         self.pass(size)
     }
@@ -91,36 +86,52 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
-    /// Return the next field's number and value. Groups, which are no more than history, are refused.
+    /// Return the next field's tag: its number, and how its value is written.
     #[inline]
-    pub fn field(&mut self) -> Result<(u64, Value<'a>), Malformed> {
+    pub fn tag(&mut self) -> Result<u64, Malformed> {
         let tag = self.varint()?;
-        if tag < 8 || tag > u64::from(u32::MAX) {
-            return Err(Malformed);
+        if (8..=u64::from(u32::MAX)).contains(&tag) { Ok(tag) } else { Err(Malformed) }
+    }
+
+    /// Return the next field's tag, and its octets or its number.
+    #[inline]
+    pub fn field(&mut self) -> Result<(u64, &'a [u8], u64), Malformed> {
+        let tag = self.tag()?;
+        match tag & 7 {
+            VARINT => Ok((tag, &[], self.varint()?)),
+            BYTES => Ok((tag, self.bytes()?, 0)),
+            _ => self.skip(tag).map(|()| (tag, &[][..], 0)),
         }
-        let value = match tag & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => self.pass(8).map(|_| Value::Fixed)?,
-            2 => Value::Bytes(self.bytes()?),
-            5 => self.pass(4).map(|_| Value::Fixed)?,
-            _ => return Err(Malformed),
-        };
-        Ok((tag >> 3, value))
+    }
+
+    /// Pass over the value of a field. Groups, which are no more than history, are refused.
+    pub fn skip(&mut self, tag: u64) -> Result<(), Malformed> {
+        match tag & 7 {
+            VARINT => self.varint().map(drop),
+            1 => self.pass(8).map(drop),
+            BYTES => self.bytes().map(drop),
+            5 => self.pass(4).map(drop),
+            _ => Err(Malformed),
+        }
     }
 }
 
-/// Call `push` for each number of a repeated field, be it packed or not. Other values are passed over.
+/// The tag of a field that is a number.
+pub const fn number(field: u64) -> u64 {
+    field << 3 | VARINT
+}
+
+/// The tag of a field that is a text, a message, or packed numbers.
+pub const fn octets(field: u64) -> u64 {
+    field << 3 | BYTES
+}
+
+/// Call `push` for each of some packed numbers.
 #[inline]
-pub fn each(value: &Value, mut push: impl FnMut(i64)) -> Result<(), Malformed> {
-    match value {
-        Value::Varint(number) => push(number.cast_signed()),
-        Value::Bytes(packed) => {
-            let mut numbers = Reader::new(packed);
-            while !numbers.is_done() {
-                push(numbers.varint()?.cast_signed());
-            }
-        }
-        Value::Fixed => {}
+pub fn packed(octets: &[u8], mut push: impl FnMut(i64)) -> Result<(), Malformed> {
+    let mut numbers = Reader::new(octets);
+    while !numbers.is_done() {
+        push(numbers.varint()?.cast_signed());
     }
     Ok(())
 }
@@ -131,10 +142,10 @@ pub fn numbers<const N: usize>(message: &[u8]) -> Result<[i64; N], Malformed> {
     let mut found = [0; N];
     let mut fields = Reader::new(message);
     while !fields.is_done() {
-        if let (field, Value::Varint(number)) = fields.field()?
-            && let Some(slot) = usize::try_from(field - 1).ok().and_then(|place| found.get_mut(place))
-        {
-            *slot = number.cast_signed();
+        let tag = fields.tag()?;
+        match found.get_mut((tag >> 3) as usize - 1) {
+            Some(slot) if tag & 7 == VARINT => *slot = fields.varint()?.cast_signed(),
+            _ => fields.skip(tag)?,
         }
     }
     Ok(found)

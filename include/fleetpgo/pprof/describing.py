@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fleetpgo.pprof.codec.arrays import Ints
-    from fleetpgo.pprof.codec.columns import Columns
+    from fleetpgo.pprof.codec.columns import Columns, Samples
     from fleetpgo.pprof.codec.reading import Limits
     from fleetpgo.pprof.codec.texts import Texts
     from fleetpgo.pprof.edgetable import OwnEdges
@@ -270,14 +270,14 @@ def _facts_of(
     )
 
 
-def require_cpu_samples(columns: Columns) -> None:
+def require_cpu_samples(profiles: Columns | Samples) -> None:
     """Check that the profiles are CPU profiles without negative values.
 
     Raises:
         ProfileError: with reason ``no-cpu-samples``, the name of another kind such as ``heap-profile``, or
             ``negative-values``.
     """
-    types = columns.header.sample_types
+    types = profiles.header.sample_types
     for kind in types:
         if kind.type in OTHER_KINDS:
             reason = OTHER_KINDS[kind.type]
@@ -286,7 +286,7 @@ def require_cpu_samples(columns: Columns) -> None:
                 reason=reason,
                 hint="Go's CPU profile is at /debug/pprof/profile.",
             )
-    if np.any(columns.values[:, columns.value_index] < 0):
+    if np.any(profiles.values[:, profiles.header.value_index] < 0):
         raise ProfileError(
             "The profile has samples with negative values.",
             reason="negative-values",

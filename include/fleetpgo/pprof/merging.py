@@ -20,13 +20,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.callgraph import CallGraph
-from fleetpgo.pprof.codec.decoding import parse
 from fleetpgo.pprof.codec.leaves import parse_leaves
 from fleetpgo.pprof.codec.reading import JOINT_BYTES, Limits, message
 from fleetpgo.pprof.codec.texts import TextNumbers
@@ -40,11 +39,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from fleetpgo.pprof.codec.arrays import Ints
-    from fleetpgo.pprof.codec.columns import Columns, Header
+    from fleetpgo.pprof.codec.columns import Columns, Header, Samples
     from fleetpgo.pprof.edges import Edges
     from fleetpgo.pprof.edgetable import OwnEdges
 
-    Parser = Callable[[Sequence[bytes], Limits], Columns]
+
+Part = TypeVar("Part", "Columns", "Samples")
+"""Some profiles as they are read."""
 
 Weights = Literal["none", "equal"]
 
@@ -88,7 +89,7 @@ def merge(
     tables, largest = Tables(weighted=weights != "none", keep_labels=keep_labels), _Largest()
     with (
         largest.blamed(),
-        closing(_read(profiles, weights, limits, parse, TOGETHER, largest)) as parts,
+        closing(_read(profiles, weights, limits, tables.read, TOGETHER, largest)) as parts,
     ):
         for part, factors in parts:
             tables.add(part, factors)
@@ -103,24 +104,19 @@ def merge_edges(
     weights: Weights | Sequence[float] = "none",
     limits: Limits = Limits(),  # noqa: B008 -- frozen
 ) -> Edges:
-    """Return the call edges of :func:`merge` without building the profile; same arguments and errors.
+    """Return the call edges of :func:`merge`; same arguments and errors.
 
-    That holds for any ``weights``, too: stacks are rounded alike.
+    Without weights no profile is built.
     """
+    if weights != "none":  # stacks are added up before they are rounded
+        return merge(profiles, weights=weights, limits=limits).edges
     graph, largest = CallGraph(), _Largest()
-    # Weighted, stacks are added up before they are rounded; else their edges are, which takes less time.
-    tables = Tables(weighted=True, keep_labels=False) if weights != "none" else None
     with (
         largest.blamed(),
         closing(_read(profiles, weights, limits, parse_leaves, LEAVES_TOGETHER, largest)) as parts,
     ):
-        for part, factors in parts:
-            if tables:
-                tables.add(part, factors)
-            else:
-                graph.add(part)
-        if tables:
-            graph.add(tables.profile())
+        for part, _ in parts:
+            graph.add(part)
         return graph.edges()
 
 
@@ -148,10 +144,10 @@ def _read(
     profiles: Iterable[bytes],
     weights: Weights | Sequence[float],
     limits: Limits,
-    parser: Parser,
+    parser: Callable[[Sequence[bytes], Limits], Part],
     together: int,
     largest: _Largest,
-) -> Generator[tuple[Columns, list[float]]]:
+) -> Generator[tuple[Part, list[float]]]:
     """Some profiles at a time, and the factor of each.
 
     Raises:
@@ -180,7 +176,7 @@ def _read(
         )
 
 
-def _values(part: Columns) -> list[Ints]:
+def _values(part: Columns | Samples) -> list[Ints]:
     """Return the values of each profile's samples."""
     return np.split(part.values, part.sample_starts[1:-1])
 
@@ -220,10 +216,12 @@ def _ahead(parts: Iterator[list[bytes]]) -> Generator[list[bytes]]:
             yield part
 
 
-def _columns(parts: Iterator[list[bytes]], limits: Limits, parser: Parser) -> Iterator[Columns]:
+def _columns(
+    parts: Iterator[list[bytes]], limits: Limits, parser: Callable[[Sequence[bytes], Limits], Part]
+) -> Iterator[Part]:
     """CPU profiles as columns: those of a part together, or one by one where one of them is bad."""
 
-    def checked(messages: Sequence[bytes]) -> Columns:
+    def checked(messages: Sequence[bytes]) -> Part:
         columns = parser(messages, limits)
         require_cpu_samples(columns)
         return columns

@@ -55,6 +55,22 @@ class Header:
     default_sample_type: str
     doc_url: str
 
+    @property
+    def value_index(self) -> int:
+        """Return the index of the sample value that the compiler reads.
+
+        Raises:
+            ProfileError: ``no-cpu-samples``.
+        """
+        for index, kind in enumerate(self.sample_types):
+            if kind in CPU_VALUE_TYPES:
+                return index
+        types = self.sample_types
+        counted = listed(types, len(types)) or "nothing"
+        raise ProfileError(
+            f"The profile counts {counted}: no CPU samples.", reason="no-cpu-samples", hint=NOT_A_PROFILE
+        )
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -104,19 +120,30 @@ class Columns:
 
     @property
     def value_index(self) -> int:
-        """Return the index of the sample value that the compiler reads.
+        """As :attr:`Header.value_index`."""
+        return self.header.value_index
 
-        Raises:
-            ProfileError: ``no-cpu-samples``.
-        """
-        for index, kind in enumerate(self.header.sample_types):
-            if kind in CPU_VALUE_TYPES:
-                return index
-        types = self.header.sample_types
-        counted = listed(types, len(types)) or "nothing"
-        raise ProfileError(
-            f"The profile counts {counted}: no CPU samples.", reason="no-cpu-samples", hint=NOT_A_PROFILE
-        )
+
+@dataclass(frozen=True)
+class Samples:
+    """What profiles count, where their records are in the tables of a sum.
+
+    Args:
+        headers: what each profile says beside its tables; all count the same things.
+        values: (samples, value types).
+        rows: (samples,) the number of each sample's stack, NONE if all its values are 0.
+        sample_starts: (profiles + 1,): first sample of each profile, and the end of the last.
+    """
+
+    headers: tuple[Header, ...]
+    values: Ints
+    rows: Ints
+    sample_starts: Ints
+
+    @property
+    def header(self) -> Header:
+        """The first header."""
+        return self.headers[0]
 
 
 def require_short_texts(texts: Texts) -> None:

@@ -7,24 +7,30 @@ This module makes arrays of what it returns, and sentences of what it refuses.
 from __future__ import annotations
 
 import functools
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.codec import kernel
-from fleetpgo.pprof.codec.columns import NOT_A_PROFILE, Columns, Header, ValueType, require_short_texts
+from fleetpgo.pprof.codec.columns import (
+    NOT_A_PROFILE,
+    Columns,
+    Header,
+    Samples,
+    ValueType,
+    require_short_texts,
+)
 from fleetpgo.pprof.codec.reading import message
 from fleetpgo.pprof.codec.texts import Texts, go_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fleetpgo.pprof.codec.arrays import Ints
     from fleetpgo.pprof.codec.kernel import RawHeader
     from fleetpgo.pprof.codec.reading import Limits
-
-LAST_LINE = (1 << 31) - 1
 
 _REFETCH = "Fetch the profile again; if it stays so, whatever wrote it does not keep to the pprof format."
 
@@ -50,28 +56,19 @@ def parse(messages: Sequence[bytes], limits: Limits) -> Columns:
 
 def decoded(messages: Sequence[bytes], limits: Limits, *, leaves: bool) -> Columns:
     """Read the messages of one or more profiles; ``leaves``: as :mod:`fleetpgo.pprof.codec.leaves` says."""
-    try:
+    with _refused(messages, limits):
         raw_headers, raw = kernel.KERNEL.decode(messages, leaves, limits.records, limits.stack_depth)
-    except kernel.KERNEL.Refused as refused:
-        raise _refusal(*refused.args, messages=messages, limits=limits) from None
-    texts = Texts(bytes(raw["octets"]), _starts(raw["string_ends"]))
-    require_short_texts(texts)
-    headers = _headers(raw_headers, texts, _starts(raw["table_ends"]))
-    if len({(header.sample_types, header.period_type) for header in headers}) > 1:
-        raise _refusal("incompatible", messages=messages, limits=limits)
-    functions, lines = _table(raw["functions"], 4), _table(raw["lines"], 3)
-    _require_line_numbers(lines[:, 1])
-    _require_line_numbers(functions[:, 3])
+    headers, texts = _headers(raw_headers, raw, messages, limits)
     depths = kernel.numbers(raw["depths"])
     return Columns(
         headers=headers,
         message_bytes=tuple(map(len, messages)),
         strings=texts,
-        functions=functions,
+        functions=_table(raw["functions"], 4),
         mappings=_table(raw["mappings"], 9),
         locations=_table(raw["locations"], 3),
         line_starts=_starts(raw["line_ends"]),
-        lines=lines,
+        lines=_table(raw["lines"], 3),
         values=kernel.numbers(raw["values"]).reshape(len(depths), len(headers[0].sample_types)),
         depths=depths,
         stacks=kernel.numbers(raw["stacks"]),
@@ -83,6 +80,32 @@ def decoded(messages: Sequence[bytes], limits: Limits, *, leaves: bool) -> Colum
     )
 
 
+def added(tables: kernel.Tables, messages: Sequence[bytes], limits: Limits, *, labels: bool) -> Samples:
+    """Read the messages of one or more profiles into the tables of a sum.
+
+    Arguments and errors are those of :func:`parse`; after an error no more can be added.
+    """
+    with _refused(messages, limits):
+        raw_headers, raw = tables.add(messages, labels, limits.records, limits.stack_depth)
+    headers, _ = _headers(raw_headers, raw, messages, limits)
+    rows = kernel.numbers(raw["rows"])
+    return Samples(
+        headers=headers,
+        values=kernel.numbers(raw["values"]).reshape(len(rows), len(headers[0].sample_types)),
+        rows=rows,
+        sample_starts=_starts(raw["sample_ends"]),
+    )
+
+
+@contextmanager
+def _refused(messages: Sequence[bytes], limits: Limits) -> Iterator[None]:
+    """Say what the kernel refuses."""
+    try:
+        yield
+    except kernel.KERNEL.Refused as refused:
+        raise _refusal(*refused.args, messages=messages, limits=limits) from None
+
+
 def _starts(ends: kernel.Buffer) -> Ints:
     return np.concatenate((np.zeros(1, np.int64), kernel.numbers(ends)))
 
@@ -92,23 +115,23 @@ def _table(columns: kernel.Buffer, width: int) -> Ints:
     return kernel.numbers(columns).reshape(width, -1).T
 
 
-def _require_line_numbers(lines: Ints) -> None:
-    """See that lines can be subtracted from each other."""
-    if len(lines) and not -LAST_LINE <= lines.min() <= lines.max() <= LAST_LINE:
-        raise ProfileError(
-            f"The profile names line {max(lines.tolist(), key=abs)}, which no source file has.",
-            reason="bad-line",
-            hint=_REFETCH,
-        )
-
-
-def _headers(raw: Sequence[RawHeader], texts: Texts, tables: Ints) -> tuple[Header, ...]:
-    """Return each profile's fields outside its tables."""
-    starts = tables.tolist()
-    return tuple(
+def _headers(
+    raw_headers: Sequence[RawHeader],
+    raw: Mapping[str, kernel.Buffer],
+    messages: Sequence[bytes],
+    limits: Limits,
+) -> tuple[tuple[Header, ...], Texts]:
+    """Return each profile's fields outside its tables, and all texts."""
+    texts = Texts(bytes(raw["octets"]), _starts(raw["string_ends"]))
+    require_short_texts(texts)
+    starts = _starts(raw["table_ends"]).tolist()
+    headers = tuple(
         _header(of_profile, texts, first, end - first)
-        for of_profile, first, end in zip(raw, starts, starts[1:], strict=False)
+        for of_profile, first, end in zip(raw_headers, starts, starts[1:], strict=False)
     )
+    if len({(header.sample_types, header.period_type) for header in headers}) > 1:
+        raise _refusal("incompatible", messages=messages, limits=limits)
+    return headers, texts
 
 
 def _header(raw: RawHeader, texts: Texts, first: int, count: int) -> Header:
@@ -182,6 +205,7 @@ def _refusal(
             f"A stack has {number:,} locations; the limit is {limits.stack_depth:,}.",
             "Go's runtime writes at most 128: check where the profile comes from.",
         ),
+        "bad-line": (f"The profile names line {number}, which no source file has.", _REFETCH),
         "wrong-value-count": (
             f"The profile has {number} sample types, but a sample with {other} values.",
             _REFETCH,

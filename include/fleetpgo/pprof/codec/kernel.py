@@ -1,4 +1,4 @@
-"""The two inner loops: decode messages to numbers, and number equal records.
+"""The inner loops: decode messages to numbers, add profiles up, and number equal records.
 
 They are in Rust in the package ``fleetpgo-kernel`` (``kernel/``), and in Python in
 :mod:`fleetpgo.pprof.codec.plain`, for machines where the package is not installed. Both do the same:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "fleetpgo_kernel"
 
-FORM = 1
+FORM = 2
 """Of what the functions take and return. A package of another form is refused."""
 
 _ANEW = "install it anew: pip install ./kernel; or remove it: pip uninstall fleetpgo-kernel"
@@ -52,6 +52,54 @@ class Distinct(Protocol):
         """Return the end of each item."""
 
 
+class Tables(Protocol):
+    """Every different string, function, mapping, location and stack of some profiles, numbered.
+
+    Samples with only zeros are left out, and what no other sample uses. Records are equal if all that they say
+    and refer to is, with two exceptions. Mappings are one if they are equal in their sizes in whole pages, their
+    offsets and their build ids, or their file names where there is no build id. And the address of a location
+    is counted from its mapping's start.
+    """
+
+    def add(
+        self,
+        messages: Sequence[bytes],
+        labels: bool,  # noqa: FBT001 -- positional, as it is in Rust
+        records: int,
+        depth: int,
+        /,
+    ) -> tuple[Sequence[RawHeader], Mapping[str, Buffer]]:
+        """Add profiles.
+
+        Args:
+            messages: one for each profile. If one is refused, no more can be added.
+            labels: whether samples with different labels have different stacks.
+            records: as in :meth:`Kernel.decode`.
+            depth: likewise.
+
+        Returns:
+            Of each profile its header, and by name the columns ``octets``, ``string_ends``, ``table_ends``,
+            ``values`` and ``sample_ends``, as :meth:`Kernel.decode` has them; and ``rows``: (samples,) the number
+            of each sample's stack, NONE if all its values are 0.
+        """
+
+    def all(self) -> Mapping[str, Buffer]:
+        """Return all records, by name. Texts are numbers of strings.
+
+        Returns:
+            ``octets``, ``string_ends``: all strings.
+            ``functions``: (functions, 4), row by row: name, system name, file; start line.
+            ``mappings``: (mappings, 9), column by column, as :meth:`Kernel.decode` has them. Of those that are
+            one, the least.
+            ``firsts``: (mappings,) how many profiles have each as their first one.
+            ``locations``, ``location_ends``: of each the mapping or NONE, address, 1 if it is folded; then of
+            each line the function or NONE, line, column.
+            ``stacks``, ``stack_ends``: of each the locations, the leaf first; then, if labels are kept, the
+            number of its set of labels.
+            ``labels``, ``label_ends``: of each set four numbers for each label: key, text, number, unit.
+        """
+
+
 class Kernel(Protocol):
     """What both have. Numbers are of 64 bits, in the machine's order."""
 
@@ -60,6 +108,7 @@ class Kernel(Protocol):
     Refused: type[Exception]
     """Raised with a reason, the name of a table, and two numbers."""
     Distinct: type[Distinct]
+    Tables: type[Tables]
 
     def decode(
         self,

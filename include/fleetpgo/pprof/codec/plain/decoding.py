@@ -1,8 +1,7 @@
-"""The inner loops in Python: what :mod:`fleetpgo.pprof.codec.kernel` describes, with the protobuf runtime."""
+"""Decode messages to columns in Python, with the protobuf runtime."""
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
     Record = profile_pb2.Function | profile_pb2.Mapping | profile_pb2.Location
     Columns = dict[str, list[Ints]]
-
-FORM = 1
 
 NUMBERS = 8
 """Numbers in all samples, and in all locations, for each record that a profile may have. Tags and lengths
@@ -45,41 +42,15 @@ HEADER_FIELDS = {
     15: "doc_url",
 }
 
+LAST_LINE = (1 << 31) - 1
+"""No source file has more lines: so that lines can be subtracted from each other."""
+
 NUMBER_FIELDS = 16
 """Length of the numbers of a header, which are by field."""
 
 
 class Refused(Exception):  # noqa: N818 -- the native one's name
     """A profile is refused: reason, table, and two numbers for the sentence."""
-
-
-class Distinct:
-    """Different strings of bytes, numbered in the order in which they first come."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[bytes, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def of(self, octets: Buffer, ends: Buffer, rows: Buffer | None = None) -> bytes:
-        """Return the number of each item, or of those in some rows."""
-        octets = bytes(octets)
-        cuts = [0, *np.frombuffer(ends, np.int64).tolist()]
-        known = self._numbers
-        places: Iterable[tuple[int, int]] = pairwise(cuts)
-        if rows is not None:
-            chosen = list(places)
-            places = map(chosen.__getitem__, np.frombuffer(rows, np.int64).tolist())
-        return _ints(known.setdefault(octets[start:end], len(known)) for start, end in places).tobytes()
-
-    def octets(self) -> bytes:
-        """Return all items one behind the other."""
-        return b"".join(self._numbers)
-
-    def ends(self) -> bytes:
-        """Return the end of each item."""
-        return np.cumsum(_ints(map(len, self._numbers)), dtype=np.int64).tobytes()
 
 
 def decode(
@@ -147,6 +118,7 @@ class _Profiles:
             "i8,i8,i8,i8",
         )
         texts.replace(functions, 0, 1, 2)
+        _require_line_numbers(functions[:, 3])
         of_function = _Ids(_ids(profile.function), self.lengths["functions"], "function")
         self._put("functions", functions)
         of_mapping = _Ids(_ids(profile.mapping), self.lengths["mappings"], "mapping")
@@ -217,6 +189,7 @@ class _Profiles:
             ((line.function_id, line.line, line.column) for each in chosen for line in each.line), "u8,i8,i8"
         )
         lines[:, 0] = functions.rows_or_none(lines[:, 0])
+        _require_line_numbers(lines[:, 1])
         counts = _ints(len(each.line) for each in chosen)
         self._put("line_ends", self.lengths["lines"] + np.cumsum(counts))
         self._put("lines", lines)
@@ -231,6 +204,12 @@ class _Profiles:
             name, parts = self.parts.popitem()
             found[name] = bytearray(np.concatenate(parts).T.tobytes())
         return found
+
+
+def _require_line_numbers(lines: Ints) -> None:
+    bad = np.flatnonzero((lines < -LAST_LINE) | (lines > LAST_LINE))
+    if len(bad):
+        raise Refused("bad-line", "", int(lines[bad[0]]), 0)
 
 
 def _mappings(profile: profile_pb2.Profile, texts: _Ids) -> Ints:
