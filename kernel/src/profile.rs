@@ -249,8 +249,7 @@ impl Profiles {
         strings: &Strings,
         deepest: usize,
     ) -> Result<(), Refused> {
-        let mut deepest_found = 0;
-        let mut wrong = None;
+        let (mut deepest_found, mut wrong, mut unknown) = (0, None, None);
         for record in records {
             self.ids.clear();
             let values = self.values.len();
@@ -270,16 +269,14 @@ impl Profiles {
                 }
             }
             wrong = wrong.or_else(|| of_types(self.values.len() - values, types));
+            unknown = unknown.or(locations.add_rows(&self.ids, &mut self.stacks).err());
             deepest_found = deepest_found.max(self.ids.len());
             self.samples.push(Sample { depth: row(self.ids.len()), label_end: row(self.labels.len()) });
-            if deepest_found <= deepest {
-                locations.add_rows(&self.ids, &mut self.stacks)?;
-            }
         }
         if deepest_found > deepest {
             return Err(Refused::new("too-deep", "", deepest_found as i64));
         }
-        wrong.map_or(Ok(()), Err)
+        wrong.or(unknown).map_or(Ok(()), Err)
     }
 
     /// Add what a compiler reads of the samples, and the locations that it needs for that.

@@ -49,17 +49,13 @@ impl Rows {
     #[inline]
     pub fn row(&self, id: i64) -> Result<u32, Refused> {
         let found = match &self.by_id {
-            None if self.has(id) => Some(row(self.first + id as usize - 1)),
+            None if id.wrapping_sub(1).cast_unsigned() < self.count as u64 => {
+                Some(row(self.first + id as usize - 1))
+            }
             None => None,
             Some(known) => known.get(&id).copied(),
         };
         found.ok_or_else(|| Refused::new("bad-reference", self.table, id))
-    }
-
-    /// Whether there is this id among 1, 2, 3 and so on.
-    #[inline]
-    fn has(&self, id: i64) -> bool {
-        id.wrapping_sub(1).cast_unsigned() < self.count as u64
     }
 
     #[inline]
@@ -70,16 +66,21 @@ impl Rows {
     /// Add the row of each id.
     #[inline]
     pub fn add_rows(&self, ids: &[i64], rows: &mut Vec<u32>) -> Result<(), Refused> {
-        if self.by_id.is_none() && ids.iter().all(|&id| self.has(id)) {
+        let added = rows.len();
+        if self.by_id.is_none() {
             // All at once: a message has more of these than of anything else.
-            let before = row(self.first).wrapping_sub(1);
-            rows.extend(ids.iter().map(|&id| before.wrapping_add(id as u32)));
-            return Ok(());
+            let (first, mut are_known) = (row(self.first), true);
+            rows.extend(ids.iter().map(|&id| {
+                let place = id.wrapping_sub(1).cast_unsigned();
+                are_known &= place < self.count as u64;
+                first.wrapping_add(place as u32)
+            }));
+            if are_known {
+                return Ok(());
+            }
         }
-        for &id in ids {
-            rows.push(self.row(id)?);
-        }
-        Ok(())
+        rows.truncate(added);
+        ids.iter().try_for_each(|&id| self.row(id).map(|row| rows.push(row)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tables of a sum of profiles: every different string, function, mapping, location and stack so far, numbered.
+//! Tables of a sum of profiles: every different record so far, numbered.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -10,9 +10,6 @@ use crate::rows::{NONE, row};
 
 /// Sizes of mappings are compared in whole pages, as google/pprof does.
 const PAGE: u64 = 0x1000;
-
-/// In place of `NONE` in rows of a known profile that nothing has used yet.
-const UNUSED: u32 = NONE - 1;
 
 #[derive(Default)]
 pub struct Tables {
@@ -34,146 +31,99 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Add what the samples of some profiles use. Returns the number of each sample's stack, NONE if all its values are 0.
+    /// Add all records of some profiles. Returns the number of each sample's stack, NONE if all its values are 0.
     pub fn add(&mut self, profiles: &Profiles, labels: bool) -> Vec<u32> {
+        let locations = self.number_locations(profiles);
         let types = profiles.headers.first().map_or(0, |header| header.types.len() / 2);
-        let is_kept =
-            |sample: usize| profiles.values[sample * types..][..types].iter().any(|&value| value != 0);
-
-        let mut locations = vec![NONE; profiles.locations.len()];
-        let mut start = 0;
-        for (number, sample) in profiles.samples.iter().enumerate() {
-            let stack = &profiles.stacks[start..][..sample.depth as usize];
-            start += stack.len();
-            if is_kept(number) {
-                stack.iter().for_each(|&location| locations[location as usize] = UNUSED);
-            }
-        }
-        self.number_locations(profiles, &mut locations);
-
         let mut parts = Vec::with_capacity(profiles.stacks.len() + profiles.samples.len());
         let mut ends = Vec::with_capacity(profiles.samples.len());
+        let mut rows = Vec::with_capacity(profiles.samples.len());
         let (mut start, mut first_label) = (0, 0);
-        for (number, sample) in profiles.samples.iter().enumerate() {
+        for (sample, values) in profiles.samples.iter().zip(profiles.values.chunks_exact(types.max(1))) {
             let stack = &profiles.stacks[start..][..sample.depth as usize];
             start += stack.len();
             let own = first_label..sample.label_end as usize;
             first_label = own.end;
-            if is_kept(number) {
-                parts.extend(stack.iter().map(|&location| locations[location as usize]));
-                if labels {
-                    parts.push(self.number_labels(profiles, &profiles.labels[own]));
-                }
-                ends.push(parts.len());
-            }
-        }
-        let mut numbers = self.stacks.numbers(slices(&parts, &ends)).into_iter();
-        let every = 0..profiles.samples.len();
-        every.map(|number| if is_kept(number) { numbers.next().unwrap_or(NONE) } else { NONE }).collect()
-    }
-
-    /// Replace the mark of each used location by its number.
-    fn number_locations(&mut self, profiles: &Profiles, locations: &mut [u32]) {
-        let mut functions = vec![NONE; profiles.functions.len()];
-        let mut mappings = vec![NONE; profiles.mappings.len()];
-        // The first mapping is the main binary, whether a sample lies in it or not.
-        first_mappings(profiles).for_each(|first| mappings[first] = UNUSED);
-        let mut first = 0;
-        for (mark, location) in locations.iter().zip(&profiles.locations) {
-            let lines = &profiles.lines[first..location.line_end as usize];
-            first += lines.len();
-            if *mark == NONE {
+            if values.iter().all(|&value| value == 0) {
+                rows.push(NONE);
                 continue;
             }
-            for line in lines.iter().filter(|line| line.function != NONE) {
-                functions[line.function as usize] = UNUSED;
-            }
-            if location.mapping != NONE {
-                mappings[location.mapping as usize] = UNUSED;
-            }
-        }
-        self.number_functions(profiles, &mut functions);
-        self.number_mappings(profiles, &mut mappings);
-
-        let mut parts = Vec::with_capacity(3 * (profiles.locations.len() + profiles.lines.len()));
-        let mut ends = Vec::with_capacity(profiles.locations.len());
-        let mut first = 0;
-        for (mark, location) in locations.iter().zip(&profiles.locations) {
-            let lines = &profiles.lines[first..location.line_end as usize];
-            first += lines.len();
-            if *mark == NONE {
-                continue;
-            }
-            let (mapping, start) = match profiles.mappings.get(location.mapping as usize) {
-                Some(mapping) => (mappings[location.mapping as usize], mapping.start),
-                None => (NONE, 0),
-            };
-            let address = location.address.wrapping_sub(start);
-            parts.extend([number_or_none(mapping), address, i64::from(location.is_folded)]);
-            for line in lines {
-                let function = functions.get(line.function as usize).map_or(NONE, |&number| number);
-                parts.extend([number_or_none(function), i64::from(line.number), line.column]);
+            rows.push(0);
+            parts.extend(stack.iter().map(|&location| locations[location as usize]));
+            if labels {
+                parts.push(self.number_labels(profiles, &profiles.labels[own]));
             }
             ends.push(parts.len());
         }
-        replace_marks(locations, self.locations.numbers(slices(&parts, &ends)));
+        let numbers = self.stacks.numbers(slices(&parts, &ends));
+        rows.iter_mut().filter(|row| **row != NONE).zip(numbers).for_each(|(row, number)| *row = number);
+        rows
     }
 
-    fn number_functions(&mut self, profiles: &Profiles, functions: &mut [u32]) {
-        let used = || {
-            profiles
-                .functions
-                .iter()
-                .zip(&*functions)
-                .filter(|(_, mark)| **mark != NONE)
-                .map(|(each, _)| each)
-        };
-        let mut strings = vec![NONE; profiles.string_ends.len()];
-        for function in used() {
-            function.texts.iter().for_each(|&text| strings[text as usize] = UNUSED);
-        }
+    fn number_locations(&mut self, profiles: &Profiles) -> Vec<u32> {
         let texts = profiles
             .string_ends
             .iter()
             .scan(0, |start, &end| Some(&profiles.octets[replace(start, end)..end]));
-        let texts = texts.zip(&strings).filter(|(_, mark)| **mark != NONE).map(|(text, _)| text);
-        let numbers = self.strings.numbers(texts);
-        replace_marks(&mut strings, numbers);
-
-        let rows = used().map(|function| {
-            let [name, system_name, file] = function.texts.map(|text| strings[text as usize].cast_signed());
+        let texts = self.strings.numbers(texts);
+        let functions = profiles.functions.iter().map(|function| {
+            let [name, system_name, file] = function.texts.map(|text| texts[text as usize].cast_signed());
             [name, system_name, file, function.start_line]
         });
-        let rows: Vec<[i32; 4]> = rows.collect();
-        let numbers = self.functions.numbers(rows.iter().map(|function| &function[..]));
-        replace_marks(functions, numbers);
+        let functions: Vec<[i32; 4]> = functions.collect();
+        let functions = self.functions.numbers(functions.iter().map(|function| &function[..]));
+        let mappings = self.number_mappings(profiles, &texts);
+
+        let mut parts = Vec::with_capacity(3 * (profiles.locations.len() + profiles.lines.len()));
+        let mut ends = Vec::with_capacity(profiles.locations.len());
+        let mut first = 0;
+        for location in &profiles.locations {
+            let (mapping, start) = match profiles.mappings.get(location.mapping as usize) {
+                Some(mapping) => (i64::from(mappings[location.mapping as usize]), mapping.start),
+                None => (-1, 0),
+            };
+            parts.extend([mapping, location.address.wrapping_sub(start), i64::from(location.is_folded)]);
+            for line in &profiles.lines[first..location.line_end as usize] {
+                let function = functions.get(line.function as usize).map_or(-1, |&number| i64::from(number));
+                parts.extend([function, i64::from(line.number), line.column]);
+            }
+            first = location.line_end as usize;
+            ends.push(parts.len());
+        }
+        self.locations.numbers(slices(&parts, &ends))
     }
 
-    fn number_mappings(&mut self, profiles: &Profiles, mappings: &mut [u32]) {
-        for (mark, mapping) in mappings.iter_mut().zip(&profiles.mappings) {
-            if *mark == NONE {
-                continue;
-            }
-            let texts = mapping.texts.map(|text| self.number_text(profiles, text));
-            let [file, build] = texts;
+    fn number_mappings(&mut self, profiles: &Profiles, texts: &[u32]) -> Vec<u32> {
+        let mut numbers = Vec::with_capacity(profiles.mappings.len());
+        for mapping in &profiles.mappings {
+            let [file, build] = mapping.texts.map(|text| texts[text as usize]);
             let name = if self.strings.item(build).is_empty() { file } else { build };
             let size =
                 mapping.limit.wrapping_sub(mapping.start).cast_unsigned().wrapping_add(PAGE - 1) / PAGE;
-            let own = Mapping { texts, ..*mapping };
-            *mark = *self.by_key.entry((size, mapping.offset, name)).or_insert(row(self.mappings.len()));
-            match self.mappings.get(*mark as usize) {
+            let own = Mapping { texts: [file, build], ..*mapping };
+            let next = row(self.mappings.len());
+            let number = *self.by_key.entry((size, mapping.offset, name)).or_insert(next);
+            match self.mappings.get(number as usize) {
                 None => {
                     self.mappings.push(own);
                     self.firsts.push(0);
                 }
                 // Any rule will do that does not ask who came first.
                 Some(known) if self.order(&own, known) == Ordering::Less => {
-                    self.mappings[*mark as usize] = own
+                    self.mappings[number as usize] = own;
                 }
                 Some(_) => {}
             }
+            numbers.push(number);
         }
-        first_mappings(profiles).for_each(|first| self.firsts[mappings[first] as usize] += 1);
+        // The first mapping is the main binary, whether a sample lies in it or not.
+        let mut start = 0;
+        for &end in &profiles.mapping_ends {
+            if let Some(&first) = numbers[replace(&mut start, end)..end].first() {
+                self.firsts[first as usize] += 1;
+            }
+        }
+        numbers
     }
 
     fn order(&self, one: &Mapping, other: &Mapping) -> Ordering {
@@ -204,23 +154,6 @@ impl Tables {
     }
 }
 
-/// The place of each profile's first mapping.
-fn first_mappings(profiles: &Profiles) -> impl Iterator<Item = usize> {
-    let starts_and_ends =
-        profiles.mapping_ends.iter().scan(0, |start, &end| Some((replace(start, end), end)));
-    starts_and_ends.filter(|(start, end)| start < end).map(|(start, _)| start)
-}
-
 fn slices<'a, T>(parts: &'a [T], ends: &'a [usize]) -> impl Iterator<Item = &'a [T]> + Clone {
     ends.iter().scan(0, |start, &end| Some(&parts[replace(start, end)..end]))
-}
-
-fn replace_marks(marks: &mut [u32], numbers: Vec<u32>) {
-    for (mark, number) in marks.iter_mut().filter(|mark| **mark != NONE).zip(numbers) {
-        *mark = number;
-    }
-}
-
-fn number_or_none(number: u32) -> i64 {
-    if number == NONE { -1 } else { i64::from(number) }
 }

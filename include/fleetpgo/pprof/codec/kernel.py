@@ -55,10 +55,10 @@ class Distinct(Protocol):
 class Tables(Protocol):
     """Every different string, function, mapping, location and stack of some profiles, numbered.
 
-    Samples with only zeros are left out, and what no other sample uses. Records are equal if all that they say
-    and refer to is, with two exceptions. Mappings are one if they are equal in their sizes in whole pages, their
-    offsets and their build ids, or their file names where there is no build id. And the address of a location
-    is counted from its mapping's start.
+    Samples with only zeros are left out, and what no other sample uses. Records are equal if all that they
+    say and refer to is, with two exceptions. Mappings are one if they are equal in their sizes in whole
+    pages, their offsets and their build ids, or their file names where there is no build id. And the address
+    of a location is counted from its mapping's start.
     """
 
     def add(
@@ -79,8 +79,8 @@ class Tables(Protocol):
 
         Returns:
             Of each profile its header, and by name the columns ``octets``, ``string_ends``, ``table_ends``,
-            ``values`` and ``sample_ends``, as :meth:`Kernel.decode` has them; and ``rows``: (samples,) the number
-            of each sample's stack, NONE if all its values are 0.
+            ``values`` and ``sample_ends``, as :meth:`Kernel.decode` has them; and ``rows``: (samples,) the
+            number of each sample's stack, NONE if all its values are 0.
         """
 
     def all(self) -> Mapping[str, Buffer]:
@@ -89,8 +89,8 @@ class Tables(Protocol):
         Returns:
             ``octets``, ``string_ends``: all strings.
             ``functions``: (functions, 4), row by row: name, system name, file; start line.
-            ``mappings``: (mappings, 9), column by column, as :meth:`Kernel.decode` has them. Of those that are
-            one, the least.
+            ``mappings``: (mappings, 9), column by column, as :meth:`Kernel.decode` has them. Of those that
+            are one, the least.
             ``firsts``: (mappings,) how many profiles have each as their first one.
             ``locations``, ``location_ends``: of each the mapping or NONE, address, 1 if it is folded; then of
             each line the function or NONE, line, column.
