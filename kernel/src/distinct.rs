@@ -47,7 +47,19 @@ impl<T: Copy + Eq + Hash> Distinct<T> {
         T: 'a,
     {
         let hashes: Vec<u64> = items.clone().map(|item| self.state.hash_one(item)).collect();
-        hashes.into_iter().zip(items).map(|(hash, item)| self.number(hash, item)).collect()
+        let likely: Vec<u32> = hashes.iter().map(|&hash| self.likely(hash)).collect();
+        let found = hashes.into_iter().zip(likely).zip(items);
+        found
+            .map(|((hash, likely), item)| {
+                if likely != u32::MAX && self.item(likely) == item { likely } else { self.number(hash, item) }
+            })
+            .collect()
+    }
+
+    /// The first item with that hash, as far as it is compared here.
+    fn likely(&self, hash: u64) -> u32 {
+        let high = (hash >> 32) as u32;
+        self.table.find(hash, |entry| entry.high == high).map_or(u32::MAX, |entry| entry.number)
     }
 
     fn number(&mut self, hash: u64, wanted: &[T]) -> u32 {

@@ -146,15 +146,18 @@ impl Tables {
         columns.set_item("octets", PyBytes::new(py, known.strings.parts()))?;
         for (name, column) in [
             ("string_ends", places_of(py, known.strings.ends())?),
-            ("functions", columns_from(py, known.functions.parts(), |&number| [i64::from(number)])?),
+            (
+                "functions",
+                columns_from(py, known.functions.parts().as_chunks::<4>().0, |row| row.map(i64::from))?,
+            ),
             ("mappings", mappings_of(py, &known.mappings)?),
             ("firsts", columns_from(py, &known.firsts, |&count| [count])?),
-            ("locations", columns_from(py, known.locations.parts(), |&number| [number])?),
-            ("location_ends", places_of(py, known.locations.ends())?),
+            ("locations", columns_from(py, &known.locations(), |&row| row)?),
+            ("location_ends", places_of(py, &known.location_ends())?),
             ("stacks", columns_from(py, known.stacks.parts(), |&number| [i64::from(number)])?),
             ("stack_ends", places_of(py, known.stacks.ends())?),
-            ("labels", columns_from(py, known.label_sets.parts(), |&number| [number])?),
-            ("label_ends", places_of(py, known.label_sets.ends())?),
+            ("labels", columns_from(py, known.label_sets.parts().as_chunks::<4>().0, |&row| row)?),
+            ("label_ends", columns_from(py, known.label_sets.ends(), |&end| [end as i64 / 4])?),
         ] {
             columns.set_item(name, column)?;
         }

@@ -16,8 +16,8 @@ pub struct Tables {
     pub strings: Distinct<u8>,
     /// Name, system name and file as numbers of strings; start line.
     pub functions: Distinct<i32>,
-    /// Mapping or NONE, address in it, 1 if folded; of each line function or NONE, line, column.
-    pub locations: Distinct<i64>,
+    /// Mapping or -1, 1 if folded, halves of the address in it; of each line function or -1, line, halves of the column.
+    locations: Distinct<i32>,
     /// Locations; then the set of labels, where labels are kept.
     pub stacks: Distinct<u32>,
     /// Of each label key, text and unit as numbers of strings; number. In the order of these numbers.
@@ -60,6 +60,19 @@ impl Tables {
         rows
     }
 
+    /// All locations: rows of three numbers, first mapping or -1, 1 if folded, address in it; then of each line
+    /// function or -1, line, column.
+    pub fn locations(&self) -> Vec<[i64; 3]> {
+        let rows = self.locations.parts().as_chunks().0.iter();
+        let whole = |low: i32, high: i32| i64::from(high) << 32 | i64::from(low.cast_unsigned());
+        rows.map(|&[one, two, low, high]| [i64::from(one), i64::from(two), whole(low, high)]).collect()
+    }
+
+    /// The end of each location in these rows.
+    pub fn location_ends(&self) -> Vec<usize> {
+        self.locations.ends().iter().map(|end| end / 4).collect()
+    }
+
     fn number_locations(&mut self, profiles: &Profiles) -> Vec<u32> {
         let texts = profiles
             .string_ends
@@ -74,18 +87,21 @@ impl Tables {
         let functions = self.functions.numbers(functions.iter().map(|function| &function[..]));
         let mappings = self.number_mappings(profiles, &texts);
 
-        let mut parts = Vec::with_capacity(3 * (profiles.locations.len() + profiles.lines.len()));
+        let mut parts = Vec::with_capacity(4 * (profiles.locations.len() + profiles.lines.len()));
         let mut ends = Vec::with_capacity(profiles.locations.len());
         let mut first = 0;
         for location in &profiles.locations {
             let (mapping, start) = match profiles.mappings.get(location.mapping as usize) {
-                Some(mapping) => (i64::from(mappings[location.mapping as usize]), mapping.start),
+                Some(mapping) => (mappings[location.mapping as usize].cast_signed(), mapping.start),
                 None => (-1, 0),
             };
-            parts.extend([mapping, location.address.wrapping_sub(start), i64::from(location.is_folded)]);
+            let [low, high] = halves(location.address.wrapping_sub(start));
+            parts.extend([mapping, i32::from(location.is_folded), low, high]);
             for line in &profiles.lines[first..location.line_end as usize] {
-                let function = functions.get(line.function as usize).map_or(-1, |&number| i64::from(number));
-                parts.extend([function, i64::from(line.number), line.column]);
+                let function =
+                    functions.get(line.function as usize).map_or(-1, |&number| number.cast_signed());
+                let [low, high] = halves(line.column);
+                parts.extend([function, line.number, low, high]);
             }
             first = location.line_end as usize;
             ends.push(parts.len());
@@ -152,6 +168,10 @@ impl Tables {
         let start = if text == 0 { 0 } else { profiles.string_ends[text - 1] };
         self.strings.numbers([&profiles.octets[start..profiles.string_ends[text]]].into_iter())[0]
     }
+}
+
+fn halves(number: i64) -> [i32; 2] {
+    [number as i32, (number >> 32) as i32]
 }
 
 fn slices<'a, T>(parts: &'a [T], ends: &'a [usize]) -> impl Iterator<Item = &'a [T]> + Clone {

@@ -14,7 +14,7 @@ import numpy as np
 
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.codec import kernel
-from fleetpgo.pprof.codec.arrays import NONE, starts_of
+from fleetpgo.pprof.codec.arrays import NONE, ranges, starts_of, used_rows
 from fleetpgo.pprof.codec.columns import Columns, Header, Samples
 from fleetpgo.pprof.codec.decoding import added
 from fleetpgo.pprof.codec.numbering import Sums, require_64_bits
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from fleetpgo.pprof.codec.arrays import Ints
     from fleetpgo.pprof.codec.reading import Limits
-
-LOCATION_ROW = 3
-"""Numbers in each row of a location: first mapping, address in it, if folded; then those of each line."""
 
 
 class Tables:
@@ -82,39 +79,43 @@ class Tables:
         raw = self._known.all()
         numbers = {name: kernel.numbers(octets) for name, octets in raw.items() if name != "octets"}
         strings = Texts(bytes(raw["octets"]), _starts(numbers["string_ends"]))
-        functions = numbers["functions"].reshape(-1, 4)
-        mappings, places = _in_order(numbers["mappings"].reshape(9, -1).T, numbers["firsts"], strings)
-        rows = numbers["locations"].reshape(-1, LOCATION_ROW)
-        starts = _starts(numbers["location_ends"] // LOCATION_ROW)
-        is_head = np.zeros(len(rows), np.bool_)
-        is_head[starts[:-1]] = True
-        locations = rows[is_head]
-        locations[:, 0] = places[locations[:, 0]]
-        # Addresses were counted from their mapping's start; the last start is that of NONE.
-        locations[:, 1] += np.append(mappings[:, 0], 0)[locations[:, 0]]
         stacks, depths = numbers["stacks"], np.diff(numbers["stack_ends"], prepend=0)
         labels, label_starts = np.zeros((0, 4), np.int64), np.zeros(len(depths) + 1, np.int64)
         if self.keep_labels:
             last = np.cumsum(depths) - 1
             labels, label_starts = _labels(numbers, strings, stacks[last])
             stacks, depths = np.delete(stacks, last), depths - 1
+        # Of what was numbered, what no stack uses is left out here.
+        rows, starts = _table(numbers["locations"], 3), _starts(numbers["location_ends"])
+        used = used_rows(stacks, len(starts) - 1)
+        stacks = _places(used, len(starts) - 1)[stacks]
+        heads, counts = rows[starts[used]], np.diff(starts)[used] - 1
+        lines = rows[ranges(starts[used] + 1, counts)]
+        functions = _table(numbers["functions"], 4)
+        called = used_rows(lines[:, 0][lines[:, 0] != NONE], len(functions))
+        lines[:, 0] = _places(called, len(functions))[lines[:, 0]]
+        mappings = _table(numbers["mappings"], 9)
+        order = _in_order(mappings, numbers["firsts"], heads[:, 0], strings)
+        places = _places(order, len(mappings))[heads[:, 0]]
+        # Addresses were counted from their mapping's start; the last start is that of NONE.
+        addresses = heads[:, 2] + np.append(mappings[order, 0], 0)[places]
         total = Columns(
             headers=(replace(self._header, comments=tuple(sorted(self.comments))),),
             message_bytes=(0,),
             strings=strings,
-            functions=functions,
-            mappings=mappings,
-            locations=locations,
-            line_starts=starts - np.arange(len(starts)),
-            lines=rows[~is_head],
+            functions=functions[called],
+            mappings=mappings[order],
+            locations=np.column_stack((places, addresses, heads[:, 1])),
+            line_starts=starts_of(counts),
+            lines=lines,
             values=self._sums.of(len(depths)),
             depths=depths,
             stacks=stacks,
             labels=labels,
             label_starts=label_starts,
             sample_starts=np.array([0, len(depths)]),
-            function_starts=np.array([0, len(functions)]),
-            mapping_starts=np.array([0, len(mappings)]),
+            function_starts=np.array([0, len(called)]),
+            mapping_starts=np.array([0, len(order)]),
         )
         return carried(total) if self.weighted else total
 
@@ -123,23 +124,32 @@ def _starts(ends: Ints) -> Ints:
     return np.concatenate((np.zeros(1, np.int64), ends))
 
 
-def _in_order(mappings: Ints, firsts: Ints, strings: Texts) -> tuple[Ints, Ints]:
-    """Return the mappings, the most frequent first one first, and the row of each number in them."""
+def _table(columns: Ints, width: int) -> Ints:
+    return columns.reshape(width, -1).T
+
+
+def _places(rows: Ints, count: int) -> Ints:
+    """Return where each of a table's rows is among some of them, else NONE; the last one is that of NONE."""
+    places = np.full(count + 1, NONE, np.int64)
+    places[rows] = np.arange(len(rows))
+    return places
+
+
+def _in_order(mappings: Ints, firsts: Ints, used: Ints, strings: Texts) -> Ints:
+    """Return the mappings that are used, or the first one of a profile; the most frequent first one first."""
     rows = mappings.tolist()
 
     def order(number: int) -> tuple[object, ...]:
         start, limit, offset, file, build, *flags = rows[number]
         return (-int(firsts[number]), start, limit, offset, strings[file], strings[build], *flags)
 
-    chosen = sorted(range(len(rows)), key=order)
-    places = np.full(len(rows) + 1, NONE, np.int64)  # the last one is that of NONE
-    places[chosen] = np.arange(len(rows))
-    return mappings[chosen], places
+    kept = {*np.flatnonzero(firsts).tolist(), *np.unique(used[used != NONE]).tolist()}
+    return np.array(sorted(kept, key=order), np.int64)
 
 
 def _labels(tables: Mapping[str, Ints], strings: Texts, sets: Ints) -> tuple[Ints, Ints]:
     """Return the rows of some sets of labels, each sorted by its texts, and where each begins."""
-    every, ends = tables["labels"].reshape(-1, 4).tolist(), (tables["label_ends"] // 4).tolist()
+    every, ends = tables["labels"].reshape(4, -1).T.tolist(), tables["label_ends"].tolist()
 
     def order(label: list[int]) -> tuple[object, ...]:
         key, text, number, unit = label

@@ -55,10 +55,9 @@ class Distinct(Protocol):
 class Tables(Protocol):
     """Every different string, function, mapping, location and stack of some profiles, numbered.
 
-    Samples with only zeros are left out, and what no other sample uses. Records are equal if all that they
-    say and refer to is, with two exceptions. Mappings are one if they are equal in their sizes in whole
-    pages, their offsets and their build ids, or their file names where there is no build id. And the address
-    of a location is counted from its mapping's start.
+    Records are equal if all that they say and refer to is, with two exceptions. Mappings are one if they are
+    equal in their sizes in whole pages, their offsets and their build ids, or their file names where there
+    is no build id. And the address of a location is counted from its mapping's start.
     """
 
     def add(
@@ -84,19 +83,20 @@ class Tables(Protocol):
         """
 
     def all(self) -> Mapping[str, Buffer]:
-        """Return all records, by name. Texts are numbers of strings.
+        """Return all records by name, tables column by column. Texts are numbers of strings.
 
         Returns:
             ``octets``, ``string_ends``: all strings.
-            ``functions``: (functions, 4), row by row: name, system name, file; start line.
-            ``mappings``: (mappings, 9), column by column, as :meth:`Kernel.decode` has them. Of those that
-            are one, the least.
+            ``functions``: (functions, 4) name, system name, file; start line.
+            ``mappings``: (mappings, 9) as :meth:`Kernel.decode` has them. Of those that are one, the least.
             ``firsts``: (mappings,) how many profiles have each as their first one.
-            ``locations``, ``location_ends``: of each the mapping or NONE, address, 1 if it is folded; then of
-            each line the function or NONE, line, column.
+            ``locations``: (rows, 3) of each location its mapping or NONE, 1 if it is folded, address; then of
+            each of its lines function or NONE, line, column.
+            ``location_ends``: (locations,) where the rows of each end.
             ``stacks``, ``stack_ends``: of each the locations, the leaf first; then, if labels are kept, the
-            number of its set of labels.
-            ``labels``, ``label_ends``: of each set four numbers for each label: key, text, number, unit.
+            number of its set of labels. Samples with only zeros have none.
+            ``labels``: (labels, 4) key, text, number, unit.
+            ``label_ends``: where the rows of each set end.
         """
 
 

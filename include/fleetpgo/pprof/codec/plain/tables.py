@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from fleetpgo.pprof.codec.arrays import NONE, starts_of
 from fleetpgo.pprof.codec.plain.decoding import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence, Sized
 
     from fleetpgo.pprof.codec.arrays import Ints
     from fleetpgo.pprof.codec.kernel import Buffer, RawHeader
@@ -31,7 +31,7 @@ class Tables:
     def __init__(self) -> None:
         self._strings: dict[bytes, int] = {}
         self._functions: dict[tuple[int, ...], int] = {}
-        self._locations: dict[tuple[int, ...], int] = {}
+        self._locations: dict[tuple[tuple[int, ...], ...], int] = {}
         self._stacks: dict[bytes, int] = {}
         self._label_sets: dict[tuple[tuple[int, ...], ...], int] = {}
         self._by_key: dict[tuple[int, int, int], int] = {}
@@ -49,12 +49,8 @@ class Tables:
         headers, raw = decode(messages, False, records, depth)  # noqa: FBT003 -- likewise
         profiles = _Decoded(raw, len(headers[0][0]) // 2 if headers else 0)
         kept = np.any(profiles.values != 0, axis=1)
-        depths = profiles.depths[kept]
-        stacks = profiles.stacks[np.repeat(kept, profiles.depths)]
-        used = np.unique(stacks)
-        numbers = np.full(len(profiles.locations), NONE, np.int64)
-        numbers[used] = self._number_locations(profiles, used.tolist())
-        stacks = numbers[stacks]
+        numbers = np.array(self._number_locations(profiles), np.int64)
+        depths, stacks = profiles.depths[kept], numbers[profiles.stacks[np.repeat(kept, profiles.depths)]]
         if labels:
             sets = [self._number_labels(profiles, row) for row in np.flatnonzero(kept).tolist()]
             stacks, depths = np.insert(stacks, np.cumsum(depths), sets), depths + 1
@@ -65,111 +61,95 @@ class Tables:
 
     def all(self) -> dict[str, Buffer]:
         """Return all records, by name."""
-        locations = [np.array(row, np.int64) for row in self._locations]
         stacks = [np.frombuffer(row, np.int64) for row in self._stacks]
-        labels = [np.array(rows, np.int64).ravel() for rows in self._label_sets]
         return {
             "octets": b"".join(self._strings),
             "string_ends": _ends(self._strings),
-            "functions": _joined(np.array(row, np.int64) for row in self._functions),
-            "mappings": np.array(self._mappings, np.int64).reshape(-1, 9).T.tobytes(),
-            "firsts": np.array(self._firsts, np.int64).tobytes(),
-            "locations": _joined(locations),
-            "location_ends": _ends(locations),
-            "stacks": _joined(stacks),
+            "functions": _columns(self._functions, 4),
+            "mappings": _columns(self._mappings, 9),
+            "firsts": _columns([self._firsts], len(self._firsts)),
+            "locations": _columns(chain.from_iterable(self._locations), 3),
+            "location_ends": _ends(self._locations),
+            "stacks": b"".join(self._stacks),
             "stack_ends": _ends(stacks),
-            "labels": _joined(labels),
-            "label_ends": _ends(labels),
+            "labels": _columns(chain.from_iterable(self._label_sets), 4),
+            "label_ends": _ends(self._label_sets),
         }
 
-    def _number_locations(self, profiles: _Decoded, used: Sequence[int]) -> list[int]:
-        lines = [profiles.lines_of(row) for row in used]
-        functions = self._number_functions(profiles, {line[0] for of_one in lines for line in of_one})
-        heads = profiles.locations[used].tolist()
-        mappings = self._number_mappings(profiles, {mapping for mapping, _, _ in heads})
-        starts = profiles.mappings[:, 0].tolist()
+    def _number_locations(self, profiles: _Decoded) -> list[int]:
+        texts = [_number(self._strings, text) for text in profiles.strings]
+        functions = [
+            _number(self._functions, (texts[name], texts[system_name], texts[file], start_line))
+            for name, system_name, file, start_line in profiles.functions
+        ]
+        mappings = self._number_mappings(profiles, texts)
         numbers = []
-        for (mapping, address, folded), of_one in zip(heads, lines, strict=True):
-            start = starts[mapping] if mapping != NONE else 0
-            row = [mappings[mapping], _signed(address - start), folded]
-            for function, line, column in of_one:
-                row += functions[function], line, column
-            numbers.append(_number(self._locations, tuple(row)))
+        for (mapping, address, folded), lines in zip(profiles.locations, profiles.lines, strict=True):
+            head = (NONE, folded, address)
+            if mapping != NONE:
+                head = (mappings[mapping], folded, _signed(address - profiles.mappings[mapping][0]))
+            of_lines = (
+                (NONE if function == NONE else functions[function], line, column)
+                for function, line, column in lines
+            )
+            numbers.append(_number(self._locations, (head, *of_lines)))
         return numbers
 
-    def _number_functions(self, profiles: _Decoded, rows: Iterable[int]) -> dict[int, int]:
-        numbers = {NONE: NONE}
-        for row in set(rows) - {NONE}:
-            *texts, start_line = profiles.functions[row].tolist()
-            key = (*(self._number_text(profiles, text) for text in texts), start_line)
-            numbers[row] = _number(self._functions, key)
-        return numbers
+    def _number_mappings(self, profiles: _Decoded, texts: Sequence[int]) -> list[int]:
+        strings, numbers = list(self._strings), []
 
-    def _number_mappings(self, profiles: _Decoded, rows: Iterable[int]) -> dict[int, int]:
-        # The first mapping is the main binary, whether a sample lies in it or not.
-        firsts = [start for start, end in pairwise(profiles.mapping_starts.tolist()) if start < end]
-        texts, numbers = list(self._strings), {NONE: NONE}
-        for row in sorted({*rows, *firsts} - {NONE}):
-            start, limit, offset, *of_texts = profiles.mappings[row].tolist()
-            file, build = (self._number_text(profiles, text) for text in of_texts[:2])
-            texts = list(self._strings) if len(texts) < len(self._strings) else texts
-            own = (start, limit, offset, file, build, *of_texts[2:])
+        def order(mapping: tuple[int, ...]) -> tuple[object, ...]:
+            start, limit, offset, file, build, *flags = mapping
+            return start, limit, offset, strings[file], strings[build], *flags
+
+        for start, limit, offset, file, build, *flags in profiles.mappings:
+            own = (start, limit, offset, texts[file], texts[build], *flags)
             size = (limit - start + PAGE - 1) % (1 << 64) // PAGE
-            number = numbers[row] = _number(self._by_key, (size, offset, build if texts[build] else file))
+            name = texts[build] if strings[texts[build]] else texts[file]
+            number = _number(self._by_key, (size, offset, name))
+            numbers.append(number)
             if number == len(self._mappings):
                 self._mappings.append(own)
                 self._firsts.append(0)
-
-            def order(mapping: tuple[int, ...], texts: Sequence[bytes] = texts) -> tuple[object, ...]:
-                return (*mapping[:3], texts[mapping[3]], texts[mapping[4]], *mapping[5:])
-
             # Any rule will do that does not ask who came first.
             self._mappings[number] = min(self._mappings[number], own, key=order)
-        for first in firsts:
-            self._firsts[numbers[first]] += 1
+        # The first mapping is the main binary, whether a sample lies in it or not.
+        for first, end in pairwise(profiles.mapping_cuts):
+            if first < end:
+                self._firsts[numbers[first]] += 1
         return numbers
 
     def _number_labels(self, profiles: _Decoded, sample: int) -> int:
         rows = []
-        for key, text, number, unit in profiles.labels_of(sample):
-            texts = [self._number_text(profiles, each) for each in (key, text, unit)]
+        for key, text, number, unit in profiles.labels[sample]:
+            texts = [_number(self._strings, profiles.strings[each]) for each in (key, text, unit)]
             rows.append((texts[0], texts[1], number, texts[2]))
         return _number(self._label_sets, tuple(sorted(rows)))
 
-    def _number_text(self, profiles: _Decoded, row: int) -> int:
-        return _number(self._strings, profiles.text(row))
-
 
 class _Decoded:
-    """Columns of profiles, as the kernel decodes them."""
+    """Columns of profiles, as the kernel decodes them, row by row."""
 
     def __init__(self, raw: Mapping[str, Buffer], types: int) -> None:
         def numbers(name: str) -> Ints:
             return np.frombuffer(raw[name], np.int64)
 
-        def table(name: str, width: int) -> Ints:
-            return numbers(name).reshape(width, -1).T
+        def rows(name: str, width: int) -> list[list[int]]:
+            found: list[list[int]] = numbers(name).reshape(width, -1).T.tolist()
+            return found
 
-        self._octets = bytes(raw["octets"])
-        self._text_cuts = [0, *numbers("string_ends").tolist()]
-        self.functions, self.mappings = table("functions", 4), table("mappings", 9)
-        self.locations = table("locations", 3)
-        self._lines: list[list[int]] = table("lines", 3).tolist()
-        self._line_cuts: list[int] = [0, *numbers("line_ends").tolist()]
-        self._labels: list[list[int]] = table("labels", 4).tolist()
-        self._label_cuts: list[int] = [0, *numbers("label_ends").tolist()]
+        def cuts(name: str) -> list[int]:
+            return [0, *numbers(name).tolist()]
+
+        octets, lines, labels = bytes(raw["octets"]), rows("lines", 3), rows("labels", 4)
+        self.strings = [octets[start:end] for start, end in pairwise(cuts("string_ends"))]
+        self.functions, self.mappings = rows("functions", 4), rows("mappings", 9)
+        self.mapping_cuts = cuts("mapping_ends")
+        self.locations = rows("locations", 3)
+        self.lines = [lines[start:end] for start, end in pairwise(cuts("line_ends"))]
+        self.labels = [labels[start:end] for start, end in pairwise(cuts("label_ends"))]
         self.depths, self.stacks = numbers("depths"), numbers("stacks")
         self.values = numbers("values").reshape(len(self.depths), types)
-        self.mapping_starts = np.concatenate((np.zeros(1, np.int64), numbers("mapping_ends")))
-
-    def text(self, row: int) -> bytes:
-        return self._octets[self._text_cuts[row] : self._text_cuts[row + 1]]
-
-    def lines_of(self, location: int) -> list[list[int]]:
-        return self._lines[self._line_cuts[location] : self._line_cuts[location + 1]]
-
-    def labels_of(self, sample: int) -> list[list[int]]:
-        return self._labels[self._label_cuts[sample] : self._label_cuts[sample + 1]]
 
 
 def _number(known: dict[Key, int], key: Key) -> int:
@@ -181,9 +161,9 @@ def _signed(number: int) -> int:
     return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
-def _joined(rows: Iterable[Ints]) -> bytes:
-    return b"".join(row.tobytes() for row in rows)
+def _columns(rows: Iterable[Sequence[int]], width: int) -> bytes:
+    return np.array([*rows], np.int64).reshape(-1, width).T.tobytes()
 
 
-def _ends(items: Iterable[Sequence[int] | Ints | bytes]) -> bytes:
+def _ends(items: Iterable[Sized]) -> bytes:
     return np.cumsum(np.fromiter(map(len, items), np.int64), dtype=np.int64).tobytes()
