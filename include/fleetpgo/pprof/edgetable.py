@@ -241,7 +241,7 @@ class EdgeTable:
 
     def __init__(self) -> None:
         self._names, self._edges = TextNumbers(), Rows()
-        self._profiles: dict[str, tuple[NDArray[np.int32], NDArray[Any]]] = {}
+        self._profiles: dict[str, tuple[Ints, NDArray[Any]]] = {}
 
     def __contains__(self, key: object) -> bool:
         return key in self._profiles
@@ -275,14 +275,13 @@ class EdgeTable:
             return
         names = self._names.of(read.names)
         callers, callees, offsets = read.sites.T
-        numbers = self._edges.of_table(np.column_stack((names[callers], names[callees], offsets))).astype(
-            np.int32
-        )
+        # As long as numpy's own indices: smaller ones would be converted each time.
+        numbers = self._edges.of_table(np.column_stack((names[callers], names[callees], offsets)))
         for place in places:
             own = slice(*read.starts[place : place + 2].tolist())
             self._profiles[read.keys[place]] = numbers[read.edges[own]], read.weights[own]
 
-    def profile(self, key: str) -> tuple[NDArray[np.int32], NDArray[Any]]:
+    def profile(self, key: str) -> tuple[Ints, NDArray[Any]]:
         """Return (n,) the numbers of a profile's edges, each once, and (n,) their weights."""
         return self._profiles[key]
 

@@ -130,7 +130,7 @@ class _Fleet:
 
     everything: Ints
     in_order: Ints
-    parts: Mapping[str, tuple[NDArray[np.int32], NDArray[Any]]]
+    parts: Mapping[str, tuple[Ints, NDArray[Any]]]
 
     @classmethod
     def of(cls, instances: Mapping[str, str], table: EdgeTable) -> _Fleet:

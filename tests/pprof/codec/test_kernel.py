@@ -16,6 +16,7 @@ from tests.pprof.test_callgraph import profiles
 native = pytest.importorskip(kernel.PACKAGE)
 
 RECORDS, DEPTH = 5000, 40
+LABELS = True
 
 
 def decoded(module, messages, *, leaves=False):
@@ -48,6 +49,45 @@ def test_a_damaged_message_has_the_same_columns_or_is_refused_by_both(made, data
         assert one in (other, "not-a-profile")
 
 
+@st.composite
+def varied(draw, messages=profiles):
+    """A message with several mappings, labels, columns, folded locations, and samples without a value."""
+    profile, small, wide = draw(messages), st.integers(0, 2), st.integers(-(1 << 63), (1 << 63) - 1)
+    texts = st.integers(0, len(profile.string_table) - 1)
+    del profile.mapping[:]
+    for number in range(draw(st.integers(0, 3))):
+        profile.mapping.add(
+            id=number + 1,
+            memory_start=0x1000 * draw(small) if draw(st.booleans()) else draw(wide) % (1 << 64),
+            memory_limit=0x1000 * draw(small) + 1 if draw(st.booleans()) else draw(wide) % (1 << 64),
+            file_offset=draw(small),
+            filename=draw(texts),
+            build_id=draw(texts) if draw(st.booleans()) else 0,
+            has_functions=draw(st.booleans()),
+        )
+    for location in profile.location:
+        location.mapping_id = draw(st.integers(0, len(profile.mapping)))
+        location.address = draw(small) if draw(st.booleans()) else draw(wide) % (1 << 64)
+        location.is_folded = draw(st.booleans())
+        for line in location.line:
+            line.column = draw(wide) if draw(st.booleans()) else 0
+    for sample in profile.sample:
+        if draw(st.booleans()):
+            sample.value[:] = [0] * len(sample.value)
+        for _ in range(draw(small)):
+            sample.label.add(key=draw(texts), str=draw(texts), num=draw(wide), num_unit=draw(texts))
+    return profile.SerializeToString()
+
+
+@given(st.lists(st.lists(varied(), min_size=1, max_size=2), max_size=3), st.booleans())
+def test_sums_have_the_same_tables(parts, labels):
+    one, other = native.Tables(), plain.Tables()
+    for messages in parts:
+        outcomes = [tables.add(messages, labels, RECORDS, DEPTH)[1] for tables in (one, other)]
+        assert bytewise(outcomes[0]) == bytewise(outcomes[1])
+    assert bytewise(one.all()) == bytewise(other.all())
+
+
 BAD = {name: data for name, (_, data) in corpus().items()}
 
 
@@ -58,6 +98,18 @@ def test_a_bad_input_is_refused_for_the_same_reason(name):
         with suppress(OSError, EOFError):
             message = gzip.decompress(message)
     assert decoded(native, [message]) == decoded(plain, [message])
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_sum_refuses_what_is_refused_to_be_decoded(name):
+    for module in (native, plain):
+        expected = decoded(module, [BAD[name]])
+        if isinstance(expected, str):
+            with pytest.raises(module.Refused) as refused:
+                module.Tables().add([BAD[name]], LABELS, RECORDS, DEPTH)
+            assert refused.value.args[0] == expected
+        else:
+            module.Tables().add([BAD[name]], LABELS, RECORDS, DEPTH)
 
 
 @given(st.lists(st.binary(max_size=3)), st.data())
@@ -78,6 +130,10 @@ def test_items_have_the_same_numbers(items, data):
 def test_an_item_outside_of_the_octets_is_an_ordinary_error(ends, rows):
     with pytest.raises(ValueError, match="outside of the octets"):
         native.Distinct().of(b"abc", as_bytes(ends), rows and as_bytes(rows))
+
+
+def bytewise(columns):
+    return {name: bytes(data) for name, data in columns.items()}
 
 
 def as_bytes(numbers: list[int]) -> bytes:

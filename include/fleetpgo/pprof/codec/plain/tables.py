@@ -67,7 +67,7 @@ class Tables:
             "string_ends": _ends(self._strings),
             "functions": _columns(self._functions, 4),
             "mappings": _columns(self._mappings, 9),
-            "firsts": _columns([self._firsts], len(self._firsts)),
+            "firsts": np.array(self._firsts, np.int64).tobytes(),
             "locations": _columns(chain.from_iterable(self._locations), 3),
             "location_ends": _ends(self._locations),
             "stacks": b"".join(self._stacks),
