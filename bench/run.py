@@ -8,7 +8,8 @@ instance has one with a date of its own in its gzip header, so no two have the s
 and stored as a fetching task does it, which `make bench-collect` measures. Then each task runs in a process
 of its own, and in a real Airflow. Each stage's CPU is user and system time, that of `go tool preprofile`
 included; its memory is the largest resident memory while it lasts. The least of some rounds stands for each
-figure: noise only adds.
+figure: noise only adds. What Go's own tool takes to merge some of the profiles, in turn with the rounds, says
+how fast the machine was meanwhile.
 """
 
 from __future__ import annotations
@@ -213,8 +214,14 @@ def _in_process(folder: Path, instances: int, rounds: int) -> None:
     print(described())
     print(f"{instances:,} instances, each task in a process of its own; least of {rounds} rounds\n")
     print("| task | stage | CPU s | wall s | peak MB |\n|---|---|---:|---:|---:|")
+    from bench import merge  # noqa: PLC0415  # not in the processes that are measured
+    from bench.inputs import make  # noqa: PLC0415  # likewise
+
+    paths = [str(path) for path in make(FOLDER / "inputs", VARIANTS)]
+    pprof, gos = merge.peer(paths), []
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in TASKS}
     for number in range(rounds):
+        gos.append(merge.run(pprof))
         # Each round begins with what has arrived; the second task finds what the first one has kept.
         own = folder / str(number)
         shutil.copytree(folder / "store", own / "store", copy_function=os.link)
@@ -229,6 +236,7 @@ def _in_process(folder: Path, instances: int, rounds: int) -> None:
             if stage != START:
                 every.append(cost)
     _print("both", "without their start", _sum(every))
+    print(f"\n`go tool pprof -proto` takes {merge.least(gos).cpu:.1f} CPU s to merge {len(paths)} profiles.")
 
 
 def _least(costs: Sequence[Cost]) -> Cost:

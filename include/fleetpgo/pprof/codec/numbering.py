@@ -21,6 +21,9 @@ FIRST_SIZE = 1 << 12
 
 MOST = float(1 << 62)
 
+OCTETS = 8
+"""Of each number in a row."""
+
 
 class Numbering(dict[Key, int]):
     """Keys and their numbers; an unknown key gets the next number when it is looked up."""
@@ -35,23 +38,18 @@ class Numbering(dict[Key, int]):
 
 
 class Rows:
-    """Different rows of whole numbers, of any length each, and their numbers.
+    """Different rows of whole numbers, of any length each, and their numbers."""
 
-    Args:
-        kind: what holds each of the numbers: the smaller, the faster.
-    """
-
-    def __init__(self, kind: type[np.signedinteger] = np.int64) -> None:
+    def __init__(self) -> None:
         self._distinct = kernel.KERNEL.Distinct()
-        self._kind = np.dtype(kind)
 
     def __len__(self) -> int:
         return len(self._distinct)
 
     def all(self) -> tuple[Ints, Ints]:
         """Return all rows in the order of their numbers, concatenated, and (rows,) the length of each."""
-        ends = kernel.numbers(self._distinct.ends()) // self._kind.itemsize
-        return np.frombuffer(self._distinct.octets(), self._kind).astype(np.int64), np.diff(ends, prepend=0)
+        ends = kernel.numbers(self._distinct.ends()) // OCTETS
+        return np.frombuffer(self._distinct.octets(), np.int64), np.diff(ends, prepend=0)
 
     def of(self, data: Ints, counts: Ints) -> Ints:
         """Return a number for each row, the same for rows that are equal; shape (rows,).
@@ -60,8 +58,8 @@ class Rows:
             data: all rows, one behind the other.
             counts: length of each row; shape (rows,).
         """
-        ends = np.cumsum(counts * self._kind.itemsize, dtype=np.int64)
-        octets = data.astype(self._kind).tobytes()
+        ends = np.cumsum(counts * OCTETS, dtype=np.int64)
+        octets = data.astype(np.int64).tobytes()
         return kernel.numbers(self._distinct.of(octets, ends.tobytes()))
 
     def of_table(self, table: Ints) -> Ints:
