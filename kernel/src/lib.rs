@@ -21,7 +21,7 @@ use rows::NONE;
 /// Of what the functions take and return; `fleetpgo` asks for one.
 const FORM: u32 = 2;
 
-/// Of messages: what larger ones need is let go of at once.
+/// Bytes of the messages of one call up to which its memory is kept for the next one.
 const KEPT: usize = 8 << 20;
 
 create_exception!(

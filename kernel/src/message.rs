@@ -1,7 +1,7 @@
 //! Take a message apart, before its records are read, and within the limits.
 
 use crate::profile::Refused;
-use crate::wire::{Malformed, Reader, number, numbers, octets, packed};
+use crate::wire::{Malformed, Reader, VARINT, number, numbers, octets, packed};
 
 /// Numbers in all samples, and in all locations, for each record that a profile may have.
 const NUMBERS: usize = 8;
@@ -16,6 +16,9 @@ const STRING: u64 = octets(6);
 const PERIOD_TYPE: u64 = octets(11);
 const COMMENTS: u64 = octets(13);
 const COMMENT: u64 = number(13);
+// Of a value type.
+const TYPE: u64 = number(1);
+const UNIT: u64 = number(2);
 
 /// How a profile is read.
 pub struct How {
@@ -81,10 +84,8 @@ pub fn outermost<'a>(message: &'a [u8], how: &How) -> Result<(Records<'a>, Heade
                 broken |= packed(octets, |comment| header.comments.push(comment)).is_err();
             }
             COMMENT => header.comments.push(number.cast_signed()),
-            _ if tag == self::number(tag >> 3) => {
-                if let Some(slot) = header.numbers.get_mut((tag >> 3) as usize) {
-                    *slot = number.cast_signed();
-                }
+            _ if tag & 7 == VARINT && matches!(tag >> 3, 7..=10 | 12 | 14 | 15) => {
+                header.numbers[(tag >> 3) as usize] = number.cast_signed();
             }
             _ => {}
         }
@@ -118,7 +119,7 @@ fn period_type(message: &[u8], kind: &mut [i64; 2]) -> Result<(), Malformed> {
     let mut fields = Reader::new(message);
     while !fields.is_done() {
         let (tag, _, number) = fields.field()?;
-        if tag == self::number(1) || tag == self::number(2) {
+        if tag == TYPE || tag == UNIT {
             kind[(tag >> 3) as usize - 1] = number.cast_signed();
         }
     }

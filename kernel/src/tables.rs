@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::mem::replace;
 
 use crate::distinct::Distinct;
@@ -16,13 +17,14 @@ pub struct Tables {
     pub strings: Distinct<u8>,
     /// Name, system name and file as numbers of strings; start line.
     pub functions: Distinct<i32>,
-    /// Mapping or -1, 1 if folded, halves of the address in it; of each line function or -1, line, halves of the column.
+    /// Mapping or -1, 1 if folded, address in it; of each line function or -1, line, column. Addresses and columns are
+    /// in halves: the smaller the keys, the more of them are in the processor's caches.
     locations: Distinct<i32>,
     /// Locations; then the set of labels, where labels are kept.
     pub stacks: Distinct<u32>,
     /// Of each label key, text and unit as numbers of strings; number. In the order of these numbers.
     pub label_sets: Distinct<i64>,
-    /// Of those that are one, the least. Texts are numbers of strings.
+    /// Of those that are one the least, texts by their bytes. Texts are numbers of strings.
     pub mappings: Vec<Mapping>,
     /// How many profiles have each mapping as their first one.
     pub firsts: Vec<i64>,
@@ -30,34 +32,43 @@ pub struct Tables {
     by_key: HashMap<(u64, i64, u32), u32>,
 }
 
+/// What of the profiles that are added is used: by samples that have a value, or by what these use.
+struct Used {
+    strings: Vec<bool>,
+    functions: Vec<bool>,
+    mappings: Vec<bool>,
+    locations: Vec<bool>,
+}
+
 impl Tables {
-    /// Add all records of some profiles. Returns the number of each sample's stack, NONE if all its values are 0.
+    /// Add some profiles. Returns the number of each sample's stack, NONE if all its values are 0.
     pub fn add(&mut self, profiles: &Profiles, labels: bool) -> Vec<u32> {
-        let locations = self.number_locations(profiles);
         let types = profiles.headers.first().map_or(0, |header| header.types.len() / 2);
+        let has_value = |sample| profiles.values[sample * types..][..types].iter().any(|&value| value != 0);
+        let kept: Vec<bool> = (0..profiles.samples.len()).map(has_value).collect();
+        let used = Used::by(&kept, profiles, labels);
+        let texts = profiles.string_ends.iter();
+        let texts = texts.scan(0, |start, &end| Some(&profiles.octets[replace(start, end)..end]));
+        let texts = numbers_of_used(&mut self.strings, texts, &used.strings);
+        let locations = self.number_locations(profiles, &texts, &used);
+
         let mut parts = Vec::with_capacity(profiles.stacks.len() + profiles.samples.len());
         let mut ends = Vec::with_capacity(profiles.samples.len());
-        let mut rows = Vec::with_capacity(profiles.samples.len());
         let (mut start, mut first_label) = (0, 0);
-        for (sample, values) in profiles.samples.iter().zip(profiles.values.chunks_exact(types.max(1))) {
+        for (sample, &is_kept) in profiles.samples.iter().zip(&kept) {
             let stack = &profiles.stacks[start..][..sample.depth as usize];
             start += stack.len();
             let own = first_label..sample.label_end as usize;
             first_label = own.end;
-            if values.iter().all(|&value| value == 0) {
-                rows.push(NONE);
-                continue;
-            }
-            rows.push(0);
-            parts.extend(stack.iter().map(|&location| locations[location as usize]));
-            if labels {
-                parts.push(self.number_labels(profiles, &profiles.labels[own]));
+            if is_kept {
+                parts.extend(stack.iter().map(|&location| locations[location as usize]));
+                if labels {
+                    parts.push(self.number_labels(&profiles.labels[own], &texts));
+                }
             }
             ends.push(parts.len());
         }
-        let numbers = self.stacks.numbers(slices(&parts, &ends));
-        rows.iter_mut().filter(|row| **row != NONE).zip(numbers).for_each(|(row, number)| *row = number);
-        rows
+        numbers_of_used(&mut self.stacks, slices(&parts, &ends), &kept)
     }
 
     /// All locations: rows of three numbers, first mapping or -1, 1 if folded, address in it; then of each line
@@ -73,19 +84,15 @@ impl Tables {
         self.locations.ends().iter().map(|end| end / 4).collect()
     }
 
-    fn number_locations(&mut self, profiles: &Profiles) -> Vec<u32> {
-        let texts = profiles
-            .string_ends
-            .iter()
-            .scan(0, |start, &end| Some(&profiles.octets[replace(start, end)..end]));
-        let texts = self.strings.numbers(texts);
+    fn number_locations(&mut self, profiles: &Profiles, texts: &[u32], used: &Used) -> Vec<u32> {
         let functions = profiles.functions.iter().map(|function| {
             let [name, system_name, file] = function.texts.map(|text| texts[text as usize].cast_signed());
             [name, system_name, file, function.start_line]
         });
         let functions: Vec<[i32; 4]> = functions.collect();
-        let functions = self.functions.numbers(functions.iter().map(|function| &function[..]));
-        let mappings = self.number_mappings(profiles, &texts);
+        let functions = functions.iter().map(|function| &function[..]);
+        let functions = numbers_of_used(&mut self.functions, functions, &used.functions);
+        let mappings = self.number_mappings(profiles, texts, &used.mappings);
 
         let mut parts = Vec::with_capacity(4 * (profiles.locations.len() + profiles.lines.len()));
         let mut ends = Vec::with_capacity(profiles.locations.len());
@@ -106,12 +113,12 @@ impl Tables {
             first = location.line_end as usize;
             ends.push(parts.len());
         }
-        self.locations.numbers(slices(&parts, &ends))
+        numbers_of_used(&mut self.locations, slices(&parts, &ends), &used.locations)
     }
 
-    fn number_mappings(&mut self, profiles: &Profiles, texts: &[u32]) -> Vec<u32> {
-        let mut numbers = Vec::with_capacity(profiles.mappings.len());
-        for mapping in &profiles.mappings {
+    fn number_mappings(&mut self, profiles: &Profiles, texts: &[u32], used: &[bool]) -> Vec<u32> {
+        let mut numbers = vec![NONE; profiles.mappings.len()];
+        for (place, mapping) in profiles.mappings.iter().enumerate().filter(|&(place, _)| used[place]) {
             let [file, build] = mapping.texts.map(|text| texts[text as usize]);
             let name = if self.strings.item(build).is_empty() { file } else { build };
             let size =
@@ -126,18 +133,14 @@ impl Tables {
                 }
                 // Any rule will do that does not ask who came first.
                 Some(known) if self.order(&own, known) == Ordering::Less => {
-                    self.mappings[number as usize] = own;
+                    self.mappings[number as usize] = own
                 }
                 Some(_) => {}
             }
-            numbers.push(number);
+            numbers[place] = number;
         }
-        // The first mapping is the main binary, whether a sample lies in it or not.
-        let mut start = 0;
-        for &end in &profiles.mapping_ends {
-            if let Some(&first) = numbers[replace(&mut start, end)..end].first() {
-                self.firsts[first as usize] += 1;
-            }
+        for first in first_mappings(profiles) {
+            self.firsts[numbers[first] as usize] += 1;
         }
         numbers
     }
@@ -151,23 +154,84 @@ impl Tables {
             .then_with(|| one.flags.cmp(&other.flags))
     }
 
-    fn number_labels(&mut self, profiles: &Profiles, labels: &[Label]) -> u32 {
+    fn number_labels(&mut self, labels: &[Label], texts: &[u32]) -> u32 {
         let mut rows: Vec<[i64; 4]> = labels
             .iter()
             .map(|label| {
-                let [key, text, unit] = label.texts.map(|text| i64::from(self.number_text(profiles, text)));
+                let [key, text, unit] = label.texts.map(|text| i64::from(texts[text as usize]));
                 [key, text, label.number, unit]
             })
             .collect();
         rows.sort_unstable();
         self.label_sets.numbers([rows.as_flattened()].into_iter())[0]
     }
+}
 
-    fn number_text(&mut self, profiles: &Profiles, text: u32) -> u32 {
-        let text = text as usize;
-        let start = if text == 0 { 0 } else { profiles.string_ends[text - 1] };
-        self.strings.numbers([&profiles.octets[start..profiles.string_ends[text]]].into_iter())[0]
+impl Used {
+    fn by(kept: &[bool], profiles: &Profiles, labels: bool) -> Self {
+        let mut used = Self {
+            strings: vec![false; profiles.string_ends.len()],
+            functions: vec![false; profiles.functions.len()],
+            mappings: vec![false; profiles.mappings.len()],
+            locations: vec![false; profiles.locations.len()],
+        };
+        let (mut start, mut first_label) = (0, 0);
+        for (sample, &is_kept) in profiles.samples.iter().zip(kept) {
+            let stack = &profiles.stacks[start..][..sample.depth as usize];
+            start += stack.len();
+            let own = &profiles.labels[first_label..sample.label_end as usize];
+            first_label += own.len();
+            if is_kept {
+                stack.iter().for_each(|&location| mark(&mut used.locations, location));
+                if labels {
+                    own.iter().flat_map(|label| label.texts).for_each(|text| mark(&mut used.strings, text));
+                }
+            }
+        }
+        // The first mapping is the main binary, whether a sample lies in it or not.
+        first_mappings(profiles).for_each(|first| mark(&mut used.mappings, row(first)));
+        let mut first = 0;
+        for (location, &is_used) in profiles.locations.iter().zip(&used.locations) {
+            let lines = &profiles.lines[first..location.line_end as usize];
+            first += lines.len();
+            if is_used {
+                mark(&mut used.mappings, location.mapping);
+                lines.iter().for_each(|line| mark(&mut used.functions, line.function));
+            }
+        }
+        for (function, _) in profiles.functions.iter().zip(&used.functions).filter(|(_, is_used)| **is_used) {
+            function.texts.iter().for_each(|&text| mark(&mut used.strings, text));
+        }
+        for (mapping, _) in profiles.mappings.iter().zip(&used.mappings).filter(|(_, is_used)| **is_used) {
+            mapping.texts.iter().for_each(|&text| mark(&mut used.strings, text));
+        }
+        used
     }
+}
+
+/// Mark a row; NONE is that of nothing.
+fn mark(marks: &mut [bool], row: u32) {
+    if let Some(mark) = marks.get_mut(row as usize) {
+        *mark = true;
+    }
+}
+
+/// The place of each profile's first mapping.
+fn first_mappings(profiles: &Profiles) -> impl Iterator<Item = usize> {
+    let starts_and_ends =
+        profiles.mapping_ends.iter().scan(0, |start, &end| Some((replace(start, end), end)));
+    starts_and_ends.filter(|(start, end)| start < end).map(|(start, _)| start)
+}
+
+/// Return the number of each item that is used, NONE for the others, which are not kept.
+fn numbers_of_used<'a, T: Copy + Eq + Hash + 'a>(
+    known: &mut Distinct<T>,
+    items: impl Iterator<Item = &'a [T]> + Clone,
+    used: &[bool],
+) -> Vec<u32> {
+    let chosen = items.zip(used).filter(|(_, is_used)| **is_used).map(|(item, _)| item);
+    let mut numbers = known.numbers(chosen).into_iter();
+    used.iter().map(|&is_used| if is_used { numbers.next().unwrap_or(NONE) } else { NONE }).collect()
 }
 
 fn halves(number: i64) -> [i32; 2] {

@@ -4,7 +4,7 @@
 #[derive(Debug)]
 pub struct Malformed;
 
-const VARINT: u64 = 0;
+pub const VARINT: u64 = 0;
 const BYTES: u64 = 2;
 
 /// Reads one message field by field.

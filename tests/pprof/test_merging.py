@@ -114,6 +114,16 @@ def test_one_binary_at_two_addresses_is_one_mapping():
     assert [sample.value[0] for sample in merged.sample] == [2]
 
 
+def test_a_mapping_that_no_sample_uses_changes_no_other():
+    one, other = (message([([LEAF], 1)], start=start) for start in (0x400000, 0x400000))
+    used, unused = one.mapping.add(id=2), other.mapping.add(id=2)
+    for mapping, start in ((used, 0x7000), (unused, 0x1000)):
+        mapping.memory_start, mapping.memory_limit, mapping.filename = start, start + 0x1000, 3
+    one.location[0].mapping_id, one.location[0].address = 2, 0x7010
+    merged = unpacked(merge([packed(one), packed(other)]).data)
+    assert 0x7010 in [location.address for location in merged.location]
+
+
 def test_labels_are_dropped():
     labelled = message([([LEAF], 1), ([LEAF], 2)], labels=[{"worker": "a"}, {"worker": "b"}])
     assert counts(merge([packed(labelled)]).data) == [3]

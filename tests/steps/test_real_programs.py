@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 DEMO = Path(__file__).parents[2] / "demo"
 OLDER = "go1.26.6"
 SECONDS = 8
+TOOLS, TOOLS_VERSION = "golang.org/x/tools", "v0.38.0"
 LUA = "local t = 0 for i = 1, 6e6 do t = t + string.len(tostring(i)) end print(t)"
 
 
@@ -60,19 +61,31 @@ def wshim(folder, environment):
 
 
 @pytest.fixture(scope="module")
-def profiles(folder, environment, wshim):
-    """One profile of each program and build."""
-    run(environment, "go", "install", "github.com/yuin/gopher-lua/cmd/glua@v1.1.2")
-    run(environment, "go", "install", "golang.org/x/tools/cmd/goimports@v0.38.0")
-    run(environment, folder / "glua", "-p", folder / "glua.pprof", "-e", LUA)
+def goimports(folder, environment):
+    """Take a profile of goimports at work, by what it was built with."""
     told = subprocess.run(["go", "env", "GOROOT"], capture_output=True, text=True, check=True)
     source = Path(told.stdout.strip()) / "src"
-    run(
-        environment,
-        *(folder / "goimports", "-cpuprofile", folder / "goimports.pprof", "-l"),
-        *(source / "net", source / "encoding", source / "crypto"),
-        cwd=folder,
-    )
+
+    def profile(*, toolchain="local"):
+        where = folder / f"goimports-{toolchain}"
+        build = {**environment, "GOTOOLCHAIN": toolchain, "GOBIN": str(where)}
+        run(build, "go", "install", f"{TOOLS}/cmd/goimports@{TOOLS_VERSION}")
+        run(
+            environment,
+            *(where / "goimports", "-cpuprofile", where / "profile", "-l"),
+            *(source / "net", source / "encoding", source / "crypto"),
+            cwd=where,
+        )
+        return (where / "profile").read_bytes()
+
+    return profile
+
+
+@pytest.fixture(scope="module")
+def profiles(folder, environment, wshim, goimports):
+    """One profile of each program and build."""
+    run(environment, "go", "install", "github.com/yuin/gopher-lua/cmd/glua@v1.1.2")
+    run(environment, folder / "glua", "-p", folder / "glua.pprof", "-e", LUA)
 
     def canary(text):
         found = text.replace("func newServer()", "// A line more.\nfunc newServer()", 1)
@@ -81,7 +94,7 @@ def profiles(folder, environment, wshim):
 
     return {
         "glua": (folder / "glua.pprof").read_bytes(),
-        "goimports": (folder / "goimports.pprof").read_bytes(),
+        "goimports": goimports(),
         "wshim": wshim("one"),
         "wshim, another workspace": wshim("two"),
         "wshim, canary": wshim("canary", edit=canary),
@@ -151,10 +164,14 @@ def test_two_toolchains_in_one_fleet_are_said(profiles):
     assert toolchains(pprof.merge([profiles[ONE], profiles[TWO], profiles[CANARY]])) == []
 
 
-def test_a_profile_of_before_the_bump_is_said(profiles, environment):
-    source = Sources(packages(DEMO / "wshim", ".", environment=environment))
-    now = source.match(pprof.call_edges(pprof.decode(profiles[ONE])))
-    before = source.match(pprof.call_edges(pprof.decode(profiles[OLD])))
+def test_a_profile_of_before_the_bump_is_said(folder, profiles, goimports, environment):
+    module = folder / "tools"
+    module.mkdir()
+    run(environment, "go", "mod", "init", "example.com/tools", cwd=module)
+    run(environment, "go", "get", f"{TOOLS}/cmd/goimports@{TOOLS_VERSION}", cwd=module)
+    source = Sources(packages(module, f"{TOOLS}/cmd/goimports", environment=environment))
+    now = source.match(pprof.call_edges(pprof.decode(profiles["goimports"])))
+    before = source.match(pprof.call_edges(pprof.decode(goimports(toolchain=OLDER))))
     assert now.other_go == ""
     assert "another version of Go than go1.27" in before.other_go
     assert before.share < now.share

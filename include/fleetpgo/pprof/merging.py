@@ -207,7 +207,7 @@ def _parts(profiles: Iterable[bytes], limits: Limits, together: int) -> Iterator
 def _ahead(parts: Iterator[list[bytes]]) -> Generator[list[bytes]]:
     """Yield the same parts; a thread prepares the next part while the current one is read.
 
-    Taking and unzipping profiles both let go of Python's lock; decoding does not.
+    All of this lets go of Python's lock, but for decoding without the native code.
     """
     with ThreadPoolExecutor(max_workers=1) as thread:
         coming = thread.submit(next, parts, None)
@@ -230,6 +230,7 @@ def _columns(
     for part in parts:
         columns = None
         if len(part) > 1:
+            # What is refused here is refused below, too: what a sum has taken of it until then is of no use.
             with suppress(ProfileError):
                 columns = checked(part)
         if columns:

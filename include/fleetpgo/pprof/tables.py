@@ -14,9 +14,9 @@ import numpy as np
 
 from fleetpgo.errors import ProfileError
 from fleetpgo.pprof.codec import kernel
-from fleetpgo.pprof.codec.arrays import NONE, ranges, starts_of, used_rows
+from fleetpgo.pprof.codec.arrays import NONE, starts_of
 from fleetpgo.pprof.codec.columns import Columns, Header, Samples
-from fleetpgo.pprof.codec.decoding import added
+from fleetpgo.pprof.codec.decoding import read_into, starts_at, table
 from fleetpgo.pprof.codec.numbering import Sums, require_64_bits
 from fleetpgo.pprof.codec.showing import listed
 from fleetpgo.pprof.codec.texts import Texts
@@ -46,10 +46,10 @@ class Tables:
     def read(self, messages: Sequence[bytes], limits: Limits) -> Samples:
         """Read some profiles, which :meth:`add` adds.
 
-        Arguments and errors are those of :func:`fleetpgo.pprof.codec.decoding.parse`; after an error no more
-        can be added.
+        Arguments and errors are those of :func:`fleetpgo.pprof.codec.decoding.parse`; after an error the
+        sum is of no use.
         """
-        return added(self._known, messages, limits, labels=self.keep_labels)
+        return read_into(self._known, messages, limits, labels=self.keep_labels)
 
     def add(self, profiles: Samples, factors: Sequence[float]) -> None:
         """Add some profiles, the values of each multiplied by its factor.
@@ -78,84 +78,63 @@ class Tables:
         require_64_bits(self._header.duration)
         raw = self._known.all()
         numbers = {name: kernel.numbers(octets) for name, octets in raw.items() if name != "octets"}
-        strings = Texts(bytes(raw["octets"]), _starts(numbers["string_ends"]))
+        strings = Texts(bytes(raw["octets"]), starts_at(raw["string_ends"]))
         stacks, depths = numbers["stacks"], np.diff(numbers["stack_ends"], prepend=0)
         labels, label_starts = np.zeros((0, 4), np.int64), np.zeros(len(depths) + 1, np.int64)
         if self.keep_labels:
             last = np.cumsum(depths) - 1
-            labels, label_starts = _labels(numbers, strings, stacks[last])
+            labels, label_starts = _labels(raw, strings, stacks[last])
             stacks, depths = np.delete(stacks, last), depths - 1
-        # Of what was numbered, what no stack uses is left out here.
-        rows, starts = _table(numbers["locations"], 3), _starts(numbers["location_ends"])
-        used = used_rows(stacks, len(starts) - 1)
-        stacks = _places(used, len(starts) - 1)[stacks]
-        heads, counts = rows[starts[used]], np.diff(starts)[used] - 1
-        lines = rows[ranges(starts[used] + 1, counts)]
-        functions = _table(numbers["functions"], 4)
-        called = used_rows(lines[:, 0][lines[:, 0] != NONE], len(functions))
-        lines[:, 0] = _places(called, len(functions))[lines[:, 0]]
-        mappings = _table(numbers["mappings"], 9)
-        order = _in_order(mappings, numbers["firsts"], heads[:, 0], strings)
-        places = _places(order, len(mappings))[heads[:, 0]]
+        functions, mappings = table(raw["functions"], 4), table(raw["mappings"], 9)
+        order = _in_order(mappings, numbers["firsts"], strings)
+        rows, starts = table(raw["locations"], 3), starts_at(raw["location_ends"])
+        is_head = np.zeros(len(rows), np.bool_)
+        is_head[starts[:-1]] = True
+        heads = rows[is_head]
+        places = np.append(np.argsort(order), NONE)[heads[:, 0]]  # the last one is that of NONE
         # Addresses were counted from their mapping's start; the last start is that of NONE.
         addresses = heads[:, 2] + np.append(mappings[order, 0], 0)[places]
         total = Columns(
             headers=(replace(self._header, comments=tuple(sorted(self.comments))),),
             message_bytes=(0,),
             strings=strings,
-            functions=functions[called],
+            functions=functions,
             mappings=mappings[order],
             locations=np.column_stack((places, addresses, heads[:, 1])),
-            line_starts=starts_of(counts),
-            lines=lines,
+            line_starts=starts - np.arange(len(starts)),
+            lines=rows[~is_head],
             values=self._sums.of(len(depths)),
             depths=depths,
             stacks=stacks,
             labels=labels,
             label_starts=label_starts,
             sample_starts=np.array([0, len(depths)]),
-            function_starts=np.array([0, len(called)]),
+            function_starts=np.array([0, len(functions)]),
             mapping_starts=np.array([0, len(order)]),
         )
         return carried(total) if self.weighted else total
 
 
-def _starts(ends: Ints) -> Ints:
-    return np.concatenate((np.zeros(1, np.int64), ends))
-
-
-def _table(columns: Ints, width: int) -> Ints:
-    return columns.reshape(width, -1).T
-
-
-def _places(rows: Ints, count: int) -> Ints:
-    """Return where each of a table's rows is among some of them, else NONE; the last one is that of NONE."""
-    places = np.full(count + 1, NONE, np.int64)
-    places[rows] = np.arange(len(rows))
-    return places
-
-
-def _in_order(mappings: Ints, firsts: Ints, used: Ints, strings: Texts) -> Ints:
-    """Return the mappings that are used, or the first one of a profile; the most frequent first one first."""
+def _in_order(mappings: Ints, firsts: Ints, strings: Texts) -> Ints:
+    """Return the rows of all mappings, the most frequent first one first."""
     rows = mappings.tolist()
 
     def order(number: int) -> tuple[object, ...]:
         start, limit, offset, file, build, *flags = rows[number]
         return (-int(firsts[number]), start, limit, offset, strings[file], strings[build], *flags)
 
-    kept = {*np.flatnonzero(firsts).tolist(), *np.unique(used[used != NONE]).tolist()}
-    return np.array(sorted(kept, key=order), np.int64)
+    return np.array(sorted(range(len(rows)), key=order), np.int64)
 
 
-def _labels(tables: Mapping[str, Ints], strings: Texts, sets: Ints) -> tuple[Ints, Ints]:
+def _labels(raw: Mapping[str, kernel.Buffer], strings: Texts, sets: Ints) -> tuple[Ints, Ints]:
     """Return the rows of some sets of labels, each sorted by its texts, and where each begins."""
-    every, ends = tables["labels"].reshape(4, -1).T.tolist(), tables["label_ends"].tolist()
+    every, starts = table(raw["labels"], 4).tolist(), starts_at(raw["label_ends"]).tolist()
 
     def order(label: list[int]) -> tuple[object, ...]:
         key, text, number, unit = label
         return strings[key], strings[text], number, strings[unit]
 
-    in_order = [sorted(every[start:end], key=order) for start, end in pairwise([0, *ends])]
+    in_order = [sorted(every[start:end], key=order) for start, end in pairwise(starts)]
     chosen = [in_order[number] for number in sets.tolist()]
     rows = np.array([label for labels in chosen for label in labels], np.int64).reshape(-1, 4)
     return rows, starts_of(np.fromiter(map(len, chosen), np.int64, len(chosen)))

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from fleetpgo.pprof.codec import kernel, plain
 from tests.pprof.corpus import corpus
+from tests.pprof.messages import message
 from tests.pprof.test_callgraph import profiles
 
 native = pytest.importorskip(kernel.PACKAGE)
 
 RECORDS, DEPTH = 5000, 40
-LABELS = True
 
 
 def decoded(module, messages, *, leaves=False):
@@ -27,6 +27,18 @@ def decoded(module, messages, *, leaves=False):
         return refused.args[0]
     numbers = {name: kernel.numbers(data).tolist() for name, data in columns.items() if name != "octets"}
     return [tuple(map(list, header)) for header in headers], bytes(columns["octets"]), numbers
+
+
+def summed(module, parts, *, labels):
+    """What it returns as parts of a sum are added, and of the whole; or why it refuses one."""
+    tables, found = module.Tables(), []
+    try:
+        for messages in parts:
+            headers, columns = tables.add(messages, labels, RECORDS, DEPTH)
+            found.append(([tuple(map(list, header)) for header in headers], bytewise(columns)))
+    except module.Refused as refused:
+        return [*found, refused.args[0]]
+    return [*found, bytewise(tables.all())]
 
 
 @given(st.lists(profiles, min_size=1, max_size=3), st.booleans())
@@ -40,8 +52,8 @@ def test_a_damaged_message_has_the_same_columns_or_is_refused_by_both(made, data
     raw = bytearray(made.SerializeToString())
     for _ in range(data.draw(st.integers(1, 3))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    message = bytes(raw[: data.draw(st.integers(0, len(raw)))])
-    one, other = decoded(native, [message]), decoded(plain, [message])
+    damaged = bytes(raw[: data.draw(st.integers(0, len(raw)))])
+    one, other = decoded(native, [damaged]), decoded(plain, [damaged])
     if isinstance(other, str):
         assert isinstance(one, str)  # of several faults either may be named
     else:
@@ -55,6 +67,10 @@ def varied(draw, messages=profiles):
     profile, small, wide = draw(messages), st.integers(0, 2), st.integers(-(1 << 63), (1 << 63) - 1)
     texts = st.integers(0, len(profile.string_table) - 1)
     del profile.mapping[:]
+    if draw(st.integers(0, 9)) == 0:  # a profile that counts nothing
+        del profile.sample_type[:]
+        for sample in profile.sample:
+            del sample.value[:]
     for number in range(draw(st.integers(0, 3))):
         profile.mapping.add(
             id=number + 1,
@@ -81,11 +97,7 @@ def varied(draw, messages=profiles):
 
 @given(st.lists(st.lists(varied(), min_size=1, max_size=2), max_size=3), st.booleans())
 def test_sums_have_the_same_tables(parts, labels):
-    one, other = native.Tables(), plain.Tables()
-    for messages in parts:
-        outcomes = [tables.add(messages, labels, RECORDS, DEPTH)[1] for tables in (one, other)]
-        assert bytewise(outcomes[0]) == bytewise(outcomes[1])
-    assert bytewise(one.all()) == bytewise(other.all())
+    assert summed(native, parts, labels=labels) == summed(plain, parts, labels=labels)
 
 
 BAD = {name: data for name, (_, data) in corpus().items()}
@@ -93,23 +105,25 @@ BAD = {name: data for name, (_, data) in corpus().items()}
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_input_is_refused_for_the_same_reason(name):
-    message = BAD[name]
-    if message.startswith(b"\x1f\x8b"):
-        with suppress(OSError, EOFError):
-            message = gzip.decompress(message)
-    assert decoded(native, [message]) == decoded(plain, [message])
+    data = unzipped(BAD[name])
+    assert decoded(native, [data]) == decoded(plain, [data])
 
 
+@pytest.mark.parametrize("labels", [False, True])
 @pytest.mark.parametrize("name", BAD)
-def test_a_sum_refuses_what_is_refused_to_be_decoded(name):
+def test_a_sum_refuses_what_is_refused_to_be_decoded(name, labels):
+    data = unzipped(BAD[name])
     for module in (native, plain):
-        expected = decoded(module, [BAD[name]])
-        if isinstance(expected, str):
-            with pytest.raises(module.Refused) as refused:
-                module.Tables().add([BAD[name]], LABELS, RECORDS, DEPTH)
-            assert refused.value.args[0] == expected
-        else:
-            module.Tables().add([BAD[name]], LABELS, RECORDS, DEPTH)
+        expected, found = decoded(module, [data]), summed(module, [[data]], labels=labels)
+        assert found == [expected] if isinstance(expected, str) else len(found) == 2
+
+
+@pytest.mark.parametrize("module", [native, plain])
+def test_texts_of_labels_are_kept_only_with_these(module):
+    labelled = message([([[("main.leaf", 1, 2)]], 1)], labels=[{"request": "4711"}]).SerializeToString()
+    for labels in (False, True):
+        (_, tables) = summed(module, [[labelled]], labels=labels)
+        assert (b"4711" in tables["octets"]) is labels
 
 
 @given(st.lists(st.binary(max_size=3)), st.data())
@@ -130,6 +144,13 @@ def test_items_have_the_same_numbers(items, data):
 def test_an_item_outside_of_the_octets_is_an_ordinary_error(ends, rows):
     with pytest.raises(ValueError, match="outside of the octets"):
         native.Distinct().of(b"abc", as_bytes(ends), rows and as_bytes(rows))
+
+
+def unzipped(data):
+    if data.startswith(b"\x1f\x8b"):
+        with suppress(OSError, EOFError):
+            return gzip.decompress(data)
+    return data
 
 
 def bytewise(columns):

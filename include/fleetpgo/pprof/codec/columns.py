@@ -126,7 +126,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Samples:
-    """What profiles count, where their records are in the tables of a sum.
+    """Samples of some profiles whose stacks are numbers in the tables of a merge.
 
     Args:
         headers: what each profile says beside its tables; all count the same things.

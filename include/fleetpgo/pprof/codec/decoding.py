@@ -64,26 +64,26 @@ def decoded(messages: Sequence[bytes], limits: Limits, *, leaves: bool) -> Colum
         headers=headers,
         message_bytes=tuple(map(len, messages)),
         strings=texts,
-        functions=_table(raw["functions"], 4),
-        mappings=_table(raw["mappings"], 9),
-        locations=_table(raw["locations"], 3),
-        line_starts=_starts(raw["line_ends"]),
-        lines=_table(raw["lines"], 3),
+        functions=table(raw["functions"], 4),
+        mappings=table(raw["mappings"], 9),
+        locations=table(raw["locations"], 3),
+        line_starts=starts_at(raw["line_ends"]),
+        lines=table(raw["lines"], 3),
         values=kernel.numbers(raw["values"]).reshape(len(depths), len(headers[0].sample_types)),
         depths=depths,
         stacks=kernel.numbers(raw["stacks"]),
-        labels=_table(raw["labels"], 4),
-        label_starts=_starts(raw["label_ends"]),
-        sample_starts=_starts(raw["sample_ends"]),
-        function_starts=_starts(raw["function_ends"]),
-        mapping_starts=_starts(raw["mapping_ends"]),
+        labels=table(raw["labels"], 4),
+        label_starts=starts_at(raw["label_ends"]),
+        sample_starts=starts_at(raw["sample_ends"]),
+        function_starts=starts_at(raw["function_ends"]),
+        mapping_starts=starts_at(raw["mapping_ends"]),
     )
 
 
-def added(tables: kernel.Tables, messages: Sequence[bytes], limits: Limits, *, labels: bool) -> Samples:
+def read_into(tables: kernel.Tables, messages: Sequence[bytes], limits: Limits, *, labels: bool) -> Samples:
     """Read the messages of one or more profiles into the tables of a sum.
 
-    Arguments and errors are those of :func:`parse`; after an error no more can be added.
+    Arguments and errors are those of :func:`parse`; after an error the sum is of no use.
     """
     with _refused(messages, limits):
         raw_headers, raw = tables.add(messages, labels, limits.records, limits.stack_depth)
@@ -93,7 +93,7 @@ def added(tables: kernel.Tables, messages: Sequence[bytes], limits: Limits, *, l
         headers=headers,
         values=kernel.numbers(raw["values"]).reshape(len(rows), len(headers[0].sample_types)),
         rows=rows,
-        sample_starts=_starts(raw["sample_ends"]),
+        sample_starts=starts_at(raw["sample_ends"]),
     )
 
 
@@ -106,12 +106,13 @@ def _refused(messages: Sequence[bytes], limits: Limits) -> Iterator[None]:
         raise _refusal(*refused.args, messages=messages, limits=limits) from None
 
 
-def _starts(ends: kernel.Buffer) -> Ints:
+def starts_at(ends: kernel.Buffer) -> Ints:
+    """Return where each of some items begins, and where the last one ends, given where each ends."""
     return np.concatenate((np.zeros(1, np.int64), kernel.numbers(ends)))
 
 
-def _table(columns: kernel.Buffer, width: int) -> Ints:
-    """Return (records, width), each column in one piece."""
+def table(columns: kernel.Buffer, width: int) -> Ints:
+    """Return the kernel's columns as a table, (records, width), each column in one piece."""
     return kernel.numbers(columns).reshape(width, -1).T
 
 
@@ -122,9 +123,9 @@ def _headers(
     limits: Limits,
 ) -> tuple[tuple[Header, ...], Texts]:
     """Return each profile's fields outside its tables, and all texts."""
-    texts = Texts(bytes(raw["octets"]), _starts(raw["string_ends"]))
+    texts = Texts(bytes(raw["octets"]), starts_at(raw["string_ends"]))
     require_short_texts(texts)
-    starts = _starts(raw["table_ends"]).tolist()
+    starts = starts_at(raw["table_ends"]).tolist()
     headers = tuple(
         _header(of_profile, texts, first, end - first)
         for of_profile, first, end in zip(raw_headers, starts, starts[1:], strict=False)

@@ -55,6 +55,7 @@ class Distinct(Protocol):
 class Tables(Protocol):
     """Every different string, function, mapping, location and stack of some profiles, numbered.
 
+    Samples with only zeros are left out, and all that no other sample uses, but for the first mappings.
     Records are equal if all that they say and refer to is, with two exceptions. Mappings are one if they are
     equal in their sizes in whole pages, their offsets and their build ids, or their file names where there
     is no build id. And the address of a location is counted from its mapping's start.
@@ -71,7 +72,7 @@ class Tables(Protocol):
         """Add profiles.
 
         Args:
-            messages: one for each profile. If one is refused, no more can be added.
+            messages: one for each profile. If one is refused, what :meth:`all` returns is of no use.
             labels: whether samples with different labels have different stacks.
             records: as in :meth:`Kernel.decode`.
             depth: likewise.
@@ -88,13 +89,14 @@ class Tables(Protocol):
         Returns:
             ``octets``, ``string_ends``: all strings.
             ``functions``: (functions, 4) name, system name, file; start line.
-            ``mappings``: (mappings, 9) as :meth:`Kernel.decode` has them. Of those that are one, the least.
+            ``mappings``: (mappings, 9) as :meth:`Kernel.decode` has them. Of those that are one the least, in
+            the order of these columns, texts by their bytes.
             ``firsts``: (mappings,) how many profiles have each as their first one.
             ``locations``: (rows, 3) of each location its mapping or NONE, 1 if it is folded, address; then of
             each of its lines function or NONE, line, column.
             ``location_ends``: (locations,) where the rows of each end.
             ``stacks``, ``stack_ends``: of each the locations, the leaf first; then, if labels are kept, the
-            number of its set of labels. Samples with only zeros have none.
+            number of its set of labels.
             ``labels``: (labels, 4) key, text, number, unit.
             ``label_ends``: where the rows of each set end.
         """
