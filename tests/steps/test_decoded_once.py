@@ -30,13 +30,24 @@ MESSAGES = {gzip.decompress(body): number for number, body in enumerate(BODIES)}
 def decoded(monkeypatch) -> Counter[int]:
     """How often the decoder got each of the profiles' messages."""
     counts: Counter[int] = Counter()
-    decode = kernel.KERNEL.decode
 
-    def counted(messages, *given):
-        counts.update(MESSAGES[raw] for raw in messages if raw in MESSAGES)
-        return decode(messages, *given)
+    def counting(read):
+        def counted(messages, *given):
+            counts.update(MESSAGES[raw] for raw in messages if raw in MESSAGES)
+            return read(messages, *given)
 
-    monkeypatch.setattr(kernel.KERNEL, "decode", counted)
+        return counted
+
+    class Tables:
+        """Those of the kernel, counted."""
+
+        def __init__(self):
+            tables = native()
+            self.add, self.all = counting(tables.add), tables.all
+
+    native = kernel.KERNEL.Tables
+    monkeypatch.setattr(kernel.KERNEL, "decode", counting(kernel.KERNEL.decode))
+    monkeypatch.setattr(kernel.KERNEL, "Tables", Tables)
     return counts
 
 
