@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import numpy as np
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof.callgraph import CallGraph
 from fleetpgo.pprof.codec.leaves import parse_leaves
 from fleetpgo.pprof.codec.reading import JOINT_BYTES, Limits, message
 from fleetpgo.pprof.codec.texts import TextNumbers
@@ -89,7 +88,7 @@ def merge(
     tables, largest = Tables(weighted=weights != "none", keep_labels=keep_labels), _Largest()
     with (
         largest.blamed(),
-        closing(_read(profiles, weights, limits, tables.read, TOGETHER, largest)) as parts,
+        closing(_read(profiles, weights, limits, tables, largest)) as parts,
     ):
         for part, factors in parts:
             tables.add(part, factors)
@@ -104,20 +103,8 @@ def merge_edges(
     weights: Weights | Sequence[float] = "none",
     limits: Limits = Limits(),  # noqa: B008 -- frozen
 ) -> Edges:
-    """Return the call edges of :func:`merge`; same arguments and errors.
-
-    Without weights no profile is built.
-    """
-    if weights != "none":  # stacks are added up before they are rounded
-        return merge(profiles, weights=weights, limits=limits).edges
-    graph, largest = CallGraph(), _Largest()
-    with (
-        largest.blamed(),
-        closing(_read(profiles, weights, limits, parse_leaves, LEAVES_TOGETHER, largest)) as parts,
-    ):
-        for part, _ in parts:
-            graph.add(part)
-        return graph.edges()
+    """Return the call edges of :func:`merge`, which writes no profile then; same arguments and errors."""
+    return merge(profiles, weights=weights, limits=limits).edges
 
 
 def edges_of_each(
@@ -144,10 +131,9 @@ def _read(
     profiles: Iterable[bytes],
     weights: Weights | Sequence[float],
     limits: Limits,
-    parser: Callable[[Sequence[bytes], Limits], Part],
-    together: int,
+    tables: Tables,
     largest: _Largest,
-) -> Generator[tuple[Part, list[float]]]:
+) -> Generator[tuple[Samples, list[float]]]:
     """Some profiles at a time, and the factor of each.
 
     Raises:
@@ -157,8 +143,8 @@ def _read(
     first: Header | None = None
     number = 0
     # Closed here, also after an error: else the garbage collector does it, maybe in the thread to be ended.
-    with closing(_ahead(_parts(profiles, limits, together))) as ahead:
-        for part in _columns(ahead, limits, parser):
+    with closing(_ahead(_parts(profiles, limits, TOGETHER))) as ahead:
+        for part in _columns(ahead, limits, tables.read):
             factors = []
             for header, values in zip(part.headers, _values(part), strict=True):
                 first = first or header
@@ -176,7 +162,7 @@ def _read(
         )
 
 
-def _values(part: Columns | Samples) -> list[Ints]:
+def _values(part: Samples) -> list[Ints]:
     """Return the values of each profile's samples."""
     return np.split(part.values, part.sample_starts[1:-1])
 
