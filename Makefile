@@ -50,9 +50,9 @@ $(SETUP): $(UV) requirements.txt requirements-dev.txt pyproject.toml Makefile
 $(KERNEL): $(SETUP) $(wildcard kernel/*.toml kernel/Cargo.lock kernel/src/*.rs)
 	@$(UV) pip uninstall --quiet --python .venv fleetpgo-kernel 2>/dev/null  # an older one may not do the same
 	@if ! command -v cargo >/dev/null; then \
-	  echo "no cargo: profiles are read by Python, which takes nine times as long. With Rust 1.88 or newer: make setup again"; \
+	  echo "no cargo: profiles are read by Python, which takes 25 times as long. With Rust 1.88 or newer: make setup again"; \
 	elif echo "building fleetpgo-kernel …" && $(UV) pip install --quiet --python .venv --no-deps --reinstall ./kernel; then touch $@; \
-	else echo "fleetpgo-kernel could not be built (above): profiles are read by Python, which takes nine times as long" >&2; fi
+	else echo "fleetpgo-kernel could not be built (above): profiles are read by Python, which takes 25 times as long" >&2; fi
 
 # npm: the machine's, else the one that PyPI has. `npm ci` installs what the lock names, and holds it against its digests.
 $(LIBRARIES): $(UV) package.json package-lock.json .npmrc

@@ -151,7 +151,7 @@ def _worker(service: ServiceRules) -> Iterator[Check]:
         yield Check(
             "fleetpgo-kernel",
             "warning",
-            "it is not installed: profiles are read by Python, which takes nine times the CPU",
+            "it is not installed: profiles are read by Python, which takes 25 times the CPU",
             "install Rust and run `make setup` in a checkout, or `pip install ./kernel`",
         )
     environment = processes.passed_on(os.environ) | {"HOME": tempfile.gettempdir()}
