@@ -31,10 +31,10 @@ ENVIRONMENT = {
 LIBRARY = """
 import sys
 from pathlib import Path
-from fleetpgo.pprof import merge, merge_edges
+from fleetpgo.pprof import call_edges, merge
 from fleetpgo.pprof.minimising import from_edges
 profiles = (Path(path).read_bytes() for path in sys.argv[3:])
-merged = merge(profiles).data if sys.argv[1] == "full" else from_edges(merge_edges(profiles))
+merged = merge(profiles).data if sys.argv[1] == "full" else from_edges(call_edges(merge(profiles)))
 Path(sys.argv[2]).write_bytes(merged)
 """
 

@@ -47,7 +47,7 @@ def test_each_profile_has_the_edges_that_the_rules_give(files):
 @given(FILES)
 def test_those_together_have_the_edges_of_their_merge(files):
     bodies = [packed(each) for each in files]
-    assert table_of(read(bodies)).edges(map(str, range(len(files)))) == pprof.merge_edges(bodies)
+    assert table_of(read(bodies)).edges(map(str, range(len(files)))) == pprof.call_edges(pprof.merge(bodies))
 
 
 @given(FILES, FILES)
@@ -55,7 +55,7 @@ def test_packs_of_different_readers_are_one_table(ones, others):
     first, second = ([packed(each) for each in files] for files in (ones, others))
     table = table_of(named(read(first), "a"), named(read(second), "b"))
     keys = [*named(read(first), "a"), *named(read(second), "b")]
-    assert table.edges(keys) == pprof.merge_edges([*first, *second])
+    assert table.edges(keys) == pprof.call_edges(pprof.merge([*first, *second]))
 
 
 def test_real_profiles_have_the_edges_that_they_have_by_themselves(reals, default_pgo):

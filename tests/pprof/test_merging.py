@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetpgo.errors import ProfileError
-from fleetpgo.pprof import call_edges, merge, merge_edges, merging
+from fleetpgo.pprof import merge, merging
 from tests.pprof.messages import contents, message, packed, unpacked
 from tests.pprof.test_callgraph import profiles
 
@@ -42,13 +42,12 @@ OTHER_KIND = message([([LEAF], 1)], types=(("alloc_space", "bytes"),)).Serialize
 
 
 @pytest.mark.parametrize("bad", [b"\x0a\x7f", OTHER_KIND])
-@pytest.mark.parametrize("add", [merge, merge_edges])
-def test_a_merge_that_fails_leaves_no_thread(add, bad, reals):
+def test_a_merge_that_fails_leaves_no_thread(bad, reals):
     before = threading.active_count()
 
     # The error keeps all that it came through alive.
     with pytest.raises(ProfileError) as error:
-        add([reals[-1], bad, *reals * 4])
+        merge([reals[-1], bad, *reals * 4])
 
     assert (threading.active_count(), bool(error.value.reason)) == (before, True)
 
@@ -89,12 +88,6 @@ def test_merging_in_steps_gives_the_same(made):
 def test_merging_one_profile_again_changes_nothing(profile):
     once = merge([packed(profile)]).data
     assert merge([once]).data == once
-
-
-@given(st.lists(profiles, min_size=1, max_size=4))
-def test_edges_merged_straight_are_those_of_the_merged_profile(made):
-    inputs = [packed(profile) for profile in made]
-    assert merge_edges(inputs) == call_edges(merge(inputs))
 
 
 def test_equal_stacks_become_one_sample():
@@ -164,7 +157,6 @@ def negative():
     return packed(made)
 
 
-@pytest.mark.parametrize("merging", [merge, merge_edges])
 @pytest.mark.parametrize(
     ("odd", "reason"),
     [
@@ -176,9 +168,9 @@ def negative():
     ids=lambda value: value if isinstance(value, str) else "",
 )
 @pytest.mark.parametrize("others", [0, 1])
-def test_what_counts_no_cpu_samples_is_refused_alone_and_among_others(reals, merging, odd, reason, others):
+def test_what_counts_no_cpu_samples_is_refused_alone_and_among_others(reals, odd, reason, others):
     with pytest.raises(ProfileError) as caught:
-        merging([*reals[:others], odd])
+        merge([*reals[:others], odd])
     assert (caught.value.reason, caught.value.profile) == (reason, others)
 
 
@@ -203,10 +195,9 @@ def test_the_bad_input_is_named(reals):
 
 
 def test_profiles_are_added_the_same_together_and_one_by_one(reals, monkeypatch):
-    together = merge(reals).data, merge_edges(reals)
+    together = merge(reals).data
     monkeypatch.setattr(merging, "TOGETHER", 1)
-    monkeypatch.setattr(merging, "LEAVES_TOGETHER", 1)
-    assert (merge(reals).data, merge_edges(reals)) == together
+    assert merge(reals).data == together
 
 
 def test_inputs_are_taken_a_few_at_a_time(reals):

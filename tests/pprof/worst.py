@@ -39,7 +39,7 @@ try:
     elif step == "minimise":
         pprof.minimise(pprof.decode(data), prove=None)
     elif step == "minimal":
-        edges = pprof.merge_edges([data])
+        edges = pprof.call_edges(pprof.merge([data]))
         from_edges(edges), edges.preprofile()
     elif step == "agree":
         table = pprof.EdgeTable()

@@ -153,7 +153,7 @@ def merge(
     profiles = _each(paths, sizes)
     record: dict[str, object] = {"output": output, "profiles": len(paths), "weights": weights}
     if minimal:
-        edges = pprof.merge_edges(profiles, weights=weights)
+        edges = pprof.call_edges(pprof.merge(profiles, weights=weights))
         small = pprof.minimise_edges(edges, prove=partial(preprofile, go=go), size_before=sum(sizes))
         data = small.data
         record |= {"proof": small.proof, "edges": small.edges, "hot_edges": small.hot_edges}

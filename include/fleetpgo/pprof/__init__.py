@@ -8,8 +8,7 @@ sets OPENBLAS_NUM_THREADS (docs/decisions/0101).
 
 - :func:`check`: is it a CPU profile that can be used? Its :class:`Facts`, or an error with a named reason;
   :func:`check_each`: some at once, in less time.
-- :func:`merge`: many profiles to one, as google/pprof's ``profile.Merge`` does; :func:`merge_edges`:
-  only what the compiler reads of it, in less time.
+- :func:`merge`: many profiles to one, as google/pprof's ``profile.Merge`` does.
 - :class:`EdgeTable`: the call edges of many profiles, each derived once (by :func:`check_each`, or later by
   :func:`edges_of_each`) and kept (:func:`pack`).
 - :func:`call_edges`: the compiler's view; from the Go toolchain itself: :mod:`fleetpgo.golang.preprofile`.
@@ -32,7 +31,7 @@ from fleetpgo.pprof.describing import Checked, Facts
 from fleetpgo.pprof.edges import Edge, Edges
 from fleetpgo.pprof.edgetable import EdgeTable, OwnEdges, pack
 from fleetpgo.pprof.guarding import GUARDS, Guard, guard
-from fleetpgo.pprof.merging import edges_of_each, merge, merge_edges
+from fleetpgo.pprof.merging import edges_of_each, merge
 from fleetpgo.pprof.minimising import Minimised, minimise, minimise_edges
 from fleetpgo.pprof.profile import MERGED_LIMITS, Profile, call_edges, decode
 from fleetpgo.pprof.programs import KnownNames
@@ -71,7 +70,6 @@ __all__ = [
     "guard",
     "is_native",
     "merge",
-    "merge_edges",
     "minimise",
     "minimise_edges",
     "moved",

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from fleetpgo.pprof.codec.arrays import Ints
     from fleetpgo.pprof.codec.columns import Columns, Header, Samples
-    from fleetpgo.pprof.edges import Edges
     from fleetpgo.pprof.edgetable import OwnEdges
 
 
@@ -49,7 +48,7 @@ Part = TypeVar("Part", "Columns", "Samples")
 Weights = Literal["none", "equal"]
 
 TOGETHER, LEAVES_TOGETHER = 4, 8
-"""Profiles that are read and added together: numpy's calls cost as much as what they do for one.
+"""Profiles that are read together: Python's and numpy's calls cost as much as what they do for one.
 
 With no more than their leaves, profiles take half the memory.
 """
@@ -95,16 +94,6 @@ def merge(
         if weights != "none":
             tables.comments.add(f"fleetpgo merge: weights {weights if isinstance(weights, str) else 'given'}")
         return Profile(tables.profile(), MERGED_LIMITS)
-
-
-def merge_edges(
-    profiles: Iterable[bytes],
-    *,
-    weights: Weights | Sequence[float] = "none",
-    limits: Limits = Limits(),  # noqa: B008 -- frozen
-) -> Edges:
-    """Return the call edges of :func:`merge`, which writes no profile then; same arguments and errors."""
-    return merge(profiles, weights=weights, limits=limits).edges
 
 
 def edges_of_each(
